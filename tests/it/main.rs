@@ -1,0 +1,1 @@
+//! Everything that needs the built .wasm or a real Envoy, in one test binary.
