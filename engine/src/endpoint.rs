@@ -52,6 +52,16 @@ pub struct CacheConfig {
     pub blocks: u32,
 }
 
+impl CacheConfig {
+    /// How many of our blocks of 64 estimated tokens fit in; none if it reports an empty cache,
+    /// as an engine does that is still starting.
+    pub(crate) fn capacity(self) -> Option<u32> {
+        let tokens = u64::from(self.blocks) * u64::from(self.block_tokens);
+        let blocks = u32::try_from(tokens / 64).unwrap_or(u32::MAX);
+        (blocks > 0).then_some(blocks)
+    }
+}
+
 /// LoRA adapters on an engine (`vllm:lora_requests_info`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adapters {

@@ -1,13 +1,41 @@
 //! Decides where an LLM request goes. Pure: no host, no clock, no randomness of its own, no I/O.
+//!
+//! Feed an [`Event`] and the current time to [`Engine::handle`]; carry out the [`Effect`]s that it
+//! returns, in order. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes.
+//!
+//! In reading order: what is known of the pool (`endpoint`, `snapshot`), what a request brings
+//! (`prompt`), who has which prefix (`prefix`), how endpoints compare (`score`), which is taken
+//! (`pick`), and the state that ties them together (`engine`).
 
-mod endpoint;
-mod note;
-mod prompt;
-mod snapshot;
 mod time;
 
+mod endpoint;
+mod snapshot;
+
+pub mod prefix;
+mod prompt;
+
+mod pick;
+mod pool;
+mod rng;
+pub mod score;
+
+mod config;
+mod effect;
+mod engine;
+mod event;
+mod note;
+mod placements;
+
+pub use config::Config;
+pub use effect::{Effect, Effects};
 pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
+pub use engine::Engine;
+pub use event::{Ask, Event, RequestId};
 pub use note::{Note, Verdict};
-pub use prompt::{BlockHash, Chain};
+pub use pick::{Decision, NoPick, Picker, UnknownPicker};
+pub use pool::MAX_ENDPOINTS;
+pub use prompt::{BLOCK_BYTES, BlockHash, Chain, Chainer, MAX_BLOCKS, Seed};
+pub use score::{Profile, Score, Scorer, UnknownScorer, Weight, WeightedScorer};
 pub use snapshot::Snapshot;
 pub use time::Instant;

@@ -1,0 +1,31 @@
+//! What can be set.
+
+use std::time::Duration;
+
+use crate::{Profile, prefix::Index};
+
+/// The settings of one pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// How endpoints are scored and picked.
+    pub profile: Profile,
+    /// The age from which on an endpoint's metrics are not gone by.
+    pub stale_after: Duration,
+    /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say.
+    pub default_capacity: u32,
+    /// The most entries of the prefix index, over all endpoints.
+    pub max_entries: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            // EPP: metrics-staleness-threshold.
+            stale_after: Duration::from_secs(2),
+            // EPP: approx-prefix-cache-producer, lruCapacityPerServer.
+            default_capacity: 31_250,
+            max_entries: Index::MAX_ENTRIES,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What happens outside.
+
+use crate::{Chain, Instant, Note, Snapshot};
+
+/// Something that happened, for [`crate::Engine::handle`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A new view of the pool.
+    Snapshot {
+        /// The view.
+        snapshot: Snapshot,
+        /// When it came, by the clock that the engine is told.
+        received_at: Instant,
+    },
+    /// A request has been read and waits for a destination.
+    Arrived {
+        /// Which one.
+        request: RequestId,
+        /// What it wants.
+        ask: Ask,
+    },
+    /// A response's headers came back, or an error in place of them.
+    Answered {
+        /// To which request.
+        request: RequestId,
+        /// Whether the model server took the prompt, so that its prefix is cached now.
+        success: bool,
+    },
+    /// A request is over, answered or not.
+    Ended {
+        /// Which one.
+        request: RequestId,
+    },
+    /// Another worker tells something.
+    Noted(Note),
+}
+
+/// Identifies one request within one worker, until it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u32);
+
+/// What a request wants, as far as the choice depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Its prompt. An empty chain goes by load alone.
+    pub chain: Chain,
+}

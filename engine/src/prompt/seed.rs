@@ -1,0 +1,32 @@
+//! What a prompt's hashes depend on besides its bytes.
+
+use super::digest::{BLOCK_BYTES, digest, mix};
+
+/// Whose cache a prompt may be found in: two prompts share blocks only if all of these are equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seed<'a> {
+    /// The model that the request is sent to, after rewrites.
+    pub model: &'a str,
+    /// The LoRA adapter, whose key and value tensors differ from the base model's; empty for none.
+    pub adapter: &'a str,
+    /// The request's `cache_salt`, by which vLLM keeps tenants apart; empty for none.
+    pub cache_salt: &'a str,
+}
+
+/// Where every chain starts: `llm-pick` in ASCII. A change of the hash has to change it.
+const START: u64 = 0x6c6c_6d2d_7069_636b;
+
+impl Seed<'_> {
+    /// The hash before the first block. Each field goes in after its length, so that ("ab", "c")
+    /// and ("a", "bc") differ.
+    pub(super) fn hash(&self) -> u64 {
+        [self.model, self.adapter, self.cache_salt].into_iter().fold(START, |hash, field| {
+            let length = u64::try_from(field.len()).unwrap_or(u64::MAX);
+            field.as_bytes().chunks(BLOCK_BYTES).fold(mix(hash, length), |hash, chunk| {
+                let mut block = [0; BLOCK_BYTES];
+                block.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+                mix(hash, digest(&block))
+            })
+        })
+    }
+}

@@ -1,0 +1,27 @@
+//! The more of its KV cache is free, the better (EPP: kv-cache-utilization-scorer).
+
+use super::{Candidate, Gauges, Score};
+
+/// A score for each candidate.
+pub(super) fn scores(candidates: &[Candidate]) -> Vec<Score> {
+    let score = |gauges: Gauges| score(gauges.kv_usage);
+    candidates.iter().map(|candidate| candidate.load.fresh().map_or(Score::ZERO, score)).collect()
+}
+
+/// `1 - usage`.
+fn score(usage: f32) -> Score {
+    Score::clamped(1.0 - f64::from(usage))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_what_is_left() {
+        assert_eq!(score(0.0), Score::ONE);
+        assert_eq!(score(0.75), Score::clamped(0.25));
+        assert_eq!(score(1.25), Score::ZERO);
+        assert_eq!(score(f32::NAN), Score::ZERO);
+    }
+}
