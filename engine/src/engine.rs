@@ -80,6 +80,7 @@ impl Engine {
         let mut effects = vec![Effect::Send { request, decision }];
         if let Some(endpoint) = placed_on
             && !ask.chain.hashes.is_empty()
+            && ask.chain.is_whole()
         {
             self.index.learn(slot, &ask.chain);
             let chain = ask.chain.clone();
