@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Bytes to types and back: request bodies, the plugin's configuration, metrics pages, snapshots,
+//! notes and pushes. The only place where serde is used, and what the fuzzers attack: everything in
+//! here takes bytes from strangers, so nothing panics and every length has a bound.
+
+pub mod body;
+pub mod config;
+pub mod error;
+mod frame;
+pub mod metrics;
+pub mod note;
+pub mod push;
+pub mod snapshot;
+
+pub use frame::FrameError;

@@ -1,0 +1,77 @@
+//! What reading a request's body costs, beside serde_json with borrowed structs.
+#![allow(missing_docs, reason = "a bench has no readers of its documentation")]
+
+use std::borrow::Cow;
+
+use divan::{Bencher, black_box, counter::BytesCount};
+use wire::body::{Api, scan};
+
+#[path = "../tests/sample/mod.rs"]
+mod sample;
+
+fn main() {
+    divan::main();
+}
+
+const SIZES: [usize; 4] = [1 << 10, 32 << 10, 220 << 10, 4 << 20];
+
+#[divan::bench(args = SIZES)]
+fn plain(bencher: Bencher<'_, '_>, size: usize) {
+    scanner(bencher, &sample::chat(size, sample::PLAIN));
+}
+
+#[divan::bench(args = SIZES)]
+fn escaped(bencher: Bencher<'_, '_>, size: usize) {
+    scanner(bencher, &sample::chat(size, sample::ESCAPED));
+}
+
+#[divan::bench(args = SIZES)]
+fn nested_json(bencher: Bencher<'_, '_>, size: usize) {
+    scanner(bencher, &sample::chat(size, sample::NESTED));
+}
+
+#[divan::bench(args = SIZES)]
+fn unicode_escapes(bencher: Bencher<'_, '_>, size: usize) {
+    scanner(bencher, &sample::chat(size, sample::UNICODE));
+}
+
+#[divan::bench(args = SIZES)]
+fn serde_json_plain(bencher: Bencher<'_, '_>, size: usize) {
+    serde_json(bencher, &sample::chat(size, sample::PLAIN));
+}
+
+#[divan::bench(args = SIZES)]
+fn serde_json_escaped(bencher: Bencher<'_, '_>, size: usize) {
+    serde_json(bencher, &sample::chat(size, sample::ESCAPED));
+}
+
+fn scanner(bencher: Bencher<'_, '_>, body: &str) {
+    bencher
+        .counter(BytesCount::of_str(body))
+        .bench_local(|| scan(black_box(body.as_bytes()), Api::ChatCompletions).unwrap());
+}
+
+fn serde_json(bencher: Bencher<'_, '_>, body: &str) {
+    bencher
+        .counter(BytesCount::of_str(body))
+        .bench_local(|| serde_json::from_slice::<Chat<'_>>(black_box(body.as_bytes())).unwrap());
+}
+
+#[derive(serde::Deserialize)]
+#[allow(dead_code, reason = "filled and thrown away")]
+struct Chat<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[serde(borrow)]
+    messages: Vec<Message<'a>>,
+    max_tokens: u64,
+}
+
+#[derive(serde::Deserialize)]
+#[allow(dead_code, reason = "filled and thrown away")]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Cow<'a, str>,
+    #[serde(borrow)]
+    content: Cow<'a, str>,
+}

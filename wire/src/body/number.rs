@@ -1,0 +1,49 @@
+//! JSON numbers.
+
+use super::BodyError;
+
+/// Where the number that starts at `start` ends (RFC 8259, section 6).
+pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
+    let mut at = start + usize::from(bytes.get(start) == Some(&b'-'));
+    match bytes.get(at) {
+        // A zero stands alone: `01` is two values.
+        Some(b'0') => at += 1,
+        _ => at = digits(bytes, at)?,
+    }
+    if bytes.get(at) == Some(&b'.') {
+        at = digits(bytes, at + 1)?;
+    }
+    if matches!(bytes.get(at), Some(b'e' | b'E')) {
+        at += 1 + usize::from(matches!(bytes.get(at + 1), Some(b'+' | b'-')));
+        at = digits(bytes, at)?;
+    }
+    Ok(at)
+}
+
+/// The end of the digits at `start`; there must be one.
+#[inline]
+fn digits(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
+    let mut at = start;
+    while matches!(bytes.get(at), Some(b'0'..=b'9')) {
+        at += 1;
+    }
+    if at == start {
+        return Err(BodyError::Malformed {
+            expected: "a digit",
+            found: bytes.get(at).copied(),
+            at,
+        });
+    }
+    Ok(at)
+}
+
+/// The whole number that a JSON value spells, `16.0` included: some clients write every number as
+/// a double. `None` for anything else and for what 64 bits do not hold.
+pub(super) fn whole(json: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(json).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.bytes().any(|digit| digit != b'0') {
+        return None;
+    }
+    whole.parse().ok()
+}

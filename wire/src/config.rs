@@ -1,0 +1,131 @@
+//! The plugin's configuration: the EPP's EndpointPickerConfig as JSON, and our own keys beside it.
+//!
+//! What is not understood is refused, with the path, what was found and what is allowed: a typing
+//! error in a weight must not become a pool that is balanced by chance.
+
+mod at;
+mod envoy;
+mod epp;
+mod error;
+mod identity;
+mod plugin;
+mod pool;
+mod quantity;
+
+use serde_json::Value;
+
+use at::At;
+
+pub use envoy::{Destination, EnvoyConfig, Hold};
+pub use epp::Profile;
+pub use error::ConfigError;
+pub use identity::{Identity, Objective};
+pub use plugin::{PrefixParams, Scorer};
+
+/// Bytes of a configuration: a WasmPlugin lives in etcd, which takes objects of 1.5 MiB at most.
+pub const CONFIG_BYTES_MAX: usize = 1 << 20;
+/// Items in any list of a configuration: a profile has some ten plugins, a pool some ten objectives.
+pub const ITEMS_MAX: usize = 256;
+
+/// What one plugin instance does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PluginConfig {
+    /// It picks endpoints for requests.
+    Picker(Box<PickerConfig>),
+    /// It takes in snapshots.
+    Ingest(IngestConfig),
+}
+
+/// How an instance takes in snapshots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IngestConfig {
+    /// The environment variable with the secret that pushes are signed with.
+    pub secret_env: String,
+    /// Bytes of a push at most. By default 4 MiB, enough for 4,096 endpoints.
+    pub max_bytes: u64,
+}
+
+/// How an instance picks endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PickerConfig {
+    /// The pool, by the name that the scraper gives it.
+    pub pool: String,
+    /// How endpoints are scored and picked.
+    pub profile: Profile,
+    /// How the prefix index is laid out.
+    pub prefix: PrefixParams,
+    /// Objectives by name.
+    pub objectives: Vec<Objective>,
+    /// Which headers say who asks.
+    pub identity: Identity,
+    /// How the choice gets into Envoy.
+    pub envoy: EnvoyConfig,
+    /// What happens to a request for which no decision can be made.
+    pub failure_mode: FailureMode,
+    /// Whether responses say why their endpoint was chosen.
+    pub decision_header: bool,
+}
+
+/// What happens to a request for which no decision can be made (InferencePool `failureMode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureMode {
+    /// It goes to any endpoint, as Envoy balances.
+    FailOpen,
+    /// It is answered with an error.
+    FailClose,
+}
+
+/// Reads a configuration. An empty one is that of a picker with the EPP's defaults.
+///
+/// # Errors
+/// For what is no JSON object, and for the first thing in it that is not understood.
+pub fn parse(bytes: &[u8]) -> Result<PluginConfig, ConfigError> {
+    if bytes.len() > CONFIG_BYTES_MAX {
+        return Err(ConfigError::new("", format!("found {} bytes; allowed: 1 MiB", bytes.len())));
+    }
+    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    let json: Value = serde_json::from_slice(bytes)
+        .map_err(|error| ConfigError::new("", format!("not JSON: {error}")))?;
+    let root = At::root(&json);
+    if json.get("ingest").is_some() {
+        return ingest(&root).map(PluginConfig::Ingest);
+    }
+    picker(&root).map(|picker| PluginConfig::Picker(Box::new(picker)))
+}
+
+fn ingest(root: &At<'_>) -> Result<IngestConfig, ConfigError> {
+    let root = root.object(&["ingest"])?;
+    let ingest = root.required("ingest")?.object(&["secretEnv", "maxBytes"])?;
+    let secret_env = ingest.get("secretEnv").map_or(Ok("LLM_PICKER_SECRET"), |at| at.text())?;
+    let max_bytes = ingest.get("maxBytes").map_or(Ok(4 << 20), |at| at.bytes())?;
+    Ok(IngestConfig { secret_env: secret_env.to_owned(), max_bytes })
+}
+
+/// Our keys beside the EndpointPickerConfig.
+const OURS: [&str; 6] =
+    ["pools", "objectives", "identity", "envoy", "failureMode", "decisionHeader"];
+
+fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
+    let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
+    let object = root.object(&known)?;
+    let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
+    let pool = pool::read(root, &object)?;
+    Ok(PickerConfig {
+        pool: pool.name,
+        profile: pool.epp.profile,
+        prefix: pool.epp.prefix,
+        objectives: object
+            .get("objectives")
+            .map_or(Ok(Vec::new()), |at| identity::objectives(&at))?,
+        identity: object
+            .get("identity")
+            .map_or_else(|| Ok(Identity::default()), |at| identity::read(&at))?,
+        envoy: object
+            .get("envoy")
+            .map_or_else(|| Ok(EnvoyConfig::default()), |at| envoy::read(&at))?,
+        failure_mode: object
+            .get("failureMode")
+            .map_or(Ok(FailureMode::FailClose), |at| at.one_of(&modes))?,
+        decision_header: object.get("decisionHeader").map_or(Ok(false), |at| at.flag())?,
+    })
+}

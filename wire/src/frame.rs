@@ -1,0 +1,90 @@
+//! The outside of our own binary messages: which one it is, and in which version.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Marks one kind of message.
+pub(crate) struct Frame {
+    pub(crate) magic: [u8; 3],
+    pub(crate) version: u8,
+}
+
+/// Why a message was not written or not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// It does not begin with the magic.
+    Magic {
+        /// What it should begin with.
+        allowed: [u8; 3],
+    },
+    /// It is of another version.
+    Version {
+        /// The version it says.
+        found: u8,
+        /// The version that is understood.
+        allowed: u8,
+    },
+    /// The inside is cut off or makes no sense.
+    Malformed,
+    /// The message goes on after its end.
+    Trailing {
+        /// How many bytes too many.
+        bytes: usize,
+    },
+    /// A part of it is out of bounds.
+    Bound {
+        /// The part.
+        what: &'static str,
+        /// Its bound, with the unit.
+        allowed: &'static str,
+    },
+}
+
+impl std::error::Error for FrameError {}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Magic { allowed } => {
+                write!(f, "does not begin with {:?}", String::from_utf8_lossy(allowed))
+            }
+            Self::Version { found, allowed } => {
+                write!(f, "found version {found}; allowed: {allowed}")
+            }
+            Self::Malformed => f.write_str("cut off or not decodable"),
+            Self::Trailing { bytes } => write!(f, "{bytes} bytes after the end"),
+            Self::Bound { what, allowed } => write!(f, "{what} out of bounds; allowed: {allowed}"),
+        }
+    }
+}
+
+impl Frame {
+    pub(crate) fn encode(&self, inside: &impl Serialize) -> Result<Vec<u8>, FrameError> {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(&self.magic);
+        bytes.push(self.version);
+        postcard::to_extend(inside, bytes).map_err(|_| FrameError::Malformed)
+    }
+
+    /// What is read borrows from `bytes`, and no list in it is larger than they are.
+    pub(crate) fn decode<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, FrameError> {
+        let rest =
+            bytes.strip_prefix(&self.magic).ok_or(FrameError::Magic { allowed: self.magic })?;
+        let (version, rest) = rest.split_first().ok_or(FrameError::Malformed)?;
+        if *version != self.version {
+            return Err(FrameError::Version { found: *version, allowed: self.version });
+        }
+        let (inside, rest) = postcard::take_from_bytes(rest).map_err(|_| FrameError::Malformed)?;
+        if rest.is_empty() { Ok(inside) } else { Err(FrameError::Trailing { bytes: rest.len() }) }
+    }
+}
+
+/// Checks a bound.
+pub(crate) fn bound(
+    within: bool,
+    what: &'static str,
+    allowed: &'static str,
+) -> Result<(), FrameError> {
+    if within { Ok(()) } else { Err(FrameError::Bound { what, allowed }) }
+}

@@ -1,0 +1,80 @@
+//! Batches of notes on the wire, from each worker to the others.
+
+use std::net::SocketAddr;
+
+use engine::{BlockHash, Chain, Note, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{Frame, FrameError, bound};
+
+/// Notes in a batch. A worker that places 10,000 requests a second sends one every 100 ms.
+pub const NOTES_MAX: usize = 1024;
+/// Hashes of one prompt: a chain of all blocks of 256 bytes of a prompt of 4 MB is four times as
+/// long, but its positions thin out.
+pub const HASHES_MAX: usize = 4096;
+
+const FRAME: Frame = Frame { magic: *b"LPN", version: 1 };
+
+/// A [`Note`]. To change a field is a new version.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    endpoint: SocketAddr,
+    placed: bool,
+    blocks: u32,
+    /// Eight bytes each, little-endian: hashes are random, so that a variable length costs more.
+    hashes: &'a [u8],
+}
+
+/// The bytes of a batch.
+///
+/// # Errors
+/// If it is larger than [`decode`] takes.
+pub fn encode(notes: &[Note]) -> Result<Vec<u8>, FrameError> {
+    bound(notes.len() <= NOTES_MAX, "notes", "1,024")?;
+    let hashes: Vec<Vec<u8>> = notes.iter().map(|note| pack(&note.chain)).collect();
+    let lines: Vec<Line<'_>> =
+        notes.iter().zip(&hashes).map(|(note, hashes)| Line::of(note, hashes)).collect();
+    lines.iter().try_for_each(Line::check)?;
+    FRAME.encode(&lines)
+}
+
+/// The batch that the bytes say.
+///
+/// # Errors
+/// For another magic or version, and for a body that is cut off, too long or out of bounds.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Note>, FrameError> {
+    let lines: Vec<Line<'_>> = FRAME.decode(bytes)?;
+    bound(lines.len() <= NOTES_MAX, "notes", "1,024")?;
+    lines.iter().map(Line::note).collect()
+}
+
+fn pack(chain: &Chain) -> Vec<u8> {
+    chain.hashes.iter().flat_map(|hash| hash.0.to_le_bytes()).collect()
+}
+
+impl<'a> Line<'a> {
+    fn of(note: &Note, hashes: &'a [u8]) -> Self {
+        Self {
+            endpoint: note.endpoint,
+            placed: note.verdict == Verdict::Placed,
+            blocks: note.chain.blocks,
+            hashes,
+        }
+    }
+
+    fn check(&self) -> Result<(), FrameError> {
+        let (hashes, rest) = self.hashes.as_chunks::<8>();
+        bound(rest.is_empty() && hashes.len() <= HASHES_MAX, "hashes", "4,096 of 8 bytes")
+    }
+
+    fn note(&self) -> Result<Note, FrameError> {
+        self.check()?;
+        let (hashes, _) = self.hashes.as_chunks::<8>();
+        let hashes = hashes.iter().map(|bytes| BlockHash(u64::from_le_bytes(*bytes)));
+        Ok(Note {
+            endpoint: self.endpoint,
+            chain: Chain { hashes: hashes.collect(), blocks: self.blocks },
+            verdict: if self.placed { Verdict::Placed } else { Verdict::Withdrawn },
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! A push of a snapshot: who may, and which is the newer one.
+//!
+//! The scraper signs time, sequence and body with a shared secret. The gateway takes a push with the
+//! right signature, at most [`CLOCK_SKEW_MAX_MS`] off its clock and newer than what it has.
+
+mod refused;
+mod stamp;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+pub use refused::Refused;
+pub use stamp::{Headers, Stamp};
+
+/// The header with the time of the push: Unix milliseconds, decimal.
+pub const TIME_HEADER: &str = "x-llm-picker-time";
+/// The header with a number that grows with every push of one scraper process, decimal.
+pub const SEQUENCE_HEADER: &str = "x-llm-picker-sequence";
+/// The header with the signature: HMAC-SHA256 as 64 hexadecimal digits in lower case.
+pub const SIGNATURE_HEADER: &str = "x-llm-picker-signature";
+
+/// How far the clocks of scraper and gateway may be apart. Hosts that keep time by NTP are within a
+/// second; the rest is for a push that waits behind others. A recorded push is useless afterwards.
+pub const CLOCK_SKEW_MAX_MS: u64 = 30_000;
+
+/// The secret that scraper and gateway share.
+#[derive(Clone)]
+pub struct Secret(Hmac<Sha256>);
+
+impl Secret {
+    /// The secret with these bytes. `None` for no bytes, with which anybody could sign.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return None;
+        }
+        Hmac::new_from_slice(bytes).ok().map(Self)
+    }
+
+    /// The signature of a push, for [`SIGNATURE_HEADER`].
+    #[must_use]
+    pub fn sign(&self, stamp: Stamp, body: &[u8]) -> String {
+        let digest = self.over(stamp, body).finalize().into_bytes();
+        digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
+    }
+
+    /// Whether the signature is that of this push, in a time that says nothing of how much of it is
+    /// right.
+    ///
+    /// # Errors
+    /// [`Refused::Signature`] if it is not.
+    pub fn verify(&self, headers: &Headers, body: &[u8]) -> Result<(), Refused> {
+        self.over(headers.stamp, body)
+            .verify_slice(&headers.signature)
+            .map_err(|_| Refused::Signature)
+    }
+
+    fn over(&self, stamp: Stamp, body: &[u8]) -> Hmac<Sha256> {
+        let head = format!("{}\n{}\n", stamp.time_ms, stamp.sequence);
+        self.0.clone().chain_update(head).chain_update(body)
+    }
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
+}
+
+/// Whether a push comes in time and after the one that is stored, if one is.
+///
+/// # Errors
+/// [`Refused::Clock`] if it is too far off, [`Refused::Replayed`] if it is not newer.
+pub fn check(now_ms: u64, stamp: Stamp, last: Option<Stamp>) -> Result<(), Refused> {
+    if now_ms.abs_diff(stamp.time_ms) > CLOCK_SKEW_MAX_MS {
+        return Err(Refused::Clock { now_ms, stamp });
+    }
+    match last {
+        Some(last) if stamp <= last => Err(Refused::Replayed { stamp, last }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hmac::Mac;
+
+    use super::{CLOCK_SKEW_MAX_MS, Headers, Refused, Secret, Stamp, check};
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// RFC 4231, test cases 1, 2, 3, 4, 6 and 7.
+    #[test]
+    fn the_mac_is_hmac_sha256() {
+        let case_4: Vec<u8> = (0x01..=0x19).collect();
+        let cases: [(&[u8], &[u8], &str); 6] = [
+            (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+            (b"Jefe", b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+            (&[0xaa; 20], &[0xdd; 50], "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
+            (&case_4, &[0xcd; 50], "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"),
+            (&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First", "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"),
+            (&[0xaa; 131], b"This is a test using a larger than block-size key and a larger than block-size data. The key needs to be hashed before being used by the HMAC algorithm.", "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"),
+        ];
+        for (key, data, digest) in cases {
+            let mac = Secret::new(key).unwrap().0.chain_update(data);
+            assert_eq!(hex(&mac.finalize().into_bytes()), digest);
+        }
+    }
+
+    #[test]
+    fn what_is_signed_is_time_line_sequence_line_body() {
+        let secret = Secret::new(b"Jefe").unwrap();
+        let stamp = Stamp { time_ms: 12, sequence: 3 };
+        let whole = secret.0.clone().chain_update(b"12\n3\nbody").finalize().into_bytes();
+        assert_eq!(secret.sign(stamp, b"body"), hex(&whole));
+    }
+
+    #[test]
+    fn any_change_breaks_the_signature() {
+        let secret = Secret::new(b"secret").unwrap();
+        let stamp = Stamp { time_ms: 1_000, sequence: 7 };
+        let signature = secret.sign(stamp, b"body");
+        let verify = |time: &str, sequence: &str, signature: &str, body: &[u8]| {
+            let read = Headers::parse(
+                Some(time.as_bytes()),
+                Some(sequence.as_bytes()),
+                Some(signature.as_bytes()),
+            );
+            Secret::new(b"secret").unwrap().verify(&read.unwrap(), body)
+        };
+        assert_eq!(verify("1000", "7", &signature, b"body"), Ok(()));
+        assert_eq!(verify("1001", "7", &signature, b"body"), Err(Refused::Signature));
+        assert_eq!(verify("1000", "8", &signature, b"body"), Err(Refused::Signature));
+        assert_eq!(verify("1000", "7", &signature, b"bodY"), Err(Refused::Signature));
+        let flipped =
+            format!("{}{}", if signature.starts_with('0') { '1' } else { '0' }, &signature[1..]);
+        assert_eq!(verify("1000", "7", &flipped, b"body"), Err(Refused::Signature));
+        assert!(Secret::new(b"").is_none());
+    }
+
+    #[test]
+    fn only_the_newer_in_time_is_taken() {
+        let at = |time_ms, sequence| Stamp { time_ms, sequence };
+        let now = 1_000_000;
+        let ok = |stamp, last| check(now, stamp, last).is_ok();
+        assert!(ok(at(now, 1), None));
+        assert!(
+            ok(at(now - CLOCK_SKEW_MAX_MS, 1), None) && ok(at(now + CLOCK_SKEW_MAX_MS, 1), None)
+        );
+        assert!(!ok(at(now - CLOCK_SKEW_MAX_MS - 1, 1), None));
+        assert!(!ok(at(now + CLOCK_SKEW_MAX_MS + 1, 1), None));
+        assert!(ok(at(now, 2), Some(at(now, 1))) && ok(at(now + 1, 0), Some(at(now, 9))));
+        assert!(!ok(at(now, 1), Some(at(now, 1))) && !ok(at(now, 9), Some(at(now + 1, 0))));
+        assert_eq!(check(now, at(0, 0), None).unwrap_err().status(), 401);
+        assert_eq!(check(now, at(now, 1), Some(at(now, 1))).unwrap_err().status(), 409);
+    }
+
+    #[test]
+    fn headers_that_make_no_sense_are_named() {
+        let say = |time: Option<&[u8]>, sequence: Option<&[u8]>, signature: Option<&[u8]>| {
+            let refused = Headers::parse(time, sequence, signature).unwrap_err();
+            format!("{} {refused}", refused.status())
+        };
+        let signature = [b'a'; 64];
+        insta::assert_snapshot!([
+            say(None, Some(b"1"), Some(&signature)),
+            say(Some(b"-1"), Some(b"1"), Some(&signature)),
+            say(Some(b"1"), Some(b"18446744073709551616"), Some(&signature)),
+            say(Some(b"1"), Some(b"1"), Some(b"AA")),
+            say(Some(b"+1"), Some(b"1"), Some(&signature)),
+            say(Some(b"1"), Some(b"\xff"), Some(&signature)),
+        ].join("\n"), @"");
+    }
+}

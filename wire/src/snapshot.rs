@@ -1,0 +1,41 @@
+//! A pool's snapshot on the wire: scraper to gateway, and gateway to its workers.
+//!
+//! A magic, a version, then postcard. A version that is not known is refused and not guessed at:
+//! scraper and filter are upgraded apart, and a pool without a snapshot is better than a wrong one.
+
+mod layout;
+
+use engine::Snapshot;
+
+use crate::frame::{Frame, FrameError};
+use layout::Pool;
+
+/// Endpoints in a pool. A worker copies one snapshot per change: 4,096 endpoints with some labels
+/// stay within a megabyte.
+pub const ENDPOINTS_MAX: usize = 4096;
+/// Bytes of a pool's name.
+pub const POOL_NAME_MAX: usize = 63;
+/// Labels of an endpoint. Kubernetes sets no limit; a pod of a large chart has some twenty.
+pub const LABELS_MAX: usize = 64;
+/// Bytes of a label's key in Kubernetes: a DNS name, a slash and 63 more.
+pub const LABEL_KEY_MAX: usize = 253 + 1 + 63;
+/// Bytes of a label's value in Kubernetes.
+pub const LABEL_VALUE_MAX: usize = 63;
+
+const FRAME: Frame = Frame { magic: *b"LPS", version: 1 };
+
+/// The bytes of a snapshot.
+///
+/// # Errors
+/// If a part of it is larger than [`decode`] takes.
+pub fn encode(snapshot: &Snapshot) -> Result<Vec<u8>, FrameError> {
+    FRAME.encode(&Pool::of(snapshot)?)
+}
+
+/// The snapshot that the bytes say.
+///
+/// # Errors
+/// For another magic or version, and for a body that is cut off, too long or out of bounds.
+pub fn decode(bytes: &[u8]) -> Result<Snapshot, FrameError> {
+    FRAME.decode::<Pool<'_>>(bytes)?.try_into()
+}

@@ -1,0 +1,161 @@
+//! The fields of a snapshot in the order in which they are sent. To change one is a new version.
+
+use std::{net::SocketAddr, time::Duration};
+
+use engine::{Adapters, CacheConfig, Endpoint, Health, Metrics, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use super::{ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX};
+use crate::{
+    frame::{FrameError, bound},
+    metrics::{ADAPTER_NAME_MAX, ADAPTERS_MAX},
+};
+
+/// A [`Snapshot`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct Pool<'a> {
+    name: &'a str,
+    #[serde(borrow)]
+    endpoints: Vec<Server<'a>>,
+}
+
+/// An [`Endpoint`].
+#[derive(Serialize, Deserialize)]
+struct Server<'a> {
+    address: SocketAddr,
+    up: bool,
+    #[serde(borrow)]
+    metrics: Option<Load<'a>>,
+    #[serde(borrow)]
+    labels: Vec<(&'a str, &'a str)>,
+}
+
+/// [`Metrics`].
+#[derive(Serialize, Deserialize)]
+struct Load<'a> {
+    age: Duration,
+    waiting: u32,
+    running: u32,
+    kv_usage: f32,
+    /// Tokens per block, blocks.
+    cache: Option<(u32, u32)>,
+    #[serde(borrow)]
+    adapters: Option<Lora<'a>>,
+}
+
+/// [`Adapters`].
+#[derive(Serialize, Deserialize)]
+struct Lora<'a> {
+    max: u32,
+    #[serde(borrow)]
+    running: Vec<&'a str>,
+    #[serde(borrow)]
+    waiting: Vec<&'a str>,
+}
+
+impl<'a> Pool<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot) -> Result<Self, FrameError> {
+        let endpoints = snapshot.endpoints.iter().map(Server::of).collect();
+        let pool = Self { name: &snapshot.pool, endpoints };
+        pool.check()?;
+        Ok(pool)
+    }
+
+    fn check(&self) -> Result<(), FrameError> {
+        bound(self.name.len() <= POOL_NAME_MAX, "the pool's name", "63 bytes")?;
+        bound(self.endpoints.len() <= ENDPOINTS_MAX, "endpoints", "4,096")?;
+        self.endpoints.iter().try_for_each(Server::check)
+    }
+}
+
+impl TryFrom<Pool<'_>> for Snapshot {
+    type Error = FrameError;
+
+    fn try_from(pool: Pool<'_>) -> Result<Self, FrameError> {
+        pool.check()?;
+        let endpoints = pool.endpoints.into_iter().map(Endpoint::from).collect();
+        Ok(Self { pool: pool.name.to_owned(), endpoints })
+    }
+}
+
+impl<'a> Server<'a> {
+    fn of(endpoint: &'a Endpoint) -> Self {
+        Self {
+            address: endpoint.address,
+            up: endpoint.health == Health::Up,
+            metrics: endpoint.metrics.as_ref().map(Load::of),
+            labels: endpoint.labels.iter().map(|(key, value)| (&**key, &**value)).collect(),
+        }
+    }
+
+    fn check(&self) -> Result<(), FrameError> {
+        bound(self.labels.len() <= LABELS_MAX, "an endpoint's labels", "64")?;
+        let fit = |(key, value): &(&str, &str)| {
+            key.len() <= LABEL_KEY_MAX && value.len() <= LABEL_VALUE_MAX
+        };
+        bound(self.labels.iter().all(fit), "a label", "a key of 317 and a value of 63 bytes")?;
+        self.metrics.as_ref().map_or(Ok(()), Load::check)
+    }
+}
+
+impl From<Server<'_>> for Endpoint {
+    fn from(server: Server<'_>) -> Self {
+        let labels = server.labels.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+        Self {
+            address: server.address,
+            health: if server.up { Health::Up } else { Health::Down },
+            metrics: server.metrics.map(Metrics::from),
+            labels: labels.collect(),
+        }
+    }
+}
+
+impl<'a> Load<'a> {
+    fn of(metrics: &'a Metrics) -> Self {
+        Self {
+            age: metrics.age,
+            waiting: metrics.waiting,
+            running: metrics.running,
+            kv_usage: metrics.kv_usage,
+            cache: metrics.cache.map(|cache| (cache.block_tokens, cache.blocks)),
+            adapters: metrics.adapters.as_ref().map(Lora::of),
+        }
+    }
+
+    fn check(&self) -> Result<(), FrameError> {
+        bound((0.0..=1.0).contains(&self.kv_usage), "KV-cache usage", "0 to 1")?;
+        let lists = self.adapters.iter().flat_map(|lora| [&lora.running, &lora.waiting]);
+        for names in lists {
+            bound(names.len() <= ADAPTERS_MAX, "adapters", "256")?;
+            let fit = names.iter().all(|name| name.len() <= ADAPTER_NAME_MAX);
+            bound(fit, "an adapter's name", "255 bytes")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Load<'_>> for Metrics {
+    fn from(load: Load<'_>) -> Self {
+        let Load { age, waiting, running, kv_usage, cache, adapters } = load;
+        let cache = cache.map(|(block_tokens, blocks)| CacheConfig { block_tokens, blocks });
+        let adapters = adapters.map(Adapters::from);
+        Self { age, waiting, running, kv_usage, cache, adapters }
+    }
+}
+
+impl<'a> Lora<'a> {
+    fn of(adapters: &'a Adapters) -> Self {
+        Self {
+            max: adapters.max,
+            running: adapters.running.iter().map(String::as_str).collect(),
+            waiting: adapters.waiting.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+impl From<Lora<'_>> for Adapters {
+    fn from(lora: Lora<'_>) -> Self {
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Self { max: lora.max, running: owned(lora.running), waiting: owned(lora.waiting) }
+    }
+}

@@ -1,0 +1,35 @@
+//! Stories, tables and laws of the codecs.
+#![cfg(not(target_family = "wasm"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+#[path = "it/body.rs"]
+mod body;
+#[path = "it/config.rs"]
+mod config;
+#[path = "it/messages.rs"]
+mod messages;
+#[path = "it/metrics.rs"]
+mod metrics;
+mod sample;
+
+/// Bytes that are near `valid`: some are replaced, left out or put in, or the end is missing.
+fn mutated(
+    u: &mut arbtest::arbitrary::Unstructured<'_>,
+    valid: &[u8],
+) -> arbtest::arbitrary::Result<Vec<u8>> {
+    let mut bytes = valid.to_vec();
+    for _ in 0..u.int_in_range(1..=4)? {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = u.choose_index(bytes.len())?;
+        match u.int_in_range(0..=4)? {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.remove(at)),
+            2 => bytes.insert(at, u.arbitrary()?),
+            3 => bytes[at] = *u.choose(b"\\\"{}[]:,\n0 ")?,
+            _ => bytes[at] = u.arbitrary()?,
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,112 @@
+//! Snapshots and notes.
+
+use std::{net::SocketAddr, time::Duration};
+
+use arbtest::arbitrary::{Result, Unstructured};
+use engine::{
+    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, Metrics, Note, Snapshot, Verdict,
+};
+use wire::{note, snapshot};
+
+use crate::mutated;
+
+fn address(u: &mut Unstructured<'_>) -> Result<SocketAddr> {
+    let port: u16 = u.arbitrary()?;
+    Ok(if u.arbitrary()? {
+        (u.arbitrary::<[u8; 4]>()?, port).into()
+    } else {
+        (u.arbitrary::<[u8; 16]>()?, port).into()
+    })
+}
+
+fn some_metrics(u: &mut Unstructured<'_>) -> Result<Metrics> {
+    Ok(Metrics {
+        age: Duration::new(u.arbitrary()?, u.int_in_range(0..=999_999_999)?),
+        waiting: u.arbitrary()?,
+        running: u.arbitrary()?,
+        kv_usage: f32::from(u.arbitrary::<u8>()?) / 255.0,
+        cache: Some(CacheConfig { block_tokens: u.arbitrary()?, blocks: u.arbitrary()? }),
+        adapters: Some(Adapters {
+            max: u.arbitrary()?,
+            running: vec!["sql".into()],
+            waiting: vec![],
+        }),
+    })
+}
+
+fn some_snapshot(u: &mut Unstructured<'_>) -> Result<Snapshot> {
+    let mut endpoints = Vec::new();
+    for _ in 0..u.int_in_range(0..=5)? {
+        endpoints.push(Endpoint {
+            address: address(u)?,
+            health: if u.arbitrary()? { Health::Up } else { Health::Down },
+            metrics: if u.arbitrary()? { Some(some_metrics(u)?) } else { None },
+            labels: vec![("llm-d.ai/role".into(), "decode".into())],
+        });
+    }
+    Ok(Snapshot { pool: "default".into(), endpoints })
+}
+
+fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    for _ in 0..u.int_in_range(0..=5)? {
+        let hashes: Vec<u64> = u.arbitrary()?;
+        notes.push(Note {
+            endpoint: address(u)?,
+            chain: Chain {
+                hashes: hashes.into_iter().map(BlockHash).collect(),
+                blocks: u.arbitrary()?,
+            },
+            verdict: if u.arbitrary()? { Verdict::Placed } else { Verdict::Withdrawn },
+        });
+    }
+    Ok(notes)
+}
+
+#[test]
+fn what_is_encoded_is_decoded() {
+    arbtest::arbtest(|u| {
+        let (snapshot, notes) = (some_snapshot(u)?, some_notes(u)?);
+        assert_eq!(snapshot::decode(&snapshot::encode(&snapshot).unwrap()), Ok(snapshot));
+        assert_eq!(note::decode(&note::encode(&notes).unwrap()), Ok(notes));
+        Ok(())
+    });
+}
+
+#[test]
+fn broken_messages_never_panic_and_what_is_taken_can_be_sent_on() {
+    arbtest::arbtest(|u| {
+        let (snapshot, notes) = (some_snapshot(u)?, some_notes(u)?);
+        if let Ok(taken) = snapshot::decode(&mutated(u, &snapshot::encode(&snapshot).unwrap())?) {
+            assert!(snapshot::encode(&taken).is_ok());
+        }
+        if let Ok(taken) = note::decode(&mutated(u, &note::encode(&notes).unwrap())?) {
+            assert!(note::encode(&taken).is_ok());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_not_understood_is_refused_with_the_reason() {
+    let empty = Snapshot { pool: "p".into(), endpoints: vec![] };
+    let bytes = snapshot::encode(&empty).unwrap();
+    let say = |bytes: &[u8]| snapshot::decode(bytes).unwrap_err().to_string();
+    let mut newer = bytes.clone();
+    newer[3] = 2;
+    let long = Snapshot { pool: "p".repeat(64), endpoints: vec![] };
+    insta::assert_snapshot!([
+        say(b""), say(b"LPN\x01"), say(&newer), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
+        snapshot::encode(&long).unwrap_err().to_string(),
+    ].join("\n"), @"");
+}
+
+#[test]
+fn bounds_hold_at_their_edge() {
+    let address: SocketAddr = ([127, 0, 0, 1], 8000).into();
+    let endpoint = Endpoint { address, health: Health::Up, metrics: None, labels: vec![] };
+    let pool = |len| Snapshot { pool: "p".into(), endpoints: vec![endpoint.clone(); len] };
+    let full = snapshot::encode(&pool(snapshot::ENDPOINTS_MAX)).unwrap();
+    assert_eq!(snapshot::decode(&full), Ok(pool(snapshot::ENDPOINTS_MAX)));
+    assert!(snapshot::encode(&pool(snapshot::ENDPOINTS_MAX + 1)).is_err());
+}
