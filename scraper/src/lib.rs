@@ -1,1 +1,33 @@
-//! Placeholder.
+//! Pods in, snapshots out: reads the metrics of every pod of a pool many times a second and tells
+//! every Envoy.
+//!
+//! ```text
+//! flags, file -> discover -> fleet -> one pod task each -> board -> publisher -> one envoy task each
+//! ```
+//! Each arrow is a channel that holds only the newest value, so that whoever is slow misses what
+//! is out of date and nobody waits for anybody. What is judged from the outcomes is in pure files:
+//! `link` (is a peer down?), `schedule`, `board`, [`targets`] and `stamp`.
+
+mod board;
+mod client;
+mod codec;
+mod discover;
+mod envoy;
+mod fault;
+mod fleet;
+mod link;
+mod meters;
+mod notice;
+mod pod;
+mod publisher;
+mod schedule;
+mod scraper;
+mod serve;
+mod settings;
+mod stamp;
+mod status;
+pub mod targets;
+mod task;
+
+pub use scraper::{Scraper, StartError};
+pub use settings::{EnvoyUrl, SECRET_BYTES_MIN, Secret, Settings};

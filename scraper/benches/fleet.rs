@@ -1,0 +1,137 @@
+//! What a fleet costs the scraper: 256 fake pods with pages of 51 kB, 20 times a second, one Envoy.
+//!
+//! `cargo bench -p scraper --profile native` runs some 12 s and prints one table. Pods and scraper
+//! share the machine, and over loopback the kernel does part of the receiving on the sender's
+//! account, so the figure flatters the scraper by what a network card's interrupts would cost.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench may panic, and prints"
+)]
+
+#[path = "../tests/it/server.rs"]
+#[allow(dead_code, reason = "the bench needs less of it")]
+mod server;
+
+use std::{
+    fs,
+    hint::black_box,
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use server::{Reply, Server};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    time,
+};
+
+const PODS: usize = 256;
+const WARM_UP: Duration = Duration::from_secs(2);
+const MEASURED: Duration = Duration::from_secs(8);
+/// `/proc/<pid>/stat` counts in hundredths of a second (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[tokio::main]
+async fn main() {
+    let page = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../wire/tests/data/vllm-0.32.0.txt"));
+    let page = page.unwrap();
+    let scan = scan_time(&page);
+
+    let mut pods = Vec::new();
+    for _ in 0..PODS {
+        let page = page.clone();
+        pods.push(Server::start(anywhere(), move |_| Reply::Whole(200, page.clone())).await);
+    }
+    let envoy = Server::start(anywhere(), |_| Reply::Whole(204, Vec::new())).await;
+    let (child, address) = scraper(&pods, &envoy).await;
+
+    time::sleep(WARM_UP).await;
+    let before = Sample::take(&child, address).await;
+    time::sleep(MEASURED).await;
+    let after = Sample::take(&child, address).await;
+    report(&before, &after, scan, page.len());
+}
+
+fn anywhere() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// Seconds that one page takes to be scanned.
+fn scan_time(page: &[u8]) -> f64 {
+    const ROUNDS: u32 = 2_000;
+    let began = Instant::now();
+    for _ in 0..ROUNDS {
+        black_box(wire::metrics::scan(black_box(page)).unwrap());
+    }
+    (began.elapsed() / ROUNDS).as_secs_f64()
+}
+
+async fn scraper(pods: &[Server], envoy: &Server) -> (Child, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_llm-scraper"));
+    command.args(["--envoy", &format!("http://{}", envoy.address), "--listen", "127.0.0.1:0"]);
+    command.args(pods.iter().flat_map(|pod| ["--endpoint".into(), pod.address.to_string()]));
+    command.env("LLM_PICKER_SECRET", "0123456789abcdef").kill_on_drop(true);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+    let address = line.trim().strip_prefix("listening: http://").unwrap().parse().unwrap();
+    (child, address)
+}
+
+/// Totals since the scraper's start.
+struct Sample {
+    at: Instant,
+    user: f64,
+    kernel: f64,
+    metrics: String,
+}
+
+impl Sample {
+    async fn take(child: &Child, address: SocketAddr) -> Self {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id().unwrap())).unwrap();
+        // After the name in brackets, user and system time are the 12th and 13th field.
+        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let seconds = |field: usize| fields[field].parse::<f64>().unwrap() / TICKS_PER_SECOND;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut metrics = String::new();
+        stream.read_to_string(&mut metrics).await.unwrap();
+        Self { at: Instant::now(), user: seconds(11), kernel: seconds(12), metrics }
+    }
+
+    /// The sum of the series whose lines begin so and hold `label`.
+    fn sum(&self, name: &str, label: &str) -> f64 {
+        let lines = self.metrics.lines().filter(|it| it.starts_with(name) && it.contains(label));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+    }
+}
+
+fn report(before: &Sample, after: &Sample, scan: f64, page_bytes: usize) {
+    let seconds = (after.at - before.at).as_secs_f64();
+    let grown = |name: &str, label: &str| after.sum(name, label) - before.sum(name, label);
+    let rate = |name: &str, label: &str| grown(name, label) / seconds;
+    let scrapes = rate("llm_scraper_scrapes_total", "outcome=\"ok\"");
+    let failed = rate("llm_scraper_scrapes_total", "") - scrapes;
+    let pushes = rate("llm_scraper_pushes_total", "outcome=\"ok\"");
+    let user = (after.user - before.user) / seconds;
+    let kernel = (after.kernel - before.kernel) / seconds;
+    let cpu = user + kernel;
+    println!("{PODS} pods, pages of {page_bytes} bytes, {seconds:.1} s");
+    println!("scrapes           {scrapes:8.0} /s ({failed:.0} /s failed)");
+    println!("pushes            {pushes:8.1} /s");
+    println!("CPU in all        {:8.1} % of a core", cpu * 100.0);
+    println!("  in the kernel   {:8.1} % of a core", kernel * 100.0);
+    println!("  a scrape        {:8.1} us", cpu / scrapes * 1e6);
+    println!("  scanning alone  {:8.1} us, {:.1} % of a core", scan * 1e6, scan * scrapes * 100.0);
+    let ages = "llm_scraper_reading_age_seconds_bucket";
+    let all = grown("llm_scraper_reading_age_seconds_count", "");
+    for le in ["0.025", "0.05", "0.075", "0.1", "0.15"] {
+        let share = grown(ages, &format!("le=\"{le}\"")) / all;
+        println!("readings aged <= {le:>5} s {:7.2} %", share * 100.0);
+    }
+}

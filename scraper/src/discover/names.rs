@@ -1,0 +1,129 @@
+//! The addresses behind names.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::net;
+use tracing::{info, warn};
+
+use crate::{board::Pod, targets::Target};
+
+/// How often names are looked up again: a headless Service's pods come and go behind one name, and
+/// cluster DNS caches for 5 s or longer by default.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Addresses of names, kept when a later look-up fails.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    known: BTreeMap<String, Vec<SocketAddr>>,
+    /// Names whose last look-up failed.
+    failing: HashSet<String>,
+    looked_up: Option<Instant>,
+}
+
+impl Names {
+    /// Whether there are names, and it is time to look them up again.
+    pub(super) fn are_old(&self) -> bool {
+        let any = !self.known.is_empty() || !self.failing.is_empty();
+        any && self.looked_up.is_none_or(|at| at.elapsed() >= INTERVAL)
+    }
+
+    /// Looks every name up, one after another: they are few, since each stands for many pods.
+    pub(super) async fn look_up(&mut self, targets: &[Target]) {
+        self.looked_up = Some(Instant::now());
+        let is_name = |name: &&str| name.parse::<SocketAddr>().is_err();
+        for name in targets.iter().map(|target| target.authority.as_str()).filter(is_name) {
+            match net::lookup_host(name).await {
+                Ok(addresses) => {
+                    self.known.insert(name.to_owned(), one_family(addresses.collect()));
+                    if self.failing.remove(name) {
+                        info!("{name} can be looked up again");
+                    }
+                }
+                Err(why) => {
+                    if self.failing.insert(name.to_owned()) {
+                        warn!("{name} can't be looked up: {why}");
+                    }
+                }
+            }
+        }
+        let listed: HashSet<_> = targets.iter().map(|target| &target.authority).collect();
+        self.known.retain(|name, _| listed.contains(name));
+        self.failing.retain(|name| listed.contains(name));
+    }
+
+    /// Every address once; what is listed first keeps its place and labels. Nothing if there is no
+    /// address only because look-ups fail: an empty list would tell the Envoys that the pool is
+    /// scaled to zero, and a scraper that starts while DNS is away does not know that.
+    pub(super) fn pods(&self, targets: &[Target]) -> Option<Vec<Pod>> {
+        let (mut pods, mut seen) = (Vec::new(), HashSet::new());
+        for target in targets {
+            for address in self.addresses(&target.authority) {
+                if seen.insert(address) {
+                    pods.push(Pod { address, labels: target.labels.clone() });
+                }
+            }
+        }
+        (!pods.is_empty() || self.failing.is_empty()).then_some(pods)
+    }
+
+    fn addresses(&self, authority: &str) -> Vec<SocketAddr> {
+        match authority.parse() {
+            Ok(address) => vec![address],
+            Err(_) => self.known.get(authority).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// A pod of a dual-stack cluster has an address in both families, and so has `localhost`: taken
+/// together they would count it twice.
+fn one_family(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if addresses.iter().any(SocketAddr::is_ipv4) {
+        addresses.retain(SocketAddr::is_ipv4);
+    }
+    // The system's order may change with each look-up and means nothing.
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_counts_once_and_the_first_mention_has_it() {
+        let targets = ["10.0.0.1:80 a=1", "svc:80 b=2", "nowhere:80"].map(|it| it.parse().unwrap());
+        let mut names = Names::default();
+        let behind = ["10.0.0.2:80", "10.0.0.1:80"].map(|it| it.parse().unwrap());
+        names.known.insert("svc:80".to_owned(), behind.to_vec());
+        let pods: Vec<_> =
+            names.pods(&targets).unwrap().iter().map(|pod| format!("{pod:?}")).collect();
+        insta::assert_snapshot!(pods.join("\n"), @r#"
+        Pod { address: 10.0.0.1:80, labels: [("a", "1")] }
+        Pod { address: 10.0.0.2:80, labels: [("b", "2")] }
+        "#);
+    }
+
+    #[test]
+    fn without_dns_a_pool_is_unknown_and_not_empty() {
+        let targets = ["svc:80".parse().unwrap()];
+        let mut names = Names::default();
+        names.failing.insert("svc:80".to_owned());
+        assert_eq!(names.pods(&targets), None);
+        assert_eq!(Names::default().pods(&[]), Some(Vec::new()), "scaled to zero");
+
+        names.known.insert("svc:80".to_owned(), vec!["10.0.0.1:80".parse().unwrap()]);
+        assert_eq!(names.pods(&targets).unwrap().len(), 1, "it was known before");
+    }
+
+    #[test]
+    fn a_dual_stack_name_is_one_pod() {
+        let both = ["[::1]:80", "127.0.0.1:80", "127.0.0.1:80"].map(|it| it.parse().unwrap());
+        assert_eq!(one_family(both.to_vec()), ["127.0.0.1:80".parse().unwrap()]);
+        assert_eq!(one_family(vec!["[::1]:80".parse().unwrap()]).len(), 1);
+    }
+}

@@ -1,0 +1,93 @@
+//! Pushes snapshots to one Envoy.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http_body_util::Full;
+use hyper::{Method, Request, Uri};
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::{
+    client::Client,
+    fault::Fault,
+    link::{Link, Notice},
+    meters::Meters,
+    notice,
+    publisher::Parcel,
+    settings::EnvoyUrl,
+};
+
+/// Answers are empty or one JSON error; what is longer did not come from the plugin.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// One Envoy, as the status pages see it.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// When it last took a snapshot.
+    pub(crate) taken: Option<Instant>,
+    /// Why it is down, if it is.
+    pub(crate) down: Option<String>,
+}
+
+/// What its task needs.
+#[derive(Debug)]
+pub(crate) struct Pusher {
+    pub(crate) url: EnvoyUrl,
+    pub(crate) timeout: Duration,
+    pub(crate) parcels: watch::Receiver<Option<Arc<Parcel>>>,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) meters: Arc<Meters>,
+}
+
+impl Pusher {
+    /// Sends each parcel that is published while no other is on its way, until there are no more.
+    pub(crate) async fn run(mut self) {
+        let name = format!("Envoy {}", self.url);
+        let authority = self.url.authority().to_owned();
+        let mut client = match Client::new(authority, self.timeout, ANSWER_BYTES_MAX) {
+            Ok(client) => client,
+            Err(fault) => return self.standing.send_modify(|it| it.down = Some(fault.to_string())),
+        };
+        let (mut link, mut rest_until) = (Link::new(), Instant::now());
+        while self.parcels.changed().await.is_ok() {
+            let began = Instant::now();
+            let parcel = self.parcels.borrow_and_update().clone();
+            let Some(parcel) = parcel.filter(|_| began >= rest_until) else { continue };
+            let outcome = push(&mut client, &parcel).await;
+            self.meters.pushed(&self.url, &outcome);
+            self.judge(&name, &mut link, outcome);
+            rest_until = began + link.wait();
+            // What came meanwhile has aged; the next is at most one interval away and exact.
+            self.parcels.mark_unchanged();
+        }
+    }
+
+    fn judge(&self, name: &str, link: &mut Link, outcome: Result<(), Fault>) {
+        let now = Instant::now();
+        match outcome {
+            Ok(()) => {
+                match link.succeeded(now) {
+                    Some(Notice::Reached) => info!("{name} took its first snapshot"),
+                    other => notice::succeeded(name, other),
+                }
+                self.standing.send_replace(Standing { taken: Some(now), down: None });
+            }
+            Err(fault) => {
+                notice::failed(name, link.failed(now, fault.kind()), &fault);
+                let down = link.is_down().then(|| fault.to_string());
+                self.standing.send_modify(|standing| standing.down = down);
+            }
+        }
+    }
+}
+
+async fn push(client: &mut Client, parcel: &Parcel) -> Result<(), Fault> {
+    let mut request = Request::new(Full::new(parcel.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static("/v1/snapshot");
+    *request.headers_mut() = parcel.headers.clone();
+    client.ask(request).await.map(drop)
+}

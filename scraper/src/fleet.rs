@@ -1,0 +1,74 @@
+//! Keeps one task for each pod on the list.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::{
+    board::{Board, Member, Pod, Row},
+    pod::{self, Orders},
+    task::Task,
+};
+
+/// The pods' tasks.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    orders: Orders,
+    crews: BTreeMap<SocketAddr, Crew>,
+    rng: fastrand::Rng,
+}
+
+#[derive(Debug)]
+struct Crew {
+    row: watch::Receiver<Row>,
+    _task: Task,
+}
+
+impl Fleet {
+    pub(crate) fn new(orders: Orders, rng: fastrand::Rng) -> Self {
+        Self { orders, crews: BTreeMap::new(), rng }
+    }
+
+    /// Follows `pods` and publishes the board, until the list ends.
+    pub(crate) async fn run(
+        mut self,
+        mut pods: watch::Receiver<Option<Vec<Pod>>>,
+        board: watch::Sender<Option<Board>>,
+    ) {
+        while pods.changed().await.is_ok() {
+            let Some(list) = pods.borrow_and_update().clone() else { continue };
+            board.send_replace(Some(self.follow(list)));
+        }
+    }
+
+    /// Starts and stops tasks until there is one for each pod in `list`. A pod that stays keeps its
+    /// connection, its reading and whether it is down, even where its labels changed.
+    fn follow(&mut self, list: Vec<Pod>) -> Board {
+        let mut before = std::mem::take(&mut self.crews);
+        let mut board = Vec::with_capacity(list.len());
+        let mut added = 0;
+        for pod in list {
+            let crew = before.remove(&pod.address).unwrap_or_else(|| {
+                added += 1;
+                self.start(pod.address)
+            });
+            let address = pod.address;
+            board.push(Member { pod: Arc::new(pod), row: crew.row.clone() });
+            self.crews.insert(address, crew);
+        }
+        for address in before.keys() {
+            self.orders.meters.forget(*address);
+        }
+        info!("{} endpoints: {added} added, {} removed", board.len(), before.len());
+        board.into()
+    }
+
+    /// The phase is drawn over one interval, so that many pods aren't all asked at one moment.
+    fn start(&mut self, address: SocketAddr) -> Crew {
+        let phase = self.orders.interval.mul_f64(self.rng.f64());
+        let (writer, row) = watch::channel(Row::default());
+        let task = Task::spawn(pod::run(address, self.orders.clone(), phase, writer));
+        Crew { row, _task: task }
+    }
+}

@@ -1,0 +1,165 @@
+//! The scraper's own metrics.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use engine::{Health, Snapshot};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use crate::{
+    fault::{Fault, OUTCOMES},
+    settings::EnvoyUrl,
+};
+
+/// Seconds. From a pod on the same host to the usual timeout.
+const DURATION_BUCKETS: [f64; 11] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+
+/// Seconds. One to three intervals in fine steps, then up to where the EPP calls metrics stale
+/// (2 s).
+const AGE_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0];
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Meters {
+    started: Instant,
+    registry: Registry,
+    scrapes: Family<Scrape, Counter>,
+    scrape_duration: Histogram,
+    pushes: Family<Push, Counter>,
+    endpoints: Family<State, Gauge>,
+    reading_age: Histogram,
+    snapshot_age: Family<Envoy, Gauge<f64, std::sync::atomic::AtomicU64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Scrape {
+    endpoint: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Push {
+    envoy: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Envoy {
+    envoy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+impl Meters {
+    pub(crate) fn new(started: Instant) -> Self {
+        let mut meters = Self {
+            started,
+            registry: Registry::with_prefix("llm_scraper"),
+            scrapes: Family::default(),
+            scrape_duration: Histogram::new(DURATION_BUCKETS),
+            pushes: Family::default(),
+            endpoints: Family::default(),
+            reading_age: Histogram::new(AGE_BUCKETS),
+            snapshot_age: Family::default(),
+        };
+        meters.register();
+        meters
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("scrapes", "Scrapes that ended, by outcome", self.scrapes.clone());
+        registry.register_with_unit(
+            "scrape_duration",
+            "How long scrapes took, connecting included, whatever their outcome",
+            Unit::Seconds,
+            self.scrape_duration.clone(),
+        );
+        registry.register("pushes", "Snapshots sent, by outcome", self.pushes.clone());
+        let help = "Endpoints in the last snapshot, by state";
+        registry.register("endpoints", help, self.endpoints.clone());
+        registry.register_with_unit(
+            "reading_age",
+            "Age of the readings of endpoints that are up, when a snapshot was made",
+            Unit::Seconds,
+            self.reading_age.clone(),
+        );
+        registry.register_with_unit(
+            "snapshot_age",
+            "Time since the Envoy last took a snapshot, or since the start if it never did",
+            Unit::Seconds,
+            self.snapshot_age.clone(),
+        );
+    }
+
+    pub(crate) fn scraped<T>(
+        &self,
+        address: SocketAddr,
+        took: Duration,
+        outcome: &Result<T, Fault>,
+    ) {
+        let labels = Scrape { endpoint: address.to_string(), outcome: name(outcome) };
+        self.scrapes.get_or_create(&labels).inc();
+        self.scrape_duration.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn pushed<T>(&self, url: &EnvoyUrl, outcome: &Result<T, Fault>) {
+        let labels = Push { envoy: url.to_string(), outcome: name(outcome) };
+        self.pushes.get_or_create(&labels).inc();
+    }
+
+    /// Drops the series of a pod that is gone.
+    pub(crate) fn forget(&self, address: SocketAddr) {
+        let endpoint = address.to_string();
+        for outcome in OUTCOMES {
+            self.scrapes.remove(&Scrape { endpoint: endpoint.clone(), outcome });
+        }
+    }
+
+    pub(crate) fn published(&self, snapshot: &Snapshot) {
+        let (mut up, mut down, mut unread) = (0, 0, 0);
+        for endpoint in &snapshot.endpoints {
+            match (endpoint.health, &endpoint.metrics) {
+                (Health::Down, _) => down += 1,
+                (Health::Up, None) => unread += 1,
+                (Health::Up, Some(metrics)) => {
+                    up += 1;
+                    self.reading_age.observe(metrics.age.as_secs_f64());
+                }
+            }
+        }
+        for (state, count) in [("up", up), ("down", down), ("unread", unread)] {
+            self.endpoints.get_or_create(&State { state }).set(count);
+        }
+    }
+
+    /// The page, at `now`; `taken` tells when each Envoy last took a snapshot.
+    pub(crate) fn page<'a>(
+        &self,
+        now: Instant,
+        taken: impl Iterator<Item = (&'a EnvoyUrl, Option<Instant>)>,
+    ) -> Result<String, fmt::Error> {
+        for (url, taken) in taken {
+            let age = now.saturating_duration_since(taken.unwrap_or(self.started)).as_secs_f64();
+            self.snapshot_age.get_or_create(&Envoy { envoy: url.to_string() }).set(age);
+        }
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+fn name<T>(outcome: &Result<T, Fault>) -> &'static str {
+    outcome.as_ref().map_or_else(|fault| fault.kind().outcome(), |_| "ok")
+}

@@ -1,0 +1,24 @@
+//! A task that ends with its owner.
+
+use tokio::task::{JoinError, JoinHandle};
+
+/// Aborts the task when dropped, so that a pod taken off the list takes its connection along.
+#[derive(Debug)]
+pub(crate) struct Task(JoinHandle<()>);
+
+impl Task {
+    pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+
+    /// Waits for its own end.
+    pub(crate) async fn join(&mut self) -> Result<(), JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,60 @@
+//! The list of endpoints changes while the scraper runs.
+
+use std::fs;
+
+use scraper::StartError;
+
+use crate::world::{Envoy, Pod, Pushes, page, poll, settings, start};
+
+fn labels(pushes: &Pushes) -> Vec<String> {
+    let endpoints = pushes.last.iter().flat_map(|snapshot| &snapshot.endpoints);
+    endpoints.map(|endpoint| format!("{} {:?}", endpoint.address, endpoint.labels)).collect()
+}
+
+#[tokio::test]
+async fn a_changed_file_is_followed_and_a_broken_one_is_not() {
+    let (one, two) = (Pod::start(page(1)).await, Pod::start(page(2)).await);
+    let envoy = Envoy::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, format!("{}\n", one.address)).unwrap();
+    let mut settings = settings(&[], &[envoy.address]);
+    settings.endpoints_file = Some(file.path().to_owned());
+    let scraper = start(settings).await;
+    envoy.wait("the first list", |it| labels(it) == [format!("{} []", one.address)]).await;
+
+    fs::write(&file, format!("{} a=b\n{}\n", one.address, two.address)).unwrap();
+    let both = [format!("{} [(\"a\", \"b\")]", one.address), format!("{} []", two.address)];
+    envoy.wait("the second list", |it| labels(it) == both).await;
+
+    fs::write(&file, "what is this\n").unwrap();
+    let now = envoy.pushes().count;
+    // The file is read four times a second, and there are twenty pushes.
+    let later = envoy.wait("ten more pushes", |it| it.count >= now + 10).await;
+    assert_eq!(labels(&later), both);
+
+    fs::write(&file, "# scaled to zero\n").unwrap();
+    envoy.wait("the empty list", |it| labels(it).is_empty()).await;
+    let own = poll(&scraper, "/metrics", |page| !page.contains("outcome=\"ok\",endpoint")).await;
+    assert!(!own.contains(&format!("endpoint=\"{}\"", one.address)), "its series are gone: {own}");
+}
+
+#[tokio::test]
+async fn a_name_stands_for_its_address() {
+    let (pod, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
+    let mut settings = settings(&[], &[envoy.address]);
+    settings.endpoints = vec![format!("localhost:{}", pod.address.port()).parse().unwrap()];
+    let _scraper = start(settings).await;
+    envoy.wait("the address", |it| labels(it) == [format!("{} []", pod.address)]).await;
+}
+
+#[tokio::test]
+async fn a_file_broken_from_the_start_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "10.0.0.1:8000\n10.0.0.2\n").unwrap();
+    let mut settings = settings(&[], &[]);
+    settings.endpoints_file = Some(file.path().to_owned());
+    let Err(StartError::Endpoints(why)) = scraper::Scraper::start(settings).await else {
+        panic!("it started")
+    };
+    assert!(why.ends_with("line 2: \"10.0.0.2\" is no HOST:PORT: there is no port"), "{why}");
+}

@@ -1,0 +1,109 @@
+//! What becomes of pods that answer, don't, or answer nonsense.
+
+use std::time::Duration;
+
+use crate::{
+    server::Reply,
+    world::{Envoy, Pod, get, is_down, page, settings, start, waiting},
+};
+
+#[tokio::test]
+async fn a_healthy_pod_s_readings_arrive_and_stay_fresh() {
+    let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
+    let mut settings = settings(&[], &[envoy.address]);
+    settings.endpoints = vec![format!("{} role=decode app=x", pod.address).parse().unwrap()];
+    let scraper = start(settings).await;
+
+    let seen = envoy.wait_for(pod.address, "3 waiting", |it| waiting(it) == Some(3)).await;
+    let metrics = seen.metrics.unwrap();
+    assert_eq!((metrics.running, metrics.kv_usage), (2, 0.5));
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(seen.labels, [label("app", "x"), label("role", "decode")]);
+    assert_eq!(envoy.pushes().last.unwrap().pool, "default");
+
+    pod.reply_with(page(4));
+    let seen = envoy.wait_for(pod.address, "4 waiting", |it| waiting(it) == Some(4)).await;
+    assert!(seen.metrics.unwrap().age < Duration::from_secs(1));
+    scraper.stop().await;
+}
+
+/// Closing a connection that was announced to close is no failure, however often it happens.
+#[tokio::test]
+async fn a_pod_may_close_the_connection_after_each_answer() {
+    let Reply::Whole(_, good) = page(3) else { panic!("a page is whole") };
+    let (pod, envoy) = (Pod::start(Reply::Last(good)).await, Envoy::start().await);
+    let scraper = start(settings(&[pod.address], &[envoy.address])).await;
+    pod.wait_until_asked(20).await;
+    let own = get(&scraper, "/metrics").await;
+    assert!(own.contains("outcome=\"ok\"") && !own.contains("outcome=\"broken\""), "{own}");
+}
+
+#[tokio::test]
+async fn a_pod_that_hangs_is_asked_once_at_a_time_and_delays_nobody() {
+    let (hung, healthy) = (Pod::start(Reply::Never).await, Pod::start(page(0)).await);
+    let envoy = Envoy::start().await;
+    let mut settings = settings(&[hung.address, healthy.address], &[envoy.address]);
+    settings.timeout = Duration::from_secs(600);
+    let _scraper = start(settings).await;
+
+    hung.wait_until_asked(1).await;
+    healthy.wait_until_asked(20).await;
+    assert_eq!(hung.asked(), 1, "no second scrape before the first has ended");
+    envoy.wait("20 pushes", |pushes| pushes.count >= 20).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_hangs_goes_down_keeps_its_last_reading_and_returns() {
+    let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
+    let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
+    envoy.wait_for(pod.address, "3 waiting", |it| waiting(it) == Some(3)).await;
+
+    pod.reply_with(Reply::Never);
+    let down = envoy.wait_for(pod.address, "down", is_down).await;
+    let last = down.metrics.unwrap();
+    assert_eq!(last.waiting, 3);
+    assert!(last.age >= Duration::from_millis(500), "three timeouts ago, not {:?}", last.age);
+
+    pod.reply_with(page(4));
+    envoy.wait_for(pod.address, "4 waiting", |it| waiting(it) == Some(4)).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_refuses_connections_is_down_until_it_returns() {
+    let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
+    let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
+    let address = pod.address;
+    envoy.wait_for(address, "3 waiting", |it| waiting(it) == Some(3)).await;
+
+    pod.stop().await;
+    envoy.wait_for(address, "down", is_down).await;
+    let back = std::time::Instant::now();
+    let _pod = Pod::start_at(address, page(4)).await;
+    envoy.wait_for(address, "4 waiting", |it| waiting(it) == Some(4)).await;
+    // The longest back-off is 1 s; the rest is for a busy machine.
+    assert!(back.elapsed() < Duration::from_secs(3), "{:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn nonsense_counts_as_no_answer() {
+    let Reply::Whole(_, good) = page(3) else { panic!("a page is whole") };
+    let replies = [
+        ("garbage", Reply::Whole(200, b"<html>hello</html>".to_vec())),
+        ("no metrics", Reply::Whole(200, Vec::new())),
+        ("not UTF-8", Reply::Whole(200, vec![0xff; 4096])),
+        ("truncated", Reply::Half(good.clone())),
+        ("503", Reply::Whole(503, good)),
+        ("404", Reply::Whole(404, Vec::new())),
+        ("9 MB", Reply::Whole(200, vec![b'\n'; 9 << 20])),
+    ];
+    for (what, reply) in replies {
+        let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
+        let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
+        envoy.wait_for(pod.address, what, |it| waiting(it) == Some(3)).await;
+        pod.reply_with(reply);
+        let down = envoy.wait_for(pod.address, what, is_down).await;
+        assert_eq!(down.metrics.unwrap().waiting, 3, "{what}: the last good reading stays");
+        pod.reply_with(page(4));
+        envoy.wait_for(pod.address, what, |it| waiting(it) == Some(4)).await;
+    }
+}

@@ -1,0 +1,141 @@
+//! A server that misbehaves as told: just enough HTTP/1.1 to stand in for a pod or an Envoy.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
+
+/// What came in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked {
+    /// Method and path.
+    pub(crate) line: String,
+    /// Lower-case names.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(other, _)| other == name)?;
+        Some(value)
+    }
+}
+
+/// What goes out.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// A whole answer.
+    Whole(u16, Vec<u8>),
+    /// 200 with this body, after which the connection ends as announced.
+    Last(Vec<u8>),
+    /// 200 with this body, of which only half comes before the connection ends.
+    Half(Vec<u8>),
+    /// 204, once notified.
+    Held(Arc<Notify>),
+    /// Nothing, and the connection stays.
+    Never,
+}
+
+type Script = Arc<Mutex<Box<dyn FnMut(Asked) -> Reply + Send>>>;
+
+/// Ends with all its connections when dropped, so that its port is free again.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens on `address`; port 0 is one that is free.
+    pub(crate) async fn start(
+        address: SocketAddr,
+        script: impl FnMut(Asked) -> Reply + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let script: Script = Arc::new(Mutex::new(Box::new(script)));
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                connections.spawn(serve(stream, Arc::clone(&script)));
+            }
+        });
+        Self { address, task }
+    }
+
+    /// Ends it and waits until its port is free.
+    pub(crate) async fn stop(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Answers one request after another until the peer has gone.
+async fn serve(stream: TcpStream, script: Script) {
+    let mut stream = BufStream::new(stream);
+    while let Some(asked) = read(&mut stream).await {
+        let reply = (script.lock().unwrap())(asked);
+        let (status, body, sent): (_, &[u8], _) = match &reply {
+            Reply::Whole(status, body) => (*status, body, body.len()),
+            Reply::Last(body) => (200, body, body.len()),
+            Reply::Half(body) => (200, body, body.len() / 2),
+            Reply::Held(answer) => {
+                answer.notified().await;
+                (204, &[], 0)
+            }
+            Reply::Never => std::future::pending().await,
+        };
+        let last = matches!(reply, Reply::Last(_) | Reply::Half(_));
+        let connection = if matches!(reply, Reply::Last(_)) { "close" } else { "keep-alive" };
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status} X\r\nconnection: {connection}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let answer = [head.as_bytes(), &body[..sent]].concat();
+        if stream.write_all(&answer).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+async fn read(stream: &mut BufStream<TcpStream>) -> Option<Asked> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        match line.trim_end() {
+            "" => break,
+            line => lines.push(line.to_owned()),
+        }
+    }
+    let mut lines = lines.into_iter();
+    let line = lines.next()?.strip_suffix(" HTTP/1.1")?.to_owned();
+    let headers = lines.filter_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        Some((name.to_lowercase(), value.to_owned()))
+    });
+    let mut asked = Asked { line, headers: headers.collect(), body: Vec::new() };
+    let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
+    asked.body.resize(length, 0);
+    stream.read_exact(&mut asked.body).await.ok()?;
+    Some(asked)
+}
