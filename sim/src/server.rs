@@ -31,7 +31,7 @@ use fault::Fault;
 use gate::Gate;
 use shared::Shared;
 
-/// A running server with a thread and a runtime of its own; dropping it stops it and resets its
+/// A running server with a thread and a runtime of its own; dropping it stops it and closes its
 /// connections.
 #[derive(Debug)]
 pub struct Server {

@@ -14,9 +14,12 @@ use crate::{client, figures, page};
 /// Names the server: `127.0.0.1:8000`, with the flags that `data/real-vllm-0.32.json` lists.
 const SERVER: &str = "LLM_PICKER_REAL_VLLM";
 
-/// Between a live server on a busy machine and the simulator: the recorded figures are compared
-/// strictly in `calibration`, here a wrong model must show and a busy minute must not.
-const RATIO_MAX: f64 = 1.5;
+/// Between a live server and the simulator, in either direction. The recorded figures are compared
+/// more strictly in `calibration`.
+const RATIO_MAX: f64 = 1.3;
+
+/// Measurements of the real server, of which the least figures count, while they differ too much.
+const ROUNDS: u32 = 5;
 
 /// `name{labels}` of the engine's own families. Those of Python, and of paths that somebody called
 /// before, may differ.
@@ -40,33 +43,67 @@ fn a_real_server_gives_the_same_figures() {
     let simulated = Server::start(<Options as clap::Parser>::parse_from(options)).unwrap();
     // Prompts that neither server has seen: the cold ones must be cold.
     let seed = std::process::id();
-    let (theirs, ours) = (figures::measure(real, seed), figures::measure(simulated.addr, seed));
+    let ours = figures::measure(simulated.addr, seed);
+    let mut theirs = Value::Null;
+    for round in 0..ROUNDS {
+        theirs = least(theirs, figures::measure(real, seed + 1_000_000 * round));
+        if differs_by(&theirs, &ours) < RATIO_MAX {
+            break;
+        }
+    }
     println!("{theirs:#}");
-    let mut worst: f64 = 1.0;
-    compare("", &theirs, &ours, &mut worst);
+    report("", &theirs, &ours);
+    let worst = differs_by(&theirs, &ours);
     assert!(worst < RATIO_MAX, "one figure differs by a factor of {worst:.2}");
     assert_eq!(names(real), names(simulated.addr));
 }
 
-/// Prints a row for every figure in milliseconds; other numbers must be equal.
-fn compare(path: &str, theirs: &Value, ours: &Value, worst: &mut f64) {
-    match (theirs, ours) {
-        (Value::Object(theirs), Value::Object(ours)) => {
-            for (key, value) in theirs {
-                compare(&format!("{path} {key}"), value, &ours[key], worst);
-            }
+/// The smaller of each two figures: what else runs on the machine only adds.
+fn least(one: Value, other: Value) -> Value {
+    match (one, other) {
+        (Value::Null, other) => other,
+        (Value::Object(one), Value::Object(mut other)) => {
+            let merge = |(key, value)| {
+                let least = least(value, other.remove(&key).unwrap_or_default());
+                (key, least)
+            };
+            Value::Object(one.into_iter().map(merge).collect())
         }
-        (Value::Array(theirs), Value::Array(ours)) => {
-            for (index, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
-                compare(&format!("{path} {index}"), theirs, ours, worst);
-            }
+        (Value::Array(one), Value::Array(other)) => {
+            one.into_iter().zip(other).map(|(one, other)| least(one, other)).collect()
         }
-        _ if path.ends_with("ms") => {
-            let (real, simulated) = (theirs.as_f64().unwrap(), ours.as_f64().unwrap());
+        (one, other) if one.as_f64() > other.as_f64() => other,
+        (one, _) => one,
+    }
+}
+
+/// The worst ratio, above 1, between two figures in milliseconds.
+fn differs_by(theirs: &Value, ours: &Value) -> f64 {
+    let ratios = figures_of("", theirs).into_iter().zip(figures_of("", ours));
+    let milliseconds = ratios.filter(|((name, _), _)| name.ends_with("ms"));
+    milliseconds.map(|((_, a), (_, b))| (a / b).max(b / a)).fold(1.0, f64::max)
+}
+
+/// Prints a row for every figure in milliseconds; counts must be equal.
+fn report(path: &str, theirs: &Value, ours: &Value) {
+    for ((name, real), (_, simulated)) in
+        figures_of(path, theirs).into_iter().zip(figures_of(path, ours))
+    {
+        if name.ends_with("ms") {
             let ratio = simulated / real;
-            println!("{path:>30}: real {real:8.1}, simulated {simulated:8.1} ms, ratio {ratio:.2}");
-            *worst = worst.max(ratio).max(1.0 / ratio);
+            println!("{name:>30}: real {real:8.1}, simulated {simulated:8.1} ms, ratio {ratio:.2}");
+        } else {
+            assert!((real - simulated).abs() < 0.5, "{name}: {real} and {simulated}");
         }
-        _ => assert_eq!(theirs, ours, "{path}"),
+    }
+}
+
+/// All numbers with their paths.
+fn figures_of(path: &str, value: &Value) -> Vec<(String, f64)> {
+    let below = |key: &str, value| figures_of(&format!("{path} {key}"), value);
+    match value {
+        Value::Object(map) => map.iter().flat_map(|(key, value)| below(key, value)).collect(),
+        Value::Array(list) => (0..).zip(list).flat_map(|(i, v)| below(&i.to_string(), v)).collect(),
+        number => number.as_f64().map(|number| (path.to_owned(), number)).into_iter().collect(),
     }
 }
