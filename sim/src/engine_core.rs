@@ -40,7 +40,7 @@ pub struct Config {
     pub max_step_tokens: usize,
     /// Tokens of prompt and answer together.
     pub max_model_tokens: usize,
-    /// LoRA adapters in one batch.
+    /// LoRA adapters in one batch; 0 if there are none at all.
     pub max_adapters: usize,
     /// The price list.
     pub cost: Cost,
@@ -214,9 +214,6 @@ impl EngineCore {
     /// Takes the gauges of this moment, between two steps.
     fn gauge(&mut self, at: Duration) {
         let total = self.pool.total();
-        let adapters = |map: &BTreeMap<Turn, Sequence>| -> BTreeSet<String> {
-            map.values().filter_map(|sequence| sequence.adapter.clone()).collect()
-        };
         self.meter.gauges = Gauges {
             at,
             running: self.running.len(),
@@ -224,8 +221,16 @@ impl EngineCore {
             deferred: self.deferred(),
             live_blocks: total - self.pool.free(),
             total_blocks: total,
-            running_adapters: adapters(&self.running),
-            waiting_adapters: adapters(&self.waiting),
         };
+        if self.config.max_adapters > 0 {
+            let (running, waiting) = (adapters(&self.running), adapters(&self.waiting));
+            self.meter.adapters(at, &running, &waiting);
+        }
     }
+}
+
+/// The adapters in use, each once.
+fn adapters(sequences: &BTreeMap<Turn, Sequence>) -> Vec<&str> {
+    let names = sequences.values().filter_map(|sequence| sequence.adapter.as_deref());
+    names.collect::<BTreeSet<&str>>().into_iter().collect()
 }

@@ -7,16 +7,18 @@ use std::{
 
 use clap::Parser;
 use sim::{Options, Server};
+use tracing_subscriber::EnvFilter;
 
-fn main() -> anyhow::Result<ExitCode> {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .init();
-    let server = Server::start(Options::parse())?;
+fn main() -> io::Result<ExitCode> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter).init();
+    let server = match Server::start(Options::parse()) {
+        Ok(server) => server,
+        Err(error) => {
+            writeln!(io::stderr(), "vllm-sim: {error}")?;
+            return Ok(ExitCode::from(2));
+        }
+    };
     let mut out = io::stdout().lock();
     writeln!(out, "listening: http://{}", server.addr)?;
     if let Some(admin) = server.admin {

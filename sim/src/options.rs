@@ -168,7 +168,7 @@ impl Options {
             max_running: self.max_num_seqs,
             max_step_tokens: self.max_num_batched_tokens,
             max_model_tokens: self.max_model_len,
-            max_adapters: self.max_loras,
+            max_adapters: if self.lora_modules.is_empty() { 0 } else { self.max_loras },
             cost: match self.profile {
                 Profile::Cpu => Cost::CPU.faster(self.speed),
                 Profile::Instant => Cost::FREE,

@@ -1,9 +1,6 @@
 //! What the engine counts, under vLLM's names for it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Finish, Work,
@@ -31,6 +28,9 @@ const REQUEST: &[f64] = &[
     1920., 7680.,
 ];
 
+/// Combinations of adapters remembered: a real page grows without end.
+const ADAPTER_SERIES_MAX: usize = 512;
+
 /// State at the end of the last step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
@@ -46,10 +46,6 @@ pub struct Gauges {
     pub live_blocks: usize,
     /// Blocks without the null block.
     pub total_blocks: usize,
-    /// Adapters of the batch.
-    pub running_adapters: BTreeSet<String>,
-    /// Adapters of the queue.
-    pub waiting_adapters: BTreeSet<String>,
 }
 
 impl Gauges {
@@ -70,6 +66,9 @@ impl Gauges {
 pub struct Meter {
     pub gauges: Gauges,
     pub steps: u64,
+    /// `lora_requests_info`: when each combination of running and waiting adapters was last seen,
+    /// old ones included, as on a real page.
+    pub adapters: BTreeMap<(String, String), Duration>,
     pub prefix_cache_queries: u64,
     pub prefix_cache_hits: u64,
     pub preemptions: u64,
@@ -99,6 +98,7 @@ impl Default for Meter {
         Self {
             gauges: Gauges::default(),
             steps: 0,
+            adapters: BTreeMap::new(),
             prefix_cache_queries: 0,
             prefix_cache_hits: 0,
             preemptions: 0,
@@ -126,6 +126,14 @@ impl Default for Meter {
 }
 
 impl Meter {
+    /// Batch and queue have these adapters now.
+    pub(super) fn adapters(&mut self, at: Duration, running: &[&str], waiting: &[&str]) {
+        if self.adapters.len() == ADAPTER_SERIES_MAX {
+            self.adapters.pop_first();
+        }
+        self.adapters.insert((running.join(","), waiting.join(",")), at);
+    }
+
     /// A request enters the batch, for the first time or again after a preemption.
     pub(super) fn admit(&mut self, at: Duration, sequence: &mut Sequence) {
         if sequence.cached.is_none() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    EngineCore, Work,
+    EngineCore, Work, adapters,
     blocks::BlockPool,
     request::{Sequence, Turn},
 };
@@ -102,11 +102,8 @@ impl EngineCore {
     /// Whether the batch has the request's adapter already, or a slot for one more.
     fn adapter_fits(&self, sequence: &Sequence) -> bool {
         let Some(adapter) = &sequence.adapter else { return true };
-        let mut loaded: Vec<&String> =
-            self.running.values().filter_map(|running| running.adapter.as_ref()).collect();
-        loaded.sort_unstable();
-        loaded.dedup();
-        loaded.contains(&adapter) || loaded.len() < self.config.max_adapters
+        let loaded = adapters(&self.running);
+        loaded.contains(&adapter.as_str()) || loaded.len() < self.config.max_adapters
     }
 }
 

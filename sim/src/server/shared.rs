@@ -34,6 +34,8 @@ pub(super) struct Shared {
     /// Unix time of the start in seconds: the `_created` of all counters.
     created: Mutex<f64>,
     origin: Instant,
+    /// The same in Unix time, in seconds.
+    pub(super) origin_unix: f64,
     stepped: Notify,
     faults: watch::Sender<Fault>,
     resets: watch::Sender<u64>,
@@ -56,6 +58,7 @@ impl Shared {
             load: AtomicUsize::new(0),
             created: Mutex::new(unix_now()),
             origin: Instant::now(),
+            origin_unix: unix_now(),
             stepped: Notify::new(),
             faults: watch::channel(Fault::default()).0,
             resets: watch::channel(0).0,

@@ -19,7 +19,7 @@ fn engine() -> EngineCore {
         max_running: 8,
         max_step_tokens: 2048,
         max_model_tokens: 2048,
-        max_adapters: 1,
+        max_adapters: 0,
         cost: Cost::CPU,
     })
 }

@@ -1,7 +1,5 @@
 //! The metrics page against a captured one.
 
-use std::collections::BTreeSet;
-
 use sim::{LoraModule, Options, Server};
 
 use crate::client;
@@ -58,11 +56,16 @@ fn what_was_observed_is_on_the_page() {
 }
 
 #[test]
-fn adapters_have_their_own_series() {
+fn adapters_have_a_series_for_every_combination_seen() {
     let lora = LoraModule { name: "sql".to_owned(), path: "sql".to_owned() };
-    let server = Server::start(Options { lora_modules: vec![lora], ..Options::default() }).unwrap();
-    let names: BTreeSet<String> =
-        shape(&client::get(server.addr, "/metrics")).into_iter().collect();
-    let series = "vllm:lora_requests_info{max_lora,running_lora_adapters,waiting_lora_adapters}";
-    assert!(names.contains(series));
+    let options = Options { lora_modules: vec![lora], speed: 100.0, ..Options::default() };
+    let server = Server::start(options).unwrap();
+    client::post(server.addr, "/v1/completions", r#"{"model":"sql","prompt":"x","max_tokens":3}"#);
+    let page = client::get(server.addr, "/metrics");
+    let series = page.lines().filter(|line| line.starts_with("vllm:lora_requests_info"));
+    let series: Vec<&str> = series.map(|line| line.split(' ').next().unwrap()).collect();
+    insta::assert_snapshot!(series.join("\n"), @r#"
+    vllm:lora_requests_info{max_lora="1",running_lora_adapters="",waiting_lora_adapters=""}
+    vllm:lora_requests_info{max_lora="1",running_lora_adapters="sql",waiting_lora_adapters=""}
+    "#);
 }

@@ -104,6 +104,8 @@ fn figures_of(path: &str, value: &Value) -> Vec<(String, f64)> {
     match value {
         Value::Object(map) => map.iter().flat_map(|(key, value)| below(key, value)).collect(),
         Value::Array(list) => (0..).zip(list).flat_map(|(i, v)| below(&i.to_string(), v)).collect(),
-        number => number.as_f64().map(|number| (path.to_owned(), number)).into_iter().collect(),
+        Value::Number(_) | Value::Null | Value::Bool(_) | Value::String(_) => {
+            value.as_f64().map(|number| (path.to_owned(), number)).into_iter().collect()
+        }
     }
 }

@@ -1,9 +1,6 @@
 //! The engine's own families, `vllm:…`, in the order of a real page.
 
-use super::{
-    super::shared::{Shared, unix_now},
-    exposition::Exposition,
-};
+use super::{super::shared::Shared, exposition::Exposition};
 use crate::engine_core::{Finish, Gauges, Meter, histogram::Histogram};
 
 mod cache_config;
@@ -27,7 +24,7 @@ pub(super) fn write(page: &mut Exposition, shared: &Shared) {
     engine.sizes(meter);
     engine.times(meter);
     if !shared.options.lora_modules.is_empty() {
-        engine.adapters(&meter.gauges, shared.options.max_loras);
+        engine.adapters(meter, shared);
     }
     cache_config::write(engine.page, shared.engine());
 }
@@ -117,19 +114,19 @@ impl Engine<'_> {
         self.histogram("request_prefill_kv_computed_tokens", computed);
     }
 
-    /// The adapters of batch and queue; the value is the time, so a reader takes the newest series.
-    fn adapters(&mut self, gauges: &Gauges, max: usize) {
-        let list = |names: &std::collections::BTreeSet<String>| {
-            names.iter().map(String::as_str).collect::<Vec<_>>().join(",")
-        };
-        let (running, waiting) = (list(&gauges.running_adapters), list(&gauges.waiting_adapters));
-        let max = max.to_string();
-        let labels = [
-            ("max_lora", max.as_str()),
-            ("running_lora_adapters", running.as_str()),
-            ("waiting_lora_adapters", waiting.as_str()),
-        ];
-        self.page.gauge("vllm:lora_requests_info", &[(&labels, unix_now())]);
+    /// The value is the time when a combination was last seen: a reader takes the newest series.
+    fn adapters(&mut self, meter: &Meter, shared: &Shared) {
+        let max = shared.options.max_loras.to_string();
+        self.page.family("vllm:lora_requests_info", "gauge");
+        for ((running, waiting), at) in &meter.adapters {
+            let labels = [
+                ("max_lora", max.as_str()),
+                ("running_lora_adapters", running.as_str()),
+                ("waiting_lora_adapters", waiting.as_str()),
+            ];
+            let at = shared.origin_unix + at.as_secs_f64();
+            self.page.sample("vllm:lora_requests_info", &labels, at);
+        }
     }
 
     fn gauge(&mut self, name: &str, value: f64) {
