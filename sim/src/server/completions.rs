@@ -1,0 +1,109 @@
+//! The two POSTs that matter.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    answer::Answer,
+    desk::News,
+    error::{Refusal, json_response},
+    fault::Kind,
+    front::REQUEST_ID,
+    gate::Peer,
+    glance, orca,
+    prompt::{self, Api, Ask, Delivery},
+    shared::{Shared, Ticket},
+    sse::Stream,
+};
+use crate::Profile;
+
+/// Nothing that fits a context of 131,072 tokens is longer, escapes and images included.
+const BODY_MAX: usize = 64 << 20;
+
+pub(super) async fn completions(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    complete(shared, peer, Api::Completions, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+pub(super) async fn chat(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    complete(shared, peer, Api::Chat, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn complete(
+    shared: Arc<Shared>,
+    peer: Peer,
+    api: Api,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let headers = head.headers;
+    let ask = ask(&shared, api, &headers, body).await?;
+    let fault = shared.fault().kind;
+    if fault == Kind::Health503 {
+        return Err(Refusal::Dead);
+    }
+    if fault == Kind::Busy || shared.is_full() {
+        return Err(Refusal::Busy);
+    }
+    let Ask { model, delivery, request } = ask;
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let ticket = shared.submit(request, delivery != Delivery::Whole);
+    let id = given.map_or_else(|| ticket.random_id(), str::to_owned);
+    let answer = Answer::new(api, &id, &model, &shared.options);
+    if let Delivery::Stream { include_usage } = delivery {
+        const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+        let fault = shared.faults();
+        let stream = Stream::new(answer, ticket, include_usage, fault, peer);
+        return Ok(([(CONTENT_TYPE, EVENTS)], Body::new(stream)).into_response());
+    }
+    let response = whole(&shared, &headers, &answer, ticket).await;
+    response.ok_or(Refusal::Dead)
+}
+
+/// Waits for the end; `None` if the engine was restarted meanwhile.
+async fn whole(
+    shared: &Shared,
+    headers: &HeaderMap,
+    answer: &Answer,
+    mut ticket: Ticket,
+) -> Option<Response> {
+    loop {
+        if let News::End(text, finish, usage) = ticket.news.recv().await? {
+            let body = answer.whole(&text, finish, usage);
+            let mut response = json_response(StatusCode::OK, body);
+            let report = orca::report(headers, &shared.desk().core.meter().gauges);
+            response.headers_mut().extend(report);
+            return Some(response);
+        }
+    }
+}
+
+async fn ask(shared: &Shared, api: Api, headers: &HeaderMap, body: Body) -> Result<Ask, Refusal> {
+    let json = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !json {
+        return Err(Refusal::NotJsonType);
+    }
+    let priority = headers.get("x-vllm-priority").and_then(|text| text.to_str().ok()?.parse().ok());
+    let body: Bytes = to_bytes(body, BODY_MAX)
+        .await
+        .map_err(|error| Refusal::NotJson { column: 0, error: error.to_string() })?;
+    if shared.options.profile == Profile::Instant && body.len() > glance::WHOLE_MAX {
+        return glance::read(&shared.options, &body);
+    }
+    prompt::read(&shared.options, api, &body, priority)
+}

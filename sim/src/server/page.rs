@@ -1,0 +1,53 @@
+//! `/metrics`: the families, labels and order of a vLLM 0.32 page.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use tokio::time::sleep;
+
+use super::{fault::Kind, shared::Shared};
+use exposition::Exposition;
+
+mod engine;
+mod exposition;
+mod http;
+mod process;
+
+/// What vLLM calls its format, whatever the client accepts.
+const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=1.0.0; charset=utf-8");
+
+/// Neither text nor metrics: what a wrong port or a broken proxy could answer.
+const GARBAGE: &[u8] =
+    b"<html>\xff\xfe vllm:num_requests_running{engine=\"0\" NaN\nvllm:num_requests_waiting}1{ x\n";
+
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    let fault = shared.fault();
+    sleep(fault.metrics_delay().unwrap_or(Duration::ZERO)).await;
+    let mut page = render(&shared).into_bytes();
+    if fault.kind == Kind::TruncatedMetrics {
+        page.truncate(cut(&page));
+    } else if fault.kind == Kind::GarbageMetrics {
+        page = GARBAGE.to_vec();
+    }
+    ([(CONTENT_TYPE, FORMAT)], page).into_response()
+}
+
+/// In the middle of the line after `vllm:num_requests_running`: one gauge whole, one not.
+fn cut(page: &[u8]) -> usize {
+    const LINE: &[u8] = b"\nvllm:num_requests_waiting{engine";
+    let at = page.windows(LINE.len()).position(|window| window == LINE);
+    at.map_or(page.len() / 2, |at| at + LINE.len())
+}
+
+/// The whole page.
+fn render(shared: &Shared) -> String {
+    let mut page = Exposition::new(*shared.created());
+    process::write(&mut page);
+    engine::write(&mut page, shared);
+    http::write(&mut page, &shared.traffic());
+    page.finish()
+}

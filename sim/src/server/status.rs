@@ -1,0 +1,46 @@
+//! The small GETs.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{error::json_response, fault::Kind, shared::Shared};
+
+pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    let dead = shared.fault().kind == Kind::Health503;
+    if dead { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }.into_response()
+}
+
+pub(super) async fn version() -> Response {
+    json_response(StatusCode::OK, r#"{"version":"0.32.0"}"#.to_owned())
+}
+
+pub(super) async fn load(State(shared): State<Arc<Shared>>) -> Response {
+    let load = shared.load.load(Ordering::Relaxed);
+    json_response(StatusCode::OK, format!(r#"{{"server_load":{load}}}"#))
+}
+
+pub(super) async fn models(State(shared): State<Arc<Shared>>) -> Response {
+    let options = &shared.options;
+    let created = Duration::from_secs_f64(*shared.created()).as_secs();
+    let model = |id: &str, root: &str, parent: Option<&str>| {
+        let max_model_len = parent.is_none().then_some(options.max_model_len);
+        json!({
+            "id": id, "object": "model", "created": created, "owned_by": "vllm",
+            "root": root, "parent": parent, "max_model_len": max_model_len, "permission": [],
+        })
+    };
+    let bases = options.served_model_name.iter().map(|name| model(name, options.model(), None));
+    let loras = options.lora_modules.iter();
+    let loras = loras.map(|lora| model(&lora.name, &lora.path, Some(options.model())));
+    let data: Vec<Value> = bases.chain(loras).collect();
+    json_response(StatusCode::OK, json!({"object": "list", "data": data}).to_string())
+}
