@@ -55,6 +55,8 @@ pub(crate) struct VmState {
 /// An instance of the module with its state.
 pub(crate) struct Vm {
     pub(crate) state: Rc<RefCell<VmState>>,
+    /// When it was started.
+    pub(crate) born_nanos: u64,
     guest: RefCell<(Store<Host>, Instance)>,
     world: WorldRef,
 }
@@ -85,7 +87,8 @@ impl Vm {
             .into_iter()
             .find_map(|name| instance.get_func(&mut store, name));
         store.data_mut().bind(memory, allocate);
-        let vm = Self { state, guest: RefCell::new((store, instance)), world: world.clone() };
+        let (born_nanos, guest) = (world.borrow().now_nanos, RefCell::new((store, instance)));
+        let vm = Self { state, born_nanos, guest, world: world.clone() };
         for start in ["_initialize", "_start"] {
             if vm.call(start, 0, &[]).exists {
                 break;

@@ -27,7 +27,12 @@ struct Outcome {
 fn check(run: impl Fn(&cases::Case) -> Outcome) {
     let mut wrong = Vec::new();
     for case in cases::all() {
+        if std::env::var("CASE").is_ok_and(|part| !case.name.contains(&part)) {
+            continue;
+        }
         let mut outcome = run(&case);
+        // In how many pieces a body arrives is the network's matter.
+        outcome.trace.dedup_by(|a, b| a == b && a.ends_with("_body"));
         if case.untraced {
             outcome.trace.clear();
         }

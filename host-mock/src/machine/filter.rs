@@ -4,7 +4,7 @@ use super::{Frame, Machine, Part, Verdict};
 use crate::{
     exchange::{ExchangeRef, Iteration, LocalReply, Phase, Side},
     plugin::FailPolicy,
-    vm::Returned,
+    vm::{Deferred, Returned},
 };
 
 /// Whether a part is shown to the filter.
@@ -43,10 +43,11 @@ impl Machine {
         let returned = self.call_filter(&stream, callback(side, &part), &args);
         if stream.borrow().vm.is_dead() {
             stream.borrow_mut().side_mut(side).chunk.clear();
-            return match gate(&stream, side) {
-                Gate::Closed => self.stack.push(Frame::Reply(stream, failed())),
-                Gate::Filter | Gate::Bypass => self.bypass(&stream, side, part),
-            };
+            // The stream that it died in gets 503 whatever the policy.
+            return self.stack.push(Frame::Reply(stream, failed()));
+        }
+        if side == Side::Response && matches!(part, Part::Data { .. }) && answers_another(&stream) {
+            return self.crash("a local reply to another stream from on_http_response_body");
         }
         let verdict = verdict(returned, &part, stream.borrow().plugin.stop_iteration);
         self.stack.push(Frame::Judge(stream.clone(), side, part, verdict));
@@ -231,6 +232,16 @@ fn gate(stream: &ExchangeRef, side: Side) -> Gate {
         FailPolicy::Close | FailPolicy::Reload if replied => Gate::Bypass,
         FailPolicy::Close | FailPolicy::Reload => Gate::Closed,
     }
+}
+
+/// Whether the callback that just returned sent a local reply to a stream that isn't its own.
+fn answers_another(stream: &ExchangeRef) -> bool {
+    let vm = stream.borrow().vm.clone();
+    let state = vm.state.borrow();
+    state.deferred.iter().any(|action| match action {
+        Deferred::Reply(target, _) => !std::rc::Rc::ptr_eq(target, stream),
+        Deferred::Continue(..) | Deferred::Close(_) => false,
+    })
 }
 
 /// What Envoy answers for a filter whose VM is dead.

@@ -44,4 +44,17 @@ impl Machine {
         self.stack.extend(next.map(|next| Frame::Finish(stream.clone(), next)));
         self.push_drain(&stream.borrow());
     }
+
+    /// The whole Envoy dies: every VM and every stream with it.
+    pub(super) fn crash(&mut self, why: &str) {
+        for slot in &self.vms {
+            slot.borrow().fail(&format!("Envoy 1.40 dies of SIGSEGV here: {why}"));
+        }
+        self.stack.clear();
+        for stream in self.open.drain(..) {
+            let mut stream = stream.borrow_mut();
+            stream.phase = Phase::Over;
+            stream.reset = true;
+        }
+    }
 }

@@ -11,6 +11,10 @@ use crate::{
 };
 use std::{cell::RefCell, rc::Rc};
 
+/// A dead VM is replaced when it was started at least this long ago: the default of Envoy's
+/// `reload_config`, without its jitter of up to another half second.
+const RELOAD_BACKOFF_NANOS: u64 = 1_000_000_000;
+
 impl Machine {
     /// Starts a VM per worker and one on the main thread, and configures every plugin in each.
     pub(crate) fn start(
@@ -123,7 +127,9 @@ impl Machine {
     fn live_vm(&mut self, worker: &VmSlot, plugin: &Plugin) -> Rc<Vm> {
         let vm = worker.borrow().clone();
         let index = vm.state.borrow().worker;
+        let age = self.world.borrow().now_nanos.saturating_sub(vm.born_nanos);
         if vm.is_dead()
+            && age >= RELOAD_BACKOFF_NANOS
             && plugin.fail_policy == FailPolicy::Reload
             && let Ok(new) = self.start_vm(index)
         {

@@ -1,6 +1,6 @@
 //! Answers of Envoy itself, and resets.
 
-use super::{Frame, Last, Machine, Part};
+use super::{Frame, Last, Machine, Part, filter::failed};
 use crate::exchange::{Direction, ExchangeRef, LocalReply, Phase, Response, Side};
 
 impl Machine {
@@ -12,10 +12,13 @@ impl Machine {
         if exchange.phase >= Phase::Ending {
             return;
         }
+        exchange.flags |= reply.flags;
+        // Whatever Envoy wanted to say, a stream whose filter is dead says 503.
+        let dead = exchange.context != 0 && exchange.vm.is_dead();
+        let reply = if dead { failed() } else { reply };
         if !reply.details.is_empty() {
             exchange.details = Some(reply.details.clone());
         }
-        exchange.flags |= reply.flags;
         if exchange.client.is_some() {
             drop(exchange);
             return self.stack.push(Frame::Reset(stream));

@@ -4,7 +4,7 @@ use host_mock::FailPolicy::{self, Close, Open, Reload};
 
 /// What a client does. Clients are named by letter, in the order in which they open.
 #[derive(Debug, Clone, Copy)]
-pub enum Step {
+pub(crate) enum Step {
     /// A request without a body.
     Get(char),
     /// The headers of a request with a chunked body.
@@ -15,34 +15,42 @@ pub enum Step {
     End(char),
     /// The client closes its connection.
     Leave(char),
-    /// A tick of 100 ms passes.
+    /// Half a second passes: a parked stream's tick acts.
     Tick,
     /// stream_idle_timeout, 1 s in all cases, passes.
     Idle,
 }
 use Step::{Chunk, End, Get, Idle, Leave, Post, Tick};
 
-pub struct Case {
-    pub name: String,
-    pub stop_iteration: bool,
-    pub policy: FailPolicy,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) stop_iteration: bool,
+    pub(crate) policy: FailPolicy,
     /// Callback and its WAT.
-    pub filter: Vec<(&'static str, String)>,
-    pub script: Vec<Step>,
-    pub clients: Vec<&'static str>,
-    pub trace: Vec<&'static str>,
+    pub(crate) filter: Vec<(&'static str, String)>,
+    pub(crate) script: Vec<Step>,
+    pub(crate) clients: Vec<&'static str>,
+    pub(crate) trace: Vec<&'static str>,
     /// Only what the clients see counts.
-    pub untraced: bool,
+    pub(crate) untraced: bool,
 }
 
 const PAUSE: &str = "(i32.const 1)";
 const PARK_FIRST: &str = "(if (i32.eqz (global.get $parked))
     (then (global.set $parked (local.get $ctx)) (return (i32.const 1)))) (i32.const 0)";
-const PARK: &str = "(global.set $parked (local.get $ctx)) (i32.const 1)";
+const PARK: &str =
+    "(global.set $parked (local.get $ctx)) (global.set $once (i32.const 0)) (i32.const 1)";
 const TICKS: (&str, &str) = ("configure", "(drop (call $tick (i32.const 100)))");
+/// The fourth tick after parking acts, so that no script is overtaken.
+fn on_tick(act: &str) -> String {
+    format!(
+        "(global.set $once (i32.add (global.get $once) (i32.const 1)))
+        (if (i32.eq (global.get $once) (i32.const 4)) (then {act}))"
+    )
+}
 const UNTIL_END: &str = "(i32.eqz (local.get $end))";
 
-fn case(name: &str, filter: &[(&'static str, &'static str)], script: &[Step]) -> Case {
+fn case(name: &str, filter: &[(&'static str, &str)], script: &[Step]) -> Case {
     Case {
         name: name.to_owned(),
         stop_iteration: true,
@@ -72,7 +80,7 @@ impl Case {
     }
 }
 
-pub fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     [pauses(), releases(), replies(), ends(), deaths(), host_calls()]
         .into_iter()
         .flatten()
@@ -80,12 +88,12 @@ pub fn all() -> Vec<Case> {
 }
 
 fn pauses() -> Vec<Case> {
+    let (resume, twice) = (on_tick("(call $resume)"), on_tick("(call $resume) (call $resume)"));
     let held = [("request_headers", PAUSE), ("request_body", UNTIL_END)];
-    let by_tick = [TICKS, ("request_headers", PARK), ("tick", "(call $resume)")];
-    let at_end =
-        [TICKS, ("request_headers", PARK), ("request_body", PAUSE), ("tick", "(call $resume)")];
+    let by_tick = [TICKS, ("request_headers", PARK), ("tick", &resume)];
+    let at_end = [TICKS, ("request_headers", PARK), ("request_body", PAUSE), ("tick", &resume)];
     let post = [Post('a'), Chunk('a', 1000), End('a')];
-    let whole = ["a request_headers", "a request_body", "a request_body"];
+    let whole = ["a request_headers", "a request_body"];
     let answered = ["a response_headers", "a response_body", "a log", "a done", "a delete"];
     let both = |a: &[&'static str]| [a, &answered].concat();
     vec![
@@ -111,12 +119,12 @@ fn pauses() -> Vec<Case> {
             .gives(&["a: 200 hello 0"], &both(&["a request_headers"])),
         case(
             "resumed twice",
-            &[TICKS, ("request_headers", PARK), ("tick", "(call $resume) (call $resume)")],
+            &[TICKS, ("request_headers", PARK), ("tick", &twice)],
             &[Get('a'), Tick],
         )
         .gives(&["a: 200 hello 0"], &both(&["a request_headers"])),
         case("buffered beyond the limit", &held, &[Post('a'), Chunk('a', 1_100_000)])
-            .gives(&["a: 413 Payload Too Large"], &[]),
+            .gives(&["a: 413 Payload Too Large"], &both(&whole)),
     ]
 }
 
@@ -125,7 +133,8 @@ fn releases() -> Vec<Case> {
     let places = [
         ("request_headers", "b: hangs"),
         ("response_headers", "b: hangs"),
-        ("response_body", "b: 200 (hangs)"),
+        // The real Envoy dies of SIGSEGV.
+        ("response_body", "b: closed"),
         ("log", "b: 200 hello 0"),
         ("done", "b: 200 hello 0"),
     ];
@@ -147,6 +156,7 @@ fn releases() -> Vec<Case> {
                 }
                 _ => filter.push(("request_headers", PARK_FIRST.to_owned())),
             }
+            let a = if b == "b: closed" { "a: closed" } else { a };
             let name = format!("{place} of another stream {what}");
             let mut case = case(&name, &[], &[Get('a'), Get('b')]).gives(&[a, b], &[]);
             case.filter = filter;
@@ -162,8 +172,8 @@ fn replies() -> Vec<Case> {
     let answered = ["a request_headers", "a response_headers", "a response_body"];
     let ended = ["a log", "a done", "a delete"];
     let all = [&answered[..], &ended].concat();
-    let reply_then_resume =
-        [TICKS, ("request_headers", PARK), ("tick", "(call $reply) (call $resume)")];
+    let act = on_tick("(call $reply) (call $resume)");
+    let reply_then_resume = [TICKS, ("request_headers", PARK), ("tick", &act)];
     let from_queue = [
         ("configure", "(drop (call $register (i32.const 48) (i32.const 3) (i32.const 80)))"),
         (
@@ -214,17 +224,41 @@ fn ends() -> Vec<Case> {
     ]
 }
 
+/// A trap. A new VM is started for a request a second after the last start, not sooner.
 fn deaths() -> Vec<Case> {
-    let dies_once = [("request_headers", "(unreachable)")];
+    let dies = [("request_headers", "(unreachable)")];
+    let parks_then_dies = [(
+        "request_headers",
+        "(if (i32.eqz (global.get $parked)) (then (global.set $parked (local.get $ctx)) (return (i32.const 1)))) (unreachable)",
+    )];
+    let (one, two) = (["a request_headers"], ["a request_headers", "a request_headers"]);
     vec![
-        case("a trap: FAIL_CLOSED", &dies_once, &[Get('a'), Get('b')])
-            .gives(&["a: 503 ", "b: 503 "], &["a request_headers"]),
-        case("a trap: FAIL_OPEN", &dies_once, &[Get('a'), Get('b')])
+        case("a trap: FAIL_CLOSED", &dies, &[Get('a'), Get('b')])
+            .gives(&["a: 503 ", "b: 503 "], &one),
+        case("a trap: FAIL_OPEN", &dies, &[Get('a'), Get('b')])
             .policy(Open)
-            .gives(&["a: 200 hello 0", "b: 200 hello 0"], &["a request_headers"]),
-        case("a trap: FAIL_RELOAD", &dies_once, &[Get('a'), Get('b')])
+            .gives(&["a: 503 ", "b: 200 hello 0"], &one),
+        case("a trap: FAIL_RELOAD, too soon", &dies, &[Get('a'), Get('b')])
             .policy(Reload)
-            .gives(&["a: 503 ", "b: 503 "], &["a request_headers", "a request_headers"]),
+            .gives(&["a: 503 ", "b: 503 "], &one),
+        case("a trap: FAIL_RELOAD", &dies, &[Idle, Idle, Get('a'), Get('b'), Get('c')])
+            .policy(Reload)
+            .gives(&["a: 503 ", "b: 503 ", "c: 503 "], &two),
+        case("a stream parked in a dead VM", &parks_then_dies, &[Get('a'), Get('b')])
+            .gives(&["a: hangs", "b: 503 "], &["a request_headers", "b request_headers"]),
+        case(
+            "a stream parked in a dead VM times out",
+            &parks_then_dies,
+            &[Get('a'), Get('b'), Idle],
+        )
+        .gives(&["a: 503 ", "b: 503 "], &["a request_headers", "b request_headers"]),
+        case(
+            "a stream parked in a dead VM times out: FAIL_OPEN",
+            &parks_then_dies,
+            &[Get('a'), Get('b'), Idle],
+        )
+        .policy(Open)
+        .gives(&["a: 503 ", "b: 503 "], &["a request_headers", "b request_headers"]),
     ]
 }
 

@@ -66,7 +66,7 @@ const PRELUDE: &str = r#"
 
 /// The module's text, with `bodies` put into the callbacks that they name. A callback that returns
 /// an action must leave it on the stack; one without a body continues.
-pub fn wat(bodies: &[(&str, String)]) -> String {
+pub(crate) fn wat(bodies: &[(&str, String)]) -> String {
     let body = |name: &str| bodies.iter().find(|(n, _)| *n == name).map(|(_, body)| body.as_str());
     let mut text = format!("(module {PRELUDE}");
     let root = [("configure", "i32 i32", "(result i32)"), ("tick", "i32", "")];

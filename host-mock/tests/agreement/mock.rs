@@ -8,7 +8,7 @@ use crate::{
 use host_mock::{Envoy, Level, Module, Plugin, Stream};
 use std::{collections::BTreeMap, time::Duration};
 
-pub fn run(case: &Case) -> Outcome {
+pub(crate) fn run(case: &Case) -> Outcome {
     let module = Module::new(filter::wat(&case.filter).as_bytes()).unwrap();
     let plugin = Plugin::new("p", "")
         .allow_on_headers_stop_iteration(case.stop_iteration)
@@ -35,7 +35,7 @@ pub fn run(case: &Case) -> Outcome {
                 streams[&name].disconnect();
                 left.push(name);
             }
-            Step::Tick => envoy.run_for(Duration::from_millis(100)),
+            Step::Tick => envoy.run_for(Duration::from_millis(500)),
             Step::Idle => envoy.run_for(idle),
         }
         envoy.pump();
@@ -68,9 +68,9 @@ fn answer(stream: &Stream) {
 
 fn seen(stream: &Stream) -> String {
     match stream.response() {
+        _ if stream.was_reset() => "closed".to_owned(),
         Some(response) if response.complete => format!("{} {}", response.status, response.text()),
         Some(response) => format!("{} {}(hangs)", response.status, response.text()),
-        None if stream.was_reset() => "closed".to_owned(),
         None => "hangs".to_owned(),
     }
 }

@@ -21,7 +21,7 @@ const SETTLE: Duration = Duration::from_millis(60);
 /// A client that has no answer after this is said to hang; less than stream_idle_timeout.
 const HANG: Duration = Duration::from_millis(500);
 
-pub fn run(case: &Case) -> Outcome {
+pub(crate) fn run(case: &Case) -> Outcome {
     let upstream = upstream();
     let envoy = Running::start(case, upstream);
     let mut clients: BTreeMap<char, TcpStream> = BTreeMap::new();
@@ -46,7 +46,7 @@ pub fn run(case: &Case) -> Outcome {
                 clients[&name].shutdown(std::net::Shutdown::Both).unwrap();
                 left.push(name);
             }
-            Step::Tick => thread::sleep(Duration::from_millis(130)),
+            Step::Tick => thread::sleep(Duration::from_millis(550)),
             Step::Idle => thread::sleep(Duration::from_millis(1300)),
         }
         thread::sleep(SETTLE);
@@ -178,8 +178,12 @@ impl Running {
     }
 
     /// The filter's info lines: `... wasm log p r: a request_headers`.
-    fn stop(self) -> Vec<String> {
+    fn stop(mut self) -> Vec<String> {
         let log = self.log();
+        if let Some(status) = self.child.try_wait().unwrap() {
+            let tail: Vec<_> = log.lines().rev().take(25).collect();
+            return vec![format!("Envoy died: {status}: {}", tail.join("\n"))];
+        }
         let lines = log.lines().filter(|line| line.contains("[info][wasm]"));
         lines
             .filter_map(|line| {
