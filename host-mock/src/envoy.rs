@@ -1,0 +1,168 @@
+//! The Envoy that a test drives.
+
+mod builder;
+
+pub use builder::Builder;
+
+use crate::{
+    HeaderMap, LogLine, Metric, Module, Plugin, Response, Worker,
+    machine::{Machine, MachineRef, VmSlot},
+    world::{WorldRef, calls::HttpCall, queues::Delivery},
+};
+use std::{rc::Rc, time::Duration};
+
+/// Wake-ups that one [`Envoy::pump`] runs at most: a plugin that answers each message with another
+/// would otherwise hang the test.
+const PUMP_MAX: usize = 100_000;
+
+/// Workers, their VMs and what they share. Time stands still unless [`Envoy::advance`] moves it.
+pub struct Envoy {
+    machine: MachineRef,
+    world: WorldRef,
+    workers: Vec<VmSlot>,
+    main: VmSlot,
+    first: Rc<Plugin>,
+}
+
+impl Envoy {
+    /// Starts to describe an Envoy that runs `module`.
+    #[must_use]
+    pub fn builder(module: &Module) -> Builder {
+        Builder::new(module)
+    }
+
+    /// A worker thread; an index beyond the last one wraps around.
+    #[must_use]
+    pub fn worker(&self, index: usize) -> Worker {
+        // There is at least one worker, so the main thread's VM never stands in.
+        let vm = self.workers.get(index % self.workers.len().max(1)).unwrap_or(&self.main);
+        Worker::new(self.machine.clone(), vm.clone(), self.first.clone())
+    }
+
+    /// The main thread: it is configured and ticks like a worker, but gets no requests.
+    #[must_use]
+    pub fn main_thread(&self) -> Worker {
+        Worker::new(self.machine.clone(), self.main.clone(), self.first.clone())
+    }
+
+    /// Moves the clock on, firing ticks and idle time-outs at their time. Queue wake-ups stay
+    /// pending, so a test can make them late.
+    pub fn advance(&self, by: Duration) {
+        self.advance_with(by, |_| {});
+    }
+
+    /// Moves the clock on as a healthy Envoy does: wake-ups run at once.
+    pub fn run_for(&self, by: Duration) {
+        self.pump();
+        self.advance_with(by, |envoy| {
+            envoy.pump();
+        });
+    }
+
+    fn advance_with(&self, by: Duration, after_each: impl Fn(&Self)) {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        let until = self.world.borrow().now_nanos.saturating_add(by);
+        while self.fire(until) {
+            after_each(self);
+        }
+        self.world.borrow_mut().now_nanos = until;
+    }
+
+    fn fire(&self, until: u64) -> bool {
+        self.machine.borrow_mut().fire_next(until)
+    }
+
+    /// Time since the Unix epoch on the fake clock.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.world.borrow().now_nanos)
+    }
+
+    /// Wake-ups that were posted and haven't run, oldest first.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Delivery> {
+        self.world.borrow().queues.pending().iter().cloned().collect()
+    }
+
+    /// Runs wake-ups, oldest first, until none is left; returns how many ran. Stops at 100,000.
+    pub fn pump(&self) -> usize {
+        (0..PUMP_MAX).take_while(|_| self.deliver(0)).count()
+    }
+
+    /// Runs wake-ups in an order chosen by `seed` until none is left. Between two threads order is
+    /// kept, as Envoy's dispatchers keep it; across pairs it isn't.
+    pub fn pump_shuffled(&self, seed: u64) -> usize {
+        let mut rng = crate::world::rng::Rng::new(seed);
+        let mut one = || {
+            let heads = self.world.borrow().queues.heads();
+            let chosen = rng.position(heads.len()).and_then(|at| heads.get(at).copied());
+            chosen.is_some_and(|position| self.deliver(position))
+        };
+        (0..PUMP_MAX).take_while(|_| one()).count()
+    }
+
+    /// Runs the wake-up at `position` of [`Envoy::pending`]; false when there is none.
+    pub fn deliver(&self, position: usize) -> bool {
+        let delivery = self.world.borrow_mut().queues.take(position);
+        match delivery {
+            Some(delivery) => {
+                self.machine.borrow_mut().deliver(&delivery);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The value of the metric called `name`, if any VM defined it.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<Metric> {
+        self.world.borrow().metrics.named(name).cloned()
+    }
+
+    /// All metrics by name.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<(String, Metric)> {
+        let world = self.world.borrow();
+        world.metrics.all().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    }
+
+    /// What was logged so far, oldest first.
+    #[must_use]
+    pub fn logs(&self) -> Vec<LogLine> {
+        self.world.borrow().logs.clone()
+    }
+
+    /// A shared value, read past the plugins.
+    #[must_use]
+    pub fn shared_data(&self, key: &str) -> Option<Vec<u8>> {
+        self.world.borrow().shared_data.get(key.as_bytes()).map(|(value, _)| value.clone())
+    }
+
+    /// Writes a shared value past the plugins, as another plugin of the same vm_id may.
+    pub fn set_shared_data(&self, key: &str, value: &[u8]) {
+        // Generation 0 is unconditional, so this can't fail.
+        let _ = self.world.borrow_mut().shared_data.set(key.as_bytes(), value.to_vec(), 0);
+    }
+
+    /// HTTP calls of plugins that wait for an answer.
+    #[must_use]
+    pub fn http_calls(&self) -> Vec<HttpCall> {
+        self.world.borrow().calls.waiting().to_vec()
+    }
+
+    /// Answers the HTTP call with this token.
+    pub fn answer(&self, token: u32, status: u16, headers: impl Into<HeaderMap>, body: &[u8]) {
+        let mut headers = headers.into();
+        headers.set(":status", status.to_string());
+        let body = body.to_vec();
+        let answer = Response { status, headers, body, trailers: None, complete: true };
+        self.machine.borrow_mut().answer(token, answer);
+    }
+
+    fn new(machine: Machine, world: WorldRef) -> Option<Self> {
+        let mut workers = machine.vms.clone();
+        let main = workers.pop()?;
+        let first = machine.plugins.first()?.clone();
+        Some(Self { machine: MachineRef::new(machine.into()), world, workers, main, first })
+    }
+}

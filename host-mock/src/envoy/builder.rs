@@ -1,0 +1,149 @@
+//! What an Envoy is configured with before it starts.
+
+use super::Envoy;
+use crate::{
+    Module, Plugin,
+    machine::{Machine, Options},
+    world::{
+        World, calls::Calls, metrics::Metrics, queues::Queues, rng::Rng, shared_data::SharedData,
+    },
+};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+/// Envoy's default `per_connection_buffer_limit_bytes`.
+const BUFFER_LIMIT: usize = 1024 * 1024;
+
+/// Envoy's default `stream_idle_timeout`.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// 2026-01-01T00:00:00Z: some date that is neither zero nor now.
+const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+
+/// An Envoy that hasn't started yet.
+#[must_use]
+pub struct Builder {
+    module: Module,
+    plugins: Vec<Plugin>,
+    workers: usize,
+    idle_timeout: Duration,
+    options: Options,
+    world: World,
+}
+
+impl Builder {
+    pub(super) fn new(module: &Module) -> Self {
+        let world = World {
+            vm_id: String::new(),
+            vm_config: Vec::new(),
+            env: Vec::new(),
+            clusters: Vec::new(),
+            now_nanos: nanos(EPOCH),
+            rng: Rng::new(0),
+            shared_data: SharedData::default(),
+            queues: Queues::default(),
+            metrics: Metrics::default(),
+            calls: Calls::default(),
+            properties: BTreeMap::new(),
+            logs: Vec::new(),
+        };
+        let options = Options {
+            buffer_limit: BUFFER_LIMIT,
+            idle_timeout_nanos: nanos(IDLE_TIMEOUT),
+            healthy_upstream: true,
+        };
+        let (plugins, idle_timeout) = (Vec::new(), IDLE_TIMEOUT);
+        Self { module: module.clone(), plugins, workers: 1, idle_timeout, options, world }
+    }
+
+    /// Adds a plugin. All of them share one VM per worker; requests go to the first unless
+    /// [`crate::Worker::through`] says otherwise.
+    pub fn plugin(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
+    /// Number of worker threads, 1 unless given (and at least 1).
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = if workers == 0 { 1 } else { workers };
+        self
+    }
+
+    /// Envoy's `vm_config.vm_id`, empty unless given.
+    pub fn vm_id(mut self, vm_id: &str) -> Self {
+        vm_id.clone_into(&mut self.world.vm_id);
+        self
+    }
+
+    /// Envoy's `vm_config.configuration`.
+    pub fn vm_config(mut self, configuration: impl Into<Vec<u8>>) -> Self {
+        self.world.vm_config = configuration.into();
+        self
+    }
+
+    /// An environment variable of the VMs.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.world.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What `random_get` and so every hash map of the plugin is seeded with.
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.world.rng = Rng::new(seed);
+        self
+    }
+
+    /// Where the clock starts, since the Unix epoch.
+    pub fn starting_at(mut self, since_epoch: Duration) -> Self {
+        self.world.now_nanos = nanos(since_epoch);
+        self
+    }
+
+    /// Bytes that Envoy buffers for a paused filter before it answers 413: 1 MiB unless given.
+    pub const fn buffer_limit(mut self, bytes: usize) -> Self {
+        self.options.buffer_limit = bytes;
+        self
+    }
+
+    /// After how long a silent stream gets 504: 5 minutes unless given.
+    pub const fn stream_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Makes the router answer 503 at once, for want of a healthy host.
+    pub const fn no_healthy_upstream(mut self) -> Self {
+        self.options.healthy_upstream = false;
+        self
+    }
+
+    /// A cluster that plugins may call; any other is a bad argument to them.
+    pub fn cluster(mut self, name: &str) -> Self {
+        self.world.clusters.push(name.to_owned());
+        self
+    }
+
+    /// A property that every stream has, such as `xds.cluster_name` or `source.address`.
+    pub fn property(mut self, path: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.world.properties.insert(path.to_owned(), value.into());
+        self
+    }
+
+    /// Starts all VMs and configures every plugin in each.
+    ///
+    /// # Errors
+    /// When the module wants a host function that no Envoy has, is of another ABI, traps, or when
+    /// a plugin refuses its configuration; the message has the plugin's last log line.
+    pub fn start(self) -> anyhow::Result<Envoy> {
+        let idle_timeout_nanos = nanos(self.idle_timeout);
+        let options = Options { idle_timeout_nanos, ..self.options };
+        let world = Rc::new(RefCell::new(self.world));
+        let setup = (self.plugins, self.workers);
+        let machine = Machine::start(&self.module, world.clone(), setup, options)?;
+        Envoy::new(machine, world)
+            .ok_or_else(|| anyhow::anyhow!("an Envoy needs at least one plugin: Builder::plugin"))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

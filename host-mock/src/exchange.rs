@@ -1,0 +1,206 @@
+//! One HTTP stream: what the client sent, what the filter sees of it, what each side has got.
+
+use crate::{headers::HeaderMap, plugin::Plugin, vm::Vm};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+pub(crate) type ExchangeRef = Rc<RefCell<Exchange>>;
+
+/// Which way the bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Request,
+    Response,
+}
+
+/// Envoy's `iteration_state_` of the filter in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Iteration {
+    #[default]
+    Going,
+    /// StopIteration: later filters wait, body still comes to this one.
+    Single,
+    /// StopAllIterationAndWatermark: nothing comes until somebody resumes.
+    All,
+}
+
+/// One direction of a stream, as the filter manager and the filter's context hold it.
+#[derive(Debug, Default)]
+pub(crate) struct Direction {
+    pub(crate) headers: HeaderMap,
+    pub(crate) trailers: Option<HeaderMap>,
+    /// The filter may read and write them: only until it continues.
+    pub(crate) headers_visible: bool,
+    pub(crate) trailers_visible: bool,
+    pub(crate) iteration: Iteration,
+    pub(crate) headers_continued: bool,
+    /// What the filter manager keeps back. `Some` of nothing still carries an end of stream.
+    pub(crate) buffered: Option<Vec<u8>>,
+    /// The filter paused in the body callback, so it is shown all that is buffered.
+    pub(crate) buffering: bool,
+    /// The bytes of the present body callback.
+    pub(crate) chunk: Vec<u8>,
+    pub(crate) ended: bool,
+}
+
+impl Direction {
+    pub(crate) fn new(headers: HeaderMap, ended: bool) -> Self {
+        Self { headers, ended, ..Self::default() }
+    }
+
+    /// The body as `get_buffer` shows it.
+    pub(crate) const fn body(&self) -> &Vec<u8> {
+        match (&self.buffered, self.buffering) {
+            (Some(all), true) => all,
+            _ => &self.chunk,
+        }
+    }
+
+    pub(crate) fn body_mut(&mut self) -> &mut Vec<u8> {
+        match (&mut self.buffered, self.buffering) {
+            (Some(all), true) => all,
+            _ => &mut self.chunk,
+        }
+    }
+
+    pub(crate) fn buffer(&mut self, bytes: &[u8]) -> usize {
+        let all = self.buffered.get_or_insert_default();
+        all.extend_from_slice(bytes);
+        all.len()
+    }
+}
+
+/// What the router got, and what it knew of the stream when the headers reached it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Upstream {
+    /// Request headers after the filter.
+    pub headers: HeaderMap,
+    /// Body bytes so far.
+    pub body: Vec<u8>,
+    /// Request trailers.
+    pub trailers: Option<HeaderMap>,
+    /// Whether the request is whole.
+    pub complete: bool,
+    /// Filter state written with the foreign function `set_envoy_filter_state`.
+    pub filter_state: BTreeMap<String, String>,
+    /// Properties written with `set_property` (Envoy's filter state `wasm.<key>`).
+    pub properties: BTreeMap<String, Vec<u8>>,
+}
+
+/// What the client got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Response headers, `:status` included.
+    pub headers: HeaderMap,
+    /// Body bytes so far.
+    pub body: Vec<u8>,
+    /// Response trailers.
+    pub trailers: Option<HeaderMap>,
+    /// Whether the response is whole.
+    pub complete: bool,
+}
+
+impl Response {
+    /// The body as text, with replacement characters where it isn't UTF-8.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// An answer that comes from Envoy itself.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalReply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) details: String,
+    pub(crate) flags: u64,
+}
+
+impl LocalReply {
+    pub(crate) fn new(status: u16, body: &str, details: &str, flags: u64) -> Self {
+        let (body, details) = (body.as_bytes().to_vec(), details.to_owned());
+        Self { status, headers: HeaderMap::new(), body, details, flags }
+    }
+}
+
+/// The life of a stream in the connection manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Open,
+    /// A local reply is under way: nothing more of the request comes to the filter.
+    Replied,
+    /// Over for Envoy; the filter's last callbacks run.
+    Ending,
+    Over,
+}
+
+/// A stream, shared by the test's handle, the machine and the VM's context table.
+pub(crate) struct Exchange {
+    pub(crate) vm: Rc<Vm>,
+    pub(crate) plugin: Rc<Plugin>,
+    /// 0 until the filter's context exists; a bypassed filter never gets one.
+    pub(crate) context: u32,
+    pub(crate) phase: Phase,
+    pub(crate) request: Direction,
+    pub(crate) response: Direction,
+    /// Held by the buffer filter after ours, if there is one.
+    pub(crate) held: Vec<u8>,
+    pub(crate) upstream: Option<Upstream>,
+    /// Known to the filter only once an upstream host was picked.
+    pub(crate) upstream_address: Option<String>,
+    pub(crate) client: Option<Response>,
+    pub(crate) reset: bool,
+    pub(crate) details: Option<String>,
+    pub(crate) flags: u64,
+    /// `on_log` runs: headers of both directions are readable again.
+    pub(crate) logging: bool,
+    pub(crate) filter_state: BTreeMap<String, String>,
+    pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    pub(crate) preset: BTreeMap<String, Vec<u8>>,
+    pub(crate) route_cache_clears: u32,
+    pub(crate) started_nanos: u64,
+    /// When stream_idle_timeout strikes.
+    pub(crate) idle_at: u64,
+}
+
+impl Exchange {
+    pub(crate) const fn side(&self, side: Side) -> &Direction {
+        match side {
+            Side::Request => &self.request,
+            Side::Response => &self.response,
+        }
+    }
+
+    pub(crate) const fn side_mut(&mut self, side: Side) -> &mut Direction {
+        match side {
+            Side::Request => &mut self.request,
+            Side::Response => &mut self.response,
+        }
+    }
+
+    /// Whether bytes of this direction still go anywhere.
+    pub(crate) fn flows(&self, side: Side) -> bool {
+        match side {
+            Side::Request => self.phase == Phase::Open,
+            Side::Response => self.phase <= Phase::Replied,
+        }
+    }
+
+    /// Whether the filter is called for this stream at all.
+    pub(crate) fn filtered(&self) -> bool {
+        self.context != 0 && !self.vm.is_dead()
+    }
+}
+
+/// Envoy's response flags, as `response.flags` shows them.
+pub(crate) mod flag {
+    pub(crate) const NO_HEALTHY_UPSTREAM: u64 = 0x2;
+    pub(crate) const UPSTREAM_TIMEOUT: u64 = 0x4;
+    pub(crate) const UPSTREAM_CONNECT_FAILURE: u64 = 0x20;
+    pub(crate) const UPSTREAM_CLOSED: u64 = 0x40;
+    pub(crate) const DOWNSTREAM_CLOSED: u64 = 0x4000;
+    pub(crate) const STREAM_IDLE: u64 = 0x1_0000;
+}

@@ -1,0 +1,148 @@
+//! What reaches a VM or a stream from outside: time, queue wake-ups, answers, clients, upstreams.
+
+use super::{Frame, Machine, Part};
+use crate::{
+    exchange::{Direction, ExchangeRef, LocalReply, Response, Side, flag},
+    headers::HeaderMap,
+    vm::Vm,
+    world::queues::Delivery,
+};
+use std::rc::Rc;
+
+/// What is due next.
+enum Due {
+    Tick { vm: Rc<Vm>, root: u32 },
+    Idle(ExchangeRef),
+}
+
+impl Machine {
+    /// Fires what is due first, if that is not after `until`, with the clock at its due time.
+    pub(crate) fn fire_next(&mut self, until: u64) -> bool {
+        let Some((at, due)) = self.next_due().filter(|(at, _)| *at <= until) else { return false };
+        {
+            let now = &mut self.world.borrow_mut().now_nanos;
+            *now = at.max(*now);
+        }
+        match due {
+            Due::Tick { vm, root } => self.tick(&vm, root),
+            Due::Idle(stream) => {
+                stream.borrow_mut().idle_at = u64::MAX;
+                let details = "stream_idle_timeout";
+                let reply = LocalReply::new(504, "stream timeout", details, flag::STREAM_IDLE);
+                self.event(Frame::Reply(stream, reply));
+            }
+        }
+        true
+    }
+
+    fn next_due(&self) -> Option<(u64, Due)> {
+        let mut next: Option<(u64, Due)> = None;
+        let mut offer = |at: u64, due: Due| {
+            if next.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
+                next = Some((at, due));
+            }
+        };
+        for slot in &self.vms {
+            let vm = slot.borrow().clone();
+            for (root, tick) in &vm.state.borrow().ticks {
+                offer(tick.due_nanos, Due::Tick { vm: vm.clone(), root: *root });
+            }
+        }
+        for stream in &self.open {
+            offer(stream.borrow().idle_at, Due::Idle(stream.clone()));
+        }
+        next
+    }
+
+    fn tick(&mut self, vm: &Rc<Vm>, root: u32) {
+        vm.call("proxy_on_tick", root, &[root]);
+        let now = self.world.borrow().now_nanos;
+        if let Some(tick) = vm.state.borrow_mut().ticks.get_mut(&root) {
+            tick.due_nanos = now + tick.period_nanos;
+        }
+        self.event(Frame::Drain(vm.clone()));
+    }
+
+    /// Runs a wake-up; silently nothing when the consumer is gone, as in Envoy.
+    pub(crate) fn deliver(&mut self, delivery: &Delivery) {
+        let Some(vm) = self.vm(delivery.to) else { return };
+        let root = delivery.root_context;
+        if vm.state.borrow().contexts.contains_key(&root) {
+            vm.call("proxy_on_queue_ready", root, &[root, delivery.queue]);
+            self.event(Frame::Drain(vm));
+        }
+    }
+
+    /// Answers a plugin's HTTP call.
+    pub(crate) fn answer(&mut self, token: u32, answer: Response) {
+        let Some(call) = self.world.borrow_mut().calls.take(token) else { return };
+        let Some(vm) = self.vm(call.worker) else { return };
+        if !vm.state.borrow().contexts.contains_key(&call.context) {
+            return;
+        }
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let sizes = [
+            call.context,
+            token,
+            count(answer.headers.len()),
+            count(answer.body.len()),
+            count(answer.trailers.as_ref().map_or(0, HeaderMap::len)),
+        ];
+        vm.state.borrow_mut().call_answer = Some(answer);
+        vm.call("proxy_on_http_call_response", call.context, &sizes);
+        vm.state.borrow_mut().call_answer = None;
+        self.event(Frame::Drain(vm));
+    }
+
+    /// More of a request or of a response.
+    pub(crate) fn data(&mut self, stream: &ExchangeRef, side: Side, bytes: &[u8], end: bool) {
+        self.touch(stream);
+        let part = Part::Data { bytes: bytes.to_vec(), end };
+        self.event(Frame::Arrive(stream.clone(), side, part));
+    }
+
+    pub(crate) fn trailers(&mut self, stream: &ExchangeRef, side: Side, trailers: HeaderMap) {
+        self.touch(stream);
+        stream.borrow_mut().side_mut(side).trailers = Some(trailers);
+        self.event(Frame::Arrive(stream.clone(), side, Part::Trailers));
+    }
+
+    /// Headers of the upstream's answer. Nothing happens if nothing was sent upstream.
+    pub(crate) fn respond(&mut self, stream: &ExchangeRef, headers: HeaderMap, end: bool) {
+        let ready = {
+            let stream = stream.borrow();
+            stream.upstream.is_some() && stream.response.headers.is_empty()
+        };
+        if ready {
+            self.touch(stream);
+            stream.borrow_mut().details = Some("via_upstream".to_owned());
+            stream.borrow_mut().response = Direction::new(headers, end);
+            self.event(Frame::Arrive(stream.clone(), Side::Response, Part::Headers { end }));
+        }
+    }
+
+    pub(crate) fn local_reply(&mut self, stream: &ExchangeRef, reply: LocalReply) {
+        self.event(Frame::Reply(stream.clone(), reply));
+    }
+
+    /// The stream ends without an answer.
+    pub(crate) fn cut(&mut self, stream: &ExchangeRef, details: &str, flags: u64) {
+        stream.borrow_mut().details = Some(details.to_owned());
+        stream.borrow_mut().flags |= flags;
+        self.event(Frame::Reset(stream.clone()));
+    }
+
+    fn vm(&self, worker: usize) -> Option<Rc<Vm>> {
+        self.vms.get(worker).map(|slot| slot.borrow().clone())
+    }
+
+    fn touch(&self, stream: &ExchangeRef) {
+        let now = self.world.borrow().now_nanos;
+        stream.borrow_mut().idle_at = now.saturating_add(self.options.idle_timeout_nanos);
+    }
+
+    fn event(&mut self, frame: Frame) {
+        self.stack.push(frame);
+        self.run();
+    }
+}

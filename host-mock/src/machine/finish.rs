@@ -1,0 +1,60 @@
+//! The end of a stream: on_log, on_done, on_delete, whatever ended it.
+
+use super::{Frame, Last, Machine};
+use crate::exchange::{ExchangeRef, Phase};
+
+impl Machine {
+    pub(super) fn finish(&mut self, stream: ExchangeRef, last: Last) {
+        let exchange = stream.borrow();
+        // Each of them once. A dead VM gets none: its contexts are just gone.
+        let expected = match last {
+            Last::Log => exchange.phase < Phase::Ending,
+            Last::Done | Last::Delete => exchange.phase == Phase::Ending,
+        };
+        let filtered = exchange.filtered();
+        drop(exchange);
+        if !expected {
+            return;
+        }
+        match last {
+            Last::Log => {
+                stream.borrow_mut().phase = Phase::Ending;
+                stream.borrow_mut().logging = true;
+                self.last_call(&stream, filtered, "proxy_on_log", Some(Last::Done));
+                stream.borrow_mut().logging = false;
+            }
+            Last::Done => {
+                self.last_call(&stream, filtered, "proxy_on_done", Some(Last::Delete));
+            }
+            Last::Delete => {
+                self.last_call(&stream, filtered, "proxy_on_delete", None);
+                let exchange = stream.borrow();
+                exchange.vm.state.borrow_mut().contexts.remove(&exchange.context);
+                drop(exchange);
+                stream.borrow_mut().phase = Phase::Over;
+                self.open.retain(|open| !std::rc::Rc::ptr_eq(open, &stream));
+            }
+        }
+    }
+
+    fn last_call(&mut self, stream: &ExchangeRef, filtered: bool, name: &str, next: Option<Last>) {
+        if filtered {
+            self.call_filter(stream, name, &[]);
+        }
+        self.stack.extend(next.map(|next| Frame::Finish(stream.clone(), next)));
+        self.push_drain(&stream.borrow());
+    }
+
+    /// The whole Envoy dies: every VM and every stream with it.
+    pub(super) fn crash(&mut self, why: &str) {
+        for slot in &self.vms {
+            slot.borrow().fail(&format!("Envoy 1.40 dies of SIGSEGV here: {why}"));
+        }
+        self.stack.clear();
+        for stream in self.open.drain(..) {
+            let mut stream = stream.borrow_mut();
+            stream.phase = Phase::Over;
+            stream.reset = true;
+        }
+    }
+}

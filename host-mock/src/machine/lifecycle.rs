@@ -1,0 +1,162 @@
+//! VMs and contexts come to life.
+
+use super::{Frame, Machine, Options, Part, VmSlot};
+use crate::{
+    exchange::{Direction, Exchange, ExchangeRef, Phase, Side},
+    headers::HeaderMap,
+    module::Module,
+    plugin::{FailPolicy, Plugin},
+    vm::{Context, Vm},
+    world::WorldRef,
+};
+use std::{cell::RefCell, rc::Rc};
+
+/// A dead VM is replaced when it was started at least this long ago: the default of Envoy's
+/// `reload_config`, without its jitter of up to another half second.
+const RELOAD_BACKOFF_NANOS: u64 = 1_000_000_000;
+
+impl Machine {
+    /// Starts a VM per worker and one on the main thread, and configures every plugin in each.
+    pub(crate) fn start(
+        module: &Module,
+        world: WorldRef,
+        (plugins, workers): (Vec<Plugin>, usize),
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let mut machine = Self {
+            world,
+            plugins: plugins.into_iter().map(Rc::new).collect(),
+            vms: Vec::new(),
+            module: module.clone(),
+            options,
+            open: Vec::new(),
+            stack: Vec::new(),
+        };
+        // Envoy starts the main thread's VM first.
+        let main = machine.start_vm(workers)?;
+        for worker in 0..workers {
+            let vm = machine.start_vm(worker)?;
+            machine.vms.push(VmSlot::new(vm.into()));
+        }
+        machine.vms.push(VmSlot::new(main.into()));
+        Ok(machine)
+    }
+
+    fn start_vm(&mut self, worker: usize) -> anyhow::Result<Rc<Vm>> {
+        let vm = Rc::new(Vm::new(&self.module, &self.world, worker)?);
+        for plugin in self.plugins.clone() {
+            let configured = self.configure(&vm, &plugin);
+            if let Some(failure) = vm.state.borrow().failure.clone() {
+                anyhow::bail!("plugin {:?}: {failure}", plugin.name);
+            }
+            configured.map_err(|callback| {
+                let logs = &self.world.borrow().logs;
+                let last = logs.last().map_or("nothing", |line| line.message.as_str());
+                let name = &plugin.name;
+                anyhow::anyhow!("plugin {name:?}: {callback} returned false; last log: {last}")
+            })?;
+        }
+        Ok(vm)
+    }
+
+    /// On refusal, the name of the callback that refused.
+    fn configure(&mut self, vm: &Rc<Vm>, plugin: &Rc<Plugin>) -> Result<(), &'static str> {
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let root = vm.new_context(Context::Root(plugin.clone()));
+        vm.call("proxy_on_context_create", root, &[root, 0]);
+        let vm_config = size(&self.world.borrow().vm_config);
+        self.root_call(vm, "proxy_on_vm_start", &[root, vm_config])?;
+        vm.state.borrow_mut().configuring = Some(plugin.clone());
+        let configured = self.root_call(vm, "proxy_on_configure", &[root, size(&plugin.config)]);
+        vm.state.borrow_mut().configuring = None;
+        configured
+    }
+
+    fn root_call(
+        &mut self,
+        vm: &Rc<Vm>,
+        name: &'static str,
+        args: &[u32],
+    ) -> Result<(), &'static str> {
+        let root = args.first().copied().unwrap_or(0);
+        let returned = vm.call(name, root, args);
+        self.stack.push(Frame::Drain(vm.clone()));
+        self.run();
+        if returned.exists && returned.value == 0 { Err(name) } else { Ok(()) }
+    }
+
+    /// A new request reaches a worker.
+    pub(crate) fn request(
+        &mut self,
+        worker: &VmSlot,
+        plugin: &Rc<Plugin>,
+        (headers, end): (HeaderMap, bool),
+    ) -> ExchangeRef {
+        let vm = self.live_vm(worker, plugin);
+        let now = self.world.borrow().now_nanos;
+        let stream = Rc::new(RefCell::new(Exchange {
+            vm: vm.clone(),
+            plugin: plugin.clone(),
+            context: 0,
+            phase: Phase::Open,
+            request: Direction::new(headers, end),
+            response: Direction::default(),
+            held: Vec::new(),
+            upstream: None,
+            upstream_address: None,
+            client: None,
+            reset: false,
+            details: None,
+            flags: 0,
+            logging: false,
+            filter_state: Default::default(),
+            properties: Default::default(),
+            preset: Default::default(),
+            route_cache_clears: 0,
+            started_nanos: now,
+            idle_at: now.saturating_add(self.options.idle_timeout_nanos),
+        }));
+        self.open.push(stream.clone());
+        self.stack.push(Frame::Arrive(stream.clone(), Side::Request, Part::Headers { end }));
+        self.stack.push(Frame::Create(stream.clone()));
+        self.run();
+        stream
+    }
+
+    /// The worker's VM; a dead one is replaced if the plugin's policy says so.
+    fn live_vm(&mut self, worker: &VmSlot, plugin: &Plugin) -> Rc<Vm> {
+        let vm = worker.borrow().clone();
+        let index = vm.state.borrow().worker;
+        let age = self.world.borrow().now_nanos.saturating_sub(vm.born_nanos);
+        if vm.is_dead()
+            && age >= RELOAD_BACKOFF_NANOS
+            && plugin.fail_policy == FailPolicy::Reload
+            && let Ok(new) = self.start_vm(index)
+        {
+            worker.replace(new.clone());
+            return new;
+        }
+        vm
+    }
+
+    pub(super) fn create(&mut self, stream: &ExchangeRef) {
+        let (vm, plugin) = {
+            let stream = stream.borrow();
+            (stream.vm.clone(), stream.plugin.clone())
+        };
+        if vm.is_dead() {
+            return;
+        }
+        let is_root =
+            |context: &Context| matches!(context, Context::Root(p) if Rc::ptr_eq(p, &plugin));
+        let roots = vm.state.borrow().contexts.clone();
+        let Some(root) = roots.iter().find(|(_, context)| is_root(context)).map(|(id, _)| *id)
+        else {
+            return;
+        };
+        let id = vm.new_context(Context::Stream { stream: stream.clone(), root });
+        stream.borrow_mut().context = id;
+        self.call(&vm, "proxy_on_context_create", id, &[id, root]);
+        self.stack.push(Frame::Drain(vm));
+    }
+}

@@ -1,0 +1,176 @@
+//! One request, from both ends: what the client and the upstream do, and what they see.
+
+use crate::{
+    HeaderMap, Response, Upstream,
+    exchange::{ExchangeRef, LocalReply, Phase, Side, flag},
+    machine::MachineRef,
+};
+
+/// A stream. It lives on when this handle is dropped, as a client's request would.
+pub struct Stream {
+    machine: MachineRef,
+    exchange: ExchangeRef,
+}
+
+/// The client's end.
+impl Stream {
+    /// Sends more of the request body.
+    pub fn chunk(&self, bytes: &[u8]) {
+        self.machine.borrow_mut().data(&self.exchange, Side::Request, bytes, false);
+    }
+
+    /// Ends the request: an empty last piece, as HTTP/1.1 with a chunked body often has it.
+    pub fn end(&self) {
+        self.last_chunk(&[]);
+    }
+
+    /// Sends the last piece of the body.
+    pub fn last_chunk(&self, bytes: &[u8]) {
+        self.machine.borrow_mut().data(&self.exchange, Side::Request, bytes, true);
+    }
+
+    /// Ends the request with trailers.
+    pub fn trailers(&self, trailers: impl Into<HeaderMap>) {
+        self.machine.borrow_mut().trailers(&self.exchange, Side::Request, trailers.into());
+    }
+
+    /// The client goes away.
+    pub fn disconnect(&self) {
+        let flags = flag::DOWNSTREAM_CLOSED;
+        self.machine.borrow_mut().cut(&self.exchange, "downstream_remote_disconnect", flags);
+    }
+
+    /// What the client got, from the moment that the headers reached it.
+    #[must_use]
+    pub fn response(&self) -> Option<Response> {
+        self.exchange.borrow().client.clone()
+    }
+
+    /// The status that the client got.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.response().map(|response| response.status)
+    }
+
+    /// Whether the stream was cut off before the client had a whole answer.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        self.exchange.borrow().reset
+    }
+
+    /// Whether the stream is over: answered, reset, or left.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.exchange.borrow().phase == Phase::Over
+    }
+}
+
+/// The upstream's end.
+impl Stream {
+    /// What was sent upstream; `None` while the filter (or the buffer filter) holds it.
+    #[must_use]
+    pub fn sent(&self) -> Option<Upstream> {
+        self.exchange.borrow().upstream.clone()
+    }
+
+    /// The upstream answers, all at once.
+    pub fn respond(&self, status: u16, headers: impl Into<HeaderMap>, body: &[u8]) {
+        self.respond_with(status, headers, body.is_empty());
+        if !body.is_empty() {
+            self.respond_chunk(body);
+            self.respond_end();
+        }
+    }
+
+    /// The upstream sends headers; the body is still to come.
+    pub fn respond_headers(&self, status: u16, headers: impl Into<HeaderMap>) {
+        self.respond_with(status, headers, false);
+    }
+
+    /// The upstream sends more of its answer.
+    pub fn respond_chunk(&self, bytes: &[u8]) {
+        self.machine.borrow_mut().data(&self.exchange, Side::Response, bytes, false);
+    }
+
+    /// The upstream ends its answer.
+    pub fn respond_end(&self) {
+        self.machine.borrow_mut().data(&self.exchange, Side::Response, &[], true);
+    }
+
+    /// The upstream ends its answer with trailers.
+    pub fn respond_trailers(&self, trailers: impl Into<HeaderMap>) {
+        self.machine.borrow_mut().trailers(&self.exchange, Side::Response, trailers.into());
+    }
+
+    /// Which host the router picked: what the filter reads as `upstream.address`.
+    pub fn upstream_address(&self, address: &str) {
+        self.exchange.borrow_mut().upstream_address = Some(address.to_owned());
+    }
+
+    /// No connection could be made: 503, flag UF.
+    pub fn refuse(&self) {
+        let body = "upstream connect error or disconnect/reset before headers. \
+            reset reason: remote connection failure";
+        let details = "upstream_reset_before_response_started{remote_connection_failure}";
+        self.local_reply(LocalReply::new(503, body, details, flag::UPSTREAM_CONNECT_FAILURE));
+    }
+
+    /// The upstream closes the connection: 503 before its headers, a reset after them; flag UC.
+    pub fn upstream_resets(&self) {
+        if self.exchange.borrow().client.is_some() {
+            let details = "upstream_reset_after_response_started{connection_termination}";
+            let flags = flag::UPSTREAM_CLOSED;
+            return self.machine.borrow_mut().cut(&self.exchange, details, flags);
+        }
+        let body = "upstream connect error or disconnect/reset before headers. \
+            reset reason: connection termination";
+        let details = "upstream_reset_before_response_started{connection_termination}";
+        self.local_reply(LocalReply::new(503, body, details, flag::UPSTREAM_CLOSED));
+    }
+
+    /// The route's time-out strikes: 504, flag UT.
+    pub fn upstream_times_out(&self) {
+        let body = "upstream request timeout";
+        self.local_reply(LocalReply::new(504, body, "response_timeout", flag::UPSTREAM_TIMEOUT));
+    }
+}
+
+/// What only Envoy knows.
+impl Stream {
+    /// Envoy's response code details, such as `via_upstream`.
+    #[must_use]
+    pub fn details(&self) -> Option<String> {
+        self.exchange.borrow().details.clone()
+    }
+
+    /// Id of the filter's context in its VM; 0 when the filter is bypassed.
+    #[must_use]
+    pub fn context_id(&self) -> u32 {
+        self.exchange.borrow().context
+    }
+
+    /// How often the filter made Envoy choose the route again.
+    #[must_use]
+    pub fn route_cache_clears(&self) -> u32 {
+        self.exchange.borrow().route_cache_clears
+    }
+
+    /// A property that this stream has, such as `connection.requested_server_name`.
+    pub fn property(&self, path: &str, value: impl Into<Vec<u8>>) {
+        self.exchange.borrow_mut().preset.insert(path.to_owned(), value.into());
+    }
+
+    pub(crate) fn new(machine: MachineRef, exchange: ExchangeRef) -> Self {
+        Self { machine, exchange }
+    }
+
+    fn respond_with(&self, status: u16, headers: impl Into<HeaderMap>, end: bool) {
+        let mut headers = headers.into();
+        headers.set(":status", status.to_string());
+        self.machine.borrow_mut().respond(&self.exchange, headers, end);
+    }
+
+    fn local_reply(&self, reply: LocalReply) {
+        self.machine.borrow_mut().local_reply(&self.exchange, reply);
+    }
+}

@@ -1,0 +1,78 @@
+//! What all VMs of one Envoy share: the clock, chance, shared data, queues, metrics and logs.
+
+pub(crate) mod calls;
+pub(crate) mod metrics;
+pub(crate) mod queues;
+pub(crate) mod rng;
+pub(crate) mod shared_data;
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+/// Shared by the machine and by the host functions of every VM.
+pub(crate) type WorldRef = Rc<RefCell<World>>;
+
+/// The process-wide state of an Envoy.
+pub(crate) struct World {
+    pub(crate) vm_id: String,
+    pub(crate) vm_config: Vec<u8>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) clusters: Vec<String>,
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) now_nanos: u64,
+    pub(crate) rng: rng::Rng,
+    pub(crate) shared_data: shared_data::SharedData,
+    pub(crate) queues: queues::Queues,
+    pub(crate) metrics: metrics::Metrics,
+    pub(crate) calls: calls::Calls,
+    /// Properties of every stream, unless the stream has its own: path parts joined by dots.
+    pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    pub(crate) logs: Vec<LogLine>,
+}
+
+/// A line that a VM logged, or that the host logged about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Index of the worker; the number of workers stands for the main thread.
+    pub worker: usize,
+    /// How bad it is.
+    pub level: Level,
+    /// The text.
+    pub message: String,
+}
+
+/// Levels of proxy-wasm, plus the streams of WASI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// `proxy_log` level 0.
+    Trace,
+    /// `proxy_log` level 1, and what the plugin wrote to standard output.
+    Debug,
+    /// `proxy_log` level 2.
+    Info,
+    /// `proxy_log` level 3.
+    Warn,
+    /// `proxy_log` level 4, and what the plugin wrote to standard error.
+    Error,
+    /// `proxy_log` level 5, and the host's own report of a dead VM.
+    Critical,
+}
+
+impl Level {
+    pub(crate) const fn from_abi(level: u32) -> Option<Self> {
+        Some(match level {
+            0 => Self::Trace,
+            1 => Self::Debug,
+            2 => Self::Info,
+            3 => Self::Warn,
+            4 => Self::Error,
+            5 => Self::Critical,
+            _ => return None,
+        })
+    }
+}
+
+impl World {
+    pub(crate) fn log(&mut self, worker: usize, level: Level, message: impl Into<String>) {
+        self.logs.push(LogLine { worker, level, message: message.into() });
+    }
+}

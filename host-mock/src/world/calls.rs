@@ -1,0 +1,45 @@
+//! HTTP calls that a plugin made. The test answers them.
+
+use crate::headers::HeaderMap;
+
+/// A `dispatch_http_call` that waits for its answer.
+#[derive(Debug, Clone)]
+pub struct HttpCall {
+    /// Names the call when it is answered.
+    pub token: u32,
+    /// Worker whose VM made it; the number of workers stands for the main thread.
+    pub worker: usize,
+    /// Cluster it goes to.
+    pub cluster: String,
+    /// Request headers, pseudo headers included.
+    pub headers: HeaderMap,
+    /// Request body.
+    pub body: Vec<u8>,
+    /// Milliseconds; 0 is no time-out. The mock never lets a call time out by itself.
+    pub timeout_millis: u32,
+    pub(crate) context: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    waiting: Vec<HttpCall>,
+    last_token: u32,
+}
+
+impl Calls {
+    pub(crate) fn add(&mut self, mut call: HttpCall) -> u32 {
+        self.last_token += 1;
+        call.token = self.last_token;
+        self.waiting.push(call);
+        self.last_token
+    }
+
+    pub(crate) fn take(&mut self, token: u32) -> Option<HttpCall> {
+        let position = self.waiting.iter().position(|call| call.token == token)?;
+        Some(self.waiting.remove(position))
+    }
+
+    pub(crate) fn waiting(&self) -> &[HttpCall] {
+        &self.waiting
+    }
+}

@@ -1,0 +1,59 @@
+//! What the mock and the real Envoy must agree on, as data: a filter, what clients do, and what
+//! must come of it. The same cases run in both; the real half needs `ENVOY`, the path of an Envoy.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on should say where"
+)]
+
+#[path = "agreement/cases.rs"]
+mod cases;
+#[path = "agreement/filter.rs"]
+mod filter;
+#[path = "agreement/mock.rs"]
+mod mock;
+#[path = "agreement/real.rs"]
+mod real;
+
+/// What came of a case: one line per client, and the callbacks in order.
+#[derive(Debug, PartialEq, Eq, Clone)]
+struct Outcome {
+    clients: Vec<String>,
+    trace: Vec<String>,
+}
+
+fn check(run: impl Fn(&cases::Case) -> Outcome) {
+    let mut wrong = Vec::new();
+    for case in cases::all() {
+        if std::env::var("CASE").is_ok_and(|part| !case.name.contains(&part)) {
+            continue;
+        }
+        let mut outcome = run(&case);
+        // In how many pieces a body arrives is the network's matter.
+        outcome.trace.dedup_by(|a, b| a == b && a.ends_with("_body"));
+        if case.untraced {
+            outcome.trace.clear();
+        }
+        let expected = Outcome {
+            clients: case.clients.iter().map(|&line| line.to_owned()).collect(),
+            trace: case.trace.iter().map(|&line| line.to_owned()).collect(),
+        };
+        if outcome != expected {
+            wrong.push(format!("{}\n  want {expected:?}\n  have {outcome:?}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_mock_agrees() {
+    check(mock::run);
+}
+
+#[test]
+#[ignore = "needs ENVOY=/path/to/envoy; about a second a case"]
+fn the_real_envoy_agrees() {
+    check(real::run);
+}

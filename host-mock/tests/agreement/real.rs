@@ -1,0 +1,230 @@
+//! Runs a case in the real Envoy named by `ENVOY`: one worker, one listener, a fake upstream.
+
+use crate::{
+    Outcome,
+    cases::{Case, Step},
+    filter,
+};
+use host_mock::FailPolicy;
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What passes before the next step: what Envoy does at once, it does well within this.
+const SETTLE: Duration = Duration::from_millis(60);
+
+/// A client that has no answer after this is said to hang; less than stream_idle_timeout.
+const HANG: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(case: &Case) -> Outcome {
+    let upstream = upstream();
+    let envoy = Running::start(case, upstream);
+    let mut clients: BTreeMap<char, TcpStream> = BTreeMap::new();
+    let mut left = Vec::new();
+    for step in &case.script {
+        match *step {
+            Step::Get(name) => {
+                clients.insert(name, envoy.open("GET", "content-length: 0\r\n"));
+            }
+            Step::Post(name) => {
+                clients.insert(name, envoy.open("POST", "transfer-encoding: chunked\r\n"));
+            }
+            Step::Chunk(name, len) => {
+                let chunk = format!("{len:x}\r\n{}\r\n", "x".repeat(len));
+                // Envoy may have answered and closed already, which the outcome shows.
+                let _ = clients[&name].try_clone().unwrap().write_all(chunk.as_bytes());
+            }
+            Step::End(name) => {
+                let _ = clients[&name].try_clone().unwrap().write_all(b"0\r\n\r\n");
+            }
+            Step::Leave(name) => {
+                clients[&name].shutdown(std::net::Shutdown::Both).unwrap();
+                left.push(name);
+            }
+            Step::Tick => thread::sleep(Duration::from_millis(550)),
+            Step::Idle => thread::sleep(Duration::from_millis(1300)),
+        }
+        thread::sleep(SETTLE);
+    }
+    let seen = clients.iter_mut().map(|(name, client)| match left.contains(name) {
+        true => format!("{name}: left"),
+        false => format!("{name}: {}", read(client)),
+    });
+    let clients = seen.collect();
+    Outcome { clients, trace: envoy.stop() }
+}
+
+/// Reads an answer to its end.
+fn read(client: &mut TcpStream) -> String {
+    client.set_read_timeout(Some(HANG)).unwrap();
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 65536]);
+    let hangs = loop {
+        match client.read(&mut buffer) {
+            Ok(0) => break false,
+            Ok(len) => bytes.extend_from_slice(&buffer[..len]),
+            Err(error) => {
+                break matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            }
+        }
+        if whole(&bytes) {
+            break false;
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return if hangs { "hangs" } else { "closed" }.to_owned();
+    };
+    let status = head.split(' ').nth(1).unwrap();
+    let chunked = head.contains("chunked");
+    let body = if chunked { dechunk(body) } else { body.to_owned() };
+    format!("{status} {body}{}", if hangs { "(hangs)" } else { "" })
+}
+
+fn whole(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    match length.and_then(|length| length.parse::<usize>().ok()) {
+        Some(length) => body.len() >= length,
+        None => body.ends_with("0\r\n\r\n"),
+    }
+}
+
+fn dechunk(body: &str) -> String {
+    body.split("\r\n").skip(1).step_by(2).collect()
+}
+
+/// Answers `hello <bytes of the body>` to each whole request; returns its port.
+fn upstream() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            thread::spawn(move || serve(client));
+        }
+    });
+    port
+}
+
+fn serve(mut client: TcpStream) -> Option<()> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 65536]);
+    loop {
+        let len = client.read(&mut buffer).ok().filter(|len| *len > 0)?;
+        bytes.extend_from_slice(&buffer[..len]);
+        if !whole(&bytes) && !String::from_utf8_lossy(&bytes).starts_with("GET") {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let body = if head.contains("chunked") { dechunk(body) } else { body.to_owned() };
+        let x_a: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("x-a: ")).collect();
+        let answer = format!("hello {}", body.len());
+        let (len, x_a) = (answer.len(), x_a.join(","));
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\nx-seen: {x_a}\r\n\r\n");
+        client.write_all((head + &answer).as_bytes()).ok()?;
+        bytes.clear();
+    }
+}
+
+/// An Envoy with its directory; killed when dropped.
+struct Running {
+    child: Child,
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Running {
+    fn start(case: &Case, upstream: u16) -> Self {
+        let envoy = std::env::var("ENVOY").expect("ENVOY names the Envoy to agree with");
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let wasm = wat::parse_str(filter::wat(&case.filter)).unwrap();
+        std::fs::write(path("filter.wasm"), wasm).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = bootstrap(case, &path("filter.wasm").display().to_string(), port, upstream);
+        std::fs::write(path("envoy.json"), config).unwrap();
+        let log = std::fs::File::create(path("log")).unwrap();
+        let child = Command::new(envoy)
+            .args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "info", "-c"])
+            .arg(path("envoy.json"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let running = Self { child, directory, port };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "Envoy did not start:\n{}", running.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        running
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    fn open(&self, method: &str, headers: &str) -> TcpStream {
+        let mut client = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let head =
+            format!("{method} / HTTP/1.1\r\nhost: test\r\nx-a: 1\r\nx-a: 2\r\n{headers}\r\n");
+        client.write_all(head.as_bytes()).unwrap();
+        client
+    }
+
+    /// The filter's info lines: `... wasm log p r: a request_headers`.
+    fn stop(mut self) -> Vec<String> {
+        let log = self.log();
+        if let Some(status) = self.child.try_wait().unwrap() {
+            let tail: Vec<_> = log.lines().rev().take(25).collect();
+            return vec![format!("Envoy died: {status}: {}", tail.join("\n"))];
+        }
+        let lines = log.lines().filter(|line| line.contains("[info][wasm]"));
+        lines
+            .filter_map(|line| {
+                line.split_once("wasm log p r vm: ").map(|(_, text)| text.to_owned())
+            })
+            .collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn bootstrap(case: &Case, wasm: &str, port: u16, upstream: u16) -> String {
+    let policy = match case.policy {
+        FailPolicy::Close => "FAIL_CLOSED",
+        FailPolicy::Open => "FAIL_OPEN",
+        FailPolicy::Reload => "FAIL_RELOAD",
+    };
+    let address =
+        |port| format!(r#"{{"socket_address":{{"address":"127.0.0.1","port_value":{port}}}}}"#);
+    let stop = case.stop_iteration;
+    let filter = format!(
+        r#"{{"name":"wasm","typed_config":{{"@type":"type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm","config":{{
+        "name":"p","root_id":"r","allow_on_headers_stop_iteration":{stop},"failure_policy":"{policy}","vm_config":{{"vm_id":"vm",
+        "runtime":"envoy.wasm.runtime.v8","code":{{"local":{{"filename":"{wasm}"}}}}}}}}}}}}"#
+    );
+    let router = r#"{"name":"envoy.filters.http.router","typed_config":{"@type":"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}"#;
+    let manager = format!(
+        r#"{{"@type":"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix":"x","stream_idle_timeout":"1s","route_config":{{"virtual_hosts":[{{"name":"v","domains":["*"],
+        "routes":[{{"match":{{"prefix":"/"}},"route":{{"cluster":"up"}}}}]}}]}},"http_filters":[{filter},{router}]}}"#
+    );
+    let (listen, up) = (address(port), address(upstream));
+    format!(
+        r#"{{"static_resources":{{"listeners":[{{"name":"l","address":{listen},"filter_chains":[{{"filters":[
+        {{"name":"envoy.filters.network.http_connection_manager","typed_config":{manager}}}]}}]}}],
+        "clusters":[{{"name":"up","type":"STATIC","load_assignment":{{"cluster_name":"up","endpoints":[{{"lb_endpoints":[
+        {{"endpoint":{{"address":{up}}}}}]}}]}}}}]}}}}"#
+    )
+}
