@@ -2,6 +2,7 @@
 //! notes and pushes. The only place where serde is used, and what the fuzzers attack: everything in
 //! here takes bytes from strangers, so nothing panics and every length has a bound.
 
+pub mod board;
 pub mod body;
 pub mod config;
 pub mod error;

@@ -1,0 +1,46 @@
+//! The decision, told to the client: for the operator who wants to know why.
+
+use std::fmt::Write;
+
+use engine::Decision;
+
+use crate::identity::Identity;
+
+/// The response header that carries it.
+pub(crate) const NAME: &str = "x-llm-picker-decision";
+
+/// Renders `endpoint=IP:PORT;prefix=0.83;queue=0.50;kv=0.91;score=5.31;snapshot-age-ms=42;…`.
+pub(crate) fn render(decision: &Decision, identity: &Identity, priority: i32) -> String {
+    let mut text = String::with_capacity(160);
+    // Writing to a String cannot fail.
+    if let Some(endpoint) = decision.ranked.first() {
+        let _ = write!(text, "endpoint={endpoint}");
+    }
+    for (scorer, score) in &decision.scores {
+        let _ = write!(text, ";{}={:.2}", scorer.short_name(), score.get());
+    }
+    let _ = write!(text, ";score={:.2}", decision.total);
+    match decision.age {
+        Some(age) => {
+            let _ = write!(text, ";snapshot-age-ms={}", age.as_millis());
+        }
+        None => text.push_str(";snapshot-age-ms=unknown"),
+    }
+    let _ = write!(text, ";priority={priority}");
+    if let Some(flow) = &identity.fairness_id {
+        text.push_str(";fairness-id=");
+        push_token(&mut text, flow);
+    }
+    text
+}
+
+/// Appends what a client may have sent, with all that is not plain in a header value as `%XX`.
+fn push_token(text: &mut String, raw: &str) {
+    for byte in raw.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:/@".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+}

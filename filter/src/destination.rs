@@ -1,0 +1,60 @@
+//! Tells Envoy where the request goes, in the way that the configuration names.
+
+use std::net::SocketAddr;
+
+use wire::config::Destination;
+
+use crate::host;
+
+/// What override_host clusters read; also what a client must never set.
+pub(crate) const HEADER: &str = "x-gateway-destination-endpoint";
+
+/// The stream's own attribute of the `property` way; `header_mutation` reads it as
+/// `%FILTER_STATE(wasm.llm-picker-destination:PLAIN)%`.
+const PROPERTY: &str = "llm-picker-destination";
+
+/// What ORIGINAL_DST clusters read.
+const FILTER_STATE: &str = "envoy.network.transport_socket.original_dst_address";
+
+/// Writes the endpoints, best first. Only the `header` way asks that Envoy still holds the headers.
+pub(crate) fn write(way: Destination, ranked: &[SocketAddr]) {
+    match way {
+        Destination::Header => host::set_request_header(HEADER, &list(ranked)),
+        Destination::Property => host::set_property(PROPERTY, &list(ranked)),
+        Destination::FilterState => {
+            let Some(best) = ranked.first() else { return };
+            let argument = filter_state_argument(FILTER_STATE, &best.to_string());
+            if !host::call_foreign_function("set_envoy_filter_state", &argument) {
+                log::error!("Envoy refused the filter state {FILTER_STATE} = {best}");
+            }
+        }
+    }
+}
+
+fn list(ranked: &[SocketAddr]) -> String {
+    let mut list = String::new();
+    for endpoint in ranked {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        list.push_str(&endpoint.to_string());
+    }
+    list
+}
+
+/// Envoy's `SetEnvoyFilterStateArguments`: path = 1, value = 2, span = 3. A dozen bytes of protobuf
+/// do not pay for a protobuf library in the module.
+fn filter_state_argument(path: &str, value: &str) -> Vec<u8> {
+    const LENGTH_DELIMITED: u8 = 2;
+    const VARINT: u8 = 0;
+    const SPAN_DOWNSTREAM_REQUEST: u8 = 1;
+    let mut message = Vec::with_capacity(path.len() + value.len() + 6);
+    for (field, text) in [(1, path), (2, value)] {
+        // A length under 128 is its own varint; both texts are names and addresses.
+        let Ok(length @ 0..128) = u8::try_from(text.len()) else { return Vec::new() };
+        message.extend([field << 3 | LENGTH_DELIMITED, length]);
+        message.extend(text.as_bytes());
+    }
+    message.extend([3 << 3 | VARINT, SPAN_DOWNSTREAM_REQUEST]);
+    message
+}

@@ -1,0 +1,46 @@
+//! Who asks: the objective and the fairness id that authentication put into the headers.
+
+use wire::config;
+
+use crate::host::Headers;
+
+/// Who a request is from, as far as its headers tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Name of the InferenceObjective, which gives the priority.
+    pub(crate) objective: Option<String>,
+    /// The tenant between which and others capacity is shared.
+    pub(crate) fairness_id: Option<String>,
+}
+
+impl Identity {
+    /// Reads both from the headers, by the first configured name that is present.
+    pub(crate) fn read(headers: &Headers, names: &config::Identity) -> Self {
+        Self {
+            objective: first_present(headers, &names.objective_headers),
+            fairness_id: first_present(headers, &names.fairness_headers),
+        }
+    }
+
+    /// The objective's priority; 0 where there is no objective or none of that name, as in the EPP.
+    pub(crate) fn priority(&self, objectives: &[config::Objective]) -> i32 {
+        self.objective
+            .as_deref()
+            .and_then(|name| objectives.iter().find(|objective| objective.name == name))
+            .map_or(0, |objective| objective.priority)
+    }
+}
+
+/// The value of the first of `names` that the request carries. Of a repeated header the LAST value
+/// counts: authentication appends its own behind whatever a client sent.
+fn first_present(headers: &Headers, names: &[String]) -> Option<String> {
+    let value = names.iter().find_map(|name| last(headers, name))?;
+    // An id that is no UTF-8 is as good as another, as long as equal bytes give equal ids.
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// The last value of a header.
+pub(crate) fn last<'a>(headers: &'a Headers, name: &str) -> Option<&'a [u8]> {
+    let (_, value) = headers.iter().rev().find(|(key, _)| key == name)?;
+    Some(value)
+}

@@ -1,0 +1,60 @@
+//! Why a request is not sent on, and the answer it gets: one table.
+
+use engine::NoPick;
+use wire::body::BodyError;
+
+use crate::{host, stats::Stats};
+
+/// Says why a request was dropped, in the EPP's words.
+const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
+
+/// Why a request gets an answer from here.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The body is none that the API takes.
+    Body(BodyError),
+    /// The body is longer than the configuration allows.
+    TooLarge { limit: u64 },
+    /// There is nothing to choose from.
+    NoPick(NoPick),
+}
+
+/// What the client reads.
+struct Answer {
+    status: u16,
+    message: String,
+    dropped_reason: Option<&'static str>,
+}
+
+impl Refusal {
+    /// Answers the request that is being handled. The callback must then return `Pause`.
+    pub(crate) fn send(&self, stats: &Stats) {
+        let Answer { status, message, dropped_reason } = self.answer();
+        let mut headers = vec![("content-type", "application/json")];
+        if let Some(reason) = dropped_reason {
+            headers.push((DROPPED_REASON, reason));
+        }
+        host::reply(status, headers, wire::error::body(status, &message).as_bytes());
+        stats.refused(status).increment();
+    }
+
+    fn answer(&self) -> Answer {
+        let (status, message, dropped_reason) = match self {
+            Self::Body(error) => (400, error.to_string(), None),
+            Self::TooLarge { limit } => {
+                (413, format!("the request body is larger than {limit} bytes"), None)
+            }
+            Self::NoPick(NoPick::NoSnapshot) => (
+                503,
+                "no endpoints available: no snapshot of the pool has arrived yet".to_owned(),
+                Some("rejected-no-endpoints"),
+            ),
+            Self::NoPick(NoPick::NoEndpoints) => (
+                503,
+                "failed to find endpoint candidates for serving the request".to_owned(),
+                Some("rejected-no-endpoints"),
+            ),
+        };
+        Answer { status, message, dropped_reason }
+    }
+}
