@@ -1,8 +1,10 @@
 //! Decides where an LLM request goes. Pure: no host, no clock, no randomness of its own, no I/O.
 
 mod endpoint;
+pub mod flow;
 mod note;
 mod prompt;
+pub mod saturation;
 mod snapshot;
 mod time;
 
