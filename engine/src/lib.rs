@@ -15,6 +15,11 @@ mod snapshot;
 pub mod prefix;
 mod prompt;
 
+pub mod cluster;
+pub mod flow;
+pub mod ledger;
+pub mod saturation;
+
 mod pick;
 mod pool;
 mod rng;

@@ -38,7 +38,7 @@ pub(super) fn digest(block: &Block) -> u64 {
 /// Joins `next` to what `hash` stands for. One to one in either argument, so that equal tails of
 /// different heads stay different.
 #[inline]
-pub(super) const fn mix(hash: u64, next: u64) -> u64 {
+pub(crate) const fn mix(hash: u64, next: u64) -> u64 {
     let mixed = (hash.rotate_left(25) ^ next).wrapping_mul(PRIME_1);
     let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(PRIME_2);
     mixed ^ (mixed >> 29)

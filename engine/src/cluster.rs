@@ -1,0 +1,37 @@
+//! Many workers, one queue: how the workers of one Envoy hold requests and release them in order.
+//!
+//! Each worker is a [`Member`]. While nobody waits and there is room, a member sends a request on at
+//! once: it decides on the ledger and commits to it in one step. Otherwise it holds the request and
+//! hands a ticket to the arbiter, which is the member that holds the lease; it decides over the
+//! tickets of all members and answers each with a grant or a rejection. A member that finds the
+//! lease lapsed takes it, under a higher epoch, and all members hand their tickets in again; what
+//! the earlier arbiter granted and nobody took yet is void. So an arbiter may die at any moment: its
+//! death delays the requests that wait, by a lease's term, and loses none.
+
+mod arbiter;
+mod member;
+mod message;
+
+pub use member::{Admission, Arrival, Member, Step};
+pub use message::{Message, Post, QueueId};
+
+use crate::{
+    flow::Regime,
+    ledger::Ledger,
+    saturation::Room,
+};
+
+/// The ledger where all workers can change it.
+pub trait SharedLedger {
+    /// Changes the ledger in one step: `change` sees the newest one, and is called again on a newer
+    /// one if another worker was faster. It must come to the same whenever it sees the same.
+    fn update(&self, change: &mut dyn FnMut(&mut Ledger));
+}
+
+/// What the arbiter asks about the pool.
+pub trait Gauge {
+    /// How much more the pool takes, with all that the ledger says is in flight.
+    fn room(&self, ledger: &Ledger) -> Room;
+    /// Whether there is a pool at all, for how long a request may wait.
+    fn regime(&self) -> Regime;
+}

@@ -1,0 +1,29 @@
+//! What the policies' names have in common.
+
+use std::{error::Error, fmt};
+
+/// A name that no policy of its kind has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownPolicy {
+    /// The kind, such as "fairness policy".
+    pub kind: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What is allowed.
+    pub allowed: &'static [&'static str],
+}
+
+impl UnknownPolicy {
+    pub(crate) fn new(kind: &'static str, found: &str, allowed: &'static [&'static str]) -> Self {
+        Self { kind, found: found.to_owned(), allowed }
+    }
+}
+
+impl fmt::Display for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, found, allowed } = self;
+        write!(f, "unknown {kind} {found:?}: allowed are {}", allowed.join(", "))
+    }
+}
+
+impl Error for UnknownPolicy {}

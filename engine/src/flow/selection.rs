@@ -1,0 +1,117 @@
+//! Which band goes first.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use super::{Priority, UnknownPolicy, bands::Bands};
+
+/// How bands share the pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BandSelectionPolicy {
+    /// The highest that has anyone waiting and may send (`strict-band-selection-policy`).
+    #[default]
+    Strict,
+    /// The same, except that each band that waits gets at least its floor
+    /// (`weighted-band-selection-policy`).
+    Weighted(Floors),
+}
+
+/// The share of dispatches that a band is sure of.
+///
+/// Each dispatch owes every band that waits and may send its share of that one dispatch; whoever
+/// is owed a whole one, most first, goes before higher bands. Shares that add up to more than
+/// everything are scaled down.
+///
+/// Bound: over any `d` dispatches during which a band always waits and may send, it gets at least
+/// `d * share - n` of them, `n` being the number of bands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Floors {
+    /// For bands that are not named.
+    pub default: Share,
+    /// For those that are.
+    pub bands: BTreeMap<Priority, Share>,
+}
+
+/// A share of the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u32);
+
+impl BandSelectionPolicy {
+    /// Every name there is.
+    pub const NAMES: &[&str] = &["strict-band-selection-policy", "weighted-band-selection-policy"];
+
+    /// The EPP's name of it, or ours in its style.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Strict => "strict-band-selection-policy",
+            Self::Weighted(_) => "weighted-band-selection-policy",
+        }
+    }
+
+    /// The band to dispatch from, among those that are open.
+    pub(super) fn select(&self, bands: &mut Bands) -> Option<Priority> {
+        match self {
+            Self::Strict => bands.open().next().map(|band| band.priority),
+            Self::Weighted(floors) => floors.select(bands),
+        }
+    }
+}
+
+impl FromStr for BandSelectionPolicy {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        [Self::Strict, Self::Weighted(Floors::default())]
+            .into_iter()
+            .find(|policy| policy.name() == name)
+            .ok_or_else(|| UnknownPolicy::new("band selection policy", name, Self::NAMES))
+    }
+}
+
+impl Default for Floors {
+    /// One dispatch in twenty: enough that a band is not starved, little to the bands above.
+    fn default() -> Self {
+        Self { default: Share::clamped(0.05), bands: BTreeMap::new() }
+    }
+}
+
+impl Floors {
+    fn of(&self, band: Priority) -> u64 {
+        u64::from(self.bands.get(&band).unwrap_or(&self.default).0)
+    }
+
+    fn select(&self, bands: &mut Bands) -> Option<Priority> {
+        let all: u64 = bands.open().map(|band| self.of(band.priority)).sum();
+        let mut first = None;
+        let mut owed: Option<(u64, Priority)> = None;
+        for band in bands.open() {
+            band.owed +=
+                self.of(band.priority) * u64::from(Share::WHOLE) / all.max(Share::WHOLE.into());
+            first = first.or(Some(band.priority));
+            if band.owed >= Share::WHOLE.into() && owed.is_none_or(|(most, _)| band.owed > most) {
+                owed = Some((band.owed, band.priority));
+            }
+        }
+        let chosen = owed.map(|(_, band)| band).or(first)?;
+        if let Some(band) = bands.get_mut(chosen) {
+            band.owed = band.owed.saturating_sub(Share::WHOLE.into());
+        }
+        Some(chosen)
+    }
+}
+
+impl Share {
+    /// Whole numbers add up the same everywhere; a millionth is finer than anyone configures.
+    const WHOLE: u32 = 1_000_000;
+
+    /// The share nearest to `share` between 0 and 1; NaN is 0.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and a million after the clamp, and NaN becomes 0"
+    )]
+    pub fn clamped(share: f64) -> Self {
+        Self((share.clamp(0.0, 1.0) * f64::from(Self::WHOLE)).round() as u32)
+    }
+}

@@ -1,0 +1,34 @@
+//! A request that asks to be dispatched.
+
+use std::time::Duration;
+
+use super::FlowKey;
+use crate::Instant;
+
+/// Names a held request among all workers of one Envoy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TicketId {
+    /// The worker whose VM holds the stream.
+    pub worker: u64,
+    /// The request within that worker.
+    pub request: u32,
+}
+
+/// What the arbiter knows of a held request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Which request.
+    pub id: TicketId,
+    /// Whose, and how urgent.
+    pub flow: FlowKey,
+    /// Bytes of its body, counted against byte limits.
+    pub bytes: u64,
+    /// Prompt tokens that no endpoint is thought to have cached, as estimated on arrival.
+    pub prompt_tokens: u32,
+    /// When its worker first saw it; stays the same however often it is handed in.
+    pub arrived: Instant,
+    /// The client's own limit on waiting (`x-llm-d-inference-ttl`). Zero is the same as none.
+    pub ttl: Option<Duration>,
+    /// The time to first token that the client asks for (`x-llm-d-slo-ttft-ms`).
+    pub slo_ttft: Option<Duration>,
+}

@@ -1,0 +1,86 @@
+//! What all workers of one Envoy agree on, in one value.
+//!
+//! A worker reads the ledger, decides, and writes it back unless another worker wrote it since; then
+//! it decides again on what it reads now. So two workers cannot take the same last place, and what
+//! the ledger says is true at the moment of each decision. Every change is one method here, and
+//! leaves the ledger as it was where it does not apply.
+
+mod account;
+mod lease;
+mod row;
+
+pub use account::{Account, Accounts, EndpointKey};
+pub use lease::{Lease, WorkerId};
+pub use row::Row;
+
+use crate::{Instant, cluster::QueueId};
+
+/// The state of one pool that its workers share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Snapshots stored so far: tells a worker whether there is a newer one.
+    pub snapshots: u64,
+    /// Notes announced so far; the newest has the position `notes - 1`.
+    pub notes: u64,
+    /// Requests that are held. While there are any, nobody passes them: who arrives is held too.
+    pub waiting: u32,
+    /// Places that the arbiter gave away and whose requests are not on their way yet.
+    pub granted: u32,
+    /// Who decides which held request goes next.
+    pub lease: Lease,
+    /// What is in flight, per endpoint.
+    pub accounts: Accounts,
+}
+
+impl Ledger {
+    /// Counts a request that starts to wait.
+    pub fn hold(&mut self) {
+        self.waiting = self.waiting.saturating_add(1);
+    }
+
+    /// Counts a held request that was rejected or whose client left.
+    pub fn release(&mut self) {
+        self.waiting = self.waiting.saturating_sub(1);
+    }
+
+    /// Reserves a place for a held request, which the worker that holds it then takes.
+    pub fn grant(&mut self) {
+        self.granted = self.granted.saturating_add(1);
+    }
+
+    /// Gives a reserved place back: the request that it was for is gone.
+    pub fn ungrant(&mut self) {
+        self.granted = self.granted.saturating_sub(1);
+    }
+
+    /// Counts a request that is sent to an endpoint without having waited.
+    pub fn open(&mut self, endpoint: EndpointKey, tokens: u32) {
+        self.accounts.open(endpoint, tokens);
+    }
+
+    /// Takes the lease for a worker if nobody holds it. What an earlier holder granted is void.
+    pub fn take_lease(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
+        let before = self.lease.epoch;
+        self.lease.take(worker, queue, now);
+        if self.lease.epoch != before {
+            self.granted = 0;
+        }
+    }
+
+    /// Counts a request whose endpoint has read its prompt: the tokens are no load any more.
+    pub fn answered(&mut self, endpoint: EndpointKey, tokens: u32) {
+        self.accounts.answered(endpoint, tokens);
+    }
+
+    /// Counts a request whose stream is gone. `tokens` are those not yet taken off by
+    /// [`Ledger::answered`].
+    pub fn close(&mut self, endpoint: EndpointKey, tokens: u32) {
+        self.accounts.close(endpoint, tokens);
+    }
+
+    /// Takes back all that a dead worker had counted.
+    pub fn take_back(&mut self, row: &Row) {
+        self.waiting = self.waiting.saturating_sub(row.waiting);
+        self.accounts.take_back(&row.accounts);
+    }
+}

@@ -1,0 +1,100 @@
+//! How near the pool is to its limit, and how many more requests it can take.
+//!
+//! A [`Detector`] reads every endpoint's [`Load`] once and answers with a [`Room`], out of which
+//! any number of dispatches can be decided without reading the loads again.
+
+mod concurrency;
+mod load;
+mod room;
+mod utilization;
+
+use std::str::FromStr;
+
+pub use concurrency::{Concurrency, ConcurrencyMode};
+pub use load::Load;
+pub use room::Room;
+pub use utilization::{Staleness, Utilization};
+
+use crate::flow::UnknownPolicy;
+
+/// Measures the saturation of a pool: 0 is idle, at 1 and above the gate is shut.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Detector {
+    /// By the engines' own queues and caches (`utilization-detector`).
+    Utilization(Utilization),
+    /// By what this gateway has in flight (`concurrency-detector`).
+    Concurrency(Concurrency),
+    /// The most saturated of several (`max-saturation-detector`); of none, never saturated.
+    Max(Vec<Self>),
+}
+
+/// The types of detector. One needs children, so a name alone does not make a detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetectorKind {
+    /// Makes a [`Detector::Utilization`].
+    Utilization,
+    /// Makes a [`Detector::Concurrency`].
+    Concurrency,
+    /// Makes a [`Detector::Max`].
+    Max,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::Utilization(Utilization::default())
+    }
+}
+
+impl Detector {
+    /// What the pool can still take. A pool without endpoints has saturation 1 and no room.
+    #[must_use]
+    pub fn room(&self, loads: &[Load]) -> Room {
+        if loads.is_empty() {
+            return Room::shut();
+        }
+        match self {
+            Self::Utilization(detector) => detector.room(loads),
+            Self::Concurrency(detector) => detector.room(loads),
+            Self::Max(children) => Room::tightest(children.iter().map(|child| child.room(loads))),
+        }
+    }
+
+    /// Whether one endpoint should be sent more, for the scheduling filter of the same name. The
+    /// filter of `utilization-detector` keeps all endpoints if none has headroom; that of
+    /// `concurrency-detector` keeps none.
+    #[must_use]
+    pub fn has_headroom(&self, load: &Load) -> bool {
+        match self {
+            Self::Utilization(detector) => detector.has_headroom(load),
+            Self::Concurrency(detector) => detector.has_headroom(load),
+            Self::Max(children) => children.iter().all(|child| child.has_headroom(load)),
+        }
+    }
+}
+
+impl DetectorKind {
+    /// Every name there is.
+    pub const NAMES: &[&str] =
+        &["utilization-detector", "concurrency-detector", "max-saturation-detector"];
+
+    /// The EPP's name of it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Utilization => "utilization-detector",
+            Self::Concurrency => "concurrency-detector",
+            Self::Max => "max-saturation-detector",
+        }
+    }
+}
+
+impl FromStr for DetectorKind {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        [Self::Utilization, Self::Concurrency, Self::Max]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| UnknownPolicy::new("saturation detector", name, Self::NAMES))
+    }
+}

@@ -1,0 +1,20 @@
+//! What one endpoint carries.
+
+use std::time::Duration;
+
+/// An endpoint's load: what its engine reported, and what the ledger counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Requests that wait for a slot in the engine's batch, at the last scrape.
+    pub waiting: u32,
+    /// Requests in the batch, at the last scrape.
+    pub running: u32,
+    /// The share of the KV cache that live requests hold, 0 to 1, at the last scrape.
+    pub kv_usage: f64,
+    /// How old that is; `None` if there was no scrape yet, and the three above say nothing.
+    pub metrics_age: Option<Duration>,
+    /// Requests that this gateway sent and that have not ended.
+    pub in_flight: u32,
+    /// Their prompt tokens that were not cached.
+    pub in_flight_tokens: u64,
+}

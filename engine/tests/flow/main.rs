@@ -1,0 +1,9 @@
+//! Flow control: stories, and laws over random scripts.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+mod laws;
+mod model;
+mod saturation;
+mod story;
+mod ticket;
+mod tokens;

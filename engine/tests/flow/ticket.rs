@@ -1,0 +1,29 @@
+//! Tickets, as short as tests want them.
+
+use std::time::Duration;
+
+use engine::{
+    Instant,
+    flow::{FairnessId, FlowKey, Priority, Ticket, TicketId},
+};
+
+/// Request `request` of worker 0, which came at `ms`; one byte, one token, no wishes.
+pub(crate) fn ticket(request: u32, flow: &str, priority: i32, ms: u64) -> Ticket {
+    Ticket {
+        id: TicketId { worker: 0, request },
+        flow: FlowKey { id: FairnessId::new(flow), priority: Priority(priority) },
+        bytes: 1,
+        prompt_tokens: 1,
+        arrived: at(ms),
+        ttl: None,
+        slo_ttft: None,
+    }
+}
+
+pub(crate) fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * 1_000_000)
+}
+
+pub(crate) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
