@@ -38,8 +38,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// A default limit on entries. Each takes up to 100 bytes on wasm32, so the index of one worker
-    /// stays below 55 MB. It is reached by 134 endpoints of the EPP's 31,250 blocks each when all
+    /// A default limit on entries. Each takes up to 120 bytes on wasm32, so the index of one worker
+    /// stays below 65 MB. It is reached by 134 endpoints of the EPP's 31,250 blocks each when all
     /// prompts are short, and by none below 1,000 when they are long and thinned out.
     pub const MAX_ENTRIES: usize = 1 << 19;
 
@@ -67,6 +67,7 @@ impl Index {
     /// When that takes the index over its limit, the endpoint with the most entries loses its
     /// oldest: any other rule would let the first endpoints to fill the index starve the rest.
     pub fn learn(&mut self, slot: Slot, chain: &Chain) {
+        self.lru.begin();
         let capacity = self.lru.capacity(slot);
         let fits = |index: &usize| chain.span(*index) <= capacity;
         let fitting = (0..chain.hashes.len()).take_while(fits).count();

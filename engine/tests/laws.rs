@@ -18,10 +18,12 @@ const MAX_ENTRIES: usize = 60;
 struct Model {
     held: [BTreeMap<BlockHash, Use>; SLOTS as usize],
     clock: u64,
+    placement: u64,
 }
 
 struct Use {
     at: u64,
+    placement: u64,
     weight: u32,
     shared: bool,
 }
@@ -31,11 +33,15 @@ impl Model {
         let positions: Vec<u32> = positions(chain);
         let fitting = positions.iter().take_while(|position| **position <= capacity).count();
         let held = &mut self.held[usize::from(slot.0)];
+        self.placement += 1;
         for index in (0..fitting).rev() {
             self.clock += 1;
             let weight = positions[index] - if index == 0 { 0 } else { positions[index - 1] };
             let shared = held.contains_key(&chain.hashes[index]);
-            held.insert(chain.hashes[index], Use { at: self.clock, weight, shared });
+            held.insert(
+                chain.hashes[index],
+                Use { at: self.clock, placement: self.placement, weight, shared },
+            );
         }
         while held.values().map(|used| used.weight).sum::<u32>() > capacity {
             evict(held);
@@ -48,7 +54,9 @@ impl Model {
     fn withdraw(&mut self, slot: Slot, chain: &Chain) {
         let held = &mut self.held[usize::from(slot.0)];
         for hash in chain.hashes.iter().rev() {
-            if held.get(hash).is_some_and(|used| used.shared) {
+            let Some(used) = held.get(hash) else { continue };
+            let deeper = |other: &Use| other.placement == used.placement && other.at < used.at;
+            if used.shared || held.values().any(deeper) {
                 break;
             }
             held.remove(hash);

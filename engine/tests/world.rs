@@ -98,10 +98,8 @@ fn decisions_are_sound_and_every_arrival_is_answered_once() {
         let mut engine = Engine::new(Config::default(), u.arbitrary()?);
         let mut members = Vec::new();
         for (now, event) in any_script(u)? {
-            let arrived = match &event {
-                Event::Arrived { request, .. } => Some(*request),
-                _ => None,
-            };
+            let arrived =
+                if let Event::Arrived { request, .. } = &event { Some(*request) } else { None };
             if let Event::Snapshot { snapshot, .. } = &event {
                 members.clone_from(&snapshot.endpoints);
                 let mut seen = BTreeSet::new();

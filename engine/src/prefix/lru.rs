@@ -13,6 +13,8 @@ pub(super) struct Lru {
     vacant: Vec<EntryId>,
     found: HashTable<EntryId>,
     lists: Vec<List>,
+    /// The number of the latest placement.
+    placement: u64,
 }
 
 /// A place in the slab.
@@ -27,6 +29,8 @@ struct Entry {
     slot: Slot,
     /// Whether more than one placement used it.
     shared: bool,
+    /// The placement that used it last.
+    used_by: u64,
     /// Blocks from the retained one before it up to this one.
     weight: u32,
     newer: EntryId,
@@ -78,17 +82,23 @@ impl Lru {
         }
     }
 
+    /// Starts a placement: the blocks touched from now on are one chain, from its tail.
+    pub(super) fn begin(&mut self) {
+        self.placement += 1;
+    }
+
     /// Makes a block the endpoint's newest.
     pub(super) fn touch(&mut self, slot: Slot, block: BlockHash, weight: u32) -> Touch {
+        let used_by = self.placement;
         if let Some(id) = self.find(slot, block) {
             self.unlink(id);
             self.link(id);
             if let Some(entry) = self.entry_mut(id) {
-                entry.shared = true;
+                (entry.shared, entry.used_by) = (true, used_by);
             }
             return Touch::Renewed;
         }
-        let entry = Entry { block, slot, shared: false, weight, newer: NONE, older: NONE };
+        let entry = Entry { block, slot, shared: false, used_by, weight, newer: NONE, older: NONE };
         let id = self.store(entry);
         self.link(id);
         self.found.insert_unique(key(slot, block), id, |id| rekey(&self.entries, *id));
@@ -103,10 +113,15 @@ impl Lru {
         Some(block)
     }
 
-    /// Removes a block that only one placement has used.
+    /// Removes a block that only one placement has used, and that nothing held is built on. What is
+    /// built on it came in the same placement, which makes it the next older: after an eviction the
+    /// one that brought the block anew need not be the one that gives it back.
     pub(super) fn retract(&mut self, slot: Slot, block: BlockHash) -> Retract {
         let Some(id) = self.find(slot, block) else { return Retract::Absent };
-        if self.entry(id).is_some_and(|entry| entry.shared) {
+        let Some(&Entry { shared, used_by, older, .. }) = self.entry(id) else {
+            return Retract::Absent;
+        };
+        if shared || self.entry(older).is_some_and(|older| older.used_by == used_by) {
             return Retract::Shared;
         }
         self.remove(id);
