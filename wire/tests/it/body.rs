@@ -70,7 +70,21 @@ fn errors_say_what_was_expected_and_found() {
         say(""), say("[1]"), say("{\"a\":01}"), say("{\"a\":nul}"), say("{\"a\":\"x\ny\"}"), say("{\"a\" 1}"),
         say("{\"a\":1} x"), say("{\"a\":1.}"), say(r#"{"a":"\u12g4"}"#), say(r#"{"a":"#), say("{}"),
         say(r#"{"prompt":"p","model":""}"#), say(&deep(64)),
-    ].join("\n"), @"");
+    ].join("\n"), @r#"
+    error unmarshaling request bodyMap: expected an object, found the end at byte 0
+    error unmarshaling request bodyMap: expected an object, found '[' at byte 0
+    error unmarshaling request bodyMap: expected ',' or '}' after a member, found '1' at byte 6
+    error unmarshaling request bodyMap: expected true, false or null, found '}' at byte 8
+    error unmarshaling request bodyMap: expected an escape for a control character, found byte 0x0a at byte 7
+    error unmarshaling request bodyMap: expected ':' after a key, found '1' at byte 5
+    error unmarshaling request bodyMap: expected nothing after the object, found 'x' at byte 8
+    error unmarshaling request bodyMap: expected a digit, found '}' at byte 7
+    error unmarshaling request bodyMap: expected four hexadecimal digits after \u, found '1' at byte 8
+    error unmarshaling request bodyMap: expected a value, found the end at byte 5
+    invalid completions request: must have prompt field
+    model not found in request body
+    error unmarshaling request bodyMap: expected at most 64 levels of nesting, found '[' at byte 93
+    "#);
     assert!(scan(deep(63).as_bytes(), Api::Completions).is_ok());
 }
 
