@@ -91,11 +91,13 @@ fn errors_say_what_was_expected_and_found() {
 /// A JSON text that is valid but for an accident now and then.
 fn json(u: &mut Unstructured<'_>, depth: u32, out: &mut String) -> Result<()> {
     match u.int_in_range(0..=if depth == 0 { 3 } else { 5 })? {
-        0 => out.push_str(u.choose(&["true", "false", "null", " null ", "nul", "True"])?),
+        0 => {
+            out.push_str(u.choose(&["true", "false", "null", " null ", "nul", "True"])?);
+        }
         1 => {
             out.push_str(u.choose(&[
                 "0", "-1", "12.5e-3", "1E+2", "01", "1.", ".5", "-", "+1", "0e", "1e400",
-            ])?)
+            ])?);
         }
         2 | 3 => {
             out.push('"');
@@ -171,8 +173,8 @@ fn what_is_json_is_what_serde_json_takes() {
 
 #[test]
 fn broken_bodies_are_refused_as_by_serde_json() {
-    let samples =
-        [sample::ESCAPED, sample::NESTED, sample::UNICODE].map(|text| sample::chat(900, text));
+    let samples = [sample::PLAIN, sample::ESCAPED, sample::NESTED, sample::UNICODE]
+        .map(|text| sample::chat(900, text));
     arbtest::arbtest(|u| {
         let body = u.choose(&samples)?.clone();
         agrees_with_serde_json(&mutated(u, body.as_bytes())?);
