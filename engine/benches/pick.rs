@@ -9,6 +9,7 @@ use divan::{Bencher, counter::BytesCount};
 use engine::{
     Ask, Chain, Chainer, Config, Endpoint, Engine, Event, Health, Instant, MAX_BLOCKS, Metrics,
     RequestId, Seed, Snapshot,
+    ledger::{Account, Ledger},
     prefix::{Index, Matches, Slot},
 };
 
@@ -22,6 +23,10 @@ fn chain(who: u32, bytes: usize) -> Chain {
     chainer.update(&[b's'; 4_096]);
     chainer.update(&who.to_le_bytes().repeat(bytes / 4));
     chainer.finish()
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], port))
 }
 
 #[divan::bench(args = [1, 220, 4_096])]
@@ -67,10 +72,10 @@ fn learn_98_new_among_1e5(bencher: Bencher<'_, '_>) {
 
 /// Match, score, pick, learn: an arrival in a warm pool.
 #[divan::bench(args = [10, 100, 1_000])]
-fn pick(bencher: Bencher<'_, '_>, endpoints: u16) {
+fn pick(bencher: Bencher<'_, '_>, count: u16) {
     let now = Instant::from_nanos(1_000_000_000);
     let endpoint = |port: u16| Endpoint {
-        address: SocketAddr::from(([10, 0, 0, 1], port)),
+        address: address(port),
         health: Health::Up,
         metrics: Some(Metrics {
             age: Duration::ZERO,
@@ -82,15 +87,19 @@ fn pick(bencher: Bencher<'_, '_>, endpoints: u16) {
         }),
         labels: Vec::new(),
     };
-    let endpoints = (1..=endpoints).map(endpoint).collect();
+    let endpoints = (1..=count).map(endpoint).collect();
     let snapshot = Snapshot { pool: String::new(), endpoints };
     let mut engine = Engine::new(Config::default(), 1);
-    let _ = engine.handle(now, Event::Snapshot { snapshot, received_at: now });
+    let _ = engine.handle(Event::Snapshot { snapshot, received_at: now });
+    let busy = |port| Account { endpoint: address(port).into(), requests: 3, tokens: 900 };
+    let ledger = Ledger { accounts: (1..=count).map(busy).collect(), ..Ledger::default() };
     let asks: Vec<Ask> = (0..1_000).map(|who| Ask { chain: chain(who, 20_000) }).collect();
     let mut arrive = |ask: &Ask| {
         let request = RequestId(1);
-        let sent = engine.handle(now, Event::Arrived { request, ask: ask.clone() });
-        (sent, engine.handle(now, Event::Answered { request, success: true }))
+        let decision = engine.decide(now, ask, &ledger);
+        let endpoint = decision.ok().and_then(|decision| decision.ranked.first().copied());
+        let sent = Event::Sent { request, ask: ask.clone(), endpoint: endpoint.unwrap() };
+        (engine.handle(sent), engine.handle(Event::Answered { request, success: true }))
     };
     asks.iter().for_each(|ask| drop(arrive(ask)));
     let mut next = asks.iter().cycle();

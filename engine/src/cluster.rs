@@ -15,11 +15,7 @@ mod message;
 pub use member::{Admission, Arrival, Member, Step};
 pub use message::{Message, Post, QueueId};
 
-use crate::{
-    flow::Regime,
-    ledger::Ledger,
-    saturation::Room,
-};
+use crate::{flow::Regime, ledger::Ledger, saturation::Room};
 
 /// The ledger where all workers can change it.
 pub trait SharedLedger {

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::{Profile, prefix::Index};
+use crate::{Profile, prefix::Index, saturation::Detector};
 
 /// The settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// How endpoints are scored and picked.
     pub profile: Profile,
+    /// How full the pool is.
+    pub detector: Detector,
     /// The age from which on an endpoint's metrics are not gone by.
     pub stale_after: Duration,
     /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say.
@@ -21,6 +23,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             profile: Profile::default(),
+            detector: Detector::default(),
             // EPP: metrics-staleness-threshold.
             stale_after: Duration::from_secs(2),
             // EPP: approx-prefix-cache-producer, lruCapacityPerServer.

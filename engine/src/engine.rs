@@ -1,12 +1,17 @@
 //! All that one worker knows of one pool, and the one function that changes it.
 
+use std::net::SocketAddr;
+
 use crate::{
-    Ask, Config, Effect, Effects, Event, Instant, NoPick, Note, RequestId, Snapshot, Verdict,
-    pick::{Choice, Pick},
+    Ask, Config, Decision, Event, Instant, NoPick, Note, RequestId, Snapshot, Verdict,
+    flow::Regime,
+    ledger::Ledger,
+    pick::Pick,
     placements::{Placement, Placements},
     pool::Pool,
     prefix::{Index, Matches},
     rng::Rng,
+    saturation::Room,
 };
 
 /// Decides for one pool within one worker.
@@ -37,24 +42,61 @@ impl Engine {
         }
     }
 
-    /// Advances the state by one event and says what to do.
-    pub fn handle(&mut self, now: Instant, event: Event) -> Effects {
+    /// Chooses where a request should go, by all that is known now and by what the ledger says is in
+    /// flight. Only the dice change: whoever asked and could not commit to the ledger asks again.
+    ///
+    /// # Errors
+    /// If there is nothing to choose from.
+    pub fn decide(&mut self, now: Instant, ask: &Ask, ledger: &Ledger) -> Result<Decision, NoPick> {
+        let pool = self.pool.as_ref().ok_or(NoPick::NoSnapshot)?;
+        self.index.matches(&ask.chain, &mut self.matches);
+        let pick = Pick {
+            profile: &self.config.profile,
+            pool,
+            in_flight: &pool.in_flight(&ledger.accounts),
+            matches: &self.matches,
+            blocks: ask.chain.blocks,
+            now,
+            stale_after: self.config.stale_after,
+        };
+        pick.choose(&mut self.rng)
+    }
+
+    /// How much more the pool takes, by the detector and with all that the ledger says is in flight.
+    /// Without a pool, nothing.
+    #[must_use]
+    pub fn room(&self, now: Instant, ledger: &Ledger) -> Room {
+        let Some(pool) = &self.pool else { return Room::shut() };
+        self.config.detector.room(&pool.loads(now, &ledger.accounts))
+    }
+
+    /// Whether the pool has endpoints. One of which no snapshot has come has none.
+    #[must_use]
+    pub fn regime(&self) -> Regime {
+        match &self.pool {
+            Some(pool) if !pool.members().is_empty() => Regime::Serving,
+            Some(_) | None => Regime::Empty,
+        }
+    }
+
+    /// Advances the state by one event; returns what the other workers should know of it.
+    pub fn handle(&mut self, event: Event) -> Option<Note> {
         match event {
             Event::Snapshot { snapshot, received_at } => {
                 self.replace_pool(snapshot, received_at);
-                Effects::new()
+                None
             }
-            Event::Arrived { request, ask } => self.place(now, request, ask),
+            Event::Sent { request, ask, endpoint } => self.learn(request, ask, endpoint),
             Event::Answered { request, success: true } => {
                 self.placements.remove(request);
-                Effects::new()
+                None
             }
             Event::Answered { request, success: false } | Event::Ended { request } => {
                 self.take_back(request)
             }
             Event::Noted(note) => {
                 self.note(&note);
-                Effects::new()
+                None
             }
         }
     }
@@ -70,48 +112,25 @@ impl Engine {
         }
     }
 
-    /// Picks, and learns at once, so that the next request of a burst with the same prompt follows.
-    fn place(&mut self, now: Instant, request: RequestId, ask: Ask) -> Effects {
-        let Choice { slot, decision } = match self.choose(now, &ask) {
-            Ok(choice) => choice,
-            Err(why) => return vec![Effect::Refuse { request, why }],
-        };
-        let placed_on = decision.ranked.first().copied();
-        let mut effects = vec![Effect::Send { request, decision }];
-        if let Some(endpoint) = placed_on
-            && !ask.chain.hashes.is_empty()
-            && ask.chain.is_whole()
-        {
-            self.index.learn(slot, &ask.chain);
-            let chain = ask.chain.clone();
-            effects.push(Effect::Tell(Note { endpoint, chain, verdict: Verdict::Placed }));
-            self.placements.insert(request, Placement { endpoint, chain: ask.chain });
+    /// Learns a prompt as soon as it is on its way, so that the next request of a burst with the
+    /// same prompt follows.
+    fn learn(&mut self, request: RequestId, ask: Ask, endpoint: SocketAddr) -> Option<Note> {
+        let Ask { chain } = ask;
+        if chain.hashes.is_empty() {
+            return None;
         }
-        effects
-    }
-
-    fn choose(&mut self, now: Instant, ask: &Ask) -> Result<Choice, NoPick> {
-        let pool = self.pool.as_ref().ok_or(NoPick::NoSnapshot)?;
-        self.index.matches(&ask.chain, &mut self.matches);
-        let pick = Pick {
-            profile: &self.config.profile,
-            pool,
-            matches: &self.matches,
-            blocks: ask.chain.blocks,
-            now,
-            stale_after: self.config.stale_after,
-        };
-        pick.choose(&mut self.rng)
+        let note = Note { endpoint, chain, verdict: Verdict::Placed };
+        self.note(&note);
+        self.placements.insert(request, Placement { endpoint, chain: note.chain.clone() });
+        Some(note)
     }
 
     /// Unlearns what an unanswered request had brought. Nothing, if it had its answer.
-    fn take_back(&mut self, request: RequestId) -> Effects {
-        let Some(Placement { endpoint, chain }) = self.placements.remove(request) else {
-            return Effects::new();
-        };
+    fn take_back(&mut self, request: RequestId) -> Option<Note> {
+        let Placement { endpoint, chain } = self.placements.remove(request)?;
         let note = Note { endpoint, chain, verdict: Verdict::Withdrawn };
         self.note(&note);
-        vec![Effect::Tell(note)]
+        Some(note)
     }
 
     /// Takes a note into the index. One about an endpoint that this worker does not know, which a

@@ -1,5 +1,7 @@
 //! What happens outside.
 
+use std::net::SocketAddr;
+
 use crate::{Chain, Instant, Note, Snapshot};
 
 /// Something that happened, for [`crate::Engine::handle`].
@@ -12,12 +14,14 @@ pub enum Event {
         /// When it came, by the clock that the engine is told.
         received_at: Instant,
     },
-    /// A request has been read and waits for a destination.
-    Arrived {
+    /// A request goes where [`crate::Engine::decide`] said.
+    Sent {
         /// Which one.
         request: RequestId,
-        /// What it wants.
+        /// What it wanted.
         ask: Ask,
+        /// Where it goes.
+        endpoint: SocketAddr,
     },
     /// A response's headers came back, or an error in place of them.
     Answered {

@@ -1,11 +1,14 @@
 //! Decides where an LLM request goes. Pure: no host, no clock, no randomness of its own, no I/O.
 //!
-//! Feed an [`Event`] and the current time to [`Engine::handle`]; carry out the [`Effect`]s that it
-//! returns, in order. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes.
+//! Tell [`Engine::handle`] of each [`Event`]; ask [`Engine::decide`] where a
+//! request should go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
+//! [`cluster::Member`] makes many engines, one per worker, act as one.
 //!
 //! In reading order: what is known of the pool (`endpoint`, `snapshot`), what a request brings
-//! (`prompt`), who has which prefix (`prefix`), how endpoints compare (`score`), which is taken
-//! (`pick`), and the state that ties them together (`engine`).
+//! (`prompt`), who has which prefix (`prefix`), what is in flight (`ledger`), how endpoints compare
+//! (`score`), which is taken (`pick`), the state that ties them together (`engine`); then how full
+//! the pool is (`saturation`), who waits and who goes next (`flow`), and how the workers of one
+//! Envoy do that together (`cluster`).
 
 mod time;
 
@@ -26,14 +29,12 @@ mod rng;
 pub mod score;
 
 mod config;
-mod effect;
 mod engine;
 mod event;
 mod note;
 mod placements;
 
 pub use config::Config;
-pub use effect::{Effect, Effects};
 pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
 pub use engine::Engine;
 pub use event::{Ask, Event, RequestId};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::{
     Instant,
     pool::{Member, Pool},
-    prefix::{Matches, Slot},
+    prefix::Matches,
     rng::Rng,
     score::{Candidate, Profile, Score, Scorer},
 };
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) struct Pick<'a> {
     pub(crate) profile: &'a Profile,
     pub(crate) pool: &'a Pool,
+    /// What is in flight on each of its members, in their order.
+    pub(crate) in_flight: &'a [u32],
     pub(crate) matches: &'a Matches,
     /// Blocks in the prompt.
     pub(crate) blocks: u32,
@@ -29,43 +31,36 @@ pub(crate) struct Pick<'a> {
     pub(crate) stale_after: Duration,
 }
 
-/// What was chosen: for the host, and for the index.
-#[derive(Debug)]
-pub(crate) struct Choice {
-    pub(crate) slot: Slot,
-    pub(crate) decision: Decision,
-}
-
 impl Pick<'_> {
     /// Ranks the endpoints.
-    pub(crate) fn choose(&self, rng: &mut Rng) -> Result<Choice, NoPick> {
-        let members: Vec<&Member> = self.pool.eligible().collect();
+    pub(crate) fn choose(&self, rng: &mut Rng) -> Result<Decision, NoPick> {
+        let members: Vec<(&Member, u32)> = self.pool.eligible(self.in_flight).collect();
         let candidates: Vec<Candidate> =
-            members.iter().map(|member| self.candidate(member)).collect();
+            members.iter().map(|(member, in_flight)| self.candidate(member, *in_flight)).collect();
         let table = self.table(&candidates);
         let totals = self.totals(&table, candidates.len());
         let ranking = self.profile.picker.rank(&totals, rng);
 
         let first = ranking.first().copied().ok_or(NoPick::NoEndpoints)?;
-        let best = members.get(first).ok_or(NoPick::NoEndpoints)?;
+        let (best, _) = members.get(first).ok_or(NoPick::NoEndpoints)?;
         let score = |(scorer, scores): &(Scorer, Vec<Score>)| {
             scores.get(first).map(|score| (*scorer, *score))
         };
-        let decision = Decision {
-            ranked: ranking.iter().filter_map(|place| Some(members.get(*place)?.address)).collect(),
+        let address = |place: &usize| members.get(*place).map(|(member, _)| member.address);
+        Ok(Decision {
+            ranked: ranking.iter().filter_map(address).collect(),
             scores: table.iter().filter_map(score).collect(),
             total: totals.get(first).copied().unwrap_or(0.0),
             age: best.age(self.now),
             matched: self.matches.blocks(best.slot),
             blocks: self.blocks,
-        };
-        Ok(Choice { slot: best.slot, decision })
+        })
     }
 
-    fn candidate(&self, member: &Member) -> Candidate {
+    fn candidate(&self, member: &Member, in_flight: u32) -> Candidate {
         Candidate {
             slot: member.slot,
-            load: member.load(self.now, self.stale_after),
+            load: member.load(self.now, self.stale_after, in_flight),
             matched: self.matches.blocks(member.slot),
         }
     }

@@ -8,7 +8,9 @@ use std::{
 
 use crate::{
     CacheConfig, Endpoint, Health, Instant, Snapshot,
+    ledger::{Account, Accounts, EndpointKey},
     prefix::Slot,
+    saturation,
     score::{Gauges, Load},
 };
 
@@ -21,6 +23,8 @@ pub const MAX_ENDPOINTS: usize = 4_096;
 pub(crate) struct Pool {
     /// In the snapshot's order.
     members: Vec<Member>,
+    /// Their places in the order of their keys, so that they and the ledger are read side by side.
+    by_key: Vec<(EndpointKey, usize)>,
     slots: BTreeMap<SocketAddr, Slot>,
     free: Vec<Slot>,
     /// Slots below this are taken or free; at most twice [`MAX_ENDPOINTS`], when all are replaced.
@@ -64,6 +68,9 @@ impl Pool {
                 self.members.push(Member::new(&endpoint, slot, received_at));
             }
         }
+        let key = |(place, member): (usize, &Member)| (member.address.into(), place);
+        self.by_key = self.members.iter().enumerate().map(key).collect();
+        self.by_key.sort_unstable();
         let left: Vec<Slot> = before.into_values().collect();
         self.free.extend_from_slice(&left);
         left
@@ -76,9 +83,46 @@ impl Pool {
 
     /// The members that requests may go to: those that are up, or all of them if none is, since a
     /// scraper that is cut off sees every endpoint down.
-    pub(crate) fn eligible(&self) -> impl Iterator<Item = &Member> {
+    /// Each comes with what belongs to it in `of_each`, a value per member.
+    pub(crate) fn eligible(&self, of_each: &[u32]) -> impl Iterator<Item = (&Member, u32)> {
         let any_up = self.members.iter().any(|member| member.health == Health::Up);
-        self.members.iter().filter(move |member| member.health == Health::Up || !any_up)
+        let all = self.members.iter().zip(of_each.iter().copied());
+        all.filter(move |(member, _)| member.health == Health::Up || !any_up)
+    }
+
+    /// Requests in flight on each member, in their order.
+    pub(crate) fn in_flight(&self, accounts: &Accounts) -> Vec<u32> {
+        let mut of_each = vec![0; self.members.len()];
+        self.each_account(accounts, |place, account| {
+            if let Some(requests) = of_each.get_mut(place) {
+                *requests = account.requests;
+            }
+        });
+        of_each
+    }
+
+    /// What each member carries, in their order.
+    pub(crate) fn loads(&self, now: Instant, accounts: &Accounts) -> Vec<saturation::Load> {
+        let mut loads: Vec<_> = self.members.iter().map(|member| member.carries(now)).collect();
+        self.each_account(accounts, |place, account| {
+            if let Some(load) = loads.get_mut(place) {
+                load.in_flight = account.requests;
+                load.in_flight_tokens = u64::from(account.tokens);
+            }
+        });
+        loads
+    }
+
+    /// Each account with the place of its member. Those of endpoints that left the pool, while
+    /// requests to them still run, have none.
+    fn each_account(&self, accounts: &Accounts, mut with: impl FnMut(usize, &Account)) {
+        let mut accounts = accounts.iter().peekable();
+        for &(key, place) in &self.by_key {
+            while accounts.next_if(|account| account.endpoint < key).is_some() {}
+            if let Some(account) = accounts.next_if(|account| account.endpoint == key) {
+                with(place, account);
+            }
+        }
     }
 
     pub(crate) fn slot(&self, address: SocketAddr) -> Option<Slot> {
@@ -110,10 +154,29 @@ impl Member {
         self.read.map(|read| now.saturating_since(read.at))
     }
 
-    pub(crate) fn load(&self, now: Instant, stale_after: Duration) -> Load {
-        let Some(read) = self.read else { return Load::Unknown };
-        let age = now.saturating_since(read.at);
-        if age < stale_after { Load::Fresh(read.gauges) } else { Load::Stale(age) }
+    /// Its load, where requests that were sent since the metrics were read count as waiting:
+    /// otherwise all that arrives between two scrapes would go to the same shortest queue.
+    pub(crate) fn load(&self, now: Instant, stale_after: Duration, in_flight: u32) -> Load {
+        let Some(Reading { at, gauges }) = self.read else { return Load::Unknown };
+        let age = now.saturating_since(at);
+        if age >= stale_after {
+            return Load::Stale(age);
+        }
+        let unseen = in_flight.saturating_sub(gauges.waiting.saturating_add(gauges.running));
+        Load::Fresh(Gauges { waiting: gauges.waiting.saturating_add(unseen), ..gauges })
+    }
+
+    /// What a saturation detector goes by, but for what is in flight.
+    fn carries(&self, now: Instant) -> saturation::Load {
+        let gauges = self.read.map(|read| read.gauges);
+        saturation::Load {
+            waiting: gauges.map_or(0, |gauges| gauges.waiting),
+            running: gauges.map_or(0, |gauges| gauges.running),
+            kv_usage: gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage)),
+            metrics_age: self.age(now),
+            in_flight: 0,
+            in_flight_tokens: 0,
+        }
     }
 }
 
@@ -130,7 +193,8 @@ mod tests {
         };
         let endpoints = ports.iter().map(endpoint).collect();
         pool.update(Snapshot { pool: String::new(), endpoints }, Instant::default());
-        pool.members().iter().map(|member| member.slot.0).collect()
+        let slot = |port: &u16| pool.slot(SocketAddr::from(([10, 0, 0, 1], *port)));
+        ports.iter().filter_map(slot).map(|slot| slot.0).collect()
     }
 
     #[test]
@@ -139,7 +203,7 @@ mod tests {
         assert_eq!(slots(&mut pool, &[1, 2, 3]), [0, 1, 2]);
         assert_eq!(slots(&mut pool, &[3, 1]), [2, 0]);
         assert_eq!(slots(&mut pool, &[9, 3, 1]), [1, 2, 0]);
-        assert_eq!(slots(&mut pool, &[7, 7, 9]), [3, 1], "an address listed twice counts once");
+        assert_eq!(slots(&mut pool, &[7, 7, 9]), [3, 3, 1], "an address listed twice counts once");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Stories: a script of events in, a transcript of effects out.
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Effect, Endpoint, Engine,
-    Event, Health, Instant, Metrics, Note, RequestId, Seed, Snapshot, Verdict,
+    Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Endpoint, Engine, Event,
+    Health, Instant, Metrics, Note, RequestId, Seed, Snapshot, Verdict, ledger::Ledger,
 };
 
 /// The single place that knows the engine's API. A line of script is a time in ms and one of
@@ -22,12 +22,27 @@ fn tell(script: &str) -> String {
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (ms, words) = line.split_once(' ').unwrap();
         let now = Instant::from_nanos(ms.parse::<u64>().unwrap() * 1_000_000);
-        let effects = engine.handle(now, event(now, words));
-        let effects: Vec<String> = effects.iter().map(show).collect();
-        let arrow = if effects.is_empty() { "" } else { " => " };
-        transcript.push_str(&format!("{line}{arrow}{}\n", effects.join("; ")));
+        let told = match *words.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["ask", id, prompt] => ask(&mut engine, now, (id, prompt)),
+            _ => engine.handle(event(now, words)).iter().map(show).collect(),
+        };
+        let arrow = if told.is_empty() { "" } else { " => " };
+        transcript.push_str(&format!("{line}{arrow}{}\n", told.join("; ")));
     }
     transcript
+}
+
+/// A request that is decided and sent at once, as it is while nothing else is in flight.
+fn ask(engine: &mut Engine, now: Instant, (id, prompt): (&str, &str)) -> Vec<String> {
+    let ask = Ask { chain: chain(prompt) };
+    let decision = match engine.decide(now, &ask, &Ledger::default()) {
+        Ok(decision) => decision,
+        Err(why) => return vec![format!("{id} refused: {why}")],
+    };
+    let (request, endpoint) = (RequestId(id.parse().unwrap()), decision.ranked[0]);
+    let note = engine.handle(Event::Sent { request, ask, endpoint });
+    let sent = format!("{id} to {}", describe(&decision));
+    [sent].into_iter().chain(note.iter().map(show)).collect()
 }
 
 fn event(now: Instant, words: &str) -> Event {
@@ -41,9 +56,6 @@ fn event(now: Instant, words: &str) -> Event {
             let endpoints = endpoints.iter().map(|words| endpoint(words)).collect();
             let snapshot = Snapshot { pool: "default".to_owned(), endpoints };
             Event::Snapshot { snapshot, received_at: now }
-        }
-        ["ask", id, prompt] => {
-            Event::Arrived { request: request(id), ask: Ask { chain: chain(prompt) } }
         }
         ["ok", id] => Event::Answered { request: request(id), success: true },
         ["fail", id] => Event::Answered { request: request(id), success: false },
@@ -99,14 +111,8 @@ fn chain(prompt: &str) -> Chain {
     chainer.finish()
 }
 
-fn show(effect: &Effect) -> String {
-    match effect {
-        Effect::Send { request, decision } => format!("{} to {}", request.0, describe(decision)),
-        Effect::Refuse { request, why } => format!("{} refused: {why}", request.0),
-        Effect::Tell(Note { endpoint, chain, verdict }) => {
-            format!("tell {verdict:?} {} blocks on {}", chain.blocks, letter(endpoint))
-        }
-    }
+fn show(Note { endpoint, chain, verdict }: &Note) -> String {
+    format!("tell {verdict:?} {} blocks on {}", chain.blocks, letter(endpoint))
 }
 
 fn describe(decision: &Decision) -> String {

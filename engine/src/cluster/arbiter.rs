@@ -122,7 +122,8 @@ impl Arbiter {
         gauge: &dyn Gauge,
         shared: &dyn SharedLedger,
     ) -> (Tenure, Vec<Post>) {
-        let expired: Vec<_> = self.controller.expire(now, gauge.regime()).take(EXPIRED_MAX).collect();
+        let expired: Vec<_> =
+            self.controller.expire(now, gauge.regime()).take(EXPIRED_MAX).collect();
         let mut posts: Vec<Post> =
             expired.into_iter().filter_map(|(id, outcome)| self.reject(id, outcome)).collect();
         let Some((mut room, reserved)) = self.reserve(now, gauge, shared) else {

@@ -1,5 +1,10 @@
 //! The surroundings of the workers, simulated: shared data, queues, clients and endpoints.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "shared data is what the engine may not have and its surroundings do"
+)]
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -56,7 +61,8 @@ struct Pool {
 
 impl Pool {
     fn admit(&self, ledger: &Ledger) -> Admission<()> {
-        let free = self.places > u32::try_from(ledger.accounts.requests()).unwrap() + ledger.granted;
+        let free =
+            self.places > u32::try_from(ledger.accounts.requests()).unwrap() + ledger.granted;
         if free { Self::send() } else { Admission::Hold }
     }
 
