@@ -100,6 +100,21 @@ impl Controller {
         if displaced.is_empty() { Offer::Queued } else { Offer::Displaced(displaced) }
     }
 
+    /// Whether a request of this priority could go at once if nobody waited.
+    pub fn passes(&mut self, priority: Priority, room: &Room) -> bool {
+        let priority = self.bands.resolve(priority);
+        room.has_places()
+            && self.bands.passes(&self.config.usage_limit, priority, room.saturation())
+    }
+
+    /// Forgets all tickets: another arbiter decides about them from now on. What tenants have used
+    /// stays known, for when this one decides again.
+    pub fn clear(&mut self, now: Instant) {
+        for slot in std::mem::take(&mut self.by_id).into_values() {
+            self.drop(now, slot);
+        }
+    }
+
     /// Takes a ticket that another arbiter had queued already: it keeps its place by its first
     /// arrival, and limits don't apply a second time.
     pub fn hand_in(&mut self, now: Instant, ticket: Ticket) {
