@@ -41,6 +41,11 @@ impl Engine {
         }
     }
 
+    /// Goes by another configuration from now on; what is known stays known.
+    pub fn configure(&mut self, config: Config) {
+        self.config = config;
+    }
+
     /// Chooses where a request should go, by all that is known now and by what the ledger says is in
     /// flight. Only the dice change: whoever asked and could not commit to the ledger asks again.
     ///

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use engine::Instant;
+use engine::{Instant, cluster::SharedLedger, ledger::Ledger};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -13,9 +13,9 @@ use wire::{
 };
 
 use crate::{
-    board::Board,
+    board::{Board, SharedLedgerCell},
     host::{self, Headers},
-    identity,
+    identity, node,
     stats::Stats,
 };
 
@@ -87,6 +87,13 @@ impl Ingest {
         let posted = Posted { stamp, received_at: now, body };
         Board::of_pool(&snapshot.pool)
             .post_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
+        let mut after = Ledger::default();
+        SharedLedgerCell::of_pool(&snapshot.pool).update(&mut |ledger| {
+            ledger.snapshots += 1;
+            after = ledger.clone();
+        });
+        // There may be room now.
+        node::nudge(&after);
         Ok(())
     }
 

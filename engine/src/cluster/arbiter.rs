@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Capacity, Gauge, Message, Post, QueueId, SharedLedger};
 use crate::{
     Instant, RequestId,
-    flow::{Controller, Offer, Outcome, Priority, Ticket, TicketId},
+    flow::{Controller, FlowConfig, Offer, Outcome, Priority, Ticket, TicketId},
     ledger::{Lease, WorkerId},
     saturation::Room,
 };
@@ -65,6 +65,11 @@ impl Arbiter {
     pub(super) fn end(&mut self, now: Instant) {
         self.controller.clear(now);
         self.epoch = None;
+    }
+
+    /// What the operator decided.
+    pub(super) fn config(&self) -> &FlowConfig {
+        self.controller.config()
     }
 
     /// Whether a request of this priority could go at once if nobody waited.

@@ -20,20 +20,21 @@ pub(super) fn gate(
     ledger: &Ledger,
     priority: Priority,
 ) -> Gate {
-    let capacity = gauge.capacity(ledger).beyond_grants(ledger);
-    let open = match (arbiter, capacity) {
-        // Without a snapshot there may or may not be a pool: that is not worth waiting for.
-        (_, Capacity::Unknown) => true,
-        (Some(_), Capacity::Empty) => false,
+    let capacity = || gauge.capacity(ledger).beyond_grants(ledger);
+    let Some(arbiter) = arbiter else {
+        // The pool is measured only for those whom it may cost something.
+        let sheddable = priority < Priority(0);
+        return match sheddable.then(capacity) {
+            Some(Capacity::Serving(room)) if room.saturation() >= 1.0 => Gate::Shed,
+            Some(_) | None => Gate::Open,
+        };
+    };
+    let open = match capacity() {
+        // There may or may not be a pool: that is not worth waiting for.
+        Capacity::Unknown => true,
+        Capacity::Empty => false,
         // Nobody passes those who wait.
-        (Some(arbiter), Capacity::Serving(room)) => {
-            ledger.waiting == 0 && arbiter.passes(priority, &room)
-        }
-        (None, Capacity::Empty) => true,
-        (None, Capacity::Serving(room)) => {
-            let shed = priority < Priority(0) && room.saturation() >= 1.0;
-            return if shed { Gate::Shed } else { Gate::Open };
-        }
+        Capacity::Serving(room) => ledger.waiting == 0 && arbiter.passes(priority, &room),
     };
     if open { Gate::Open } else { Gate::Shut }
 }

@@ -123,6 +123,21 @@ impl Member {
         }
     }
 
+    /// Goes by another configuration from now on; `None` turns flow control off. What it held as the
+    /// arbiter is handed in again once the lease has lapsed. While requests are still held here they
+    /// are served by the configuration that they met, and the new one counts from the next call.
+    pub fn configure(&mut self, now: Instant, flow: Option<FlowConfig>) {
+        if flow.is_none() && !self.held.is_empty() {
+            return;
+        }
+        if self.arbiter.as_ref().map(Arbiter::config) != flow.as_ref() {
+            self.arbiter = flow.map(|config| {
+                let controller = Controller::new(config, Regime::Empty, now);
+                Arbiter::new(self.id, self.queue, controller)
+            });
+        }
+    }
+
     /// Who this is.
     #[must_use]
     pub fn id(&self) -> WorkerId {

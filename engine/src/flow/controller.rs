@@ -73,6 +73,12 @@ impl Controller {
         }
     }
 
+    /// What the operator decided.
+    #[must_use]
+    pub fn config(&self) -> &FlowConfig {
+        &self.config
+    }
+
     /// Says which priorities the known objectives have. Each gets a band from the templates;
     /// tickets of any other priority are served as priority 0. Returns how many got none because
     /// there are [`BANDS_MAX`](super::BANDS_MAX) already.
