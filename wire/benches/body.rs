@@ -1,5 +1,10 @@
 //! What reading a request's body costs, beside serde_json with borrowed structs.
-#![allow(missing_docs, reason = "a bench has no readers of its documentation")]
+//!
+//! Tried on the way, in V8: walking byte by byte over `\\` made JSON within JSON cost 199 us per
+//! 220 KB, checking it by blocks too costs 83. Trying a block before walking made 1 KB bodies, which
+//! are mostly keys, cost 0.9 us instead of 0.7. Vector intrinsics are not needed: LLVM makes the
+//! same instructions of the plain loops, `v128.any_true` included.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench has no readers of its documentation")]
 
 use std::borrow::Cow;
 

@@ -169,6 +169,13 @@ mod tests {
             say(Some(b"1"), Some(b"1"), Some(b"AA")),
             say(Some(b"+1"), Some(b"1"), Some(&signature)),
             say(Some(b"1"), Some(b"\xff"), Some(&signature)),
-        ].join("\n"), @"");
+        ].join("\n"), @r#"
+    401 the header x-llm-picker-time is missing
+    400 x-llm-picker-time: found "-1"; allowed: a decimal number below 2^64
+    400 x-llm-picker-sequence: found "18446744073709551616"; allowed: a decimal number below 2^64
+    400 x-llm-picker-signature: found "AA"; allowed: 64 hexadecimal digits in lower case
+    400 x-llm-picker-time: found "+1"; allowed: a decimal number below 2^64
+    400 x-llm-picker-sequence: found "�"; allowed: a decimal number below 2^64
+    "#);
     }
 }

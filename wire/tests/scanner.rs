@@ -76,7 +76,7 @@ fn escapes_at_every_distance_from_a_block_are_read_the_same() {
                 let body =
                     format!(r#"{{"model":"m","messages":[{{"role":"u","content":"{text}"}}]}}"#);
                 assert_eq!(chat(&body), format!("m: u|{text}"));
-                let open = body.replace(r#"""#, r#"""#).replace("\"}]}", "}]}");
+                let open = body.replace("\"}]}", "}]}");
                 assert!(chat(&open).starts_with("error unmarshaling"), "{open}");
             }
         }
@@ -106,5 +106,5 @@ fn pages_read_the_same_everywhere() {
     };
     assert_eq!(say(include_bytes!("data/vllm-0.16.0.txt")), "22 8 0.1820 512x32");
     assert_eq!(say(include_bytes!("data/vllm-0.32.0.txt")), "24 8 0.1859 512x32");
-    assert_eq!(say(include_bytes!("data/vllm-0.32.0-dp2.txt")), "16 16 0.1957 1024x32");
+    assert_eq!(say(include_bytes!("data/vllm-0.32.0-dp2.txt")), "16 16 0.1957 2048x32");
 }

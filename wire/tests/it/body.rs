@@ -70,18 +70,34 @@ fn errors_say_what_was_expected_and_found() {
         say(""), say("[1]"), say("{\"a\":01}"), say("{\"a\":nul}"), say("{\"a\":\"x\ny\"}"), say("{\"a\" 1}"),
         say("{\"a\":1} x"), say("{\"a\":1.}"), say(r#"{"a":"\u12g4"}"#), say(r#"{"a":"#), say("{}"),
         say(r#"{"prompt":"p","model":""}"#), say(&deep(64)),
-    ].join("\n"), @"");
+    ].join("\n"), @r#"
+    error unmarshaling request bodyMap: expected an object, found the end at byte 0
+    error unmarshaling request bodyMap: expected an object, found '[' at byte 0
+    error unmarshaling request bodyMap: expected ',' or '}' after a member, found '1' at byte 6
+    error unmarshaling request bodyMap: expected true, false or null, found '}' at byte 8
+    error unmarshaling request bodyMap: expected an escape for a control character, found byte 0x0a at byte 7
+    error unmarshaling request bodyMap: expected ':' after a key, found '1' at byte 5
+    error unmarshaling request bodyMap: expected nothing after the object, found 'x' at byte 8
+    error unmarshaling request bodyMap: expected a digit, found '}' at byte 7
+    error unmarshaling request bodyMap: expected four hexadecimal digits after \u, found '1' at byte 8
+    error unmarshaling request bodyMap: expected a value, found the end at byte 5
+    invalid completions request: must have prompt field
+    model not found in request body
+    error unmarshaling request bodyMap: expected at most 64 levels of nesting, found '[' at byte 93
+    "#);
     assert!(scan(deep(63).as_bytes(), Api::Completions).is_ok());
 }
 
 /// A JSON text that is valid but for an accident now and then.
 fn json(u: &mut Unstructured<'_>, depth: u32, out: &mut String) -> Result<()> {
     match u.int_in_range(0..=if depth == 0 { 3 } else { 5 })? {
-        0 => out.push_str(u.choose(&["true", "false", "null", " null ", "nul", "True"])?),
+        0 => {
+            out.push_str(u.choose(&["true", "false", "null", " null ", "nul", "True"])?);
+        }
         1 => {
             out.push_str(u.choose(&[
                 "0", "-1", "12.5e-3", "1E+2", "01", "1.", ".5", "-", "+1", "0e", "1e400",
-            ])?)
+            ])?);
         }
         2 | 3 => {
             out.push('"');
@@ -157,8 +173,8 @@ fn what_is_json_is_what_serde_json_takes() {
 
 #[test]
 fn broken_bodies_are_refused_as_by_serde_json() {
-    let samples =
-        [sample::ESCAPED, sample::NESTED, sample::UNICODE].map(|text| sample::chat(900, text));
+    let samples = [sample::PLAIN, sample::ESCAPED, sample::NESTED, sample::UNICODE]
+        .map(|text| sample::chat(900, text));
     arbtest::arbtest(|u| {
         let body = u.choose(&samples)?.clone();
         agrees_with_serde_json(&mutated(u, body.as_bytes())?);

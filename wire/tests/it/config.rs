@@ -31,16 +31,64 @@ const PASTED: &str = r#"{
 
 #[test]
 fn an_epp_configuration_is_pasted_whole() {
-    insta::assert_snapshot!(say(PASTED), @"");
+    insta::assert_snapshot!(say(PASTED), @"default Profile { scorers: [(Queue, 2.5), (KvCacheUtilization, 1.0)], max_endpoints: 2 } PrefixParams { auto_tune: false, max_prefix_tokens: 131072, lru_capacity: 31250, block_tokens: 64 }");
     let wrapped =
         r#"{"pools": [{"name": "a", "config": {"plugins": [{"type": "queue-scorer"}]}}]}"#;
-    insta::assert_snapshot!(say(wrapped), @"");
+    insta::assert_snapshot!(say(wrapped), @"a Profile { scorers: [(Queue, 1.0)], max_endpoints: 1 } PrefixParams { auto_tune: true, max_prefix_tokens: 131072, lru_capacity: 31250, block_tokens: 64 }");
 }
 
 #[test]
 fn nothing_at_all_is_the_epp_default() {
     assert_eq!(parse(b""), parse(b"{}"));
-    insta::assert_debug_snapshot!(parse(b"{}").unwrap(), @"");
+    insta::assert_debug_snapshot!(parse(b"{}").unwrap(), @r#"
+    Picker(
+        PickerConfig {
+            pool: "default",
+            profile: Profile {
+                scorers: [
+                    (
+                        Queue,
+                        2.0,
+                    ),
+                    (
+                        KvCacheUtilization,
+                        2.0,
+                    ),
+                    (
+                        PrefixCache,
+                        3.0,
+                    ),
+                ],
+                max_endpoints: 1,
+            },
+            prefix: PrefixParams {
+                auto_tune: true,
+                max_prefix_tokens: 131072,
+                lru_capacity: 31250,
+                block_tokens: 64,
+            },
+            objectives: [],
+            identity: Identity {
+                objective_headers: [
+                    "x-llm-d-inference-objective",
+                    "x-gateway-inference-objective",
+                ],
+                fairness_headers: [
+                    "x-llm-d-inference-fairness-id",
+                    "x-gateway-inference-fairness-id",
+                    "x-gateway-fairness-id",
+                ],
+            },
+            envoy: EnvoyConfig {
+                hold: StopIteration,
+                destination: Header,
+                max_body_bytes: 8388608,
+            },
+            failure_mode: FailClose,
+            decision_header: false,
+        },
+    )
+    "#);
 }
 
 #[test]
@@ -49,7 +97,11 @@ fn an_ingest_instance_has_nothing_else() {
         say(r#"{"ingest": {}}"#),
         say(r#"{"ingest": {"secretEnv": "S", "maxBytes": "10k"}}"#),
         say(r#"{"ingest": {}, "plugins": []}"#),
-    ].join("\n"), @"");
+    ].join("\n"), @r#"
+    IngestConfig { secret_env: "LLM_PICKER_SECRET", max_bytes: 4194304 }
+    IngestConfig { secret_env: "S", max_bytes: 10000 }
+    configuration: found the unknown field "plugins"; allowed: ingest
+    "#);
 }
 
 #[test]
@@ -77,7 +129,30 @@ fn errors_say_where_what_and_what_is_allowed() {
         r#"{"identity": {"fairnessHeaders": ["a b"]}}"#,
         r"[1]",
         r"{",
-    ].map(say).join("\n"), @"");
+    ].map(say).join("\n"), @r#"
+    plugins[1].type: found "foo-scorer"; allowed: queue-scorer, kv-cache-utilization-scorer, prefix-cache-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
+    plugins[0].parameters: found the unknown field "x"; allowed: none
+    plugins[0]: the field "type" is missing
+    plugins[1]: found "queue-scorer" twice; allowed: names that differ
+    plugins[0].parameters.maxNumOfEndpoints: found 1.5; allowed: a whole number from 1 to 16
+    schedulingProfiles[0].plugins[0].pluginRef: found "kv"; allowed: queue-scorer
+    schedulingProfiles[0].plugins[0].weight: found -1; allowed: a finite number that is not below zero
+    schedulingProfiles: found 2 profiles; allowed: 1, more are not supported yet
+    pools: found 2 pools; allowed: 1, more are not supported yet
+    pools[0].name: found "a b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
+    pools[0].config.flowControl: not supported yet; allowed: leave it out
+    plugins: found beside pools; allowed: this within pools[0].config, or no pools
+    flowControl: not supported yet; allowed: leave it out
+    featureGates[0]: found "flowControl"; allowed: none, feature gates are not supported yet
+    envoy: found hold bufferFilter with destination header; allowed: property or filterState there, because headers can no longer be written once they went on
+    envoy.hold: found "maybe"; allowed: stopIteration, bufferFilter
+    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
+    apiVersion: found "v2"; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
+    objectives[0].priority: found 3000000000.0; allowed: a whole number of 32 bits
+    identity.fairnessHeaders[0]: found "a b"; allowed: a header's name
+    configuration: found a list; allowed: an object
+    configuration: not JSON: EOF while parsing an object at line 1 column 1
+    "#);
 }
 
 #[test]

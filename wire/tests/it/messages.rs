@@ -98,7 +98,14 @@ fn what_is_not_understood_is_refused_with_the_reason() {
     insta::assert_snapshot!([
         say(b""), say(b"LPN\x01"), say(&newer), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
         snapshot::encode(&long).unwrap_err().to_string(),
-    ].join("\n"), @"");
+    ].join("\n"), @r#"
+    does not begin with "LPS"
+    does not begin with "LPS"
+    found version 2; allowed: 1
+    cut off or not decodable
+    1 bytes after the end
+    the pool's name out of bounds; allowed: 63 bytes
+    "#);
 }
 
 #[test]

@@ -20,7 +20,26 @@ fn labels_may_hold_anything_and_come_in_any_order() {
          vllm:cache_config_info{{num_gpu_blocks=\"None\",block_size=\"16\"}} 1\n\
          vllm:num_requests_running 50"
     );
-    insta::assert_debug_snapshot!(scan(page.as_bytes()).unwrap(), @"");
+    insta::assert_debug_snapshot!(scan(page.as_bytes()).unwrap(), @r#"
+    Reading {
+        waiting: 5,
+        running: 2,
+        kv_usage: 0.75,
+        cache: None,
+        adapters: Some(
+            Adapters {
+                max: 2,
+                running: [
+                    "a",
+                    "b",
+                ],
+                waiting: [
+                    "c",
+                ],
+            },
+        ),
+    }
+    "#);
 }
 
 #[test]
