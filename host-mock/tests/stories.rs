@@ -190,3 +190,15 @@ fn upstream_failures_reach_the_client_and_the_log() {
     assert_eq!(deletes, 3);
     assert!(envoy.logs().iter().all(|line| line.level == Level::Info));
 }
+
+#[test]
+fn an_upstream_that_got_nothing_answers_nothing() {
+    let envoy = builder(&[("request_headers", PARK)]).start().unwrap();
+    let stream = envoy.worker(0).get("/", ());
+    stream.respond(200, (), b"early");
+    stream.respond_chunk(b"x");
+    assert_eq!(stream.response(), None);
+    stream.disconnect();
+    stream.respond(200, (), b"late");
+    assert_eq!((stream.response(), stream.was_reset()), (None, true));
+}
