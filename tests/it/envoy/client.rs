@@ -1,5 +1,5 @@
 //! Clients, well-behaved and not.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::net::SocketAddr;
 

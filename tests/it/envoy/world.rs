@@ -1,6 +1,7 @@
 //! A stack for one story, and what must hold at its end.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stderr,
     reason = "a test may panic, and says where it was"
 )]
