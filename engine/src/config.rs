@@ -13,7 +13,10 @@ pub struct Config {
     pub detector: Detector,
     /// The age from which on an endpoint's metrics are not gone by.
     pub stale_after: Duration,
-    /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say.
+    /// Whether what an endpoint says of its cache counts.
+    pub auto_tune: bool,
+    /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say, or if that
+    /// does not count.
     pub default_capacity: u32,
     /// The most entries of the prefix index, over all endpoints.
     pub max_entries: usize,
@@ -26,7 +29,8 @@ impl Default for Config {
             detector: Detector::default(),
             // EPP: metrics-staleness-threshold.
             stale_after: Duration::from_secs(2),
-            // EPP: approx-prefix-cache-producer, lruCapacityPerServer.
+            // EPP: approx-prefix-cache-producer, autoTune and lruCapacityPerServer.
+            auto_tune: true,
             default_capacity: 31_250,
             max_entries: Index::MAX_ENTRIES,
         }

@@ -107,7 +107,8 @@ impl Engine {
             self.index.forget(left);
         }
         for member in pool.members() {
-            let capacity = member.capacity.unwrap_or(self.config.default_capacity);
+            let said = member.capacity.filter(|_| self.config.auto_tune);
+            let capacity = said.unwrap_or(self.config.default_capacity);
             self.index.admit(member.slot, capacity);
         }
     }

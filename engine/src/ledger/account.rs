@@ -110,8 +110,13 @@ impl Accounts {
 }
 
 impl FromIterator<Account> for Accounts {
-    /// In any order; accounts of the same endpoint are added up.
+    /// In any order; accounts of the same endpoint are added up. Those that come in the order of
+    /// their keys, as from another ledger, are taken as they are.
     fn from_iter<T: IntoIterator<Item = Account>>(accounts: T) -> Self {
+        let accounts: Vec<Account> = accounts.into_iter().collect();
+        if accounts.is_sorted_by(|before, after| before.endpoint < after.endpoint) {
+            return Self(accounts);
+        }
         let mut sum = Self::default();
         for account in accounts {
             sum.add(account);
