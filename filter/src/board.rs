@@ -181,7 +181,7 @@ impl Roll {
     /// this at once, one gets each.
     pub(crate) fn strike(&self, is_dead: impl Fn(WorkerId, &Row) -> bool) -> Vec<(WorkerId, Row)> {
         let row = |worker| wire::row::decode(&host::shared(&self.row_key(worker)).value);
-        let on_roll = wire::row::decode_roll(&host::shared(&self.roll_key()).value);
+        let on_roll = wire::roll::decode(&host::shared(&self.roll_key()).value);
         let rows = on_roll.into_iter().map(|worker| (worker, row(worker)));
         rows.filter(|(worker, row)| is_dead(*worker, row) && self.strike_off(*worker)).collect()
     }
@@ -202,9 +202,9 @@ impl Roll {
     fn change(&self, mut change: impl FnMut(&mut Vec<WorkerId>)) {
         for _ in 0..TRIES_MAX {
             let there = host::shared(&self.roll_key());
-            let mut workers = wire::row::decode_roll(&there.value);
+            let mut workers = wire::roll::decode(&there.value);
             change(&mut workers);
-            let bytes = wire::row::encode_roll(&workers);
+            let bytes = wire::roll::encode(&workers);
             if host::share_if_unchanged(&self.roll_key(), &bytes, &there) {
                 return;
             }
