@@ -182,7 +182,7 @@ impl Roll {
     pub(crate) fn strike(&self, is_dead: impl Fn(WorkerId, &Row) -> bool) -> Vec<(WorkerId, Row)> {
         let row = |worker| wire::row::decode(&host::shared(&self.row_key(worker)).value);
         let on_roll = wire::roll::decode(&host::shared(&self.roll_key()).value);
-        let rows = on_roll.into_iter().map(|worker| (worker, row(worker)));
+        let rows = on_roll.into_iter().filter_map(|worker| Some((worker, row(worker)?)));
         rows.filter(|(worker, row)| is_dead(*worker, row) && self.strike_off(*worker)).collect()
     }
 

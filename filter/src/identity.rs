@@ -46,7 +46,7 @@ impl Identity {
 }
 
 fn go_duration(value: &[u8]) -> Option<Duration> {
-    wire::config::duration(std::str::from_utf8(value).ok()?.trim())
+    config::parse_duration(std::str::from_utf8(value).ok()?.trim())
 }
 
 fn millis(value: &[u8]) -> Option<Duration> {

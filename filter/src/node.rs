@@ -16,7 +16,7 @@ use engine::{
         Admission, Arrival, Capacity, Gauge, Member, Message, Post, QueueId, SharedLedger, Step,
         Target,
     },
-    flow::{FlowKey, Outcome, Ticket, TicketId},
+    flow::{FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
 };
 use wire::config::PickerConfig;
@@ -103,7 +103,7 @@ impl Node {
         let mut member = node.member.borrow_mut();
         member.configure(now, config.flow.clone());
         let priorities: Vec<_> =
-            config.objectives.iter().map(|objective| objective.priority.into()).collect();
+            config.objectives.iter().map(|objective| Priority(objective.priority)).collect();
         member.provision(now, &priorities);
         drop(member);
         host::set_tick_period(IDLE_TICK);
@@ -305,7 +305,7 @@ impl Node {
 
     fn post(&self, posts: impl IntoIterator<Item = Post>) {
         for Post { to, message } in posts {
-            host::enqueue(to.0, &wire::message::encode(&message));
+            send(to, &message);
         }
     }
 
@@ -344,6 +344,14 @@ fn queue_name(config: &PickerConfig, id: WorkerId) -> String {
 /// Wakes the arbiter of a pool, if requests wait there: something has changed for them.
 pub(crate) fn nudge(ledger: &Ledger) {
     if ledger.waiting > 0 {
-        host::enqueue(ledger.lease.queue.0, &wire::message::encode(&Message::Nudge));
+        send(ledger.lease.queue, &Message::Nudge);
+    }
+}
+
+fn send(to: QueueId, message: &Message) {
+    match wire::message::encode(message) {
+        Ok(bytes) => host::enqueue(to.0, &bytes),
+        // The worker that it was for finds out at its next tick.
+        Err(error) => log::error!("a message to another worker cannot be written: {error}"),
     }
 }

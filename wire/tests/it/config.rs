@@ -1,17 +1,33 @@
 //! The plugin's configuration.
 
-use wire::config::{PluginConfig, parse};
+use engine::{Picker, WeightedScorer};
+use wire::config::{ConfigError, PickerConfig, PluginConfig, parse};
 
 use crate::mutated;
 
-fn say(json: &str) -> String {
-    match parse(json.as_bytes()) {
-        Ok(PluginConfig::Picker(picker)) => {
-            format!("{} {:?} {:?}", picker.pool, picker.profile, picker.prefix)
-        }
-        Ok(PluginConfig::Ingest(ingest)) => format!("{ingest:?}"),
-        Err(error) => error.to_string(),
+fn picker(json: &str) -> Result<PickerConfig, ConfigError> {
+    match parse(json.as_bytes())? {
+        PluginConfig::Picker(picker) => Ok(*picker),
+        PluginConfig::Ingest(ingest) => panic!("{ingest:?}"),
     }
+}
+
+/// The error, or else how endpoints are picked.
+fn say(json: &str) -> String {
+    let PickerConfig { pool, engine, prompt_blocks_max, .. } = match picker(json) {
+        Ok(picker) => picker,
+        Err(error) => return error.to_string(),
+    };
+    let Picker::MaxScore { max_endpoints } = engine.profile.picker;
+    let scorer =
+        |weighted: &WeightedScorer| format!("{} {}", weighted.weight.get(), weighted.scorer.name());
+    let scorers: Vec<String> = engine.profile.scorers.iter().map(scorer).collect();
+    format!(
+        "{pool}: {}; best {max_endpoints}; {prompt_blocks_max} blocks; cache {}{}",
+        scorers.join(", "),
+        engine.default_capacity,
+        if engine.auto_tune { " unless said" } else { "" },
+    )
 }
 
 const PASTED: &str = r#"{
@@ -40,55 +56,11 @@ fn an_epp_configuration_is_pasted_whole() {
 #[test]
 fn nothing_at_all_is_the_epp_default() {
     assert_eq!(parse(b""), parse(b"{}"));
-    insta::assert_debug_snapshot!(parse(b"{}").unwrap(), @r#"
-    Picker(
-        PickerConfig {
-            pool: "default",
-            profile: Profile {
-                scorers: [
-                    (
-                        Queue,
-                        2.0,
-                    ),
-                    (
-                        KvCacheUtilization,
-                        2.0,
-                    ),
-                    (
-                        PrefixCache,
-                        3.0,
-                    ),
-                ],
-                max_endpoints: 1,
-            },
-            prefix: PrefixParams {
-                auto_tune: true,
-                max_prefix_tokens: 131072,
-                lru_capacity: 31250,
-                block_tokens: 64,
-            },
-            objectives: [],
-            identity: Identity {
-                objective_headers: [
-                    "x-llm-d-inference-objective",
-                    "x-gateway-inference-objective",
-                ],
-                fairness_headers: [
-                    "x-llm-d-inference-fairness-id",
-                    "x-gateway-inference-fairness-id",
-                    "x-gateway-fairness-id",
-                ],
-            },
-            envoy: EnvoyConfig {
-                hold: StopIteration,
-                destination: Header,
-                max_body_bytes: 8388608,
-            },
-            failure_mode: FailClose,
-            decision_header: false,
-        },
-    )
-    "#);
+    assert_eq!(picker(""), picker(r#"{"pools": [{}]}"#));
+    let PickerConfig { pool, engine, prompt_blocks_max, flow, .. } = picker("").unwrap();
+    assert_eq!((pool.as_str(), prompt_blocks_max, flow), ("default", engine::MAX_BLOCKS, None));
+    assert_eq!(engine, engine::Config::default());
+    insta::assert_snapshot!(say(""), @"");
 }
 
 #[test]
