@@ -1,40 +1,12 @@
 //! The values that the workers of one Envoy leave for each other in shared data.
 //!
-//! Fixed little-endian integers in front of what they frame: these are read before every pick, and
-//! written by the same module that reads them. A value that is too short reads as if it were not
-//! there, which is what a fresh Envoy holds.
+//! Fixed little-endian integers in front of what they frame, written by the same module that reads
+//! them. A value that is too short reads as if it were not there, which is what a fresh Envoy
+//! holds. How much has ever been put here is in the [`ledger`](crate::ledger).
 
 use engine::{Instant, Note};
 
 use crate::{FrameError, note, push::Stamp};
-
-/// How much has ever been put on the board of one pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Head {
-    /// Snapshots stored so far.
-    pub snapshots: u64,
-    /// Notes announced so far; the newest has the position `notes - 1`.
-    pub notes: u64,
-}
-
-impl Head {
-    /// The bytes that [`Head::decode`] reads.
-    #[must_use]
-    pub fn encode(&self) -> [u8; 16] {
-        concat(self.snapshots, self.notes)
-    }
-
-    /// An empty board where the bytes are none of [`Head::encode`].
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Self {
-        let read = || {
-            let (snapshots, bytes) = split_u64(bytes)?;
-            let (notes, _) = split_u64(bytes)?;
-            Some(Self { snapshots, notes })
-        };
-        read().unwrap_or_default()
-    }
-}
 
 /// A snapshot as it was pushed, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +24,8 @@ impl Posted {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(24 + self.body.len());
-        bytes.extend(concat(self.stamp.time_ms, self.stamp.sequence));
+        bytes.extend(self.stamp.time_ms.to_le_bytes());
+        bytes.extend(self.stamp.sequence.to_le_bytes());
         bytes.extend(self.received_at.as_nanos().to_le_bytes());
         bytes.extend(&self.body);
         bytes
@@ -90,10 +63,6 @@ pub fn decode_notes(bytes: &[u8]) -> Option<(u64, Vec<Note>)> {
     Some((position, note::decode(bytes).unwrap_or_default()))
 }
 
-fn concat(first: u64, second: u64) -> [u8; 16] {
-    (u128::from(second) << 64 | u128::from(first)).to_le_bytes()
-}
-
 fn split_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u64::from_le_bytes(*number), rest))
@@ -105,10 +74,6 @@ mod tests {
 
     #[test]
     fn a_board_reads_back_and_a_short_one_is_empty() {
-        let head = Head { snapshots: 1, notes: u64::MAX };
-        assert_eq!(Head::decode(&head.encode()), head);
-        assert_eq!(Head::decode(&head.encode()[..15]), Head::default());
-
         let stamp = Stamp { time_ms: 3, sequence: 4 };
         let posted =
             Posted { stamp, received_at: Instant::from_nanos(5), body: b"snapshot".to_vec() };

@@ -6,10 +6,14 @@ pub mod board;
 pub mod body;
 pub mod config;
 pub mod error;
+mod fixed;
 mod frame;
+pub mod ledger;
+pub mod message;
 pub mod metrics;
 pub mod note;
 pub mod push;
+pub mod row;
 pub mod snapshot;
 
 pub use frame::FrameError;

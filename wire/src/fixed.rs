@@ -1,0 +1,44 @@
+//! A fixed layout for what is read or written with every request: 64-bit words in front, then
+//! accounts of 16 bytes each, all little-endian. No length is variable, so that reading and writing
+//! come down to copying.
+
+use engine::ledger::{Account, Accounts, EndpointKey};
+
+/// The bytes of a head and the accounts after it.
+pub(crate) fn encode<const HEAD: usize>(head: [u64; HEAD], accounts: &Accounts) -> Vec<u8> {
+    let mut bytes = vec![0; 8 * HEAD + 16 * accounts.iter().count()];
+    let (front, back) = bytes.split_at_mut(8 * HEAD);
+    for (at, word) in front.as_chunks_mut::<8>().0.iter_mut().zip(head) {
+        *at = word.to_le_bytes();
+    }
+    for (at, account) in back.as_chunks_mut::<16>().0.iter_mut().zip(accounts.iter()) {
+        let Account { endpoint, requests, tokens } = account;
+        let counts = u128::from(join(*requests, *tokens));
+        *at = (counts << 64 | u128::from(endpoint.0)).to_le_bytes();
+    }
+    bytes
+}
+
+/// The head and the accounts that the bytes say. `None` if they are no whole number of words and
+/// accounts.
+pub(crate) fn decode<const HEAD: usize>(bytes: &[u8]) -> Option<([u64; HEAD], Accounts)> {
+    let (words, []) = bytes.as_chunks::<8>() else { return None };
+    let (head, accounts) = words.split_first_chunk::<HEAD>()?;
+    let (accounts, []) = accounts.as_chunks::<2>() else { return None };
+    let account = |[key, counts]: &[[u8; 8]; 2]| {
+        let (requests, tokens) = split(u64::from_le_bytes(*counts));
+        Account { endpoint: EndpointKey(u64::from_le_bytes(*key)), requests, tokens }
+    };
+    Some((head.map(u64::from_le_bytes), accounts.iter().map(account).collect()))
+}
+
+/// Two halves in one word, the lower first.
+pub(crate) fn join(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// The halves of a word, the lower first.
+pub(crate) fn split(word: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+}

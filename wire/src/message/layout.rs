@@ -1,0 +1,184 @@
+//! The fields of a message in the order in which they are sent. To change one is a new version.
+
+use std::time::Duration;
+
+use engine::{
+    Instant, RequestId,
+    cluster::{Member, Message, QueueId},
+    flow::{FairnessId, FlowKey, Outcome, Priority, Ticket, TicketId},
+    ledger::WorkerId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::frame::{FrameError, bound};
+
+/// A [`Message`].
+#[derive(Serialize, Deserialize)]
+pub(super) enum Line<'a> {
+    HandIn {
+        worker: u64,
+        reply_to: u32,
+        epoch: u64,
+        again: bool,
+        #[serde(borrow)]
+        tickets: Vec<Held<'a>>,
+    },
+    Cancel {
+        worker: u64,
+        request: u32,
+    },
+    Nudge,
+    Charge {
+        #[serde(borrow)]
+        flow: Flow<'a>,
+        tokens: u32,
+    },
+    Buried {
+        worker: u64,
+        epoch: u64,
+        grants_taken: u64,
+    },
+    Grant {
+        request: u32,
+        epoch: u64,
+    },
+    Reject {
+        request: u32,
+        #[serde(with = "Ending")]
+        outcome: Outcome,
+    },
+}
+
+/// A [`Ticket`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct Held<'a> {
+    worker: u64,
+    request: u32,
+    #[serde(borrow)]
+    flow: Flow<'a>,
+    bytes: u64,
+    prompt_tokens: u32,
+    arrived: u64,
+    ttl: Option<Duration>,
+    slo_ttft: Option<Duration>,
+}
+
+/// A [`FlowKey`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct Flow<'a> {
+    tenant: &'a str,
+    priority: i32,
+}
+
+/// An [`Outcome`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Outcome")]
+enum Ending {
+    Dispatched,
+    RejectedCapacity,
+    RejectedNoEndpoints,
+    RejectedShuttingDown,
+    RejectedInternal,
+    EvictedTtl,
+    EvictedNoEndpoints,
+    EvictedContextCancelled,
+    EvictedDisplaced,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn of(message: &'a Message) -> Result<Self, FrameError> {
+        Ok(match message {
+            Message::HandIn { worker, reply_to, epoch, again, tickets } => {
+                check(tickets)?;
+                let tickets = tickets.iter().map(Held::of).collect();
+                let (worker, reply_to) = (worker.0, reply_to.0);
+                Self::HandIn { worker, reply_to, epoch: *epoch, again: *again, tickets }
+            }
+            Message::Cancel { worker, request } => {
+                Self::Cancel { worker: worker.0, request: request.0 }
+            }
+            Message::Nudge => Self::Nudge,
+            Message::Charge { flow, tokens } => {
+                Self::Charge { flow: Flow::of(flow), tokens: *tokens }
+            }
+            Message::Buried { worker, epoch, grants_taken } => {
+                Self::Buried { worker: worker.0, epoch: *epoch, grants_taken: *grants_taken }
+            }
+            Message::Grant { request, epoch } => Self::Grant { request: request.0, epoch: *epoch },
+            Message::Reject { request, outcome } => {
+                Self::Reject { request: request.0, outcome: *outcome }
+            }
+        })
+    }
+}
+
+impl TryFrom<Line<'_>> for Message {
+    type Error = FrameError;
+
+    fn try_from(line: Line<'_>) -> Result<Self, FrameError> {
+        Ok(match line {
+            Line::HandIn { worker, reply_to, epoch, again, tickets } => {
+                check(&tickets)?;
+                let tickets = tickets.iter().map(Held::ticket).collect::<Result<_, _>>()?;
+                let (worker, reply_to) = (WorkerId(worker), QueueId(reply_to));
+                Self::HandIn { worker, reply_to, epoch, again, tickets }
+            }
+            Line::Cancel { worker, request } => {
+                Self::Cancel { worker: WorkerId(worker), request: RequestId(request) }
+            }
+            Line::Nudge => Self::Nudge,
+            Line::Charge { flow, tokens } => Self::Charge { flow: flow.key()?, tokens },
+            Line::Buried { worker, epoch, grants_taken } => {
+                Self::Buried { worker: WorkerId(worker), epoch, grants_taken }
+            }
+            Line::Grant { request, epoch } => Self::Grant { request: RequestId(request), epoch },
+            Line::Reject { request, outcome } => {
+                Self::Reject { request: RequestId(request), outcome }
+            }
+        })
+    }
+}
+
+fn check<T>(tickets: &[T]) -> Result<(), FrameError> {
+    bound(tickets.len() <= Member::TICKETS_MAX, "tickets", "64")
+}
+
+impl<'a> Held<'a> {
+    fn of(ticket: &'a Ticket) -> Self {
+        let Ticket { id, flow, bytes, prompt_tokens, arrived, ttl, slo_ttft } = ticket;
+        Self {
+            worker: id.worker,
+            request: id.request,
+            flow: Flow::of(flow),
+            bytes: *bytes,
+            prompt_tokens: *prompt_tokens,
+            arrived: arrived.as_nanos(),
+            ttl: *ttl,
+            slo_ttft: *slo_ttft,
+        }
+    }
+
+    fn ticket(&self) -> Result<Ticket, FrameError> {
+        Ok(Ticket {
+            id: TicketId { worker: self.worker, request: self.request },
+            flow: self.flow.key()?,
+            bytes: self.bytes,
+            prompt_tokens: self.prompt_tokens,
+            arrived: Instant::from_nanos(self.arrived),
+            ttl: self.ttl,
+            slo_ttft: self.slo_ttft,
+        })
+    }
+}
+
+impl<'a> Flow<'a> {
+    fn of(key: &'a FlowKey) -> Self {
+        Self { tenant: key.id.as_str(), priority: key.priority.0 }
+    }
+
+    fn key(&self) -> Result<FlowKey, FrameError> {
+        let id = FairnessId::new(self.tenant);
+        bound(id.as_str() == self.tenant, "a tenant's name", "256 bytes")?;
+        Ok(FlowKey { id, priority: Priority(self.priority) })
+    }
+}
