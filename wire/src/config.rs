@@ -4,23 +4,24 @@
 //! error in a weight must not become a pool that is balanced by chance.
 
 mod at;
+mod duration;
 mod envoy;
 mod epp;
 mod error;
+mod flow;
 mod identity;
 mod plugin;
 mod pool;
 mod quantity;
 
+use engine::flow::FlowConfig;
 use serde_json::Value;
 
 use at::At;
 
 pub use envoy::{Destination, EnvoyConfig, Hold};
-pub use epp::Profile;
 pub use error::ConfigError;
 pub use identity::{Identity, Objective};
-pub use plugin::{PrefixParams, Scorer};
 
 /// Bytes of a configuration: a WasmPlugin lives in etcd, which takes objects of 1.5 MiB at most.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
@@ -50,10 +51,12 @@ pub struct IngestConfig {
 pub struct PickerConfig {
     /// The pool, by the name that the scraper gives it.
     pub pool: String,
-    /// How endpoints are scored and picked.
-    pub profile: Profile,
-    /// How the prefix index is laid out.
-    pub prefix: PrefixParams,
+    /// How endpoints are scored and picked, and how full the pool is.
+    pub engine: engine::Config,
+    /// Blocks of 256 bytes of a prompt that are hashed; what comes after them does not count.
+    pub prompt_blocks_max: u32,
+    /// How requests are held, if they are: with the feature gate `flowControl`.
+    pub flow: Option<FlowConfig>,
     /// Objectives by name.
     pub objectives: Vec<Objective>,
     /// Which headers say who asks.
@@ -109,23 +112,16 @@ fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
     let object = root.object(&known)?;
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
-    let pool = pool::read(root, &object)?;
+    let pool = pool::read(&object)?;
     Ok(PickerConfig {
         pool: pool.name,
-        profile: pool.epp.profile,
-        prefix: pool.epp.prefix,
-        objectives: object
-            .get("objectives")
-            .map_or(Ok(Vec::new()), |at| identity::objectives(&at))?,
-        identity: object
-            .get("identity")
-            .map_or_else(|| Ok(Identity::default()), |at| identity::read(&at))?,
-        envoy: object
-            .get("envoy")
-            .map_or_else(|| Ok(EnvoyConfig::default()), |at| envoy::read(&at))?,
-        failure_mode: object
-            .get("failureMode")
-            .map_or(Ok(FailureMode::FailClose), |at| at.one_of(&modes))?,
-        decision_header: object.get("decisionHeader").map_or(Ok(false), |at| at.flag())?,
+        engine: pool.epp.engine,
+        prompt_blocks_max: pool.epp.prompt_blocks_max,
+        flow: pool.epp.flow,
+        objectives: object.read("objectives", Vec::new(), identity::objectives)?,
+        identity: object.read("identity", Identity::default(), identity::read)?,
+        envoy: object.read("envoy", EnvoyConfig::default(), envoy::read)?,
+        failure_mode: object.read("failureMode", FailureMode::FailClose, |at| at.one_of(&modes))?,
+        decision_header: object.read("decisionHeader", false, At::flag)?,
     })
 }

@@ -1,8 +1,10 @@
 //! A value in the configuration, with the path that leads to it.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
-use super::{ConfigError, ITEMS_MAX, quantity};
+use super::{ConfigError, ITEMS_MAX, duration, quantity};
 
 /// A value in the configuration, with the path that leads to it.
 pub(super) struct At<'a> {
@@ -10,10 +12,10 @@ pub(super) struct At<'a> {
     value: &'a Value,
 }
 
-/// An object whose keys are all known.
+/// An object whose keys are all known; without members where it is left out.
 pub(super) struct Object<'a> {
     path: String,
-    members: &'a Map<String, Value>,
+    members: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> At<'a> {
@@ -41,17 +43,18 @@ impl<'a> At<'a> {
     }
 
     pub(super) fn object(&self, known: &[&str]) -> Result<Object<'a>, ConfigError> {
-        let object = self.members()?;
+        let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
         // What is known but not supported yet gets an error that says so.
         let unknown =
             |key: &&String| !known.contains(&key.as_str()) && !YET.contains(&key.as_str());
-        if let Some(key) = object.members.keys().find(unknown) {
+        if let Some(key) = members.keys().find(unknown) {
             let key = key.chars().take(80).collect::<String>();
             let allowed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(
                 self.problem(format!("found the unknown field {key:?}; allowed: {allowed}"))
             );
         }
+        let object = self.members()?;
         let yet: Vec<&str> = YET.iter().copied().filter(|key| !known.contains(key)).collect();
         object.refuse_yet(&yet)?;
         Ok(object)
@@ -60,17 +63,32 @@ impl<'a> At<'a> {
     /// The members of an object whose keys were checked before.
     pub(super) fn members(&self) -> Result<Object<'a>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
-        Ok(Object { path: self.path.clone(), members })
+        Ok(Object { path: self.path.clone(), members: Some(members) })
+    }
+
+    /// The members of an object with any keys, each with its key.
+    pub(super) fn entries(&self) -> Result<Vec<(&'a str, Self)>, ConfigError> {
+        let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
+        self.at_most(members.len())?;
+        let path = &self.path;
+        let entry = |(key, value): (&'a String, &'a Value)| {
+            (key.as_str(), Self { path: join(path, key), value })
+        };
+        Ok(members.iter().map(entry).collect())
     }
 
     pub(super) fn list(&self) -> Result<Vec<Self>, ConfigError> {
         let Value::Array(items) = self.value else { return Err(self.refuse("a list")) };
-        if items.len() > ITEMS_MAX {
-            let found = items.len();
-            return Err(self.problem(format!("found {found} items; allowed: {ITEMS_MAX}")));
-        }
+        self.at_most(items.len())?;
         let item = |(index, value)| Self { path: format!("{}[{index}]", self.path), value };
         Ok(items.iter().enumerate().map(item).collect())
+    }
+
+    fn at_most(&self, found: usize) -> Result<(), ConfigError> {
+        if found <= ITEMS_MAX {
+            return Ok(());
+        }
+        Err(self.problem(format!("found {found} items; allowed: {ITEMS_MAX}")))
     }
 
     pub(super) fn text(&self) -> Result<&'a str, ConfigError> {
@@ -106,15 +124,41 @@ impl<'a> At<'a> {
             .ok_or_else(|| self.refuse("a whole number of 32 bits"))
     }
 
-    /// A number of bytes: a number, or a Kubernetes quantity.
+    /// A number within bounds.
+    pub(super) fn within(&self, min: f64, max: f64) -> Result<f64, ConfigError> {
+        self.number()
+            .filter(|number| (min..=max).contains(number))
+            .ok_or_else(|| self.refuse(&format!("a number from {min} to {max}")))
+    }
+
+    /// A number of bytes above zero: a number, or a Kubernetes quantity.
     pub(super) fn bytes(&self) -> Result<u64, ConfigError> {
-        let bytes = match self.value.as_str() {
-            Some(text) => quantity::parse(text),
-            None => self.number().and_then(quantity::whole),
-        };
-        bytes.filter(|bytes| *bytes > 0).ok_or_else(|| {
+        self.quantity().filter(|bytes| *bytes > 0).ok_or_else(|| {
             self.refuse("bytes as a number or a quantity such as \"4Mi\" or \"10k\"")
         })
+    }
+
+    /// A limit: a number, or a Kubernetes quantity. As in the EPP, zero is none.
+    pub(super) fn limit(&self) -> Result<Option<u64>, ConfigError> {
+        let limit = self.quantity().ok_or_else(|| {
+            self.refuse("a number or a quantity such as \"1Gi\" or \"10k\", 0 for no limit")
+        })?;
+        Ok((limit > 0).then_some(limit))
+    }
+
+    fn quantity(&self) -> Option<u64> {
+        match self.value.as_str() {
+            Some(text) => quantity::parse(text),
+            None => self.number().and_then(quantity::whole),
+        }
+    }
+
+    /// A duration as Go writes it.
+    pub(super) fn duration(&self) -> Result<Duration, ConfigError> {
+        self.value
+            .as_str()
+            .and_then(duration::parse)
+            .ok_or_else(|| self.refuse("a duration such as \"200ms\", \"60s\" or \"1m30s\""))
     }
 
     pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
@@ -127,9 +171,7 @@ impl<'a> At<'a> {
 }
 
 /// Fields that the EPP or our design has, wherever they are, and that are not built yet.
-const YET: [&str; 12] = [
-    "flowControl",
-    "saturationDetector",
+const YET: [&str; 10] = [
     "parser",
     "modelRewrites",
     "match",
@@ -145,9 +187,36 @@ const YET: [&str; 12] = [
 impl<'a> Object<'a> {
     /// The value of `key`; null counts as absent, as in Go.
     pub(super) fn get(&self, key: &str) -> Option<At<'a>> {
-        let value = self.members.get(key).filter(|value| !value.is_null())?;
-        let dot = if self.path.is_empty() { "" } else { "." };
-        Some(At { path: format!("{}{dot}{key}", self.path), value })
+        let value = self.members?.get(key).filter(|value| !value.is_null())?;
+        Some(At { path: join(&self.path, key), value })
+    }
+
+    /// What `read` makes of the value of `key`, or the default where it is left out.
+    pub(super) fn read<T>(
+        &self,
+        key: &str,
+        default: T,
+        read: impl FnOnce(&At<'a>) -> Result<T, ConfigError>,
+    ) -> Result<T, ConfigError> {
+        self.get(key).map_or(Ok(default), |at| read(&at))
+    }
+
+    /// The object at `key`, which has no members where it is left out.
+    pub(super) fn child(&self, key: &str, known: &[&str]) -> Result<Self, ConfigError> {
+        match self.get(key) {
+            Some(at) => at.object(known),
+            None => Ok(Self { path: join(&self.path, key), members: None }),
+        }
+    }
+
+    /// An object that was left out.
+    pub(super) const fn absent() -> Self {
+        Self { path: String::new(), members: None }
+    }
+
+    /// The error that these members do not go together.
+    pub(super) fn problem(&self, problem: String) -> ConfigError {
+        ConfigError::new(self.path.as_str(), problem)
     }
 
     pub(super) fn required(&self, key: &str) -> Result<At<'a>, ConfigError> {
@@ -163,4 +232,9 @@ impl<'a> Object<'a> {
             None => Ok(()),
         }
     }
+}
+
+fn join(path: &str, key: &str) -> String {
+    let dot = if path.is_empty() { "" } else { "." };
+    format!("{path}{dot}{key}")
 }

@@ -1,46 +1,30 @@
 //! The EPP's EndpointPickerConfig.
 
-use super::{
-    At, ConfigError, PrefixParams, Scorer,
-    at::Object,
-    plugin::{self, Plugin},
-};
+use engine::{Config, Picker, Profile, Weight, WeightedScorer, flow::FlowConfig};
 
-/// How endpoints are scored and picked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Profile {
-    /// Each scorer with its weight, which is finite and not below zero.
-    pub scorers: Vec<(Scorer, f64)>,
-    /// How many of the best endpoints are named (`maxNumOfEndpoints`), at least 1: Envoy tries them
-    /// in turn.
-    pub max_endpoints: u32,
-}
+use super::{
+    At, ConfigError,
+    at::Object,
+    flow,
+    plugin::{Plugin, Plugins, Prefix},
+};
 
 /// What an EndpointPickerConfig says.
 pub(super) struct Epp {
-    pub(super) profile: Profile,
-    pub(super) prefix: PrefixParams,
-}
-
-impl Default for Epp {
-    /// The EPP's, which it uses without any plugins.
-    fn default() -> Self {
-        let scorers = vec![
-            (Scorer::Queue, 2.0),
-            (Scorer::KvCacheUtilization, 2.0),
-            (Scorer::PrefixCache, 3.0),
-        ];
-        Self { profile: Profile { scorers, max_endpoints: 1 }, prefix: PrefixParams::default() }
-    }
+    pub(super) engine: Config,
+    pub(super) prompt_blocks_max: u32,
+    pub(super) flow: Option<FlowConfig>,
 }
 
 /// The fields at its top level.
-pub(super) const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 9] = [
     "apiVersion",
     "kind",
     "featureGates",
     "plugins",
     "schedulingProfiles",
+    "flowControl",
+    "saturationDetector",
     "requestHandler",
     "dataLayer",
 ];
@@ -51,78 +35,68 @@ const API_VERSIONS: [(&str, ()); 3] = [
     ("inference.networking.x-k8s.io/v1alpha1", ()),
 ];
 
-/// Named plugins, in their order.
-type Plugins<'a> = Vec<(&'a str, Plugin)>;
-
 /// Reads a configuration that has no other fields.
 pub(super) fn read_strict(at: &At<'_>) -> Result<Epp, ConfigError> {
-    at.object(&KEYS)?;
-    read(at)
+    read(&at.object(&KEYS)?)
 }
 
 /// Reads a configuration whose fields were checked, and which may have others beside them.
-pub(super) fn read(at: &At<'_>) -> Result<Epp, ConfigError> {
-    let object = at.members()?;
-    if let Some(version) = object.get("apiVersion") {
-        version.one_of(&API_VERSIONS)?;
-    }
-    if let Some(kind) = object.get("kind") {
-        kind.one_of(&[("EndpointPickerConfig", ())])?;
-    }
-    gates(&object)?;
-    let plugins = object.get("plugins").map_or(Ok(Vec::new()), |at| plugins(&at))?;
-    handlers(&object, &plugins)?;
-    let profiles = object.get("schedulingProfiles");
-    if plugins.is_empty() && profiles.is_none() {
-        return Ok(Epp::default());
-    }
-    let profile = match profiles {
+pub(super) fn read(object: &Object<'_>) -> Result<Epp, ConfigError> {
+    object.read("apiVersion", (), |at| at.one_of(&API_VERSIONS))?;
+    object.read("kind", (), |at| at.one_of(&[("EndpointPickerConfig", ())]))?;
+    let gate = flow_control_gate(object)?;
+    let plugins = object.read("plugins", Plugins::default(), Plugins::read)?;
+    handlers(object, &plugins)?;
+    // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
+    let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
+    let profile = match object.get("schedulingProfiles") {
         Some(at) => only_profile(&at, &plugins)?,
-        None => gather(plugins.iter().map(|(_, plugin)| (*plugin, 1.0)))
-            .ok_or_else(|| two_pickers(at))?,
+        None => gather(plugins.iter().map(|plugin| (plugin, Weight::ONE)))
+            .map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM.to_owned()))?
+            .unwrap_or_default(),
     };
-    let prefix = plugins.iter().find_map(|(_, plugin)| plugin.prefix());
-    Ok(Epp { profile, prefix: prefix.unwrap_or_default() })
+    let prefix = plugins.iter().find_map(Plugin::prefix);
+    let Prefix { auto_tune, prompt_blocks_max, capacity } = prefix.unwrap_or_default();
+    let engine = Config {
+        profile,
+        detector: flow::detector(object, &plugins)?,
+        auto_tune,
+        default_capacity: capacity,
+        ..Config::default()
+    };
+    Ok(Epp { engine, prompt_blocks_max, flow: gate.then_some(flow) })
 }
 
-fn plugins<'a>(at: &At<'a>) -> Result<Plugins<'a>, ConfigError> {
-    let mut plugins = Plugins::new();
-    for at in at.list()? {
-        let (name, plugin) = plugin::read(&at)?;
-        if plugins.iter().any(|(other, _)| *other == name) {
-            return Err(at.problem(format!("found {name:?} twice; allowed: names that differ")));
-        }
-        plugins.push((name, plugin));
-    }
-    Ok(plugins)
-}
-
-/// No gate may be on: what they open is not built yet.
-fn gates(object: &Object<'_>) -> Result<(), ConfigError> {
-    for gate in object.get("featureGates").map_or(Ok(Vec::new()), |at| at.list())? {
-        if !gate.text()?.ends_with("=false") {
-            return Err(gate.refuse("none, feature gates are not supported yet"));
+/// Whether the gate `flowControl` is on. The other one that the EPP has says which of its replicas
+/// fill their stores, and no gate that is off matters.
+fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
+    let mut on = false;
+    for at in object.read("featureGates", Vec::new(), At::list)? {
+        match at.text()? {
+            "flowControl" | "flowControl=true" => on = true,
+            "flowControl=false" => on = false,
+            "haPopulateNonLeaderDatastore" | "haPopulateNonLeaderDatastore=true" => (),
+            other if other.ends_with("=false") => (),
+            _ => return Err(at.refuse("flowControl, flowControl=true, flowControl=false")),
         }
     }
-    Ok(())
+    Ok(on)
 }
 
 /// Checks what `requestHandler` and `dataLayer` refer to; there is nothing in them to choose.
 fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<(), ConfigError> {
-    if let Some(handler) = object.get("requestHandler") {
-        let handler = handler.object(&["parsers"])?;
-        for parser in handler.get("parsers").map_or(Ok(Vec::new()), |at| at.list())? {
-            refer(&parser.object(&["pluginRef"])?, plugins)?;
-        }
+    let refer = |entry: &Object<'_>| plugins.refer(&entry.required("pluginRef")?).map(drop);
+    let handler = object.child("requestHandler", &["parsers"])?;
+    for parser in handler.read("parsers", Vec::new(), At::list)? {
+        refer(&parser.object(&["pluginRef"])?)?;
     }
-    let Some(layer) = object.get("dataLayer") else { return Ok(()) };
-    let layer = layer.object(&["sources", "injectDefaults"])?;
-    layer.get("injectDefaults").map_or(Ok(true), |at| at.flag())?;
-    for source in layer.get("sources").map_or(Ok(Vec::new()), |at| at.list())? {
+    let layer = object.child("dataLayer", &["sources", "injectDefaults"])?;
+    layer.read("injectDefaults", true, At::flag)?;
+    for source in layer.read("sources", Vec::new(), At::list)? {
         let source = source.object(&["pluginRef", "extractors"])?;
-        refer(&source, plugins)?;
-        for extractor in source.get("extractors").map_or(Ok(Vec::new()), |at| at.list())? {
-            refer(&extractor.object(&["pluginRef"])?, plugins)?;
+        refer(&source)?;
+        for extractor in source.read("extractors", Vec::new(), At::list)? {
+            refer(&extractor.object(&["pluginRef"])?)?;
         }
     }
     Ok(())
@@ -138,45 +112,46 @@ fn only_profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigErr
     };
     let object = profile.object(&["name", "plugins"])?;
     let mut weighted = Vec::new();
-    for at in object.get("plugins").map_or(Ok(Vec::new()), |at| at.list())? {
+    for at in object.read("plugins", Vec::new(), At::list)? {
         let entry = at.object(&["pluginRef", "weight"])?;
-        let weight = entry.get("weight").map_or(Ok(1.0), |at| weight(&at))?;
-        weighted.push((refer(&entry, plugins)?, weight));
+        let weight = entry.read("weight", Weight::ONE, weight)?;
+        weighted.push((plugins.refer(&entry.required("pluginRef")?)?, weight));
     }
-    gather(weighted).ok_or_else(|| two_pickers(profile))
+    let empty = Profile { scorers: Vec::new(), picker: Picker::default() };
+    gather(weighted)
+        .map(|profile| profile.unwrap_or(empty))
+        .map_err(|TwoPickers| profile.problem(TwoPickers::PROBLEM.to_owned()))
 }
 
-fn weight(at: &At<'_>) -> Result<f64, ConfigError> {
-    at.number()
-        .filter(|weight| *weight >= 0.0)
-        .ok_or_else(|| at.refuse("a finite number that is not below zero"))
+fn weight(at: &At<'_>) -> Result<Weight, ConfigError> {
+    let weight = at.number().and_then(|weight| Weight::try_from(weight).ok());
+    weight.ok_or_else(|| at.refuse("a number from 0 to 1000000000"))
 }
 
-/// The plugin that `pluginRef` names.
-fn refer(entry: &Object<'_>, plugins: &Plugins<'_>) -> Result<Plugin, ConfigError> {
-    let at = entry.required("pluginRef")?;
-    at.one_of(plugins)
+struct TwoPickers;
+
+impl TwoPickers {
+    const PROBLEM: &str = "found two pickers; allowed: one in a profile";
 }
 
-/// The profile with these plugins, of which only scorers and pickers count. `None` with two pickers.
-fn gather(plugins: impl IntoIterator<Item = (Plugin, f64)>) -> Option<Profile> {
+/// The profile with these plugins, of which only scorers and pickers count; `None` without any.
+fn gather<'a>(
+    plugins: impl IntoIterator<Item = (&'a Plugin, Weight)>,
+) -> Result<Option<Profile>, TwoPickers> {
     let mut scorers = Vec::new();
     let mut picker = None;
     for (plugin, weight) in plugins {
-        match plugin {
-            Plugin::Scorer(scorer) => scorers.push((scorer, weight)),
-            Plugin::MaxScorePicker { max_endpoints } => {
-                if picker.replace(max_endpoints).is_some() {
-                    return None;
-                }
-            }
-            Plugin::PrefixProducer(_) | Plugin::ProfileHandler | Plugin::Elsewhere => (),
+        if let Plugin::Scorer(scorer) = plugin {
+            scorers.push(WeightedScorer { scorer: *scorer, weight });
+        } else if let Plugin::Picker(other) = plugin
+            && picker.replace(*other).is_some()
+        {
+            return Err(TwoPickers);
         }
     }
+    if scorers.is_empty() && picker.is_none() {
+        return Ok(None);
+    }
     // The EPP adds a max-score-picker where there is none.
-    Some(Profile { scorers, max_endpoints: picker.unwrap_or(1) })
-}
-
-fn two_pickers(at: &At<'_>) -> ConfigError {
-    at.problem("found two pickers; allowed: one in a profile".to_owned())
+    Ok(Some(Profile { scorers, picker: picker.unwrap_or_default() }))
 }

@@ -1,59 +1,35 @@
 //! The plugins of an EndpointPickerConfig.
 
-use super::{At, ConfigError};
+mod detector;
+mod kind;
+mod policy;
+mod prefix;
+mod role;
 
-/// What endpoints are scored by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scorer {
-    /// `queue-scorer`: how few requests wait.
-    Queue,
-    /// `kv-cache-utilization-scorer`: how much of the KV cache is free.
-    KvCacheUtilization,
-    /// `prefix-cache-scorer`: how much of the prompt is cached.
-    PrefixCache,
-}
+use engine::{
+    Picker, Scorer,
+    flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitPolicy},
+    saturation::Detector,
+};
 
-/// How the prefix index is laid out (`approx-prefix-cache-producer`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrefixParams {
-    /// Whether the engine's own block size and capacity count where it reports them.
-    pub auto_tune: bool,
-    /// Tokens of a prompt that are matched; 0 is no limit.
-    pub max_prefix_tokens: u32,
-    /// Blocks remembered of each endpoint.
-    pub lru_capacity: u32,
-    /// Tokens per block, at least 64 as in the EPP.
-    pub block_tokens: u32,
-}
+use super::{At, ConfigError, at::Object};
+use kind::{Kind, TOKEN_PRODUCER};
+use role::Role;
 
-impl PrefixParams {
-    /// The EPP's defaults.
-    const EPP: Self = Self {
-        auto_tune: true,
-        max_prefix_tokens: 131_072,
-        lru_capacity: 31_250,
-        block_tokens: BLOCK_TOKENS_MIN,
-    };
-}
-
-impl Default for PrefixParams {
-    /// The EPP's.
-    fn default() -> Self {
-        Self::EPP
-    }
-}
-
-/// The EPP raises smaller blocks to this size.
-const BLOCK_TOKENS_MIN: u32 = 64;
+pub(super) use detector::{UTILIZATION, utilization};
+pub(super) use prefix::Prefix;
 
 /// A plugin with its parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Plugin {
     Scorer(Scorer),
-    MaxScorePicker {
-        max_endpoints: u32,
-    },
-    PrefixProducer(PrefixParams),
+    Picker(Picker),
+    Prefix(Prefix),
+    Fairness(FairnessPolicy),
+    Ordering(OrderingPolicy),
+    UsageLimit(UsageLimitPolicy),
+    BandSelection(BandSelectionPolicy),
+    Detector(Detector),
     ProfileHandler,
     /// Done by the scraper, by the body scanner or not at all, whatever is configured: accepted so
     /// that an EPP's configuration can be pasted whole.
@@ -61,86 +37,109 @@ pub(super) enum Plugin {
 }
 
 impl Plugin {
-    /// The prefix index's layout, if the plugin is what says it.
-    pub(super) const fn prefix(self) -> Option<PrefixParams> {
-        match self {
-            Self::PrefixProducer(params) => Some(params),
-            Self::Scorer(_)
-            | Self::MaxScorePicker { .. }
-            | Self::ProfileHandler
-            | Self::Elsewhere => None,
-        }
+    /// How prompts are cut and remembered, if this is what says it.
+    pub(super) const fn prefix(&self) -> Option<Prefix> {
+        if let Self::Prefix(prefix) = self { Some(*prefix) } else { None }
     }
 }
 
-/// The plugin types, in the order in which errors list them.
-const TYPES: [(&str, Plugin); 9] = [
-    ("queue-scorer", Plugin::Scorer(Scorer::Queue)),
-    ("kv-cache-utilization-scorer", Plugin::Scorer(Scorer::KvCacheUtilization)),
-    ("prefix-cache-scorer", Plugin::Scorer(Scorer::PrefixCache)),
-    ("max-score-picker", Plugin::MaxScorePicker { max_endpoints: 1 }),
-    ("single-profile-handler", Plugin::ProfileHandler),
-    ("approx-prefix-cache-producer", Plugin::PrefixProducer(PrefixParams::EPP)),
-    ("metrics-data-source", Plugin::Elsewhere),
-    ("core-metrics-extractor", Plugin::Elsewhere),
-    ("openai-parser", Plugin::Elsewhere),
-];
-const TOKEN_PRODUCER: &str = "token-producer";
+/// The named plugins of a configuration.
+#[derive(Default)]
+pub(super) struct Plugins<'a>(Vec<(&'a str, Plugin)>);
 
-/// Reads an entry of `plugins`: its name and what it is.
-pub(super) fn read<'a>(at: &At<'a>) -> Result<(&'a str, Plugin), ConfigError> {
-    let entry = at.object(&["name", "type", "parameters"])?;
-    let kind_at = entry.required("type")?;
-    let choices: Vec<(&str, Plugin)> =
-        TYPES.into_iter().chain([(TOKEN_PRODUCER, Plugin::Elsewhere)]).collect();
-    let plugin = kind_at.one_of(&choices)?;
-    let kind = kind_at.text()?;
-    let name = entry.get("name").map_or(Ok(kind), |at| at.text())?;
-    let plugin = entry.get("parameters").map_or(Ok(plugin), |at| parameters(&at, kind, plugin))?;
-    Ok((name, plugin))
-}
-
-fn parameters(at: &At<'_>, kind: &str, plugin: Plugin) -> Result<Plugin, ConfigError> {
-    match plugin {
-        Plugin::MaxScorePicker { max_endpoints } => {
-            let object = at.object(&["maxNumOfEndpoints"])?;
-            let read = object.get("maxNumOfEndpoints");
-            // Envoy tries them in turn; a list of 16 is already a header of 350 bytes.
-            let max_endpoints = read.map_or(Ok(max_endpoints), |at| at.whole(1, 16))?;
-            Ok(Plugin::MaxScorePicker { max_endpoints })
-        }
-        Plugin::PrefixProducer(default) => prefix(at, default).map(Plugin::PrefixProducer),
-        Plugin::Elsewhere if kind == TOKEN_PRODUCER => {
-            let object = at.object(&["estimate", "backend"])?;
-            if let Some(backend) = object.get("backend") {
-                backend.one_of(&[("estimate", ())])?;
+impl<'a> Plugins<'a> {
+    /// Reads `plugins`, those that refer to others last.
+    pub(super) fn read(at: &At<'a>) -> Result<Self, ConfigError> {
+        let mut entries = at.list()?;
+        entries.sort_by_key(detector::refers);
+        let mut plugins = Self::default();
+        for at in entries {
+            let (name, plugin) = plugins.entry(&at)?;
+            if plugins.0.iter().any(|(other, _)| *other == name) {
+                return Err(at.problem(format!("found {name:?} twice; allowed: names that differ")));
             }
-            Ok(plugin)
+            plugins.0.push((name, plugin));
         }
-        // Which path and scheme pods are scraped by is the scraper's command line.
-        Plugin::Elsewhere if kind.ends_with("-source") || kind.ends_with("-extractor") => {
-            Ok(plugin)
-        }
-        Plugin::Scorer(_) | Plugin::ProfileHandler | Plugin::Elsewhere => {
-            at.object(&[]).map(|_| plugin)
+        Ok(plugins)
+    }
+
+    fn entry(&self, at: &At<'a>) -> Result<(&'a str, Plugin), ConfigError> {
+        let entry = at.object(&["name", "type", "parameters"])?;
+        let kind_at = entry.required("type")?;
+        let kind = Kind::read(&kind_at)?;
+        let name = entry.read("name", kind_at.text()?, At::text)?;
+        Ok((name, self.with_parameters(kind, &entry)?))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Plugin> {
+        self.0.iter().map(|(_, plugin)| plugin)
+    }
+
+    /// The plugin that is named here, whatever it is.
+    pub(super) fn refer(&self, at: &At<'_>) -> Result<&Plugin, ConfigError> {
+        let choices: Vec<(&str, &Plugin)> =
+            self.0.iter().map(|(name, plugin)| (*name, plugin)).collect();
+        at.one_of(&choices)
+    }
+
+    /// The plugin that is named here, in its role. A type's name also stands for the plugin
+    /// without parameters where none is listed under that name, as it does for the EPP's defaults.
+    pub(super) fn find<T: Role>(&self, at: &At<'_>) -> Result<T, ConfigError> {
+        let name = at.text()?;
+        let found = match self.0.iter().find(|(other, _)| *other == name) {
+            Some((_, plugin)) => T::of(plugin).cloned(),
+            None => self.without_parameters(name).as_ref().and_then(T::of).cloned(),
+        };
+        let named = self.0.iter().filter(|(_, plugin)| T::of(plugin).is_some());
+        let named = named.map(|(name, _)| *name).filter(|name| !T::TYPES.contains(name));
+        found.ok_or_else(|| {
+            at.refuse(&named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>().join(", "))
+        })
+    }
+
+    fn without_parameters(&self, name: &str) -> Option<Plugin> {
+        self.with_parameters(Kind::of(name)?, &Object::absent()).ok()
+    }
+
+    /// The plugin of that kind with the `parameters` of its entry.
+    fn with_parameters(&self, kind: Kind, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
+        let none = || entry.child("parameters", &[]);
+        Ok(match kind {
+            Kind::Scorer(scorer) => none().map(|_| Plugin::Scorer(scorer))?,
+            Kind::Picker(picker) => Plugin::Picker(max_endpoints(picker, entry)?),
+            Kind::Prefix => Plugin::Prefix(prefix::read(entry)?),
+            Kind::Fairness(policy) => Plugin::Fairness(policy::fairness(policy, entry)?),
+            Kind::Ordering(policy) => none().map(|_| Plugin::Ordering(policy))?,
+            Kind::UsageLimit(kind) => Plugin::UsageLimit(policy::usage_limit(kind, entry)?),
+            Kind::BandSelection(policy) => {
+                Plugin::BandSelection(policy::band_selection(policy, entry)?)
+            }
+            Kind::Detector(kind) => Plugin::Detector(detector::read(kind, entry, self)?),
+            Kind::ProfileHandler => none().map(|_| Plugin::ProfileHandler)?,
+            Kind::Elsewhere(kind) => elsewhere(kind, entry)?,
+        })
+    }
+}
+
+fn max_endpoints(picker: Picker, entry: &Object<'_>) -> Result<Picker, ConfigError> {
+    let parameters = entry.child("parameters", &["maxNumOfEndpoints"])?;
+    match picker {
+        Picker::MaxScore { max_endpoints } => {
+            let max_endpoints = parameters.read("maxNumOfEndpoints", max_endpoints, |at| {
+                at.whole(1, Picker::MAX_ENDPOINTS)
+            })?;
+            Ok(Picker::MaxScore { max_endpoints })
         }
     }
 }
 
-fn prefix(at: &At<'_>, default: PrefixParams) -> Result<PrefixParams, ConfigError> {
-    let object = at.object(&[
-        "autoTune",
-        "maxPrefixTokensToMatch",
-        "lruCapacityPerServer",
-        "blockSizeTokens",
-    ])?;
-    let whole = |key, default, max| object.get(key).map_or(Ok(default), |at| at.whole(0, max));
-    // The bounds are what the index can hold: 16 million blocks are 256 MB per endpoint.
-    Ok(PrefixParams {
-        auto_tune: object.get("autoTune").map_or(Ok(default.auto_tune), |at| at.flag())?,
-        max_prefix_tokens: whole("maxPrefixTokensToMatch", default.max_prefix_tokens, 1 << 24)?,
-        lru_capacity: whole("lruCapacityPerServer", default.lru_capacity, 1 << 24)?,
-        block_tokens: whole("blockSizeTokens", default.block_tokens, 1 << 16)?
-            .max(BLOCK_TOKENS_MIN),
-    })
+fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
+    if kind == TOKEN_PRODUCER {
+        let parameters = entry.child("parameters", &["estimate", "backend"])?;
+        parameters.read("backend", (), |at| at.one_of(&[("estimate", ())]))?;
+    } else if kind.ends_with("-parser") {
+        entry.child("parameters", &[])?;
+    }
+    // Which path and scheme pods are scraped by is the scraper's command line.
+    Ok(Plugin::Elsewhere)
 }

@@ -10,9 +10,9 @@ pub(super) struct Pool {
 }
 
 /// Reads the one entry of `pools`, or else the EndpointPickerConfig at top level.
-pub(super) fn read(root: &At<'_>, object: &Object<'_>) -> Result<Pool, ConfigError> {
+pub(super) fn read(object: &Object<'_>) -> Result<Pool, ConfigError> {
     let Some(pools) = object.get("pools") else {
-        return Ok(Pool { name: "default".to_owned(), epp: epp::read(root)? });
+        return Ok(Pool { name: "default".to_owned(), epp: epp::read(object)? });
     };
     if let Some(at) = epp::KEYS.iter().find_map(|key| object.get(key)) {
         let allowed = "this within pools[0].config, or no pools";
@@ -27,8 +27,10 @@ pub(super) fn read(root: &At<'_>, object: &Object<'_>) -> Result<Pool, ConfigErr
     };
     let entry = entry.object(&["name", "config"])?;
     let name = entry.get("name").map_or(Ok("default"), |at| name(&at))?;
-    let epp =
-        entry.get("config").map_or_else(|| Ok(epp::Epp::default()), |at| epp::read_strict(&at))?;
+    let epp = match entry.get("config") {
+        Some(at) => epp::read_strict(&at)?,
+        None => epp::read(&Object::absent())?,
+    };
     Ok(Pool { name: name.to_owned(), epp })
 }
 

@@ -1,0 +1,89 @@
+//! The `flowControl` section, and where a saturation detector is named.
+
+mod band;
+
+use engine::{
+    flow::{FlowConfig, Limits},
+    saturation::Detector,
+};
+
+use super::{
+    At, ConfigError,
+    at::Object,
+    plugin::{self, Plugins},
+};
+
+const KEYS: [&str; 12] = [
+    "maxBytes",
+    "maxRequests",
+    "defaultRequestTTL",
+    "noEndpointRequestTTL",
+    "defaultPriorityBand",
+    "defaultNegativePriorityBand",
+    "priorityBands",
+    "usageLimitPolicyPluginRef",
+    "bandSelectionPolicyPluginRef",
+    "saturationDetector",
+    "enableEviction",
+    "displace",
+];
+
+/// Reads `flowControl`: how requests are held, if they are.
+pub(super) fn read(at: &At<'_>, plugins: &Plugins<'_>) -> Result<FlowConfig, ConfigError> {
+    let section = at.object(&KEYS)?;
+    if section.read("enableEviction", false, At::flag)? {
+        section.refuse_yet(&["enableEviction"])?;
+    }
+    let default = FlowConfig::default();
+    let template = |at: &At<'_>| band::template(at, plugins);
+    Ok(FlowConfig {
+        limits: limits(&section, default.limits)?,
+        default_ttl: section.read("defaultRequestTTL", default.default_ttl, band::ttl)?,
+        no_endpoint_ttl: section
+            .read("noEndpointRequestTTL", None, |at| band::ttl(at).map(Some))?,
+        bands: section.read("priorityBands", default.bands, |at| band::bands(at, plugins))?,
+        default_band: section.read("defaultPriorityBand", default.default_band, template)?,
+        default_negative_band: section
+            .read("defaultNegativePriorityBand", None, |at| template(at).map(Some))?,
+        usage_limit: section
+            .read("usageLimitPolicyPluginRef", default.usage_limit, |at| plugins.find(at))?,
+        band_selection: section.read(
+            "bandSelectionPolicyPluginRef",
+            default.band_selection,
+            |at| plugins.find(at),
+        )?,
+        displace: section.read("displace", default.displace, At::flag)?,
+    })
+}
+
+/// `maxRequests` and `maxBytes`.
+fn limits(object: &Object<'_>, default: Limits) -> Result<Limits, ConfigError> {
+    Ok(Limits {
+        max_requests: object.read("maxRequests", default.max_requests, At::limit)?,
+        max_bytes: object.read("maxBytes", default.max_bytes, At::limit)?,
+    })
+}
+
+/// Reads the saturation detector, which is named within `flowControl`, or in older configurations at
+/// the top. It counts whether or not the gate is on: without it, it decides when requests below
+/// priority 0 are shed.
+pub(super) fn detector(epp: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detector, ConfigError> {
+    let newer = match epp.get("flowControl") {
+        Some(at) => at.members()?.get("saturationDetector"),
+        None => None,
+    };
+    match (newer, epp.get("saturationDetector")) {
+        (None, None) => Ok(Detector::default()),
+        (Some(_), Some(older)) => Err(older.problem(
+            "found beside flowControl.saturationDetector; allowed: one of the two".to_owned(),
+        )),
+        (Some(at), None) => referred(&at, plugins),
+        (None, Some(at)) if at.members()?.get("pluginRef").is_some() => referred(&at, plugins),
+        (None, Some(at)) => plugin::utilization(&at.object(&plugin::UTILIZATION)?),
+    }
+}
+
+fn referred(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Detector, ConfigError> {
+    let named = at.object(&["pluginRef"])?;
+    named.read("pluginRef", Detector::default(), |at| plugins.find(at))
+}

@@ -1,0 +1,104 @@
+//! The parameters of saturation detectors.
+
+use engine::saturation::{
+    Concurrency, ConcurrencyMode, Detector, DetectorKind, Staleness, Utilization,
+};
+
+use super::Plugins;
+use crate::config::{At, ConfigError, at::Object};
+
+/// The fields of a `utilization-detector`.
+pub(in crate::config) const UTILIZATION: [&str; 6] = [
+    "queueDepthThreshold",
+    "kvCacheUtilThreshold",
+    "metricsStalenessThreshold",
+    "headroom",
+    "stalenessPolicy",
+    "inFlightCredit",
+];
+
+/// Whether an entry of `plugins` refers to others.
+pub(super) fn refers(at: &At<'_>) -> bool {
+    let kind = at.members().ok().and_then(|entry| entry.get("type"));
+    kind.is_some_and(|kind| kind.text() == Ok(DetectorKind::Max.name()))
+}
+
+pub(super) fn read(
+    kind: DetectorKind,
+    entry: &Object<'_>,
+    plugins: &Plugins<'_>,
+) -> Result<Detector, ConfigError> {
+    match kind {
+        DetectorKind::Utilization => utilization(&entry.child("parameters", &UTILIZATION)?),
+        DetectorKind::Concurrency => concurrency(entry),
+        DetectorKind::Max => max(entry, plugins),
+    }
+}
+
+/// The detector with these parameters.
+pub(in crate::config) fn utilization(parameters: &Object<'_>) -> Result<Detector, ConfigError> {
+    let default = Utilization::default();
+    let above_zero = |at: &At<'_>| {
+        let share = at.number().filter(|share| *share > 0.0 && *share <= 1.0);
+        share.ok_or_else(|| at.refuse("a number above 0, at most 1"))
+    };
+    let age = |at: &At<'_>| match at.duration()? {
+        age if age.is_zero() => Err(at.refuse("a duration above 0")),
+        age => Ok(age),
+    };
+    Ok(Detector::Utilization(Utilization {
+        queue_depth: parameters
+            .read("queueDepthThreshold", default.queue_depth, |at| at.whole(1, u32::MAX))?,
+        kv_cache_util: parameters.read(
+            "kvCacheUtilThreshold",
+            default.kv_cache_util,
+            above_zero,
+        )?,
+        metrics_staleness: parameters.read(
+            "metricsStalenessThreshold",
+            default.metrics_staleness,
+            age,
+        )?,
+        headroom: headroom(parameters, default.headroom)?,
+        staleness: parameters.read("stalenessPolicy", default.staleness, |at| {
+            at.text()?.parse().map_err(|_| at.refuse(&Staleness::NAMES.join(", ")))
+        })?,
+        in_flight_credit: parameters.read("inFlightCredit", default.in_flight_credit, At::flag)?,
+    }))
+}
+
+fn concurrency(entry: &Object<'_>) -> Result<Detector, ConfigError> {
+    let known = ["maxConcurrency", "maxTokenConcurrency", "concurrencyMode", "headroom"];
+    let parameters = entry.child("parameters", &known)?;
+    let default = Concurrency::default();
+    Ok(Detector::Concurrency(Concurrency {
+        max_requests: parameters
+            .read("maxConcurrency", default.max_requests, |at| at.whole(1, u32::MAX))?,
+        max_tokens: parameters.read("maxTokenConcurrency", default.max_tokens, |at| {
+            // Four billion tokens are more than any endpoint's cache.
+            at.whole(1, u32::MAX).map(u64::from)
+        })?,
+        mode: parameters.read("concurrencyMode", default.mode, |at| {
+            at.text()?.parse().map_err(|_| at.refuse(&ConcurrencyMode::NAMES.join(", ")))
+        })?,
+        headroom: headroom(&parameters, default.headroom)?,
+    }))
+}
+
+/// A share; above tenfold it is a slip of units, such as per cent.
+fn headroom(parameters: &Object<'_>, default: f64) -> Result<f64, ConfigError> {
+    parameters.read("headroom", default, |at| at.within(0.0, 10.0))
+}
+
+fn max(entry: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detector, ConfigError> {
+    let parameters = entry.child("parameters", &["detectors", "stages"])?;
+    parameters.refuse_yet(&["stages"])?;
+    let at = parameters.required("detectors")?;
+    let children: Vec<Detector> =
+        at.list()?.iter().map(|at| plugins.find(at)).collect::<Result<_, _>>()?;
+    if children.is_empty() {
+        // The most saturated of none would never be saturated.
+        return Err(at.refuse("one detector or more"));
+    }
+    Ok(Detector::Max(children))
+}

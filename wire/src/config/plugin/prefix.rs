@@ -1,0 +1,59 @@
+//! How prompts are cut and remembered (`approx-prefix-cache-producer`).
+
+use engine::{Config, MAX_BLOCKS};
+
+use crate::config::{At, ConfigError, at::Object};
+
+/// Tokens in a block of the index, at the EPP's four bytes a token. It raises smaller blocks to
+/// this size.
+const BLOCK_TOKENS: u32 = 64;
+
+/// How prompts are cut and remembered, in blocks of 256 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Prefix {
+    /// Whether what an endpoint says of its cache counts.
+    pub(in crate::config) auto_tune: bool,
+    /// Blocks of a prompt that are hashed.
+    pub(in crate::config) prompt_blocks_max: u32,
+    /// Blocks that an endpoint is believed to cache.
+    pub(in crate::config) capacity: u32,
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        let Config { auto_tune, default_capacity, .. } = Config::default();
+        Self { auto_tune, prompt_blocks_max: MAX_BLOCKS, capacity: default_capacity }
+    }
+}
+
+/// The EPP counts in blocks of a size that can be set, the index in blocks of one size: what is
+/// said in blocks is converted, so that the same tokens are meant.
+pub(super) fn read(entry: &Object<'_>) -> Result<Prefix, ConfigError> {
+    let parameters = entry.child(
+        "parameters",
+        &[
+            "autoTune",
+            "blockSizeTokens",
+            "maxPrefixTokensToMatch",
+            "maxPrefixBlocksToMatch",
+            "lruCapacityPerServer",
+        ],
+    )?;
+    let default = Prefix::default();
+    // The bounds are what the index can hold: 16 million blocks are 256 MB per endpoint.
+    let whole = |key, default, max| parameters.read(key, default, |at: &At<'_>| at.whole(0, max));
+    let block = whole("blockSizeTokens", BLOCK_TOKENS, 1 << 16)?.max(BLOCK_TOKENS);
+    let ours = |blocks: u32| {
+        let tokens = u64::from(blocks) * u64::from(block);
+        u32::try_from(tokens / u64::from(BLOCK_TOKENS)).unwrap_or(u32::MAX)
+    };
+    let tokens = whole("maxPrefixTokensToMatch", 0, 1 << 24)?.div_ceil(BLOCK_TOKENS);
+    let blocks = whole("maxPrefixBlocksToMatch", 0, 1 << 24).map(ours)?;
+    let said = [tokens, blocks].into_iter().find(|blocks| *blocks > 0);
+    Ok(Prefix {
+        auto_tune: parameters.read("autoTune", default.auto_tune, At::flag)?,
+        prompt_blocks_max: said.unwrap_or(default.prompt_blocks_max),
+        capacity: parameters
+            .read("lruCapacityPerServer", default.capacity, |at| at.whole(0, 1 << 24).map(ours))?,
+    })
+}

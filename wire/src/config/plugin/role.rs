@@ -1,0 +1,57 @@
+//! What a plugin is referred to for.
+
+use engine::{
+    flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitKind, UsageLimitPolicy},
+    saturation::{Detector, DetectorKind},
+};
+
+use super::Plugin;
+
+/// A part that a plugin can play where it is referred to.
+pub(in crate::config) trait Role: Clone {
+    /// The types of plugin that can play it.
+    const TYPES: &[&str];
+
+    /// The plugin in this part, if it can play it.
+    fn of(plugin: &Plugin) -> Option<&Self>;
+}
+
+impl Role for FairnessPolicy {
+    const TYPES: &[&str] = Self::NAMES;
+
+    fn of(plugin: &Plugin) -> Option<&Self> {
+        if let Plugin::Fairness(policy) = plugin { Some(policy) } else { None }
+    }
+}
+
+impl Role for OrderingPolicy {
+    const TYPES: &[&str] = Self::NAMES;
+
+    fn of(plugin: &Plugin) -> Option<&Self> {
+        if let Plugin::Ordering(policy) = plugin { Some(policy) } else { None }
+    }
+}
+
+impl Role for UsageLimitPolicy {
+    const TYPES: &[&str] = UsageLimitKind::NAMES;
+
+    fn of(plugin: &Plugin) -> Option<&Self> {
+        if let Plugin::UsageLimit(policy) = plugin { Some(policy) } else { None }
+    }
+}
+
+impl Role for BandSelectionPolicy {
+    const TYPES: &[&str] = Self::NAMES;
+
+    fn of(plugin: &Plugin) -> Option<&Self> {
+        if let Plugin::BandSelection(policy) = plugin { Some(policy) } else { None }
+    }
+}
+
+impl Role for Detector {
+    const TYPES: &[&str] = DetectorKind::NAMES;
+
+    fn of(plugin: &Plugin) -> Option<&Self> {
+        if let Plugin::Detector(detector) = plugin { Some(detector) } else { None }
+    }
+}
