@@ -6,10 +6,9 @@ use wire::config::{ConfigError, PickerConfig, PluginConfig, parse};
 use crate::mutated;
 
 fn picker(json: &str) -> Result<PickerConfig, ConfigError> {
-    match parse(json.as_bytes())? {
-        PluginConfig::Picker(picker) => Ok(*picker),
-        PluginConfig::Ingest(ingest) => panic!("{ingest:?}"),
-    }
+    let config = parse(json.as_bytes())?;
+    let picker = if let PluginConfig::Picker(picker) = config { Some(*picker) } else { None };
+    Ok(picker.unwrap())
 }
 
 /// The error, or else how endpoints are picked.
@@ -47,10 +46,10 @@ const PASTED: &str = r#"{
 
 #[test]
 fn an_epp_configuration_is_pasted_whole() {
-    insta::assert_snapshot!(say(PASTED), @"default Profile { scorers: [(Queue, 2.5), (KvCacheUtilization, 1.0)], max_endpoints: 2 } PrefixParams { auto_tune: false, max_prefix_tokens: 131072, lru_capacity: 31250, block_tokens: 64 }");
+    insta::assert_snapshot!(say(PASTED), @"default: 2.5 queue-scorer, 1 kv-cache-utilization-scorer; best 2; 16384 blocks; cache 31250");
     let wrapped =
         r#"{"pools": [{"name": "a", "config": {"plugins": [{"type": "queue-scorer"}]}}]}"#;
-    insta::assert_snapshot!(say(wrapped), @"a Profile { scorers: [(Queue, 1.0)], max_endpoints: 1 } PrefixParams { auto_tune: true, max_prefix_tokens: 131072, lru_capacity: 31250, block_tokens: 64 }");
+    insta::assert_snapshot!(say(wrapped), @"a: 1 queue-scorer; best 3; 16384 blocks; cache 31250 unless said");
 }
 
 #[test]
@@ -60,18 +59,22 @@ fn nothing_at_all_is_the_epp_default() {
     let PickerConfig { pool, engine, prompt_blocks_max, flow, .. } = picker("").unwrap();
     assert_eq!((pool.as_str(), prompt_blocks_max, flow), ("default", engine::MAX_BLOCKS, None));
     assert_eq!(engine, engine::Config::default());
-    insta::assert_snapshot!(say(""), @"");
+    insta::assert_snapshot!(say(""), @"default: 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer; best 3; 16384 blocks; cache 31250 unless said");
 }
 
 #[test]
 fn an_ingest_instance_has_nothing_else() {
+    let say = |json: &str| match parse(json.as_bytes()) {
+        Ok(config) => format!("{config:?}"),
+        Err(error) => error.to_string(),
+    };
     insta::assert_snapshot!([
-        say(r#"{"ingest": {}}"#),
-        say(r#"{"ingest": {"secretEnv": "S", "maxBytes": "10k"}}"#),
-        say(r#"{"ingest": {}, "plugins": []}"#),
-    ].join("\n"), @r#"
-    IngestConfig { secret_env: "LLM_PICKER_SECRET", max_bytes: 4194304 }
-    IngestConfig { secret_env: "S", max_bytes: 10000 }
+        r#"{"ingest": {}}"#,
+        r#"{"ingest": {"secretEnv": "S", "maxBytes": "10k"}}"#,
+        r#"{"ingest": {}, "plugins": []}"#,
+    ].map(say).join("\n"), @r#"
+    Ingest(IngestConfig { secret_env: "LLM_PICKER_SECRET", max_bytes: 4194304 })
+    Ingest(IngestConfig { secret_env: "S", max_bytes: 10000 })
     configuration: found the unknown field "plugins"; allowed: ingest
     "#);
 }
@@ -89,10 +92,9 @@ fn errors_say_where_what_and_what_is_allowed() {
         r#"{"schedulingProfiles": [{}, {}]}"#,
         r#"{"pools": [{}, {}]}"#,
         r#"{"pools": [{"name": "a b"}]}"#,
-        r#"{"pools": [{"name": "a", "config": {"flowControl": {}}}]}"#,
         r#"{"pools": [{}], "plugins": []}"#,
-        r#"{"flowControl": {"maxRequests": "10k"}}"#,
-        r#"{"featureGates": ["flowControl"]}"#,
+        r#"{"featureGates": ["flowcontrol"]}"#,
+        r#"{"plugins": [{"type": "active-request-scorer"}]}"#,
         r#"{"envoy": {"hold": "bufferFilter"}}"#,
         r#"{"envoy": {"hold": "maybe"}}"#,
         r#"{"failuremode": "FailOpen"}"#,
@@ -102,23 +104,22 @@ fn errors_say_where_what_and_what_is_allowed() {
         r"[1]",
         r"{",
     ].map(say).join("\n"), @r#"
-    plugins[1].type: found "foo-scorer"; allowed: queue-scorer, kv-cache-utilization-scorer, prefix-cache-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
+    plugins[1].type: found "foo-scorer"; allowed: queue-scorer, kv-cache-utilization-scorer, prefix-cache-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy, fcfs-ordering-policy, edf-ordering-policy, slo-deadline-ordering-policy, static-usage-limit-policy, priority-holdback-policy, soft-reflective-ceiling-policy, strict-band-selection-policy, weighted-band-selection-policy, utilization-detector, concurrency-detector, max-saturation-detector, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
     plugins[0].parameters: found the unknown field "x"; allowed: none
     plugins[0]: the field "type" is missing
     plugins[1]: found "queue-scorer" twice; allowed: names that differ
     plugins[0].parameters.maxNumOfEndpoints: found 1.5; allowed: a whole number from 1 to 16
     schedulingProfiles[0].plugins[0].pluginRef: found "kv"; allowed: queue-scorer
-    schedulingProfiles[0].plugins[0].weight: found -1; allowed: a finite number that is not below zero
+    schedulingProfiles[0].plugins[0].weight: found -1; allowed: a number from 0 to 1000000000
     schedulingProfiles: found 2 profiles; allowed: 1, more are not supported yet
     pools: found 2 pools; allowed: 1, more are not supported yet
     pools[0].name: found "a b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
-    pools[0].config.flowControl: not supported yet; allowed: leave it out
     plugins: found beside pools; allowed: this within pools[0].config, or no pools
-    flowControl: not supported yet; allowed: leave it out
-    featureGates[0]: found "flowControl"; allowed: none, feature gates are not supported yet
+    featureGates[0]: found "flowcontrol"; allowed: flowControl, flowControl=true, flowControl=false
+    plugins[0].type: "active-request-scorer" is not supported yet; allowed: queue-scorer, kv-cache-utilization-scorer, prefix-cache-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy, fcfs-ordering-policy, edf-ordering-policy, slo-deadline-ordering-policy, static-usage-limit-policy, priority-holdback-policy, soft-reflective-ceiling-policy, strict-band-selection-policy, weighted-band-selection-policy, utilization-detector, concurrency-detector, max-saturation-detector, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
     envoy: found hold bufferFilter with destination header; allowed: property or filterState there, because headers can no longer be written once they went on
     envoy.hold: found "maybe"; allowed: stopIteration, bufferFilter
-    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
+    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
     apiVersion: found "v2"; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
     objectives[0].priority: found 3000000000.0; allowed: a whole number of 32 bits
     identity.fairnessHeaders[0]: found "a b"; allowed: a header's name
