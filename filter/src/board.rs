@@ -9,6 +9,8 @@
 //! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
 //! the prefix; the version changes with any layout below.
 
+use std::collections::VecDeque;
+
 use engine::Note;
 use wire::{
     board::{Head, Posted},
@@ -37,6 +39,10 @@ pub(crate) struct Board {
     note_key_prefix: String,
     /// What of the board this worker knows.
     seen: Head,
+    /// Positions of this worker's own notes beyond what it has seen, oldest first. Taken in a second
+    /// time, behind another's note about the same prompt, they would undo that one. At most
+    /// [`NOTES_KEPT`]: the ring holds no older ones.
+    own: VecDeque<u64>,
 }
 
 /// What is new on the board.
@@ -57,6 +63,7 @@ impl Board {
             snapshot_key: format!("{prefix}/snapshot"),
             note_key_prefix: format!("{prefix}/note"),
             seen: Head::default(),
+            own: VecDeque::new(),
         }
     }
 
@@ -64,23 +71,39 @@ impl Board {
     pub(crate) fn read(&mut self) -> News {
         let head = Head::decode(&host::shared(&self.head_key).value);
         let mut news = News::default();
+        if head.notes < self.seen.notes {
+            // Counts never go back: somebody else wrote here, and the board begins anew.
+            self.seen = Head::default();
+            self.own.clear();
+        }
         if head.snapshots != self.seen.snapshots {
             news.snapshot = self.snapshot();
             self.seen.snapshots = head.snapshots;
         }
         self.seen.notes = self.seen.notes.max(head.notes.saturating_sub(NOTES_KEPT));
         while self.seen.notes < head.notes {
-            match wire::board::decode_notes(&host::shared(&self.note_key(self.seen.notes)).value) {
-                Some((position, notes)) if position == self.seen.notes => news.notes.extend(notes),
-                // Overwritten by a newer one: this worker was slow, and the note is lost on it.
-                Some((position, _)) if position > self.seen.notes => (),
-                // Announced and not written yet: its writer is at it right now, or died there.
-                _ if head.notes - self.seen.notes < GAP_MAX => break,
-                _ => (),
+            let next = self.seen.notes;
+            if !self.passes_own(next) {
+                match wire::board::decode_notes(&host::shared(&self.note_key(next)).value) {
+                    Some((position, notes)) if position == next => news.notes.extend(notes),
+                    // Overwritten by a newer one: this worker was slow, and the note is lost on it.
+                    Some((position, _)) if position > next => (),
+                    // Announced and not written yet: its writer is at it right now, or died there.
+                    _ if head.notes - next < GAP_MAX => break,
+                    _ => (),
+                }
             }
             self.seen.notes += 1;
         }
         news
+    }
+
+    /// Whether the note at this position is this worker's own.
+    fn passes_own(&mut self, position: u64) -> bool {
+        while self.own.front().is_some_and(|own| *own < position) {
+            self.own.pop_front();
+        }
+        self.own.pop_front_if(|own| *own == position).is_some()
     }
 
     /// Tells the other workers.
@@ -93,6 +116,11 @@ impl Board {
         }
         if position == self.seen.notes {
             self.seen.notes = head.notes;
+            return;
+        }
+        self.own.push_back(position);
+        while self.own.front().is_some_and(|own| own + NOTES_KEPT < head.notes) {
+            self.own.pop_front();
         }
     }
 
