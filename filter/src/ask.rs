@@ -1,7 +1,22 @@
 //! From a request's body to what the engine asks about it.
 
-use engine::{Ask, Chainer, Seed};
-use wire::body::{self, Api, BodyError};
+use engine::{Ask, Chainer, MAX_BLOCKS, Seed};
+use wire::{
+    body::{self, Api, BodyError},
+    config::PrefixParams,
+};
+
+/// Tokens that the engine's blocks of 256 bytes stand for, at the EPP's four bytes a token.
+const BLOCK_TOKENS: u32 = 64;
+
+/// Blocks of a prompt that are matched.
+pub(crate) fn blocks_max(prefix: &PrefixParams) -> u32 {
+    match prefix.max_prefix_tokens {
+        // No limit but the engine's own.
+        0 => MAX_BLOCKS,
+        tokens => tokens.div_ceil(BLOCK_TOKENS).min(MAX_BLOCKS),
+    }
+}
 
 /// Reads a body once and reduces its prompt to hashes of at most `blocks_max` blocks; a longer
 /// prompt counts up to there.

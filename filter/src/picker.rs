@@ -66,8 +66,8 @@ impl Picker {
     /// The body is whole: places the request by its prompt.
     fn decide(&mut self, api: Api, size: usize) -> Result<Action, Refusal> {
         let bytes = host::request_body(size);
-        let ask = ask::from_body(&bytes, api, self.worker.config.prefix.max_prefix_tokens / 64)
-            .map_err(Refusal::Body)?;
+        let blocks_max = ask::blocks_max(&self.worker.config.prefix);
+        let ask = ask::from_body(&bytes, api, blocks_max).map_err(Refusal::Body)?;
         self.place(ask)
     }
 
@@ -89,13 +89,9 @@ impl Picker {
         }
     }
 
-    fn check_size(&self, bytes: usize) -> Result<(), Refusal> {
+    fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
         let limit = self.worker.config.envoy.max_body_bytes;
-        if u64::try_from(bytes).is_ok_and(|bytes| bytes > limit) {
-            Err(Refusal::TooLarge { limit })
-        } else {
-            Ok(())
-        }
+        if bytes > limit { Err(Refusal::TooLarge { limit }) } else { Ok(()) }
     }
 
     /// The one place where a request is answered from here.
@@ -128,7 +124,7 @@ impl HttpContext for Picker {
         };
         // While we pause, Envoy counts all that it has buffered.
         *buffered = size;
-        let outcome = match self.check_size(size) {
+        let outcome = match self.check_size(u64::try_from(size).unwrap_or(u64::MAX)) {
             Ok(()) if end_of_stream => self.decide(api, size),
             Ok(()) => Ok(Action::Pause),
             Err(refusal) => Err(refusal),
@@ -172,7 +168,8 @@ impl Picker {
 }
 
 /// What the client says its body will be long, so that one too long is refused before it is sent.
-fn declared_length(headers: &Headers) -> usize {
+/// More than a `usize` of wasm32 counts is a length all the same.
+fn declared_length(headers: &Headers) -> u64 {
     identity::last(headers, "content-length")
         .and_then(|value| std::str::from_utf8(value).ok())
         .and_then(|value| value.trim().parse().ok())

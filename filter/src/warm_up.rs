@@ -20,7 +20,7 @@ pub(crate) fn run(config: &wire::config::PickerConfig) {
         r#"{{"model":"warm-up","messages":[{{"role":"user","content":"{prompt}"}}],"stream":true}}"#
     );
     let Ok(ask) =
-        ask::from_body(body.as_bytes(), Api::ChatCompletions, config.prefix.max_prefix_tokens / 64)
+        ask::from_body(body.as_bytes(), Api::ChatCompletions, ask::blocks_max(&config.prefix))
     else {
         debug_assert!(false, "the warm-up's body is a valid one");
         return;
