@@ -9,6 +9,8 @@
 //! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
 //! the prefix; the version changes with any layout.
 
+use std::collections::VecDeque;
+
 use engine::{
     Note,
     cluster::SharedLedger,
@@ -73,6 +75,10 @@ pub(crate) struct Board {
     pool: String,
     snapshots_seen: u64,
     notes_seen: u64,
+    /// Positions of this worker's own notes beyond what it has seen, oldest first. Taken in a second
+    /// time, behind another's note about the same prompt, they would undo that one. At most
+    /// [`NOTES_KEPT`]: the ring holds no older ones.
+    own: VecDeque<u64>,
 }
 
 /// What is new on the board.
@@ -87,30 +93,44 @@ pub(crate) struct News {
 impl Board {
     /// The board of the pool of that name, of which nothing is known yet.
     pub(crate) fn of_pool(pool: &str) -> Self {
-        Self { pool: pool.to_owned(), snapshots_seen: 0, notes_seen: 0 }
+        Self { pool: pool.to_owned(), snapshots_seen: 0, notes_seen: 0, own: VecDeque::new() }
     }
 
     /// Reads what the ledger says is new.
     pub(crate) fn read(&mut self, ledger: &Ledger) -> News {
         let mut news = News::default();
+        if ledger.notes < self.notes_seen {
+            // Counts never go back: somebody else wrote here, and the board begins anew.
+            *self = Self::of_pool(&self.pool);
+        }
         if ledger.snapshots != self.snapshots_seen {
             news.snapshot = Posted::decode(&host::shared(&self.snapshot_key()).value);
             self.snapshots_seen = ledger.snapshots;
         }
         self.notes_seen = self.notes_seen.max(ledger.notes.saturating_sub(NOTES_KEPT));
         while self.notes_seen < ledger.notes {
-            let slot = host::shared(&self.note_key(self.notes_seen));
-            match wire::board::decode_notes(&slot.value) {
-                Some((position, notes)) if position == self.notes_seen => news.notes.extend(notes),
-                // Overwritten by a newer one: this worker was slow, and the note is lost on it.
-                Some((position, _)) if position > self.notes_seen => (),
-                // Announced and not written yet: its writer is at it right now, or died there.
-                _ if ledger.notes - self.notes_seen < GAP_MAX => break,
-                _ => (),
+            let next = self.notes_seen;
+            if !self.passes_own(next) {
+                match wire::board::decode_notes(&host::shared(&self.note_key(next)).value) {
+                    Some((position, notes)) if position == next => news.notes.extend(notes),
+                    // Overwritten by a newer one: this worker was slow, and the note is lost on it.
+                    Some((position, _)) if position > next => (),
+                    // Announced and not written yet: its writer is at it right now, or died there.
+                    _ if ledger.notes - next < GAP_MAX => break,
+                    _ => (),
+                }
             }
             self.notes_seen += 1;
         }
         news
+    }
+
+    /// Whether the note at this position is this worker's own.
+    fn passes_own(&mut self, position: u64) -> bool {
+        while self.own.front().is_some_and(|own| *own < position) {
+            self.own.pop_front();
+        }
+        self.own.pop_front_if(|own| *own == position).is_some()
     }
 
     /// Tells the other workers, at a place that the ledger gave.
@@ -121,6 +141,11 @@ impl Board {
         }
         if position == self.notes_seen {
             self.notes_seen += 1;
+            return;
+        }
+        self.own.push_back(position);
+        while self.own.front().is_some_and(|own| own + NOTES_KEPT < position) {
+            self.own.pop_front();
         }
     }
 

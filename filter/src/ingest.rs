@@ -34,6 +34,8 @@ pub(crate) struct Ingest {
     receiver: Rc<Receiver>,
     /// Read at header time: while the body is on its way Envoy may have let the headers go.
     headers: Headers,
+    /// How much of the body has come.
+    buffered: usize,
 }
 
 /// Why a push is not stored.
@@ -45,7 +47,7 @@ struct Refused {
 impl Ingest {
     /// A push to this plugin instance.
     pub(crate) fn new(receiver: Rc<Receiver>) -> Self {
-        Self { receiver, headers: Headers::new() }
+        Self { receiver, headers: Headers::new(), buffered: 0 }
     }
 
     /// Refuses what need not be read at all.
@@ -125,11 +127,17 @@ impl HttpContext for Ingest {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.buffered = size;
         match self.check_size(size) {
             Ok(()) if !end_of_stream => Action::Pause,
             Ok(()) => self.settle(self.store(size)),
             refused @ Err(_) => self.settle(refused),
         }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        // With trailers, no part of the body was its end.
+        self.settle(self.store(self.buffered))
     }
 }
 

@@ -163,10 +163,9 @@ impl Request {
         FlowKey { id, priority: Priority(self.priority()) }
     }
 
-    fn check_size(&self, bytes: usize) -> Result<(), Refusal> {
+    fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
         let limit = self.worker.config.envoy.max_body_bytes;
-        let fits = u64::try_from(bytes).is_ok_and(|bytes| bytes <= limit);
-        if fits { Ok(()) } else { Err(Refusal::TooLarge { limit }) }
+        if bytes > limit { Err(Refusal::TooLarge { limit }) } else { Ok(()) }
     }
 
     /// Does what became of the request, but for the answer to one that is refused.
@@ -253,7 +252,7 @@ impl HttpContext for Picker {
         let Some((api, _)) = self.reading() else { return self.after_decision() };
         // While we pause, Envoy counts all that it has buffered.
         self.request.enter(Phase::Reading { api, buffered: size });
-        self.outcome(match self.request.check_size(size) {
+        self.outcome(match self.request.check_size(u64::try_from(size).unwrap_or(u64::MAX)) {
             Ok(()) if end_of_stream => self.decide(api, size),
             Ok(()) => Ok(Action::Pause),
             Err(refusal) => Err(refusal),
@@ -284,7 +283,8 @@ impl HttpContext for Picker {
 }
 
 /// What the client says its body will be long, so that one too long is refused before it is sent.
-fn declared_length(headers: &Headers) -> usize {
+/// More than a `usize` of wasm32 counts is a length all the same.
+fn declared_length(headers: &Headers) -> u64 {
     identity::last(headers, "content-length")
         .and_then(|value| std::str::from_utf8(value).ok())
         .and_then(|value| value.trim().parse().ok())
