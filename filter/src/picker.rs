@@ -36,6 +36,8 @@ enum Phase {
     Reading { api: Api, buffered: usize },
     /// It is on its way to the endpoint of this decision, or past us without one.
     Sent(Option<Decision>),
+    /// Its response has begun.
+    Answered,
     /// It was answered from here.
     Refused,
 }
@@ -149,11 +151,14 @@ impl HttpContext for Picker {
             let text = decision_header::render(decision, &self.identity, priority);
             host::set_response_header(decision_header::NAME, &text);
         }
+        self.phase = Phase::Answered;
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        self.worker.ended(self.request);
+        if let Phase::Sent(_) = self.phase {
+            self.worker.ended(self.request);
+        }
     }
 }
 
@@ -162,7 +167,9 @@ impl Picker {
     fn after_decision(&self) -> Action {
         match self.phase {
             Phase::Refused => Action::Pause,
-            Phase::New | Phase::Reading { .. } | Phase::Sent(_) => Action::Continue,
+            Phase::New | Phase::Reading { .. } | Phase::Sent(_) | Phase::Answered => {
+                Action::Continue
+            }
         }
     }
 }

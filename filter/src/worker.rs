@@ -51,11 +51,16 @@ impl Worker {
 
     /// Says how a request's response began.
     pub(crate) fn answered(&self, request: RequestId, success: bool) {
+        if !success {
+            self.catch_up();
+        }
         self.tell(Event::Answered { request, success });
     }
 
-    /// Says that a request's stream is gone.
+    /// Says that a request's stream is gone without an answer. What is taken back depends on who else
+    /// counts on it, so here too the board is read first: all workers then agree.
     pub(crate) fn ended(&self, request: RequestId) {
+        self.catch_up();
         self.tell(Event::Ended { request });
     }
 
