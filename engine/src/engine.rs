@@ -41,6 +41,13 @@ impl Engine {
         }
     }
 
+    /// Whether a request was sent and not answered, so that its end would take its prompt back. What
+    /// other workers said of that prompt is to be known by then.
+    #[must_use]
+    pub fn is_unanswered(&self, request: RequestId) -> bool {
+        self.placements.contains(request)
+    }
+
     /// Goes by another configuration from now on; what is known stays known.
     pub fn configure(&mut self, config: Config) {
         self.config = config;

@@ -29,6 +29,11 @@ impl Placements {
         }
     }
 
+    /// Whether a placement is remembered.
+    pub(crate) fn contains(&self, request: RequestId) -> bool {
+        self.by_request.contains_key(&request)
+    }
+
     /// Forgets a placement, if it was remembered.
     pub(crate) fn remove(&mut self, request: RequestId) -> Option<Placement> {
         self.by_request.remove(&request)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use engine::Decision;
+use engine::{Decision, Scorer};
 
 use crate::identity::Identity;
 
@@ -20,7 +20,8 @@ pub(crate) fn render(decision: &Decision, identity: &Identity, priority: i32) ->
     if let Some(endpoint) = decision.ranked.first() {
         let _ = write!(text, "endpoint={endpoint}");
     }
-    for (scorer, score) in &decision.scores {
+    let score_of = |wanted: Scorer| decision.scores.iter().find(|(scorer, _)| *scorer == wanted);
+    for (scorer, score) in Scorer::ALL.into_iter().filter_map(score_of) {
         let _ = write!(text, ";{}={:.2}", scorer.short_name(), score.get());
     }
     let _ = write!(text, ";score={:.2}", decision.total);

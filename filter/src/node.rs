@@ -11,7 +11,7 @@ use std::{
 };
 
 use engine::{
-    Ask, Decision, Engine, Event, Instant, Note, RequestId,
+    Ask, Decision, Engine, Event, Instant, RequestId,
     cluster::{
         Admission, Arrival, Capacity, Gauge, Member, Message, Post, QueueId, SharedLedger, Step,
         Target,
@@ -159,7 +159,11 @@ impl Node {
     pub(crate) fn answered(&self, request: RequestId, success: bool) {
         self.member.borrow_mut().answered(&self.ledger, request);
         self.write_row();
-        self.tell(Event::Answered { request, success });
+        if success {
+            let _ = self.engine.borrow_mut().handle(Event::Answered { request, success });
+        } else {
+            self.take_back(request, Event::Answered { request, success });
+        }
     }
 
     /// Says that a request's stream is gone.
@@ -168,7 +172,7 @@ impl Node {
         let post = self.member.borrow_mut().ended(&self.ledger, request);
         self.post(post);
         self.write_row();
-        self.tell(Event::Ended { request });
+        self.take_back(request, Event::Ended { request });
     }
 
     /// Carries out what other workers sent. `root` is the context that this is called in.
@@ -268,16 +272,21 @@ impl Node {
         }
     }
 
-    /// Tells the engine of an event, and the other workers what comes of it.
-    fn tell(&self, event: Event) {
-        let note = self.engine.borrow_mut().handle(event);
-        note.iter().for_each(|note| self.announce(note));
-    }
-
-    fn announce(&self, note: &Note) {
+    /// Tells the engine of a request that came to nothing, and the other workers what comes of it.
+    /// What they said of the same prompt is read first: it was before this, and must not undo it.
+    fn take_back(&self, request: RequestId, event: Event) {
+        if !self.engine.borrow().is_unanswered(request) {
+            return;
+        }
         let mut position = 0;
-        self.ledger.update(&mut |ledger| position = ledger.announce());
-        self.board.borrow_mut().post_note(position, note);
+        self.ledger.update(&mut |ledger| {
+            self.catch_up(ledger);
+            position = ledger.announce();
+        });
+        match self.engine.borrow_mut().handle(event) {
+            Some(note) => self.board.borrow_mut().post_note(position, &note),
+            None => log::error!("a placement that was remembered is not: {}", request.0),
+        }
     }
 
     /// Brings the engine up to what all workers know.

@@ -17,7 +17,7 @@ pub enum Scorer {
 
 impl Scorer {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Queue, Self::KvCacheUtilization, Self::PrefixCache];
+    pub const ALL: [Self; 3] = [Self::PrefixCache, Self::Queue, Self::KvCacheUtilization];
 
     /// The plugin type in an EndpointPickerConfig.
     #[must_use]
