@@ -15,5 +15,6 @@ pub mod note;
 pub mod push;
 pub mod row;
 pub mod snapshot;
+pub mod usage;
 
 pub use frame::FrameError;
