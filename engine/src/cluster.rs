@@ -9,10 +9,11 @@
 //! death delays the requests that wait, by a lease's term, and loses none.
 
 mod arbiter;
+mod gate;
 mod member;
 mod message;
 
-pub use member::{Admission, Arrival, Member, Step};
+pub use member::{Admission, Arrival, Member, Step, Target};
 pub use message::{Message, Post, QueueId};
 
 use crate::{flow::Regime, ledger::Ledger, saturation::Room};
@@ -24,10 +25,36 @@ pub trait SharedLedger {
     fn update(&self, change: &mut dyn FnMut(&mut Ledger));
 }
 
-/// What the arbiter asks about the pool.
+/// What a member asks about the pool while it decides.
 pub trait Gauge {
     /// How much more the pool takes, with all that the ledger says is in flight.
-    fn room(&self, ledger: &Ledger) -> Room;
-    /// Whether there is a pool at all, for how long a request may wait.
-    fn regime(&self) -> Regime;
+    fn capacity(&self, ledger: &Ledger) -> Capacity;
+}
+
+/// How much more a pool takes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Capacity {
+    /// No snapshot has come: nobody knows whether there is a pool.
+    Unknown,
+    /// The pool has no endpoints.
+    Empty,
+    /// It has endpoints, which have this much room.
+    Serving(Room),
+}
+
+impl Capacity {
+    /// What is left of it once the granted requests are on their way.
+    fn beyond_grants(self, ledger: &Ledger) -> Self {
+        let Self::Serving(mut room) = self else { return self };
+        (0..ledger.granted).for_each(|_| room.take(0));
+        Self::Serving(room)
+    }
+
+    /// How long a request may wait for it.
+    fn regime(&self) -> Regime {
+        match self {
+            Self::Unknown | Self::Empty => Regime::Empty,
+            Self::Serving(_) => Regime::Serving,
+        }
+    }
 }

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 
 use crate::{
     Ask, Config, Decision, Event, Instant, NoPick, Note, RequestId, Snapshot, Verdict,
-    flow::Regime,
+    cluster::Capacity,
     ledger::Ledger,
     pick::Pick,
     placements::{Placement, Placements},
     pool::Pool,
     prefix::{Index, Matches},
     rng::Rng,
-    saturation::Room,
 };
 
 /// Decides for one pool within one worker.
@@ -42,6 +41,11 @@ impl Engine {
         }
     }
 
+    /// Goes by another configuration from now on; what is known stays known.
+    pub fn configure(&mut self, config: Config) {
+        self.config = config;
+    }
+
     /// Chooses where a request should go, by all that is known now and by what the ledger says is in
     /// flight. Only the dice change: whoever asked and could not commit to the ledger asks again.
     ///
@@ -63,19 +67,15 @@ impl Engine {
     }
 
     /// How much more the pool takes, by the detector and with all that the ledger says is in flight.
-    /// Without a pool, nothing.
     #[must_use]
-    pub fn room(&self, now: Instant, ledger: &Ledger) -> Room {
-        let Some(pool) = &self.pool else { return Room::shut() };
-        self.config.detector.room(&pool.loads(now, &ledger.accounts))
-    }
-
-    /// Whether the pool has endpoints. One of which no snapshot has come has none.
-    #[must_use]
-    pub fn regime(&self) -> Regime {
+    pub fn capacity(&self, now: Instant, ledger: &Ledger) -> Capacity {
         match &self.pool {
-            Some(pool) if !pool.members().is_empty() => Regime::Serving,
-            Some(_) | None => Regime::Empty,
+            None => Capacity::Unknown,
+            Some(pool) if pool.members().is_empty() => Capacity::Empty,
+            Some(pool) => {
+                let loads = pool.loads(now, &ledger.accounts);
+                Capacity::Serving(self.config.detector.room(&loads))
+            }
         }
     }
 

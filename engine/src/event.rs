@@ -49,3 +49,20 @@ pub struct Ask {
     /// Its prompt. An empty chain goes by load alone.
     pub chain: Chain,
 }
+
+impl Ask {
+    /// The prompt's estimated tokens, 4 bytes each (EPP: token-producer, estimate).
+    #[must_use]
+    pub fn tokens(&self) -> u32 {
+        tokens(self.chain.blocks)
+    }
+}
+
+/// The estimated tokens in that many blocks.
+#[must_use]
+pub fn tokens(blocks: u32) -> u32 {
+    blocks.saturating_mul(BLOCK_TOKENS)
+}
+
+/// Estimated tokens per block of 256 bytes.
+const BLOCK_TOKENS: u32 = 64;

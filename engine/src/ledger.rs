@@ -67,6 +67,13 @@ impl Ledger {
         }
     }
 
+    /// Takes the next place on the board, for a note that its taker writes.
+    pub fn announce(&mut self) -> u64 {
+        let position = self.notes;
+        self.notes = position.saturating_add(1);
+        position
+    }
+
     /// Counts a request whose endpoint has read its prompt: the tokens are no load any more.
     pub fn answered(&mut self, endpoint: EndpointKey, tokens: u32) {
         self.accounts.answered(endpoint, tokens);

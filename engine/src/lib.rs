@@ -37,7 +37,7 @@ mod placements;
 pub use config::Config;
 pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
 pub use engine::Engine;
-pub use event::{Ask, Event, RequestId};
+pub use event::{Ask, Event, RequestId, tokens};
 pub use note::{Note, Verdict};
 pub use pick::{Decision, NoPick, Picker, UnknownPicker};
 pub use pool::MAX_ENDPOINTS;

@@ -1,19 +1,22 @@
 //! The board: what the workers of one Envoy know in common, in shared data.
 //!
-//! Per pool there is one snapshot, written by whichever worker took the scraper's push, and a ring
-//! of notes in which each worker tells the others what it placed. A small value, the head, says how
-//! far both have come, so that a worker learns all that is new with one read of 16 bytes before
-//! each pick: no messages, nothing to wake up, and a worker that starts late reads on from what the
-//! ring still holds.
+//! Per pool there is the ledger, which is changed by compare-and-swap; one snapshot, written by
+//! whichever worker took the scraper's push; and a ring of notes in which each worker tells the
+//! others what it placed. The ledger says how far both have come, so a worker learns all that is new
+//! with the one read that a decision costs anyway: no messages, nothing to wake up, and a worker
+//! that starts late reads on from what the ring still holds.
 //!
 //! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
-//! the prefix; the version changes with any layout below.
+//! the prefix; the version changes with any layout.
 
-use engine::Note;
-use wire::{
-    board::{Head, Posted},
-    push::Stamp,
+use std::collections::VecDeque;
+
+use engine::{
+    Note,
+    cluster::SharedLedger,
+    ledger::{Ledger, Row, WorkerId},
 };
+use wire::{board::Posted, push::Stamp};
 
 use crate::host;
 
@@ -22,21 +25,60 @@ use crate::host;
 /// 2 kB a note for long prompts this is at most 2 MB of Envoy's memory a pool.
 const NOTES_KEPT: u64 = 1024;
 
-/// Tries to move the head under contention. Each failed try means that another worker moved it, so
-/// this many failures in a row take this many other workers in the same microseconds.
-const TRIES_MAX: u32 = 64;
+/// Tries to write a value that other workers write too. Each failed try means that another worker
+/// was faster, so this many in a row take this many others in the same microseconds.
+const TRIES_MAX: u32 = 256;
 
-/// How long a note may be announced in the head and not be written: past that its writer is gone.
+/// How far behind a note that was announced and is not written is given up: its writer is gone.
 const GAP_MAX: u64 = 64;
 
-/// One pool's part of shared data, as one worker uses it.
+/// Workers that a pool can have: more than any machine has cores. Beyond it a worker's counts are
+/// not taken back when it dies.
+const WORKERS_MAX: usize = 1024;
+
+/// The ledger of one pool, where all workers change it.
+#[derive(Debug)]
+pub(crate) struct SharedLedgerCell {
+    key: String,
+}
+
+impl SharedLedgerCell {
+    /// The ledger of the pool of that name.
+    pub(crate) fn of_pool(pool: &str) -> Self {
+        Self { key: key(pool, "ledger") }
+    }
+
+    /// The ledger as it is now.
+    pub(crate) fn read(&self) -> Ledger {
+        wire::ledger::decode(&host::shared(&self.key).value)
+    }
+}
+
+impl SharedLedger for SharedLedgerCell {
+    fn update(&self, change: &mut dyn FnMut(&mut Ledger)) {
+        for _ in 0..TRIES_MAX {
+            let there = host::shared(&self.key);
+            let mut ledger = wire::ledger::decode(&there.value);
+            change(&mut ledger);
+            if host::share_if_unchanged(&self.key, &wire::ledger::encode(&ledger), &there) {
+                return;
+            }
+        }
+        // What was decided holds for this worker; only the others do not count it.
+        log::error!("gave up on {} after {TRIES_MAX} tries", self.key);
+    }
+}
+
+/// One pool's snapshot and notes, as one worker reads them.
 #[derive(Debug)]
 pub(crate) struct Board {
-    head_key: String,
-    snapshot_key: String,
-    note_key_prefix: String,
-    /// What of the board this worker knows.
-    seen: Head,
+    pool: String,
+    snapshots_seen: u64,
+    notes_seen: u64,
+    /// Positions of this worker's own notes beyond what it has seen, oldest first. Taken in a second
+    /// time, behind another's note about the same prompt, they would undo that one. At most
+    /// [`NOTES_KEPT`]: the ring holds no older ones.
+    own: VecDeque<u64>,
 }
 
 /// What is new on the board.
@@ -51,89 +93,158 @@ pub(crate) struct News {
 impl Board {
     /// The board of the pool of that name, of which nothing is known yet.
     pub(crate) fn of_pool(pool: &str) -> Self {
-        let prefix = format!("llm-picker/{pool}/v1");
-        Self {
-            head_key: format!("{prefix}/head"),
-            snapshot_key: format!("{prefix}/snapshot"),
-            note_key_prefix: format!("{prefix}/note"),
-            seen: Head::default(),
-        }
+        Self { pool: pool.to_owned(), snapshots_seen: 0, notes_seen: 0, own: VecDeque::new() }
     }
 
-    /// Reads what others put on the board since the last time.
-    pub(crate) fn read(&mut self) -> News {
-        let head = Head::decode(&host::shared(&self.head_key).value);
+    /// Reads what the ledger says is new.
+    pub(crate) fn read(&mut self, ledger: &Ledger) -> News {
         let mut news = News::default();
-        if head.snapshots != self.seen.snapshots {
-            news.snapshot = self.snapshot();
-            self.seen.snapshots = head.snapshots;
+        if ledger.notes < self.notes_seen {
+            // Counts never go back: somebody else wrote here, and the board begins anew.
+            *self = Self::of_pool(&self.pool);
         }
-        self.seen.notes = self.seen.notes.max(head.notes.saturating_sub(NOTES_KEPT));
-        while self.seen.notes < head.notes {
-            match wire::board::decode_notes(&host::shared(&self.note_key(self.seen.notes)).value) {
-                Some((position, notes)) if position == self.seen.notes => news.notes.extend(notes),
-                // Overwritten by a newer one: this worker was slow, and the note is lost on it.
-                Some((position, _)) if position > self.seen.notes => (),
-                // Announced and not written yet: its writer is at it right now, or died there.
-                _ if head.notes - self.seen.notes < GAP_MAX => break,
-                _ => (),
+        if ledger.snapshots != self.snapshots_seen {
+            news.snapshot = Posted::decode(&host::shared(&self.snapshot_key()).value);
+            self.snapshots_seen = ledger.snapshots;
+        }
+        self.notes_seen = self.notes_seen.max(ledger.notes.saturating_sub(NOTES_KEPT));
+        while self.notes_seen < ledger.notes {
+            let next = self.notes_seen;
+            if !self.passes_own(next) {
+                match wire::board::decode_notes(&host::shared(&self.note_key(next)).value) {
+                    Some((position, notes)) if position == next => news.notes.extend(notes),
+                    // Overwritten by a newer one: this worker was slow, and the note is lost on it.
+                    Some((position, _)) if position > next => (),
+                    // Announced and not written yet: its writer is at it right now, or died there.
+                    _ if ledger.notes - next < GAP_MAX => break,
+                    _ => (),
+                }
             }
-            self.seen.notes += 1;
+            self.notes_seen += 1;
         }
         news
     }
 
-    /// Tells the other workers.
-    pub(crate) fn post_note(&mut self, note: &Note) {
-        let Some(head) = self.advance(|head| head.notes += 1) else { return };
-        let position = head.notes - 1;
+    /// Whether the note at this position is this worker's own.
+    fn passes_own(&mut self, position: u64) -> bool {
+        while self.own.front().is_some_and(|own| *own < position) {
+            self.own.pop_front();
+        }
+        self.own.pop_front_if(|own| *own == position).is_some()
+    }
+
+    /// Tells the other workers, at a place that the ledger gave.
+    pub(crate) fn post_note(&mut self, position: u64, note: &Note) {
         match wire::board::encode_notes(position, std::slice::from_ref(note)) {
             Ok(bytes) => host::share(&self.note_key(position), &bytes),
             Err(error) => log::warn!("a placement stays unknown to the other workers: {error}"),
         }
-        if position == self.seen.notes {
-            self.seen.notes = head.notes;
+        if position == self.notes_seen {
+            self.notes_seen += 1;
+            return;
+        }
+        self.own.push_back(position);
+        while self.own.front().is_some_and(|own| own + NOTES_KEPT < position) {
+            self.own.pop_front();
         }
     }
 
     /// Puts a verified snapshot on the board, if `admit` takes it after the one that is there. Two
     /// workers that take pushes at once cannot put the older one on top.
     pub(crate) fn post_snapshot<E>(
-        &mut self,
+        &self,
         posted: &Posted,
         admit: impl Fn(Option<Stamp>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let bytes = posted.encode();
+        let (key, bytes) = (self.snapshot_key(), posted.encode());
         for _ in 0..TRIES_MAX {
-            let there = host::shared(&self.snapshot_key);
+            let there = host::shared(&key);
             admit(Posted::decode(&there.value).map(|posted| posted.stamp))?;
-            if host::share_if_unchanged(&self.snapshot_key, &bytes, &there) {
-                self.advance(|head| head.snapshots += 1);
+            if host::share_if_unchanged(&key, &bytes, &there) {
                 break;
             }
         }
         Ok(())
     }
 
-    fn snapshot(&self) -> Option<Posted> {
-        Posted::decode(&host::shared(&self.snapshot_key).value)
+    fn snapshot_key(&self) -> String {
+        key(&self.pool, "snapshot")
     }
 
     fn note_key(&self, position: u64) -> String {
-        format!("{}/{}", self.note_key_prefix, position % NOTES_KEPT)
+        key(&self.pool, &format!("note/{}", position % NOTES_KEPT))
+    }
+}
+
+/// Who works for one pool, and what each has counted.
+#[derive(Debug)]
+pub(crate) struct Roll {
+    pool: String,
+}
+
+impl Roll {
+    /// The roll of the pool of that name.
+    pub(crate) fn of_pool(pool: &str) -> Self {
+        Self { pool: pool.to_owned() }
     }
 
-    /// Moves the head; `None` when other workers kept moving it first.
-    fn advance(&self, change: impl Fn(&mut Head)) -> Option<Head> {
+    /// Says what a worker has counted.
+    pub(crate) fn write_row(&self, worker: WorkerId, row: &Row) {
+        host::share(&self.row_key(worker), &wire::row::encode(row));
+    }
+
+    /// Puts a worker on the roll.
+    pub(crate) fn enlist(&self, worker: WorkerId) {
+        self.change(|workers| {
+            if workers.len() < WORKERS_MAX && !workers.contains(&worker) {
+                workers.push(worker);
+            }
+        });
+    }
+
+    /// The rows on the roll for which `is_dead` holds, taken off it. Of several workers that call
+    /// this at once, one gets each.
+    pub(crate) fn strike(&self, is_dead: impl Fn(WorkerId, &Row) -> bool) -> Vec<(WorkerId, Row)> {
+        let row = |worker| wire::row::decode(&host::shared(&self.row_key(worker)).value);
+        let on_roll = wire::roll::decode(&host::shared(&self.roll_key()).value);
+        let rows = on_roll.into_iter().filter_map(|worker| Some((worker, row(worker)?)));
+        rows.filter(|(worker, row)| is_dead(*worker, row) && self.strike_off(*worker)).collect()
+    }
+
+    /// True if this call took the worker off.
+    fn strike_off(&self, worker: WorkerId) -> bool {
+        let mut struck = false;
+        self.change(|workers| {
+            struck = workers.contains(&worker);
+            workers.retain(|other| *other != worker);
+        });
+        if struck {
+            host::share(&self.row_key(worker), &[]);
+        }
+        struck
+    }
+
+    fn change(&self, mut change: impl FnMut(&mut Vec<WorkerId>)) {
         for _ in 0..TRIES_MAX {
-            let read = host::shared(&self.head_key);
-            let mut head = Head::decode(&read.value);
-            change(&mut head);
-            if host::share_if_unchanged(&self.head_key, &head.encode(), &read) {
-                return Some(head);
+            let there = host::shared(&self.roll_key());
+            let mut workers = wire::roll::decode(&there.value);
+            change(&mut workers);
+            let bytes = wire::roll::encode(&workers);
+            if host::share_if_unchanged(&self.roll_key(), &bytes, &there) {
+                return;
             }
         }
-        log::warn!("gave up on {} after {TRIES_MAX} tries", self.head_key);
-        None
     }
+
+    fn roll_key(&self) -> String {
+        key(&self.pool, "workers")
+    }
+
+    fn row_key(&self, worker: WorkerId) -> String {
+        key(&self.pool, &format!("row/{:016x}", worker.0))
+    }
+}
+
+fn key(pool: &str, what: &str) -> String {
+    format!("llm-picker/{pool}/v1/{what}")
 }

@@ -9,6 +9,10 @@ use crate::identity::Identity;
 /// The response header that carries it.
 pub(crate) const NAME: &str = "x-llm-picker-decision";
 
+/// Bytes of a fairness id that are told. Tenants' names and UUIDs fit; an echo of all the 60 kB that
+/// Envoy takes in a header, three times as long once escaped, would be more than clients take.
+const TOKEN_BYTES_MAX: usize = 128;
+
 /// Renders `endpoint=IP:PORT;prefix=0.83;queue=0.50;kv=0.91;score=5.31;snapshot-age-ms=42;…`.
 pub(crate) fn render(decision: &Decision, identity: &Identity, priority: i32) -> String {
     let mut text = String::with_capacity(160);
@@ -34,9 +38,10 @@ pub(crate) fn render(decision: &Decision, identity: &Identity, priority: i32) ->
     text
 }
 
-/// Appends what a client may have sent, with all that is not plain in a header value as `%XX`.
+/// Appends what a client may have sent, as far as it is told, with all that is not plain in a header
+/// value as `%XX`.
 fn push_token(text: &mut String, raw: &str) {
-    for byte in raw.bytes() {
+    for byte in raw.bytes().take(TOKEN_BYTES_MAX) {
         if byte.is_ascii_alphanumeric() || b"-._~:/@".contains(&byte) {
             text.push(char::from(byte));
         } else {

@@ -5,7 +5,10 @@
 //! on a status that it does not expect; each function here says when it may be called so that
 //! Envoy's answer is one of those that come back as values.
 
-use std::time::UNIX_EPOCH;
+use std::{
+    hash::BuildHasher,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use engine::Instant;
 use proxy_wasm::{
@@ -23,6 +26,11 @@ pub(crate) fn now() -> Instant {
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
         .unwrap_or_default();
     Instant::from_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// A number that differs from VM to VM and from call to call.
+pub(crate) fn random() -> u64 {
+    std::collections::hash_map::RandomState::new().hash_one(0_u8)
 }
 
 /// The plugin's configuration. From `on_configure` only.
@@ -77,6 +85,40 @@ pub(crate) fn set_property(name: &str, value: &str) {
     let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
 }
 
+/// Asks for `on_tick` every `period` in this plugin instance. From any callback of it.
+pub(crate) fn set_tick_period(period: Duration) {
+    // The SDK panics on failure and never returns an error.
+    let _ = hostcalls::set_tick_period(period);
+}
+
+/// Makes the calls that follow act on another stream; false if it is gone. Whoever calls this makes
+/// them act on its own context again before it returns.
+#[must_use]
+pub(crate) fn act_on(context_id: u32) -> bool {
+    hostcalls::set_effective_context(context_id).is_ok()
+}
+
+/// Lets a held request go on. Not inline from `on_log`, where it could recurse until V8's stack ends.
+pub(crate) fn resume_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
+/// Registers a queue whose messages wake this plugin instance in this worker.
+pub(crate) fn register_queue(name: &str) -> Option<u32> {
+    hostcalls::register_shared_queue(name).ok()
+}
+
+/// Puts a message into a queue. It wakes the instance that registered it, later and never inline.
+pub(crate) fn enqueue(queue: u32, message: &[u8]) {
+    // Nobody has registered it: a worker of before the last restart.
+    let _ = hostcalls::enqueue_shared_queue(queue, Some(message));
+}
+
+/// Takes the next message out of a queue.
+pub(crate) fn dequeue(queue: u32) -> Option<Vec<u8>> {
+    hostcalls::dequeue_shared_queue(queue).ok().flatten()
+}
+
 /// Calls a function that Envoy offers beyond the ABI; false where it refuses or has none such.
 pub(crate) fn call_foreign_function(name: &str, argument: &[u8]) -> bool {
     hostcalls::call_foreign_function(name, Some(argument)).is_ok()
@@ -108,20 +150,40 @@ pub(crate) fn share_if_unchanged(key: &str, value: &[u8], read: &Shared) -> bool
     hostcalls::set_shared_data(key, Some(value), read.cas).is_ok()
 }
 
-/// A counter in Envoy's stats, summed over all workers.
+/// A number in Envoy's stats, summed or shown over all workers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Counter(Option<u32>);
+pub(crate) struct Metric(Option<u32>);
 
-impl Counter {
-    /// Defines the counter, or finds it.
-    pub(crate) fn named(name: &str) -> Self {
+impl Metric {
+    /// Shows nothing.
+    pub(crate) const NONE: Self = Self(None);
+
+    /// Defines a counter, or finds it.
+    pub(crate) fn counter(name: &str) -> Self {
         Self(hostcalls::define_metric(MetricType::Counter, name).ok())
     }
 
-    /// Adds one.
+    /// Defines a gauge, or finds it. Envoy's gauges are whole numbers that are not below zero.
+    pub(crate) fn gauge(name: &str) -> Self {
+        Self(hostcalls::define_metric(MetricType::Gauge, name).ok())
+    }
+
+    /// Defines a histogram, or finds it.
+    pub(crate) fn histogram(name: &str) -> Self {
+        Self(hostcalls::define_metric(MetricType::Histogram, name).ok())
+    }
+
+    /// Adds one to a counter.
     pub(crate) fn increment(self) {
         if let Self(Some(id)) = self {
             let _ = hostcalls::increment_metric(id, 1);
+        }
+    }
+
+    /// Sets a gauge, or adds to a histogram.
+    pub(crate) fn record(self, value: u64) {
+        if let Self(Some(id)) = self {
+            let _ = hostcalls::record_metric(id, value);
         }
     }
 }

@@ -1,8 +1,16 @@
 //! Who asks: the objective and the fairness id that authentication put into the headers.
 
+use std::time::Duration;
+
 use wire::config;
 
 use crate::host::Headers;
+
+/// A Go duration; may only shorten what the operator set (EPP v0.11).
+const TTL: [&str; 1] = ["x-llm-d-inference-ttl"];
+
+/// Milliseconds; the older name after the canonical one.
+const SLO_TTFT_MS: [&str; 2] = ["x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"];
 
 /// Who a request is from, as far as its headers tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +19,10 @@ pub(crate) struct Identity {
     pub(crate) objective: Option<String>,
     /// The tenant between which and others capacity is shared.
     pub(crate) fairness_id: Option<String>,
+    /// How long the client is willing to wait for its turn.
+    pub(crate) ttl: Option<Duration>,
+    /// When the client wants its first token.
+    pub(crate) slo_ttft: Option<Duration>,
 }
 
 impl Identity {
@@ -19,6 +31,8 @@ impl Identity {
         Self {
             objective: first_present(headers, &names.objective_headers),
             fairness_id: first_present(headers, &names.fairness_headers),
+            ttl: TTL.iter().find_map(|name| go_duration(last(headers, name)?)),
+            slo_ttft: SLO_TTFT_MS.iter().find_map(|name| millis(last(headers, name)?)),
         }
     }
 
@@ -29,6 +43,14 @@ impl Identity {
             .and_then(|name| objectives.iter().find(|objective| objective.name == name))
             .map_or(0, |objective| objective.priority)
     }
+}
+
+fn go_duration(value: &[u8]) -> Option<Duration> {
+    config::parse_duration(std::str::from_utf8(value).ok()?.trim())
+}
+
+fn millis(value: &[u8]) -> Option<Duration> {
+    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_millis)
 }
 
 /// The value of the first of `names` that the request carries. Of a repeated header the LAST value

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use engine::Instant;
+use engine::{Instant, cluster::SharedLedger, ledger::Ledger};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -13,9 +13,9 @@ use wire::{
 };
 
 use crate::{
-    board::Board,
+    board::{Board, SharedLedgerCell},
     host::{self, Headers},
-    identity,
+    identity, node,
     stats::Stats,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Ingest {
     receiver: Rc<Receiver>,
     /// Read at header time: while the body is on its way Envoy may have let the headers go.
     headers: Headers,
+    /// How much of the body has come.
+    buffered: usize,
 }
 
 /// Why a push is not stored.
@@ -45,7 +47,7 @@ struct Refused {
 impl Ingest {
     /// A push to this plugin instance.
     pub(crate) fn new(receiver: Rc<Receiver>) -> Self {
-        Self { receiver, headers: Headers::new() }
+        Self { receiver, headers: Headers::new(), buffered: 0 }
     }
 
     /// Refuses what need not be read at all.
@@ -87,6 +89,13 @@ impl Ingest {
         let posted = Posted { stamp, received_at: now, body };
         Board::of_pool(&snapshot.pool)
             .post_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
+        let mut after = Ledger::default();
+        SharedLedgerCell::of_pool(&snapshot.pool).update(&mut |ledger| {
+            ledger.snapshots += 1;
+            after = ledger.clone();
+        });
+        // There may be room now.
+        node::nudge(&after);
         Ok(())
     }
 
@@ -118,11 +127,17 @@ impl HttpContext for Ingest {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.buffered = size;
         match self.check_size(size) {
             Ok(()) if !end_of_stream => Action::Pause,
             Ok(()) => self.settle(self.store(size)),
             refused @ Err(_) => self.settle(refused),
         }
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        // With trailers, no part of the body was its end.
+        self.settle(self.store(self.buffered))
     }
 }
 

@@ -1,12 +1,15 @@
 //! Why a request is not sent on, and the answer it gets: one table.
 
-use engine::NoPick;
+use engine::{NoPick, flow::Outcome};
 use wire::body::BodyError;
 
 use crate::{host, stats::Stats};
 
 /// Says why a request was dropped, in the EPP's words.
 const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
+
+/// A queue at its limit drains in seconds; clients that back off further do so by themselves.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Why a request gets an answer from here.
 #[derive(Debug)]
@@ -17,6 +20,10 @@ pub(crate) enum Refusal {
     TooLarge { limit: u64 },
     /// There is nothing to choose from.
     NoPick(NoPick),
+    /// Flow control turned it away.
+    Flow(Outcome),
+    /// The pool is saturated, and its priority is below zero (EPP: legacy admission).
+    Shed,
 }
 
 /// What the client reads.
@@ -33,6 +40,9 @@ impl Refusal {
         let mut headers = vec![("content-type", "application/json")];
         if let Some(reason) = dropped_reason {
             headers.push((DROPPED_REASON, reason));
+        }
+        if status == 429 {
+            headers.push(("retry-after", RETRY_AFTER_SECONDS));
         }
         host::reply(status, headers, wire::error::body(status, &message).as_bytes());
         stats.refused(status).increment();
@@ -54,6 +64,11 @@ impl Refusal {
                 "failed to find endpoint candidates for serving the request".to_owned(),
                 Some("rejected-no-endpoints"),
             ),
+            Self::Flow(outcome) => match outcome.refusal() {
+                Some(told) => (told.status, told.message.to_owned(), Some(told.reason)),
+                None => (500, "a dispatched request was refused".to_owned(), None),
+            },
+            Self::Shed => (429, "system saturated, sheddable request dropped".to_owned(), None),
         };
         Answer { status, message, dropped_reason }
     }

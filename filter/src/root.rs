@@ -1,6 +1,6 @@
 //! One plugin instance: configures itself and makes a context for each stream.
 
-use std::{hash::BuildHasher, rc::Rc};
+use std::rc::Rc;
 
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
@@ -14,20 +14,24 @@ use wire::{
 use crate::{
     host,
     ingest::{Ingest, Receiver},
-    picker::Picker,
+    node::Node,
+    picker::{Picker, Worker},
     stats::Stats,
     warm_up,
-    worker::Worker,
 };
 
 /// A shorter secret could be guessed by trying.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// What this plugin instance is, once it is configured.
-#[derive(Default)]
-pub(crate) enum Root {
+/// One plugin instance in one VM.
+pub(crate) struct Root {
+    context_id: u32,
+    role: Role,
+}
+
+/// What a plugin instance is, once it is configured.
+enum Role {
     /// Envoy makes no stream before `on_configure` has succeeded.
-    #[default]
     Unconfigured,
     /// It picks endpoints for requests.
     Picker(Rc<Worker>),
@@ -36,11 +40,19 @@ pub(crate) enum Root {
 }
 
 impl Root {
+    /// The instance with this context id.
+    pub(crate) fn new(context_id: u32) -> Self {
+        Self { context_id, role: Role::Unconfigured }
+    }
+}
+
+impl Role {
     fn configured(json: &[u8]) -> Result<Self, String> {
         match wire::config::parse(json).map_err(|error| error.to_string())? {
             PluginConfig::Picker(config) => {
                 warm_up::run(&config);
-                Ok(Self::Picker(Rc::new(Worker::new(config, random_seed()))))
+                let node = Node::configure(&config);
+                Ok(Self::Picker(Rc::new(Worker { config, stats: Stats::define(), node })))
             }
             PluginConfig::Ingest(config) => Ok(Self::Ingest(Rc::new(receiver(&config)?))),
         }
@@ -51,19 +63,31 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        match Self::configured(&host::plugin_configuration(size)) {
-            Ok(configured) => *self = configured,
+        match Role::configured(&host::plugin_configuration(size)) {
+            Ok(role) => self.role = role,
             Err(reason) => log::error!("llm-picker cannot start: {reason}"),
         }
-        !matches!(self, Self::Unconfigured)
+        !matches!(self.role, Role::Unconfigured)
+    }
+
+    fn on_tick(&mut self) {
+        if let Role::Picker(worker) = &self.role {
+            worker.node.tick(self.context_id);
+        }
+    }
+
+    fn on_queue_ready(&mut self, _: u32) {
+        if let Role::Picker(worker) = &self.role {
+            worker.node.receive(self.context_id);
+        }
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        match self {
+        match &self.role {
             // The SDK panics on `None`; a stream without a plugin passes untouched.
-            Self::Unconfigured => Some(Box::new(Untouched)),
-            Self::Picker(worker) => Some(Box::new(Picker::new(Rc::clone(worker), context_id))),
-            Self::Ingest(receiver) => Some(Box::new(Ingest::new(Rc::clone(receiver)))),
+            Role::Unconfigured => Some(Box::new(Untouched)),
+            Role::Picker(worker) => Some(Box::new(Picker::new(Rc::clone(worker), context_id))),
+            Role::Ingest(receiver) => Some(Box::new(Ingest::new(Rc::clone(receiver)))),
         }
     }
 
@@ -90,9 +114,4 @@ fn receiver(config: &IngestConfig) -> Result<Receiver, String> {
     }
     let secret = Secret::new(&secret).ok_or("the secret is empty")?;
     Ok(Receiver { max_bytes: config.max_bytes, secret, stats: Stats::define() })
-}
-
-/// Differs from VM to VM, so that workers break ties differently.
-fn random_seed() -> u64 {
-    std::collections::hash_map::RandomState::new().hash_one(0_u8)
 }

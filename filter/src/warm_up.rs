@@ -5,10 +5,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use engine::{Endpoint, Engine, Event, Health, Instant, Metrics, RequestId, Snapshot};
+use engine::{
+    Endpoint, Engine, Event, Health, Instant, Metrics, RequestId, Snapshot, ledger::Ledger,
+};
 use wire::body::Api;
 
-use crate::{ask, worker};
+use crate::ask;
 
 /// Long enough for whole blocks, with what prompts have: escapes, and bytes beyond ASCII.
 const PROMPT_REPEATS: usize = 100;
@@ -19,8 +21,7 @@ pub(crate) fn run(config: &wire::config::PickerConfig) {
     let body = format!(
         r#"{{"model":"warm-up","messages":[{{"role":"user","content":"{prompt}"}}],"stream":true}}"#
     );
-    let Ok(ask) =
-        ask::from_body(body.as_bytes(), Api::ChatCompletions, config.prefix.max_prefix_tokens / 64)
+    let Ok(ask) = ask::from_body(body.as_bytes(), Api::ChatCompletions, config.prompt_blocks_max)
     else {
         debug_assert!(false, "the warm-up's body is a valid one");
         return;
@@ -30,16 +31,14 @@ pub(crate) fn run(config: &wire::config::PickerConfig) {
 
     let now = Instant::from_nanos(1);
     let request = RequestId(0);
-    let mut engine = Engine::new(worker::engine_config(config), 0);
-    for event in [
-        Event::Snapshot { snapshot, received_at: now },
-        Event::Arrived { request, ask: ask.clone() },
-        Event::Answered { request, success: false },
-        Event::Arrived { request, ask },
-        Event::Ended { request },
-    ] {
+    let mut engine = Engine::new(config.engine.clone(), 0);
+    drop(engine.handle(Event::Snapshot { snapshot, received_at: now }));
+    for success in [true, false] {
+        let Ok(decision) = engine.decide(now, &ask, &Ledger::default()) else { return };
+        let Some(endpoint) = decision.ranked.first().copied() else { return };
         // What it would have Envoy do is left undone.
-        let _ = engine.handle(now, event);
+        drop(engine.handle(Event::Sent { request, ask: ask.clone(), endpoint }));
+        drop(engine.handle(Event::Answered { request, success }));
     }
 }
 

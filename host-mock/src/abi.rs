@@ -2,10 +2,12 @@
 
 mod buffer;
 mod headers;
-mod misc;
 mod property;
 mod shared;
 mod stream;
+mod telemetry;
+mod time;
+mod unmodelled;
 mod wasi;
 
 use crate::{
@@ -168,7 +170,9 @@ impl<'a> Call<'a> {
 
 /// Defines every host function that this Envoy has.
 pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    misc::link(linker)?;
+    telemetry::link(linker)?;
+    time::link(linker)?;
+    unmodelled::link(linker)?;
     headers::link(linker)?;
     buffer::link(linker)?;
     stream::link(linker)?;

@@ -26,7 +26,6 @@ pub struct Envoy {
 
 impl Envoy {
     /// Starts to describe an Envoy that runs `module`.
-    #[must_use]
     pub fn builder(module: &Module) -> Builder {
         Builder::new(module)
     }

@@ -23,20 +23,41 @@ pub(crate) enum Iteration {
     All,
 }
 
+/// Who has a header map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Hold {
+    /// It hasn't reached the filter.
+    #[default]
+    Coming,
+    /// The filter may read and write it.
+    Held,
+    /// The filter resumed the stream and can't see it any more, but it hasn't moved yet.
+    LetGo,
+    /// Past the filter.
+    Gone,
+}
+
+/// What `get_buffer` shows of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum View {
+    /// The bytes of the present callback.
+    #[default]
+    Chunk,
+    /// All that is buffered, because the filter paused in the body callback.
+    Whole,
+}
+
 /// One direction of a stream, as the filter manager and the filter's context hold it.
 #[derive(Debug, Default)]
 pub(crate) struct Direction {
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: Option<HeaderMap>,
-    /// The filter may read and write them: only until it continues.
-    pub(crate) headers_visible: bool,
-    pub(crate) trailers_visible: bool,
+    pub(crate) headers_hold: Hold,
+    pub(crate) trailers_hold: Hold,
     pub(crate) iteration: Iteration,
-    pub(crate) headers_continued: bool,
     /// What the filter manager keeps back. `Some` of nothing still carries an end of stream.
     pub(crate) buffered: Option<Vec<u8>>,
-    /// The filter paused in the body callback, so it is shown all that is buffered.
-    pub(crate) buffering: bool,
+    pub(crate) view: View,
     /// The bytes of the present body callback.
     pub(crate) chunk: Vec<u8>,
     pub(crate) ended: bool,
@@ -47,17 +68,22 @@ impl Direction {
         Self { headers, ended, ..Self::default() }
     }
 
+    /// Marks the headers as past the filter; false if they were already.
+    pub(crate) fn release_headers(&mut self) -> bool {
+        std::mem::replace(&mut self.headers_hold, Hold::Gone) != Hold::Gone
+    }
+
     /// The body as `get_buffer` shows it.
     pub(crate) const fn body(&self) -> &Vec<u8> {
-        match (&self.buffered, self.buffering) {
-            (Some(all), true) => all,
+        match (&self.buffered, self.view) {
+            (Some(all), View::Whole) => all,
             _ => &self.chunk,
         }
     }
 
     pub(crate) fn body_mut(&mut self) -> &mut Vec<u8> {
-        match (&mut self.buffered, self.buffering) {
-            (Some(all), true) => all,
+        match (&mut self.buffered, self.view) {
+            (Some(all), View::Whole) => all,
             _ => &mut self.chunk,
         }
     }
@@ -132,7 +158,9 @@ pub(crate) enum Phase {
     Open,
     /// A local reply is under way: nothing more of the request comes to the filter.
     Replied,
-    /// Over for Envoy; the filter's last callbacks run.
+    /// Over for Envoy, and `on_log` runs: headers of both directions are readable again.
+    Logging,
+    /// The filter's last callbacks run.
     Ending,
     Over,
 }
@@ -155,8 +183,6 @@ pub(crate) struct Exchange {
     pub(crate) reset: bool,
     pub(crate) details: Option<String>,
     pub(crate) flags: u64,
-    /// `on_log` runs: headers of both directions are readable again.
-    pub(crate) logging: bool,
     pub(crate) filter_state: BTreeMap<String, String>,
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) preset: BTreeMap<String, Vec<u8>>,

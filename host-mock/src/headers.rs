@@ -4,7 +4,7 @@
 ///
 /// Values are bytes: clients may send anything but CR, LF and NUL, and a filter that assumes UTF-8
 /// dies of it, which is worth testing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct HeaderMap(Vec<(String, Vec<u8>)>);
 
 impl HeaderMap {
@@ -100,6 +100,21 @@ impl<N: AsRef<str>, V: Into<Vec<u8>> + Clone, const COUNT: usize> From<&[(N, V);
 {
     fn from(pairs: &[(N, V); COUNT]) -> Self {
         Self::from(pairs.as_slice())
+    }
+}
+
+/// No headers, for a request that needs none.
+impl From<()> for HeaderMap {
+    fn from((): ()) -> Self {
+        Self::new()
+    }
+}
+
+/// As a map with escaped values: readable in a failed assertion.
+impl std::fmt::Debug for HeaderMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pairs = self.iter().map(|(name, value)| (name, value.escape_ascii().to_string()));
+        f.debug_map().entries(pairs).finish()
     }
 }
 

@@ -10,9 +10,9 @@ pub struct Module {
     pub(crate) bytes: Arc<[u8]>,
 }
 
-/// Fuel of one callback: about a second of work. An endless loop fails the test instead of hanging
-/// it; a 4 MB body takes less than a tenth of this.
-pub(crate) const FUEL_PER_CALL: u64 = 2_000_000_000;
+/// Fuel of one callback: a second or two of work. An endless loop fails the test instead of hanging
+/// it; a 4 MB body takes about a tenth of this.
+pub(crate) const FUEL_PER_CALL: u64 = 1_000_000_000;
 
 /// Bytes of wasm stack. V8 gives about 1 MB to wasm and host frames together.
 const STACK_BYTES: usize = 512 * 1024;

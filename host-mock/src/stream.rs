@@ -73,7 +73,8 @@ impl Stream {
         self.exchange.borrow().upstream.clone()
     }
 
-    /// The upstream answers, all at once.
+    /// The upstream answers, all at once. Nothing happens while nothing was sent to it, nor when
+    /// Envoy answered in its place; so for all that the upstream does.
     pub fn respond(&self, status: u16, headers: impl Into<HeaderMap>, body: &[u8]) {
         self.respond_with(status, headers, body.is_empty());
         if !body.is_empty() {

@@ -64,9 +64,8 @@ pub(crate) struct Vm {
 /// What a callback returned.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Returned {
-    /// 0 when the module has no such callback.
-    pub(crate) value: u32,
-    pub(crate) exists: bool,
+    /// `None` when the module has no such callback, or died in it.
+    pub(crate) value: Option<u32>,
     /// A local reply was sent to any stream during the callback.
     pub(crate) stopped: bool,
 }
@@ -90,7 +89,7 @@ impl Vm {
         let (born_nanos, guest) = (world.borrow().now_nanos, RefCell::new((store, instance)));
         let vm = Self { state, born_nanos, guest, world: world.clone() };
         for start in ["_initialize", "_start"] {
-            if vm.call(start, 0, &[]).exists {
+            if vm.call(start, 0, &[]).value.is_some() {
                 break;
             }
         }
@@ -115,7 +114,7 @@ impl Vm {
 
     /// Calls an exported function with `context` as the current one. A trap kills the VM.
     pub(crate) fn call(&self, name: &str, context: u32, args: &[u32]) -> Returned {
-        let none = Returned { value: 0, exists: false, stopped: false };
+        let none = Returned { value: None, stopped: false };
         if self.is_dead() {
             return none;
         }
@@ -126,7 +125,7 @@ impl Vm {
         match invoke(store, function, args) {
             Ok(value) => {
                 let stopped = std::mem::take(&mut self.state.borrow_mut().stop_iteration);
-                Returned { value, exists: true, stopped }
+                Returned { value: Some(value), stopped }
             }
             Err(error) => {
                 drop(guest);

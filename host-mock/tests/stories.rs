@@ -39,7 +39,7 @@ fn the_last_worker_to_register_a_queue_gets_every_wake_up_when_the_test_says() {
     let filter = [REGISTER, ("request_headers", &sends), ("queue_ready", empties)];
     let envoy = builder(&filter).workers(3).start().unwrap();
     for worker in 0..3 {
-        envoy.worker(worker).get("/", &[] as &[(&str, &str)]);
+        envoy.worker(worker).get("/", ());
     }
     let notes = || {
         envoy.logs().into_iter().filter(|line| line.message.starts_with('!')).collect::<Vec<_>>()
@@ -78,8 +78,7 @@ fn a_long_chain_of_resumes_from_on_log_overflows_the_stack() {
     for (streams, alive) in [(100, true), (400, false)] {
         let filter = [("request_headers", PARK), ("log", chain)];
         let envoy = builder(&filter).no_healthy_upstream().start().unwrap();
-        let streams: Vec<_> =
-            (0..streams).map(|_| envoy.worker(0).get("/", &[] as &[(&str, &str)])).collect();
+        let streams: Vec<_> = (0..streams).map(|_| envoy.worker(0).get("/", ())).collect();
         streams.last().unwrap().disconnect();
         assert_eq!(envoy.worker(0).alive(), alive, "{:?}", envoy.worker(0).failure());
         let answered = streams.iter().filter(|stream| stream.status() == Some(503)).count();
@@ -101,8 +100,7 @@ fn one_callback_may_answer_some_streams_but_not_hundreds() {
             ("tick", answer_all),
         ];
         let envoy = builder(&filter).start().unwrap();
-        let streams: Vec<_> =
-            (0..streams).map(|_| envoy.worker(0).get("/", &[] as &[(&str, &str)])).collect();
+        let streams: Vec<_> = (0..streams).map(|_| envoy.worker(0).get("/", ())).collect();
         envoy.advance(Duration::from_millis(20));
         assert_eq!(envoy.worker(0).alive(), alive, "{:?}", envoy.worker(0).failure());
         assert_eq!(streams.iter().all(|stream| stream.status() == Some(429)), alive);
@@ -114,11 +112,10 @@ fn a_dead_vm_leaves_the_other_workers_alone_and_is_replaced_in_time() {
     let plugin = Plugin::new("p", "").fail_policy(FailPolicy::Reload);
     let envoy = Envoy::builder(&module(&[])).plugin(plugin).workers(2).start().unwrap();
     envoy.worker(1).kill();
-    let none: &[(&str, &str)] = &[];
-    assert_eq!(envoy.worker(1).get("/", none).status(), Some(503));
-    assert!(envoy.worker(0).get("/", none).sent().is_some());
+    assert_eq!(envoy.worker(1).get("/", ()).status(), Some(503));
+    assert!(envoy.worker(0).get("/", ()).sent().is_some());
     envoy.advance(Duration::from_secs(1));
-    assert!(envoy.worker(1).get("/", none).sent().is_some());
+    assert!(envoy.worker(1).get("/", ()).sent().is_some());
     assert!(envoy.worker(1).alive());
 }
 
@@ -126,13 +123,12 @@ fn a_dead_vm_leaves_the_other_workers_alone_and_is_replaced_in_time() {
 fn the_buffer_filter_holds_headers_until_the_body_is_whole() {
     let plugin = Plugin::new("p", "").then_buffer_filter(10);
     let envoy = Envoy::builder(&module(&[])).plugin(plugin).start().unwrap();
-    let none: &[(&str, &str)] = &[];
-    let stream = envoy.worker(0).post_headers("/", none);
+    let stream = envoy.worker(0).post_headers("/", ());
     stream.chunk(b"12345");
     assert_eq!(stream.sent(), None);
     stream.last_chunk(b"67890");
     assert_eq!(stream.sent().unwrap().body, b"1234567890");
-    assert_eq!(envoy.worker(0).post("/", none, b"12345678901").status(), Some(413));
+    assert_eq!(envoy.worker(0).post("/", (), b"12345678901").status(), Some(413));
 }
 
 #[test]
@@ -140,9 +136,8 @@ fn two_plugins_share_a_vm_and_requests_choose_theirs() {
     let filter = [("request_headers", "(call $note (i32.const 0)) (i32.const 0)")];
     let plugins = builder(&filter).plugin(Plugin::new("ingest", ""));
     let envoy = plugins.start().unwrap();
-    let none: &[(&str, &str)] = &[];
-    let first = envoy.worker(0).get("/", none);
-    let second = envoy.worker(0).through("ingest").unwrap().get("/", none);
+    let first = envoy.worker(0).get("/", ());
+    let second = envoy.worker(0).through("ingest").unwrap().get("/", ());
     // Contexts 1 and 2 are the plugins' roots.
     assert_eq!((first.context_id(), second.context_id()), (3, 4));
     let error = envoy.worker(0).through("picker").err().unwrap().to_string();
@@ -181,10 +176,10 @@ fn a_refused_configuration_an_endless_loop_and_an_unmodelled_call_are_errors() {
 #[test]
 fn upstream_failures_reach_the_client_and_the_log() {
     let envoy = builder(&[]).start().unwrap();
-    let open = || envoy.worker(0).get("/", &[] as &[(&str, &str)]);
+    let open = || envoy.worker(0).get("/", ());
     let (refused, cut, late) = (open(), open(), open());
     refused.refuse();
-    cut.respond_headers(200, &[] as &[(&str, &str)]);
+    cut.respond_headers(200, ());
     cut.upstream_resets();
     late.upstream_times_out();
     assert_eq!([refused.status(), cut.status(), late.status()], [Some(503), Some(200), Some(504)]);
@@ -194,4 +189,16 @@ fn upstream_failures_reach_the_client_and_the_log() {
     let deletes = envoy.logs().iter().filter(|line| line.message.ends_with("delete")).count();
     assert_eq!(deletes, 3);
     assert!(envoy.logs().iter().all(|line| line.level == Level::Info));
+}
+
+#[test]
+fn an_upstream_that_got_nothing_answers_nothing() {
+    let envoy = builder(&[("request_headers", PARK)]).start().unwrap();
+    let stream = envoy.worker(0).get("/", ());
+    stream.respond(200, (), b"early");
+    stream.respond_chunk(b"x");
+    assert_eq!(stream.response(), None);
+    stream.disconnect();
+    stream.respond(200, (), b"late");
+    assert_eq!((stream.response(), stream.was_reset()), (None, true));
 }

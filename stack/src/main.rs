@@ -1,3 +1,153 @@
-//! Placeholder.
+//! `build.sh run`: starts the stack, says how to try it, and stops it on Ctrl-C.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
-fn main() {}
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde_json::Value;
+use stack::{Destination, Hold, Pod, Programs, Stack, Way};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the whole stack on loopback: Envoy with the picker, the scraper and vLLM pods.
+#[derive(Debug, Parser)]
+#[command(name = "llm-picker-stack")]
+struct Args {
+    /// The gateway's port; 0 is a free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// How many vLLM pods to simulate, 1 to 64.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
+    endpoints: u8,
+    /// Envoy's worker threads, 1 to 64.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
+    /// The plugin's configuration as JSON: an EndpointPickerConfig, and llm-picker's own keys beside it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// vLLM servers that already run, instead of simulated ones.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    upstream: Vec<String>,
+    /// What holds a request until its body has been read.
+    #[arg(long, value_enum, default_value = "stopIteration")]
+    hold: Hold,
+    /// How Envoy learns the endpoint.
+    #[arg(long, value_enum, default_value = "header")]
+    destination: Destination,
+}
+
+// The kernel kills the children with the thread that started them, so there is to be one thread.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("llm-picker-stack: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    // Heard from the first moment, so that a Ctrl-C during the start leaves nothing behind either.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut child_ended = signal(SignalKind::child())?;
+    let mut stack = tokio::select! {
+        stack = start(args) => stack?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
+    print!("{}", welcome(&stack).await);
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = child_ended.recv() => {
+                stack.ensure_envoy()?;
+                for exit in stack.ended() {
+                    println!("{} ended ({}); the rest goes on", exit.name, exit.status);
+                }
+            }
+        }
+    }
+    println!("\nstopping");
+    Ok(())
+}
+
+async fn start(args: &Args) -> Result<Stack> {
+    let builder = Stack::builder(Programs::built_in(&project()?)?)
+        .way(Way::new(args.hold, args.destination)?)
+        .port(args.port)
+        .workers(args.workers.into())
+        .endpoints(args.endpoints.into())
+        .upstreams(resolve(&args.upstream).await?);
+    match &args.config {
+        Some(file) => builder.plugin(read_json(file)?).start().await,
+        None => builder.start().await,
+    }
+}
+
+/// This program lies in the project's dist/.
+fn project() -> Result<PathBuf> {
+    let program = env::current_exe()?;
+    let root = program.parent().and_then(Path::parent);
+    Ok(root.context("this program must lie in the project's dist/")?.to_owned())
+}
+
+fn read_json(file: &Path) -> Result<Value> {
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("reading {name}"))?;
+    serde_json::from_str(&text).with_context(|| format!("{name} is no JSON"))
+}
+
+async fn resolve(upstreams: &[String]) -> Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for upstream in upstreams {
+        let mut found = tokio::net::lookup_host(upstream)
+            .await
+            .with_context(|| format!("--upstream {upstream}: expected HOST:PORT"))?;
+        let address = found.next();
+        addresses.push(address.with_context(|| format!("--upstream {upstream}: no address"))?);
+    }
+    Ok(addresses)
+}
+
+async fn welcome(stack: &Stack) -> String {
+    let (envoy, scraper) = stack.pids();
+    let mut text = format!("{}, {} workers\n\n", stack.way, stack.workers);
+    text += &row("envoy", Some(envoy), &format!("http://{} (admin)", stack.admin));
+    if let Some(status) = stack.status {
+        text += &row("scraper", scraper, &format!("http://{status}"));
+    }
+    for (index, pod) in stack.pods.iter().enumerate() {
+        let name = format!("pod {}", index + 1);
+        text += &row(&name, Pod::pid(pod), &format!("http://{}", pod.addr));
+    }
+    let model = model(stack).await;
+    let gateway = format!("http://{}", stack.gateway);
+    text += &format!("\nlogs:  {}\nready: {gateway}\n\n", stack.dir().display());
+    text += &format!(
+        "curl -i {gateway}/v1/chat/completions -H 'content-type: application/json' \\\n  -d '{{\"model\": \
+         \"{model}\", \"max_tokens\": 16, \"messages\": [{{\"role\": \"user\", \"content\": \"Where does this \
+         go?\"}}]}}'\n\n"
+    );
+    text + "The answer's x-llm-picker-decision header says where it went and why. Kill a pod by its pid and try again.\n"
+}
+
+fn row(name: &str, pid: Option<u32>, address: &str) -> String {
+    let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+    format!("  {name:<10} pid {pid:<8} {address}\n")
+}
+
+/// What the first pod calls its model.
+async fn model(stack: &Stack) -> String {
+    let models = stack.ask_pod("/v1/models").await.map(|answer| answer.body).unwrap_or_default();
+    let models: Value = serde_json::from_str(&models).unwrap_or_default();
+    models.pointer("/data/0/id").and_then(Value::as_str).unwrap_or("MODEL").to_owned()
+}

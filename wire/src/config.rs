@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use at::At;
 
+pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold};
 pub use error::ConfigError;
 pub use identity::{Identity, Objective};

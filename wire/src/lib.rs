@@ -13,6 +13,7 @@ pub mod message;
 pub mod metrics;
 pub mod note;
 pub mod push;
+pub mod roll;
 pub mod row;
 pub mod snapshot;
 pub mod usage;

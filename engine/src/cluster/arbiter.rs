@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Gauge, Message, Post, QueueId, SharedLedger};
+use super::{Capacity, Gauge, Message, Post, QueueId, SharedLedger};
 use crate::{
     Instant, RequestId,
-    flow::{Controller, Offer, Outcome, Ticket, TicketId},
+    flow::{Controller, FlowConfig, Offer, Outcome, Priority, Ticket, TicketId},
     ledger::{Lease, WorkerId},
     saturation::Room,
 };
@@ -17,12 +17,14 @@ const EXPIRED_MAX: usize = 64;
 /// The saturation at which no band may send, whatever its own ceiling.
 const FULL: f64 = 1.0;
 
-/// The member that holds the lease, in that role.
+/// A member in the role of the one that holds the lease, whether it does now or not: what tenants
+/// have used stays known from one term to the next.
 #[derive(Debug)]
 pub(super) struct Arbiter {
     worker: WorkerId,
     queue: QueueId,
-    epoch: u64,
+    /// The term, while it holds the lease.
+    epoch: Option<u64>,
     controller: Controller,
     /// Who handed in tickets, and what it was granted. One entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, Client>,
@@ -48,9 +50,42 @@ impl Arbiter {
     /// message to a worker is never more than it can carry out at once.
     pub(super) const GRANTS_MAX: u32 = 64;
 
-    pub(super) fn new(lease: Lease, controller: Controller) -> Self {
-        let Lease { holder: worker, queue, epoch, .. } = lease;
-        Self { worker, queue, epoch, controller, clients: BTreeMap::new() }
+    pub(super) fn new(worker: WorkerId, queue: QueueId, controller: Controller) -> Self {
+        Self { worker, queue, epoch: None, controller, clients: BTreeMap::new() }
+    }
+
+    /// Holds this lease from now on, and knows of no ticket yet.
+    pub(super) fn begin(&mut self, now: Instant, lease: &Lease) {
+        self.controller.clear(now);
+        self.clients.clear();
+        self.epoch = Some(lease.epoch);
+    }
+
+    /// Another member holds the lease by now.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.controller.clear(now);
+        self.epoch = None;
+    }
+
+    /// What the operator decided.
+    pub(super) fn config(&self) -> &FlowConfig {
+        self.controller.config()
+    }
+
+    /// Whether a request of this priority could go at once if nobody waited.
+    pub(super) fn passes(&mut self, priority: Priority, room: &Room) -> bool {
+        self.controller.passes(priority, room)
+    }
+
+    /// Which priorities the known objectives have.
+    pub(super) fn provision(&mut self, now: Instant, priorities: &[Priority]) {
+        // Objectives beyond what bands there may be are served as priority 0, which the docs say.
+        let _ = self.controller.provision(now, priorities);
+    }
+
+    /// The queues, for metrics.
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
     }
 
     /// Whether anybody waits. While nobody does the lease is let go: whoever has to wait next takes
@@ -59,7 +94,8 @@ impl Arbiter {
         self.controller.waiting().requests > 0
     }
 
-    pub(super) fn epoch(&self) -> u64 {
+    /// The term, while it holds the lease.
+    pub(super) fn epoch(&self) -> Option<u64> {
         self.epoch
     }
 
@@ -122,13 +158,14 @@ impl Arbiter {
         gauge: &dyn Gauge,
         shared: &dyn SharedLedger,
     ) -> (Tenure, Vec<Post>) {
+        let Some((capacity, reserved)) = self.reserve(now, gauge, shared) else {
+            return (Tenure::Lost, Vec::new());
+        };
         let expired: Vec<_> =
-            self.controller.expire(now, gauge.regime()).take(EXPIRED_MAX).collect();
+            self.controller.expire(now, capacity.regime()).take(EXPIRED_MAX).collect();
         let mut posts: Vec<Post> =
             expired.into_iter().filter_map(|(id, outcome)| self.reject(id, outcome)).collect();
-        let Some((mut room, reserved)) = self.reserve(now, gauge, shared) else {
-            return (Tenure::Lost, posts);
-        };
+        let Capacity::Serving(mut room) = capacity else { return (Tenure::Holds, posts) };
         let mut left = reserved;
         while left > 0 {
             let Some(ticket) = self.controller.dispatch(now, &mut room) else { break };
@@ -150,33 +187,35 @@ impl Arbiter {
         now: Instant,
         gauge: &dyn Gauge,
         shared: &dyn SharedLedger,
-    ) -> Option<(Room, u32)> {
+    ) -> Option<(Capacity, u32)> {
+        let epoch = self.epoch?;
         let most = u32::try_from(self.controller.waiting().requests).unwrap_or(u32::MAX);
         let most = most.min(Self::GRANTS_MAX);
         let mut reserved = None;
         shared.update(&mut |ledger| {
             reserved = None;
-            if ledger.lease.epoch != self.epoch || ledger.lease.holder != self.worker {
+            if ledger.lease.epoch != epoch || ledger.lease.holder != self.worker {
                 return;
             }
             if most > 0 {
                 ledger.lease.renew(now);
             }
-            let mut room = gauge.room(ledger);
-            for _ in 0..ledger.granted {
-                room.take(0);
-            }
-            let places = room.places(FULL).min(most);
+            let capacity = gauge.capacity(ledger).beyond_grants(ledger);
+            let places = match &capacity {
+                Capacity::Serving(room) => room.places(FULL).min(most),
+                Capacity::Unknown | Capacity::Empty => 0,
+            };
             ledger.granted = ledger.granted.saturating_add(places);
-            reserved = Some((room, places));
+            reserved = Some((capacity, places));
         });
         reserved
     }
 
     fn grant(&mut self, id: TicketId) -> Option<Post> {
+        let epoch = self.epoch?;
         let client = self.clients.get_mut(&WorkerId(id.worker))?;
         client.grants += 1;
-        let message = Message::Grant { request: RequestId(id.request), epoch: self.epoch };
+        let message = Message::Grant { request: RequestId(id.request), epoch };
         Some(Post { to: client.reply_to, message })
     }
 
@@ -190,7 +229,7 @@ impl Arbiter {
     fn return_places(&self, places: u32, shared: &dyn SharedLedger) {
         if places > 0 {
             shared.update(&mut |ledger| {
-                if ledger.lease.epoch == self.epoch {
+                if Some(ledger.lease.epoch) == self.epoch {
                     ledger.granted = ledger.granted.saturating_sub(places);
                 }
             });

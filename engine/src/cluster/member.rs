@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::{
     Gauge, Message, Post, QueueId, SharedLedger,
     arbiter::{Arbiter, Tenure},
+    gate::{Gate, gate},
 };
 use crate::{
     Instant, NoPick, RequestId,
-    flow::{Controller, FlowConfig, FlowKey, Outcome, Regime, Ticket},
+    flow::{Controller, FlowConfig, FlowKey, Outcome, Priority, Regime, Ticket},
     ledger::{EndpointKey, Lease, Ledger, Row, WorkerId},
 };
 
@@ -17,12 +18,12 @@ use crate::{
 pub struct Member {
     id: WorkerId,
     queue: QueueId,
-    config: FlowConfig,
     row: Row,
     held: BTreeMap<RequestId, Ticket>,
     sent: BTreeMap<RequestId, Sent>,
     /// The arbiter that knows the held requests.
     handed_to: Handed,
+    /// None where flow control is off, and nobody is ever held.
     arbiter: Option<Arbiter>,
 }
 
@@ -44,25 +45,37 @@ struct Sent {
 /// What is to become of a request that could go, by the ledger as it is.
 #[derive(Debug)]
 pub enum Admission<D> {
-    /// It goes there. `D` is what the caller wants to know of it later.
-    Send(EndpointKey, u32, D),
-    /// It must wait.
-    Hold,
+    /// It goes there.
+    Send(Target, D),
     /// There is nothing to choose from.
     Refuse(NoPick),
+}
+
+/// Where a request goes, as far as the ledger counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// Prompt tokens that it is not expected to have cached.
+    pub tokens: u32,
+    /// Whether the other workers are to hear of it: then it takes a place on the board.
+    pub announced: bool,
 }
 
 /// What became of a request.
 #[derive(Debug)]
 pub enum Arrival<D> {
-    /// It was counted and goes.
-    Sent(D),
+    /// It was counted and goes. With its place on the board, if it is announced.
+    Sent(D, Option<u64>),
     /// It is held; its ticket is on the way to the arbiter.
     Held,
     /// There is nothing to choose from.
     Refused(NoPick),
-    /// This worker can hold no more.
+    /// Flow control turns it away.
     Rejected(Outcome),
+    /// Flow control is off, the pool is saturated, and the request is one that may be shed (EPP:
+    /// legacy admission).
+    Shed,
 }
 
 /// What a message makes the worker do.
@@ -94,19 +107,54 @@ impl Member {
     /// 3.6 GB, and bands have limits of their own below that.
     const HELD_MAX: usize = 16_384;
 
-    /// A worker that takes its messages from `queue`.
+    /// A worker that takes its messages from `queue`. Without `flow` nobody is ever held.
     #[must_use]
-    pub fn new(id: WorkerId, queue: QueueId, config: FlowConfig) -> Self {
+    pub fn new(id: WorkerId, queue: QueueId, flow: Option<FlowConfig>, now: Instant) -> Self {
+        let arbiter =
+            flow.map(|config| Arbiter::new(id, queue, Controller::new(config, Regime::Empty, now)));
         Self {
             id,
             queue,
-            config,
-            row: Row::default(),
+            row: Row { alive_at: now, ..Row::default() },
             held: BTreeMap::new(),
             sent: BTreeMap::new(),
             handed_to: Handed::default(),
-            arbiter: None,
+            arbiter,
         }
+    }
+
+    /// Goes by another configuration from now on; `None` turns flow control off. What it held as the
+    /// arbiter is handed in again once the lease has lapsed. While requests are still held here they
+    /// are served by the configuration that they met, and the new one counts from the next call.
+    pub fn configure(&mut self, now: Instant, flow: Option<FlowConfig>) {
+        if flow.is_none() && !self.held.is_empty() {
+            return;
+        }
+        if self.arbiter.as_ref().map(Arbiter::config) != flow.as_ref() {
+            self.arbiter = flow.map(|config| {
+                let controller = Controller::new(config, Regime::Empty, now);
+                Arbiter::new(self.id, self.queue, controller)
+            });
+        }
+    }
+
+    /// Who this is.
+    #[must_use]
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Which priorities the known objectives have: each gets a band.
+    pub fn provision(&mut self, now: Instant, priorities: &[Priority]) {
+        if let Some(arbiter) = &mut self.arbiter {
+            arbiter.provision(now, priorities);
+        }
+    }
+
+    /// All queues of the pool, if this member is the arbiter.
+    #[must_use]
+    pub fn queues(&self) -> Option<&Controller> {
+        self.arbiter.as_ref().filter(|arbiter| arbiter.epoch().is_some()).map(Arbiter::controller)
     }
 
     /// What this worker has counted, to be put where the others find it when it is dead.
@@ -121,7 +169,8 @@ impl Member {
         !self.held.is_empty() || self.arbiter.as_ref().is_some_and(Arbiter::has_waiting)
     }
 
-    /// A request has been read: it goes if nobody waits and `admit` lets it, else it is held.
+    /// A request has been read: it goes where `admit` says if nobody waits and there is room, else
+    /// it is held. `admit` may be asked more than once, of which the last counts.
     pub fn arrive<D>(
         &mut self,
         now: Instant,
@@ -130,38 +179,42 @@ impl Member {
         mut admit: impl FnMut(&Ledger) -> Admission<D>,
     ) -> (Arrival<D>, Vec<Post>) {
         let request = RequestId(ticket.id.request);
-        let mut outcome = Admission::Hold;
+        let mut arrival = Arrival::Held;
+        let mut sent = None;
         let mut lease = Lease::default();
-        let may_hold = self.held.len() < Self::HELD_MAX;
+        let (id, queue, full) = (self.id, self.queue, self.held.len() >= Self::HELD_MAX);
+        let arbiter = &mut self.arbiter;
         shared.update(&mut |ledger| {
-            outcome = if ledger.waiting == 0 { admit(ledger) } else { Admission::Hold };
-            match &outcome {
-                Admission::Send(endpoint, tokens, _) => ledger.open(*endpoint, *tokens),
-                Admission::Hold if may_hold => {
-                    ledger.take_lease(self.id, self.queue, now);
+            sent = None;
+            arrival = match gate(arbiter.as_mut(), gauge, ledger, ticket.flow.priority) {
+                Gate::Open => match admit(ledger) {
+                    Admission::Send(target, decision) => {
+                        sent = Some(target);
+                        Arrival::Sent(decision, open(ledger, target))
+                    }
+                    Admission::Refuse(why) => Arrival::Refused(why),
+                },
+                Gate::Shed => Arrival::Shed,
+                Gate::Shut if full => Arrival::Rejected(Outcome::RejectedCapacity),
+                Gate::Shut => {
+                    ledger.take_lease(id, queue, now);
                     ledger.hold();
                     lease = ledger.lease;
+                    Arrival::Held
                 }
-                Admission::Hold | Admission::Refuse(_) => (),
-            }
+            };
         });
-        match outcome {
-            Admission::Send(endpoint, tokens, decision) => {
-                self.opened(request, Sent { endpoint, tokens });
-                (Arrival::Sent(decision), Vec::new())
-            }
-            Admission::Refuse(why) => (Arrival::Refused(why), Vec::new()),
-            Admission::Hold if !may_hold => {
-                (Arrival::Rejected(Outcome::RejectedCapacity), Vec::new())
-            }
-            Admission::Hold => {
-                self.row.waiting += 1;
-                let mut posts = self.follow(now, gauge.regime(), lease);
-                posts.push(self.hand_in(vec![ticket.clone()], false));
-                self.held.insert(request, ticket);
-                (Arrival::Held, posts)
-            }
+        if let Some(target) = sent {
+            self.opened(request, target);
         }
+        let mut posts = Vec::new();
+        if matches!(arrival, Arrival::Held) {
+            self.row.waiting += 1;
+            posts = self.follow(now, lease);
+            posts.push(self.hand_in(vec![ticket.clone()], false));
+            self.held.insert(request, ticket);
+        }
+        (arrival, posts)
     }
 
     /// A held request was granted a place: it goes where `admit` says, without asking for room. None
@@ -173,33 +226,30 @@ impl Member {
         mut admit: impl FnMut(&Ledger) -> Admission<D>,
     ) -> Option<Arrival<D>> {
         self.held.get(&request)?;
-        let mut outcome = None;
+        let mut arrival = None;
+        let mut sent = None;
         shared.update(&mut |ledger| {
-            outcome = Some(admit(ledger)).filter(|_| ledger.lease.epoch == epoch);
-            match &outcome {
-                Some(Admission::Send(endpoint, tokens, _)) => {
-                    ledger.ungrant();
-                    ledger.release();
-                    ledger.open(*endpoint, *tokens);
-                }
-                Some(Admission::Hold | Admission::Refuse(_)) => {
-                    ledger.ungrant();
-                    ledger.release();
-                }
-                None => (),
+            (arrival, sent) = (None, None);
+            if ledger.lease.epoch != epoch {
+                return;
             }
+            ledger.ungrant();
+            ledger.release();
+            arrival = Some(match admit(ledger) {
+                Admission::Send(target, decision) => {
+                    sent = Some(target);
+                    Arrival::Sent(decision, open(ledger, target))
+                }
+                Admission::Refuse(why) => Arrival::Refused(why),
+            });
         });
-        let outcome = outcome?;
+        let arrival = arrival?;
         self.row.grants_taken += 1;
         self.unhold(request);
-        Some(match outcome {
-            Admission::Send(endpoint, tokens, decision) => {
-                self.opened(request, Sent { endpoint, tokens });
-                Arrival::Sent(decision)
-            }
-            Admission::Refuse(why) => Arrival::Refused(why),
-            Admission::Hold => Arrival::Rejected(Outcome::RejectedInternal),
-        })
+        if let Some(target) = sent {
+            self.opened(request, target);
+        }
+        Some(arrival)
     }
 
     /// The endpoint has read the request's prompt.
@@ -261,7 +311,7 @@ impl Member {
             | Message::Cancel { .. }
             | Message::Nudge
             | Message::Charge { .. }
-            | Message::Buried { .. }) => self.arbitrate(now, shared, gauge, Some(to_arbiter)),
+            | Message::Buried { .. }) => self.arbitrate(now, (shared, gauge), Some(to_arbiter)),
         }
     }
 
@@ -273,14 +323,14 @@ impl Member {
         (shared, gauge): (&dyn SharedLedger, &dyn Gauge),
     ) -> Vec<Step> {
         self.row.alive_at = now;
-        let mut steps = self.arbitrate(now, shared, gauge, None);
+        let mut steps = self.arbitrate(now, (shared, gauge), None);
         if !self.held.is_empty() {
             let mut lease = Lease::default();
             shared.update(&mut |ledger| {
                 ledger.take_lease(self.id, self.queue, now);
                 lease = ledger.lease;
             });
-            steps.extend(self.follow(now, gauge.regime(), lease).into_iter().map(Step::Post));
+            steps.extend(self.follow(now, lease).into_iter().map(Step::Post));
         }
         steps
     }
@@ -300,47 +350,45 @@ impl Member {
     fn arbitrate(
         &mut self,
         now: Instant,
-        shared: &dyn SharedLedger,
-        gauge: &dyn Gauge,
+        (shared, gauge): (&dyn SharedLedger, &dyn Gauge),
         message: Option<Message>,
     ) -> Vec<Step> {
         // A message to an arbiter of the past: its sender will notice and hand in again.
         let Some(arbiter) = &mut self.arbiter else { return Vec::new() };
-        let mut posts = match message {
-            Some(Message::HandIn { worker, reply_to, epoch, again, tickets })
-                if epoch == arbiter.epoch() =>
+        let Some(epoch) = arbiter.epoch() else { return Vec::new() };
+        let mut posts = Vec::new();
+        match message {
+            Some(Message::HandIn { worker, reply_to, epoch: meant, again, tickets })
+                if meant == epoch =>
             {
-                arbiter.take_in(now, (worker, reply_to), tickets, again)
+                posts = arbiter.take_in(now, (worker, reply_to), tickets, again);
             }
-            Some(Message::Cancel { worker, request }) => {
-                arbiter.cancel(now, worker, request);
-                Vec::new()
-            }
+            Some(Message::Cancel { worker, request }) => arbiter.cancel(now, worker, request),
             Some(Message::Charge { flow, tokens }) => {
                 arbiter.charge(&flow, tokens);
                 return Vec::new();
             }
-            Some(Message::Buried { worker, epoch, grants_taken }) => {
-                let taken = if epoch == arbiter.epoch() { grants_taken } else { 0 };
+            Some(Message::Buried { worker, epoch: known, grants_taken }) => {
+                let taken = if known == epoch { grants_taken } else { 0 };
                 arbiter.bury(now, (worker, taken), shared);
-                Vec::new()
             }
-            _ => Vec::new(),
-        };
+            _ => (),
+        }
         let (tenure, more) = arbiter.run(now, gauge, shared);
         posts.extend(more);
         if tenure == Tenure::Lost {
-            self.arbiter = None;
+            arbiter.end(now);
         }
         posts.into_iter().map(Step::Post).collect()
     }
 
     /// Knows the arbiter by this lease from now on; hands in again what another one knew.
-    fn follow(&mut self, now: Instant, regime: Regime, lease: Lease) -> Vec<Post> {
-        let is_new = |arbiter: &Arbiter| arbiter.epoch() != lease.epoch;
-        if lease.holder == self.id && self.arbiter.as_ref().is_none_or(is_new) {
-            let controller = Controller::new(self.config.clone(), regime, now);
-            self.arbiter = Some(Arbiter::new(lease, controller));
+    fn follow(&mut self, now: Instant, lease: Lease) -> Vec<Post> {
+        if let Some(arbiter) = &mut self.arbiter
+            && lease.holder == self.id
+            && arbiter.epoch() != Some(lease.epoch)
+        {
+            arbiter.begin(now, &lease);
         }
         if lease.epoch == self.handed_to.epoch {
             return Vec::new();
@@ -359,9 +407,10 @@ impl Member {
         Post { to: queue, message }
     }
 
-    fn opened(&mut self, request: RequestId, sent: Sent) {
-        self.row.accounts.open(sent.endpoint, sent.tokens);
-        self.sent.insert(request, sent);
+    fn opened(&mut self, request: RequestId, target: Target) {
+        let Target { endpoint, tokens, .. } = target;
+        self.row.accounts.open(endpoint, tokens);
+        self.sent.insert(request, Sent { endpoint, tokens });
     }
 
     /// Gives a place back that was granted to a request which is gone.
@@ -384,4 +433,10 @@ impl Member {
         }
         held
     }
+}
+
+/// Counts a request that goes, and takes a place on the board for it if it is announced.
+fn open(ledger: &mut Ledger, target: Target) -> Option<u64> {
+    ledger.open(target.endpoint, target.tokens);
+    target.announced.then(|| ledger.announce())
 }

@@ -115,17 +115,35 @@ impl Bands {
 
     /// Decides which bands may send at this saturation.
     pub(super) fn gate(&mut self, policy: &UsageLimitPolicy, saturation: f64) {
-        let count = u32::try_from(self.bands.len()).unwrap_or(u32::MAX);
-        let first = self.bands.first_key_value().map(|(Reverse(priority), _)| *priority);
-        let last = self.bands.last_key_value().map(|(Reverse(priority), _)| *priority);
-        let (highest, lowest) = (first.unwrap_or_default(), last.unwrap_or_default());
-        for (rank, entry) in (0..).zip(self.bands.values_mut()) {
-            let band = &mut entry.band;
-            let priority = band.priority;
-            let standing = Standing { priority, rank, bands: count, highest, lowest };
+        for (standing, band) in self.standings() {
             band.open = band.usage.requests > 0
                 && saturation < policy.ceiling(standing, saturation, &mut band.turns);
         }
+    }
+
+    /// Whether one band may send at this saturation.
+    pub(super) fn passes(
+        &mut self,
+        policy: &UsageLimitPolicy,
+        priority: Priority,
+        saturation: f64,
+    ) -> bool {
+        let found = self.standings().find(|(standing, _)| standing.priority == priority);
+        found.is_some_and(|(standing, band)| {
+            saturation < policy.ceiling(standing, saturation, &mut band.turns)
+        })
+    }
+
+    /// Each band and where it stands among all, highest first.
+    fn standings(&mut self) -> impl Iterator<Item = (Standing, &mut Band)> {
+        let bands = u32::try_from(self.bands.len()).unwrap_or(u32::MAX);
+        let first = self.bands.first_key_value().map(|(Reverse(priority), _)| *priority);
+        let last = self.bands.last_key_value().map(|(Reverse(priority), _)| *priority);
+        let (highest, lowest) = (first.unwrap_or_default(), last.unwrap_or_default());
+        (0..).zip(self.bands.values_mut()).map(move |(rank, entry)| {
+            let priority = entry.band.priority;
+            (Standing { priority, rank, bands, highest, lowest }, &mut entry.band)
+        })
     }
 
     /// The bands that may send and have something to, highest first.

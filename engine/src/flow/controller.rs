@@ -73,6 +73,12 @@ impl Controller {
         }
     }
 
+    /// What the operator decided.
+    #[must_use]
+    pub fn config(&self) -> &FlowConfig {
+        &self.config
+    }
+
     /// Says which priorities the known objectives have. Each gets a band from the templates;
     /// tickets of any other priority are served as priority 0. Returns how many got none because
     /// there are [`BANDS_MAX`](super::BANDS_MAX) already.
@@ -98,6 +104,21 @@ impl Controller {
             victims.into_iter().filter_map(|slot| self.drop(now, slot)).collect();
         self.enqueue(now, priority, ticket);
         if displaced.is_empty() { Offer::Queued } else { Offer::Displaced(displaced) }
+    }
+
+    /// Whether a request of this priority could go at once if nobody waited.
+    pub fn passes(&mut self, priority: Priority, room: &Room) -> bool {
+        let priority = self.bands.resolve(priority);
+        room.has_places()
+            && self.bands.passes(&self.config.usage_limit, priority, room.saturation())
+    }
+
+    /// Forgets all tickets: another arbiter decides about them from now on. What tenants have used
+    /// stays known, for when this one decides again.
+    pub fn clear(&mut self, now: Instant) {
+        for slot in std::mem::take(&mut self.by_id).into_values() {
+            self.drop(now, slot);
+        }
     }
 
     /// Takes a ticket that another arbiter had queued already: it keeps its place by its first

@@ -6,7 +6,7 @@ use crate::prompt::mix;
 
 /// Names an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096 endpoints
 /// share a key with a chance of one in 10^12, and would then count as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointKey(pub u64);
 
 impl From<SocketAddr> for EndpointKey {

@@ -13,8 +13,11 @@ use std::{
 
 use engine::{
     Instant, RequestId,
-    cluster::{Admission, Arrival, Gauge, Member, Message, Post, QueueId, SharedLedger, Step},
-    flow::{FairnessId, FlowConfig, FlowKey, Priority, Regime, Ticket, TicketId},
+    cluster::{
+        Admission, Arrival, Capacity, Gauge, Member, Message, Post, QueueId, SharedLedger, Step,
+        Target,
+    },
+    flow::{FairnessId, FlowConfig, FlowKey, Priority, Ticket, TicketId},
     ledger::{EndpointKey, Ledger, Row, WorkerId},
     saturation::Room,
 };
@@ -60,25 +63,16 @@ struct Pool {
 }
 
 impl Pool {
-    fn admit(&self, ledger: &Ledger) -> Admission<()> {
-        let free =
-            self.places > u32::try_from(ledger.accounts.requests()).unwrap() + ledger.granted;
-        if free { Self::send() } else { Admission::Hold }
-    }
-
     fn send() -> Admission<()> {
-        Admission::Send(EndpointKey(1), 10, ())
+        let target = Target { endpoint: EndpointKey(1), tokens: 10, announced: true };
+        Admission::Send(target, ())
     }
 }
 
 impl Gauge for Pool {
-    fn room(&self, ledger: &Ledger) -> Room {
+    fn capacity(&self, ledger: &Ledger) -> Capacity {
         let in_flight = u32::try_from(ledger.accounts.requests()).unwrap();
-        Room::of(self.places.saturating_sub(in_flight))
-    }
-
-    fn regime(&self) -> Regime {
-        Regime::Serving
+        Capacity::Serving(Room::of(self.places.saturating_sub(in_flight)))
     }
 }
 
@@ -180,7 +174,8 @@ impl World {
     fn bear(&mut self) {
         self.born += 1;
         let (id, queue) = (WorkerId(u64::from(self.born)), QueueId(self.born));
-        self.members.insert(queue, (id, Member::new(id, queue, FlowConfig::default())));
+        self.members
+            .insert(queue, (id, Member::new(id, queue, Some(FlowConfig::default()), self.now)));
     }
 
     fn kill(&mut self, chance: &mut Chance) {
@@ -224,9 +219,9 @@ impl World {
         };
         let pool = &self.pool;
         let (arrival, posts) =
-            member.arrive(self.now, (&self.shared, pool), ticket, |ledger| pool.admit(ledger));
+            member.arrive(self.now, (&self.shared, pool), ticket, |_| Pool::send());
         match arrival {
-            Arrival::Sent(()) => {
+            Arrival::Sent((), _) => {
                 let held = self.requests.iter().find(|(_, fate)| **fate == Fate::Held);
                 assert_eq!(held, None, "{}: {request:?} passed those who wait", self.place());
                 self.requests.insert((queue, request), Fate::Running);
@@ -234,7 +229,9 @@ impl World {
             Arrival::Held => {
                 self.requests.insert((queue, request), Fate::Held);
             }
-            Arrival::Refused(_) | Arrival::Rejected(_) => self.answer((queue, request)),
+            Arrival::Refused(_) | Arrival::Rejected(_) | Arrival::Shed => {
+                self.answer((queue, request));
+            }
         }
         posts.into_iter().for_each(|post| self.send(queue, post));
     }
@@ -315,11 +312,11 @@ impl World {
     fn take(&mut self, queue: QueueId, request: RequestId, epoch: u64) {
         let (_, member) = self.members.get_mut(&queue).unwrap();
         match member.take_grant(&self.shared, (request, epoch), |_| Pool::send()) {
-            Some(Arrival::Sent(())) => {
+            Some(Arrival::Sent((), _)) => {
                 self.requests.insert((queue, request), Fate::Running);
             }
             Some(Arrival::Refused(_) | Arrival::Rejected(_)) => self.answer((queue, request)),
-            Some(Arrival::Held) => panic!("{}: a grant cannot hold", self.place()),
+            Some(Arrival::Held | Arrival::Shed) => panic!("{}: a grant cannot hold", self.place()),
             None => (),
         }
     }

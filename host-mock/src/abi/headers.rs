@@ -2,7 +2,7 @@
 
 use super::{Call, Fault, Host, Outcome, Status, finish};
 use crate::{
-    exchange::{Direction, Exchange},
+    exchange::{Direction, Exchange, Hold, Phase},
     headers::HeaderMap,
 };
 use wasmtime::{Caller, Linker};
@@ -107,10 +107,8 @@ fn with_map<T>(
     let Some(stream) = host.stream() else { return Ok(None) };
     let stream = stream.borrow();
     let (direction, trailers) = direction(&stream, map).ok_or(Status::BadArgument)?;
-    let visible = match trailers {
-        true => direction.trailers_visible || stream.logging,
-        false => direction.headers_visible || stream.logging,
-    };
+    let hold = if trailers { direction.trailers_hold } else { direction.headers_hold };
+    let visible = hold == Hold::Held || stream.phase == Phase::Logging;
     let found = if trailers { direction.trailers.as_ref() } else { Some(&direction.headers) };
     Ok(found.filter(|_| visible).map(read))
 }
@@ -127,9 +125,9 @@ fn with_map_mut(host: &Host, map: u32, write: impl FnOnce(&mut HeaderMap) -> Out
         2 | 3 => &mut stream.response,
         _ => return Err(Status::BadArgument.into()),
     };
-    match (map % 2 == 0, &mut direction.trailers) {
-        (true, _) if direction.headers_visible => write(&mut direction.headers),
-        (false, Some(trailers)) if direction.trailers_visible => write(trailers),
+    match (map, &mut direction.trailers) {
+        (0 | 2, _) if direction.headers_hold == Hold::Held => write(&mut direction.headers),
+        (1 | 3, Some(trailers)) if direction.trailers_hold == Hold::Held => write(trailers),
         _ => Err(Status::BadArgument.into()),
     }
 }

@@ -81,7 +81,7 @@ fn of_stream(stream: &Exchange, path: &str, now: u64) -> Option<Vec<u8>> {
         ("request", part) => of_request(&stream.request.headers, part).or_else(|| match part {
             "time" => number(stream.started_nanos),
             "size" => number(u64::try_from(stream.upstream.as_ref()?.body.len()).ok()?),
-            "duration" if stream.phase >= Phase::Ending => {
+            "duration" if stream.phase >= Phase::Logging => {
                 number(now.saturating_sub(stream.started_nanos))
             }
             _ => None,

@@ -2,7 +2,7 @@
 
 use super::{Call, Host, Outcome, Status, finish, headers};
 use crate::{
-    exchange::{ExchangeRef, LocalReply, Phase, Side},
+    exchange::{ExchangeRef, Hold, LocalReply, Phase, Side},
     vm::Deferred,
     world::calls::HttpCall,
 };
@@ -55,8 +55,11 @@ fn resume(host: &Host, kind: u32) -> Outcome {
     if let Some(stream) = host.stream() {
         {
             let request = &mut stream.borrow_mut().request;
-            request.headers_visible = false;
-            request.trailers_visible = false;
+            for hold in [&mut request.headers_hold, &mut request.trailers_hold] {
+                if *hold == Hold::Held {
+                    *hold = Hold::LetGo;
+                }
+            }
         }
         host.vm.borrow_mut().deferred.push_back(Deferred::Continue(stream, side));
     }
@@ -86,7 +89,7 @@ fn reply(call: &Call<'_>, status: u32, [details, body, pairs]: [Slice; 3]) -> Ou
     let host = call.host();
     let stream: Option<ExchangeRef> = host.stream();
     let mut vm = host.vm.borrow_mut();
-    if let Some(stream) = stream.filter(|stream| stream.borrow().phase < Phase::Ending) {
+    if let Some(stream) = stream.filter(|stream| stream.borrow().phase < Phase::Logging) {
         vm.deferred.push_back(Deferred::Reply(stream, reply));
     }
     vm.stop_iteration = true;

@@ -2,7 +2,7 @@
 
 use super::{Frame, Machine, Part};
 use crate::{
-    exchange::{Direction, ExchangeRef, LocalReply, Response, Side, flag},
+    exchange::{Direction, Exchange, ExchangeRef, LocalReply, Phase, Response, Side, flag},
     headers::HeaderMap,
     vm::Vm,
     world::queues::Delivery,
@@ -94,14 +94,20 @@ impl Machine {
         self.event(Frame::Drain(vm));
     }
 
-    /// More of a request or of a response.
+    /// More of a request or of a response; nothing happens to a stream that expects none.
     pub(crate) fn data(&mut self, stream: &ExchangeRef, side: Side, bytes: &[u8], end: bool) {
+        if !expects(&stream.borrow(), side) {
+            return;
+        }
         self.touch(stream);
         let part = Part::Data { bytes: bytes.to_vec(), end };
         self.event(Frame::Arrive(stream.clone(), side, part));
     }
 
     pub(crate) fn trailers(&mut self, stream: &ExchangeRef, side: Side, trailers: HeaderMap) {
+        if !expects(&stream.borrow(), side) {
+            return;
+        }
         self.touch(stream);
         stream.borrow_mut().side_mut(side).trailers = Some(trailers);
         self.event(Frame::Arrive(stream.clone(), side, Part::Trailers));
@@ -145,4 +151,11 @@ impl Machine {
         self.stack.push(frame);
         self.run();
     }
+}
+
+/// Whether more of this direction may come: its headers did, its end did not, and Envoy hasn't
+/// answered in the upstream's place.
+fn expects(stream: &Exchange, side: Side) -> bool {
+    let direction = stream.side(side);
+    stream.phase == Phase::Open && !direction.headers.is_empty() && !direction.ended
 }

@@ -2,7 +2,7 @@
 
 use super::{Frame, Machine, Part, Verdict};
 use crate::{
-    exchange::{ExchangeRef, Iteration, LocalReply, Phase, Side},
+    exchange::{ExchangeRef, Hold, Iteration, LocalReply, Phase, Side, View},
     plugin::FailPolicy,
     vm::{Deferred, Returned},
 };
@@ -21,10 +21,7 @@ impl Machine {
             return;
         }
         stream.borrow_mut().side_mut(side).ended |= part.ends();
-        let part = match keep_back(&stream, side, part) {
-            Some(part) => part,
-            None => return,
-        };
+        let Some(part) = keep_back(&stream, side, part) else { return };
         match gate(&stream, side) {
             Gate::Bypass => self.bypass(&stream, side, part),
             Gate::Closed => self.stack.push(Frame::Reply(stream, failed())),
@@ -33,7 +30,7 @@ impl Machine {
     }
 
     fn bypass(&mut self, stream: &ExchangeRef, side: Side, part: Part) {
-        stream.borrow_mut().side_mut(side).headers_continued = true;
+        stream.borrow_mut().side_mut(side).headers_hold = Hold::Gone;
         self.stack.push(Frame::Forward(stream.clone(), side, part));
     }
 
@@ -61,13 +58,13 @@ impl Machine {
         let direction = exchange.side_mut(side);
         match part {
             Part::Headers { end } => {
-                direction.headers_visible = true;
+                direction.headers_hold = Hold::Held;
                 let args = vec![count(direction.headers.len()), end.into()];
                 Some((Part::Headers { end }, args))
             }
             Part::Data { bytes, end } => {
                 direction.chunk = bytes;
-                if direction.buffering {
+                if direction.view == View::Whole {
                     let chunk = std::mem::take(&mut direction.chunk);
                     if direction.buffer(&chunk) > limit {
                         drop(exchange);
@@ -79,7 +76,7 @@ impl Machine {
                 Some((Part::Data { bytes: Vec::new(), end }, args))
             }
             Part::Trailers => {
-                direction.trailers_visible = true;
+                direction.trailers_hold = Hold::Held;
                 let len = direction.trailers.as_ref().map_or(0, crate::headers::HeaderMap::len);
                 Some((Part::Trailers, vec![count(len)]))
             }
@@ -105,8 +102,7 @@ impl Machine {
             Verdict::Stop => direction.iteration = Iteration::Single,
             Verdict::StopAll => direction.iteration = Iteration::All,
             Verdict::Continue => {
-                direction.headers_visible = false;
-                if !std::mem::replace(&mut direction.headers_continued, true) {
+                if direction.release_headers() {
                     drop(exchange);
                     self.stack.push(Frame::Forward(stream, side, Part::Headers { end }));
                 }
@@ -119,7 +115,7 @@ impl Machine {
         let mut exchange = stream.borrow_mut();
         let direction = exchange.side_mut(side);
         let chunk = std::mem::take(&mut direction.chunk);
-        direction.buffering = false;
+        direction.view = View::Chunk;
         let next = match verdict {
             Verdict::Continue if direction.iteration == Iteration::Single => {
                 direction.buffer(&chunk);
@@ -132,7 +128,7 @@ impl Machine {
             }
             Verdict::Stop => {
                 direction.iteration = Iteration::Single;
-                direction.buffering = true;
+                direction.view = View::Whole;
                 let full = direction.buffer(&chunk) > limit;
                 full.then(|| Frame::Reply(stream.clone(), too_large(side)))
             }
@@ -153,11 +149,11 @@ impl Machine {
         let direction = exchange.side_mut(side);
         let next = match (verdict, direction.iteration) {
             (Verdict::Continue, Iteration::Going) => {
-                direction.trailers_visible = false;
+                direction.trailers_hold = Hold::Gone;
                 Some(Frame::Forward(stream.clone(), side, Part::Trailers))
             }
             (Verdict::Continue, Iteration::Single | Iteration::All) => {
-                direction.trailers_visible = false;
+                direction.trailers_hold = Hold::Gone;
                 Some(Frame::Continue(stream.clone(), side))
             }
             (Verdict::Stop | Verdict::StopAll, _) => {
@@ -176,7 +172,7 @@ impl Machine {
             return;
         }
         let direction = exchange.side_mut(side);
-        if direction.iteration == Iteration::Going && direction.headers_continued {
+        if direction.iteration == Iteration::Going && direction.headers_hold == Hold::Gone {
             return;
         }
         let unseen = direction.iteration == Iteration::All;
@@ -194,7 +190,7 @@ impl Machine {
         if let Some(bytes) = buffered {
             self.stack.push(frame(Part::Data { bytes, end: ended && !trailers }));
         }
-        if !std::mem::replace(&mut direction.headers_continued, true) {
+        if direction.release_headers() {
             let headers = Part::Headers { end };
             self.stack.push(Frame::Forward(stream.clone(), side, headers));
         }
@@ -273,12 +269,12 @@ const fn callback(side: Side, part: &Part) -> &'static str {
 const fn verdict(returned: Returned, part: &Part, stop_iteration: bool) -> Verdict {
     let headers = matches!(part, Part::Headers { .. });
     match returned.value {
-        _ if !returned.exists => Verdict::Continue,
+        None => Verdict::Continue,
         _ if returned.stopped => Verdict::StopAll,
-        0 => Verdict::Continue,
-        1 if headers && !stop_iteration => Verdict::StopAll,
-        1 => Verdict::Stop,
-        _ => Verdict::StopAll,
+        Some(0) => Verdict::Continue,
+        Some(1) if headers && !stop_iteration => Verdict::StopAll,
+        Some(1) => Verdict::Stop,
+        Some(_) => Verdict::StopAll,
     }
 }
 

@@ -8,7 +8,7 @@ impl Machine {
         let exchange = stream.borrow();
         // Each of them once. A dead VM gets none: its contexts are just gone.
         let expected = match last {
-            Last::Log => exchange.phase < Phase::Ending,
+            Last::Log => exchange.phase < Phase::Logging,
             Last::Done | Last::Delete => exchange.phase == Phase::Ending,
         };
         let filtered = exchange.filtered();
@@ -18,10 +18,9 @@ impl Machine {
         }
         match last {
             Last::Log => {
-                stream.borrow_mut().phase = Phase::Ending;
-                stream.borrow_mut().logging = true;
+                stream.borrow_mut().phase = Phase::Logging;
                 self.last_call(&stream, filtered, "proxy_on_log", Some(Last::Done));
-                stream.borrow_mut().logging = false;
+                stream.borrow_mut().phase = Phase::Ending;
             }
             Last::Done => {
                 self.last_call(&stream, filtered, "proxy_on_done", Some(Last::Delete));

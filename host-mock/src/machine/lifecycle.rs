@@ -82,7 +82,7 @@ impl Machine {
         let returned = vm.call(name, root, args);
         self.stack.push(Frame::Drain(vm.clone()));
         self.run();
-        if returned.exists && returned.value == 0 { Err(name) } else { Ok(()) }
+        if returned.value == Some(0) { Err(name) } else { Ok(()) }
     }
 
     /// A new request reaches a worker.
@@ -108,7 +108,6 @@ impl Machine {
             reset: false,
             details: None,
             flags: 0,
-            logging: false,
             filter_state: Default::default(),
             properties: Default::default(),
             preset: Default::default(),

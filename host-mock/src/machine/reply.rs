@@ -9,7 +9,7 @@ impl Machine {
     /// has the headers.
     pub(super) fn reply(&mut self, stream: ExchangeRef, reply: LocalReply) {
         let mut exchange = stream.borrow_mut();
-        if exchange.phase >= Phase::Ending {
+        if exchange.phase >= Phase::Logging {
             return;
         }
         exchange.flags |= reply.flags;
@@ -45,7 +45,7 @@ impl Machine {
 
     /// Ends the stream without (the rest of) an answer.
     pub(super) fn reset(&mut self, stream: ExchangeRef) {
-        if stream.borrow().phase < Phase::Ending {
+        if stream.borrow().phase < Phase::Logging {
             stream.borrow_mut().reset = true;
             self.stack.push(Frame::Finish(stream, Last::Log));
         }

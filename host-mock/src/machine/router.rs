@@ -17,7 +17,7 @@ impl Machine {
         let max = stream.borrow().plugin.buffer_filter;
         match max {
             Some(max) => self.hold(stream, part, max),
-            None => self.to_router(stream, part),
+            None => self.route(stream, part),
         }
     }
 
@@ -43,16 +43,16 @@ impl Machine {
         let trailers = exchange.request.trailers.is_some();
         drop(exchange);
         let whole = bytes.is_empty() && !trailers;
-        self.to_router(stream, Part::Headers { end: whole });
+        self.route(stream, Part::Headers { end: whole });
         if !bytes.is_empty() {
-            self.to_router(stream, Part::Data { bytes, end: !trailers });
+            self.route(stream, Part::Data { bytes, end: !trailers });
         }
         if trailers {
-            self.to_router(stream, Part::Trailers);
+            self.route(stream, Part::Trailers);
         }
     }
 
-    fn to_router(&mut self, stream: &ExchangeRef, part: Part) {
+    fn route(&mut self, stream: &ExchangeRef, part: Part) {
         let mut exchange = stream.borrow_mut();
         match part {
             Part::Headers { end } => {

@@ -15,7 +15,7 @@ pub(crate) enum Step {
     End(char),
     /// The client closes its connection.
     Leave(char),
-    /// Half a second passes: a parked stream's tick acts.
+    /// Not quite half a second passes: a parked stream's tick acts.
     Tick,
     /// stream_idle_timeout, 1 s in all cases, passes.
     Idle,
@@ -30,9 +30,8 @@ pub(crate) struct Case {
     pub(crate) filter: Vec<(&'static str, String)>,
     pub(crate) script: Vec<Step>,
     pub(crate) clients: Vec<&'static str>,
-    pub(crate) trace: Vec<&'static str>,
-    /// Only what the clients see counts.
-    pub(crate) untraced: bool,
+    /// `None`: only what the clients see counts.
+    pub(crate) trace: Option<Vec<&'static str>>,
 }
 
 const PAUSE: &str = "(i32.const 1)";
@@ -56,10 +55,9 @@ fn case(name: &str, filter: &[(&'static str, &str)], script: &[Step]) -> Case {
         stop_iteration: true,
         policy: Close,
         filter: filter.iter().map(|(name, body)| (*name, (*body).to_owned())).collect(),
-        untraced: false,
         script: script.to_vec(),
         clients: Vec::new(),
-        trace: Vec::new(),
+        trace: None,
     }
 }
 
@@ -75,13 +73,13 @@ impl Case {
     }
 
     fn gives(mut self, clients: &[&'static str], trace: &[&'static str]) -> Self {
-        (self.clients, self.trace) = (clients.to_vec(), trace.to_vec());
+        (self.clients, self.trace) = (clients.to_vec(), Some(trace.to_vec()));
         self
     }
 }
 
 pub(crate) fn all() -> Vec<Case> {
-    [pauses(), releases(), replies(), ends(), deaths(), host_calls()]
+    [pauses(), releases(), replies(), ends(), deaths(), shared_data(), headers()]
         .into_iter()
         .flatten()
         .collect()
@@ -92,6 +90,12 @@ fn pauses() -> Vec<Case> {
     let held = [("request_headers", PAUSE), ("request_body", UNTIL_END)];
     let by_tick = [TICKS, ("request_headers", PARK), ("tick", &resume)];
     let at_end = [TICKS, ("request_headers", PARK), ("request_body", PAUSE), ("tick", &resume)];
+    let mid_body = [
+        TICKS,
+        ("request_headers", PARK),
+        ("request_body", "(i32.lt_u (global.get $once) (i32.const 4))"),
+        ("tick", &resume),
+    ];
     let post = [Post('a'), Chunk('a', 1000), End('a')];
     let whole = ["a request_headers", "a request_body"];
     let answered = ["a response_headers", "a response_body", "a log", "a done", "a delete"];
@@ -123,6 +127,12 @@ fn pauses() -> Vec<Case> {
             &[Get('a'), Tick],
         )
         .gives(&["a: 200 hello 0"], &both(&["a request_headers"])),
+        case(
+            "resumed in the middle of a body",
+            &mid_body,
+            &[Post('a'), Chunk('a', 100), Tick, Chunk('a', 50), End('a')],
+        )
+        .gives(&["a: 200 hello 150"], &both(&whole)),
         case("buffered beyond the limit", &held, &[Post('a'), Chunk('a', 1_100_000)])
             .gives(&["a: 413 Payload Too Large"], &both(&whole)),
     ]
@@ -160,7 +170,7 @@ fn releases() -> Vec<Case> {
             let name = format!("{place} of another stream {what}");
             let mut case = case(&name, &[], &[Get('a'), Get('b')]).gives(&[a, b], &[]);
             case.filter = filter;
-            case.untraced = true;
+            case.trace = None;
             cases.push(case);
         }
     }
@@ -188,6 +198,13 @@ fn replies() -> Vec<Case> {
         ("request_headers", PAUSE),
         ("request_body", "(global.set $parked (local.get $ctx)) (call $reply) (i32.const 1)"),
     ];
+    let own_once = "(if (i32.eqz (global.get $parked))
+        (then (global.set $parked (local.get $ctx)) (call $reply))) (i32.const 0)";
+    let nobody = on_tick(
+        "(drop (call $respond (i32.const 429) (i32.const 0) (i32.const 0) (i32.const 32)
+        (i32.const 4) (i32.const 0) (i32.const 0) (i32.const -1)))",
+    );
+    let to_nobody = [TICKS, ("request_headers", PARK), ("tick", &nobody)];
     let own = "(global.set $parked (local.get $ctx)) (call $reply) (i32.const 1)";
     vec![
         case("from its own request headers", &[("request_headers", own)], &[Get('a')])
@@ -198,6 +215,16 @@ fn replies() -> Vec<Case> {
         ),
         case("then a resume: the answer stands", &reply_then_resume, &[Get('a'), Tick])
             .gives(&["a: 429 busy"], &all),
+        case(
+            "from its own body, when its headers are upstream",
+            &own_body[1..],
+            &[Post('a'), Chunk('a', 100)],
+        )
+        .gives(&["a: 429 busy"], &[&["a request_headers", "a request_body"], &all[1..]].concat()),
+        case("from its own response headers", &[("response_headers", own_once)], &[Get('a')])
+            .gives(&["a: 429 busy"], &[&all[..2], &ended].concat()),
+        case("to no stream", &to_nobody, &[Get('a'), Tick])
+            .gives(&["a: hangs"], &["a request_headers"]),
         case("from a queue's wake-up", &from_queue, &[Get('a')]).gives(&["a: 429 busy"], &all),
     ]
 }
@@ -263,96 +290,63 @@ fn deaths() -> Vec<Case> {
 }
 
 /// What host calls return, noted as a digit.
-fn host_calls() -> Vec<Case> {
-    let set = |value: &str, cas: &str| {
-        format!(
-            "(call $note (call $set (i32.const 48) (i32.const 3) (i32.const 32) (i32.const {value}) {cas}))"
-        )
+fn shared_data() -> Vec<Case> {
+    let set = |len: u32, cas: &str| {
+        let (key, value) =
+            ("(i32.const 48) (i32.const 3)", format!("(i32.const 32) (i32.const {len})"));
+        format!("(call $note (call $set {key} {value} {cas}))")
     };
-    let get = "(call $note (call $get (i32.const 48) (i32.const 3) (i32.const 80) (i32.const 84) (i32.const 88)))";
-    let cas = "(i32.load (i32.const 88))";
-    let shared = [
-        get.to_owned(),                   // 1: not there
-        set("1", "(i32.const 77)"),       // 0: a generation inserts all the same
-        get.to_owned(),                   // 0
-        set("2", cas),                    // 0: the right generation
-        set("3", cas),                    // 8: now a stale one
-        set("0", "(i32.const 0)"),        // 0: unconditional
-        get.to_owned(),                   // 0: present, but empty
-        "(call $note (i32.load (i32.const 80)))".to_owned(), // 0: a null pointer
-        "(call $note (call $dequeue (i32.const 99) (i32.const 80) (i32.const 84)))".to_owned(), // 1
-        "(call $note (call $as (i32.const 9999)))".to_owned(), // 2: no such context
-        "(call $note (call $get_header (i32.const 1) (i32.const 52) (i32.const 3) (i32.const 80) (i32.const 84)))".to_owned(), // 2: no trailers
-    ]
-    .join(" ");
-    let write = "(call $set_header (i32.const 0) (i32.const 52) (i32.const 3) (i32.const 32) (i32.const 4))";
-    let read = "(call $get_header (i32.const 0) (i32.const 52) (i32.const 3) (i32.const 80) (i32.const 84))";
-    let access = format!("(call $note {read}) (call $note {write}) (i32.const 0)");
-    let past = [
-        ("request_body", access.clone()),
-        ("log", format!("(call $note {read}) (call $note {write})")),
-    ];
-    let mut cases = vec![
-        case("shared data", &[], &[Get('a')]).gives(
-            &["a: 200 hello 0"],
-            &[
-                "a request_headers",
-                "!1",
-                "!0",
-                "!0",
-                "!0",
-                "!8",
-                "!0",
-                "!0",
-                "!0",
-                "!1",
-                "!2",
-                "!2",
-                "a response_headers",
-                "a response_body",
-                "a log",
-                "a done",
-                "a delete",
-            ],
+    let out = "(i32.const 80) (i32.const 84)";
+    let get = format!("(call $note (call $get (i32.const 48) (i32.const 3) {out} (i32.const 88)))");
+    let present = "(i32.load (i32.const 88))";
+    let calls = [
+        (get.clone(), "!1"),              // not there
+        (set(1, "(i32.const 77)"), "!0"), // any generation inserts
+        (get.clone(), "!0"),
+        (set(2, present), "!0"),         // the right generation
+        (set(3, present), "!8"),         // by now a stale one
+        (set(0, "(i32.const 0)"), "!0"), // unconditional
+        (get, "!0"),                     // present, but empty:
+        ("(call $note (i32.load (i32.const 80)))".to_owned(), "!0"), // a null pointer
+        (format!("(call $note (call $dequeue (i32.const 99) {out}))"), "!1"),
+        ("(call $note (call $as (i32.const 9999)))".to_owned(), "!2"),
+        (
+            format!(
+                "(call $note (call $get_header (i32.const 1) (i32.const 52) (i32.const 3) {out}))"
+            ),
+            "!2",
         ),
+    ];
+    let notes: Vec<_> = calls.iter().map(|(_, note)| *note).collect();
+    let ends = ["a response_headers", "a response_body", "a log", "a done", "a delete"];
+    let trace = [&["a request_headers"], &notes[..], &ends].concat();
+    let mut case = case("shared data, queues and contexts", &[], &[Get('a')])
+        .gives(&["a: 200 hello 0"], &trace);
+    let calls: String = calls.into_iter().map(|(call, _)| call).collect();
+    case.filter = vec![("request_headers", format!("{calls} (i32.const 0)"))];
+    vec![case]
+}
+
+fn headers() -> Vec<Case> {
+    let name = "(i32.const 0) (i32.const 52) (i32.const 3)";
+    let write = format!("(call $set_header {name} (i32.const 32) (i32.const 4))");
+    let read = format!("(call $get_header {name} (i32.const 80) (i32.const 84))");
+    let access = format!("(call $note {read}) (call $note {write})");
+    let then = format!("{access} (i32.const 0)");
+    let responded = ["a response_headers", "a response_body", "a log"];
+    let trace = |body: &[&'static str], log: &[&'static str]| {
+        let start: &[_] = &["a request_headers"];
+        [start, body, &responded, log, &["a done", "a delete"]].concat()
+    };
+    let post = [Post('a'), End('a')];
+    vec![
         case(
-            "headers are gone once they continued, and readable again in the log",
-            &[],
-            &[Post('a'), End('a')],
+            "headers once continued, and in the log",
+            &[("request_body", &then), ("log", &access)],
+            &post,
         )
-        .gives(
-            &["a: 200 hello 0"],
-            &[
-                "a request_headers",
-                "a request_body",
-                "!2",
-                "!2",
-                "a response_headers",
-                "a response_body",
-                "a log",
-                "!0",
-                "!2",
-                "a done",
-                "a delete",
-            ],
-        ),
-        case("headers may be written while held", &[], &[Post('a'), End('a')]).gives(
-            &["a: 200 hello 0"],
-            &[
-                "a request_headers",
-                "a request_body",
-                "!0",
-                "!0",
-                "a response_headers",
-                "a response_body",
-                "a log",
-                "a done",
-                "a delete",
-            ],
-        ),
-    ];
-    cases[0].filter = vec![("request_headers", format!("{shared} (i32.const 0)"))];
-    cases[1].filter = past.to_vec();
-    cases[2].filter = vec![("request_headers", PAUSE.to_owned()), ("request_body", access)];
-    cases
+        .gives(&["a: 200 hello 0"], &trace(&["a request_body", "!2", "!2"], &["!0", "!2"])),
+        case("headers while held", &[("request_headers", PAUSE), ("request_body", &then)], &post)
+            .gives(&["a: 200 hello 0 x-a=busy"], &trace(&["a request_body", "!0", "!0"], &[])),
+    ]
 }

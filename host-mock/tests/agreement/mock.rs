@@ -3,7 +3,7 @@
 use crate::{
     Outcome,
     cases::{Case, Step},
-    filter,
+    filter, hello,
 };
 use host_mock::{Envoy, Level, Module, Plugin, Stream};
 use std::{collections::BTreeMap, time::Duration};
@@ -61,8 +61,8 @@ fn answer(stream: &Stream) {
         && !stream.is_over()
     {
         let x_a: Vec<_> = sent.headers.get_all("x-a").map(String::from_utf8_lossy).collect();
-        let body = format!("hello {}", sent.body.len());
-        stream.respond(200, &[("x-seen", x_a.join(","))], body.as_bytes());
+        let body = hello(sent.body.len(), &x_a.join(","));
+        stream.respond(200, (), body.as_bytes());
     }
 }
 

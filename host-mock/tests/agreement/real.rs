@@ -3,7 +3,7 @@
 use crate::{
     Outcome,
     cases::{Case, Step},
-    filter,
+    filter, hello,
 };
 use host_mock::FailPolicy;
 use std::{
@@ -19,7 +19,7 @@ use std::{
 const SETTLE: Duration = Duration::from_millis(60);
 
 /// A client that has no answer after this is said to hang; less than stream_idle_timeout.
-const HANG: Duration = Duration::from_millis(500);
+const HANG: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(case: &Case) -> Outcome {
     let upstream = upstream();
@@ -46,7 +46,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
                 clients[&name].shutdown(std::net::Shutdown::Both).unwrap();
                 left.push(name);
             }
-            Step::Tick => thread::sleep(Duration::from_millis(550)),
+            Step::Tick => thread::sleep(Duration::from_millis(450)),
             Step::Idle => thread::sleep(Duration::from_millis(1300)),
         }
         thread::sleep(SETTLE);
@@ -123,9 +123,8 @@ fn serve(mut client: TcpStream) -> Option<()> {
         let (head, body) = text.split_once("\r\n\r\n")?;
         let body = if head.contains("chunked") { dechunk(body) } else { body.to_owned() };
         let x_a: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("x-a: ")).collect();
-        let answer = format!("hello {}", body.len());
-        let (len, x_a) = (answer.len(), x_a.join(","));
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\nx-seen: {x_a}\r\n\r\n");
+        let answer = hello(body.len(), &x_a.join(","));
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
         client.write_all((head + &answer).as_bytes()).ok()?;
         bytes.clear();
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The duration that a Go string says, such as `1m30s` or `1.5s`. `None` for anything else, for one
 /// below zero, and for one of more than 292 years, where Go's ends.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

@@ -1,0 +1,357 @@
+//! One pool in one VM: what all streams of all plugin instances for that pool share.
+//!
+//! It outlives a plugin instance: a change of the configuration makes a new one in the same VM,
+//! which takes over what the earlier one held, sent and knew.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    time::Duration,
+};
+
+use engine::{
+    Ask, Decision, Engine, Event, Instant, Note, RequestId,
+    cluster::{
+        Admission, Arrival, Capacity, Gauge, Member, Message, Post, QueueId, SharedLedger, Step,
+        Target,
+    },
+    flow::{FlowKey, Outcome, Priority, Ticket, TicketId},
+    ledger::{Ledger, WorkerId},
+};
+use wire::config::PickerConfig;
+
+use crate::{
+    board::{Board, News, Roll, SharedLedgerCell},
+    flow_stats::FlowStats,
+    host,
+};
+
+/// How often to look at the clock while requests wait: a request waits at most its time to live and
+/// this much more. Envoy rounds it up to a multiple of 4 ms.
+const BUSY_TICK: Duration = Duration::from_millis(20);
+
+/// How often to show a sign of life otherwise. Five of these missed are a dead worker.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Messages in one callback. Each may resume a stream or answer one, and Envoy's VMs die of a few
+/// hundred of those in one go.
+const MESSAGES_MAX: usize = 64;
+
+thread_local! {
+    /// The pools of this VM.
+    static NODES: RefCell<BTreeMap<String, Rc<Node>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// One pool, as this VM takes part in it.
+pub(crate) struct Node {
+    ledger: SharedLedgerCell,
+    board: RefCell<Board>,
+    roll: Roll,
+    engine: RefCell<Engine>,
+    member: RefCell<Member>,
+    waiting: RefCell<BTreeMap<RequestId, Waiting>>,
+    queue: u32,
+    stats: FlowStats,
+    enlisted: Cell<bool>,
+    /// A snapshot that does not decode is logged once, not per request.
+    snapshot_is_bad: Cell<bool>,
+}
+
+/// A request to be placed.
+pub(crate) struct Applicant {
+    /// Which one.
+    pub(crate) request: RequestId,
+    /// What it wants.
+    pub(crate) ask: Ask,
+    /// Whose it is.
+    pub(crate) flow: FlowKey,
+    /// Bytes that Envoy holds for it.
+    pub(crate) bytes: u64,
+    /// How long it may wait, if the client says.
+    pub(crate) ttl: Option<Duration>,
+    /// When its first token is wanted, if the client says.
+    pub(crate) slo_ttft: Option<Duration>,
+    /// Whom to tell if it has to wait.
+    pub(crate) stream: Rc<dyn Released>,
+}
+
+/// A stream that waits. Called while Envoy acts on it.
+pub(crate) trait Released {
+    /// It goes.
+    fn go(&self, arrival: Arrival<Decision>, waited: Duration);
+}
+
+/// What a waiting request will need.
+struct Waiting {
+    ask: Ask,
+    since: Instant,
+    stream: Rc<dyn Released>,
+}
+
+impl Node {
+    /// This VM's part in the configured pool, from now on with this configuration.
+    pub(crate) fn configure(config: &PickerConfig) -> Rc<Self> {
+        let node = NODES.with_borrow_mut(|nodes| {
+            let node = nodes.entry(config.pool.clone());
+            Rc::clone(node.or_insert_with(|| Rc::new(Self::new(config))))
+        });
+        // The queue wakes whoever registered it last: the earlier instance may be gone.
+        let _ = host::register_queue(&queue_name(config, node.member.borrow().id()));
+        let now = host::now();
+        node.engine.borrow_mut().configure(config.engine.clone());
+        let mut member = node.member.borrow_mut();
+        member.configure(now, config.flow.clone());
+        let priorities: Vec<_> =
+            config.objectives.iter().map(|objective| Priority(objective.priority)).collect();
+        member.provision(now, &priorities);
+        drop(member);
+        host::set_tick_period(IDLE_TICK);
+        node
+    }
+
+    fn new(config: &PickerConfig) -> Self {
+        let id = WorkerId(host::random() | 1);
+        let queue = host::register_queue(&queue_name(config, id)).unwrap_or_default();
+        let member = Member::new(id, QueueId(queue), None, host::now());
+        Self {
+            ledger: SharedLedgerCell::of_pool(&config.pool),
+            board: RefCell::new(Board::of_pool(&config.pool)),
+            roll: Roll::of_pool(&config.pool),
+            engine: RefCell::new(Engine::new(config.engine.clone(), host::random())),
+            member: RefCell::new(member),
+            waiting: RefCell::default(),
+            queue,
+            stats: FlowStats::of_pool(&config.pool),
+            enlisted: Cell::new(false),
+            snapshot_is_bad: Cell::new(false),
+        }
+    }
+
+    /// Places a request, or holds it and tells its stream later.
+    pub(crate) fn place(&self, applicant: Applicant) -> Arrival<Decision> {
+        // Envoy makes VMs that never serve; only one that does is worth the others' attention.
+        if !self.enlisted.replace(true) {
+            self.roll.enlist(self.member.borrow().id());
+        }
+        let now = host::now();
+        let Applicant { request, ask, flow, bytes, ttl, slo_ttft, stream } = applicant;
+        let worker = self.member.borrow().id().0;
+        let id = TicketId { worker, request: request.0 };
+        let prompt_tokens = ask.tokens();
+        let ticket = Ticket { id, flow, bytes, prompt_tokens, arrived: now, ttl, slo_ttft };
+        let (arrival, posts) =
+            self.member
+                .borrow_mut()
+                .arrive(now, (&self.ledger, self), ticket, |ledger| self.admit(now, &ask, ledger));
+        self.post(posts);
+        if let Arrival::Sent(decision, position) = &arrival {
+            self.sent(request, ask, decision, *position);
+        } else if matches!(arrival, Arrival::Held) {
+            self.waiting.borrow_mut().insert(request, Waiting { ask, since: now, stream });
+            host::set_tick_period(BUSY_TICK);
+        }
+        self.write_row();
+        arrival
+    }
+
+    /// Says how a request's response began.
+    pub(crate) fn answered(&self, request: RequestId, success: bool) {
+        self.member.borrow_mut().answered(&self.ledger, request);
+        self.write_row();
+        self.tell(Event::Answered { request, success });
+    }
+
+    /// Says that a request's stream is gone.
+    pub(crate) fn ended(&self, request: RequestId) {
+        self.waiting.borrow_mut().remove(&request);
+        let post = self.member.borrow_mut().ended(&self.ledger, request);
+        self.post(post);
+        self.write_row();
+        self.tell(Event::Ended { request });
+    }
+
+    /// Carries out what other workers sent. `root` is the context that this is called in.
+    pub(crate) fn receive(&self, root: u32) {
+        for _ in 0..MESSAGES_MAX {
+            let Some(bytes) = host::dequeue(self.queue) else { return };
+            let Ok(message) = wire::message::decode(&bytes) else {
+                // Empty is how this worker wakes itself; another version's is not for us.
+                continue;
+            };
+            let steps =
+                self.member.borrow_mut().receive(host::now(), (&self.ledger, self), message);
+            self.carry_out(root, steps);
+        }
+        host::enqueue(self.queue, &[]);
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&self, root: u32) {
+        let now = host::now();
+        let steps = self.member.borrow_mut().tick(now, (&self.ledger, self));
+        self.carry_out(root, steps);
+        let member = self.member.borrow();
+        if self.enlisted.get() {
+            self.roll.write_row(member.id(), member.row());
+        }
+        host::set_tick_period(if member.is_busy() { BUSY_TICK } else { IDLE_TICK });
+        self.stats.show(member.queues(), &self.engine.borrow().capacity(now, &self.ledger.read()));
+        let me = member.id();
+        drop(member);
+        self.bury_the_dead(now, me);
+    }
+
+    /// Takes back what workers had counted that gave no sign of life.
+    fn bury_the_dead(&self, now: Instant, me: WorkerId) {
+        for (worker, row) in self.roll.strike(|worker, row| worker != me && row.is_dead(now)) {
+            log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
+            self.post([Member::bury(&self.ledger, worker, &row)]);
+        }
+    }
+
+    fn carry_out(&self, root: u32, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Post(post) => self.post([post]),
+                Step::Take { request, epoch } => self.take_grant(root, request, epoch),
+                Step::Reject { request, outcome } => {
+                    self.release(root, request, Arrival::Rejected(outcome));
+                }
+            }
+        }
+        self.write_row();
+    }
+
+    fn take_grant(&self, root: u32, request: RequestId, epoch: u64) {
+        let now = host::now();
+        let waiting = self.waiting.borrow();
+        let Some(Waiting { ask, .. }) = waiting.get(&request) else { return };
+        let arrival =
+            self.member
+                .borrow_mut()
+                .take_grant(&self.ledger, (request, epoch), |ledger| self.admit(now, ask, ledger));
+        drop(waiting);
+        if let Some(arrival) = arrival {
+            self.release(root, request, arrival);
+        }
+    }
+
+    /// Ends a request's wait.
+    fn release(&self, root: u32, request: RequestId, arrival: Arrival<Decision>) {
+        let Some(waiting) = self.waiting.borrow_mut().remove(&request) else { return };
+        let Waiting { ask, since, stream } = waiting;
+        if let Arrival::Sent(decision, position) = &arrival {
+            self.sent(request, ask, decision, *position);
+        }
+        if host::act_on(request.0) {
+            stream.go(arrival, host::now().saturating_since(since));
+        }
+        // The context that Envoy called us in is always there.
+        let _ = host::act_on(root);
+    }
+
+    /// What is chosen for a request, by all that any worker knows.
+    fn admit(&self, now: Instant, ask: &Ask, ledger: &Ledger) -> Admission<Decision> {
+        self.catch_up(ledger);
+        match self.engine.borrow_mut().decide(now, ask, ledger) {
+            Ok(decision) => Admission::Send(target(ask, &decision), decision),
+            Err(why) => Admission::Refuse(why),
+        }
+    }
+
+    fn sent(&self, request: RequestId, ask: Ask, decision: &Decision, position: Option<u64>) {
+        let Some(endpoint) = decision.ranked.first().copied() else { return };
+        let note = self.engine.borrow_mut().handle(Event::Sent { request, ask, endpoint });
+        if let (Some(note), Some(position)) = (note, position) {
+            self.board.borrow_mut().post_note(position, &note);
+        }
+    }
+
+    /// Tells the engine of an event, and the other workers what comes of it.
+    fn tell(&self, event: Event) {
+        let note = self.engine.borrow_mut().handle(event);
+        note.iter().for_each(|note| self.announce(note));
+    }
+
+    fn announce(&self, note: &Note) {
+        let mut position = 0;
+        self.ledger.update(&mut |ledger| position = ledger.announce());
+        self.board.borrow_mut().post_note(position, note);
+    }
+
+    /// Brings the engine up to what all workers know.
+    fn catch_up(&self, ledger: &Ledger) {
+        let News { snapshot, notes } = self.board.borrow_mut().read(ledger);
+        let mut engine = self.engine.borrow_mut();
+        if let Some(posted) = snapshot {
+            match wire::snapshot::decode(&posted.body) {
+                Ok(snapshot) => {
+                    self.snapshot_is_bad.set(false);
+                    let received_at = posted.received_at;
+                    let _ = engine.handle(Event::Snapshot { snapshot, received_at });
+                }
+                // The ingest instance decoded it before it stored it, so this is another version's.
+                Err(error) if !self.snapshot_is_bad.replace(true) => {
+                    log::error!("cannot read the snapshot in shared data: {error}");
+                }
+                Err(_) => (),
+            }
+        }
+        for note in notes {
+            let _ = engine.handle(Event::Noted(note));
+        }
+    }
+
+    fn post(&self, posts: impl IntoIterator<Item = Post>) {
+        for Post { to, message } in posts {
+            send(to, &message);
+        }
+    }
+
+    fn write_row(&self) {
+        let member = self.member.borrow();
+        self.roll.write_row(member.id(), member.row());
+    }
+
+    /// Counts how a request's wait ended.
+    pub(crate) fn count(&self, flow: &FlowKey, outcome: Outcome, waited: Duration) {
+        self.stats.count(flow, outcome, waited);
+    }
+}
+
+impl Gauge for Node {
+    fn capacity(&self, ledger: &Ledger) -> Capacity {
+        self.catch_up(ledger);
+        self.engine.borrow().capacity(host::now(), ledger)
+    }
+}
+
+fn target(ask: &Ask, decision: &Decision) -> Target {
+    let uncached = decision.blocks.saturating_sub(decision.matched);
+    Target {
+        // A decision ranks at least one; without any it could not be sent either.
+        endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
+        tokens: engine::tokens(uncached),
+        announced: !ask.chain.hashes.is_empty(),
+    }
+}
+
+fn queue_name(config: &PickerConfig, id: WorkerId) -> String {
+    format!("llm-picker/{}/v1/{:016x}", config.pool, id.0)
+}
+
+/// Wakes the arbiter of a pool, if requests wait there: something has changed for them.
+pub(crate) fn nudge(ledger: &Ledger) {
+    if ledger.waiting > 0 {
+        send(ledger.lease.queue, &Message::Nudge);
+    }
+}
+
+fn send(to: QueueId, message: &Message) {
+    match wire::message::encode(message) {
+        Ok(bytes) => host::enqueue(to.0, &bytes),
+        // The worker that it was for finds out at its next tick.
+        Err(error) => log::error!("a message to another worker cannot be written: {error}"),
+    }
+}

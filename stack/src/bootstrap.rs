@@ -1,0 +1,119 @@
+//! Envoy's configuration, from the templates in envoy/local/.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+
+use crate::Way;
+
+/// What a template leaves open.
+#[derive(Debug)]
+pub(crate) struct Bootstrap<'a> {
+    pub(crate) way: Way,
+    /// The gateway's port; 0 lets the system choose, as it does for the other two.
+    pub(crate) port: u16,
+    pub(crate) wasm: &'a Path,
+    /// The plugin's configuration, with `envoy` filled in.
+    pub(crate) plugin: &'a Value,
+    /// The ingest instance's.
+    pub(crate) ingest: &'a Value,
+    pub(crate) endpoints: &'a [SocketAddr],
+}
+
+impl Bootstrap<'_> {
+    /// The YAML for Envoy.
+    pub(crate) fn render(&self) -> Result<String> {
+        let endpoints: Vec<Value> = self.endpoints.iter().copied().map(lb_endpoint).collect();
+        fill(template(self.way), |name| {
+            Some(match name {
+                "GATEWAY_PORT" => self.port.to_string(),
+                "INGEST_PORT" | "ADMIN_PORT" => "0".to_owned(),
+                "WASM" => self.wasm.display().to_string(),
+                "PLUGIN_JSON" => Value::from(self.plugin.to_string()).to_string(),
+                "INGEST_JSON" => Value::from(self.ingest.to_string()).to_string(),
+                "ENDPOINTS" => Value::from(endpoints.clone()).to_string(),
+                _ => return None,
+            })
+        })
+    }
+}
+
+const fn template(way: Way) -> &'static str {
+    match way {
+        Way::StopIterationHeader => {
+            include_str!("../../envoy/local/stop-iteration-header.yaml")
+        }
+        Way::StopIterationProperty => {
+            include_str!("../../envoy/local/stop-iteration-property.yaml")
+        }
+        Way::StopIterationFilterState => {
+            include_str!("../../envoy/local/stop-iteration-filter-state.yaml")
+        }
+        Way::BufferFilterProperty => {
+            include_str!("../../envoy/local/buffer-filter-property.yaml")
+        }
+        Way::BufferFilterFilterState => {
+            include_str!("../../envoy/local/buffer-filter-filter-state.yaml")
+        }
+    }
+}
+
+fn lb_endpoint(address: SocketAddr) -> Value {
+    let socket = json!({"address": address.ip().to_string(), "port_value": address.port()});
+    json!({"endpoint": {"address": {"socket_address": socket}}})
+}
+
+/// Replaces each `${NAME}`. Anything else in braces, and a name that nobody knows, is left to no one to guess.
+fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> Result<String> {
+    let mut pieces = template.split("${");
+    let mut filled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let Some((name, rest)) = piece.split_once('}') else { bail!("a ${{ without its }}") };
+        // The templates' own comments speak of ${…}.
+        if name == "…" {
+            filled.push_str("${…}");
+        } else if let Some(value) = value(name) {
+            filled.push_str(&value);
+        } else {
+            bail!("${{{name}}} is no placeholder of the stack");
+        }
+        filled.push_str(rest);
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_is_replaced_wherever_it_stands() {
+        let filled = fill("a: ${X}, b: \"${X}\" # ${…}", |_| Some("1".to_owned())).unwrap();
+        insta::assert_snapshot!(filled, @r#"a: 1, b: "1" # ${…}"#);
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_named() {
+        let error = fill("a: ${Y}", |_| None).unwrap_err();
+        insta::assert_snapshot!(error, @"${Y} is no placeholder of the stack");
+    }
+
+    #[test]
+    fn every_template_takes_quotes_in_the_plugin_json() {
+        let plugin = json!({"a": "it's \"quoted\""});
+        for way in Way::ALL {
+            let bootstrap = Bootstrap {
+                way,
+                port: 8080,
+                wasm: Path::new("f.wasm"),
+                plugin: &plugin,
+                ingest: &json!({"ingest": {}}),
+                endpoints: &[SocketAddr::from(([127, 0, 0, 1], 8000))],
+            };
+            let yaml = bootstrap.render().unwrap();
+            assert!(yaml.contains(r#"value: "{\"a\":\"it's \\\"quoted\\\"\"}""#), "{way}");
+            assert!(!yaml.contains("${PLUGIN"), "{way}");
+        }
+    }
+}

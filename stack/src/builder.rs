@@ -1,0 +1,274 @@
+//! Puts the stack together, and takes it down.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    Answer, Exit, Pod, Programs, Way, bootstrap::Bootstrap, envoy::Envoy, http, scraper::Scraper,
+};
+
+/// The pool's configuration where none is given.
+const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
+
+/// What to start. Every setting has a default.
+#[derive(Debug)]
+pub struct Builder {
+    programs: Programs,
+    way: Way,
+    port: u16,
+    workers: usize,
+    plugin: Option<Value>,
+    endpoints: usize,
+    upstreams: Vec<SocketAddr>,
+    pod_args: Vec<String>,
+    scraper: bool,
+}
+
+/// A running stack. Dropping it kills all that it started.
+#[derive(Debug)]
+pub struct Stack {
+    /// Where clients send requests.
+    pub gateway: SocketAddr,
+    /// Where snapshots are pushed.
+    pub ingest: SocketAddr,
+    /// Envoy's admin interface.
+    pub admin: SocketAddr,
+    /// The scraper's own metrics and status page, unless it was left out.
+    pub status: Option<SocketAddr>,
+    /// The servers behind the gateway.
+    pub pods: Vec<Pod>,
+    /// What pushes are signed with.
+    pub secret: String,
+    /// How requests are held and endpoints told.
+    pub way: Way,
+    /// Envoy's worker threads.
+    pub workers: usize,
+    envoy: Envoy,
+    scraper: Option<Scraper>,
+    dir: TempDir,
+}
+
+impl Builder {
+    /// Holds requests by stop iteration and names endpoints in a header, unless told otherwise.
+    #[must_use]
+    pub const fn way(mut self, way: Way) -> Self {
+        self.way = way;
+        self
+    }
+
+    /// The gateway's port; 0, the default, is a free one.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Envoy's worker threads, 2 by default.
+    #[must_use]
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// The plugin's configuration, but for `envoy`, which follows from the way.
+    #[must_use]
+    pub fn plugin(mut self, plugin: Value) -> Self {
+        self.plugin = Some(plugin);
+        self
+    }
+
+    /// How many pods to simulate, 3 by default.
+    #[must_use]
+    pub const fn endpoints(mut self, endpoints: usize) -> Self {
+        self.endpoints = endpoints;
+        self
+    }
+
+    /// Servers that run already, instead of simulated pods.
+    #[must_use]
+    pub fn upstreams(mut self, upstreams: Vec<SocketAddr>) -> Self {
+        self.upstreams = upstreams;
+        self
+    }
+
+    /// More arguments for each simulated pod.
+    #[must_use]
+    pub fn pod_args(mut self, args: &[&str]) -> Self {
+        self.pod_args = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Leaves the scraper out: no snapshot comes but what the caller pushes.
+    #[must_use]
+    pub const fn without_scraper(mut self) -> Self {
+        self.scraper = false;
+        self
+    }
+
+    /// Starts pods, Envoy and scraper, in this order, and waits until requests can be served by a snapshot.
+    pub async fn start(self) -> Result<Stack> {
+        ensure_free(self.port)?;
+        let dir = tempfile::Builder::new().prefix("llm-picker-").tempdir()?;
+        let secret = secret()?;
+        let pods = self.pods(dir.path()).await?;
+        let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
+        let yaml = self.bootstrap(&endpoints)?;
+        let mut envoy =
+            Envoy::start(&self.programs, dir.path(), &yaml, self.workers, &secret).await?;
+        let scraper = if self.scraper {
+            let programs = &self.programs;
+            let mut scraper =
+                Scraper::start(programs, dir.path(), &endpoints, envoy.ingest, &secret).await?;
+            informed(&mut envoy, &mut scraper).await?;
+            Some(scraper)
+        } else {
+            None
+        };
+        let status = scraper.as_ref().map(|scraper| scraper.status);
+        Ok(Stack {
+            gateway: envoy.gateway,
+            ingest: envoy.ingest,
+            admin: envoy.admin,
+            status,
+            pods,
+            secret,
+            way: self.way,
+            workers: self.workers,
+            envoy,
+            scraper,
+            dir,
+        })
+    }
+
+    async fn pods(&self, dir: &Path) -> Result<Vec<Pod>> {
+        if !self.upstreams.is_empty() {
+            return Ok(self.upstreams.iter().copied().map(Pod::given).collect());
+        }
+        let mut pods = Vec::new();
+        for number in 1..=self.endpoints {
+            pods.push(Pod::start(&self.programs, dir, number, &self.pod_args).await?);
+        }
+        Ok(pods)
+    }
+
+    fn bootstrap(&self, endpoints: &[SocketAddr]) -> Result<String> {
+        let mut plugin = match &self.plugin {
+            Some(plugin) => plugin.clone(),
+            None => serde_json::from_str(PLUGIN).context("envoy/local/plugin.json")?,
+        };
+        plugin
+            .as_object_mut()
+            .context("the plugin's configuration must be a JSON object")?
+            .insert("envoy".to_owned(), envoy_settings(self.way));
+        let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
+        let (way, port, wasm) = (self.way, self.port, &*self.programs.wasm);
+        Bootstrap { way, port, wasm, plugin: &plugin, ingest: &ingest, endpoints }.render()
+    }
+}
+
+impl Stack {
+    /// A stack of these programs: three simulated pods and two workers, until told otherwise.
+    #[must_use]
+    pub const fn builder(programs: Programs) -> Builder {
+        Builder {
+            programs,
+            way: Way::StopIterationHeader,
+            port: 0,
+            workers: 2,
+            plugin: None,
+            endpoints: 3,
+            upstreams: Vec::new(),
+            pod_args: Vec::new(),
+            scraper: true,
+        }
+    }
+
+    /// What has ended since the last call.
+    pub fn ended(&mut self) -> Vec<Exit> {
+        let mut ended = Vec::new();
+        for pod in &mut self.pods {
+            if let Some(exit) = pod.exit() {
+                pod.forget();
+                ended.push(exit);
+            }
+        }
+        if let Some(exit) = self.scraper.as_mut().and_then(|scraper| scraper.child.exit()) {
+            self.scraper = None;
+            ended.push(exit);
+        }
+        ended
+    }
+
+    /// Fails once Envoy is gone, without which there is no stack.
+    pub fn ensure_envoy(&mut self) -> Result<()> {
+        self.envoy.child.ensure_alive()
+    }
+
+    /// Kills the scraper: from now on no snapshot comes.
+    pub async fn kill_scraper(&mut self) -> Result<()> {
+        let mut scraper = self.scraper.take().context("there is no scraper")?;
+        scraper.child.kill().await
+    }
+
+    /// The processes of Envoy and of the scraper.
+    #[must_use]
+    pub fn pids(&self) -> (u32, Option<u32>) {
+        (self.envoy.child.pid(), self.scraper.as_ref().map(|scraper| scraper.child.pid()))
+    }
+
+    /// Envoy's statistics whose names match the regular expression `filter`, one `name: value` a line.
+    pub async fn stats(&self, filter: &str) -> Result<String> {
+        Ok(http::get(self.admin, &format!("/stats?filter={filter}")).await?.body)
+    }
+
+    /// What the first pod answers to `path`.
+    pub async fn ask_pod(&self, path: &str) -> Result<Answer> {
+        let pod = self.pods.first().context("there are no pods")?;
+        http::get(pod.addr, path).await
+    }
+
+    /// Where the logs and the bootstrap are, while the stack runs.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+}
+
+fn envoy_settings(way: Way) -> Value {
+    json!({"hold": way.hold(), "destination": way.destination()})
+}
+
+/// Envoy shares a port with any other that allows it, silently: so ask before.
+fn ensure_free(port: u16) -> Result<()> {
+    let free = TcpListener::bind(("127.0.0.1", port));
+    ensure!(free.is_ok(), "port {port} is taken on 127.0.0.1: choose another with --port");
+    Ok(())
+}
+
+/// Waits until Envoy knows every pod's load: until the scraper has tried them all, and for what it pushed after that.
+async fn informed(envoy: &mut Envoy, scraper: &mut Scraper) -> Result<()> {
+    scraper.ready().await?;
+    let pushed = envoy.pushes().await?;
+    // The next one may have been written before the last pod was scraped; the one behind it was not.
+    if envoy.wait_for_pushes(pushed + 2).await? {
+        return Ok(());
+    }
+    let envoy = envoy.child.failure("took no snapshot");
+    let scraper = scraper.child.failure("pushed none that was taken");
+    Err(anyhow!("{envoy}\n{scraper}"))
+}
+
+/// 128 bits that nobody can guess, in hexadecimal.
+fn secret() -> Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}

@@ -1,0 +1,72 @@
+//! A vLLM server: simulated by the stack, or given to it.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    Programs,
+    child::{Child, Exit, Program},
+};
+
+/// What simulated pods call their model.
+pub(crate) const MODEL: &str = "tiny";
+
+/// One server behind the gateway.
+#[derive(Debug)]
+pub struct Pod {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Pod {
+    /// A server that runs already.
+    pub(crate) const fn given(addr: SocketAddr) -> Self {
+        Self { addr, child: None }
+    }
+
+    /// Starts a simulated one, the `number`th, on a free port.
+    pub(crate) async fn start(
+        programs: &Programs,
+        dir: &Path,
+        number: usize,
+        args: &[String],
+    ) -> Result<Self> {
+        let fixed = ["--host", "127.0.0.1", "--port", "0", "--served-model-name", MODEL];
+        let program = Program {
+            name: format!("pod {number}"),
+            file: &programs.sim,
+            args: fixed.into_iter().map(Into::into).chain(args.iter().map(Into::into)).collect(),
+            env: Vec::new(),
+        };
+        let mut child = program.start(dir)?;
+        let addr = child.listening().await?;
+        Ok(Self { addr, child: Some(child) })
+    }
+
+    /// Its process, if the stack started it.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::pid)
+    }
+
+    /// Kills it at once, as a node failure would.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.as_mut().context("the stack did not start this pod")?.kill().await
+    }
+
+    /// Makes it hang: connections are accepted by the kernel, and nothing is ever answered.
+    pub async fn freeze(&mut self) -> Result<()> {
+        self.child.as_mut().context("the stack did not start this pod")?.signal("STOP").await
+    }
+
+    pub(crate) fn exit(&mut self) -> Option<Exit> {
+        self.child.as_mut().and_then(Child::exit)
+    }
+
+    /// Forgets an ended process, so that it is reported once.
+    pub(crate) fn forget(&mut self) {
+        self.child = None;
+    }
+}

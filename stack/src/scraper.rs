@@ -1,0 +1,66 @@
+//! The scraper, pointed at the pods and at Envoy.
+
+use std::{ffi::OsString, net::SocketAddr, path::Path};
+
+use anyhow::Result;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    Programs,
+    child::{Child, POLL, Program, STARTUP},
+    http,
+};
+
+/// A running scraper.
+#[derive(Debug)]
+pub(crate) struct Scraper {
+    pub(crate) child: Child,
+    /// Where its own metrics and status page are.
+    pub(crate) status: SocketAddr,
+}
+
+impl Scraper {
+    /// Starts it.
+    pub(crate) async fn start(
+        programs: &Programs,
+        dir: &Path,
+        pods: &[SocketAddr],
+        ingest: SocketAddr,
+        secret: &str,
+    ) -> Result<Self> {
+        let mut args: Vec<OsString> =
+            ["--pool", "default", "--interval", "50ms", "--listen", "127.0.0.1:0", "--envoy"]
+                .map(Into::into)
+                .to_vec();
+        args.push(format!("http://{ingest}").into());
+        for pod in pods {
+            args.push("--endpoint".into());
+            args.push(pod.to_string().into());
+        }
+        let program = Program {
+            name: "scraper".to_owned(),
+            file: &programs.scraper,
+            args,
+            env: vec![("LLM_PICKER_SECRET", secret.to_owned())],
+        };
+        let mut child = program.start(dir)?;
+        let status = child.listening().await?;
+        Ok(Self { child, status })
+    }
+
+    /// Waits until it has tried every pod and an Envoy has taken a snapshot.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + STARTUP;
+        let mut said = String::new();
+        while Instant::now() < deadline {
+            self.child.ensure_alive()?;
+            match http::get(self.status, "/readyz").await {
+                Ok(answer) if answer.status == 200 => return Ok(()),
+                Ok(answer) => said = answer.body,
+                Err(error) => said = error.to_string(),
+            }
+            sleep(POLL).await;
+        }
+        Err(self.child.failure(&format!("did not become ready ({})", said.trim())))
+    }
+}

@@ -1,0 +1,12 @@
+//! Stories over a real Envoy: what a host mock would only believe. Each ends with every worker's VM alive.
+
+mod bodies;
+mod client;
+mod failures;
+mod headers;
+mod push;
+mod routing;
+mod run;
+mod snapshots;
+mod upstream;
+mod world;

@@ -1,0 +1,79 @@
+//! A scraper in the test's hands: pushes, signed or not quite.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
+
+use engine::{Endpoint, Health, Metrics, Snapshot};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use stack::Stack;
+
+use super::client::{Reply, post};
+
+/// One push, all of whose parts can be wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Push {
+    /// Unix time in milliseconds.
+    pub(super) time: u64,
+    pub(super) sequence: u64,
+    pub(super) secret: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Push {
+    /// What a scraper would send of these pods, all idle.
+    pub(super) fn of(stack: &Stack, sequence: u64, pods: &[SocketAddr]) -> Self {
+        let endpoints = pods.iter().copied().map(idle).collect();
+        let snapshot = Snapshot { pool: "default".to_owned(), endpoints };
+        let body = wire::snapshot::encode(&snapshot).unwrap();
+        Self { time: now(), sequence, secret: stack.secret.clone(), body }
+    }
+
+    pub(super) fn signature(&self) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).unwrap();
+        mac.update(format!("{}\n{}\n", self.time, self.sequence).as_bytes());
+        mac.update(&self.body);
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Pushes it, signed with its secret.
+    pub(super) async fn send(&self, stack: &Stack) -> Reply {
+        self.send_signed(stack, self.signature()).await
+    }
+
+    /// Pushes it under a signature from elsewhere.
+    pub(super) async fn send_signed(&self, stack: &Stack, signature: String) -> Reply {
+        let headers = [
+            ("x-llm-picker-time", self.time.to_string()),
+            ("x-llm-picker-sequence", self.sequence.to_string()),
+            ("x-llm-picker-signature", signature),
+        ];
+        post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await
+    }
+}
+
+/// Pushes a good snapshot of these pods.
+pub(super) async fn snapshot(stack: &Stack, sequence: u64, pods: &[SocketAddr]) {
+    let reply = Push::of(stack, sequence, pods).send(stack).await;
+    assert_eq!(reply.status, 204, "{reply:?}");
+}
+
+fn idle(address: SocketAddr) -> Endpoint {
+    let metrics = Metrics {
+        age: Duration::ZERO,
+        waiting: 0,
+        running: 0,
+        kv_usage: 0.0,
+        cache: None,
+        adapters: None,
+    };
+    Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
+}
+
+fn now() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    u64::try_from(since_epoch.as_millis()).expect("later than the year 500 million")
+}

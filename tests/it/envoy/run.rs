@@ -1,0 +1,138 @@
+//! `build.sh run`, as a user sees it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+use super::world::until;
+
+/// What is printed comes within a second or two; on a busy machine it may take ten times as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A user's terminal.
+struct Terminal {
+    stack: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// All that has been read.
+    seen: Vec<String>,
+}
+
+impl Terminal {
+    fn run(args: &[&str]) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let program = root.join("dist/llm-picker-stack");
+        assert!(program.is_file(), "{} is missing: run ./build.sh first", program.display());
+        let mut stack = Command::new(program)
+            .args(args)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(stack.stdout.take().unwrap()).lines();
+        Self { stack, lines, seen: Vec::new() }
+    }
+
+    /// Reads on to the line that has this text.
+    async fn read_to(&mut self, text: &str) -> String {
+        let found = timeout(PATIENCE, async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                self.seen.push(line.clone());
+                if line.contains(text) {
+                    return Some(line);
+                }
+            }
+            None
+        });
+        let found = found.await.ok().flatten();
+        found.unwrap_or_else(|| panic!("no {text:?} in {:#?}", self.seen))
+    }
+
+    /// The pids of the table, with what they are the pids of.
+    fn pids(&self) -> Vec<(String, String)> {
+        let rows = self.seen.iter().filter_map(|line| line.split_once(" pid "));
+        rows.map(|(name, rest)| {
+            let pid = rest.split_whitespace().next().unwrap();
+            (name.trim().to_owned(), pid.to_owned())
+        })
+        .collect()
+    }
+
+    /// Waits until nothing that it started is left.
+    async fn ensure_all_gone(&mut self) {
+        timeout(PATIENCE, self.stack.wait()).await.unwrap().unwrap();
+        let pids = self.pids();
+        assert!(pids.len() >= 3, "{pids:?}");
+        for (name, pid) in pids {
+            let gone = until(async || (!runs(&pid)).then_some(()));
+            assert!(timeout(PATIENCE, gone).await.is_ok(), "{name} ({pid}) is left behind");
+        }
+    }
+}
+
+/// Whether a process is there; one that only waits to be reaped is not.
+fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+async fn kill(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args(["-s", signal, pid]).status().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn the_line_to_paste_works_and_a_killed_pod_is_reported() {
+    let mut terminal = Terminal::run(&["--port", "0", "--endpoints", "2"]);
+    terminal.read_to("ready: http://127.0.0.1:").await;
+    let first = terminal.read_to("curl ").await;
+    let line = format!("{}\n{}", first, terminal.read_to("messages").await);
+    let output = Command::new("bash").args(["-c", &line]).output().await.unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(answer.contains("x-llm-picker-decision: endpoint=127.0.0.1:"), "{line}: {answer}");
+    assert!(answer.contains("\"choices\""), "{answer}");
+
+    let (_, pod) = terminal.pids().into_iter().find(|(name, _)| name == "pod 2").unwrap();
+    kill("KILL", &pod).await;
+    terminal.read_to("pod 2 ended").await;
+    let again = Command::new("bash").args(["-c", &line]).output().await.unwrap();
+    assert!(String::from_utf8_lossy(&again.stdout).contains("\"choices\""), "{again:?}");
+
+    let stack = terminal.stack.id().unwrap().to_string();
+    kill("INT", &stack).await;
+    terminal.ensure_all_gone().await;
+}
+
+#[tokio::test]
+async fn however_it_ends_nothing_is_left_behind() {
+    for signal in ["TERM", "KILL"] {
+        let mut terminal = Terminal::run(&["--port", "0", "--endpoints", "1"]);
+        terminal.read_to("ready: http://127.0.0.1:").await;
+        let stack = terminal.stack.id().unwrap().to_string();
+        kill(signal, &stack).await;
+        terminal.ensure_all_gone().await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_said_clearly() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (args, words) in [
+        (["--port", &port], "is taken"),
+        (["--hold", "bufferFilter"], "Allowed with it: property, filterState"),
+        (["--endpoints", "0"], "1..=64"),
+        (["--config", "no-such-file.json"], "no-such-file.json"),
+        (["--upstream", "nonsense"], "expected HOST:PORT"),
+    ] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut program = Command::new(root.join("dist/llm-picker-stack"));
+        let output = program.args(args).kill_on_drop(true).output();
+        let output = timeout(PATIENCE, output).await.unwrap().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(words), "{args:?}: {said}");
+    }
+}

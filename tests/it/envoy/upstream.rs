@@ -1,0 +1,93 @@
+//! Pods that misbehave as no simulator would.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+};
+
+const EVENT_STREAM: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// A pod that does with every request what `behave` says.
+pub(super) async fn pod<F>(behave: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 1 << 20];
+            // Enough of it; what these stories send is read in one go.
+            if stream.read(&mut request).await.is_err() {
+                continue;
+            }
+            tokio::spawn(behave(stream));
+        }
+    });
+    address
+}
+
+/// A pod that answers every request.
+pub(super) async fn answers() -> SocketAddr {
+    pod(|mut stream| async move {
+        let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        stream.write_all(answer.as_bytes()).await.unwrap_or(());
+    })
+    .await
+}
+
+/// A pod that resets the connection before it answers.
+pub(super) async fn resets_at_once() -> SocketAddr {
+    pod(|stream| async move { reset(stream) }).await
+}
+
+/// A pod that resets the connection in the middle of its answer.
+pub(super) async fn resets_midway() -> SocketAddr {
+    pod(|mut stream| async move {
+        write_event(&mut stream, EVENT_STREAM, "half").await;
+        // Let it arrive: a reset overtakes what is still on its way.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        reset(stream);
+    })
+    .await
+}
+
+/// A pod that answers one request, one event for each token that it is given.
+pub(super) async fn streams_on_command() -> (SocketAddr, Sender<&'static str>) {
+    let (sender, receiver) = channel::<&'static str>(8);
+    let receiver = Arc::new(Mutex::new(receiver));
+    let address = pod(move |stream| {
+        let receiver = receiver.clone();
+        async move { stream_on_command(stream, &mut *receiver.lock().await).await }
+    })
+    .await;
+    (address, sender)
+}
+
+async fn stream_on_command(mut stream: TcpStream, events: &mut Receiver<&'static str>) {
+    write_event(&mut stream, EVENT_STREAM, "begin").await;
+    while let Some(event) = events.recv().await {
+        write_event(&mut stream, "", event).await;
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap_or(());
+}
+
+async fn write_event(stream: &mut TcpStream, before: &str, event: &str) {
+    let event = format!("data: {event}\n\n");
+    let chunk = format!("{before}{:x}\r\n{event}\r\n", event.len());
+    stream.write_all(chunk.as_bytes()).await.unwrap_or(());
+}
+
+/// Closing without lingering is a reset.
+fn reset(stream: TcpStream) {
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+}

@@ -1,0 +1,110 @@
+//! A stack for one story, and what must hold at its end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may panic, and says where it was"
+)]
+
+use std::{path::Path, time::Duration};
+
+use stack::{Builder, Programs, Stack, Way};
+use tokio::time::{sleep, timeout};
+
+use super::client;
+
+/// A story takes a second or two; one that takes this long hangs.
+const STORY: Duration = Duration::from_secs(60);
+
+/// Between two looks at what changes within tens of milliseconds.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Connections that it may take until the kernel has given one to each of two workers: all on one side has a chance of
+/// 1 in 2^63.
+const CONNECTIONS: usize = 64;
+
+/// The built programs; an error that says what to run where one is missing.
+pub(super) fn stack() -> Builder {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    match Programs::built_in(root) {
+        // Pods that take no time: what is in front of them is what these stories are about.
+        Ok(programs) => Stack::builder(programs).pod_args(&["--profile", "instant"]),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Tells the story once, in the way that the builder was given.
+pub(super) async fn tell(builder: Builder, story: impl AsyncFn(&mut Stack)) {
+    let mut stack = builder.start().await.unwrap_or_else(|error| panic!("{error:#}"));
+    eprintln!("{}", stack.way);
+    let told = timeout(STORY, async {
+        story(&mut stack).await;
+        every_worker_is_alive(&stack).await;
+    });
+    assert!(told.await.is_ok(), "{}: the story hangs", stack.way);
+}
+
+/// Tells the story once in every way.
+pub(super) async fn tell_in_every_way(
+    setup: impl Fn(Builder) -> Builder,
+    story: impl AsyncFn(&mut Stack),
+) {
+    for way in Way::ALL {
+        tell(setup(stack().way(way)), &story).await;
+    }
+}
+
+/// A panic in the filter kills one worker's VM. The next request there would get a new one, so both are looked at: that
+/// every worker answers (whatever the pods' state, in words of the filter or of a pod), and that no VM was replaced.
+async fn every_worker_is_alive(stack: &Stack) {
+    let before = connections(stack).await;
+    for _ in 0..CONNECTIONS {
+        // Bad JSON is the filter's to answer, so this needs no pod.
+        let reply = client::post(stack.gateway, "/v1/chat/completions", &[], "no JSON").await;
+        assert_eq!(reply.status, 400, "{}: a worker no longer reads bodies: {reply:?}", stack.way);
+        let now = connections(stack).await;
+        if now.iter().zip(&before).all(|(now, before)| now > before) {
+            assert_eq!(
+                stack.stats("vm_reload(_failure)?$").await.unwrap(),
+                unharmed(),
+                "a VM died"
+            );
+            return;
+        }
+    }
+    panic!("{CONNECTIONS} connections never reached some worker");
+}
+
+/// Tries again until there is something: for what others do in their own time. The story's end is the limit.
+pub(super) async fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
+    loop {
+        if let Some(found) = attempt().await {
+            return found;
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+fn unharmed() -> String {
+    ["llm-picker-ingest", "llm-picker"]
+        .iter()
+        .flat_map(|plugin| {
+            ["vm_reload", "vm_reload_failure"].map(|stat| format!("wasm.{plugin}.{stat}: 0\n"))
+        })
+        .collect()
+}
+
+/// How many connections each worker has had.
+async fn connections(stack: &Stack) -> Vec<u64> {
+    let stats = stack.stats("listener.gateway.worker_.*.downstream_cx_total").await.unwrap();
+    let counts: Vec<u64> =
+        stats.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(counts.len(), stack.workers, "{stats}");
+    counts
+}
+
+/// Requests that the gateway has begun and not ended.
+pub(super) async fn active_requests(stack: &Stack) -> u64 {
+    let stats = stack.stats("^http.gateway.downstream_rq_active$").await.unwrap();
+    stats.trim().rsplit(' ').next().unwrap().parse().unwrap()
+}
