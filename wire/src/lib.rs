@@ -16,5 +16,6 @@ pub mod push;
 pub mod roll;
 pub mod row;
 pub mod snapshot;
+pub mod usage;
 
 pub use frame::FrameError;

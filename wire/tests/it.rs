@@ -6,11 +6,17 @@
 mod body;
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/flow.rs"]
+mod flow;
 #[path = "it/messages.rs"]
 mod messages;
 #[path = "it/metrics.rs"]
 mod metrics;
 mod sample;
+#[path = "it/shared.rs"]
+mod shared;
+#[path = "it/usage.rs"]
+mod usage;
 
 /// Bytes that are near `valid`: some are replaced, left out or put in, or the end is missing.
 fn mutated(

@@ -88,7 +88,7 @@ impl<'a> Plugins<'a> {
         let name = at.text()?;
         let found = match self.0.iter().find(|(other, _)| *other == name) {
             Some((_, plugin)) => T::of(plugin).cloned(),
-            None => self.without_parameters(name).as_ref().and_then(T::of).cloned(),
+            None => self.without_parameters(at)?.as_ref().and_then(T::of).cloned(),
         };
         let named = self.0.iter().filter(|(_, plugin)| T::of(plugin).is_some());
         let named = named.map(|(name, _)| *name).filter(|name| !T::TYPES.contains(name));
@@ -97,8 +97,13 @@ impl<'a> Plugins<'a> {
         })
     }
 
-    fn without_parameters(&self, name: &str) -> Option<Plugin> {
-        self.with_parameters(Kind::of(name)?, &Object::absent()).ok()
+    fn without_parameters(&self, at: &At<'_>) -> Result<Option<Plugin>, ConfigError> {
+        let name = at.text()?;
+        let Some(kind) = Kind::of(name) else { return Ok(None) };
+        self.with_parameters(kind, &Object::absent()).map(Some).map_err(|_| {
+            let allowed = "a plugin of that type with parameters, by its name";
+            at.problem(format!("found {name:?}, which needs parameters; allowed: {allowed}"))
+        })
     }
 
     /// The plugin of that kind with the `parameters` of its entry.

@@ -63,6 +63,28 @@ fn nothing_at_all_is_the_epp_default() {
 }
 
 #[test]
+fn plugins_that_do_not_schedule_leave_the_default_profile() {
+    assert_eq!(say(r#"{"plugins": [{"type": "edf-ordering-policy"}]}"#), say(""));
+}
+
+#[test]
+fn the_prefix_index_counts_in_blocks_of_64_tokens() {
+    let blocks = |parameters: &str| {
+        let plugin = format!(
+            r#"{{"type": "approx-prefix-cache-producer", "parameters": {{{parameters}}}}}"#
+        );
+        let picker = picker(&format!(r#"{{"plugins": [{plugin}]}}"#)).unwrap();
+        (picker.prompt_blocks_max, picker.engine.default_capacity)
+    };
+    assert_eq!(blocks(""), (engine::MAX_BLOCKS, 31_250));
+    assert_eq!(blocks(r#""blockSizeTokens": 16, "lruCapacityPerServer": 100"#).1, 100);
+    assert_eq!(blocks(r#""blockSizeTokens": 128, "lruCapacityPerServer": 100"#).1, 200);
+    assert_eq!(blocks(r#""maxPrefixTokensToMatch": 131072, "maxPrefixBlocksToMatch": 7"#).0, 2_048);
+    assert_eq!(blocks(r#""blockSizeTokens": 128, "maxPrefixBlocksToMatch": 256"#).0, 512);
+    assert_eq!(blocks(r#""maxPrefixTokensToMatch": 0"#).0, engine::MAX_BLOCKS);
+}
+
+#[test]
 fn an_ingest_instance_has_nothing_else() {
     let say = |json: &str| match parse(json.as_bytes()) {
         Ok(config) => format!("{config:?}"),

@@ -1,0 +1,263 @@
+//! Flow control in the plugin's configuration.
+
+use std::time::Duration;
+
+use engine::{
+    Config,
+    flow::{FairnessPolicy, FlowConfig, OrderingPolicy, Priority, Ttl},
+    saturation::{Detector, Utilization},
+};
+use wire::config::{ConfigError, PickerConfig, PluginConfig, parse};
+
+fn picker(json: &str) -> Result<PickerConfig, ConfigError> {
+    let config = parse(json.as_bytes())?;
+    let picker = if let PluginConfig::Picker(picker) = config { Some(*picker) } else { None };
+    Ok(picker.unwrap())
+}
+
+/// What is said within `flowControl`, with these plugins.
+fn flow(plugins: &str, section: &str) -> Result<FlowConfig, ConfigError> {
+    let json = format!(
+        r#"{{"featureGates": ["flowControl"], "plugins": [{plugins}], "flowControl": {{{section}}}}}"#
+    );
+    picker(&json).map(|picker| picker.flow.unwrap())
+}
+
+/// What saturation detector comes of these plugins and fields.
+fn detector(plugins: &str, fields: &str) -> Result<Detector, ConfigError> {
+    picker(&format!(r#"{{"plugins": [{plugins}], {fields}}}"#)).map(|picker| picker.engine.detector)
+}
+
+/// The configuration of rh-aiservices-bu/llm-d-flowcontrol's chart, but for its
+/// active-request-scorer.
+const CHART: &str = r#"{
+    "apiVersion": "inference.networking.x-k8s.io/v1alpha1", "kind": "EndpointPickerConfig",
+    "featureGates": ["flowControl"],
+    "flowControl": {
+        "defaultRequestTTL": "60s", "maxBytes": 1073741824,
+        "priorityBands": [
+            {"priority": 0, "fairnessPolicyRef": "round-robin-fairness-policy", "orderingPolicyRef": "fcfs-ordering-policy"},
+            {"priority": 100, "fairnessPolicyRef": "round-robin-fairness-policy", "orderingPolicyRef": "fcfs-ordering-policy"},
+            {"priority": 10, "fairnessPolicyRef": "round-robin-fairness-policy", "orderingPolicyRef": "fcfs-ordering-policy"}]},
+    "plugins": [{"type": "single-profile-handler"}, {"type": "queue-scorer"}, {"type": "prefix-cache-scorer"},
+        {"type": "fcfs-ordering-policy"}, {"type": "round-robin-fairness-policy"}],
+    "saturationDetector": {"kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": "200ms", "queueDepthThreshold": 5},
+    "schedulingProfiles": [{"name": "default", "plugins": [
+        {"pluginRef": "queue-scorer", "weight": 2}, {"pluginRef": "prefix-cache-scorer", "weight": 3}]}]}"#;
+
+#[test]
+fn the_charts_configuration_is_taken_whole() {
+    let PickerConfig { engine, flow, .. } = picker(CHART).unwrap();
+    assert_eq!(engine.detector, Detector::Utilization(Utilization::default()));
+    let flow = flow.unwrap();
+    assert_eq!(flow.limits.max_bytes, Some(1 << 30));
+    assert_eq!(flow.limits.max_requests, None);
+    assert_eq!(flow.default_ttl, Ttl::Within(Duration::from_secs(60)));
+    assert_eq!(flow.bands.keys().copied().collect::<Vec<_>>(), [0, 10, 100].map(Priority));
+    for band in flow.bands.values() {
+        assert_eq!(band.fairness, FairnessPolicy::RoundRobin);
+        assert_eq!(band.ordering, OrderingPolicy::Fcfs);
+        assert_eq!(band.limits.max_requests, Some(5_000));
+    }
+}
+
+#[test]
+fn the_gate_says_whether_requests_are_held() {
+    let held = |gates: &str| {
+        let json =
+            format!(r#"{{"featureGates": [{gates}], "flowControl": {{"maxRequests": "10k"}}}}"#);
+        picker(&json).unwrap().flow.map(|flow| flow.limits.max_requests)
+    };
+    assert_eq!(held(r#""flowControl""#), Some(Some(10_000)));
+    assert_eq!(held(r#""flowControl=true""#), Some(Some(10_000)));
+    assert_eq!(held(r#""flowControl=false", "other=false""#), None);
+    assert_eq!(held(""), None);
+    let bare = picker(r#"{"featureGates": ["flowControl"]}"#).unwrap();
+    assert_eq!((bare.flow, bare.engine), (Some(FlowConfig::default()), Config::default()));
+}
+
+#[test]
+fn every_field_becomes_the_engines() {
+    let plugins = r#"
+        {"name": "tokens", "type": "token-fair-fairness-policy", "parameters":
+            {"inputTokenCost": 2, "outputTokenCost": 5.0, "weights": {"gold": 3}}},
+        {"type": "edf-ordering-policy"}, {"type": "slo-deadline-ordering-policy"},
+        {"name": "floors", "type": "weighted-band-selection-policy", "parameters":
+            {"defaultFloor": 0.1, "floors": {"-1": 0.25}}},
+        {"name": "holdback", "type": "priority-holdback-policy", "parameters":
+            {"shape": "linear", "domain": "value", "minCeiling": 0.5}}"#;
+    let section = r#"
+        "maxBytes": "1Gi", "maxRequests": 0, "defaultRequestTTL": "0s", "noEndpointRequestTTL": "1m30s",
+        "defaultPriorityBand": {"orderingPolicyRef": "edf-ordering-policy"},
+        "defaultNegativePriorityBand": {"maxRequests": "1k", "maxBytes": 0},
+        "priorityBands": [{"priority": 10.0, "defaultRequestTTL": "10s", "fairnessPolicyRef": "tokens"}],
+        "usageLimitPolicyPluginRef": "holdback", "bandSelectionPolicyPluginRef": "floors",
+        "enableEviction": false, "displace": true"#;
+    let flow = flow(plugins, section).unwrap();
+    insta::assert_snapshot!([
+        format!("{:?} {:?} {:?}", flow.limits, flow.default_ttl, flow.no_endpoint_ttl),
+        format!("{:?}", flow.default_band),
+        format!("{:?}", flow.default_negative_band),
+        format!("{:?}", flow.bands),
+        format!("{:?} {:?} {}", flow.usage_limit, flow.band_selection, flow.displace),
+    ].join("\n"), @r#"
+    Limits { max_requests: None, max_bytes: Some(1073741824) } Unlimited Some(Within(90s))
+    BandConfig { limits: Limits { max_requests: Some(5000), max_bytes: Some(1000000000) }, default_ttl: None, fairness: GlobalStrict, ordering: Edf }
+    Some(BandConfig { limits: Limits { max_requests: Some(1000), max_bytes: None }, default_ttl: None, fairness: GlobalStrict, ordering: Fcfs })
+    {Priority(10): BandConfig { limits: Limits { max_requests: Some(5000), max_bytes: Some(1000000000) }, default_ttl: Some(Within(10s)), fairness: TokenFair(TokenCost { prompt: 2, output: 5, weights: {FairnessId("gold"): Weight(3)} }), ordering: Fcfs }}
+    PriorityHoldback(Holdback(Spread { domain: Value, lowest: 0.5, highest: 1.0 })) Weighted(Floors { default: Share(100000), bands: {Priority(-1): Share(250000)} }) true
+    "#);
+}
+
+#[test]
+fn a_detector_is_named_in_either_place() {
+    let full = r#"{"queueDepthThreshold": 7, "kvCacheUtilThreshold": 1, "metricsStalenessThreshold": "2s",
+        "headroom": 0.2, "stalenessPolicy": "saturated", "inFlightCredit": false}"#;
+    let plugin =
+        format!(r#"{{"name": "d", "type": "utilization-detector", "parameters": {full}}}"#);
+    let meant = Detector::Utilization(Utilization {
+        queue_depth: 7,
+        kv_cache_util: 1.0,
+        metrics_staleness: Duration::from_secs(2),
+        headroom: 0.2,
+        ..Utilization::parity()
+    });
+    let table = [
+        ("", format!(r#""saturationDetector": {full}"#)),
+        (&*plugin, r#""saturationDetector": {"pluginRef": "d"}"#.to_owned()),
+        (&*plugin, r#""flowControl": {"saturationDetector": {"pluginRef": "d"}}"#.to_owned()),
+    ];
+    for (plugins, fields) in table {
+        assert_eq!(detector(plugins, &fields).as_ref(), Ok(&meant), "{fields}");
+    }
+    assert_eq!(
+        detector("", r#""flowControl": {"saturationDetector": {}}"#),
+        Ok(Detector::default())
+    );
+}
+
+#[test]
+fn the_most_saturated_of_several_counts_wherever_they_are_listed() {
+    let plugins = r#"
+        {"name": "all", "type": "max-saturation-detector", "parameters": {"detectors": ["slots", "utilization-detector"]}},
+        {"name": "slots", "type": "concurrency-detector", "parameters":
+            {"maxConcurrency": 8, "maxTokenConcurrency": 9000, "concurrencyMode": "hybrid"}}"#;
+    let fields = r#""flowControl": {"saturationDetector": {"pluginRef": "all"}}"#;
+    insta::assert_debug_snapshot!(detector(plugins, fields).unwrap(), @"
+    Max(
+        [
+            Concurrency(
+                Concurrency {
+                    max_requests: 8,
+                    max_tokens: 9000,
+                    mode: Hybrid,
+                    headroom: 0.0,
+                },
+            ),
+            Utilization(
+                Utilization {
+                    queue_depth: 5,
+                    kv_cache_util: 0.8,
+                    metrics_staleness: 200ms,
+                    headroom: 0.0,
+                    staleness: Estimate,
+                    in_flight_credit: true,
+                },
+            ),
+        ],
+    )
+    ");
+}
+
+fn say(plugins: &str, section: &str) -> String {
+    flow(plugins, section).map_or_else(|error| error.to_string(), |_| "taken".to_owned())
+}
+
+#[test]
+fn errors_say_where_what_and_what_is_allowed() {
+    let bands = |count: u32| {
+        let bands: Vec<String> =
+            (1..=count).map(|band| format!(r#"{{"priority": {band}}}"#)).collect();
+        format!(r#""priorityBands": [{}]"#, bands.join(", "))
+    };
+    insta::assert_snapshot!([
+        r#""maxRequest": 1"#,
+        r#""maxBytes": "1.5Gi""#,
+        r#""defaultRequestTTL": 60"#,
+        r#""defaultRequestTTL": "-1s""#,
+        r#""enableEviction": true"#,
+        r#""priorityBands": [{"priority": 1}, {"priority": 1}]"#,
+        r#""priorityBands": [{"maxRequests": 1}]"#,
+        r#""defaultPriorityBand": {"priority": 1}"#,
+        r#""defaultPriorityBand": {"fairnessPolicyRef": "edf-ordering-policy"}"#,
+        r#""usageLimitPolicyPluginRef": "priority-holdback-policy""#,
+        r#""saturationDetector": {"pluginRef": "queue-scorer"}"#,
+        r#""saturationDetector": {"queueDepthThreshold": 5}"#,
+        &bands(64),
+        &bands(63),
+    ].map(|section| say("", section)).join("\n"), @r#"
+    flowControl: found the unknown field "maxRequest"; allowed: maxBytes, maxRequests, defaultRequestTTL, noEndpointRequestTTL, defaultPriorityBand, defaultNegativePriorityBand, priorityBands, usageLimitPolicyPluginRef, bandSelectionPolicyPluginRef, saturationDetector, enableEviction, displace
+    flowControl.maxBytes: found "1.5Gi"; allowed: a number or a quantity such as "1Gi" or "10k", 0 for no limit
+    flowControl.defaultRequestTTL: found 60; allowed: a duration such as "200ms", "60s" or "1m30s"
+    flowControl.defaultRequestTTL: found "-1s"; allowed: a duration such as "200ms", "60s" or "1m30s"
+    flowControl.enableEviction: not supported yet; allowed: leave it out
+    flowControl.priorityBands[1].priority: found 1; allowed: a priority that no other band has
+    flowControl.priorityBands[0]: the field "priority" is missing
+    flowControl.defaultPriorityBand: found the unknown field "priority"; allowed: maxBytes, maxRequests, defaultRequestTTL, fairnessPolicyRef, orderingPolicyRef
+    flowControl.defaultPriorityBand.fairnessPolicyRef: found "edf-ordering-policy"; allowed: global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy
+    flowControl.usageLimitPolicyPluginRef: found "priority-holdback-policy", which needs parameters; allowed: a plugin of that type with parameters, by its name
+    flowControl.saturationDetector.pluginRef: found "queue-scorer"; allowed: utilization-detector, concurrency-detector, max-saturation-detector
+    flowControl.saturationDetector: found the unknown field "queueDepthThreshold"; allowed: pluginRef
+    flowControl.priorityBands: found 65 bands; allowed: 64, priority 0 among them
+    taken
+    "#);
+    let both = r#""saturationDetector": {}, "flowControl": {"saturationDetector": {}}"#;
+    assert_eq!(
+        detector("", both).unwrap_err().to_string(),
+        "saturationDetector: found beside flowControl.saturationDetector; allowed: one of the two"
+    );
+}
+
+#[test]
+fn parameters_are_checked() {
+    let say = |(kind, parameters): (&str, &str)| {
+        say(&format!(r#"{{"type": "{kind}", "parameters": {{{parameters}}}}}"#), "")
+    };
+    insta::assert_snapshot!([
+        ("utilization-detector", r#""kvCacheUtilThreshold": 0"#),
+        ("utilization-detector", r#""kvCacheUtilThreshold": 80"#),
+        ("utilization-detector", r#""queueDepthThreshold": 0"#),
+        ("utilization-detector", r#""metricsStalenessThreshold": "0s""#),
+        ("utilization-detector", r#""stalenessPolicy": "fresh""#),
+        ("concurrency-detector", r#""concurrencyMode": "bytes""#),
+        ("max-saturation-detector", r#""detectors": []"#),
+        ("max-saturation-detector", r#""detectors": ["max-saturation-detector"]"#),
+        ("max-saturation-detector", r#""detectors": ["utilization-detector"], "stages": {}"#),
+        ("round-robin-fairness-policy", r#""weights": {}"#),
+        ("token-fair-fairness-policy", r#""weights": {"a": 0}"#),
+        ("priority-holdback-policy", r#""domain": "rank""#),
+        ("priority-holdback-policy", r#""minCeiling": 0.9, "maxCeiling": 0.5"#),
+        ("priority-holdback-policy", r#""domain": "explicit", "minCeiling": 0.5"#),
+        ("priority-holdback-policy", r#""domain": "explicit", "ceilings": {"0": 0.9, "1": 0.5}"#),
+        ("weighted-band-selection-policy", r#""floors": {"high": 0.5}"#),
+        ("static-usage-limit-policy", r#""threshold": 80"#),
+    ].map(say).join("\n"), @r#"
+    plugins[0].parameters.kvCacheUtilThreshold: found 0; allowed: a number above 0, at most 1
+    plugins[0].parameters.kvCacheUtilThreshold: found 80; allowed: a number above 0, at most 1
+    plugins[0].parameters.queueDepthThreshold: found 0; allowed: a whole number from 1 to 4294967295
+    plugins[0].parameters.metricsStalenessThreshold: found "0s"; allowed: a duration above 0
+    plugins[0].parameters.stalenessPolicy: found "fresh"; allowed: estimate, saturated, ignore
+    plugins[0].parameters.concurrencyMode: found "bytes"; allowed: requests, tokens, hybrid
+    plugins[0].parameters.detectors: found a list; allowed: one detector or more
+    plugins[0].parameters.detectors[0]: found "max-saturation-detector", which needs parameters; allowed: a plugin of that type with parameters, by its name
+    plugins[0].parameters.stages: not supported yet; allowed: leave it out
+    plugins[0].parameters: found the unknown field "weights"; allowed: none
+    plugins[0].parameters.weights.a: found 0; allowed: a whole number from 1 to 65535
+    plugins[0].parameters: the field "minCeiling" is missing
+    plugins[0].parameters: minCeiling is 0.9: allowed is below maxCeiling, 0.5
+    plugins[0].parameters: found the unknown field "minCeiling"; allowed: domain, ceilings
+    plugins[0].parameters: the ceiling of priority 1 is below that of a lower priority: allowed is the same or higher
+    plugins[0].parameters.floors.high: found the key "high"; allowed: a priority, as in "10"
+    plugins[0].parameters.threshold: found 80; allowed: a number from 0 to 10
+    "#);
+}

@@ -1,0 +1,188 @@
+//! What the workers of one Envoy share.
+
+use std::time::Duration;
+
+use arbtest::arbitrary::{Result, Unstructured};
+use engine::{
+    Instant, RequestId,
+    cluster::{Member, Message, QueueId},
+    flow::{FairnessId, FlowKey, Outcome, Priority, Ticket, TicketId},
+    ledger::{Account, Accounts, EndpointKey, Lease, Ledger, Row, WorkerId},
+};
+use wire::{ledger, message, row};
+
+use crate::mutated;
+
+fn accounts(u: &mut Unstructured<'_>) -> Result<Accounts> {
+    let mut accounts = Vec::new();
+    for _ in 0..u.int_in_range(0..=5)? {
+        let endpoint = EndpointKey(u.arbitrary()?);
+        accounts.push(Account { endpoint, requests: u.arbitrary()?, tokens: u.arbitrary()? });
+    }
+    Ok(accounts.into_iter().collect())
+}
+
+fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
+    Ok(Ledger {
+        snapshots: u.arbitrary()?,
+        notes: u.arbitrary()?,
+        waiting: u.arbitrary()?,
+        granted: u.arbitrary()?,
+        lease: Lease {
+            holder: WorkerId(u.arbitrary()?),
+            queue: QueueId(u.arbitrary()?),
+            epoch: u.arbitrary()?,
+            until: Instant::from_nanos(u.arbitrary()?),
+        },
+        accounts: accounts(u)?,
+    })
+}
+
+fn some_row(u: &mut Unstructured<'_>) -> Result<Row> {
+    Ok(Row {
+        alive_at: Instant::from_nanos(u.arbitrary()?),
+        waiting: u.arbitrary()?,
+        accounts: accounts(u)?,
+        epoch: u.arbitrary()?,
+        grants_taken: u.arbitrary()?,
+    })
+}
+
+fn some_flow(u: &mut Unstructured<'_>) -> Result<FlowKey> {
+    let id = FairnessId::new(&"é".repeat(u.int_in_range(0..=200)?));
+    Ok(FlowKey { id, priority: Priority(u.arbitrary()?) })
+}
+
+fn some_ticket(u: &mut Unstructured<'_>) -> Result<Ticket> {
+    let duration = |u: &mut Unstructured<'_>| u.arbitrary().map(Duration::from_nanos);
+    Ok(Ticket {
+        id: TicketId { worker: u.arbitrary()?, request: u.arbitrary()? },
+        flow: some_flow(u)?,
+        bytes: u.arbitrary()?,
+        prompt_tokens: u.arbitrary()?,
+        arrived: Instant::from_nanos(u.arbitrary()?),
+        ttl: if u.arbitrary()? { Some(duration(u)?) } else { None },
+        slo_ttft: if u.arbitrary()? { Some(duration(u)?) } else { None },
+    })
+}
+
+const OUTCOMES: [Outcome; 9] = [
+    Outcome::Dispatched,
+    Outcome::RejectedCapacity,
+    Outcome::RejectedNoEndpoints,
+    Outcome::RejectedShuttingDown,
+    Outcome::RejectedInternal,
+    Outcome::EvictedTtl,
+    Outcome::EvictedNoEndpoints,
+    Outcome::EvictedContextCancelled,
+    Outcome::EvictedDisplaced,
+];
+
+fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
+    let worker = WorkerId(u.arbitrary()?);
+    let request = RequestId(u.arbitrary()?);
+    let epoch = u.arbitrary()?;
+    Ok(match u.int_in_range(0..=6)? {
+        0 => {
+            let count = u.int_in_range(0..=5)?;
+            let tickets = (0..count).map(|_| some_ticket(u)).collect::<Result<_>>()?;
+            let reply_to = QueueId(u.arbitrary()?);
+            Message::HandIn { worker, reply_to, epoch, again: u.arbitrary()?, tickets }
+        }
+        1 => Message::Cancel { worker, request },
+        2 => Message::Nudge,
+        3 => Message::Charge { flow: some_flow(u)?, tokens: u.arbitrary()? },
+        4 => Message::Buried { worker, epoch, grants_taken: u.arbitrary()? },
+        5 => Message::Grant { request, epoch },
+        _ => Message::Reject { request, outcome: *u.choose(&OUTCOMES)? },
+    })
+}
+
+#[test]
+fn what_is_shared_reads_back() {
+    arbtest::arbtest(|u| {
+        let (ledger, row, message) = (some_ledger(u)?, some_row(u)?, some_message(u)?);
+        assert_eq!(ledger::decode(&ledger::encode(&ledger)), ledger);
+        assert_eq!(row::decode(&row::encode(&row)), Some(row));
+        assert_eq!(message::decode(&message::encode(&message).unwrap()), Ok(message));
+        Ok(())
+    });
+}
+
+#[test]
+fn broken_values_never_panic_and_what_is_taken_can_be_sent_on() {
+    arbtest::arbtest(|u| {
+        let (ledger, row, message) = (some_ledger(u)?, some_row(u)?, some_message(u)?);
+        let taken = ledger::decode(&mutated(u, &ledger::encode(&ledger))?);
+        assert_eq!(ledger::decode(&ledger::encode(&taken)), taken);
+        if let Some(taken) = row::decode(&mutated(u, &row::encode(&row))?) {
+            assert_eq!(row::decode(&row::encode(&taken)), Some(taken));
+        }
+        if let Ok(taken) = message::decode(&mutated(u, &message::encode(&message).unwrap())?) {
+            assert_eq!(message::decode(&message::encode(&taken).unwrap()), Ok(taken));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_ledger_costs_sixteen_bytes_an_account_and_none_is_an_empty_one() {
+    let account = |key| Account { endpoint: EndpointKey(key), requests: 1, tokens: 2 };
+    let ledger = Ledger {
+        snapshots: 7,
+        accounts: (0..1_000).rev().map(account).collect(),
+        ..Ledger::default()
+    };
+    let bytes = ledger::encode(&ledger);
+    assert_eq!(bytes.len(), 56 + 16 * 1_000);
+    let mut other_version = bytes.clone();
+    other_version[3] = 2;
+    for unreadable in [&[], &bytes[..bytes.len() - 1], &bytes[..48], &other_version[..]] {
+        assert_eq!(ledger::decode(unreadable), Ledger::default());
+    }
+    assert_eq!(row::decode(&[]), None);
+    assert_eq!(row::decode(&bytes), None);
+}
+
+/// Shared data outlives the module that wrote it, so its layout may change only with its version.
+#[test]
+fn the_layout_is_pinned() {
+    let account = Account { endpoint: EndpointKey(0x0102), requests: 3, tokens: 4 };
+    let lease =
+        Lease { holder: WorkerId(7), queue: QueueId(8), epoch: 9, until: Instant::from_nanos(10) };
+    let ledger = Ledger {
+        snapshots: 5,
+        notes: 6,
+        waiting: 1,
+        granted: 2,
+        lease,
+        accounts: [account].into_iter().collect(),
+    };
+    let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
+    insta::assert_snapshot!(hex, @"4c504c0101000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000002010000000000000300000004000000");
+}
+
+#[test]
+fn no_more_tickets_than_one_message_holds() {
+    let ticket = Ticket {
+        id: TicketId::default(),
+        flow: FlowKey { id: FairnessId::new(&"t".repeat(300)), priority: Priority(0) },
+        bytes: u64::MAX,
+        prompt_tokens: u32::MAX,
+        arrived: Instant::from_nanos(u64::MAX),
+        ttl: Some(Duration::MAX),
+        slo_ttft: Some(Duration::MAX),
+    };
+    let hand_in = |count| Message::HandIn {
+        worker: WorkerId(1),
+        reply_to: QueueId(1),
+        epoch: 1,
+        again: false,
+        tickets: vec![ticket.clone(); count],
+    };
+    let full = message::encode(&hand_in(Member::TICKETS_MAX)).unwrap();
+    assert!(full.len() < 32 << 10);
+    assert_eq!(message::decode(&full), Ok(hand_in(Member::TICKETS_MAX)));
+    let refused = message::encode(&hand_in(Member::TICKETS_MAX + 1)).unwrap_err();
+    assert_eq!(refused.to_string(), "tickets out of bounds; allowed: 64");
+}
