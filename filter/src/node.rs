@@ -175,6 +175,12 @@ impl Node {
         self.take_back(request, Event::Ended { request });
     }
 
+    /// Charges a tenant for output tokens, if anybody waits: else there is nothing to be fair about.
+    pub(crate) fn charge(&self, flow: FlowKey, tokens: u32) {
+        let post = self.member.borrow().charge(&self.ledger.read(), flow, tokens);
+        self.post(post);
+    }
+
     /// Carries out what other workers sent. `root` is the context that this is called in.
     pub(crate) fn receive(&self, root: u32) {
         for _ in 0..MESSAGES_MAX {

@@ -18,6 +18,7 @@ use proxy_wasm::{
 use wire::{
     body::Api,
     config::{FailureMode, Hold, PickerConfig},
+    usage,
 };
 
 use crate::{
@@ -40,6 +41,8 @@ pub(crate) struct Worker {
     pub(crate) stats: Stats,
     /// Its pool.
     pub(crate) node: Rc<Node>,
+    /// Whether tenants are charged for output tokens, so that responses have to be read.
+    pub(crate) charges: bool,
 }
 
 /// A stream's context. What outlives a callback is in its request.
@@ -54,6 +57,8 @@ struct Request {
     identity: RefCell<Identity>,
     phase: RefCell<Phase>,
     waited: Cell<Duration>,
+    /// What is known of its response's cost.
+    tail: RefCell<usage::Tail>,
 }
 
 /// How far a request has come.
@@ -79,6 +84,7 @@ impl Picker {
             identity: RefCell::default(),
             phase: RefCell::new(Phase::New),
             waited: Cell::default(),
+            tail: RefCell::default(),
         };
         Self { request: Rc::new(request) }
     }
@@ -205,6 +211,14 @@ impl Request {
         refusal.send(&self.worker.stats);
     }
 
+    /// Charges the tenant for what the model wrote.
+    fn charge(&self) {
+        let tokens = self.tail.borrow().output_tokens();
+        if tokens > 0 {
+            self.worker.node.charge(self.flow(), tokens);
+        }
+    }
+
     fn count(&self, outcome: Outcome) {
         if self.worker.config.flow.is_some() {
             self.worker.node.count(&self.flow(), outcome, self.waited.get());
@@ -277,7 +291,17 @@ impl HttpContext for Picker {
         Action::Continue
     }
 
+    fn on_http_response_body(&mut self, size: usize, _: bool) -> Action {
+        let request = &self.request;
+        if request.worker.charges && matches!(*request.phase.borrow(), Phase::Sent(Some(_))) {
+            request.tail.borrow_mut().push(&host::response_body(size));
+        }
+        // Never held back: the client sees each token when it comes.
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
+        self.request.charge();
         self.request.worker.node.ended(self.request.id);
     }
 }

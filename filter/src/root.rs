@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use engine::flow::FlowConfig;
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::ContextType,
@@ -52,7 +53,9 @@ impl Role {
             PluginConfig::Picker(config) => {
                 warm_up::run(&config);
                 let node = Node::configure(&config);
-                Ok(Self::Picker(Rc::new(Worker { config, stats: Stats::define(), node })))
+                let charges = config.flow.as_ref().is_some_and(FlowConfig::charges_tokens);
+                let stats = Stats::define();
+                Ok(Self::Picker(Rc::new(Worker { config, stats, node, charges })))
             }
             PluginConfig::Ingest(config) => Ok(Self::Ingest(Rc::new(receiver(&config)?))),
         }

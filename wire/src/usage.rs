@@ -22,18 +22,36 @@ pub struct Usage {
     pub cached_tokens: Option<u32>,
 }
 
-/// The end of a response.
+/// The end of a response, and how many events it had.
 #[derive(Clone, Debug, Default)]
-pub struct Tail(Vec<u8>);
+pub struct Tail {
+    end: Vec<u8>,
+    events: u32,
+    after_newline: bool,
+}
 
 impl Tail {
     /// Appends what came. Where it is cut makes no difference.
     pub fn push(&mut self, chunk: &[u8]) {
-        let (_, chunk) = chunk.split_at(chunk.len().saturating_sub(KEPT));
-        if self.0.len() + chunk.len() > 2 * KEPT {
-            self.0.drain(..self.0.len().saturating_sub(KEPT));
+        for byte in chunk {
+            let newline = *byte == b'\n';
+            // An event ends with an empty line.
+            let ends = newline && self.after_newline;
+            self.events = self.events.saturating_add(u32::from(ends));
+            self.after_newline = newline && !ends;
         }
-        self.0.extend_from_slice(chunk);
+        let (_, chunk) = chunk.split_at(chunk.len().saturating_sub(KEPT));
+        if self.end.len() + chunk.len() > 2 * KEPT {
+            self.end.drain(..self.end.len().saturating_sub(KEPT));
+        }
+        self.end.extend_from_slice(chunk);
+    }
+
+    /// Tokens that were generated: as the usage says, else at least as many as there were events, for
+    /// a stream that was not asked for its usage. A tenant cannot go uncharged by not asking.
+    #[must_use]
+    pub fn output_tokens(&self) -> u32 {
+        self.usage().map_or(self.events, |usage| usage.output_tokens)
     }
 
     /// The usage, once the response is whole. `None` if it says none, as a stream that was not
@@ -41,7 +59,7 @@ impl Tail {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         const KEY: &[u8] = b"\"usage\"";
-        let (_, end) = self.0.split_at(self.0.len().saturating_sub(KEPT));
+        let (_, end) = self.end.split_at(self.end.len().saturating_sub(KEPT));
         // Within a string the quotes were escaped, so this is a key. The last one that has a value
         // counts: a stream may say null, or what it has used so far, in every event.
         memmem::rfind_iter(end, KEY).find_map(|at| value(end.get(at + KEY.len()..)?))
@@ -74,4 +92,24 @@ fn value(after_key: &[u8]) -> Option<Usage> {
         output_tokens: fields.completion_tokens,
         cached_tokens: fields.prompt_tokens_details.and_then(|details| details.cached_tokens),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_without_usage_counts_its_events() {
+        let stream = b"data: {\"choices\":[]}\n\ndata: {\"choices\":[]}\n\ndata: [DONE]\n\n";
+        for cut in 0..stream.len() {
+            let mut tail = Tail::default();
+            let (head, rest) = stream.split_at(cut);
+            tail.push(head);
+            tail.push(rest);
+            assert_eq!(tail.output_tokens(), 3, "cut at {cut}");
+        }
+        let mut tail = Tail::default();
+        tail.push(b"data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":9}}\n\n");
+        assert_eq!(tail.output_tokens(), 9);
+    }
 }

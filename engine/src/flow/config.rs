@@ -73,6 +73,14 @@ impl Default for BandConfig {
 }
 
 impl FlowConfig {
+    /// Whether any band shares by tokens, so that what a model wrote has to be counted.
+    #[must_use]
+    pub fn charges_tokens(&self) -> bool {
+        let templates = [Some(&self.default_band), self.default_negative_band.as_ref()];
+        let bands = self.bands.values().chain(templates.into_iter().flatten());
+        bands.into_iter().any(|band| matches!(band.fairness, FairnessPolicy::TokenFair(_)))
+    }
+
     /// The settings of a band that is not configured by name.
     pub(super) fn template(&self, priority: Priority) -> &BandConfig {
         let negative = self.default_negative_band.as_ref();

@@ -29,8 +29,8 @@ const REFUSED: [&str; 29] = [
     r#"{"plugins": [{"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 0}}]}"#,
     r#"{"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "queue-scorer", "weight": -1}]}]}"#,
     r#"{"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "kv"}]}]}"#,
-    r#"{"flowControl": {"maxBytes": "1Gi"}}"#,
-    r#"{"featureGates": ["flowControl"]}"#,
+    r#"{"flowControl": {"maxBytes": "1 GiB"}}"#,
+    r#"{"featureGates": ["flowControll"]}"#,
     r#"{"pools": [{"name": "a"}, {"name": "b"}]}"#,
     r#"{"pools": [{"name": "a/b"}]}"#,
     r#"{"envoy": {"hold": "buffer"}}"#,
@@ -63,9 +63,9 @@ fn what_is_not_understood_is_refused_and_said_where() {
     {"kind": "Service"}
         kind: found "Service"; allowed: EndpointPickerConfig
     {"pluginz": []}
-        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
+        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
     {"plugins": [{"type": "lora-affinity-scorer"}]}
-        plugins[0].type: found "lora-affinity-scorer"; allowed: queue-scorer, kv-cache-utilization-scorer, prefix-cache-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
+        plugins[0].type: "lora-affinity-scorer" is not supported yet; allowed: prefix-cache-scorer, queue-scorer, kv-cache-utilization-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy, fcfs-ordering-policy, edf-ordering-policy, slo-deadline-ordering-policy, static-usage-limit-policy, priority-holdback-policy, soft-reflective-ceiling-policy, strict-band-selection-policy, weighted-band-selection-policy, utilization-detector, concurrency-detector, max-saturation-detector, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
     {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}
         plugins[0].parameters: found the unknown field "x"; allowed: none
     {"plugins": [{"type": "queue-scorer"}, {"type": "queue-scorer"}]}
@@ -73,13 +73,13 @@ fn what_is_not_understood_is_refused_and_said_where() {
     {"plugins": [{"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 0}}]}
         plugins[0].parameters.maxNumOfEndpoints: found 0; allowed: a whole number from 1 to 16
     {"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "queue-scorer", "weight": -1}]}]}
-        schedulingProfiles[0].plugins[0].weight: found -1; allowed: a finite number that is not below zero
+        schedulingProfiles[0].plugins[0].weight: found -1; allowed: a number from 0 to 1000000000
     {"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "kv"}]}]}
         schedulingProfiles[0].plugins[0].pluginRef: found "kv"; allowed: queue-scorer
-    {"flowControl": {"maxBytes": "1Gi"}}
-        flowControl: not supported yet; allowed: leave it out
-    {"featureGates": ["flowControl"]}
-        featureGates[0]: found "flowControl"; allowed: none, feature gates are not supported yet
+    {"flowControl": {"maxBytes": "1 GiB"}}
+        flowControl.maxBytes: found "1 GiB"; allowed: a number or a quantity such as "1Gi" or "10k", 0 for no limit
+    {"featureGates": ["flowControll"]}
+        featureGates[0]: found "flowControll"; allowed: flowControl, flowControl=true, flowControl=false
     {"pools": [{"name": "a"}, {"name": "b"}]}
         pools: found 2 pools; allowed: 1, more are not supported yet
     {"pools": [{"name": "a/b"}]}
@@ -153,7 +153,7 @@ fn numbers_may_be_doubles() {
     world.pods(&[Pod::idle(1)]);
     world.chat(0, &about("rivers"));
     let again = world.chat_with(1, &[("x-llm-d-inference-objective", "paid")], &about("rivers"));
-    insta::assert_snapshot!(World::decision(&again), @"endpoint=10.0.0.1:8000;queue=1.00;prefix=1.00;score=7.00;snapshot-age-ms=0;priority=10");
+    insta::assert_snapshot!(World::decision(&again), @"endpoint=10.0.0.1:8000;prefix=1.00;queue=1.00;score=7.00;snapshot-age-ms=0;priority=10");
     world.is_well();
 }
 

@@ -22,8 +22,11 @@ fn the_new_vm_reads_itself_warm_from_the_board() {
         pods 0.5 0.0
         2 dies
         0 asks b about rivers => pod 1
+        b gets 200
         2 asks c about rivers => pod 1
+        c gets 200
         2 asks d about stars => pod 2
+        d gets 200
         3 asks e about rivers => pod 1
         ",
     );

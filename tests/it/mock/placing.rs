@@ -24,12 +24,18 @@ fn a_prompt_stays_where_it_is_cached_whichever_worker_it_comes_to() {
         a gets 200
         pods 0.5 0.0 0.1
         0 asks b about rivers => pod 1
+        b gets 200
         1 asks c about rivers => pod 1
+        c gets 200
         2 asks d about rivers => pod 1
+        d gets 200
         3 asks e about rivers => pod 1
+        e gets 200
         3 asks f about stars => pod 2
+        f gets 200
         pods 0.5 0.5 0.0
         0 asks g about stars => pod 2
+        g gets 200
         1 asks h about clouds => pod 3
         ",
     );
@@ -62,7 +68,7 @@ fn prompts_that_share_nothing_spread_over_equal_pods() {
 #[test]
 fn what_has_no_prompt_goes_by_load_without_waiting_for_its_body() {
     let world = World::new();
-    world.pods(&[Pod { waiting: 9, ..Pod::idle(1) }, Pod::idle(2)]);
+    world.pods(&[Pod { waiting: 99, ..Pod::idle(1) }, Pod::idle(2)]);
     for worker in 0..WORKERS {
         let worker = world.envoy.worker(worker);
         assert_eq!(world.pod(&worker.get("/v1/models", NONE)).number, 2);

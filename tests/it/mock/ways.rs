@@ -23,6 +23,7 @@ fn every_way_tells_the_same_story() {
             a gets 200
             pods 0.4 0.0
             1 asks b about rivers => pod 1
+            b gets 200
             2 asks c about stars => pod 2
             c gets 503
             pods 0.0 0.4
