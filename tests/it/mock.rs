@@ -1,0 +1,24 @@
+//! Stories over the built .wasm in the mock: several workers, a fake clock, every byte in our hand.
+//!
+//! What a real Envoy does with it is told in `envoy`. Here is what needs workers that are chosen,
+//! clocks that are turned, and VMs that die when the story says so.
+
+mod push;
+mod story;
+mod world;
+
+mod placing;
+mod taking_back;
+mod ways;
+
+mod identity;
+mod refusals;
+
+mod configuration;
+mod ingest;
+
+mod deaths;
+mod hostile;
+mod limits;
+
+mod law;

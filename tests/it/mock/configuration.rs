@@ -1,0 +1,175 @@
+//! What the plugin says to its configuration.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use host_mock::{Envoy, Level, Plugin};
+use serde_json::json;
+
+use super::{
+    push::{Pod, SECRET},
+    world::{Way, World, about, builder},
+};
+
+/// What is logged where Envoy does not start.
+fn refusal(config: &str) -> String {
+    let started = builder().plugin(Plugin::new("picker", config)).start();
+    let error = started.map(drop).unwrap_err().to_string();
+    error.split_once("last log: llm-picker cannot start: ").unwrap().1.to_owned()
+}
+
+/// One of each kind.
+const REFUSED: [&str; 29] = [
+    r#"{"#,
+    r#"[]"#,
+    r#"{"apiVersion": "llm-d.ai/v2"}"#,
+    r#"{"kind": "Service"}"#,
+    r#"{"pluginz": []}"#,
+    r#"{"plugins": [{"type": "lora-affinity-scorer"}]}"#,
+    r#"{"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}"#,
+    r#"{"plugins": [{"type": "queue-scorer"}, {"type": "queue-scorer"}]}"#,
+    r#"{"plugins": [{"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 0}}]}"#,
+    r#"{"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "queue-scorer", "weight": -1}]}]}"#,
+    r#"{"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "kv"}]}]}"#,
+    r#"{"flowControl": {"maxBytes": "1Gi"}}"#,
+    r#"{"featureGates": ["flowControl"]}"#,
+    r#"{"pools": [{"name": "a"}, {"name": "b"}]}"#,
+    r#"{"pools": [{"name": "a/b"}]}"#,
+    r#"{"envoy": {"hold": "buffer"}}"#,
+    r#"{"envoy": {"hold": "bufferFilter"}}"#,
+    r#"{"envoy": {"maxBodyBytes": 1.5}}"#,
+    r#"{"envoy": {"maxBodyBytes": "8 MiB"}}"#,
+    r#"{"failureMode": "open"}"#,
+    r#"{"decisionHeader": "yes"}"#,
+    r#"{"objectives": [{"name": "a", "priority": 0.5}]}"#,
+    r#"{"objectives": [{"name": "a"}, {"name": "a"}]}"#,
+    r#"{"identity": {"fairnessHeaders": ["x y"]}}"#,
+    r#"{"identity": {"strip": true}}"#,
+    r#"{"ingest": {"secretEnv": ""}}"#,
+    r#"{"ingest": {"maxBytes": 0}}"#,
+    r#"{"ingest": {}, "failureMode": "FailOpen"}"#,
+    r#"{"ingest": {"secretEnv": "NO_SUCH_VARIABLE"}}"#,
+];
+
+#[test]
+fn what_is_not_understood_is_refused_and_said_where() {
+    let transcript: Vec<String> =
+        REFUSED.iter().map(|config| format!("{config}\n    {}", refusal(config))).collect();
+    insta::assert_snapshot!(transcript.join("\n"), @r#"
+    {
+        configuration: not JSON: EOF while parsing an object at line 1 column 1
+    []
+        configuration: found a list; allowed: an object
+    {"apiVersion": "llm-d.ai/v2"}
+        apiVersion: found "llm-d.ai/v2"; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
+    {"kind": "Service"}
+        kind: found "Service"; allowed: EndpointPickerConfig
+    {"pluginz": []}
+        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
+    {"plugins": [{"type": "lora-affinity-scorer"}]}
+        plugins[0].type: found "lora-affinity-scorer"; allowed: queue-scorer, kv-cache-utilization-scorer, prefix-cache-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
+    {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}
+        plugins[0].parameters: found the unknown field "x"; allowed: none
+    {"plugins": [{"type": "queue-scorer"}, {"type": "queue-scorer"}]}
+        plugins[1]: found "queue-scorer" twice; allowed: names that differ
+    {"plugins": [{"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 0}}]}
+        plugins[0].parameters.maxNumOfEndpoints: found 0; allowed: a whole number from 1 to 16
+    {"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "queue-scorer", "weight": -1}]}]}
+        schedulingProfiles[0].plugins[0].weight: found -1; allowed: a finite number that is not below zero
+    {"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "kv"}]}]}
+        schedulingProfiles[0].plugins[0].pluginRef: found "kv"; allowed: queue-scorer
+    {"flowControl": {"maxBytes": "1Gi"}}
+        flowControl: not supported yet; allowed: leave it out
+    {"featureGates": ["flowControl"]}
+        featureGates[0]: found "flowControl"; allowed: none, feature gates are not supported yet
+    {"pools": [{"name": "a"}, {"name": "b"}]}
+        pools: found 2 pools; allowed: 1, more are not supported yet
+    {"pools": [{"name": "a/b"}]}
+        pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
+    {"envoy": {"hold": "buffer"}}
+        envoy.hold: found "buffer"; allowed: stopIteration, bufferFilter
+    {"envoy": {"hold": "bufferFilter"}}
+        envoy: found hold bufferFilter with destination header; allowed: property or filterState there, because headers can no longer be written once they went on
+    {"envoy": {"maxBodyBytes": 1.5}}
+        envoy.maxBodyBytes: found 1.5; allowed: bytes as a number or a quantity such as "4Mi" or "10k"
+    {"envoy": {"maxBodyBytes": "8 MiB"}}
+        envoy.maxBodyBytes: found "8 MiB"; allowed: bytes as a number or a quantity such as "4Mi" or "10k"
+    {"failureMode": "open"}
+        failureMode: found "open"; allowed: FailOpen, FailClose
+    {"decisionHeader": "yes"}
+        decisionHeader: found "yes"; allowed: true or false
+    {"objectives": [{"name": "a", "priority": 0.5}]}
+        objectives[0].priority: found 0.5; allowed: a whole number of 32 bits
+    {"objectives": [{"name": "a"}, {"name": "a"}]}
+        objectives[1].name: found "a"; allowed: a name that no other objective has
+    {"identity": {"fairnessHeaders": ["x y"]}}
+        identity.fairnessHeaders[0]: found "x y"; allowed: a header's name
+    {"identity": {"strip": true}}
+        identity.strip: not supported yet; allowed: leave it out
+    {"ingest": {"secretEnv": ""}}
+        ingest.secretEnv: found ""; allowed: a string that is not empty
+    {"ingest": {"maxBytes": 0}}
+        ingest.maxBytes: found 0; allowed: bytes as a number or a quantity such as "4Mi" or "10k"
+    {"ingest": {}, "failureMode": "FailOpen"}
+        configuration: found the unknown field "failureMode"; allowed: ingest
+    {"ingest": {"secretEnv": "NO_SUCH_VARIABLE"}}
+        ingest.secretEnv: found 0 bytes in the environment variable NO_SUCH_VARIABLE; at least 16 are needed, and vm_config.environment_variables must pass it on
+    "#);
+}
+
+#[test]
+fn a_short_secret_is_refused_and_never_shown() {
+    let short = "fifteen bytes..";
+    let start = |secret: &str| {
+        let ingest = Plugin::new("ingest", r#"{"ingest": {"secretEnv": "SHORT"}}"#);
+        builder().env("SHORT", secret).plugin(ingest).start()
+    };
+    let error = start(short).map(drop).unwrap_err().to_string();
+    assert!(error.contains("found 15 bytes in the environment variable SHORT"), "{error}");
+    assert!(!error.contains(short), "{error}");
+    let envoy = start("just sixteen byt").unwrap();
+    assert!(complaints(&envoy).is_empty(), "{:?}", envoy.logs());
+    assert!(complaints(&World::new().envoy).iter().all(|line| !line.contains(SECRET)));
+}
+
+/// Istio turns JSON into a protobuf Struct and back, which leaves doubles only.
+#[test]
+fn numbers_may_be_doubles() {
+    let world = World::with(
+        Way::Header,
+        &json!({
+            "plugins": [
+                {"type": "queue-scorer"},
+                {"type": "prefix-cache-scorer"},
+                {"type": "approx-prefix-cache-producer", "parameters": {"maxPrefixTokensToMatch": 131_072.0}},
+                {"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 3.0}}
+            ],
+            "schedulingProfiles": [{"name": "default", "plugins": [
+                {"pluginRef": "queue-scorer", "weight": 2.0},
+                {"pluginRef": "prefix-cache-scorer", "weight": 5.0}
+            ]}],
+            "objectives": [{"name": "paid", "priority": 1e1}],
+            "envoy": {"maxBodyBytes": 1e6}
+        }),
+    );
+    world.pods(&[Pod::idle(1)]);
+    world.chat(0, &about("rivers"));
+    let again = world.chat_with(1, &[("x-llm-d-inference-objective", "paid")], &about("rivers"));
+    insta::assert_snapshot!(World::decision(&again), @"endpoint=10.0.0.1:8000;queue=1.00;prefix=1.00;score=7.00;snapshot-age-ms=0;priority=10");
+    world.is_well();
+}
+
+#[test]
+fn an_empty_configuration_is_the_epps_own() {
+    for config in ["", " ", "{}", r#"{"plugins": null}"#] {
+        let picker = Plugin::new("picker", config).allow_on_headers_stop_iteration(true);
+        let envoy = builder().plugin(picker).start().unwrap();
+        assert!(complaints(&envoy).is_empty(), "{config:?}: {:?}", envoy.logs());
+        let none: &[(&str, &str)] = &[];
+        let stream = envoy.worker(0).get("/v1/models", none);
+        assert_eq!(stream.status(), Some(503), "FailClose is the default");
+    }
+}
+
+fn complaints(envoy: &Envoy) -> Vec<String> {
+    let logs = envoy.logs();
+    logs.into_iter().filter(|line| line.level >= Level::Warn).map(|line| line.message).collect()
+}

@@ -1,0 +1,119 @@
+//! What only an attacker, a broken client or a stranger in the same VM does.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::{
+    push::Pod,
+    world::{CHAT, WORKERS, World, about, chat_body},
+};
+
+const NONE: &[(&str, &str)] = &[];
+
+/// The SDK's text getters die of the first such byte.
+#[test]
+fn headers_need_not_be_text() {
+    let world = World::new();
+    world.pods(&[Pod::idle(1)]);
+    let raw: &[(&str, &[u8])] = &[
+        ("x-llm-d-inference-objective", b"\xff\xfe"),
+        ("x-llm-d-inference-fairness-id", b"\x80"),
+        ("content-type", b"\xc3"),
+        ("x-gateway-destination-endpoint", b"\xff"),
+        ("x-any", b"\xf0\x9f"),
+    ];
+    for worker in 0..WORKERS {
+        let stream = world.chat_with(worker, raw, "hello");
+        assert_eq!(world.pod(&stream).number, 1);
+        stream.respond(200, &[("x-pod", b"\xff".as_slice())], b"{}");
+        assert_eq!(stream.status(), Some(200));
+    }
+    let paths: [&[u8]; 3] = [b"/v1/\xff", b"/\x80/completions", b""];
+    for path in paths {
+        let headers: &[(&str, &[u8])] =
+            &[(":method", b"PO\xffT"), (":path", path), (":authority", b"\xfe")];
+        let stream = world.envoy.worker(0).request(headers);
+        stream.last_chunk(&chat_body("hello"));
+        let answered = stream.sent().is_some() || stream.status().is_some();
+        assert!(answered, "{path:?} is held");
+    }
+    world.is_well();
+}
+
+#[test]
+fn pseudo_headers_may_be_missing_or_there_twice() {
+    let world = World::new();
+    world.pods(&[Pod::idle(1)]);
+    let twice = [(":method", "POST"), (":path", "/"), (":path", CHAT), (":method", "GET")];
+    let stream = world.envoy.worker(0).request(&twice);
+    stream.last_chunk(&chat_body("hello"));
+    assert_eq!(world.pod(&stream).number, 1);
+    let stream = world.envoy.worker(1).request(NONE);
+    stream.end();
+    assert_eq!(world.pod(&stream).number, 1);
+    let ingest = world.envoy.worker(1).through("ingest").unwrap().request(NONE);
+    assert_eq!(ingest.status(), Some(405));
+    world.is_well();
+}
+
+#[test]
+fn headers_may_be_as_large_as_envoy_lets_them() {
+    let world = World::new();
+    world.pods(&[Pod::idle(1)]);
+    let value = "v".repeat(64 << 10);
+    let large: &[(&str, &str)] = &[("x-large", &value), ("x-llm-d-inference-objective", &value)];
+    let stream = world.chat_with(0, large, "hello");
+    assert_eq!(world.pod(&stream).number, 1);
+    assert_eq!(stream.sent().unwrap().headers.text("x-large"), Some(value.as_str()));
+    let many: Vec<(String, &str)> = (0..5000).map(|n| (format!("x-{n}"), "1")).collect();
+    assert_eq!(world.pod(&world.chat_with(1, many.as_slice(), "hello")).number, 1);
+    world.is_well();
+}
+
+#[test]
+fn a_prompt_of_four_megabytes_is_placed_and_found_again() {
+    let world = World::new();
+    world.pods(&Pod::idles(8));
+    let prompt = "to be or not \\ to be\n".repeat(200_000);
+    let home = world.pod(&world.chat(0, &prompt));
+    let stream = world.chat(3, &prompt);
+    assert_eq!(world.pod(&stream), home);
+    let longer = world.chat(2, &format!("{prompt} and then?"));
+    assert_eq!(world.pod(&longer), home);
+    assert!(World::decision(&longer).contains("prefix=1.00"));
+    world.is_well();
+}
+
+/// With a WasmPlugin the vm_id, and so shared data, is shared with strangers.
+#[test]
+fn a_board_that_a_stranger_wrote_on_misleads_but_does_not_kill() {
+    let garbage: [&[u8]; 6] = [b"", b"\xff", &[0; 15], &[0xff; 16], &[0xff; 24], &[7; 5000]];
+    for key in ["head", "snapshot", "note/0", "note/1"] {
+        for value in garbage {
+            let world = World::new();
+            world.pods(&[Pod::idle(1)]);
+            world.chat(0, &about("rivers"));
+            world.envoy.set_shared_data(&format!("llm-picker/default/v1/{key}"), value);
+            for worker in 0..WORKERS {
+                let stream = world.chat(worker, &about("rivers"));
+                assert!(stream.sent().is_some() || stream.status() == Some(503), "{key} {value:?}");
+                assert!(world.envoy.worker(worker).alive(), "{key} {value:?}");
+            }
+        }
+    }
+}
+
+/// Whoever can write to shared data can lower the counts. The workers must find together again.
+#[test]
+fn a_board_that_was_wiped_is_used_again() {
+    let world = World::new();
+    world.pods(&Pod::idles(8));
+    for n in 0..8 {
+        world.chat(n % WORKERS, &about(&format!("subject {n}")));
+    }
+    world.envoy.set_shared_data("llm-picker/default/v1/head", b"");
+    world.pods(&Pod::idles(8));
+    let home = world.pod(&world.chat(0, &about("rivers")));
+    for worker in 0..WORKERS {
+        assert_eq!(world.pod(&world.chat(worker, &about("rivers"))), home, "worker {worker}");
+    }
+    world.is_well();
+}

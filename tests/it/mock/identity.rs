@@ -1,0 +1,103 @@
+//! Who asks, as the decision header says it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{
+    push::Pod,
+    world::{Way, World, about},
+};
+
+const OBJECTIVE: &str = "x-llm-d-inference-objective";
+const OLD_OBJECTIVE: &str = "x-gateway-inference-objective";
+const FAIRNESS: &str = "x-llm-d-inference-fairness-id";
+const OLD_FAIRNESS: &str = "x-gateway-inference-fairness-id";
+const OLDEST_FAIRNESS: &str = "x-gateway-fairness-id";
+
+type Headers<'a> = &'a [(&'a str, &'a [u8])];
+
+fn world() -> World {
+    let objectives = json!([{"name": "paid", "priority": 10.0}, {"name": "batch", "priority": -5}]);
+    let world = World::with(Way::Header, &json!({"objectives": objectives}));
+    world.pods(&[Pod::idle(1)]);
+    world
+}
+
+/// What follows the snapshot's age in the decision header.
+fn who(world: &World, headers: Headers<'_>) -> String {
+    let decision = World::decision(&world.chat_with(0, headers, "hello"));
+    decision.split_once("snapshot-age-ms=0;").unwrap().1.to_owned()
+}
+
+#[test]
+fn the_decision_header_says_who_where_and_why() {
+    let world = world();
+    let headers = &[(OBJECTIVE, "paid"), (FAIRNESS, "tenant-7")];
+    world.pods(&[Pod { kv_usage: Some(0.25), ..Pod::idle(1) }, Pod { waiting: 3, ..Pod::idle(2) }]);
+    let ask = |worker| World::decision(&world.chat_with(worker, headers, &about("rivers")));
+    insta::assert_snapshot!(ask(0), @"endpoint=10.0.0.1:8000;queue=1.00;kv=0.75;prefix=0.00;score=3.50;snapshot-age-ms=0;priority=10;fairness-id=tenant-7");
+    world.envoy.run_for(Duration::from_millis(42));
+    insta::assert_snapshot!(ask(3), @"endpoint=10.0.0.1:8000;queue=1.00;kv=0.75;prefix=1.00;score=6.50;snapshot-age-ms=42;priority=10;fairness-id=tenant-7");
+}
+
+#[test]
+fn the_last_of_repeated_headers_counts_and_the_newest_name_first() {
+    let world = world();
+    let cases: [(Headers<'_>, &str); 9] = [
+        (&[], "priority=0"),
+        (&[(OBJECTIVE, b"batch"), (OBJECTIVE, b"paid")], "priority=10"),
+        (&[("X-LLM-D-Inference-Objective", b"paid"), (OBJECTIVE, b"batch")], "priority=-5"),
+        (&[(OBJECTIVE, b"batch"), (OLD_OBJECTIVE, b"paid")], "priority=-5"),
+        (&[(OLD_OBJECTIVE, b"paid")], "priority=10"),
+        (&[(OBJECTIVE, b"no such objective")], "priority=0"),
+        (&[(OLDEST_FAIRNESS, b"c")], "priority=0;fairness-id=c"),
+        (&[(OLDEST_FAIRNESS, b"c"), (OLD_FAIRNESS, b"b")], "priority=0;fairness-id=b"),
+        (
+            &[(FAIRNESS, b"a"), (OLDEST_FAIRNESS, b"c"), (FAIRNESS, b"z"), (OLD_FAIRNESS, b"b")],
+            "priority=0;fairness-id=z",
+        ),
+    ];
+    for (headers, expected) in cases {
+        assert_eq!(who(&world, headers), expected, "{headers:?}");
+    }
+    world.is_well();
+}
+
+/// The id comes back in a header that programs parse: it must not be able to say other fields.
+#[test]
+fn what_a_client_sent_is_escaped_and_cut() {
+    let world = world();
+    let id = |value: &[u8]| who(&world, &[(FAIRNESS, value)]);
+    insta::assert_snapshot!(id(b"a;priority=99"), @"priority=0;fairness-id=a%3Bpriority%3D99");
+    insta::assert_snapshot!(id("münchen 1".as_bytes()), @"priority=0;fairness-id=m%C3%BCnchen%201");
+    insta::assert_snapshot!(id(b"caf\xe9"), @"priority=0;fairness-id=caf%EF%BF%BD");
+    insta::assert_snapshot!(id(b"a\tb%2F\x7f"), @"priority=0;fairness-id=a%09b%252F%7F");
+    insta::assert_snapshot!(id(b""), @"priority=0;fairness-id=");
+    // Envoy and most clients take some 60 KB of headers; an echo of it three times as long would
+    // turn a good answer into an error.
+    let long = id(&[b';'; 60_000]);
+    assert!(long.len() < 1000, "{} bytes", long.len());
+    world.is_well();
+}
+
+#[test]
+fn header_names_are_configurable_and_nothing_is_said_unless_asked_for() {
+    let names = json!({"objectiveHeaders": ["X-Plan"], "fairnessHeaders": ["X-Team", "X-User"]});
+    let objectives = json!([{"name": "paid", "priority": 10}]);
+    let keys = json!({"identity": names, "objectives": objectives});
+    let world = World::with(Way::Header, &keys);
+    world.pods(&[Pod::idle(1)]);
+    let headers: &[(&str, &[u8])] =
+        &[("x-plan", b"paid"), ("x-user", b"u"), (OBJECTIVE, b"batch"), (FAIRNESS, b"t")];
+    assert_eq!(who(&world, headers), "priority=10;fairness-id=u");
+
+    let world = World::with(Way::Header, &json!({"decisionHeader": false}));
+    world.pods(&[Pod::idle(1)]);
+    let stream = world.chat(0, "hello");
+    stream.respond(200, &[("x-pod", "1")], b"{}");
+    let names: Vec<_> =
+        stream.response().unwrap().headers.iter().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(names, [":status", "x-pod"]);
+}

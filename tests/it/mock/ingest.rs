@@ -1,0 +1,202 @@
+//! Pushes: who may, what is taken, and that all workers see it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use host_mock::Metric;
+
+use super::{
+    push::{Pod, Push},
+    story::tell,
+    world::{WORKERS, World, about},
+};
+
+const NONE: &[(&str, String)] = &[];
+
+/// Status and message of what worker 0 says to a push, under the signature of `signed`.
+fn answer(world: &World, push: &Push, signed: &Push) -> String {
+    let stream = world.ingest(0, &signed.headers(), &push.body);
+    said(&stream)
+}
+
+fn said(stream: &host_mock::Stream) -> String {
+    let response = stream.response().unwrap();
+    assert_eq!(stream.sent(), None, "an ingest never lets anything through");
+    if response.body.is_empty() {
+        return response.status.to_string();
+    }
+    let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    format!("{} {}", response.status, body["error"]["message"].as_str().unwrap())
+}
+
+#[test]
+fn only_a_fresh_push_of_the_secrets_holder_is_taken() {
+    let world = World::new();
+    let good = world.push(&[Pod::idle(1)]);
+    let wrong_secret = Push { secret: "another key of thirty-two bytes", ..good.clone() };
+    let changed = Push { body: world.push(&[Pod::idle(9)]).body, ..good.clone() };
+    let at = |time| Push { time, ..good.clone() };
+    let garbage = Push { body: b"LPS\x01 and then nonsense".to_vec(), ..good.clone() };
+    let truncated = Push { body: good.body[..good.body.len() - 1].to_vec(), ..good.clone() };
+    let large = Push { body: vec![0; 100_001], ..good.clone() };
+    let empty = Push { body: Vec::new(), ..good.clone() };
+    let older = Push { sequence: 0, ..good.clone() };
+    let earlier = Push { time: good.time - 1, sequence: 99, ..good.clone() };
+    let transcript = [
+        ("wrong secret", answer(&world, &good, &wrong_secret)),
+        ("changed body", answer(&world, &changed, &good)),
+        ("30.001 s ago", answer(&world, &good, &at(good.time - 30_001))),
+        ("30.001 s ahead", answer(&world, &good, &at(good.time + 30_001))),
+        ("garbage", answer(&world, &garbage, &garbage)),
+        ("truncated", answer(&world, &truncated, &truncated)),
+        ("truncated on the way", answer(&world, &truncated, &good)),
+        ("too large", answer(&world, &large, &large)),
+        ("empty", answer(&world, &empty, &empty)),
+        ("good", answer(&world, &good, &good)),
+        ("replayed", answer(&world, &good, &good)),
+        ("older sequence", answer(&world, &older, &older)),
+        ("earlier", answer(&world, &earlier, &earlier)),
+    ]
+    .map(|(what, answer)| format!("{what}: {answer}"));
+    insta::assert_snapshot!(transcript.join("\n"), @r#"
+    wrong secret: 401 the signature does not match
+    changed body: 401 the signature does not match
+    30.001 s ago: 401 signed at 1767225569999 ms, but it is 1767225600000 ms here; allowed: 30000 ms apart
+    30.001 s ahead: 401 signed at 1767225630001 ms, but it is 1767225600000 ms here; allowed: 30000 ms apart
+    garbage: 400 cannot read the snapshot: cut off or not decodable
+    truncated: 400 cannot read the snapshot: cut off or not decodable
+    truncated on the way: 401 the signature does not match
+    too large: 413 found a snapshot of over 100000 bytes; see ingest.maxBytes
+    empty: 400 cannot read the snapshot: does not begin with "LPS"
+    good: 204
+    replayed: 409 found time 1767225600000 sequence 1; allowed: newer than time 1767225600000 sequence 1, which is stored
+    older sequence: 409 found time 1767225600000 sequence 0; allowed: newer than time 1767225600000 sequence 1, which is stored
+    earlier: 409 found time 1767225599999 sequence 99; allowed: newer than time 1767225600000 sequence 1, which is stored
+    "#);
+    let count =
+        |outcome| world.envoy.metric(&format!("llm_picker_snapshots_total.outcome={outcome}"));
+    assert_eq!(count("stored"), Some(Metric::Counter(1)));
+    assert_eq!(count("refused"), Some(Metric::Counter(12)));
+    assert_eq!(world.pod(&world.chat(3, "hello")).number, 1, "the good one counts");
+    world.is_well();
+}
+
+#[test]
+fn what_is_no_push_is_told_what_is_missing() {
+    let world = World::new();
+    let good = world.push(&[Pod::idle(1)]);
+    let worker = world.envoy.worker(1).through("ingest").unwrap();
+    let post = |headers: &[(&str, String)]| said(&worker.post("/v1/snapshot", headers, &good.body));
+    let [time, sequence, signature] = good.headers();
+    let upper = (signature.0, signature.1.to_uppercase());
+    let bytes: &[(&str, &[u8])] = &[(time.0, b"\xff"), (sequence.0, b"1"), (signature.0, b"\xe9")];
+    let with_trailers = worker.post_headers("/v1/snapshot", &good.headers());
+    with_trailers.chunk(&good.body);
+    with_trailers.trailers(&[("x-checksum", "1")]);
+    let transcript = [
+        ("GET", said(&worker.get("/v1/snapshot", NONE))),
+        ("no header", post(NONE)),
+        ("no signature", post(&[time.clone(), sequence.clone()])),
+        ("no sequence", post(&[time.clone(), signature.clone()])),
+        ("in upper case", post(&[time.clone(), sequence.clone(), upper])),
+        ("signed minus", post(&[(time.0, "-1".into()), sequence.clone(), signature.clone()])),
+        ("2^64", post(&[(time.0, "18446744073709551616".into()), sequence, signature])),
+        ("no UTF-8", said(&worker.post("/v1/snapshot", bytes, &good.body))),
+        ("with trailers", said(&with_trailers)),
+    ]
+    .map(|(what, answer)| format!("{what}: {answer}"));
+    insta::assert_snapshot!(transcript.join("\n"), @r#"
+    GET: 405 found method GET; allowed: POST
+    no header: 401 the header x-llm-picker-time is missing
+    no signature: 401 the header x-llm-picker-signature is missing
+    no sequence: 401 the header x-llm-picker-sequence is missing
+    in upper case: 400 x-llm-picker-signature: found "E0B9A2FD0005BE943E1C3053F82D7F3108830068DC9F6DC1C7F737C018D539A0"; allowed: 64 hexadecimal digits in lower case
+    signed minus: 400 x-llm-picker-time: found "-1"; allowed: a decimal number below 2^64
+    2^64: 400 x-llm-picker-time: found "18446744073709551616"; allowed: a decimal number below 2^64
+    no UTF-8: 400 x-llm-picker-time: found "�"; allowed: a decimal number below 2^64
+    with trailers: 204
+    "#);
+    world.is_well();
+}
+
+/// A push comes in on some worker's connection, and requests on all of them.
+#[test]
+fn what_one_worker_stored_all_workers_use() {
+    let world = World::new();
+    for (worker, number) in [(2, 1), (0, 2), (3, 3), (1, 4)] {
+        let push = world.push(&[Pod::idle(number)]);
+        let stream = world.ingest(worker, &push.headers(), &push.body);
+        assert_eq!(stream.status(), Some(204));
+        for reader in 0..WORKERS {
+            assert_eq!(world.pod(&world.chat(reader, &about("rivers"))).number, number);
+        }
+    }
+    world.is_well();
+}
+
+/// Two scrapers, or two connections of one, whose pushes overtake each other.
+#[test]
+fn of_pushes_that_cross_the_newer_stays() {
+    let world = World::new();
+    let older = world.push(&[Pod::idle(1)]);
+    let newer = world.push(&[Pod::idle(2)]);
+    let ingest = |worker| world.envoy.worker(worker).through("ingest").unwrap();
+    let slow = ingest(0).post_headers("/v1/snapshot", &older.headers());
+    let quick = ingest(1).post_headers("/v1/snapshot", &newer.headers());
+    slow.chunk(&older.body);
+    quick.chunk(&newer.body);
+    quick.end();
+    slow.end();
+    assert_eq!((quick.status(), slow.status()), (Some(204), Some(409)));
+    assert_eq!(world.pod(&world.chat(2, "hello")).number, 2);
+    // A scraper that starts again counts from 0, at a later time.
+    world.envoy.run_for(Duration::from_millis(1));
+    let restarted = Push { sequence: 0, ..world.push(&[Pod::idle(3)]) };
+    assert_eq!(answer(&world, &restarted, &restarted), "204");
+    assert_eq!(world.pod(&world.chat(3, "hello")).number, 3);
+    world.is_well();
+}
+
+#[test]
+fn a_snapshot_ages_by_envoys_clock_and_by_the_metrics_own_age() {
+    let world = World::new();
+    let read = |millis| Pod { age: Duration::from_millis(millis), ..Pod::idle(1) };
+    world.pods(&[read(7)]);
+    let age = |worker| {
+        let decision = World::decision(&world.chat(worker, "hello"));
+        decision
+            .split(';')
+            .find_map(|field| field.strip_prefix("snapshot-age-ms="))
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(age(0), "7");
+    world.envoy.run_for(Duration::from_millis(50));
+    assert_eq!((age(0), age(3)), ("57".to_owned(), "57".to_owned()));
+    world.envoy.run_for(Duration::from_secs(3600));
+    assert_eq!(age(1), "3600057", "the last snapshot serves on");
+    world.pods(&[read(0)]);
+    assert_eq!(age(2), "0");
+    world.pods(&[Pod { kv_usage: None, ..Pod::idle(1) }]);
+    assert_eq!(age(2), "unknown");
+    world.is_well();
+}
+
+/// Past two seconds a pod's load is not gone by; what it has cached still is.
+#[test]
+fn when_pushes_stop_requests_still_go_to_their_cache() {
+    let world = World::new();
+    tell(
+        &world,
+        "
+        pods 0.0 0.5
+        0 asks a about rivers => pod 1
+        a gets 200
+        pods 0.9 0.0
+        10000 ms pass
+        1 asks b about rivers => pod 1
+        2 asks c about rivers => pod 1
+        ",
+    );
+    world.is_well();
+}

@@ -1,0 +1,84 @@
+//! A scraper in the test's hands: pods as they please, pushes signed or not quite.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use engine::{Endpoint, Health, Metrics, Snapshot};
+use wire::push::{self, Secret, Stamp};
+
+pub(super) const SECRET: &str = "thirty-two bytes of a shared key";
+
+/// A pod, by the last number of its address.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pod {
+    pub(super) number: u8,
+    pub(super) up: bool,
+    /// What of its KV cache is used; `None` where it has no metrics.
+    pub(super) kv_usage: Option<f32>,
+    pub(super) waiting: u32,
+    /// Of its metrics, when they are pushed.
+    pub(super) age: Duration,
+}
+
+impl Pod {
+    /// An idle one.
+    pub(super) const fn idle(number: u8) -> Self {
+        Self { number, up: true, kv_usage: Some(0.0), waiting: 0, age: Duration::ZERO }
+    }
+
+    /// The idle one with this address.
+    pub(super) fn at(address: &str) -> Self {
+        let number = address.strip_prefix("10.0.0.").and_then(|rest| rest.strip_suffix(":8000"));
+        Self::idle(number.unwrap().parse().unwrap())
+    }
+
+    /// The idle ones from 1 to `count`.
+    pub(super) fn idles(count: u8) -> Vec<Self> {
+        (1..=count).map(Self::idle).collect()
+    }
+
+    fn endpoint(self) -> Endpoint {
+        let metrics = self.kv_usage.map(|kv_usage| Metrics {
+            age: self.age,
+            waiting: self.waiting,
+            running: 0,
+            kv_usage,
+            cache: None,
+            adapters: None,
+        });
+        let health = if self.up { Health::Up } else { Health::Down };
+        let address = ([10, 0, 0, self.number], 8000).into();
+        Endpoint { address, health, metrics, labels: Vec::new() }
+    }
+}
+
+/// One push, all of whose parts can be wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Push {
+    /// Unix time in milliseconds.
+    pub(super) time: u64,
+    pub(super) sequence: u64,
+    pub(super) secret: &'static str,
+    pub(super) body: Vec<u8>,
+}
+
+impl Push {
+    /// Of these pods, at no time yet.
+    pub(super) fn of(pods: &[Pod]) -> Self {
+        let endpoints = pods.iter().map(|pod| pod.endpoint()).collect();
+        let snapshot = Snapshot { pool: "default".to_owned(), endpoints };
+        let body = wire::snapshot::encode(&snapshot).unwrap();
+        Self { time: 0, sequence: 0, secret: SECRET, body }
+    }
+
+    /// What it is sent with.
+    pub(super) fn headers(&self) -> [(&'static str, String); 3] {
+        let stamp = Stamp { time_ms: self.time, sequence: self.sequence };
+        let secret = Secret::new(self.secret.as_bytes()).unwrap();
+        [
+            (push::TIME_HEADER, self.time.to_string()),
+            (push::SEQUENCE_HEADER, self.sequence.to_string()),
+            (push::SIGNATURE_HEADER, secret.sign(stamp, &self.body)),
+        ]
+    }
+}

@@ -1,0 +1,149 @@
+//! What a request is refused for, and in which words.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use host_mock::{Metric, Stream};
+use serde_json::{Value, json};
+
+use super::{
+    push::Pod,
+    world::{CHAT, Way, World, chat_body},
+};
+
+const NONE: &[(&str, &str)] = &[];
+
+/// Status, dropped reason and message of an answer from the filter, whose envelope must be whole.
+fn told(stream: &Stream) -> String {
+    assert_eq!(stream.sent(), None, "refused, and yet sent");
+    let response = stream.response().unwrap();
+    assert!(response.complete);
+    assert_eq!(response.headers.text("content-type"), Some("application/json"));
+    let body: Value = serde_json::from_slice(&response.body).unwrap();
+    let kind = if response.status < 500 { "invalid_request_error" } else { "server_error" };
+    assert_eq!(body["error"]["type"], kind);
+    assert_eq!(body["error"]["code"], response.status);
+    let reason = response.headers.text("x-llm-d-request-dropped-reason");
+    let reason = reason.map(|reason| format!(" [{reason}]")).unwrap_or_default();
+    format!("{}{reason} {}", response.status, body["error"]["message"].as_str().unwrap())
+}
+
+#[test]
+fn a_body_that_is_no_request_is_refused_in_the_epps_words() {
+    let world = World::new();
+    world.pods(&[Pod::idle(1)]);
+    let worker = world.envoy.worker(2);
+    let post = |path, body: &[u8]| told(&worker.post(path, NONE, body));
+    let transcript: Vec<String> = [
+        (CHAT, &b"{"[..]),
+        (CHAT, b"[1]"),
+        (CHAT, b"{\"model\": \"tiny\", \"messages\": [{}]} x"),
+        (CHAT, b"\xff\xfe"),
+        (CHAT, br#"{"messages": [{"role": "user", "content": "hi"}]}"#),
+        (CHAT, br#"{"model": 7, "messages": [{"role": "user", "content": "hi"}]}"#),
+        (CHAT, br#"{"model": "tiny"}"#),
+        (CHAT, br#"{"model": "tiny", "messages": []}"#),
+        (CHAT, br#"{"model": "tiny", "messages": "no list"}"#),
+        ("/v1/completions", br#"{"model": "tiny"}"#),
+        ("/v1/completions?x=1", br#"{"prompt": "hi"}"#),
+    ]
+    .into_iter()
+    .map(|(path, body)| format!("{}\n    {}", String::from_utf8_lossy(body), post(path, body)))
+    .collect();
+    insta::assert_snapshot!(transcript.join("\n"), @r#"
+    {
+        400 error unmarshaling request bodyMap: expected a key in quotes, found the end at byte 1
+    [1]
+        400 error unmarshaling request bodyMap: expected an object, found '[' at byte 0
+    {"model": "tiny", "messages": [{}]} x
+        400 error unmarshaling request bodyMap: expected nothing after the object, found 'x' at byte 36
+    ��
+        400 error unmarshaling request bodyMap: expected an object, found byte 0xff at byte 0
+    {"messages": [{"role": "user", "content": "hi"}]}
+        400 model not found in request body
+    {"model": 7, "messages": [{"role": "user", "content": "hi"}]}
+        400 model not found in request body
+    {"model": "tiny"}
+        400 invalid chat completions request: must have valid messages field
+    {"model": "tiny", "messages": []}
+        400 invalid chat completions request: must have valid messages field
+    {"model": "tiny", "messages": "no list"}
+        400 invalid chat completions request: must have valid messages field
+    {"model": "tiny"}
+        400 invalid completions request: must have prompt field
+    {"prompt": "hi"}
+        400 model not found in request body
+    "#);
+    let stream = worker.post(CHAT, NONE, &[b'['; 100_000]);
+    assert!(told(&stream).starts_with("400 "), "nested too deep");
+    let counted = world.envoy.metric("llm_picker_refused_total.code=400");
+    assert_eq!(counted, Some(Metric::Counter(12)));
+    world.is_well();
+}
+
+#[test]
+fn a_request_without_its_body_is_refused_and_not_held_for_ever() {
+    let world = World::new();
+    world.pods(&[Pod::idle(1)]);
+    let empty = world.envoy.worker(0).post(CHAT, NONE, b"");
+    insta::assert_snapshot!(told(&empty), @"400 error unmarshaling request bodyMap: expected an object, found the end at byte 0");
+    let only_trailers = world.envoy.worker(1).post_headers(CHAT, NONE);
+    only_trailers.trailers(&[("x-checksum", "0")]);
+    assert_eq!(told(&only_trailers), told(&empty));
+    world.is_well();
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
+    for way in Way::ALL {
+        let world = World::with(way, &json!({"envoy": {"maxBodyBytes": 1000}}));
+        world.pods(&[Pod::idle(1)]);
+        let worker = world.envoy.worker(3);
+        for declared in ["1001", "5000000000", "18446744073709551615"] {
+            let stream = worker.post_headers(CHAT, &[("content-length", declared)]);
+            assert_eq!(
+                told(&stream),
+                "413 the request body is larger than 1000 bytes",
+                "{way:?}: {declared}"
+            );
+        }
+        let chunked = worker.post_headers(CHAT, NONE);
+        chunked.chunk(&[b' '; 600]);
+        assert_eq!(chunked.status(), None);
+        chunked.chunk(&[b' '; 401]);
+        assert!(told(&chunked).starts_with("413 "), "{way:?}");
+        chunked.chunk(b"more");
+        chunked.end();
+        let body = chat_body(&"x".repeat(1000 - chat_body("").len()));
+        assert_eq!(world.pod(&worker.post(CHAT, NONE, &body)).number, 1, "{way:?}: just the limit");
+        let counted = world.envoy.metric("llm_picker_refused_total.code=413");
+        assert_eq!(counted, Some(Metric::Counter(4)));
+        world.is_well();
+    }
+}
+
+#[test]
+fn a_length_that_is_none_is_not_believed() {
+    let world = World::with(Way::Header, &json!({"envoy": {"maxBodyBytes": 1000}}));
+    world.pods(&[Pod::idle(1)]);
+    let odd: [&[u8]; 4] = [b"-1", b"1e9", b"\xff", b""];
+    for length in odd {
+        let stream = world.chat_with(0, &[("content-length", length)], "hello");
+        assert_eq!(world.pod(&stream).number, 1, "{length:?}");
+    }
+    world.is_well();
+}
+
+#[test]
+fn a_pool_that_has_nothing_to_offer_says_so() {
+    let world = World::new();
+    insta::assert_snapshot!(told(&world.chat(0, "hello")), @"503 [rejected-no-endpoints] no endpoints available: no snapshot of the pool has arrived yet");
+    let bodyless = world.envoy.worker(1).get("/v1/models", NONE);
+    assert_eq!(told(&bodyless), told(&world.chat(2, "hello")));
+    world.pods(&[]);
+    insta::assert_snapshot!(told(&world.chat(1, "hello")), @"503 [rejected-no-endpoints] failed to find endpoint candidates for serving the request");
+    let counted = world.envoy.metric("llm_picker_refused_total.code=503");
+    assert_eq!(counted, Some(Metric::Counter(4)));
+    world.is_well();
+    let open = World::with(Way::Header, &json!({"failureMode": "FailOpen"}));
+    open.pods(&[]);
+    assert!(told(&open.chat(1, "hello")).starts_with("503 "), "known to be empty");
+}

@@ -1,0 +1,204 @@
+//! An Envoy of four workers with a picker and an ingest, as envoy/local/ configures them.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, and says where it was")]
+
+use std::{
+    cell::Cell,
+    env,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use host_mock::{Builder, Envoy, FailPolicy, HeaderMap, Level, Module, Plugin, Stream};
+use serde_json::{Value, json};
+
+use super::push::{Pod, Push, SECRET};
+
+/// Workers of every world: enough that a rule for two is not one by chance.
+pub(super) const WORKERS: usize = 4;
+
+pub(super) const CHAT: &str = "/v1/chat/completions";
+
+/// What the client must not set, and the filter's own word to Envoy.
+pub(super) const DESTINATION: &str = "x-gateway-destination-endpoint";
+
+/// What envoy/local/ gives a virtual host: twice the filter's own limit on a body.
+const BUFFER_LIMIT: usize = 16 << 20;
+
+/// Compiled once per process, which takes more than most stories.
+static MODULE: LazyLock<Module> = LazyLock::new(|| {
+    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/llm-picker.wasm");
+    let path = env::var_os("LLM_PICKER_WASM").map_or_else(built, PathBuf::from);
+    Module::from_file(&path).unwrap_or_else(|error| panic!("{error}; ./build.sh makes it"))
+});
+
+/// How headers are held, and how the choice reaches Envoy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Header,
+    Property,
+    FilterState,
+    BufferedProperty,
+    BufferedFilterState,
+}
+
+impl Way {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Header,
+        Self::Property,
+        Self::FilterState,
+        Self::BufferedProperty,
+        Self::BufferedFilterState,
+    ];
+
+    const fn buffered(self) -> bool {
+        matches!(self, Self::BufferedProperty | Self::BufferedFilterState)
+    }
+
+    fn json(self) -> Value {
+        let destination = match self {
+            Self::Header => "header",
+            Self::Property | Self::BufferedProperty => "property",
+            Self::FilterState | Self::BufferedFilterState => "filterState",
+        };
+        let hold = if self.buffered() { "bufferFilter" } else { "stopIteration" };
+        json!({"hold": hold, "destination": destination})
+    }
+}
+
+/// An Envoy that runs the filter.
+pub(super) struct World {
+    pub(super) envoy: Envoy,
+    way: Way,
+    /// The number of the next push.
+    sequence: Cell<u64>,
+}
+
+impl World {
+    /// The plain one: header destination, FailClose, decision header on.
+    pub(super) fn new() -> Self {
+        Self::with(Way::Header, &json!({}))
+    }
+
+    /// One with these keys of the picker's configuration set, which win over those of the way.
+    pub(super) fn with(way: Way, keys: &Value) -> Self {
+        let mut config = json!({"decisionHeader": true, "envoy": way.json()});
+        merge(&mut config, keys);
+        let plugin = Plugin::new("picker", config.to_string())
+            .allow_on_headers_stop_iteration(!way.buffered())
+            .fail_policy(FailPolicy::Reload);
+        let plugin = if way.buffered() { plugin.then_buffer_filter(BUFFER_LIMIT) } else { plugin };
+        let ingest = Plugin::new("ingest", r#"{"ingest": {"maxBytes": 100000}}"#)
+            .allow_on_headers_stop_iteration(true)
+            .fail_policy(FailPolicy::Reload);
+        let envoy = builder().plugin(plugin).plugin(ingest).start().unwrap();
+        Self { envoy, way, sequence: Cell::new(1) }
+    }
+
+    /// A push of these pods, newer than all before.
+    pub(super) fn push(&self, pods: &[Pod]) -> Push {
+        let sequence = self.sequence.replace(self.sequence.get() + 1);
+        let time = u64::try_from(self.envoy.now().as_millis()).unwrap();
+        Push { time, sequence, ..Push::of(pods) }
+    }
+
+    /// Has a worker take a good push.
+    pub(super) fn pods(&self, pods: &[Pod]) {
+        let push = self.push(pods);
+        let stream = self.ingest(0, &push.headers(), &push.body);
+        assert_eq!(stream.status(), Some(204), "{:?}", stream.response());
+    }
+
+    /// Posts to the ingest.
+    pub(super) fn ingest(&self, worker: usize, headers: &[(&str, String)], body: &[u8]) -> Stream {
+        let worker = self.envoy.worker(worker).through("ingest").unwrap();
+        worker.post("/v1/snapshot", headers, body)
+    }
+
+    /// Posts a chat request.
+    pub(super) fn chat(&self, worker: usize, prompt: &str) -> Stream {
+        self.chat_with(worker, &[] as &[(&str, &str)], prompt)
+    }
+
+    /// Posts a chat request with headers.
+    pub(super) fn chat_with(
+        &self,
+        worker: usize,
+        headers: impl Into<HeaderMap>,
+        prompt: &str,
+    ) -> Stream {
+        self.envoy.worker(worker).post(CHAT, headers, &chat_body(prompt))
+    }
+
+    /// Where a request was sent, best first, as Envoy is told in this world's way.
+    pub(super) fn destinations(&self, stream: &Stream) -> Option<String> {
+        let sent = stream.sent()?;
+        let header = sent.headers.text(DESTINATION).map(str::to_owned);
+        let property = sent.properties.get("llm-picker-destination").cloned();
+        let property = property.map(|value| String::from_utf8(value).unwrap());
+        let state = "envoy.network.transport_socket.original_dst_address";
+        let state = sent.filter_state.get(state).cloned();
+        let (used, unused) = match self.way {
+            Way::Header => (header, [property, state]),
+            Way::Property | Way::BufferedProperty => (property, [header, state]),
+            Way::FilterState | Way::BufferedFilterState => (state, [header, property]),
+        };
+        assert_eq!(unused, [None, None], "{:?}: told in two ways", self.way);
+        used
+    }
+
+    /// The pod that a request was sent to first.
+    #[track_caller]
+    pub(super) fn pod(&self, stream: &Stream) -> Pod {
+        let list = self.destinations(stream);
+        let list = list.unwrap_or_else(|| panic!("not sent: {:?}", stream.response()));
+        Pod::at(list.split(',').next().unwrap())
+    }
+
+    /// The decision header of the answer that a sent request now gets.
+    pub(super) fn decision(stream: &Stream) -> String {
+        stream.respond(200, &[] as &[(&str, &str)], b"{}");
+        let response = stream.response().unwrap();
+        response.headers.text("x-llm-picker-decision").unwrap().to_owned()
+    }
+
+    /// Nothing died, and nobody complained.
+    #[track_caller]
+    pub(super) fn is_well(&self) {
+        for worker in 0..WORKERS {
+            assert_eq!(self.envoy.worker(worker).failure(), None, "worker {worker}");
+        }
+        let logs = self.envoy.logs();
+        assert!(logs.iter().all(|line| line.level < Level::Error), "{logs:#?}");
+    }
+}
+
+/// An Envoy with no plugin yet.
+pub(super) fn builder() -> Builder {
+    Envoy::builder(&MODULE)
+        .workers(WORKERS)
+        .vm_id("llm-picker")
+        .env("LLM_PICKER_SECRET", SECRET)
+        .buffer_limit(BUFFER_LIMIT)
+}
+
+/// A chat request of one message.
+pub(super) fn chat_body(prompt: &str) -> Vec<u8> {
+    let message = json!({"role": "user", "content": prompt});
+    json!({"model": "tiny", "messages": [message]}).to_string().into_bytes()
+}
+
+/// A prompt of some 20 blocks; those about different topics share no block.
+pub(super) fn about(topic: &str) -> String {
+    format!("Tell me more about {topic}. ").repeat(200)
+}
+
+fn merge(config: &mut Value, keys: &Value) {
+    match (config, keys) {
+        (Value::Object(config), Value::Object(keys)) => {
+            for (key, value) in keys {
+                merge(config.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (config, keys) => *config = keys.clone(),
+    }
+}
