@@ -1,5 +1,5 @@
 //! Priorities: three bands that ask for twice what the pool has.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
 //! Two tenants, one ten times as loud.
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 use serde_json::json;
 
