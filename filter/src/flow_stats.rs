@@ -32,7 +32,7 @@ pub(crate) struct FlowStats {
 impl FlowStats {
     /// The metrics of the pool of that name.
     pub(crate) fn of_pool(pool: &str) -> Self {
-        Self { pool: pool.to_owned(), defined: RefCell::default(), shown: RefCell::default() }
+        Self { pool: label(pool), defined: RefCell::default(), shown: RefCell::default() }
     }
 
     /// Counts how a request's wait ended, and how long it was.
@@ -78,7 +78,7 @@ impl FlowStats {
     }
 }
 
-/// A tenant's name as part of a stat's name, where a dot would end it.
+/// A tenant's or a pool's name as part of a stat's name, where a dot would end it.
 fn label(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }

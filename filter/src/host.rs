@@ -96,6 +96,13 @@ pub(crate) fn set_tick_period(period: Duration) {
     let _ = hostcalls::set_tick_period(period);
 }
 
+/// Asks for `on_tick` one `period` from now and then every `period`. A timer that runs keeps its next
+/// due time whatever its new period is, so it is stopped first.
+pub(crate) fn tick_from_now(period: Duration) {
+    set_tick_period(Duration::ZERO);
+    set_tick_period(period);
+}
+
 /// Makes the calls that follow act on another stream; false if it is gone. Whoever calls this makes
 /// them act on its own context again before it returns.
 #[must_use]

@@ -54,6 +54,8 @@ pub(crate) struct Node {
     queue: u32,
     stats: FlowStats,
     enlisted: Cell<bool>,
+    /// Whether this worker looks at the clock often.
+    is_busy: Cell<bool>,
     /// A snapshot that does not decode is logged once, not per request.
     snapshot_is_bad: Cell<bool>,
 }
@@ -105,8 +107,8 @@ impl Node {
         let priorities: Vec<_> =
             config.objectives.iter().map(|objective| Priority(objective.priority)).collect();
         member.provision(now, &priorities);
+        host::set_tick_period(if member.is_busy() { BUSY_TICK } else { IDLE_TICK });
         drop(member);
-        host::set_tick_period(IDLE_TICK);
         node
     }
 
@@ -124,6 +126,7 @@ impl Node {
             queue,
             stats: FlowStats::of_pool(&config.pool),
             enlisted: Cell::new(false),
+            is_busy: Cell::new(false),
             snapshot_is_bad: Cell::new(false),
         }
     }
@@ -149,7 +152,10 @@ impl Node {
             self.sent(request, ask, decision, *position);
         } else if matches!(arrival, Arrival::Held) {
             self.waiting.borrow_mut().insert(request, Waiting { ask, since: now, stream });
-            host::set_tick_period(BUSY_TICK);
+            // Only the first: each one would put the next tick off.
+            if !self.is_busy.replace(true) {
+                host::tick_from_now(BUSY_TICK);
+            }
         }
         self.write_row();
         arrival
@@ -205,6 +211,7 @@ impl Node {
         if self.enlisted.get() {
             self.roll.write_row(member.id(), member.row());
         }
+        self.is_busy.set(member.is_busy());
         host::set_tick_period(if member.is_busy() { BUSY_TICK } else { IDLE_TICK });
         self.stats.show(member.queues(), &self.engine.borrow().capacity(now, &self.ledger.read()));
         let me = member.id();

@@ -3,6 +3,7 @@
 mod bodies;
 mod client;
 mod failures;
+mod flow;
 mod headers;
 mod push;
 mod routing;

@@ -21,4 +21,6 @@ mod deaths;
 mod hostile;
 mod limits;
 
+mod flow;
+
 mod law;

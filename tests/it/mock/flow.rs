@@ -1,0 +1,21 @@
+//! Flow control over four workers: who waits, who goes next, and who is told to come again.
+
+mod script;
+mod world;
+
+mod bands;
+mod order;
+mod tenants;
+
+mod empty;
+mod full;
+mod patience;
+
+mod admission;
+mod deaths;
+mod instances;
+mod leaving;
+mod outcomes;
+mod stale;
+
+mod law;

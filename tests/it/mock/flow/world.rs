@@ -1,0 +1,64 @@
+//! A pool with little room, whose ledger the story can read.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use engine::ledger::Ledger;
+use serde_json::{Value, json};
+
+use crate::mock::world::{Way, World};
+
+/// What each pod takes at once.
+const PER_POD: u32 = 1;
+
+/// The pool's room is one request a pod, by the ledger alone: so each step of a story is exact.
+pub(super) fn gated(flow: &Value) -> World {
+    gated_with(&[], flow)
+}
+
+/// The same with more entries in `plugins`.
+pub(super) fn gated_with(plugins: &[Value], flow: &Value) -> World {
+    let detector =
+        json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": PER_POD}});
+    gated_by(&detector, plugins, flow)
+}
+
+/// A pool whose room is what this detector says.
+pub(super) fn gated_by(detector: &Value, plugins: &[Value], flow: &Value) -> World {
+    let mut section = json!({"saturationDetector": {"pluginRef": detector["type"]}});
+    section.as_object_mut().unwrap().extend(flow.as_object().unwrap().clone());
+    let keys = json!({
+        "featureGates": ["flowControl"],
+        "plugins": plugins_with(detector, plugins),
+        "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "queue-scorer"}]}],
+        "flowControl": section,
+        "objectives": objectives(),
+    });
+    World::with(Way::Header, &keys)
+}
+
+/// Three classes: with priority 0 there are four bands.
+pub(super) fn objectives() -> Value {
+    json!([
+        {"name": "high", "priority": 100},
+        {"name": "low", "priority": 10},
+        {"name": "batch", "priority": -1}
+    ])
+}
+
+/// The plugins of a scheduling profile, and more.
+pub(super) fn plugins_with(detector: &Value, more: &[Value]) -> Vec<Value> {
+    let scheduling = ["queue-scorer", "max-score-picker", "single-profile-handler"];
+    let scheduling = scheduling.map(|name| json!({"type": name}));
+    scheduling.into_iter().chain([detector.clone()]).chain(more.iter().cloned()).collect()
+}
+
+/// What the workers agree on.
+pub(super) fn ledger(world: &World) -> Ledger {
+    let bytes = world.envoy.shared_data("llm-picker/default/v1/ledger");
+    wire::ledger::decode(&bytes.unwrap_or_default())
+}
+
+/// Waiting, granted, in flight.
+pub(super) fn counts(world: &World) -> (u32, u32, u64) {
+    let ledger = ledger(world);
+    (ledger.waiting, ledger.granted, ledger.accounts.requests())
+}
