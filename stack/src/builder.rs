@@ -30,6 +30,7 @@ pub struct Builder {
     upstreams: Vec<SocketAddr>,
     pod_args: Vec<String>,
     scraper: bool,
+    filter: bool,
 }
 
 /// A running stack. Dropping it kills all that it started.
@@ -113,6 +114,16 @@ impl Builder {
         self
     }
 
+    /// Leaves our filter out, and the scraper that would feed it: the same Envoy, which balances by itself. What the
+    /// filter costs is measured against it.
+    #[must_use]
+    pub const fn without_filter(mut self) -> Self {
+        self.filter = false;
+        self.scraper = false;
+        self.way = Way::StopIterationHeader;
+        self
+    }
+
     /// Starts pods, Envoy and scraper, in this order, and waits until requests can be served by a snapshot.
     pub async fn start(self) -> Result<Stack> {
         ensure_free(self.port)?;
@@ -169,8 +180,8 @@ impl Builder {
             .context("the plugin's configuration must be a JSON object")?
             .insert("envoy".to_owned(), envoy_settings(self.way));
         let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
-        let (way, port, wasm) = (self.way, self.port, &*self.programs.wasm);
-        Bootstrap { way, port, wasm, plugin: &plugin, ingest: &ingest, endpoints }.render()
+        let (way, port, wasm, filter) = (self.way, self.port, &*self.programs.wasm, self.filter);
+        Bootstrap { way, port, wasm, plugin: &plugin, ingest: &ingest, endpoints, filter }.render()
     }
 }
 
@@ -188,6 +199,7 @@ impl Stack {
             upstreams: Vec::new(),
             pod_args: Vec::new(),
             scraper: true,
+            filter: true,
         }
     }
 
