@@ -29,8 +29,18 @@ pub struct Builder {
     endpoints: usize,
     upstreams: Vec<SocketAddr>,
     pod_args: Vec<String>,
-    scraper: bool,
-    filter: bool,
+    parts: Parts,
+}
+
+/// How much of the picker there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    /// The filter, and the scraper that feeds it.
+    All,
+    /// The filter alone.
+    Filter,
+    /// Nothing but Envoy.
+    None,
 }
 
 /// A running stack. Dropping it kills all that it started.
@@ -110,7 +120,7 @@ impl Builder {
     /// Leaves the scraper out: no snapshot comes but what the caller pushes.
     #[must_use]
     pub const fn without_scraper(mut self) -> Self {
-        self.scraper = false;
+        self.parts = Parts::Filter;
         self
     }
 
@@ -118,8 +128,7 @@ impl Builder {
     /// filter costs is measured against it.
     #[must_use]
     pub const fn without_filter(mut self) -> Self {
-        self.filter = false;
-        self.scraper = false;
+        self.parts = Parts::None;
         self.way = Way::StopIterationHeader;
         self
     }
@@ -134,7 +143,7 @@ impl Builder {
         let yaml = self.bootstrap(&endpoints)?;
         let mut envoy =
             Envoy::start(&self.programs, dir.path(), &yaml, self.workers, &secret).await?;
-        let scraper = if self.scraper {
+        let scraper = if self.parts == Parts::All {
             let programs = &self.programs;
             let mut scraper =
                 Scraper::start(programs, dir.path(), &endpoints, envoy.ingest, &secret).await?;
@@ -180,7 +189,8 @@ impl Builder {
             .context("the plugin's configuration must be a JSON object")?
             .insert("envoy".to_owned(), envoy_settings(self.way));
         let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
-        let (way, port, wasm, filter) = (self.way, self.port, &*self.programs.wasm, self.filter);
+        let (way, port, wasm) = (self.way, self.port, &*self.programs.wasm);
+        let filter = self.parts != Parts::None;
         Bootstrap { way, port, wasm, plugin: &plugin, ingest: &ingest, endpoints, filter }.render()
     }
 }
@@ -198,8 +208,7 @@ impl Stack {
             endpoints: 3,
             upstreams: Vec::new(),
             pod_args: Vec::new(),
-            scraper: true,
-            filter: true,
+            parts: Parts::All,
         }
     }
 

@@ -1,0 +1,104 @@
+//! `build.sh bench`: measures llm-picker in a real Envoy, side by side with what it is compared with.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
+
+mod body;
+mod connection;
+mod cpu;
+mod load;
+mod machine;
+mod overhead;
+mod report;
+mod summary;
+mod upstream;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use stack::Programs;
+
+/// Benches over a real Envoy on this machine. Without a name it lists them.
+#[derive(Debug, Parser)]
+#[command(name = "llm-picker-bench")]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum)]
+    name: Option<Bench>,
+    /// One short round: whether it works, not what it costs.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// A bench.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bench {
+    /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 6 minutes.
+    Overhead,
+}
+
+/// What every bench is given.
+#[derive(Debug)]
+struct Setting {
+    programs: Programs,
+    /// Where raw results go.
+    results: PathBuf,
+    quick: bool,
+}
+
+// The kernel kills the stack's programs with the thread that started them, so that is this one.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let run = async { run(&Args::parse()).await };
+    let interrupted = tokio::signal::ctrl_c();
+    let ended = tokio::select! {
+        ended = run => ended,
+        _ = interrupted => Err(anyhow::anyhow!("interrupted")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("llm-picker-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let Some(bench) = args.name else {
+        print!("{}", list());
+        return Ok(());
+    };
+    let root = project()?;
+    let setting = Setting {
+        programs: Programs::built_in(&root)?,
+        results: root.join("target/bench"),
+        quick: args.quick,
+    };
+    let report = match bench {
+        Bench::Overhead => overhead::run(&setting).await?,
+    };
+    println!("{}", report.markdown());
+    let file = report.save(&setting.results)?;
+    eprintln!("raw results: {}", file.display());
+    Ok(())
+}
+
+/// One line a bench.
+fn list() -> String {
+    let mut text = String::new();
+    for bench in Bench::value_variants() {
+        let Some(value) = bench.to_possible_value() else { continue };
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        text += &format!("{:<14} {help}\n", value.get_name());
+    }
+    text
+}
+
+/// The program is built where it runs, so its sources are in the project.
+fn project() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    Ok(root.context("bench/ lies in the project")?.to_owned())
+}
