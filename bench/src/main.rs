@@ -4,6 +4,7 @@
 mod body;
 mod connection;
 mod cpu;
+mod flow_control;
 mod load;
 mod machine;
 mod overhead;
@@ -30,6 +31,9 @@ struct Args {
     /// One short round: whether it works, not what it costs.
     #[arg(long)]
     quick: bool,
+    /// How long each load of flow-control lasts, 5 to 600.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
+    seconds: u64,
 }
 
 /// A bench.
@@ -37,6 +41,8 @@ struct Args {
 enum Bench {
     /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 6 minutes.
     Overhead,
+    /// Two priorities at twice the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
+    FlowControl,
 }
 
 /// What every bench is given.
@@ -46,6 +52,7 @@ struct Setting {
     /// Where raw results go.
     results: PathBuf,
     quick: bool,
+    seconds: u64,
 }
 
 // The kernel kills the stack's programs with the thread that started them, so that is this one.
@@ -76,9 +83,11 @@ async fn run(args: &Args) -> Result<()> {
         programs: Programs::built_in(&root)?,
         results: root.join("target/bench"),
         quick: args.quick,
+        seconds: args.seconds,
     };
     let report = match bench {
         Bench::Overhead => overhead::run(&setting).await?,
+        Bench::FlowControl => flow_control::run(&setting).await?,
     };
     println!("{}", report.markdown());
     let file = report.save(&setting.results)?;
