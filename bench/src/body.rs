@@ -36,9 +36,27 @@ impl Request {
         let body = json!({"model": "tiny", "max_tokens": 1, "messages": messages}).to_string();
         // As Python's clients write it.
         let body = body.replace('\u{e9}', "\\u00e9").replace('\u{2014}', "\\u2014");
+        Self::post(&body, "")
+    }
+
+    /// A chat completion of whose prompt, `words` long, no part is like any other's.
+    pub(crate) fn unlike_any(words: usize, headers: &str) -> Self {
+        let text = format!("{NUMBER}{}", " word".repeat(words));
+        let messages = json!([{"role": "user", "content": text}]);
+        let body = json!({"model": "tiny", "max_tokens": 1, "messages": messages}).to_string();
+        Self::post(&body, headers)
+    }
+
+    /// A request without a body, which is placed by load alone.
+    pub(crate) fn without_body() -> Self {
+        let bytes = b"GET /v1/models HTTP/1.1\r\nhost: gateway\r\n\r\n".to_vec();
+        Self { number_at: bytes.len(), bytes }
+    }
+
+    fn post(body: &str, headers: &str) -> Self {
         let text = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
+             {headers}content-length: {}\r\n\r\n{body}",
             body.len()
         );
         let number_at = text.find(NUMBER).unwrap_or_default();

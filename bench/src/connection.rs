@@ -90,13 +90,13 @@ impl Connection {
 }
 
 /// Behind the empty line that ends a head.
-fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let at = bytes.get(from..)?.windows(4).position(|four| four == b"\r\n\r\n")?;
     Some(from + at + 4)
 }
 
 /// The length of the body that a head announces; 0 where it announces none. Envoy writes names in lower case.
-fn content_length(head: &[u8]) -> usize {
+pub(crate) fn content_length(head: &[u8]) -> usize {
     const NAME: &[u8] = b"\r\ncontent-length: ";
     let Some(at) = head.windows(NAME.len()).position(|bytes| bytes == NAME) else { return 0 };
     let digits = head.get(at + NAME.len()..).unwrap_or_default();
@@ -104,7 +104,8 @@ fn content_length(head: &[u8]) -> usize {
     digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'))
 }
 
-fn status(head: &[u8]) -> Option<u16> {
+/// The status of a response.
+pub(crate) fn status(head: &[u8]) -> Option<u16> {
     let digits = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }

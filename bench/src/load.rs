@@ -23,6 +23,11 @@ const BEFORE_START: Duration = Duration::from_millis(300);
 /// No two requests of this process have the same number, so none finds its own prompt cached.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
+/// The next request's number.
+pub(crate) fn next_number() -> u64 {
+    NUMBER.fetch_add(1, Ordering::Relaxed)
+}
+
 /// How requests are paced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
@@ -33,13 +38,34 @@ pub(crate) enum Pace {
     Open { per_second: u32 },
 }
 
+/// What a request is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// A chat whose body is so many bytes long; half of its prompt is its conversation's.
+    Chat { bytes: usize },
+    /// A chat of so many words without a common prefix, with these header lines.
+    Tenant { words: usize, headers: &'static str },
+    /// No body.
+    Bare,
+}
+
+impl Kind {
+    pub(crate) fn request(self, client: usize) -> Request {
+        match self {
+            Self::Chat { bytes } => Request::chat(bytes, client),
+            Self::Tenant { words, headers } => Request::unlike_any(words, headers),
+            Self::Bare => Request::without_body(),
+        }
+    }
+}
+
 /// What to send where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     /// The server.
     pub(crate) target: SocketAddr,
-    /// Size of a body.
-    pub(crate) bytes: usize,
+    /// The requests.
+    pub(crate) kind: Kind,
     /// Connections, each with one request at a time.
     pub(crate) clients: usize,
     /// How fast.
@@ -53,6 +79,8 @@ pub(crate) struct Load {
 pub(crate) struct Outcome {
     /// One of each request that was answered with 200.
     pub(crate) latencies: Vec<Duration>,
+    /// How many of them were answered before the time was over.
+    pub(crate) in_time: usize,
     /// All other requests.
     pub(crate) failed: usize,
 }
@@ -81,6 +109,7 @@ impl Load {
         for client in clients {
             let part = client.join().map_err(|_| anyhow!("a client panicked"))??;
             outcome.latencies.extend(part.latencies);
+            outcome.in_time += part.in_time;
             outcome.failed += part.failed;
         }
         Ok(outcome)
@@ -90,14 +119,19 @@ impl Load {
 impl Plan {
     fn client(&self, client: usize) -> Result<Outcome> {
         let mut connection = Connection::open(self.load.target)?;
-        let mut request = Request::chat(self.load.bytes, client);
+        let mut request = self.load.kind.request(client);
         let mut outcome = Outcome::default();
+        let end = self.start + self.load.duration;
         thread::sleep(self.start.saturating_duration_since(Instant::now()));
         while let Some(due) = self.due() {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let number = next_number();
             match connection.exchange(request.numbered(number)) {
-                Ok(200) => outcome.latencies.push(due.elapsed()),
+                Ok(200) => {
+                    let now = Instant::now();
+                    outcome.latencies.push(now - due);
+                    outcome.in_time += usize::from(now < end);
+                }
                 Ok(_) => outcome.failed += 1,
                 Err(_) => {
                     outcome.failed += 1;

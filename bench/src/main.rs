@@ -4,6 +4,7 @@
 mod body;
 mod connection;
 mod cpu;
+mod dispatch;
 mod flow_control;
 mod load;
 mod machine;
@@ -11,6 +12,7 @@ mod overhead;
 mod report;
 mod summary;
 mod upstream;
+mod valve;
 
 use std::{
     path::{Path, PathBuf},
@@ -43,6 +45,8 @@ enum Bench {
     Overhead,
     /// Two priorities at twice the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
     FlowControl,
+    /// A queue of 5,000 drained, overshoot, fairness, idle cost, the cost of the ledger. 2 minutes.
+    Dispatch,
 }
 
 /// What every bench is given.
@@ -88,6 +92,7 @@ async fn run(args: &Args) -> Result<()> {
     let report = match bench {
         Bench::Overhead => overhead::run(&setting).await?,
         Bench::FlowControl => flow_control::run(&setting).await?,
+        Bench::Dispatch => dispatch::run(&setting).await?,
     };
     println!("{}", report.markdown());
     let file = report.save(&setting.results)?;

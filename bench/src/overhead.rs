@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     Setting, cpu,
-    load::{Load, Outcome, Pace},
+    load::{Kind, Load, Outcome, Pace},
     report::{Report, Table},
     summary::Rounds,
     upstream,
@@ -113,7 +113,8 @@ async fn press(
     duration: Duration,
 ) -> Result<(Outcome, Duration)> {
     let clients = if matches!(pace, Pace::Closed) { size.clients } else { OPEN_CLIENTS };
-    let load = Load { target: row.stack.gateway, bytes: size.bytes, clients, pace, duration };
+    let kind = Kind::Chat { bytes: size.bytes };
+    let load = Load { target: row.stack.gateway, kind, clients, pace, duration };
     let (envoy, _) = row.stack.pids();
     let before = cpu::time(envoy)?;
     let outcome = spawn_blocking(move || load.run()).await??;

@@ -20,6 +20,21 @@ const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"tiny\
     vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"tiny\"} 0.0\n\
     vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"16384\"} 1.0\n";
 
+/// The response to a prompt.
+pub(crate) fn answer() -> String {
+    respond("application/json", ANSWER)
+}
+
+/// The response to the scraper.
+pub(crate) fn metrics() -> String {
+    respond("text/plain; version=0.0.4", METRICS)
+}
+
+fn respond(kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
 /// Starts `count` of them; they end with this process.
 pub(crate) fn start(count: usize) -> io::Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();

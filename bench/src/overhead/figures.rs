@@ -37,7 +37,7 @@ impl Figures {
             open_p50: micros(quantile(&mut open.latencies, 0.5)),
             open_p99: micros(quantile(&mut open.latencies, 0.99)),
             open_cpu: micros(open_cpu) / open.latencies.len() as f64,
-            per_second: requests / closed_for.as_secs_f64(),
+            per_second: closed.in_time as f64 / closed_for.as_secs_f64(),
             closed_p50: micros(quantile(&mut closed.latencies, 0.5)),
             closed_p99: micros(quantile(&mut closed.latencies, 0.99)),
             closed_cpu: micros(closed_cpu) / requests,
