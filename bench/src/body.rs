@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
-/// What a prompt is made of: code and prose with the quotes, line breaks, tabs and letters that JSON escapes.
-const PARAGRAPH: &str = "fn main() {\n\tlet name = \"caf\u{e9}\";\n\tprintln!(\"C:\\\\temp\\\\{name}\");\n}\n\
-    The reviewer said: \"It doesn't compile on Windows \u{2014} see the log\".\nPlease fix it, and say why.\n\n";
+/// What a prompt is made of: prose and code, with a character that JSON escapes every 30 bytes or so.
+const PARAGRAPH: &str = "The reviewer wrote: \"It does not compile on Windows since the last change, see the log of the nightly build\".\n\
+    Please find out what has changed between the two versions, fix it, and say in a sentence or two why it went\n\
+    wrong \u{2014} the caf\u{e9} demo is on Friday. This is the function that the log points at:\n\n\
+    fn open(name: &str) -> Result<File> {\n\tlet path = root()?.join(\"data\").join(name);\n\
+    \tFile::open(&path).with_context(|| path.display().to_string())\n}\n\n";
 
 /// Where a request's number stands, so that no two prompts are the same.
 const NUMBER: &str = "0000000000000000";

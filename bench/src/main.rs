@@ -41,7 +41,7 @@ struct Args {
 /// A bench.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bench {
-    /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 6 minutes.
+    /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 5 minutes.
     Overhead,
     /// Two priorities at twice the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
     FlowControl,

@@ -55,7 +55,7 @@ struct Effort {
 }
 
 const FULL: Effort =
-    Effort { rounds: 5, open: Duration::from_secs(4), closed: Duration::from_secs(4) };
+    Effort { rounds: 5, open: Duration::from_secs(3), closed: Duration::from_secs(3) };
 
 const QUICK: Effort =
     Effort { rounds: 1, open: Duration::from_secs(1), closed: Duration::from_secs(1) };

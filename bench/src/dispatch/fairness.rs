@@ -22,10 +22,10 @@ const PLACES: usize = 4;
 const SERVICE: Duration = Duration::from_millis(20);
 
 const LOUD: Tenant =
-    Tenant { clients: 100, words: 100, headers: "x-llm-d-inference-fairness-id: loud\r\n" };
+    Tenant { clients: 100, words: 1000, headers: "x-llm-d-inference-fairness-id: loud\r\n" };
 
 const QUIET: Tenant =
-    Tenant { clients: 10, words: 400, headers: "x-llm-d-inference-fairness-id: quiet\r\n" };
+    Tenant { clients: 10, words: 4000, headers: "x-llm-d-inference-fairness-id: quiet\r\n" };
 
 /// First come, first served; each flow in turn; each flow by what it uses.
 const POLICIES: [&str; 3] =
