@@ -23,6 +23,8 @@ usage() {
     --hold stopIteration|bufferFilter
     --destination header|property|filterState
 ./build.sh test      builds, then runs every test: native, documentation, wasm in Node, wasm in wasmtime, real Envoy
+./build.sh bench [NAME]      builds, then measures; without NAME lists the benches, with a line on each
+    --quick                    one short round: whether it works
 ./build.sh help      this text
 TEXT
 }
@@ -33,9 +35,10 @@ main() {
   case $command in
     build) no_arguments "$command" "$@"; build ;;
     run) build; exec dist/llm-picker-stack "$@" ;;
+    bench) build; step "the benches" build_bench; exec target/native/llm-picker-bench "$@" ;;
     test) no_arguments "$command" "$@"; build; run_tests ;;
     help | -h | --help) usage ;;
-    *) fail "unknown command '$command'. Allowed: build, run, test, help" ;;
+    *) fail "unknown command '$command'. Allowed: build, run, test, bench, help" ;;
   esac
 }
 
@@ -211,6 +214,10 @@ build_natives() {
     # Replaced, not overwritten: a running one keeps its file.
     cmp -s "target/native/$program" "dist/$program" || install -m 755 "target/native/$program" "dist/$program"
   done
+}
+
+build_bench() {
+  cargo build --locked --profile native -p bench
 }
 
 # --- what is tested

@@ -19,13 +19,17 @@ pub(crate) struct Bootstrap<'a> {
     /// The ingest instance's.
     pub(crate) ingest: &'a Value,
     pub(crate) endpoints: &'a [SocketAddr],
+    /// Whether our filter is in it; without, Envoy balances by itself.
+    pub(crate) filter: bool,
 }
 
 impl Bootstrap<'_> {
     /// The YAML for Envoy.
     pub(crate) fn render(&self) -> Result<String> {
         let endpoints: Vec<Value> = self.endpoints.iter().copied().map(lb_endpoint).collect();
-        fill(template(self.way), |name| {
+        let template = template(self.way);
+        let template = if self.filter { template.to_owned() } else { without_filters(template) };
+        fill(&template, |name| {
             Some(match name {
                 "GATEWAY_PORT" => self.port.to_string(),
                 "INGEST_PORT" | "ADMIN_PORT" => "0".to_owned(),
@@ -37,6 +41,20 @@ impl Bootstrap<'_> {
             })
         })
     }
+}
+
+/// The template with our filters cut out, and what stands between them and the router: the same Envoy in all else.
+fn without_filters(template: &str) -> String {
+    let mut cut = false;
+    let kept = template.split_inclusive('\n').filter(|line| {
+        match line.trim_start().strip_prefix("- name: ").map(str::trim_end) {
+            Some("llm-picker" | "llm-picker-ingest") => cut = true,
+            Some("envoy.filters.http.router") => cut = false,
+            _ => (),
+        }
+        !cut
+    });
+    kept.collect()
 }
 
 const fn template(way: Way) -> &'static str {
@@ -110,10 +128,21 @@ mod tests {
                 plugin: &plugin,
                 ingest: &json!({"ingest": {}}),
                 endpoints: &[SocketAddr::from(([127, 0, 0, 1], 8000))],
+                filter: true,
             };
             let yaml = bootstrap.render().unwrap();
             assert!(yaml.contains(r#"value: "{\"a\":\"it's \\\"quoted\\\"\"}""#), "{way}");
             assert!(!yaml.contains("${PLUGIN"), "{way}");
         }
+    }
+
+    #[test]
+    fn without_our_filters_nothing_of_wasm_is_left() {
+        let template = template(Way::StopIterationHeader);
+        let plain = without_filters(template);
+        assert!(template.contains("filters.http.wasm"));
+        assert!(!plain.contains("${WASM}") && !plain.contains("${PLUGIN_JSON}"), "{plain}");
+        assert_eq!(plain.matches("- name: envoy.filters.http.router").count(), 2);
+        assert!(plain.contains("override_host") && plain.contains("${ENDPOINTS}"));
     }
 }

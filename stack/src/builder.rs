@@ -29,7 +29,18 @@ pub struct Builder {
     endpoints: usize,
     upstreams: Vec<SocketAddr>,
     pod_args: Vec<String>,
-    scraper: bool,
+    parts: Parts,
+}
+
+/// How much of the picker there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parts {
+    /// The filter, and the scraper that feeds it.
+    All,
+    /// The filter alone.
+    Filter,
+    /// Nothing but Envoy.
+    None,
 }
 
 /// A running stack. Dropping it kills all that it started.
@@ -109,7 +120,16 @@ impl Builder {
     /// Leaves the scraper out: no snapshot comes but what the caller pushes.
     #[must_use]
     pub const fn without_scraper(mut self) -> Self {
-        self.scraper = false;
+        self.parts = Parts::Filter;
+        self
+    }
+
+    /// Leaves our filter out, and the scraper that would feed it: the same Envoy, which balances by itself. What the
+    /// filter costs is measured against it.
+    #[must_use]
+    pub const fn without_filter(mut self) -> Self {
+        self.parts = Parts::None;
+        self.way = Way::StopIterationHeader;
         self
     }
 
@@ -123,7 +143,7 @@ impl Builder {
         let yaml = self.bootstrap(&endpoints)?;
         let mut envoy =
             Envoy::start(&self.programs, dir.path(), &yaml, self.workers, &secret).await?;
-        let scraper = if self.scraper {
+        let scraper = if self.parts == Parts::All {
             let programs = &self.programs;
             let mut scraper =
                 Scraper::start(programs, dir.path(), &endpoints, envoy.ingest, &secret).await?;
@@ -170,7 +190,8 @@ impl Builder {
             .insert("envoy".to_owned(), envoy_settings(self.way));
         let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
         let (way, port, wasm) = (self.way, self.port, &*self.programs.wasm);
-        Bootstrap { way, port, wasm, plugin: &plugin, ingest: &ingest, endpoints }.render()
+        let filter = self.parts != Parts::None;
+        Bootstrap { way, port, wasm, plugin: &plugin, ingest: &ingest, endpoints, filter }.render()
     }
 }
 
@@ -187,7 +208,7 @@ impl Stack {
             endpoints: 3,
             upstreams: Vec::new(),
             pod_args: Vec::new(),
-            scraper: true,
+            parts: Parts::All,
         }
     }
 

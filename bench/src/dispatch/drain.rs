@@ -1,0 +1,160 @@
+//! A queue of 5,000: how fast it empties, how soon a freed place is filled, and whether there are ever too many.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use stack::Stack;
+use tokio::{task::spawn_blocking, time::sleep};
+
+use super::{config, crowd::Crowd};
+use crate::{
+    Setting, cpu,
+    report::{Report, Table},
+    summary::{Rounds, quantile},
+    valve::{Log, Valve},
+};
+
+const PODS: usize = 4;
+const WORKERS: usize = 4;
+
+/// Requests that a pod takes.
+const PLACES: usize = 32;
+
+/// All that the pods take together.
+const LIMIT: usize = PODS * PLACES;
+
+/// Requests that wait.
+const WAITING: usize = 5000;
+
+/// Answers let out one by one, with time between them for all that follows from one.
+const ONE_BY_ONE: usize = 200;
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// A queue that does not fill or empty by then never will.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Rounds of a full bench.
+const ROUNDS: usize = 3;
+
+/// What one round found.
+#[derive(Debug)]
+struct Round {
+    per_second: f64,
+    cpu_micros: f64,
+    /// Requests above the limit at the worst moment.
+    above: usize,
+    /// From an answer to the next request in its place, milliseconds: p50 and p99.
+    alone: [f64; 2],
+    under_load: [f64; 2],
+}
+
+/// Measures and reports.
+pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value> {
+    let valve = Valve::start(PODS, Duration::ZERO)?;
+    let mut rounds = Vec::new();
+    for _ in 0..if setting.quick { 1 } else { ROUNDS } {
+        rounds.push(round(setting, &valve).await?);
+    }
+    let all = |figure: fn(&Round) -> f64| Rounds::of(rounds.iter().map(figure));
+    report.say(format!(
+        "{WAITING} requests of 1 KB wait in an Envoy with {WORKERS} workers, behind a concurrency-detector of {PLACES} \
+         places at each of {PODS} pods, which answer at once when a valve opens; {} rounds. The time in which a place is \
+         filled again runs from the pod's answer to the next request at a pod: the answer's way through Envoy, the \
+         ledger, the arbiter, the grant's way to the worker, the pick, the resume, and the way to the pod. \"One by one\" \
+         frees a place every {} ms.",
+        rounds.len(),
+        BETWEEN.as_millis()
+    ));
+    let mut table = Table::new(&["a queue of 5,000", "found"]);
+    let mut row = |name: &str, found: String| table.row(&[name.to_owned(), found]);
+    row("dispatches per second", format!("{:.0}", all(|round| round.per_second)));
+    row("Envoy's CPU per dispatch, µs", format!("{:.0}", all(|round| round.cpu_micros)));
+    row("place filled again, one by one, p50 ms", format!("{:.2}", all(|round| round.alone[0])));
+    row("place filled again, one by one, p99 ms", format!("{:.2}", all(|round| round.alone[1])));
+    row("place filled again, draining, p50 ms", format!("{:.2}", all(|round| round.under_load[0])));
+    row("place filled again, draining, p99 ms", format!("{:.2}", all(|round| round.under_load[1])));
+    row("most in flight above the limit of 128", format!("{:.0}", all(|round| round.above as f64)));
+    report.show(table);
+    Ok(rounds.iter().map(Round::raw).collect())
+}
+
+/// Fills the queue and lets it drain, on a new stack: the valve is closed again with it.
+async fn round(setting: &Setting, valve: &Valve) -> Result<Round> {
+    let stack = Stack::builder(setting.programs.clone())
+        .upstreams(valve.pods.clone())
+        .workers(WORKERS)
+        .plugin(config::gate(PLACES, "round-robin-fairness-policy"))
+        .start()
+        .await?;
+    valve.take_log();
+    let crowd = Crowd::send(stack.gateway, LIMIT + WAITING)?;
+    filled(&stack, valve).await?;
+    for _ in 0..ONE_BY_ONE {
+        valve.release(1);
+        sleep(BETWEEN).await;
+    }
+    let (envoy, _) = stack.pids();
+    let before = cpu::time(envoy)?;
+    valve.release(LIMIT + WAITING - ONE_BY_ONE);
+    let answered = spawn_blocking(|| crowd.answered()).await??;
+    let spent = cpu::time(envoy)?.saturating_sub(before);
+    ensure!(answered == LIMIT + WAITING, "{answered} of {} were answered", LIMIT + WAITING);
+    Ok(Round::of(&valve.take_log(), spent))
+}
+
+/// Waits until all places are taken and the rest waits.
+async fn filled(stack: &Stack, valve: &Valve) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let wanted = format!("http.gateway.downstream_rq_active: {}", LIMIT + WAITING);
+    loop {
+        let active = stack.stats("^http.gateway.downstream_rq_active$").await?;
+        if active.trim() == wanted && valve.held() >= LIMIT {
+            // The last ones' tickets are on their way to the arbiter.
+            sleep(Duration::from_millis(500)).await;
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "the queue does not fill: {active}, {} held",
+            valve.held()
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+impl Round {
+    fn of(log: &Log, spent: Duration) -> Self {
+        // The n-th answer frees the place that the n-th request behind the first LIMIT takes.
+        let mut filled: Vec<Duration> = log
+            .went
+            .iter()
+            .zip(log.came.iter().skip(LIMIT))
+            .map(|(went, came)| came.saturating_duration_since(*went))
+            .collect();
+        let mut draining = filled.split_off(ONE_BY_ONE.min(filled.len()));
+        let first = log.went.get(ONE_BY_ONE).copied();
+        let took = first.zip(log.came.last()).map_or(Duration::ZERO, |(from, to)| *to - from);
+        Self {
+            per_second: draining.len() as f64 / took.as_secs_f64(),
+            cpu_micros: spent.as_secs_f64() * 1e6 / draining.len() as f64,
+            above: log.most.saturating_sub(LIMIT),
+            alone: [0.5, 0.99].map(|q| millis(quantile(&mut filled, q))),
+            under_load: [0.5, 0.99].map(|q| millis(quantile(&mut draining, q))),
+        }
+    }
+
+    fn raw(&self) -> Value {
+        json!({
+            "dispatches_per_second": self.per_second,
+            "cpu_us_per_dispatch": self.cpu_micros,
+            "above_limit": self.above,
+            "one_by_one_p50_p99_ms": self.alone,
+            "draining_p50_p99_ms": self.under_load,
+        })
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,118 @@
+//! `build.sh bench`: measures llm-picker in a real Envoy, side by side with what it is compared with.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
+
+mod body;
+mod connection;
+mod cpu;
+mod dispatch;
+mod flow_control;
+mod load;
+mod machine;
+mod overhead;
+mod report;
+mod summary;
+mod upstream;
+mod valve;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use stack::Programs;
+
+/// Benches over a real Envoy on this machine. Without a name it lists them.
+#[derive(Debug, Parser)]
+#[command(name = "llm-picker-bench")]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum)]
+    name: Option<Bench>,
+    /// One short round: whether it works, not what it costs.
+    #[arg(long)]
+    quick: bool,
+    /// How long each load of flow-control lasts, 5 to 600.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
+    seconds: u64,
+}
+
+/// A bench.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bench {
+    /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 5 minutes.
+    Overhead,
+    /// Two priorities at twice the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
+    FlowControl,
+    /// A queue of 5,000 drained, overshoot, fairness, idle cost, the cost of the ledger. 2 minutes.
+    Dispatch,
+}
+
+/// What every bench is given.
+#[derive(Debug)]
+struct Setting {
+    programs: Programs,
+    /// Where raw results go.
+    results: PathBuf,
+    quick: bool,
+    seconds: u64,
+}
+
+// The kernel kills the stack's programs with the thread that started them, so that is this one.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let run = async { run(&Args::parse()).await };
+    let interrupted = tokio::signal::ctrl_c();
+    let ended = tokio::select! {
+        ended = run => ended,
+        _ = interrupted => Err(anyhow::anyhow!("interrupted")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("llm-picker-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let Some(bench) = args.name else {
+        print!("{}", list());
+        return Ok(());
+    };
+    let root = project()?;
+    let setting = Setting {
+        programs: Programs::built_in(&root)?,
+        results: root.join("target/bench"),
+        quick: args.quick,
+        seconds: args.seconds,
+    };
+    let report = match bench {
+        Bench::Overhead => overhead::run(&setting).await?,
+        Bench::FlowControl => flow_control::run(&setting).await?,
+        Bench::Dispatch => dispatch::run(&setting).await?,
+    };
+    println!("{}", report.markdown());
+    let file = report.save(&setting.results)?;
+    eprintln!("raw results: {}", file.display());
+    Ok(())
+}
+
+/// One line a bench.
+fn list() -> String {
+    let mut text = String::new();
+    for bench in Bench::value_variants() {
+        let Some(value) = bench.to_possible_value() else { continue };
+        let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+        text += &format!("{:<14} {help}\n", value.get_name());
+    }
+    text
+}
+
+/// The program is built where it runs, so its sources are in the project.
+fn project() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    Ok(root.context("bench/ lies in the project")?.to_owned())
+}

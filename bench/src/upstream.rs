@@ -1,0 +1,70 @@
+//! A model server that costs as little as one can, and the same for everyone: it reads a request, throws it away and
+//! answers always the same.
+//!
+//! The simulator would cost more than the proxies that are measured here.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+};
+
+use crate::connection::Connection;
+
+/// What vLLM answers to a short request.
+const ANSWER: &str = r#"{"id":"chatcmpl-0","object":"chat.completion","created":0,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":100,"total_tokens":101,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":0}}}"#;
+
+/// An idle engine, as far as the scraper asks.
+const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"tiny\"} 0.0\n\
+    vllm:num_requests_waiting{engine=\"0\",model_name=\"tiny\"} 0.0\n\
+    vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"tiny\"} 0.0\n\
+    vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"16384\"} 1.0\n";
+
+/// The response to a prompt.
+pub(crate) fn answer() -> String {
+    respond("application/json", ANSWER)
+}
+
+/// The response to the scraper.
+pub(crate) fn metrics() -> String {
+    respond("text/plain; version=0.0.4", METRICS)
+}
+
+fn respond(kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+/// Starts `count` of them; they end with this process.
+pub(crate) fn start(count: usize) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for _ in 0..count {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        addresses.push(listener.local_addr()?);
+        thread::spawn(move || accept(&listener));
+    }
+    Ok(addresses)
+}
+
+/// A thread a connection: Envoy opens as many as there are requests in flight, which the load bounds.
+fn accept(listener: &TcpListener) {
+    for stream in listener.incoming().flatten() {
+        // A connection that fails ends; Envoy opens another.
+        thread::spawn(move || serve(stream));
+    }
+}
+
+fn serve(stream: TcpStream) -> io::Result<()> {
+    let respond = |kind: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
+    };
+    let answer = respond("application/json", ANSWER);
+    let metrics = respond("text/plain; version=0.0.4", METRICS);
+    let mut connection = Connection::accepted(stream)?;
+    loop {
+        let head = connection.read_message()?;
+        let asks_for_metrics = head.starts_with(b"GET /metrics");
+        connection.write(if asks_for_metrics { &metrics } else { &answer }.as_bytes())?;
+    }
+}
