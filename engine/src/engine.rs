@@ -1,10 +1,12 @@
 //! All that one worker knows of one pool, and the one function that changes it.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    Ask, Config, Decision, Event, Instant, NoPick, Note, RequestId, Snapshot, Verdict,
+    Ask, Config, Decision, Event, Instant, MAX_OBJECTIVES, NoPick, Note, Objective, RequestId,
+    Snapshot, Verdict,
     cluster::Capacity,
+    flow::Priority,
     ledger::Ledger,
     pick::Pick,
     placements::{Placement, Placements},
@@ -19,6 +21,8 @@ pub struct Engine {
     config: Config,
     /// None until the first snapshot.
     pool: Option<Pool>,
+    /// Those of the latest snapshot.
+    objectives: BTreeMap<String, Priority>,
     index: Index,
     placements: Placements,
     rng: Rng,
@@ -35,6 +39,7 @@ impl Engine {
             index: Index::new(config.max_entries),
             config,
             pool: None,
+            objectives: BTreeMap::new(),
             placements: Placements::default(),
             rng: Rng::new(seed),
             matches: Matches::default(),
@@ -46,6 +51,17 @@ impl Engine {
     #[must_use]
     pub fn is_unanswered(&self, request: RequestId) -> bool {
         self.placements.contains(request)
+    }
+
+    /// The priority of an objective of the latest snapshot.
+    #[must_use]
+    pub fn objective(&self, name: &str) -> Option<Priority> {
+        self.objectives.get(name).copied()
+    }
+
+    /// The priorities of all objectives of the latest snapshot, in the order of their names.
+    pub fn priorities(&self) -> impl Iterator<Item = Priority> {
+        self.objectives.values().copied()
     }
 
     /// Goes by another configuration from now on; what is known stays known.
@@ -90,7 +106,7 @@ impl Engine {
     pub fn handle(&mut self, event: Event) -> Option<Note> {
         match event {
             Event::Snapshot { snapshot, received_at } => {
-                self.replace_pool(snapshot, received_at);
+                self.renew(snapshot, received_at);
                 None
             }
             Event::Sent { request, ask, endpoint } => self.learn(request, ask, endpoint),
@@ -108,7 +124,10 @@ impl Engine {
         }
     }
 
-    fn replace_pool(&mut self, snapshot: Snapshot, received_at: Instant) {
+    fn renew(&mut self, mut snapshot: Snapshot, received_at: Instant) {
+        let objectives = std::mem::take(&mut snapshot.objectives).into_iter();
+        let named = objectives.map(|Objective { name, priority }| (name, priority));
+        self.objectives = named.take(MAX_OBJECTIVES).collect();
         let pool = self.pool.get_or_insert_default();
         for left in pool.update(snapshot, received_at) {
             self.index.forget(left);

@@ -4,15 +4,16 @@
 //! request should go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
 //! [`cluster::Member`] makes many engines, one per worker, act as one.
 //!
-//! In reading order: what is known of the pool (`endpoint`, `snapshot`), what a request brings
-//! (`prompt`), who has which prefix (`prefix`), what is in flight (`ledger`), how endpoints compare
-//! (`score`), which is taken (`pick`), the state that ties them together (`engine`); then how full
-//! the pool is (`saturation`), who waits and who goes next (`flow`), and how the workers of one
-//! Envoy do that together (`cluster`).
+//! In reading order: what is known of the pool (`endpoint`, `objective`, `snapshot`), what a
+//! request brings (`prompt`), who has which prefix (`prefix`), what is in flight (`ledger`), how
+//! endpoints compare (`score`), which is taken (`pick`), the state that ties them together
+//! (`engine`); then how full the pool is (`saturation`), who waits and who goes next (`flow`), and
+//! how the workers of one Envoy do that together (`cluster`).
 
 mod time;
 
 mod endpoint;
+mod objective;
 mod snapshot;
 
 pub mod prefix;
@@ -39,6 +40,7 @@ pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
 pub use engine::Engine;
 pub use event::{Ask, Event, RequestId, tokens};
 pub use note::{Note, Verdict};
+pub use objective::{MAX_OBJECTIVES, Objective};
 pub use pick::{Decision, NoPick, Picker, UnknownPicker};
 pub use pool::MAX_ENDPOINTS;
 pub use prompt::{BLOCK_BYTES, BlockHash, Chain, Chainer, MAX_BLOCKS, Seed};

@@ -192,7 +192,8 @@ mod tests {
             labels: Vec::new(),
         };
         let endpoints = ports.iter().map(endpoint).collect();
-        pool.update(Snapshot { pool: String::new(), endpoints }, Instant::default());
+        let snapshot = Snapshot { pool: String::new(), endpoints, objectives: Vec::new() };
+        pool.update(snapshot, Instant::default());
         let slot = |port: &u16| pool.slot(SocketAddr::from(([10, 0, 0, 1], *port)));
         ports.iter().filter_map(slot).map(|slot| slot.0).collect()
     }

@@ -1,6 +1,6 @@
 //! The state of a pool at one moment.
 
-use crate::Endpoint;
+use crate::{Endpoint, Objective};
 
 /// The scraper's view of one pool.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,4 +9,6 @@ pub struct Snapshot {
     pub pool: String,
     /// Its endpoints, in the scraper's order. Empty when the pool is scaled to zero.
     pub endpoints: Vec<Endpoint>,
+    /// Its objectives, by ascending name, each once.
+    pub objectives: Vec<Objective>,
 }

@@ -6,12 +6,15 @@ use std::{net::SocketAddr, time::Duration};
 
 use engine::{
     Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Endpoint, Engine, Event,
-    Health, Instant, Metrics, Note, RequestId, Seed, Snapshot, Verdict, ledger::Ledger,
+    Health, Instant, Metrics, Note, Objective, RequestId, Seed, Snapshot, Verdict, flow::Priority,
+    ledger::Ledger,
 };
 
 /// The single place that knows the engine's API. A line of script is a time in ms and one of
 /// - `pool A B:w3 C:k50 D:down E:old9000 F:blind G:c2`: a snapshot; per endpoint the number
 ///   waiting, KV-cache usage in percent, age of the metrics in ms, none at all, capacity in blocks
+/// - `pool A paid=10`: a snapshot with an objective
+/// - `priority paid`: what that is worth
 /// - `ask 1 aab`: request 1 arrives with a block of a, one more, one of b; `-` for no prompt
 /// - `ok 1`, `fail 1`, `end 1`: it is answered, it fails, it is over
 /// - `hear A aab`, `unhear A aab`: another worker placed this, withdrew this
@@ -24,6 +27,7 @@ fn tell(script: &str) -> String {
         let now = Instant::from_nanos(ms.parse::<u64>().unwrap() * 1_000_000);
         let told = match *words.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["ask", id, prompt] => ask(&mut engine, now, (id, prompt)),
+            ["priority", name] => vec![format!("{:?}", engine.objective(name))],
             _ => engine.handle(event(now, words)).iter().map(show).collect(),
         };
         let arrow = if told.is_empty() { "" } else { " => " };
@@ -52,9 +56,12 @@ fn event(now: Instant, words: &str) -> Event {
         Event::Noted(Note { endpoint: address(endpoint), chain: chain(prompt), verdict })
     };
     match *words.as_slice() {
-        ["pool", ref endpoints @ ..] => {
-            let endpoints = endpoints.iter().map(|words| endpoint(words)).collect();
-            let snapshot = Snapshot { pool: "default".to_owned(), endpoints };
+        ["pool", ref members @ ..] => {
+            let (objectives, endpoints): (Vec<&str>, _) =
+                members.iter().partition(|word| word.contains('='));
+            let endpoints = endpoints.into_iter().map(endpoint).collect();
+            let objectives = objectives.into_iter().map(objective).collect();
+            let snapshot = Snapshot { pool: "default".to_owned(), endpoints, objectives };
             Event::Snapshot { snapshot, received_at: now }
         }
         ["ok", id] => Event::Answered { request: request(id), success: true },
@@ -92,6 +99,11 @@ fn endpoint(words: &str) -> Endpoint {
         }
     }
     Endpoint { address, health, metrics: (!blind).then_some(metrics), labels: Vec::new() }
+}
+
+fn objective(words: &str) -> Objective {
+    let (name, priority) = words.split_once('=').unwrap();
+    Objective { name: name.to_owned(), priority: Priority(priority.parse().unwrap()) }
 }
 
 /// A is port 65 and so on.
@@ -142,6 +154,27 @@ fn the_same_prompt_sticks() {
     3 ask 2 aab => 2 to ABC (queue=1.00 kv=1.00 prefix=1.00 sum=7.00 age=3ms 3/3); tell Placed 3 blocks on A
     4 ask 3 aac => 3 to ACB (queue=1.00 kv=1.00 prefix=0.67 sum=6.00 age=4ms 2/3); tell Placed 3 blocks on A
     5 ask 4 x => 4 to BCA (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=5ms 0/1); tell Placed 1 blocks on B
+    ");
+}
+
+#[test]
+fn objectives_are_those_of_the_latest_snapshot() {
+    insta::assert_snapshot!(tell("
+        0 priority paid
+        1 pool A batch=-5 paid=10
+        2 priority paid
+        3 priority batch
+        4 pool A paid=20
+        5 priority paid
+        6 priority batch
+    "), @"
+    0 priority paid => None
+    1 pool A batch=-5 paid=10
+    2 priority paid => Some(Priority(10))
+    3 priority batch => Some(Priority(-5))
+    4 pool A paid=20
+    5 priority paid => Some(Priority(20))
+    6 priority batch => None
     ");
 }
 

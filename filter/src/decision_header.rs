@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use engine::{Decision, Scorer};
+use engine::{Decision, Scorer, flow::Priority};
 
 use crate::identity::Identity;
 
@@ -14,7 +14,7 @@ pub(crate) const NAME: &str = "x-llm-picker-decision";
 const TOKEN_BYTES_MAX: usize = 128;
 
 /// Renders `endpoint=IP:PORT;prefix=0.83;queue=0.50;kv=0.91;score=5.31;snapshot-age-ms=42;…`.
-pub(crate) fn render(decision: &Decision, identity: &Identity, priority: i32) -> String {
+pub(crate) fn render(decision: &Decision, identity: &Identity, priority: Priority) -> String {
     let mut text = String::with_capacity(160);
     // Writing to a String cannot fail.
     if let Some(endpoint) = decision.ranked.first() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::{Objective, flow::Priority};
 use wire::config;
 
 use crate::host::Headers;
@@ -36,12 +37,16 @@ impl Identity {
         }
     }
 
-    /// The objective's priority; 0 where there is no objective or none of that name, as in the EPP.
-    pub(crate) fn priority(&self, objectives: &[config::Objective]) -> i32 {
-        self.objective
-            .as_deref()
-            .and_then(|name| objectives.iter().find(|objective| objective.name == name))
-            .map_or(0, |objective| objective.priority)
+    /// The objective's priority, by the configuration and else by the snapshot; 0 where there is no
+    /// objective or none of that name, as in the EPP.
+    pub(crate) fn priority(
+        &self,
+        configured: &[Objective],
+        in_snapshot: impl Fn(&str) -> Option<Priority>,
+    ) -> Priority {
+        let Some(name) = self.objective.as_deref() else { return Priority::default() };
+        let found = configured.iter().find(|objective| objective.name == name);
+        found.map(|it| it.priority).or_else(|| in_snapshot(name)).unwrap_or_default()
     }
 }
 

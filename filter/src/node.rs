@@ -58,6 +58,12 @@ pub(crate) struct Node {
     is_busy: Cell<bool>,
     /// A snapshot that does not decode is logged once, not per request.
     snapshot_is_bad: Cell<bool>,
+    /// The priorities of the configured objectives.
+    configured: RefCell<Vec<Priority>>,
+    /// The priorities that the member knows of, those of the snapshot included.
+    provisioned: RefCell<Vec<Priority>>,
+    /// A snapshot came since then.
+    snapshot_is_new: Cell<bool>,
 }
 
 /// A request to be placed.
@@ -102,13 +108,11 @@ impl Node {
         let _ = host::register_queue(&queue_name(config, node.member.borrow().id()));
         let now = host::now();
         node.engine.borrow_mut().configure(config.engine.clone());
-        let mut member = node.member.borrow_mut();
-        member.configure(now, config.flow.clone());
-        let priorities: Vec<_> =
-            config.objectives.iter().map(|objective| Priority(objective.priority)).collect();
-        member.provision(now, &priorities);
-        host::set_tick_period(if member.is_busy() { BUSY_TICK } else { IDLE_TICK });
-        drop(member);
+        node.member.borrow_mut().configure(now, config.flow.clone());
+        node.configured.replace(config.objectives.iter().map(|it| it.priority).collect());
+        node.provision();
+        let is_busy = node.member.borrow().is_busy();
+        host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
         node
     }
 
@@ -128,6 +132,9 @@ impl Node {
             enlisted: Cell::new(false),
             is_busy: Cell::new(false),
             snapshot_is_bad: Cell::new(false),
+            configured: RefCell::default(),
+            provisioned: RefCell::default(),
+            snapshot_is_new: Cell::new(false),
         }
     }
 
@@ -161,6 +168,12 @@ impl Node {
         arrival
     }
 
+    /// The priority of an objective that the newest snapshot brings, from now on with a band.
+    pub(crate) fn objective(&self, name: &str) -> Option<Priority> {
+        self.look_around();
+        self.engine.borrow().objective(name)
+    }
+
     /// Says how a request's response began.
     pub(crate) fn answered(&self, request: RequestId, success: bool) {
         self.member.borrow_mut().answered(&self.ledger, request);
@@ -189,6 +202,8 @@ impl Node {
 
     /// Carries out what other workers sent. `root` is the context that this is called in.
     pub(crate) fn receive(&self, root: u32) {
+        // Tickets may be of a priority that only a snapshot knows which this worker has not read.
+        self.look_around();
         for _ in 0..MESSAGES_MAX {
             let Some(bytes) = host::dequeue(self.queue) else { return };
             let Ok(message) = wire::message::decode(&bytes) else {
@@ -302,6 +317,28 @@ impl Node {
         }
     }
 
+    /// Reads what is new between two decisions.
+    fn look_around(&self) {
+        self.catch_up(&self.ledger.read());
+        if self.snapshot_is_new.replace(false) && self.priorities() != *self.provisioned.borrow() {
+            self.provision();
+        }
+    }
+
+    /// Tells the member which priorities are to have bands.
+    fn provision(&self) {
+        let priorities = self.priorities();
+        self.member.borrow_mut().provision(host::now(), &priorities);
+        self.provisioned.replace(priorities);
+    }
+
+    /// Of all objectives; the configured come first, in case that there can't be a band for each.
+    fn priorities(&self) -> Vec<Priority> {
+        let mut priorities = self.configured.borrow().clone();
+        priorities.extend(self.engine.borrow().priorities());
+        priorities
+    }
+
     /// Brings the engine up to what all workers know.
     fn catch_up(&self, ledger: &Ledger) {
         let News { snapshot, notes } = self.board.borrow_mut().read(ledger);
@@ -310,6 +347,7 @@ impl Node {
             match wire::snapshot::decode(&posted.body) {
                 Ok(snapshot) => {
                     self.snapshot_is_bad.set(false);
+                    self.snapshot_is_new.set(true);
                     let received_at = posted.received_at;
                     let _ = engine.handle(Event::Snapshot { snapshot, received_at });
                 }

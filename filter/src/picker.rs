@@ -55,6 +55,8 @@ struct Request {
     id: RequestId,
     worker: Rc<Worker>,
     identity: RefCell<Identity>,
+    /// Looked up once: what it waits by is what it is charged by, whatever snapshots say meanwhile.
+    priority: Cell<Priority>,
     phase: RefCell<Phase>,
     waited: Cell<Duration>,
     /// What is known of its response's cost.
@@ -82,6 +84,7 @@ impl Picker {
             id: RequestId(context_id),
             worker,
             identity: RefCell::default(),
+            priority: Cell::default(),
             phase: RefCell::new(Phase::New),
             waited: Cell::default(),
             tail: RefCell::default(),
@@ -116,6 +119,7 @@ impl Picker {
 
     fn place(&self, ask: Ask, size: usize) -> Result<Action, Refusal> {
         let request = &self.request;
+        request.look_up_priority();
         let identity = request.identity.borrow();
         let applicant = Applicant {
             request: request.id,
@@ -159,14 +163,16 @@ impl Request {
         *self.phase.borrow_mut() = phase;
     }
 
-    fn priority(&self) -> i32 {
-        self.identity.borrow().priority(&self.worker.config.objectives)
+    fn look_up_priority(&self) {
+        let Worker { config, node, .. } = &*self.worker;
+        let identity = self.identity.borrow();
+        self.priority.set(identity.priority(&config.objectives, |name| node.objective(name)));
     }
 
     fn flow(&self) -> FlowKey {
         let identity = self.identity.borrow();
         let id = identity.fairness_id.as_deref().map(FairnessId::new).unwrap_or_default();
-        FlowKey { id, priority: Priority(self.priority()) }
+        FlowKey { id, priority: self.priority.get() }
     }
 
     fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
@@ -232,7 +238,8 @@ impl Request {
             host::set_response_header(QUEUE_DURATION, &waited);
         }
         if self.worker.config.decision_header {
-            let text = decision_header::render(decision, &self.identity.borrow(), self.priority());
+            let text =
+                decision_header::render(decision, &self.identity.borrow(), self.priority.get());
             host::set_response_header(decision_header::NAME, &text);
         }
     }

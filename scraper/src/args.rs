@@ -3,7 +3,12 @@
 use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use scraper::{EnvoyUrl, SECRET_BYTES_MIN, Secret, Settings, targets::Target};
+use engine::Objective;
+use scraper::{
+    EnvoyUrl, SECRET_BYTES_MIN, Secret, Settings,
+    objectives::{self, Objectives},
+    targets::Target,
+};
 use wire::snapshot::POOL_NAME_MAX;
 
 /// Reads the metrics of every vLLM pod of a pool many times a second and pushes them to every Envoy
@@ -24,6 +29,11 @@ pub(crate) struct Args {
     /// comment. Read again when it changes; a broken file leaves the last good list in place
     #[arg(long, value_name = "FILE", required_unless_present = "endpoints")]
     endpoints_file: Option<PathBuf>,
+
+    /// An objective that requests may name, and its priority; repeatable. Higher goes first, below
+    /// zero may be shed. One of the same name in the plugin's configuration wins
+    #[arg(long = "objective", value_name = "NAME=PRIORITY", value_parser = objectives::parse)]
+    objectives: Vec<Objective>,
 
     /// An Envoy's ingest listener; repeatable
     #[arg(long = "envoy", value_name = "URL", required = true)]
@@ -49,13 +59,14 @@ pub(crate) struct Args {
 
 impl Args {
     /// # Errors
-    /// If there is no usable secret.
+    /// If there is no usable secret, or an objective is given twice.
     pub(crate) fn settings(self) -> Result<Settings, String> {
         let secret = secret(&self.secret_env)?;
         Ok(Settings {
             pool: self.pool,
             endpoints: self.endpoints,
             endpoints_file: self.endpoints_file,
+            objectives: Objectives::new(self.objectives)?,
             envoys: self.envoys,
             interval: self.interval,
             timeout: self.timeout,
@@ -121,5 +132,15 @@ mod tests {
         assert!(read(&["--envoy", "http://b:2"]).is_err());
         assert!(read(&["--endpoint", "a:1"]).is_err());
         assert!(read(&["--endpoint", "a", "--envoy", "http://b:2"]).is_err());
+    }
+
+    #[test]
+    fn objectives_may_be_below_zero() {
+        let args = ["llm-scraper", "--endpoint", "a:1", "--envoy", "http://b:2"];
+        let objectives = ["--objective", "batch=-5", "--objective=paid=10"];
+        let read = Args::try_parse_from([&args[..], &objectives].concat()).unwrap();
+        let read: Vec<_> = read.objectives.iter().map(|it| (&*it.name, it.priority.0)).collect();
+        assert_eq!(read, [("batch", -5), ("paid", 10)]);
+        assert!(Args::try_parse_from([&args[..], &["--objective", "paid"]].concat()).is_err());
     }
 }

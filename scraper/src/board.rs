@@ -1,8 +1,8 @@
-//! What is known of every pod, and the snapshot made of it.
+//! What is known of every pod, and what a snapshot says of it.
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use engine::{Endpoint, Health, Snapshot};
+use engine::{Endpoint, Health};
 use tokio::sync::watch;
 
 use crate::codec::{self, Reading};
@@ -45,10 +45,10 @@ pub(crate) struct Member {
 /// All of them, in the operator's order.
 pub(crate) type Board = Arc<[Member]>;
 
-/// The pool's state at `now`.
-pub(crate) fn snapshot(pool: &str, board: &[Member], now: Instant) -> Snapshot {
+/// The pool's endpoints as they are at `now`.
+pub(crate) fn endpoints(board: &[Member], now: Instant) -> Vec<Endpoint> {
     let endpoint = |member: &Member| endpoint(&member.pod, &member.row.borrow(), now);
-    Snapshot { pool: pool.to_owned(), endpoints: board.iter().map(endpoint).collect() }
+    board.iter().map(endpoint).collect()
 }
 
 fn endpoint(pod: &Pod, row: &Row, now: Instant) -> Endpoint {
@@ -89,8 +89,8 @@ mod tests {
             Member { pod, row: watch::channel(row).1 }
         });
         let board: Vec<_> = members.collect();
-        let snapshot = snapshot("default", &board, start + Duration::from_millis(40));
-        let lines = snapshot.endpoints.iter().map(|it| {
+        let endpoints = endpoints(&board, start + Duration::from_millis(40));
+        let lines = endpoints.iter().map(|it| {
             let ages = it.metrics.as_ref().map(|metrics| (metrics.waiting, metrics.age));
             format!("{} {:?} {ages:?}", it.address, it.health)
         });

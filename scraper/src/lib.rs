@@ -18,6 +18,7 @@ mod fleet;
 mod link;
 mod meters;
 mod notice;
+pub mod objectives;
 mod pod;
 mod publisher;
 mod schedule;

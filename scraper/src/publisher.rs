@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use engine::Snapshot;
 use hyper::HeaderMap;
 use tokio::{
     sync::watch,
@@ -18,6 +19,7 @@ use crate::{
     board::{self, Board},
     codec,
     meters::Meters,
+    objectives::Objectives,
     settings::Secret,
     stamp::Stamper,
 };
@@ -33,6 +35,7 @@ pub(crate) struct Parcel {
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) pool: String,
+    pub(crate) objectives: Objectives,
     pub(crate) interval: Duration,
     pub(crate) secret: Secret,
     pub(crate) board: watch::Receiver<Option<Board>>,
@@ -63,7 +66,9 @@ impl Publisher {
 
     fn parcel(&self, stamper: &mut Stamper) -> Result<Parcel, FrameError> {
         let board = self.board.borrow().clone().unwrap_or_default();
-        let snapshot = board::snapshot(&self.pool, &board, Instant::now());
+        let endpoints = board::endpoints(&board, Instant::now());
+        let objectives = self.objectives.to_vec();
+        let snapshot = Snapshot { pool: self.pool.clone(), endpoints, objectives };
         self.meters.published(&snapshot);
         let body = codec::encode(&snapshot)?;
         let stamp = stamper.next(unix_ms(SystemTime::now()));

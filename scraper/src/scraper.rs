@@ -86,7 +86,7 @@ fn spawn(
     address: SocketAddr,
     discovery: Discovery,
 ) -> Scraper {
-    let Settings { pool, envoys, interval, timeout, secret, .. } = settings;
+    let Settings { pool, objectives, envoys, interval, timeout, secret, .. } = settings;
     let meters = Arc::new(Meters::new(Instant::now()));
     let (pods_in, pods) = watch::channel(None);
     let (board_in, board) = watch::channel(None);
@@ -96,6 +96,7 @@ fn spawn(
     let fleet = Fleet::new(orders, fastrand::Rng::new());
     let publisher = Publisher {
         pool: pool.clone(),
+        objectives,
         interval,
         secret,
         board: board.clone(),

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use hyper::Uri;
 use wire::push;
 
-use crate::targets::Target;
+use crate::{objectives::Objectives, targets::Target};
 
 /// The shortest secret taken: 128 bits, below which a signature could be guessed.
 pub const SECRET_BYTES_MIN: usize = 16;
@@ -19,6 +19,8 @@ pub struct Settings {
     pub endpoints: Vec<Target>,
     /// A file with more, read again when it changes (see [`crate::targets::parse`]).
     pub endpoints_file: Option<PathBuf>,
+    /// What every snapshot says of requests' priorities.
+    pub objectives: Objectives,
     /// Who gets snapshots.
     pub envoys: Vec<EnvoyUrl>,
     /// Between two scrapes of a pod, and between two pushes.

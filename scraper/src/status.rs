@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Instant};
 
-use engine::{Health, Snapshot};
+use engine::{Endpoint, Health};
 use tokio::sync::watch;
 
 use crate::{
@@ -48,7 +48,7 @@ impl Status {
     /// One line for each endpoint and each Envoy.
     pub(crate) fn overview(&self, now: Instant) -> String {
         let board = self.board.borrow().clone().unwrap_or_default();
-        let mut page = overview(&board::snapshot(&self.pool, &board, now));
+        let mut page = overview(&self.pool, &board::endpoints(&board, now));
         for (url, standing) in &self.envoys {
             let standing = standing.borrow();
             let state = match (&standing.down, standing.taken) {
@@ -68,9 +68,9 @@ impl Status {
     }
 }
 
-fn overview(snapshot: &Snapshot) -> String {
-    let mut page = format!("pool {}: {} endpoints\n", snapshot.pool, snapshot.endpoints.len());
-    for endpoint in &snapshot.endpoints {
+fn overview(pool: &str, endpoints: &[Endpoint]) -> String {
+    let mut page = format!("pool {pool}: {} endpoints\n", endpoints.len());
+    for endpoint in endpoints {
         let health = match endpoint.health {
             Health::Up => "up",
             Health::Down => "down",

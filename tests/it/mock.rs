@@ -12,6 +12,7 @@ mod taking_back;
 mod ways;
 
 mod identity;
+mod objectives;
 mod refusals;
 
 mod configuration;

@@ -14,7 +14,7 @@ mod plugin;
 mod pool;
 mod quantity;
 
-use engine::flow::FlowConfig;
+use engine::{Objective, flow::FlowConfig};
 use serde_json::Value;
 
 use at::At;
@@ -22,7 +22,7 @@ use at::At;
 pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold};
 pub use error::ConfigError;
-pub use identity::{Identity, Objective};
+pub use identity::Identity;
 
 /// Bytes of a configuration: a WasmPlugin lives in etcd, which takes objects of 1.5 MiB at most.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
@@ -58,7 +58,7 @@ pub struct PickerConfig {
     pub prompt_blocks_max: u32,
     /// How requests are held, if they are: with the feature gate `flowControl`.
     pub flow: Option<FlowConfig>,
-    /// Objectives by name.
+    /// Objectives that are always there. They come before those of the same name in the snapshot.
     pub objectives: Vec<Objective>,
     /// Which headers say who asks.
     pub identity: Identity,

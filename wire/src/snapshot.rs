@@ -22,7 +22,21 @@ pub const LABEL_KEY_MAX: usize = 253 + 1 + 63;
 /// Bytes of a label's value in Kubernetes.
 pub const LABEL_VALUE_MAX: usize = 63;
 
-const FRAME: Frame = Frame { magic: *b"LPS", version: 1 };
+/// Bytes of an objective's name: those of a Kubernetes object's.
+pub const OBJECTIVE_NAME_MAX: usize = 253;
+
+/// 2 since there are objectives.
+const FRAME: Frame = Frame { magic: *b"LPS", version: 2 };
+
+/// Whether an objective may be called so: a DNS subdomain, as Kubernetes has it for object names.
+#[must_use]
+pub fn is_objective_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let part = |part: &str| {
+        part.bytes().all(inner) && !part.is_empty() && part.trim_matches('-').len() == part.len()
+    };
+    name.len() <= OBJECTIVE_NAME_MAX && name.split('.').all(part)
+}
 
 /// The bytes of a snapshot.
 ///

@@ -2,13 +2,33 @@
 
 use std::fs;
 
-use scraper::StartError;
+use scraper::{
+    StartError,
+    objectives::{self, Objectives},
+};
 
 use crate::world::{Envoy, Pod, Pushes, page, poll, settings, start};
 
 fn labels(pushes: &Pushes) -> Vec<String> {
     let endpoints = pushes.last.iter().flat_map(|snapshot| &snapshot.endpoints);
     endpoints.map(|endpoint| format!("{} {:?}", endpoint.address, endpoint.labels)).collect()
+}
+
+#[tokio::test]
+async fn every_snapshot_brings_the_objectives() {
+    let (pod, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
+    let mut settings = settings(&[pod.address], &[envoy.address]);
+    let given = ["paid=10", "batch=-5"].map(|text| objectives::parse(text).unwrap());
+    settings.objectives = Objectives::new(given.to_vec()).unwrap();
+    let _scraper = start(settings).await;
+    let said = |pushes: &Pushes| {
+        let objectives = pushes.last.iter().flat_map(|snapshot| &snapshot.objectives);
+        objectives.map(|it| format!("{} {}", it.name, it.priority)).collect::<Vec<_>>()
+    };
+    for count in 1..=3 {
+        let pushes = envoy.wait("one more", |it| it.count >= count).await;
+        assert_eq!(said(&pushes), ["batch -5", "paid 10"]);
+    }
 }
 
 #[tokio::test]

@@ -31,6 +31,15 @@ fn without_a_good_secret_it_does_not_start() {
 }
 
 #[test]
+fn an_objective_given_twice_is_refused() {
+    let twice = ["--objective", "paid=10", "--objective", "paid=20"];
+    let output = program().env("LLM_PICKER_SECRET", "0123456789abcdef").args(twice).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!(last_words(&output), @r#"llm-scraper: objective "paid" is given twice"#);
+}
+
+#[test]
 fn it_says_where_it_listens_and_stops_when_asked() {
     let mut child = program()
         .env("LLM_PICKER_SECRET", "0123456789abcdef")

@@ -7,7 +7,7 @@ use std::{
 };
 
 use engine::{Endpoint, Health, Snapshot};
-use scraper::{Scraper, Secret, Settings};
+use scraper::{Scraper, Secret, Settings, objectives::Objectives};
 use tokio::{sync::watch, time};
 use wire::push::{self, Headers, SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER};
 
@@ -174,6 +174,7 @@ pub(crate) fn settings(pods: &[SocketAddr], envoys: &[SocketAddr]) -> Settings {
         pool: "default".to_owned(),
         endpoints: pods.iter().map(|pod| pod.to_string().parse().unwrap()).collect(),
         endpoints_file: None,
+        objectives: Objectives::default(),
         envoys: envoys.iter().map(|it| format!("http://{it}").parse().unwrap()).collect(),
         interval: Duration::from_millis(50),
         timeout: Duration::from_millis(250),

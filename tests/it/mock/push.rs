@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine::{Endpoint, Health, Metrics, Snapshot};
+use engine::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
 use wire::push::{self, Secret, Stamp};
 
 pub(super) const SECRET: &str = "thirty-two bytes of a shared key";
@@ -65,8 +65,18 @@ pub(super) struct Push {
 impl Push {
     /// Of these pods, at no time yet.
     pub(super) fn of(pods: &[Pod]) -> Self {
+        Self::with_objectives(pods, &[])
+    }
+
+    /// Of these pods and these objectives, by ascending name.
+    pub(super) fn with_objectives(pods: &[Pod], objectives: &[(&str, i32)]) -> Self {
+        let objective = |&(name, priority): &(&str, i32)| Objective {
+            name: name.to_owned(),
+            priority: Priority(priority),
+        };
+        let objectives = objectives.iter().map(objective).collect();
         let endpoints = pods.iter().map(|pod| pod.endpoint()).collect();
-        let snapshot = Snapshot { pool: "default".to_owned(), endpoints };
+        let snapshot = Snapshot { pool: "default".to_owned(), endpoints, objectives };
         let body = wire::snapshot::encode(&snapshot).unwrap();
         Self { time: 0, sequence: 0, secret: SECRET, body }
     }

@@ -1,5 +1,7 @@
 //! Who asks, and how much it matters.
 
+use engine::{Objective, flow::Priority};
+
 use super::{At, ConfigError};
 
 /// Which headers say who asks, in the order in which they are looked for.
@@ -9,15 +11,6 @@ pub struct Identity {
     pub objective_headers: Vec<String>,
     /// Headers with the fairness id, which is the tenant.
     pub fairness_headers: Vec<String>,
-}
-
-/// An InferenceObjective.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objective {
-    /// What the header says.
-    pub name: String,
-    /// The higher is served first; below zero may be shed.
-    pub priority: i32,
 }
 
 impl Default for Identity {
@@ -72,6 +65,7 @@ pub(super) fn objectives(at: &At<'_>) -> Result<Vec<Objective>, ConfigError> {
             return Err(name.refuse("a name that no other objective has"));
         }
         let priority = object.get("priority").map_or(Ok(0), |at| at.signed())?;
+        let priority = Priority(priority);
         objectives.push(Objective { name: name.text()?.to_owned(), priority });
     }
     Ok(objectives)

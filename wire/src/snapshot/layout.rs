@@ -2,10 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use engine::{Adapters, CacheConfig, Endpoint, Health, Metrics, Snapshot};
+use engine::{
+    Adapters, CacheConfig, Endpoint, Health, MAX_OBJECTIVES, Metrics, Objective, Snapshot,
+    flow::Priority,
+};
 use serde::{Deserialize, Serialize};
 
-use super::{ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX};
+use super::{
+    ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX, is_objective_name,
+};
 use crate::{
     frame::{FrameError, bound},
     metrics::{ADAPTER_NAME_MAX, ADAPTERS_MAX},
@@ -17,6 +22,9 @@ pub(super) struct Pool<'a> {
     name: &'a str,
     #[serde(borrow)]
     endpoints: Vec<Server<'a>>,
+    /// Names with priorities.
+    #[serde(borrow)]
+    objectives: Vec<(&'a str, i32)>,
 }
 
 /// An [`Endpoint`].
@@ -56,7 +64,9 @@ struct Lora<'a> {
 impl<'a> Pool<'a> {
     pub(super) fn of(snapshot: &'a Snapshot) -> Result<Self, FrameError> {
         let endpoints = snapshot.endpoints.iter().map(Server::of).collect();
-        let pool = Self { name: &snapshot.pool, endpoints };
+        let objectives = snapshot.objectives.iter();
+        let objectives = objectives.map(|it| (it.name.as_str(), it.priority.0)).collect();
+        let pool = Self { name: &snapshot.pool, endpoints, objectives };
         pool.check()?;
         Ok(pool)
     }
@@ -64,7 +74,17 @@ impl<'a> Pool<'a> {
     fn check(&self) -> Result<(), FrameError> {
         bound(self.name.len() <= POOL_NAME_MAX, "the pool's name", "63 bytes")?;
         bound(self.endpoints.len() <= ENDPOINTS_MAX, "endpoints", "4,096")?;
-        self.endpoints.iter().try_for_each(Server::check)
+        self.endpoints.iter().try_for_each(Server::check)?;
+        self.check_objectives()
+    }
+
+    fn check_objectives(&self) -> Result<(), FrameError> {
+        let mut names = self.objectives.iter().map(|(name, _)| name);
+        bound(names.len() <= MAX_OBJECTIVES, "objectives", "1,024")?;
+        let ascend = names.clone().is_sorted_by(|one, next| one < next);
+        bound(ascend, "the order of objectives", "ascending names, each once")?;
+        let fit = names.all(|name| is_objective_name(name));
+        bound(fit, "an objective's name", "a Kubernetes object's: 1 to 253 of a-z 0-9 - .")
     }
 }
 
@@ -74,7 +94,12 @@ impl TryFrom<Pool<'_>> for Snapshot {
     fn try_from(pool: Pool<'_>) -> Result<Self, FrameError> {
         pool.check()?;
         let endpoints = pool.endpoints.into_iter().map(Endpoint::from).collect();
-        Ok(Self { pool: pool.name.to_owned(), endpoints })
+        let objective = |(name, priority): (&str, i32)| Objective {
+            name: name.to_owned(),
+            priority: Priority(priority),
+        };
+        let objectives = pool.objectives.into_iter().map(objective).collect();
+        Ok(Self { pool: pool.name.to_owned(), endpoints, objectives })
     }
 }
 

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Result, Unstructured};
 use engine::{
-    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, Metrics, Note, Snapshot, Verdict,
+    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, MAX_OBJECTIVES, Metrics, Note,
+    Objective, Snapshot, Verdict, flow::Priority,
 };
 use wire::{note, snapshot};
 
@@ -44,7 +45,18 @@ fn some_snapshot(u: &mut Unstructured<'_>) -> Result<Snapshot> {
             labels: vec![("llm-d.ai/role".into(), "decode".into())],
         });
     }
-    Ok(Snapshot { pool: "default".into(), endpoints })
+    Ok(Snapshot { pool: "default".into(), endpoints, objectives: some_objectives(u)? })
+}
+
+fn some_objectives(u: &mut Unstructured<'_>) -> Result<Vec<Objective>> {
+    let mut names = vec!["batch", "paid", "team-a.paid"];
+    let left_out = u.int_in_range(0..=names.len())?;
+    names.truncate(names.len() - left_out);
+    names.into_iter().map(|name| Ok(objective(name, u.arbitrary()?))).collect()
+}
+
+fn objective(name: &str, priority: i32) -> Objective {
+    Objective { name: name.into(), priority: Priority(priority) }
 }
 
 fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
@@ -89,19 +101,19 @@ fn broken_messages_never_panic_and_what_is_taken_can_be_sent_on() {
 
 #[test]
 fn what_is_not_understood_is_refused_with_the_reason() {
-    let empty = Snapshot { pool: "p".into(), endpoints: vec![] };
+    let empty = Snapshot { pool: "p".into(), endpoints: vec![], objectives: vec![] };
     let bytes = snapshot::encode(&empty).unwrap();
     let say = |bytes: &[u8]| snapshot::decode(bytes).unwrap_err().to_string();
-    let mut newer = bytes.clone();
-    newer[3] = 2;
-    let long = Snapshot { pool: "p".repeat(64), endpoints: vec![] };
+    let of_version = |version| [&bytes[..3], &[version], &bytes[4..]].concat();
+    let long = Snapshot { pool: "p".repeat(64), ..empty.clone() };
     insta::assert_snapshot!([
-        say(b""), say(b"LPN\x01"), say(&newer), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
+        say(b""), say(b"LPN\x01"), say(&of_version(1)), say(&of_version(3)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
         snapshot::encode(&long).unwrap_err().to_string(),
     ].join("\n"), @r#"
     does not begin with "LPS"
     does not begin with "LPS"
-    found version 2; allowed: 1
+    found version 1; allowed: 2
+    found version 3; allowed: 2
     cut off or not decodable
     1 bytes after the end
     the pool's name out of bounds; allowed: 63 bytes
@@ -112,8 +124,39 @@ fn what_is_not_understood_is_refused_with_the_reason() {
 fn bounds_hold_at_their_edge() {
     let address: SocketAddr = ([127, 0, 0, 1], 8000).into();
     let endpoint = Endpoint { address, health: Health::Up, metrics: None, labels: vec![] };
-    let pool = |len| Snapshot { pool: "p".into(), endpoints: vec![endpoint.clone(); len] };
+    let pool = |len| Snapshot {
+        pool: "p".into(),
+        endpoints: vec![endpoint.clone(); len],
+        objectives: vec![],
+    };
     let full = snapshot::encode(&pool(snapshot::ENDPOINTS_MAX)).unwrap();
     assert_eq!(snapshot::decode(&full), Ok(pool(snapshot::ENDPOINTS_MAX)));
     assert!(snapshot::encode(&pool(snapshot::ENDPOINTS_MAX + 1)).is_err());
+}
+
+#[test]
+fn objectives_are_bounded_named_as_in_kubernetes_and_in_order() {
+    let with = |objectives| Snapshot { pool: "p".into(), endpoints: vec![], objectives };
+    let many = |len| with((0..len).map(|n| objective(&format!("o{n:04}"), i32::MIN)).collect());
+    let full = snapshot::encode(&many(MAX_OBJECTIVES)).unwrap();
+    assert_eq!(snapshot::decode(&full), Ok(many(MAX_OBJECTIVES)));
+
+    let named = |names: &[&str]| with(names.iter().map(|name| objective(name, 1)).collect());
+    let longest = "n".repeat(snapshot::OBJECTIVE_NAME_MAX);
+    for good in ["a", "0", "paid-2", "team-a.paid", &longest] {
+        assert!(snapshot::encode(&named(&[good])).is_ok(), "{good}");
+    }
+    let longer = "n".repeat(snapshot::OBJECTIVE_NAME_MAX + 1);
+    for bad in ["", ".", "a.", "-a", "a-", "a.-b", "a..b", "Paid", "a_b", "a b", "é", &longer] {
+        assert!(snapshot::encode(&named(&[bad])).is_err(), "{bad}");
+    }
+    let why = |snapshot| snapshot::encode(&snapshot).unwrap_err().to_string();
+    insta::assert_snapshot!([
+        why(many(MAX_OBJECTIVES + 1)), why(named(&["b", "a"])), why(named(&["a", "a"])), why(named(&["A"])),
+    ].join("\n"), @"
+    objectives out of bounds; allowed: 1,024
+    the order of objectives out of bounds; allowed: ascending names, each once
+    the order of objectives out of bounds; allowed: ascending names, each once
+    an objective's name out of bounds; allowed: a Kubernetes object's: 1 to 253 of a-z 0-9 - .
+    ");
 }
