@@ -9,7 +9,7 @@ use crate::{
     machine::{Machine, MachineRef, VmSlot},
     world::{WorldRef, calls::HttpCall, queues::Delivery},
 };
-use std::{rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 /// Wake-ups that one [`Envoy::pump`] runs at most: a plugin that answers each message with another
 /// would otherwise hang the test.
@@ -21,7 +21,7 @@ pub struct Envoy {
     world: WorldRef,
     workers: Vec<VmSlot>,
     main: VmSlot,
-    first: Rc<Plugin>,
+    first: RefCell<Rc<Plugin>>,
 }
 
 impl Envoy {
@@ -35,13 +35,29 @@ impl Envoy {
     pub fn worker(&self, index: usize) -> Worker {
         // There is at least one worker, so the main thread's VM never stands in.
         let vm = self.workers.get(index % self.workers.len().max(1)).unwrap_or(&self.main);
-        Worker::new(self.machine.clone(), vm.clone(), self.first.clone())
+        Worker::new(self.machine.clone(), vm.clone(), self.first.borrow().clone())
     }
 
     /// The main thread: it is configured and ticks like a worker, but gets no requests.
     #[must_use]
     pub fn main_thread(&self) -> Worker {
-        Worker::new(self.machine.clone(), self.main.clone(), self.first.clone())
+        Worker::new(self.machine.clone(), self.main.clone(), self.first.borrow().clone())
+    }
+
+    /// Gives the plugin of that name another configuration, as an update from the control plane does:
+    /// each VM configures a new root context, which gets the requests of a [`Worker`] that is asked for
+    /// from now on. The old one keeps its streams and ticks on, as while Envoy drains the old listener;
+    /// here it does so for ever.
+    ///
+    /// # Errors
+    /// When there is no such plugin, or one of its new root contexts refuses the configuration.
+    pub fn reconfigure(&self, plugin: Plugin) -> anyhow::Result<()> {
+        let mut machine = self.machine.borrow_mut();
+        machine.reconfigure(plugin)?;
+        if let Some(first) = machine.plugins.first() {
+            self.first.replace(first.clone());
+        }
+        Ok(())
     }
 
     /// Moves the clock on, firing ticks and idle time-outs at their time. Queue wake-ups stay
@@ -161,7 +177,7 @@ impl Envoy {
     fn new(machine: Machine, world: WorldRef) -> Option<Self> {
         let mut workers = machine.vms.clone();
         let main = workers.pop()?;
-        let first = machine.plugins.first()?.clone();
+        let first = machine.plugins.first()?.clone().into();
         Some(Self { machine: MachineRef::new(machine.into()), world, workers, main, first })
     }
 }

@@ -45,18 +45,32 @@ impl Machine {
     fn start_vm(&mut self, worker: usize) -> anyhow::Result<Rc<Vm>> {
         let vm = Rc::new(Vm::new(&self.module, &self.world, worker)?);
         for plugin in self.plugins.clone() {
-            let configured = self.configure(&vm, &plugin);
-            if let Some(failure) = vm.state.borrow().failure.clone() {
-                anyhow::bail!("plugin {:?}: {failure}", plugin.name);
-            }
-            configured.map_err(|callback| {
-                let logs = &self.world.borrow().logs;
-                let last = logs.last().map_or("nothing", |line| line.message.as_str());
-                let name = &plugin.name;
-                anyhow::anyhow!("plugin {name:?}: {callback} returned false; last log: {last}")
-            })?;
+            self.ensure_configured(&vm, &plugin)?;
         }
         Ok(vm)
+    }
+
+    /// Replaces the plugin of that name, with a new root context in each VM that lives.
+    pub(crate) fn reconfigure(&mut self, plugin: Plugin) -> anyhow::Result<()> {
+        let plugin = Rc::new(plugin);
+        let named = |old: &&mut Rc<Plugin>| old.name == plugin.name;
+        let old = self.plugins.iter_mut().find(named);
+        *old.ok_or_else(|| anyhow::anyhow!("no plugin {:?}", plugin.name))? = plugin.clone();
+        let vms: Vec<Rc<Vm>> = self.vms.iter().map(|slot| slot.borrow().clone()).collect();
+        vms.iter().filter(|vm| !vm.is_dead()).try_for_each(|vm| self.ensure_configured(vm, &plugin))
+    }
+
+    fn ensure_configured(&mut self, vm: &Rc<Vm>, plugin: &Rc<Plugin>) -> anyhow::Result<()> {
+        let configured = self.configure(vm, plugin);
+        if let Some(failure) = vm.state.borrow().failure.clone() {
+            anyhow::bail!("plugin {:?}: {failure}", plugin.name);
+        }
+        configured.map_err(|callback| {
+            let logs = &self.world.borrow().logs;
+            let last = logs.last().map_or("nothing", |line| line.message.as_str());
+            let name = &plugin.name;
+            anyhow::anyhow!("plugin {name:?}: {callback} returned false; last log: {last}")
+        })
     }
 
     /// On refusal, the name of the callback that refused.

@@ -17,5 +17,6 @@ mod instances;
 mod leaving;
 mod outcomes;
 mod stale;
+mod updates;
 
 mod law;

@@ -59,6 +59,28 @@ fn the_arbiter_dies() {
     );
 }
 
+/// Worker 2 notices first, and knows of its own request before it knows of worker 3's.
+#[test]
+#[ignore = "a new arbiter grants before the others have handed in again: a lower band may go first, once"]
+fn the_next_arbiter_hears_everyone_before_it_decides() {
+    let world = gated(&json!({}));
+    tell(
+        &world,
+        "
+        1 pods
+        0 asks a => a goes
+        1 asks b
+        2 asks l as low
+        3 asks h as high
+        30 ms pass
+        1 dies
+        a ends
+        300 ms pass => h goes
+        h ends => l goes
+        ",
+    );
+}
+
 /// What was granted and not taken is void; nobody is sent twice, and nobody waits for it.
 #[test]
 fn the_arbiter_dies_with_its_grants_on_their_way() {
