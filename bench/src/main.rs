@@ -43,7 +43,7 @@ struct Args {
 enum Bench {
     /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 5 minutes.
     Overhead,
-    /// Two priorities at twice the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
+    /// Two priorities beyond the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
     FlowControl,
     /// A queue of 5,000 drained, overshoot, fairness, idle cost, the cost of the ledger. 2 minutes.
     Dispatch,
