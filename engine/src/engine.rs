@@ -64,6 +64,12 @@ impl Engine {
         self.objectives.values().copied()
     }
 
+    /// Whether anything goes by the prompt tokens in flight.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        self.config.detector.counts_tokens()
+    }
+
     /// Goes by another configuration from now on; what is known stays known.
     pub fn configure(&mut self, config: Config) {
         self.config = config;

@@ -59,6 +59,16 @@ impl Detector {
         }
     }
 
+    /// Whether it goes by the prompt tokens in flight.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        match self {
+            Self::Utilization(_) => false,
+            Self::Concurrency(detector) => detector.mode != ConcurrencyMode::Requests,
+            Self::Max(children) => children.iter().any(Self::counts_tokens),
+        }
+    }
+
     /// Whether one endpoint should be sent more, for the scheduling filter of the same name. The
     /// filter of `utilization-detector` keeps all endpoints if none has headroom; that of
     /// `concurrency-detector` keeps none.

@@ -176,8 +176,10 @@ impl Node {
 
     /// Says how a request's response began.
     pub(crate) fn answered(&self, request: RequestId, success: bool) {
-        self.member.borrow_mut().answered(&self.ledger, request);
-        self.write_row();
+        let changed = self.member.borrow_mut().answered(&self.ledger, request);
+        if changed {
+            self.write_row();
+        }
         if success {
             let _ = self.engine.borrow_mut().handle(Event::Answered { request, success });
         } else {
@@ -286,8 +288,11 @@ impl Node {
     /// What is chosen for a request, by all that any worker knows.
     fn admit(&self, now: Instant, ask: &Ask, ledger: &Ledger) -> Admission<Decision> {
         self.catch_up(ledger);
-        match self.engine.borrow_mut().decide(now, ask, ledger) {
-            Ok(decision) => Admission::Send(target(ask, &decision), decision),
+        let mut engine = self.engine.borrow_mut();
+        match engine.decide(now, ask, ledger) {
+            Ok(decision) => {
+                Admission::Send(target(ask, &decision, engine.counts_tokens()), decision)
+            }
             Err(why) => Admission::Refuse(why),
         }
     }
@@ -387,12 +392,13 @@ impl Gauge for Node {
     }
 }
 
-fn target(ask: &Ask, decision: &Decision) -> Target {
+/// Tokens are left out where nothing goes by them: each change of the ledger costs microseconds.
+fn target(ask: &Ask, decision: &Decision, counts_tokens: bool) -> Target {
     let uncached = decision.blocks.saturating_sub(decision.matched);
     Target {
         // A decision ranks at least one; without any it could not be sent either.
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
-        tokens: engine::tokens(uncached),
+        tokens: if counts_tokens { engine::tokens(uncached) } else { 0 },
         announced: !ask.chain.hashes.is_empty(),
     }
 }

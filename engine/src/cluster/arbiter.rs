@@ -1,18 +1,23 @@
 //! Decides which held request goes next, over all members.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Capacity, Gauge, Message, Post, QueueId, SharedLedger};
 use crate::{
     Instant, RequestId,
     flow::{Controller, FlowConfig, Offer, Outcome, Priority, Ticket, TicketId},
-    ledger::{Lease, WorkerId},
+    ledger::{Lease, Ledger, WorkerId},
     saturation::Room,
 };
 
 /// Rejections in one go: each is a reply that its worker sends, and of those the host allows a few
 /// hundred in one callback. The rest follow at the next tick.
 const EXPIRED_MAX: usize = 64;
+
+/// How long a new arbiter waits for tickets that the ledger counts and that it has not got: the
+/// others find out at their next tick, of 20 ms, and a message takes a fraction of that. What a dead
+/// worker had counted is waited for in vain, and no longer than this.
+const HAND_IN_TIME: Duration = Duration::from_millis(50);
 
 /// The saturation at which no band may send, whatever its own ceiling.
 const FULL: f64 = 1.0;
@@ -25,6 +30,8 @@ pub(super) struct Arbiter {
     queue: QueueId,
     /// The term, while it holds the lease.
     epoch: Option<u64>,
+    /// When that began.
+    since: Instant,
     controller: Controller,
     /// Who handed in tickets, and what it was granted. One entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, Client>,
@@ -51,14 +58,21 @@ impl Arbiter {
     pub(super) const GRANTS_MAX: u32 = 64;
 
     pub(super) fn new(worker: WorkerId, queue: QueueId, controller: Controller) -> Self {
-        Self { worker, queue, epoch: None, controller, clients: BTreeMap::new() }
+        Self {
+            worker,
+            queue,
+            epoch: None,
+            since: Instant::default(),
+            controller,
+            clients: BTreeMap::new(),
+        }
     }
 
     /// Holds this lease from now on, and knows of no ticket yet.
     pub(super) fn begin(&mut self, now: Instant, lease: &Lease) {
         self.controller.clear(now);
         self.clients.clear();
-        self.epoch = Some(lease.epoch);
+        (self.epoch, self.since) = (Some(lease.epoch), now);
     }
 
     /// Another member holds the lease by now.
@@ -202,13 +216,20 @@ impl Arbiter {
             }
             let capacity = gauge.capacity(ledger).beyond_grants(ledger);
             let places = match &capacity {
-                Capacity::Serving(room) => room.places(FULL).min(most),
-                Capacity::Unknown | Capacity::Empty => 0,
+                Capacity::Serving(room) if !self.is_new(now, ledger) => room.places(FULL).min(most),
+                Capacity::Serving(_) | Capacity::Unknown | Capacity::Empty => 0,
             };
             ledger.granted = ledger.granted.saturating_add(places);
             reserved = Some((capacity, places));
         });
         reserved
+    }
+
+    /// Whether others are still to hand in their tickets: whoever came first might not be the one
+    /// who goes first.
+    fn is_new(&self, now: Instant, ledger: &Ledger) -> bool {
+        u64::from(ledger.waiting) > self.controller.waiting().requests
+            && now.saturating_since(self.since) < HAND_IN_TIME
     }
 
     fn grant(&mut self, id: TicketId) -> Option<Post> {

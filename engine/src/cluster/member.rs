@@ -252,15 +252,16 @@ impl Member {
         Some(arrival)
     }
 
-    /// The endpoint has read the request's prompt.
-    pub fn answered(&mut self, shared: &dyn SharedLedger, request: RequestId) {
-        let Some(sent) = self.sent.get_mut(&request) else { return };
+    /// The endpoint has read the request's prompt. True if that changed what this worker has counted.
+    pub fn answered(&mut self, shared: &dyn SharedLedger, request: RequestId) -> bool {
+        let Some(sent) = self.sent.get_mut(&request) else { return false };
         let Sent { endpoint, tokens } = *sent;
         sent.tokens = 0;
         if tokens > 0 {
             self.row.accounts.answered(endpoint, tokens);
             shared.update(&mut |ledger| ledger.answered(endpoint, tokens));
         }
+        tokens > 0
     }
 
     /// A request's stream is gone, however it ended and wherever it was.
@@ -298,10 +299,7 @@ impl Member {
             Message::Grant { request, epoch } if self.held.contains_key(&request) => {
                 vec![Step::Take { request, epoch }]
             }
-            Message::Grant { epoch, .. } => {
-                self.give_back(shared, epoch);
-                Vec::new()
-            }
+            Message::Grant { epoch, .. } => self.give_back(shared, epoch),
             Message::Reject { request, outcome } if self.unhold(request) => {
                 shared.update(&mut Ledger::release);
                 vec![Step::Reject { request, outcome }]
@@ -414,15 +412,19 @@ impl Member {
     }
 
     /// Gives a place back that was granted to a request which is gone.
-    fn give_back(&mut self, shared: &dyn SharedLedger, epoch: u64) {
+    fn give_back(&mut self, shared: &dyn SharedLedger, epoch: u64) -> Vec<Step> {
         if epoch == self.handed_to.epoch {
             self.row.grants_taken += 1;
         }
+        let mut others_wait = None;
         shared.update(&mut |ledger| {
             if ledger.lease.epoch == epoch {
                 ledger.ungrant();
             }
+            others_wait = Some(ledger.lease).filter(|_| ledger.waiting > 0);
         });
+        let nudge = |lease: Lease| Step::Post(Post { to: lease.queue, message: Message::Nudge });
+        others_wait.map(nudge).into_iter().collect()
     }
 
     /// True if the request was held.

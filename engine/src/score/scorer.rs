@@ -90,8 +90,8 @@ mod tests {
     fn an_unknown_name_lists_the_known() {
         assert_eq!(
             "queue".parse::<Scorer>().unwrap_err().to_string(),
-            "unknown scorer \"queue\"; allowed: queue-scorer, kv-cache-utilization-scorer, \
-             prefix-cache-scorer"
+            "unknown scorer \"queue\"; allowed: prefix-cache-scorer, queue-scorer, \
+             kv-cache-utilization-scorer"
         );
     }
 }

@@ -70,9 +70,7 @@ fn who_left_unheard_costs_nobody_a_place() {
         c leaves
         b leaves
         a ends
-        all hear
-        count => (1, 0, 0)
-        20 ms pass => d goes
+        all hear => d goes
         d ends
         count => (0, 0, 0)
         ",
