@@ -9,11 +9,13 @@
 //! death delays the requests that wait, by a lease's term, and loses none.
 
 mod arbiter;
+mod arrival;
 mod gate;
 mod member;
 mod message;
 
-pub use member::{Admission, Arrival, Member, Step, Target};
+pub use arrival::{Admission, Arrival, Step, Target};
+pub use member::Member;
 pub use message::{Message, Post, QueueId};
 
 use crate::{flow::Regime, ledger::Ledger, saturation::Room};

@@ -2,6 +2,7 @@
 //!
 //! `LLM_PICKER_SIM_STEPS` sets how many random steps are taken, a million by default. A failure
 //! names the seed and the step.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -15,7 +15,7 @@ use wire::{
 use crate::{
     board::{Board, SharedLedgerCell},
     host::{self, Headers},
-    identity, node,
+    identity, mail,
     stats::Stats,
 };
 
@@ -95,7 +95,7 @@ impl Ingest {
             after = ledger.clone();
         });
         // There may be room now.
-        node::nudge(&after);
+        mail::nudge(&after);
         Ok(())
     }
 

@@ -12,10 +12,7 @@ use std::{
 
 use engine::{
     Ask, Decision, Engine, Event, Instant, RequestId,
-    cluster::{
-        Admission, Arrival, Capacity, Gauge, Member, Message, Post, QueueId, SharedLedger, Step,
-        Target,
-    },
+    cluster::{Admission, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Step, Target},
     flow::{FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
 };
@@ -24,7 +21,7 @@ use wire::config::PickerConfig;
 use crate::{
     board::{Board, News, Roll, SharedLedgerCell},
     flow_stats::FlowStats,
-    host,
+    host, mail,
 };
 
 /// How often to look at the clock while requests wait: a request waits at most its time to live and
@@ -154,7 +151,7 @@ impl Node {
             self.member
                 .borrow_mut()
                 .arrive(now, (&self.ledger, self), ticket, |ledger| self.admit(now, &ask, ledger));
-        self.post(posts);
+        mail::post(posts);
         if let Arrival::Sent(decision, position) = &arrival {
             self.sent(request, ask, decision, *position);
         } else if matches!(arrival, Arrival::Held) {
@@ -191,7 +188,7 @@ impl Node {
     pub(crate) fn ended(&self, request: RequestId) {
         self.waiting.borrow_mut().remove(&request);
         let post = self.member.borrow_mut().ended(&self.ledger, request);
-        self.post(post);
+        mail::post(post);
         self.write_row();
         self.take_back(request, Event::Ended { request });
     }
@@ -199,7 +196,7 @@ impl Node {
     /// Charges a tenant for output tokens, if anybody waits: else there is nothing to be fair about.
     pub(crate) fn charge(&self, flow: FlowKey, tokens: u32) {
         let post = self.member.borrow().charge(&self.ledger.read(), flow, tokens);
-        self.post(post);
+        mail::post(post);
     }
 
     /// Carries out what other workers sent. `root` is the context that this is called in.
@@ -240,14 +237,14 @@ impl Node {
     fn bury_the_dead(&self, now: Instant, me: WorkerId) {
         for (worker, row) in self.roll.strike(|worker, row| worker != me && row.is_dead(now)) {
             log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
-            self.post([Member::bury(&self.ledger, worker, &row)]);
+            mail::post([Member::bury(&self.ledger, worker, &row)]);
         }
     }
 
     fn carry_out(&self, root: u32, steps: Vec<Step>) {
         for step in steps {
             match step {
-                Step::Post(post) => self.post([post]),
+                Step::Post(post) => mail::post([post]),
                 Step::Take { request, epoch } => self.take_grant(root, request, epoch),
                 Step::Reject { request, outcome } => {
                     self.release(root, request, Arrival::Rejected(outcome));
@@ -368,12 +365,6 @@ impl Node {
         }
     }
 
-    fn post(&self, posts: impl IntoIterator<Item = Post>) {
-        for Post { to, message } in posts {
-            send(to, &message);
-        }
-    }
-
     fn write_row(&self) {
         let member = self.member.borrow();
         self.roll.write_row(member.id(), member.row());
@@ -405,19 +396,4 @@ fn target(ask: &Ask, decision: &Decision, counts_tokens: bool) -> Target {
 
 fn queue_name(config: &PickerConfig, id: WorkerId) -> String {
     format!("llm-picker/{}/v1/{:016x}", config.pool, id.0)
-}
-
-/// Wakes the arbiter of a pool, if requests wait there: something has changed for them.
-pub(crate) fn nudge(ledger: &Ledger) {
-    if ledger.waiting > 0 {
-        send(ledger.lease.queue, &Message::Nudge);
-    }
-}
-
-fn send(to: QueueId, message: &Message) {
-    match wire::message::encode(message) {
-        Ok(bytes) => host::enqueue(to.0, &bytes),
-        // The worker that it was for finds out at its next tick.
-        Err(error) => log::error!("a message to another worker cannot be written: {error}"),
-    }
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Gauge, Message, Post, QueueId, SharedLedger,
+    Admission, Arrival, Gauge, Message, Post, QueueId, SharedLedger, Step, Target,
     arbiter::{Arbiter, Tenure},
     gate::{Gate, gate},
 };
 use crate::{
-    Instant, NoPick, RequestId,
+    Instant, RequestId,
     flow::{Controller, FlowConfig, FlowKey, Outcome, Priority, Regime, Ticket},
     ledger::{EndpointKey, Lease, Ledger, Row, WorkerId},
 };
@@ -40,63 +40,6 @@ struct Sent {
     endpoint: EndpointKey,
     /// Prompt tokens that still count as load: none once it is answered.
     tokens: u32,
-}
-
-/// What is to become of a request that could go, by the ledger as it is.
-#[derive(Debug)]
-pub enum Admission<D> {
-    /// It goes there.
-    Send(Target, D),
-    /// There is nothing to choose from.
-    Refuse(NoPick),
-}
-
-/// Where a request goes, as far as the ledger counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The endpoint.
-    pub endpoint: EndpointKey,
-    /// Prompt tokens that it is not expected to have cached.
-    pub tokens: u32,
-    /// Whether the other workers are to hear of it: then it takes a place on the board.
-    pub announced: bool,
-}
-
-/// What became of a request.
-#[derive(Debug)]
-pub enum Arrival<D> {
-    /// It was counted and goes. With its place on the board, if it is announced.
-    Sent(D, Option<u64>),
-    /// It is held; its ticket is on the way to the arbiter.
-    Held,
-    /// There is nothing to choose from.
-    Refused(NoPick),
-    /// Flow control turns it away.
-    Rejected(Outcome),
-    /// Flow control is off, the pool is saturated, and the request is one that may be shed (EPP:
-    /// legacy admission).
-    Shed,
-}
-
-/// What a message makes the worker do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Send a message.
-    Post(Post),
-    /// Let a held request go: [`Member::take_grant`].
-    Take {
-        /// Which one.
-        request: RequestId,
-        /// Whose grant.
-        epoch: u64,
-    },
-    /// Answer a held request in the pool's place.
-    Reject {
-        /// Which one.
-        request: RequestId,
-        /// Why.
-        outcome: Outcome,
-    },
 }
 
 impl Member {

@@ -1,4 +1,5 @@
 //! Flow control: stories, and laws over random scripts.
+#![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod laws;

@@ -1,0 +1,61 @@
+//! What a member is told and tells of a request: where it could go, what became of it, what to do.
+
+use super::Post;
+use crate::{NoPick, RequestId, flow::Outcome, ledger::EndpointKey};
+
+/// What is to become of a request that could go, by the ledger as it is.
+#[derive(Debug)]
+pub enum Admission<D> {
+    /// It goes there.
+    Send(Target, D),
+    /// There is nothing to choose from.
+    Refuse(NoPick),
+}
+
+/// Where a request goes, as far as the ledger counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// Prompt tokens that it is not expected to have cached.
+    pub tokens: u32,
+    /// Whether the other workers are to hear of it: then it takes a place on the board.
+    pub announced: bool,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Arrival<D> {
+    /// It was counted and goes. With its place on the board, if it is announced.
+    Sent(D, Option<u64>),
+    /// It is held; its ticket is on the way to the arbiter.
+    Held,
+    /// There is nothing to choose from.
+    Refused(NoPick),
+    /// Flow control turns it away.
+    Rejected(Outcome),
+    /// Flow control is off, the pool is saturated, and the request is one that may be shed (EPP:
+    /// legacy admission).
+    Shed,
+}
+
+/// What a message makes the worker do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Send a message.
+    Post(Post),
+    /// Let a held request go: [`super::Member::take_grant`].
+    Take {
+        /// Which one.
+        request: RequestId,
+        /// Whose grant.
+        epoch: u64,
+    },
+    /// Answer a held request in the pool's place.
+    Reject {
+        /// Which one.
+        request: RequestId,
+        /// Why.
+        outcome: Outcome,
+    },
+}

@@ -1,0 +1,30 @@
+//! Messages to the workers of a pool, this one included: they come later, never inline.
+
+use engine::{
+    cluster::{Message, Post, QueueId},
+    ledger::Ledger,
+};
+
+use crate::host;
+
+/// Sends them.
+pub(crate) fn post(posts: impl IntoIterator<Item = Post>) {
+    for Post { to, message } in posts {
+        send(to, &message);
+    }
+}
+
+/// Wakes the arbiter of a pool, if requests wait there: something has changed for them.
+pub(crate) fn nudge(ledger: &Ledger) {
+    if ledger.waiting > 0 {
+        send(ledger.lease.queue, &Message::Nudge);
+    }
+}
+
+fn send(to: QueueId, message: &Message) {
+    match wire::message::encode(message) {
+        Ok(bytes) => host::enqueue(to.0, &bytes),
+        // The worker that it was for finds out at its next tick.
+        Err(error) => log::error!("a message to another worker cannot be written: {error}"),
+    }
+}
