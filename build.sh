@@ -271,10 +271,14 @@ test_wasmtime() {
   fi
 }
 
+# The stories, and the cases by which the mock is held to what Envoy does.
 test_envoy() {
+  export ENVOY=${LLM_PICKER_ENVOY:-$PWD/$VENV/bin/envoy}
   if has_nextest; then
+    cargo nextest run --locked --workspace --run-ignored ignored-only -E 'package(host-mock)'
     cargo nextest run --locked --workspace -E 'package(tests) and test(/^envoy::/)'
   else
+    cargo test --locked --workspace --test agreement -- --ignored
     cargo test --locked --workspace --test it -- envoy::
   fi
 }
