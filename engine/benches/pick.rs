@@ -88,7 +88,7 @@ fn pick(bencher: Bencher<'_, '_>, count: u16) {
         labels: Vec::new(),
     };
     let endpoints = (1..=count).map(endpoint).collect();
-    let snapshot = Snapshot { pool: String::new(), endpoints, objectives: Vec::new() };
+    let snapshot = Snapshot { endpoints, ..Snapshot::default() };
     let mut engine = Engine::new(Config::default(), 1);
     let _ = engine.handle(Event::Snapshot { snapshot, received_at: now });
     let busy = |port| Account { endpoint: address(port).into(), requests: 3, tokens: 900 };

@@ -192,7 +192,7 @@ mod tests {
             labels: Vec::new(),
         };
         let endpoints = ports.iter().map(endpoint).collect();
-        let snapshot = Snapshot { pool: String::new(), endpoints, objectives: Vec::new() };
+        let snapshot = Snapshot { endpoints, ..Snapshot::default() };
         pool.update(snapshot, Instant::default());
         let slot = |port: &u16| pool.slot(SocketAddr::from(([10, 0, 0, 1], *port)));
         ports.iter().filter_map(slot).map(|slot| slot.0).collect()

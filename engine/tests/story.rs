@@ -61,7 +61,7 @@ fn event(now: Instant, words: &str) -> Event {
                 members.iter().partition(|word| word.contains('='));
             let endpoints = endpoints.into_iter().map(endpoint).collect();
             let objectives = objectives.into_iter().map(objective).collect();
-            let snapshot = Snapshot { pool: "default".to_owned(), endpoints, objectives };
+            let snapshot = Snapshot { endpoints, objectives, ..Snapshot::default() };
             Event::Snapshot { snapshot, received_at: now }
         }
         ["ok", id] => Event::Answered { request: request(id), success: true },

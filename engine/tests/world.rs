@@ -75,7 +75,7 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
             let endpoints = (0..u.int_in_range(0..=6)?).map(|_| any_endpoint(u));
             let endpoints = endpoints.collect::<Arbitrary<_>>()?;
             Event::Snapshot {
-                snapshot: Snapshot { pool: String::new(), endpoints, objectives: Vec::new() },
+                snapshot: Snapshot { endpoints, ..Snapshot::default() },
                 received_at: now,
             }
         }

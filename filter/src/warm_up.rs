@@ -58,5 +58,5 @@ fn snapshot() -> Snapshot {
             labels: Vec::new(),
         })
         .collect();
-    Snapshot { pool: "warm-up".to_owned(), endpoints, objectives: Vec::new() }
+    Snapshot { pool: "warm-up".to_owned(), endpoints, ..Snapshot::default() }
 }

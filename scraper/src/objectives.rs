@@ -1,7 +1,7 @@
 //! The InferenceObjectives of the pool, as an operator writes them.
 
 use engine::{MAX_OBJECTIVES, Objective, flow::Priority};
-use wire::snapshot::is_objective_name;
+use wire::snapshot::is_object_name;
 
 /// Objectives as every snapshot brings them: by ascending name, each once, at most 1,024.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Objectives {
 pub fn parse(text: &str) -> Result<Objective, String> {
     let (name, priority) =
         text.split_once('=').ok_or_else(|| format!("{text:?} does not read NAME=PRIORITY"))?;
-    if !is_objective_name(name) {
+    if !is_object_name(name) {
         return Err(format!(
             "{name:?} is no name of a Kubernetes object: 1 to 253 of a-z 0-9 - . are allowed"
         ));

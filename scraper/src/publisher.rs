@@ -68,7 +68,8 @@ impl Publisher {
         let board = self.board.borrow().clone().unwrap_or_default();
         let endpoints = board::endpoints(&board, Instant::now());
         let objectives = self.objectives.to_vec();
-        let snapshot = Snapshot { pool: self.pool.clone(), endpoints, objectives };
+        let snapshot =
+            Snapshot { pool: self.pool.clone(), endpoints, objectives, ..Snapshot::default() };
         self.meters.published(&snapshot);
         let body = codec::encode(&snapshot)?;
         let stamp = stamper.next(unix_ms(SystemTime::now()));

@@ -4,10 +4,14 @@
 //! scraper and filter are upgraded apart, and a pool without a snapshot is better than a wrong one.
 
 mod layout;
+mod rewrite;
 
 use engine::Snapshot;
 
-use crate::frame::{Frame, FrameError};
+use crate::{
+    frame::{Frame, FrameError},
+    metrics::ADAPTER_NAME_MAX,
+};
 use layout::Pool;
 
 /// Endpoints in a pool. A worker copies one snapshot per change: 4,096 endpoints with some labels
@@ -22,20 +26,23 @@ pub const LABEL_KEY_MAX: usize = 253 + 1 + 63;
 /// Bytes of a label's value in Kubernetes.
 pub const LABEL_VALUE_MAX: usize = 63;
 
-/// Bytes of an objective's name: those of a Kubernetes object's.
-pub const OBJECTIVE_NAME_MAX: usize = 253;
+/// Bytes of a model's or an adapter's name.
+pub const MODEL_NAME_MAX: usize = ADAPTER_NAME_MAX;
 
-/// 2 since there are objectives.
-const FRAME: Frame = Frame { magic: *b"LPS", version: 2 };
+/// Bytes of a Kubernetes object's name.
+pub const OBJECT_NAME_MAX: usize = 253;
 
-/// Whether an objective may be called so: a DNS subdomain, as Kubernetes has it for object names.
+/// 2 since there are objectives, 3 since there are model rewrites and models.
+const FRAME: Frame = Frame { magic: *b"LPS", version: 3 };
+
+/// Whether an objective or a rewrite may be called so: a DNS subdomain, as Kubernetes has it for object names.
 #[must_use]
-pub fn is_objective_name(name: &str) -> bool {
+pub fn is_object_name(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let part = |part: &str| {
         part.bytes().all(inner) && !part.is_empty() && part.trim_matches('-').len() == part.len()
     };
-    name.len() <= OBJECTIVE_NAME_MAX && name.split('.').all(part)
+    name.len() <= OBJECT_NAME_MAX && name.split('.').all(part)
 }
 
 /// The bytes of a snapshot.

@@ -27,7 +27,7 @@ impl Push {
     /// What a scraper would send of these pods, all idle.
     pub(super) fn of(stack: &Stack, sequence: u64, pods: &[SocketAddr]) -> Self {
         let endpoints = pods.iter().copied().map(idle).collect();
-        let snapshot = Snapshot { pool: "default".to_owned(), endpoints, objectives: Vec::new() };
+        let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..Snapshot::default() };
         let body = wire::snapshot::encode(&snapshot).unwrap();
         Self { time: now(), sequence, secret: stack.secret.clone(), body }
     }

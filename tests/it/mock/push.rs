@@ -76,7 +76,8 @@ impl Push {
         };
         let objectives = objectives.iter().map(objective).collect();
         let endpoints = pods.iter().map(|pod| pod.endpoint()).collect();
-        let snapshot = Snapshot { pool: "default".to_owned(), endpoints, objectives };
+        let snapshot =
+            Snapshot { pool: "default".to_owned(), endpoints, objectives, ..Snapshot::default() };
         let body = wire::snapshot::encode(&snapshot).unwrap();
         Self { time: 0, sequence: 0, secret: SECRET, body }
     }

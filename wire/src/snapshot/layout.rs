@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Adapters, CacheConfig, Endpoint, Health, MAX_OBJECTIVES, Metrics, Objective, Snapshot,
-    flow::Priority,
+    Adapters, CacheConfig, Endpoint, Health, MAX_OBJECTIVES, Metrics, ModelRewrite, Objective,
+    Snapshot, flow::Priority,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX, is_objective_name,
+    ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX, is_object_name,
+    rewrite::{self, Rewrite, Served},
 };
 use crate::{
     frame::{FrameError, bound},
@@ -25,6 +26,10 @@ pub(super) struct Pool<'a> {
     /// Names with priorities.
     #[serde(borrow)]
     objectives: Vec<(&'a str, i32)>,
+    #[serde(borrow)]
+    model_rewrites: Vec<Rewrite<'a>>,
+    #[serde(borrow)]
+    models: Vec<Served<'a>>,
 }
 
 /// An [`Endpoint`].
@@ -66,7 +71,13 @@ impl<'a> Pool<'a> {
         let endpoints = snapshot.endpoints.iter().map(Server::of).collect();
         let objectives = snapshot.objectives.iter();
         let objectives = objectives.map(|it| (it.name.as_str(), it.priority.0)).collect();
-        let pool = Self { name: &snapshot.pool, endpoints, objectives };
+        let pool = Self {
+            name: &snapshot.pool,
+            endpoints,
+            objectives,
+            model_rewrites: snapshot.model_rewrites.iter().map(Rewrite::of).collect(),
+            models: snapshot.models.iter().map(|it| (&*it.name, it.parent.as_deref())).collect(),
+        };
         pool.check()?;
         Ok(pool)
     }
@@ -75,7 +86,9 @@ impl<'a> Pool<'a> {
         bound(self.name.len() <= POOL_NAME_MAX, "the pool's name", "63 bytes")?;
         bound(self.endpoints.len() <= ENDPOINTS_MAX, "endpoints", "4,096")?;
         self.endpoints.iter().try_for_each(Server::check)?;
-        self.check_objectives()
+        self.check_objectives()?;
+        rewrite::check(&self.model_rewrites)?;
+        rewrite::check_models(&self.models)
     }
 
     fn check_objectives(&self) -> Result<(), FrameError> {
@@ -83,7 +96,7 @@ impl<'a> Pool<'a> {
         bound(names.len() <= MAX_OBJECTIVES, "objectives", "1,024")?;
         let ascend = names.clone().is_sorted_by(|one, next| one < next);
         bound(ascend, "the order of objectives", "ascending names, each once")?;
-        let fit = names.all(|name| is_objective_name(name));
+        let fit = names.all(|name| is_object_name(name));
         bound(fit, "an objective's name", "a Kubernetes object's: 1 to 253 of a-z 0-9 - .")
     }
 }
@@ -99,7 +112,13 @@ impl TryFrom<Pool<'_>> for Snapshot {
             priority: Priority(priority),
         };
         let objectives = pool.objectives.into_iter().map(objective).collect();
-        Ok(Self { pool: pool.name.to_owned(), endpoints, objectives })
+        Ok(Self {
+            pool: pool.name.to_owned(),
+            endpoints,
+            objectives,
+            model_rewrites: pool.model_rewrites.into_iter().map(ModelRewrite::from).collect(),
+            models: pool.models.into_iter().map(rewrite::model).collect(),
+        })
     }
 }
 

@@ -4,8 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Result, Unstructured};
 use engine::{
-    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, MAX_OBJECTIVES, Metrics, Note,
-    Objective, Snapshot, Verdict, flow::Priority,
+    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, MAX_MODEL_REWRITES, MAX_MODELS,
+    MAX_OBJECTIVES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, Metrics, Model,
+    ModelRewrite, Note, Objective, RewriteRule, RewriteTarget, Snapshot, Verdict, flow::Priority,
 };
 use wire::{note, snapshot};
 
@@ -45,7 +46,13 @@ fn some_snapshot(u: &mut Unstructured<'_>) -> Result<Snapshot> {
             labels: vec![("llm-d.ai/role".into(), "decode".into())],
         });
     }
-    Ok(Snapshot { pool: "default".into(), endpoints, objectives: some_objectives(u)? })
+    Ok(Snapshot {
+        pool: "default".into(),
+        endpoints,
+        objectives: some_objectives(u)?,
+        model_rewrites: some_rewrites(u)?,
+        models: some_models(u)?,
+    })
 }
 
 fn some_objectives(u: &mut Unstructured<'_>) -> Result<Vec<Objective>> {
@@ -53,6 +60,28 @@ fn some_objectives(u: &mut Unstructured<'_>) -> Result<Vec<Objective>> {
     let left_out = u.int_in_range(0..=names.len())?;
     names.truncate(names.len() - left_out);
     names.into_iter().map(|name| Ok(objective(name, u.arbitrary()?))).collect()
+}
+
+fn some_rewrites(u: &mut Unstructured<'_>) -> Result<Vec<ModelRewrite>> {
+    let rewrite = |names: Vec<u8>, weight: u32| {
+        let name = |n: &u8| format!("model-{n}");
+        let target = |n| RewriteTarget { model: name(n), weight: 1 + weight % MAX_REWRITE_WEIGHT };
+        let models = names.iter().map(name).collect();
+        let targets = names.iter().chain([&0]).map(target).collect();
+        ModelRewrite { name: "canary.team-a".into(), rules: vec![RewriteRule { models, targets }] }
+    };
+    let mut rewrites = Vec::new();
+    for _ in 0..u.int_in_range(0..=3)? {
+        let names = u.arbitrary::<[u8; 4]>()?;
+        rewrites.push(rewrite(names.to_vec(), u.arbitrary()?));
+    }
+    Ok(rewrites)
+}
+
+fn some_models(u: &mut Unstructured<'_>) -> Result<Vec<Model>> {
+    let base = Model { name: "base".into(), parent: None };
+    let adapter = Model { name: "sql".into(), parent: Some("base".into()) };
+    Ok(if u.arbitrary()? { vec![base, adapter] } else { vec![] })
 }
 
 fn objective(name: &str, priority: i32) -> Objective {
@@ -101,19 +130,19 @@ fn broken_messages_never_panic_and_what_is_taken_can_be_sent_on() {
 
 #[test]
 fn what_is_not_understood_is_refused_with_the_reason() {
-    let empty = Snapshot { pool: "p".into(), endpoints: vec![], objectives: vec![] };
+    let empty = Snapshot { pool: "p".into(), ..Snapshot::default() };
     let bytes = snapshot::encode(&empty).unwrap();
     let say = |bytes: &[u8]| snapshot::decode(bytes).unwrap_err().to_string();
     let of_version = |version| [&bytes[..3], &[version], &bytes[4..]].concat();
     let long = Snapshot { pool: "p".repeat(64), ..empty.clone() };
     insta::assert_snapshot!([
-        say(b""), say(b"LPN\x01"), say(&of_version(1)), say(&of_version(3)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
+        say(b""), say(b"LPN\x01"), say(&of_version(2)), say(&of_version(4)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
         snapshot::encode(&long).unwrap_err().to_string(),
     ].join("\n"), @r#"
     does not begin with "LPS"
     does not begin with "LPS"
-    found version 1; allowed: 2
-    found version 3; allowed: 2
+    found version 2; allowed: 3
+    found version 4; allowed: 3
     cut off or not decodable
     1 bytes after the end
     the pool's name out of bounds; allowed: 63 bytes
@@ -127,7 +156,7 @@ fn bounds_hold_at_their_edge() {
     let pool = |len| Snapshot {
         pool: "p".into(),
         endpoints: vec![endpoint.clone(); len],
-        objectives: vec![],
+        ..Snapshot::default()
     };
     let full = snapshot::encode(&pool(snapshot::ENDPOINTS_MAX)).unwrap();
     assert_eq!(snapshot::decode(&full), Ok(pool(snapshot::ENDPOINTS_MAX)));
@@ -136,17 +165,17 @@ fn bounds_hold_at_their_edge() {
 
 #[test]
 fn objectives_are_bounded_named_as_in_kubernetes_and_in_order() {
-    let with = |objectives| Snapshot { pool: "p".into(), endpoints: vec![], objectives };
+    let with = |objectives| Snapshot { pool: "p".into(), objectives, ..Snapshot::default() };
     let many = |len| with((0..len).map(|n| objective(&format!("o{n:04}"), i32::MIN)).collect());
     let full = snapshot::encode(&many(MAX_OBJECTIVES)).unwrap();
     assert_eq!(snapshot::decode(&full), Ok(many(MAX_OBJECTIVES)));
 
     let named = |names: &[&str]| with(names.iter().map(|name| objective(name, 1)).collect());
-    let longest = "n".repeat(snapshot::OBJECTIVE_NAME_MAX);
+    let longest = "n".repeat(snapshot::OBJECT_NAME_MAX);
     for good in ["a", "0", "paid-2", "team-a.paid", &longest] {
         assert!(snapshot::encode(&named(&[good])).is_ok(), "{good}");
     }
-    let longer = "n".repeat(snapshot::OBJECTIVE_NAME_MAX + 1);
+    let longer = "n".repeat(snapshot::OBJECT_NAME_MAX + 1);
     for bad in ["", ".", "a.", "-a", "a-", "a.-b", "a..b", "Paid", "a_b", "a b", "é", &longer] {
         assert!(snapshot::encode(&named(&[bad])).is_err(), "{bad}");
     }
@@ -158,5 +187,62 @@ fn objectives_are_bounded_named_as_in_kubernetes_and_in_order() {
     the order of objectives out of bounds; allowed: ascending names, each once
     the order of objectives out of bounds; allowed: ascending names, each once
     an objective's name out of bounds; allowed: a Kubernetes object's: 1 to 253 of a-z 0-9 - .
+    ");
+}
+
+#[test]
+fn model_rewrites_are_bounded() {
+    let target = |weight| RewriteTarget { model: "m".into(), weight };
+    let rule = |models, targets, weight| RewriteRule {
+        models: vec!["m".into(); models],
+        targets: vec![target(weight); targets],
+    };
+    let fine = rule(MAX_REWRITE_NAMES, MAX_REWRITE_NAMES, MAX_REWRITE_WEIGHT);
+    let with = |objects, name: &str, rules| Snapshot {
+        model_rewrites: vec![ModelRewrite { name: name.into(), rules }; objects],
+        ..Snapshot::default()
+    };
+    let full = with(MAX_MODEL_REWRITES, "a", vec![fine.clone()]);
+    assert_eq!(snapshot::decode(&snapshot::encode(&full).unwrap()), Ok(full));
+    let many = with(1, "a", vec![fine.clone(); MAX_REWRITE_RULES]);
+    assert!(snapshot::encode(&many).is_ok());
+
+    let why = |snapshot| snapshot::encode(&snapshot).unwrap_err().to_string();
+    let of = |rule| why(with(1, "a", vec![rule]));
+    let unnamed = RewriteRule { models: vec![String::new()], targets: vec![target(1)] };
+    insta::assert_snapshot!([
+        why(with(MAX_MODEL_REWRITES + 1, "a", vec![])), why(with(1, "A", vec![])),
+        why(with(1, "a", vec![fine; MAX_REWRITE_RULES + 1])), of(rule(MAX_REWRITE_NAMES + 1, 1, 1)),
+        of(rule(0, 0, 1)), of(rule(0, 1, 0)), of(rule(0, 1, MAX_REWRITE_WEIGHT + 1)), of(unnamed),
+    ].join("\n"), @"
+    model rewrites out of bounds; allowed: 256
+    a model rewrite's name out of bounds; allowed: a Kubernetes object's: 1 to 253 of a-z 0-9 - .
+    a model rewrite's rules out of bounds; allowed: 64
+    the models of a rule out of bounds; allowed: 64
+    the targets of a rule out of bounds; allowed: 1 to 64
+    a target's weight out of bounds; allowed: 1 to 1,000,000
+    a target's weight out of bounds; allowed: 1 to 1,000,000
+    a model's name out of bounds; allowed: 1 to 255 bytes
+    ");
+}
+
+#[test]
+fn models_are_bounded_and_in_order() {
+    let model = |name: String| Model { name, parent: None };
+    let with = |models| Snapshot { models, ..Snapshot::default() };
+    let many = |len| with((0..len).map(|n| model(format!("m{n:04}"))).collect());
+    let full = many(MAX_MODELS);
+    assert_eq!(snapshot::decode(&snapshot::encode(&full).unwrap()), Ok(full));
+    let why = |snapshot| snapshot::encode(&snapshot).unwrap_err().to_string();
+    let long = "n".repeat(snapshot::MODEL_NAME_MAX + 1);
+    let orphan = Model { name: "a".into(), parent: Some(String::new()) };
+    insta::assert_snapshot!([
+        why(many(MAX_MODELS + 1)), why(with(vec![model("a".into()); 2])), why(with(vec![model(long)])),
+        why(with(vec![orphan])),
+    ].join("\n"), @"
+    models out of bounds; allowed: 1,024
+    the order of models out of bounds; allowed: ascending names, each once
+    a model's name out of bounds; allowed: 1 to 255 bytes
+    a model's name out of bounds; allowed: 1 to 255 bytes
     ");
 }

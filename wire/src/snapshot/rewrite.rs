@@ -1,0 +1,102 @@
+//! Model rewrites and models within a snapshot.
+
+use engine::{
+    MAX_MODEL_REWRITES, MAX_MODELS, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT,
+    Model, ModelRewrite, RewriteRule, RewriteTarget,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{MODEL_NAME_MAX, is_object_name};
+use crate::frame::{FrameError, bound};
+
+/// A [`ModelRewrite`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct Rewrite<'a> {
+    name: &'a str,
+    #[serde(borrow)]
+    rules: Vec<Rule<'a>>,
+}
+
+/// A [`RewriteRule`].
+#[derive(Serialize, Deserialize)]
+struct Rule<'a> {
+    #[serde(borrow)]
+    models: Vec<&'a str>,
+    /// Names with weights.
+    #[serde(borrow)]
+    targets: Vec<(&'a str, u32)>,
+}
+
+/// A [`Model`]: its name, its parent.
+pub(super) type Served<'a> = (&'a str, Option<&'a str>);
+
+pub(super) fn check(rewrites: &[Rewrite<'_>]) -> Result<(), FrameError> {
+    bound(rewrites.len() <= MAX_MODEL_REWRITES, "model rewrites", "256")?;
+    for Rewrite { name, rules } in rewrites {
+        let fit = is_object_name(name);
+        bound(fit, "a model rewrite's name", "a Kubernetes object's: 1 to 253 of a-z 0-9 - .")?;
+        bound(rules.len() <= MAX_REWRITE_RULES, "a model rewrite's rules", "64")?;
+        rules.iter().try_for_each(Rule::check)?;
+    }
+    Ok(())
+}
+
+pub(super) fn check_models(models: &[Served<'_>]) -> Result<(), FrameError> {
+    bound(models.len() <= MAX_MODELS, "models", "1,024")?;
+    let ascend = models.is_sorted_by(|(one, _), (next, _)| one < next);
+    bound(ascend, "the order of models", "ascending names, each once")?;
+    let mut names = models.iter().flat_map(|(name, parent)| [Some(*name), *parent]).flatten();
+    bound(names.all(is_model_name), "a model's name", "1 to 255 bytes")
+}
+
+fn is_model_name(name: &str) -> bool {
+    (1..=MODEL_NAME_MAX).contains(&name.len())
+}
+
+pub(super) fn model((name, parent): Served<'_>) -> Model {
+    Model { name: name.to_owned(), parent: parent.map(str::to_owned) }
+}
+
+impl<'a> Rewrite<'a> {
+    pub(super) fn of(rewrite: &'a ModelRewrite) -> Self {
+        Self { name: &rewrite.name, rules: rewrite.rules.iter().map(Rule::of).collect() }
+    }
+}
+
+impl From<Rewrite<'_>> for ModelRewrite {
+    fn from(rewrite: Rewrite<'_>) -> Self {
+        let rules = rewrite.rules.into_iter().map(RewriteRule::from).collect();
+        Self { name: rewrite.name.to_owned(), rules }
+    }
+}
+
+impl<'a> Rule<'a> {
+    fn of(rule: &'a RewriteRule) -> Self {
+        Self {
+            models: rule.models.iter().map(String::as_str).collect(),
+            targets: rule.targets.iter().map(|it| (it.model.as_str(), it.weight)).collect(),
+        }
+    }
+
+    fn check(&self) -> Result<(), FrameError> {
+        let Self { models, targets } = self;
+        bound(models.len() <= MAX_REWRITE_NAMES, "the models of a rule", "64")?;
+        let some = (1..=MAX_REWRITE_NAMES).contains(&targets.len());
+        bound(some, "the targets of a rule", "1 to 64")?;
+        let mut names = models.iter().chain(targets.iter().map(|(name, _)| name));
+        bound(names.all(|name| is_model_name(name)), "a model's name", "1 to 255 bytes")?;
+        let fit = |(_, weight): &(&str, u32)| (1..=MAX_REWRITE_WEIGHT).contains(weight);
+        bound(targets.iter().all(fit), "a target's weight", "1 to 1,000,000")
+    }
+}
+
+impl From<Rule<'_>> for RewriteRule {
+    fn from(rule: Rule<'_>) -> Self {
+        let target =
+            |(model, weight): (&str, u32)| RewriteTarget { model: model.to_owned(), weight };
+        Self {
+            models: rule.models.into_iter().map(str::to_owned).collect(),
+            targets: rule.targets.into_iter().map(target).collect(),
+        }
+    }
+}
