@@ -1,78 +1,153 @@
-//! The command line.
+//! The command line: flags, then environment variables, then the configuration file.
 
 use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Args as ClapArgs, Parser};
 use engine::Objective;
 use scraper::{
-    EnvoyUrl, SECRET_BYTES_MIN, Secret, Settings,
+    EnvoyUrl, SECRET_BYTES_MIN, Secret, Settings, config,
     objectives::{self, Objectives},
-    targets::Target,
+    settings::{Discovery, PoolSettings, duration, pool_name},
+    targets::{Listed, Target},
 };
-use wire::snapshot::POOL_NAME_MAX;
 
-/// Reads the metrics of every vLLM pod of a pool many times a second and pushes them to every Envoy
-/// that runs llm-picker.
+/// Between two scrapes of a pod, and between two pushes (EPP: refresh-metrics-interval).
+const INTERVAL: Duration = Duration::from_millis(50);
+/// For one scrape or push: as long as the EPP waits.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Reads the metrics of every model server of a pool many times a second and pushes them to every
+/// Envoy that runs llm-picker.
+///
+/// A flag comes before its environment variable, and both before the configuration file.
 #[derive(Debug, Parser)]
 #[command(name = "llm-scraper", version)]
 pub(crate) struct Args {
-    /// The pool's name, as in the plugin's configuration
-    #[arg(long, value_name = "NAME", default_value = "default", value_parser = pool)]
-    pool: String,
+    /// A configuration file, YAML or JSON: all of the below, and several pools
+    #[arg(long, value_name = "FILE", env = "LLM_SCRAPER_CONFIG")]
+    config: Option<PathBuf>,
 
-    /// A model server to scrape, at http://HOST:PORT/metrics; repeatable. A name stands for all its
-    /// addresses and is looked up again every 5 s. Pod labels may follow: "HOST:PORT key=value"
-    #[arg(long = "endpoint", value_name = "HOST:PORT")]
+    #[command(flatten)]
+    pool: PoolArgs,
+
+    /// An Envoy's ingest listener; repeatable
+    #[arg(long = "envoy", value_name = "URL", env = "LLM_SCRAPER_ENVOYS", value_delimiter = ',')]
+    envoys: Vec<EnvoyUrl>,
+
+    /// Time between two scrapes of a pod, and between two pushes [default: 50ms]
+    #[arg(long, value_name = "DURATION", env = "LLM_SCRAPER_INTERVAL", value_parser = duration)]
+    interval: Option<Duration>,
+
+    /// How long one scrape or push may take [default: 1s]
+    #[arg(long, value_name = "DURATION", env = "LLM_SCRAPER_TIMEOUT", value_parser = duration)]
+    timeout: Option<Duration>,
+
+    /// Where /metrics, /healthz, /readyz and an overview at / are served; port 0 lets the system
+    /// choose [default: 127.0.0.1:9091]
+    #[arg(long, value_name = "IP:PORT", env = "LLM_SCRAPER_LISTEN")]
+    listen: Option<SocketAddr>,
+
+    /// The environment variable that holds the secret shared with the Envoys, 16 bytes or more
+    /// [default: LLM_PICKER_SECRET]
+    #[arg(long, value_name = "NAME", env = "LLM_SCRAPER_SECRET_ENV")]
+    secret_env: Option<String>,
+}
+
+/// One pool without a file, or changes to the file's only one.
+#[derive(Debug, Default, PartialEq, ClapArgs)]
+#[command(next_help_heading = "One pool")]
+struct PoolArgs {
+    /// The pool's name, as in the plugin's configuration [default: default]
+    #[arg(long = "pool", value_name = "NAME", env = "LLM_SCRAPER_POOL", value_parser = pool_name)]
+    name: Option<String>,
+
+    /// A model server to scrape; repeatable. A name stands for all its addresses and is looked up
+    /// again every 5 s. Pod labels may follow: "HOST:PORT key=value"
+    #[arg(
+        long = "endpoint",
+        value_name = "HOST:PORT",
+        env = "LLM_SCRAPER_ENDPOINTS",
+        value_delimiter = ','
+    )]
     endpoints: Vec<Target>,
 
     /// More of them, one "HOST:PORT [key=value ...]" per line, the keys being pod labels; # starts a
     /// comment. Read again when it changes; a broken file leaves the last good list in place
-    #[arg(long, value_name = "FILE", required_unless_present = "endpoints")]
+    #[arg(long, value_name = "FILE", env = "LLM_SCRAPER_ENDPOINTS_FILE")]
     endpoints_file: Option<PathBuf>,
 
     /// An objective that requests may name, and its priority; repeatable. Higher goes first, below
     /// zero may be shed. One of the same name in the plugin's configuration wins
     #[arg(long = "objective", value_name = "NAME=PRIORITY", value_parser = objectives::parse)]
     objectives: Vec<Objective>,
-
-    /// An Envoy's ingest listener; repeatable
-    #[arg(long = "envoy", value_name = "URL", required = true)]
-    envoys: Vec<EnvoyUrl>,
-
-    /// Time between two scrapes of a pod, and between two pushes
-    #[arg(long, value_name = "DURATION", default_value = "50ms", value_parser = duration)]
-    interval: Duration,
-
-    /// How long one scrape or push may take
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
-    timeout: Duration,
-
-    /// Where /metrics, /healthz, /readyz and an overview at / are served; port 0 lets the system
-    /// choose
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9091")]
-    listen: SocketAddr,
-
-    /// The environment variable that holds the secret shared with the Envoys, 16 bytes or more
-    #[arg(long, value_name = "NAME", default_value = "LLM_PICKER_SECRET")]
-    secret_env: String,
 }
 
 impl Args {
     /// # Errors
-    /// If there is no usable secret, or an objective is given twice.
+    /// If the file is not understood, or something is missing or given twice.
     pub(crate) fn settings(self) -> Result<Settings, String> {
-        let secret = secret(&self.secret_env)?;
+        let file = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+        let secret_env = self.secret_env.or(file.secret_env);
+        let secret = secret(secret_env.as_deref().unwrap_or("LLM_PICKER_SECRET"))?;
+        let envoys = if self.envoys.is_empty() { file.envoys } else { self.envoys };
+        if envoys.is_empty() {
+            return Err("no Envoy to push to: give --envoy, or gateways in --config".to_owned());
+        }
         Ok(Settings {
-            pool: self.pool,
-            endpoints: self.endpoints,
-            endpoints_file: self.endpoints_file,
-            objectives: Objectives::new(self.objectives)?,
-            envoys: self.envoys,
-            interval: self.interval,
-            timeout: self.timeout,
-            listen: self.listen,
+            pools: self.pool.over(file.pools)?,
+            envoys,
+            interval: self.interval.or(file.interval).unwrap_or(INTERVAL),
+            timeout: self.timeout.or(file.timeout).unwrap_or(TIMEOUT),
+            listen: self.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 9091).into()),
             secret,
         })
+    }
+}
+
+impl PoolArgs {
+    /// The file's pools with these changes.
+    fn over(self, mut pools: Vec<PoolSettings>) -> Result<Vec<PoolSettings>, String> {
+        if self == Self::default() && !pools.is_empty() {
+            return Ok(pools);
+        }
+        let file = match (pools.pop(), pools.len()) {
+            (file, 0) => file,
+            (_, others) => {
+                let found = others + 1;
+                return Err(format!(
+                    "flags that describe a pool go with a file of one pool, and it has {found}"
+                ));
+            }
+        };
+        Ok(vec![self.over_one(file)?])
+    }
+
+    fn over_one(self, file: Option<PoolSettings>) -> Result<PoolSettings, String> {
+        let listed = !self.endpoints.is_empty() || self.endpoints_file.is_some();
+        let listed = listed.then_some(Discovery::Listed(Listed {
+            endpoints: self.endpoints,
+            file: self.endpoints_file,
+        }));
+        let objectives = Objectives::new(self.objectives)?;
+        let mut pool = match (file, &listed) {
+            (Some(file), _) => file,
+            (None, Some(discovery)) => PoolSettings {
+                name: "default".to_owned(),
+                discovery: discovery.clone(),
+                objectives: Objectives::default(),
+            },
+            (None, None) => {
+                return Err("no endpoints: give --endpoint, --endpoints-file, or a pool in \
+                            --config"
+                    .to_owned());
+            }
+        };
+        pool.name = self.name.unwrap_or(pool.name);
+        pool.discovery = listed.unwrap_or(pool.discovery);
+        if objectives != Objectives::default() {
+            pool.objectives = objectives;
+        }
+        Ok(pool)
     }
 }
 
@@ -87,23 +162,6 @@ fn secret(name: &str) -> Result<Secret, String> {
         .map_err(|why| format!("the secret in the environment variable {name} is too short: {why}"))
 }
 
-fn pool(name: &str) -> Result<String, String> {
-    match name.len() {
-        1..=POOL_NAME_MAX => Ok(name.to_owned()),
-        len => Err(format!("it has {len} bytes, and 1 to {POOL_NAME_MAX} are allowed")),
-    }
-}
-
-/// From a millisecond, which is as fine as tokio's timer, to an hour.
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|why| format!("{why}; write a number and a unit, as in 50ms or 1s"))?;
-    match duration.as_secs_f64() {
-        0.001..=3600.0 => Ok(duration),
-        _ => Err("it must be between 1ms and 1h".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -115,30 +173,41 @@ mod tests {
         Args::command().debug_assert();
     }
 
-    #[test]
-    fn durations_have_units_and_bounds() {
-        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        for wrong in ["50", "0s", "999us", "2h", "-1s", "fast"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
+    fn pools(args: &[&str], file: &str) -> Result<Vec<PoolSettings>, String> {
+        let args = Args::try_parse_from([&["llm-scraper"], args].concat());
+        let args = args.map_err(|why| why.to_string())?;
+        args.pool.over(config::parse(file).unwrap().pools)
     }
 
     #[test]
-    fn there_must_be_endpoints_and_an_envoy() {
-        let read = |args: &[&str]| Args::try_parse_from([&["llm-scraper"], args].concat());
-        assert!(read(&["--endpoint", "a:1", "--envoy", "http://b:2"]).is_ok());
-        assert!(read(&["--endpoints-file", "x", "--envoy", "http://b:2"]).is_ok());
-        assert!(read(&["--envoy", "http://b:2"]).is_err());
-        assert!(read(&["--endpoint", "a:1"]).is_err());
-        assert!(read(&["--endpoint", "a", "--envoy", "http://b:2"]).is_err());
+    fn flags_come_before_the_file() {
+        let file = "pools: [{name: chat, endpoints: [a:1], objectives: [{name: paid}]}]";
+        let of = |args: &[&str]| pools(args, file).unwrap().remove(0);
+        assert_eq!(of(&[]), config::parse(file).unwrap().pools.remove(0));
+        let changed = of(&["--endpoint", "b:2"]);
+        assert_eq!(changed.name, "chat");
+        assert_eq!(changed.objectives, of(&[]).objectives);
+        let Discovery::Listed(listed) = changed.discovery;
+        assert_eq!(listed.endpoints, ["b:2".parse().unwrap()]);
+        assert_eq!(of(&["--pool", "code"]).name, "code");
+    }
+
+    #[test]
+    fn there_is_a_pool_by_flags_or_by_file() {
+        assert_eq!(pools(&["--endpoint", "a:1"], "{}").unwrap()[0].name, "default");
+        assert!(pools(&["--endpoints-file", "x"], "{}").is_ok());
+        assert!(pools(&[], "{}").unwrap_err().starts_with("no endpoints"));
+        assert!(pools(&["--endpoint", "a"], "{}").is_err());
+        let two = "pools: [{name: a, endpoints: [a:1]}, {name: b, endpoints: [b:1]}]";
+        assert_eq!(pools(&[], two).unwrap().len(), 2);
+        assert!(pools(&["--endpoint", "a:1"], two).unwrap_err().ends_with("and it has 2"));
     }
 
     #[test]
     fn objectives_may_be_below_zero() {
         let args = ["llm-scraper", "--endpoint", "a:1", "--envoy", "http://b:2"];
         let objectives = ["--objective", "batch=-5", "--objective=paid=10"];
-        let read = Args::try_parse_from([&args[..], &objectives].concat()).unwrap();
+        let read = Args::try_parse_from([&args[..], &objectives].concat()).unwrap().pool;
         let read: Vec<_> = read.objectives.iter().map(|it| (&*it.name, it.priority.0)).collect();
         assert_eq!(read, [("batch", -5), ("paid", 10)]);
         assert!(Args::try_parse_from([&args[..], &["--objective", "paid"]].concat()).is_err());

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use engine::{Endpoint, Health};
 use tokio::sync::watch;
 
-use crate::codec::{self, Reading};
+use crate::{
+    codec::{self, Reading},
+    objectives::Objectives,
+};
 
 /// One server port that is scraped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +45,20 @@ pub(crate) struct Member {
     pub(crate) row: watch::Receiver<Row>,
 }
 
-/// All of them, in the operator's order.
-pub(crate) type Board = Arc<[Member]>;
+/// A pool as far as it is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    /// In the discovery's order.
+    pub(crate) members: Arc<[Member]>,
+    pub(crate) objectives: Arc<Objectives>,
+}
+
+/// One pool, as publisher and pages see it. There is no board before the first list of pods.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) pool: Arc<str>,
+    pub(crate) board: watch::Receiver<Option<Board>>,
+}
 
 /// The pool's endpoints as they are at `now`.
 pub(crate) fn endpoints(board: &[Member], now: Instant) -> Vec<Endpoint> {

@@ -1,86 +1,66 @@
-//! From what the operator lists to addresses: watches the endpoints file, looks names up.
+//! Where a pool's pods come from. Each discovery is a task that publishes what it has found at
+//! first, and again whenever it changes.
 
+mod listed;
 mod listing;
 mod names;
 
-use std::{collections::HashSet, path::PathBuf, time::Duration};
-
-use tokio::{sync::watch, time};
+use tokio::sync::watch;
 use tracing::warn;
 
-use crate::{
-    board::Pod,
-    targets::{TARGETS_MAX, Target},
-};
-use listing::Listing;
-use names::Names;
+use crate::{board::Pod, objectives::Objectives, settings, targets::TARGETS_MAX};
+use listed::Listed;
 
-/// How often the file is read again. Its contents are compared and not its times, which a mounted
-/// ConfigMap's symbolic links don't tell; a file of this size takes microseconds.
-const FILE_INTERVAL: Duration = Duration::from_millis(250);
+/// What is known of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Every address once.
+    pub(crate) pods: Vec<Pod>,
+    /// What its requests are for.
+    pub(crate) objectives: Objectives,
+}
 
-/// Where the list of pods comes from.
+/// A discovery at work: it ends when nobody listens any more.
 #[derive(Debug)]
-pub(crate) struct Discovery {
-    /// From flags.
-    fixed: Vec<Target>,
-    file: Option<Listing>,
-    names: Names,
+pub(crate) enum Discovery {
+    Listed(Listed),
 }
 
 impl Discovery {
-    /// Reads the file for the first time.
-    ///
     /// # Errors
     /// If there is no good list to begin with.
-    pub(crate) async fn load(fixed: Vec<Target>, path: Option<PathBuf>) -> Result<Self, String> {
-        let file = match path {
-            Some(path) => Some(Listing::load(path).await?),
-            None => None,
-        };
-        Ok(Self { fixed, file, names: Names::default() })
-    }
-
-    /// Publishes the pods at first and whenever they change, until nobody listens.
-    pub(crate) async fn run(mut self, pods: watch::Sender<Option<Vec<Pod>>>) {
-        let mut ticks = time::interval(FILE_INTERVAL);
-        let mut changed = true;
-        while !pods.is_closed() {
-            ticks.tick().await;
-            if let Some(file) = &mut self.file {
-                changed |= file.reload().await;
-            }
-            if changed || self.names.are_old() {
-                let targets = self.targets();
-                self.names.look_up(&targets).await;
-                if let Some(list) = self.names.pods(&targets) {
-                    publish(&pods, list);
-                }
-                changed = false;
-            }
+    pub(crate) async fn load(settings: settings::Discovery) -> Result<Self, String> {
+        match settings {
+            settings::Discovery::Listed(listed) => Listed::load(listed).await.map(Self::Listed),
         }
     }
 
-    /// Flags first. What both name, the flags have.
-    fn targets(&self) -> Vec<Target> {
-        let taken: HashSet<_> = self.fixed.iter().map(|target| &target.authority).collect();
-        let listed = self.file.iter().flat_map(Listing::targets);
-        let rest = listed.filter(|target| !taken.contains(&target.authority));
-        self.fixed.iter().chain(rest).cloned().collect()
+    /// Publishes what it finds. Nothing is published before it is known: no pods would tell the
+    /// Envoys that the pool is scaled to zero.
+    pub(crate) async fn run(self, given: Objectives, found: watch::Sender<Option<Found>>) {
+        match self {
+            Self::Listed(listed) => {
+                let publish = |pods| publish(&found, Found { pods, objectives: given.clone() });
+                tokio::select! {
+                    () = listed.run(publish) => (),
+                    () = found.closed() => (),
+                }
+            }
+        }
     }
 }
 
-fn publish(pods: &watch::Sender<Option<Vec<Pod>>>, mut list: Vec<Pod>) {
-    pods.send_if_modified(|last| {
-        let over = list.len().saturating_sub(TARGETS_MAX);
-        list.truncate(TARGETS_MAX);
-        if last.as_ref() == Some(&list) {
+fn publish(found: &watch::Sender<Option<Found>>, mut new: Found) {
+    found.send_if_modified(|last| {
+        let over = new.pods.len().saturating_sub(TARGETS_MAX);
+        new.pods.truncate(TARGETS_MAX);
+        if last.as_ref() == Some(&new) {
             return false;
         }
         if over > 0 {
             warn!("more than {TARGETS_MAX} endpoints: the last {over} are left out");
         }
-        *last = Some(list);
+        *last = Some(new);
         true
     });
 }

@@ -16,7 +16,7 @@ use crate::{
     link::{Link, Notice},
     meters::Meters,
     notice,
-    publisher::Parcel,
+    publisher::{Parcel, Round},
     settings::EnvoyUrl,
 };
 
@@ -37,13 +37,13 @@ pub(crate) struct Standing {
 pub(crate) struct Pusher {
     pub(crate) url: EnvoyUrl,
     pub(crate) timeout: Duration,
-    pub(crate) parcels: watch::Receiver<Option<Arc<Parcel>>>,
+    pub(crate) rounds: watch::Receiver<Option<Round>>,
     pub(crate) standing: watch::Sender<Standing>,
     pub(crate) meters: Arc<Meters>,
 }
 
 impl Pusher {
-    /// Sends each parcel that is published while no other is on its way, until there are no more.
+    /// Sends each round that is published while no other is on its way, until there are no more.
     pub(crate) async fn run(mut self) {
         let name = format!("Envoy {}", self.url);
         let authority = self.url.authority().to_owned();
@@ -52,17 +52,26 @@ impl Pusher {
             Err(fault) => return self.standing.send_modify(|it| it.down = Some(fault.to_string())),
         };
         let (mut link, mut rest_until) = (Link::new(), Instant::now());
-        while self.parcels.changed().await.is_ok() {
+        while self.rounds.changed().await.is_ok() {
             let began = Instant::now();
-            let parcel = self.parcels.borrow_and_update().clone();
-            let Some(parcel) = parcel.filter(|_| began >= rest_until) else { continue };
-            let outcome = push(&mut client, &parcel).await;
-            self.meters.pushed(&self.url, &outcome);
+            let round = self.rounds.borrow_and_update().clone();
+            let Some(round) = round.filter(|_| began >= rest_until) else { continue };
+            let outcome = self.push(&mut client, &round).await;
             self.judge(&name, &mut link, outcome);
             rest_until = began + link.wait();
             // What came meanwhile has aged; the next is at most one interval away and exact.
-            self.parcels.mark_unchanged();
+            self.rounds.mark_unchanged();
         }
+    }
+
+    /// One pool after another; where one fails the others' turn comes with the next round.
+    async fn push(&self, client: &mut Client, round: &[Parcel]) -> Result<(), Fault> {
+        for parcel in round {
+            let outcome = push(client, parcel).await;
+            self.meters.pushed(&self.url, &outcome);
+            outcome?;
+        }
+        Ok(())
     }
 
     fn judge(&self, name: &str, link: &mut Link, outcome: Result<(), Fault>) {

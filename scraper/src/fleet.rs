@@ -7,6 +7,7 @@ use tracing::info;
 
 use crate::{
     board::{Board, Member, Pod, Row},
+    discover::Found,
     pod::{self, Orders},
     task::Task,
 };
@@ -30,21 +31,24 @@ impl Fleet {
         Self { orders, crews: BTreeMap::new(), rng }
     }
 
-    /// Follows `pods` and publishes the board, until the list ends.
+    /// Follows what is `found` and publishes the board, until the discovery ends.
     pub(crate) async fn run(
         mut self,
-        mut pods: watch::Receiver<Option<Vec<Pod>>>,
+        mut found: watch::Receiver<Option<Found>>,
         board: watch::Sender<Option<Board>>,
     ) {
-        while pods.changed().await.is_ok() {
-            let Some(list) = pods.borrow_and_update().clone() else { continue };
-            board.send_replace(Some(self.follow(list)));
+        while found.changed().await.is_ok() {
+            let Some(Found { pods, objectives }) = found.borrow_and_update().clone() else {
+                continue;
+            };
+            let (members, objectives) = (self.follow(pods), Arc::new(objectives));
+            board.send_replace(Some(Board { members, objectives }));
         }
     }
 
     /// Starts and stops tasks until there is one for each pod in `list`. A pod that stays keeps its
     /// connection, its reading and whether it is down, even where its labels changed.
-    fn follow(&mut self, list: Vec<Pod>) -> Board {
+    fn follow(&mut self, list: Vec<Pod>) -> Arc<[Member]> {
         let mut before = std::mem::take(&mut self.crews);
         let mut board = Vec::with_capacity(list.len());
         let mut added = 0;
@@ -58,9 +62,12 @@ impl Fleet {
             self.crews.insert(address, crew);
         }
         for address in before.keys() {
-            self.orders.meters.forget(*address);
+            self.orders.meters.forget(&self.orders.pool, *address);
         }
-        info!("{} endpoints: {added} added, {} removed", board.len(), before.len());
+        if added + before.len() > 0 {
+            let (pool, left) = (&self.orders.pool, board.len());
+            info!("pool {pool}: {left} endpoints, {added} added, {} removed", before.len());
+        }
         board.into()
     }
 

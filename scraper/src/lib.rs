@@ -2,7 +2,8 @@
 //! every Envoy.
 //!
 //! ```text
-//! flags, file -> discover -> fleet -> one pod task each -> board -> publisher -> one envoy task each
+//! a pool: discover -> fleet -> one pod task each -> board
+//! all boards -> publisher -> one envoy task each
 //! ```
 //! Each arrow is a channel that holds only the newest value, so that whoever is slow misses what
 //! is out of date and nobody waits for anybody. What is judged from the outcomes is in pure files:
@@ -11,6 +12,7 @@
 mod board;
 mod client;
 mod codec;
+pub mod config;
 mod discover;
 mod envoy;
 mod fault;
@@ -24,7 +26,7 @@ mod publisher;
 mod schedule;
 mod scraper;
 mod serve;
-mod settings;
+pub mod settings;
 mod stamp;
 mod status;
 pub mod targets;

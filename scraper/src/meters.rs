@@ -41,6 +41,7 @@ pub(crate) struct Meters {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Scrape {
+    pool: String,
     endpoint: String,
     outcome: &'static str,
 }
@@ -58,6 +59,7 @@ struct Envoy {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
+    pool: String,
     state: &'static str,
 }
 
@@ -105,11 +107,13 @@ impl Meters {
 
     pub(crate) fn scraped<T>(
         &self,
+        pool: &str,
         address: SocketAddr,
         took: Duration,
         outcome: &Result<T, Fault>,
     ) {
-        let labels = Scrape { endpoint: address.to_string(), outcome: name(outcome) };
+        let (pool, endpoint) = (pool.to_owned(), address.to_string());
+        let labels = Scrape { pool, endpoint, outcome: name(outcome) };
         self.scrapes.get_or_create(&labels).inc();
         self.scrape_duration.observe(took.as_secs_f64());
     }
@@ -120,10 +124,11 @@ impl Meters {
     }
 
     /// Drops the series of a pod that is gone.
-    pub(crate) fn forget(&self, address: SocketAddr) {
+    pub(crate) fn forget(&self, pool: &str, address: SocketAddr) {
         let endpoint = address.to_string();
         for outcome in OUTCOMES {
-            self.scrapes.remove(&Scrape { endpoint: endpoint.clone(), outcome });
+            let (pool, endpoint) = (pool.to_owned(), endpoint.clone());
+            self.scrapes.remove(&Scrape { pool, endpoint, outcome });
         }
     }
 
@@ -140,7 +145,8 @@ impl Meters {
             }
         }
         for (state, count) in [("up", up), ("down", down), ("unread", unread)] {
-            self.endpoints.get_or_create(&State { state }).set(count);
+            let pool = snapshot.pool.clone();
+            self.endpoints.get_or_create(&State { pool, state }).set(count);
         }
     }
 

@@ -25,9 +25,10 @@ use crate::{
 /// has room for some 200 engines and LoRA series, and keeps 256 pods gone mad under 2 GiB.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
-/// What all pods' tasks are told.
+/// What all tasks of a pool's pods are told.
 #[derive(Clone, Debug)]
 pub(crate) struct Orders {
+    pub(crate) pool: Arc<str>,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
     pub(crate) meters: Arc<Meters>,
@@ -51,7 +52,7 @@ pub(crate) async fn run(
         time::sleep_until(due.into()).await;
         let began = Instant::now();
         let outcome = scrape(&mut client).await;
-        orders.meters.scraped(address, began.elapsed(), &outcome);
+        orders.meters.scraped(&orders.pool, address, began.elapsed(), &outcome);
         let now = Instant::now();
         match outcome {
             Ok(reading) => {

@@ -1,4 +1,4 @@
-//! Makes one signed snapshot per interval, for all Envoys together.
+//! Makes one signed snapshot of every pool per interval, for all Envoys together.
 
 use std::{
     sync::Arc,
@@ -16,10 +16,9 @@ use tracing::error;
 use wire::FrameError;
 
 use crate::{
-    board::{self, Board},
+    board::{self, Board, View},
     codec,
     meters::Meters,
-    objectives::Objectives,
     settings::Secret,
     stamp::Stamper,
 };
@@ -31,45 +30,55 @@ pub(crate) struct Parcel {
     pub(crate) body: Bytes,
 }
 
+/// The newest parcel of every pool that is known.
+pub(crate) type Round = Arc<[Parcel]>;
+
 /// What makes them.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    pub(crate) pool: String,
-    pub(crate) objectives: Objectives,
+    pub(crate) pools: Vec<View>,
     pub(crate) interval: Duration,
     pub(crate) secret: Secret,
-    pub(crate) board: watch::Receiver<Option<Board>>,
     pub(crate) meters: Arc<Meters>,
 }
 
 impl Publisher {
-    /// Publishes parcels until nobody wants them.
-    ///
-    /// Nothing is published before the first list of pods: an empty snapshot would tell the Envoys
-    /// that the pool is scaled to zero.
-    pub(crate) async fn run(mut self, parcels: watch::Sender<Option<Arc<Parcel>>>) {
-        if self.board.wait_for(Option::is_some).await.is_err() {
-            return;
-        }
+    /// Publishes rounds until nobody wants them.
+    pub(crate) async fn run(self, rounds: watch::Sender<Option<Round>>) {
         let mut ticks = time::interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stamper = Stamper::default();
-        while !parcels.is_closed() {
+        while !rounds.is_closed() {
             ticks.tick().await;
-            match self.parcel(&mut stamper) {
-                Ok(parcel) => parcels.send_replace(Some(Arc::new(parcel))),
+            match self.round(&mut stamper) {
+                Ok(round) if round.is_empty() => (),
+                Ok(round) => drop(rounds.send_replace(Some(round))),
                 // Every part of a snapshot was held to its bound when it was read.
                 Err(why) => return error!("no more snapshots, since one can't be written: {why}"),
-            };
+            }
         }
     }
 
-    fn parcel(&self, stamper: &mut Stamper) -> Result<Parcel, FrameError> {
-        let board = self.board.borrow().clone().unwrap_or_default();
-        let endpoints = board::endpoints(&board, Instant::now());
-        let objectives = self.objectives.to_vec();
-        let snapshot =
-            Snapshot { pool: self.pool.clone(), endpoints, objectives, ..Snapshot::default() };
+    /// A pool without a board is left out: an empty snapshot would tell the Envoys that it is
+    /// scaled to zero.
+    fn round(&self, stamper: &mut Stamper) -> Result<Round, FrameError> {
+        let parcel = |view: &View| {
+            let board = view.board.borrow().clone()?;
+            Some(self.parcel(&view.pool, &board, stamper))
+        };
+        self.pools.iter().filter_map(parcel).collect()
+    }
+
+    fn parcel(
+        &self,
+        pool: &str,
+        board: &Board,
+        stamper: &mut Stamper,
+    ) -> Result<Parcel, FrameError> {
+        let endpoints = board::endpoints(&board.members, Instant::now());
+        let objectives = board.objectives.to_vec();
+        let pool = pool.to_owned();
+        let snapshot = Snapshot { pool, endpoints, objectives, ..Snapshot::default() };
         self.meters.published(&snapshot);
         let body = codec::encode(&snapshot)?;
         let stamp = stamper.next(unix_ms(SystemTime::now()));

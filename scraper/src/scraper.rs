@@ -11,14 +11,15 @@ use tokio::{net::TcpListener, sync::watch, time};
 use tracing::warn;
 
 use crate::{
+    board::View,
     discover::Discovery,
     envoy::{Pusher, Standing},
     fleet::Fleet,
     meters::Meters,
     pod::Orders,
-    publisher::{Parcel, Publisher},
+    publisher::{Publisher, Round},
     serve,
-    settings::{EnvoyUrl, Settings},
+    settings::{EnvoyUrl, PoolSettings, Settings},
     status::Status,
     task::Task,
 };
@@ -47,16 +48,27 @@ impl Scraper {
     /// Starts all tasks on the current tokio runtime.
     ///
     /// # Errors
-    /// If it can't listen, or the endpoints file is broken from the start.
+    /// If it can't listen, or an endpoints file is broken from the start.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let failed = |why| StartError::Listen(settings.listen, why);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let discovery =
-            Discovery::load(settings.endpoints.clone(), settings.endpoints_file.clone())
-                .await
-                .map_err(StartError::Endpoints)?;
-        Ok(spawn(settings, listener, address, discovery))
+        let Settings { pools, envoys, interval, timeout, secret, .. } = settings;
+        let meters = Arc::new(Meters::new(Instant::now()));
+        let (mut sources, mut views) = (Vec::new(), Vec::new());
+        for pool in pools {
+            let (tasks, view) = follow(pool, interval, timeout, &meters).await?;
+            sources.extend(tasks);
+            views.push(view);
+        }
+        let (rounds_in, rounds) = watch::channel(None);
+        let (pushers, envoys) = push_all(envoys, timeout, &rounds, &meters);
+        let publisher =
+            Publisher { pools: views.clone(), interval, secret, meters: Arc::clone(&meters) };
+        let status = Arc::new(Status { pools: views, envoys, meters });
+        sources.push(Task::spawn(publisher.run(rounds_in)));
+        sources.push(Task::spawn(serve::run(listener, status)));
+        Ok(Self { address, timeout, sources, pushers })
     }
 
     /// Where its pages are served.
@@ -80,37 +92,23 @@ impl Scraper {
     }
 }
 
-fn spawn(
-    settings: Settings,
-    listener: TcpListener,
-    address: SocketAddr,
-    discovery: Discovery,
-) -> Scraper {
-    let Settings { pool, objectives, envoys, interval, timeout, secret, .. } = settings;
-    let meters = Arc::new(Meters::new(Instant::now()));
-    let (pods_in, pods) = watch::channel(None);
-    let (board_in, board) = watch::channel(None);
-    let (parcels_in, parcels) = watch::channel(None);
-
-    let orders = Orders { interval, timeout, meters: Arc::clone(&meters) };
+/// Discovers and scrapes one pool.
+async fn follow(
+    settings: PoolSettings,
+    interval: Duration,
+    timeout: Duration,
+    meters: &Arc<Meters>,
+) -> Result<([Task; 2], View), StartError> {
+    let PoolSettings { name, discovery, objectives } = settings;
+    let discovery = Discovery::load(discovery).await.map_err(StartError::Endpoints)?;
+    let pool: Arc<str> = name.into();
+    let orders = Orders { pool: Arc::clone(&pool), interval, timeout, meters: Arc::clone(meters) };
     let fleet = Fleet::new(orders, fastrand::Rng::new());
-    let publisher = Publisher {
-        pool: pool.clone(),
-        objectives,
-        interval,
-        secret,
-        board: board.clone(),
-        meters: Arc::clone(&meters),
-    };
-    let (pushers, envoys) = push_all(envoys, timeout, &parcels, &meters);
-    let status = Arc::new(Status { pool, board, envoys, meters });
-    let sources = vec![
-        Task::spawn(discovery.run(pods_in)),
-        Task::spawn(fleet.run(pods, board_in)),
-        Task::spawn(publisher.run(parcels_in)),
-        Task::spawn(serve::run(listener, status)),
-    ];
-    Scraper { address, timeout, sources, pushers }
+    let (found_in, found) = watch::channel(None);
+    let (board_in, board) = watch::channel(None);
+    let tasks =
+        [Task::spawn(discovery.run(objectives, found_in)), Task::spawn(fleet.run(found, board_in))];
+    Ok((tasks, View { pool, board }))
 }
 
 /// One Envoy as the status pages see it.
@@ -119,13 +117,13 @@ type Watched = (EnvoyUrl, watch::Receiver<Standing>);
 fn push_all(
     envoys: Vec<EnvoyUrl>,
     timeout: Duration,
-    parcels: &watch::Receiver<Option<Arc<Parcel>>>,
+    rounds: &watch::Receiver<Option<Round>>,
     meters: &Arc<Meters>,
 ) -> (Vec<Task>, Vec<Watched>) {
     let start = |url: EnvoyUrl| {
         let (standing, seen) = watch::channel(Standing::default());
-        let (parcels, meters) = (parcels.clone(), Arc::clone(meters));
-        let pusher = Pusher { url: url.clone(), timeout, parcels, standing, meters };
+        let (rounds, meters) = (rounds.clone(), Arc::clone(meters));
+        let pusher = Pusher { url: url.clone(), timeout, rounds, standing, meters };
         (Task::spawn(pusher.run()), (url, seen))
     };
     envoys.into_iter().map(start).unzip()

@@ -1,11 +1,11 @@
 //! What a scraper is told at start, already checked.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use hyper::Uri;
-use wire::push;
+use wire::{config::parse_duration, push, snapshot::POOL_NAME_MAX};
 
-use crate::{objectives::Objectives, targets::Target};
+use crate::{objectives::Objectives, targets::Listed};
 
 /// The shortest secret taken: 128 bits, below which a signature could be guessed.
 pub const SECRET_BYTES_MIN: usize = 16;
@@ -13,14 +13,8 @@ pub const SECRET_BYTES_MIN: usize = 16;
 /// Everything that [`crate::Scraper::start`] needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The pool's name, as in the plugin's configuration.
-    pub pool: String,
-    /// Endpoints given once and for all.
-    pub endpoints: Vec<Target>,
-    /// A file with more, read again when it changes (see [`crate::targets::parse`]).
-    pub endpoints_file: Option<PathBuf>,
-    /// What every snapshot says of requests' priorities.
-    pub objectives: Objectives,
+    /// What is scraped.
+    pub pools: Vec<PoolSettings>,
     /// Who gets snapshots.
     pub envoys: Vec<EnvoyUrl>,
     /// Between two scrapes of a pod, and between two pushes.
@@ -31,6 +25,47 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Signs the pushes.
     pub secret: Secret,
+}
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolSettings {
+    /// Its name, as in the plugin's configuration.
+    pub name: String,
+    /// Where its endpoints come from.
+    pub discovery: Discovery,
+    /// Objectives given once and for all. They come before discovered ones of the same name.
+    pub objectives: Objectives,
+}
+
+/// Where the endpoints of a pool come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Discovery {
+    /// An operator lists them.
+    Listed(Listed),
+}
+
+/// The name of a pool, which is also a part of keys in Envoy's shared data.
+///
+/// # Errors
+/// If it is too long or has other characters than the plugin's configuration takes.
+pub fn pool_name(name: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=POOL_NAME_MAX).contains(&name.len()) && name.bytes().all(allowed) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("found {name:?}; allowed: 1 to {POOL_NAME_MAX} of A-Z a-z 0-9 . _ -"))
+}
+
+/// A duration from a millisecond, which is as fine as tokio's timer, to an hour.
+///
+/// # Errors
+/// If it is none, or too short or too long.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_millis(1)..=Duration::from_secs(3600);
+    parse_duration(text).filter(|it| bounds.contains(it)).ok_or_else(|| {
+        format!("found {text:?}; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h")
+    })
 }
 
 /// The secret that scraper and Envoys share. Its `Debug` form does not show it.
@@ -132,6 +167,15 @@ mod tests {
         "http://me@gateway" is no Envoy: leave out the user: pushes are signed with the secret
         "" is no Envoy: empty string
         "#);
+    }
+
+    #[test]
+    fn durations_have_units_and_bounds() {
+        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        for wrong in ["50", "0s", "999us", "2h", "-1s", "fast"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use engine::{Endpoint, Health};
 use tokio::sync::watch;
 
 use crate::{
-    board::{self, Board},
+    board::{self, View},
     envoy::Standing,
     meters::Meters,
     settings::EnvoyUrl,
@@ -15,8 +15,7 @@ use crate::{
 /// Views on all that the scraper's pages tell of.
 #[derive(Debug)]
 pub(crate) struct Status {
-    pub(crate) pool: String,
-    pub(crate) board: watch::Receiver<Option<Board>>,
+    pub(crate) pools: Vec<View>,
     pub(crate) envoys: Vec<(EnvoyUrl, watch::Receiver<Standing>)>,
     pub(crate) meters: Arc<Meters>,
 }
@@ -25,15 +24,7 @@ impl Status {
     /// What is still missing before Envoys can rely on this scraper, or nothing.
     pub(crate) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
-        match self.board.borrow().as_ref() {
-            None => missing.push("the endpoints are not looked up yet".to_owned()),
-            Some(board) => {
-                let untried = board.iter().filter(|member| !member.row.borrow().tried).count();
-                if untried > 0 {
-                    missing.push(format!("{untried} of {} endpoints not tried yet", board.len()));
-                }
-            }
-        }
+        missing.extend(self.pools.iter().filter_map(missing_of));
         if self.envoys.iter().all(|(_, standing)| standing.borrow().taken.is_none()) {
             let why = self.envoys.iter().map(|(url, standing)| match &standing.borrow().down {
                 Some(down) => format!("{url}: {down}"),
@@ -47,8 +38,13 @@ impl Status {
 
     /// One line for each endpoint and each Envoy.
     pub(crate) fn overview(&self, now: Instant) -> String {
-        let board = self.board.borrow().clone().unwrap_or_default();
-        let mut page = overview(&self.pool, &board::endpoints(&board, now));
+        let mut page = String::new();
+        for View { pool, board } in &self.pools {
+            match board.borrow().as_ref() {
+                Some(board) => overview(&mut page, pool, &board::endpoints(&board.members, now)),
+                None => drop(writeln!(page, "pool {pool}: not looked up yet")),
+            }
+        }
         for (url, standing) in &self.envoys {
             let standing = standing.borrow();
             let state = match (&standing.down, standing.taken) {
@@ -68,8 +64,18 @@ impl Status {
     }
 }
 
-fn overview(pool: &str, endpoints: &[Endpoint]) -> String {
-    let mut page = format!("pool {pool}: {} endpoints\n", endpoints.len());
+fn missing_of(view: &View) -> Option<String> {
+    let pool = &view.pool;
+    let Some(board) = view.board.borrow().clone() else {
+        return Some(format!("the endpoints of pool {pool} are not known yet"));
+    };
+    let untried = board.members.iter().filter(|member| !member.row.borrow().tried).count();
+    let all = board.members.len();
+    (untried > 0).then(|| format!("{untried} of pool {pool}'s {all} endpoints not tried yet"))
+}
+
+fn overview(page: &mut String, pool: &str, endpoints: &[Endpoint]) {
+    let _ = writeln!(page, "pool {pool}: {} endpoints", endpoints.len());
     for endpoint in endpoints {
         let health = match endpoint.health {
             Health::Up => "up",
@@ -88,5 +94,4 @@ fn overview(pool: &str, endpoints: &[Endpoint]) -> String {
             ),
         };
     }
-    page
 }

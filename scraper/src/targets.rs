@@ -1,6 +1,6 @@
 //! What to scrape, as an operator writes it: host, port and labels.
 
-use std::{collections::HashSet, fmt, str::FromStr};
+use std::{collections::HashSet, fmt, path::PathBuf, str::FromStr};
 
 use wire::snapshot::{ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX};
 
@@ -17,6 +17,15 @@ pub struct Target {
     pub authority: String,
     /// The pod's labels, sorted by key.
     pub labels: Vec<(String, String)>,
+}
+
+/// Endpoints that an operator lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Given once and for all.
+    pub endpoints: Vec<Target>,
+    /// A file with more, read again when it changes (see [`parse`]).
+    pub file: Option<PathBuf>,
 }
 
 /// Why a list was not understood.

@@ -17,8 +17,7 @@ mod quantity;
 use engine::{Objective, flow::FlowConfig};
 use serde_json::Value;
 
-use at::At;
-
+pub use at::{At, Object};
 pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold};
 pub use error::ConfigError;

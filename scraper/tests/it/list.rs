@@ -1,13 +1,20 @@
 //! The list of endpoints changes while the scraper runs.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use scraper::{
     StartError,
     objectives::{self, Objectives},
+    settings::Discovery,
+    targets::Listed,
 };
 
-use crate::world::{Envoy, Pod, Pushes, page, poll, settings, start};
+use crate::world::{Envoy, Pod, Pushes, page, poll, pool, settings, start};
+
+fn listed(endpoints: &[&str], file: Option<&Path>) -> Discovery {
+    let endpoints = endpoints.iter().map(|it| it.parse().unwrap()).collect();
+    Discovery::Listed(Listed { endpoints, file: file.map(Into::into) })
+}
 
 fn labels(pushes: &Pushes) -> Vec<String> {
     let endpoints = pushes.last.iter().flat_map(|snapshot| &snapshot.endpoints);
@@ -19,7 +26,7 @@ async fn every_snapshot_brings_the_objectives() {
     let (pod, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
     let mut settings = settings(&[pod.address], &[envoy.address]);
     let given = ["paid=10", "batch=-5"].map(|text| objectives::parse(text).unwrap());
-    settings.objectives = Objectives::new(given.to_vec()).unwrap();
+    settings.pools[0].objectives = Objectives::new(given.to_vec()).unwrap();
     let _scraper = start(settings).await;
     let said = |pushes: &Pushes| {
         let objectives = pushes.last.iter().flat_map(|snapshot| &snapshot.objectives);
@@ -38,7 +45,7 @@ async fn a_changed_file_is_followed_and_a_broken_one_is_not() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(&file, format!("{}\n", one.address)).unwrap();
     let mut settings = settings(&[], &[envoy.address]);
-    settings.endpoints_file = Some(file.path().to_owned());
+    settings.pools[0].discovery = listed(&[], Some(file.path()));
     let scraper = start(settings).await;
     envoy.wait("the first list", |it| labels(it) == [format!("{} []", one.address)]).await;
 
@@ -54,15 +61,31 @@ async fn a_changed_file_is_followed_and_a_broken_one_is_not() {
 
     fs::write(&file, "# scaled to zero\n").unwrap();
     envoy.wait("the empty list", |it| labels(it).is_empty()).await;
-    let own = poll(&scraper, "/metrics", |page| !page.contains("outcome=\"ok\",endpoint")).await;
-    assert!(!own.contains(&format!("endpoint=\"{}\"", one.address)), "its series are gone: {own}");
+    let series = format!("endpoint=\"{}\"", one.address);
+    poll(&scraper, "/metrics", |page| !page.contains(&series)).await;
+}
+
+/// Each pool's snapshots have its own endpoints, and an Envoy gets them all.
+#[tokio::test]
+async fn several_pools_are_scraped_at_once() {
+    let (one, two) = (Pod::start(page(1)).await, Pod::start(page(2)).await);
+    let envoy = Envoy::start().await;
+    let mut settings = settings(&[], &[envoy.address]);
+    settings.pools = vec![pool("chat", &[one.address]), pool("code", &[two.address])];
+    let _scraper = start(settings).await;
+    for (name, pod) in [("chat", one.address), ("code", two.address)] {
+        let said = |pushes: &Pushes| pushes.last.as_ref().is_some_and(|it| it.pool == name);
+        let pushes = envoy.wait(name, said).await;
+        assert_eq!(labels(&pushes), [format!("{pod} []")]);
+    }
 }
 
 #[tokio::test]
 async fn a_name_stands_for_its_address() {
     let (pod, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
     let mut settings = settings(&[], &[envoy.address]);
-    settings.endpoints = vec![format!("localhost:{}", pod.address.port()).parse().unwrap()];
+    let name = format!("localhost:{}", pod.address.port());
+    settings.pools[0].discovery = listed(&[&name], None);
     let _scraper = start(settings).await;
     envoy.wait("the address", |it| labels(it) == [format!("{} []", pod.address)]).await;
 }
@@ -72,7 +95,7 @@ async fn a_file_broken_from_the_start_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(&file, "10.0.0.1:8000\n10.0.0.2\n").unwrap();
     let mut settings = settings(&[], &[]);
-    settings.endpoints_file = Some(file.path().to_owned());
+    settings.pools[0].discovery = listed(&[], Some(file.path()));
     let Err(StartError::Endpoints(why)) = scraper::Scraper::start(settings).await else {
         panic!("it started")
     };

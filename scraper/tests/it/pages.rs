@@ -35,14 +35,19 @@ async fn its_metrics_are_what_dashboards_expect() {
     poll(&scraper, "/metrics", |page| page.contains("state=\"up\"} 1")).await;
     let page = get(&scraper, "/metrics").await;
     let wanted = [
-        format!("llm_scraper_scrapes_total{{endpoint=\"{}\",outcome=\"ok\"}}", pod.address),
-        format!("llm_scraper_scrapes_total{{endpoint=\"{gone_address}\",outcome=\"refused\"}}"),
+        format!(
+            "llm_scraper_scrapes_total{{pool=\"default\",endpoint=\"{}\",outcome=\"ok\"}}",
+            pod.address
+        ),
+        format!(
+            "llm_scraper_scrapes_total{{pool=\"default\",endpoint=\"{gone_address}\",outcome=\"refused\"}}"
+        ),
         format!("llm_scraper_pushes_total{{envoy=\"http://{}\",outcome=\"ok\"}}", envoy.address),
         format!("llm_scraper_snapshot_age_seconds{{envoy=\"http://{}\"}} 0.", envoy.address),
         "llm_scraper_scrape_duration_seconds_bucket".to_owned(),
         "llm_scraper_reading_age_seconds_bucket".to_owned(),
-        "llm_scraper_endpoints{state=\"down\"} 1".to_owned(),
-        "llm_scraper_endpoints{state=\"up\"} 1".to_owned(),
+        "llm_scraper_endpoints{pool=\"default\",state=\"down\"} 1".to_owned(),
+        "llm_scraper_endpoints{pool=\"default\",state=\"up\"} 1".to_owned(),
     ];
     for line in wanted {
         assert!(page.contains(&line), "{line} is missing in {page}");

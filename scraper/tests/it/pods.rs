@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use scraper::{settings::Discovery, targets::Listed};
+
 use crate::{
     server::Reply,
     world::{Envoy, Pod, get, is_down, page, settings, start, waiting},
@@ -11,7 +13,8 @@ use crate::{
 async fn a_healthy_pod_s_readings_arrive_and_stay_fresh() {
     let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
     let mut settings = settings(&[], &[envoy.address]);
-    settings.endpoints = vec![format!("{} role=decode app=x", pod.address).parse().unwrap()];
+    let target = format!("{} role=decode app=x", pod.address).parse().unwrap();
+    settings.pools[0].discovery = Discovery::Listed(Listed { endpoints: vec![target], file: None });
     let scraper = start(settings).await;
 
     let seen = envoy.wait_for(pod.address, "3 waiting", |it| waiting(it) == Some(3)).await;

@@ -7,7 +7,12 @@ use std::{
 };
 
 use engine::{Endpoint, Health, Snapshot};
-use scraper::{Scraper, Secret, Settings, objectives::Objectives};
+use scraper::{
+    Scraper, Secret, Settings,
+    objectives::Objectives,
+    settings::{Discovery, PoolSettings},
+    targets::Listed,
+};
 use tokio::{sync::watch, time};
 use wire::push::{self, Headers, SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER};
 
@@ -168,13 +173,20 @@ pub(crate) fn waiting(endpoint: &Endpoint) -> Option<u32> {
     (!is_down(endpoint)).then_some(metrics.waiting)
 }
 
+/// A pool of these pods.
+pub(crate) fn pool(name: &str, pods: &[SocketAddr]) -> PoolSettings {
+    let endpoints = pods.iter().map(|pod| pod.to_string().parse().unwrap()).collect();
+    PoolSettings {
+        name: name.to_owned(),
+        discovery: Discovery::Listed(Listed { endpoints, file: None }),
+        objectives: Objectives::default(),
+    }
+}
+
 /// A scraper of these pods for these Envoys, with the usual interval.
 pub(crate) fn settings(pods: &[SocketAddr], envoys: &[SocketAddr]) -> Settings {
     Settings {
-        pool: "default".to_owned(),
-        endpoints: pods.iter().map(|pod| pod.to_string().parse().unwrap()).collect(),
-        endpoints_file: None,
-        objectives: Objectives::default(),
+        pools: vec![pool("default", pods)],
         envoys: envoys.iter().map(|it| format!("http://{it}").parse().unwrap()).collect(),
         interval: Duration::from_millis(50),
         timeout: Duration::from_millis(250),

@@ -7,28 +7,33 @@ use serde_json::{Map, Value};
 use super::{ConfigError, ITEMS_MAX, duration, quantity};
 
 /// A value in the configuration, with the path that leads to it.
-pub(super) struct At<'a> {
+#[derive(Debug)]
+pub struct At<'a> {
     path: String,
     value: &'a Value,
 }
 
 /// An object whose keys are all known; without members where it is left out.
-pub(super) struct Object<'a> {
+#[derive(Debug)]
+pub struct Object<'a> {
     path: String,
     members: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> At<'a> {
-    pub(super) fn root(value: &'a Value) -> Self {
+    /// The whole of it.
+    #[must_use]
+    pub fn root(value: &'a Value) -> Self {
         Self { path: String::new(), value }
     }
 
     /// The error that something else was found than what is `allowed`.
-    pub(super) fn refuse(&self, allowed: &str) -> ConfigError {
+    pub fn refuse(&self, allowed: &str) -> ConfigError {
         self.problem(format!("found {}; allowed: {allowed}", self.found()))
     }
 
-    pub(super) fn problem(&self, problem: String) -> ConfigError {
+    /// The error that what is here is wrong in another way.
+    pub fn problem(&self, problem: String) -> ConfigError {
         ConfigError::new(self.path.as_str(), problem)
     }
 
@@ -42,7 +47,8 @@ impl<'a> At<'a> {
         }
     }
 
-    pub(super) fn object(&self, known: &[&str]) -> Result<Object<'a>, ConfigError> {
+    /// An object of these keys only.
+    pub fn object(&self, known: &[&str]) -> Result<Object<'a>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
         // What is known but not supported yet gets an error that says so.
         let unknown =
@@ -61,13 +67,13 @@ impl<'a> At<'a> {
     }
 
     /// The members of an object whose keys were checked before.
-    pub(super) fn members(&self) -> Result<Object<'a>, ConfigError> {
+    pub fn members(&self) -> Result<Object<'a>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
         Ok(Object { path: self.path.clone(), members: Some(members) })
     }
 
     /// The members of an object with any keys, each with its key.
-    pub(super) fn entries(&self) -> Result<Vec<(&'a str, Self)>, ConfigError> {
+    pub fn entries(&self) -> Result<Vec<(&'a str, Self)>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
         self.at_most(members.len())?;
         let path = &self.path;
@@ -77,7 +83,8 @@ impl<'a> At<'a> {
         Ok(members.iter().map(entry).collect())
     }
 
-    pub(super) fn list(&self) -> Result<Vec<Self>, ConfigError> {
+    /// The items of a list.
+    pub fn list(&self) -> Result<Vec<Self>, ConfigError> {
         let Value::Array(items) = self.value else { return Err(self.refuse("a list")) };
         self.at_most(items.len())?;
         let item = |(index, value)| Self { path: format!("{}[{index}]", self.path), value };
@@ -91,23 +98,26 @@ impl<'a> At<'a> {
         Err(self.problem(format!("found {found} items; allowed: {ITEMS_MAX}")))
     }
 
-    pub(super) fn text(&self) -> Result<&'a str, ConfigError> {
+    /// A string that says something.
+    pub fn text(&self) -> Result<&'a str, ConfigError> {
         self.value
             .as_str()
             .filter(|text| !text.is_empty())
             .ok_or_else(|| self.refuse("a string that is not empty"))
     }
 
-    pub(super) fn flag(&self) -> Result<bool, ConfigError> {
+    /// True or false.
+    pub fn flag(&self) -> Result<bool, ConfigError> {
         self.value.as_bool().ok_or_else(|| self.refuse("true or false"))
     }
 
-    pub(super) fn number(&self) -> Option<f64> {
+    /// A number.
+    pub fn number(&self) -> Option<f64> {
         self.value.as_f64().filter(|number| number.is_finite())
     }
 
     /// A whole number; Istio sends every number as a double.
-    pub(super) fn whole(&self, min: u32, max: u32) -> Result<u32, ConfigError> {
+    pub fn whole(&self, min: u32, max: u32) -> Result<u32, ConfigError> {
         self.number()
             .and_then(quantity::whole)
             .and_then(|number| u32::try_from(number).ok())
@@ -115,7 +125,8 @@ impl<'a> At<'a> {
             .ok_or_else(|| self.refuse(&format!("a whole number from {min} to {max}")))
     }
 
-    pub(super) fn signed(&self) -> Result<i32, ConfigError> {
+    /// A whole number of 32 bits, which may be below zero.
+    pub fn signed(&self) -> Result<i32, ConfigError> {
         let magnitude = self.number().and_then(|number| quantity::whole(number.abs()));
         let negative = self.number().is_some_and(|number| number < 0.0);
         magnitude
@@ -125,21 +136,21 @@ impl<'a> At<'a> {
     }
 
     /// A number within bounds.
-    pub(super) fn within(&self, min: f64, max: f64) -> Result<f64, ConfigError> {
+    pub fn within(&self, min: f64, max: f64) -> Result<f64, ConfigError> {
         self.number()
             .filter(|number| (min..=max).contains(number))
             .ok_or_else(|| self.refuse(&format!("a number from {min} to {max}")))
     }
 
     /// A number of bytes above zero: a number, or a Kubernetes quantity.
-    pub(super) fn bytes(&self) -> Result<u64, ConfigError> {
+    pub fn bytes(&self) -> Result<u64, ConfigError> {
         self.quantity().filter(|bytes| *bytes > 0).ok_or_else(|| {
             self.refuse("bytes as a number or a quantity such as \"4Mi\" or \"10k\"")
         })
     }
 
     /// A limit: a number, or a Kubernetes quantity. As in the EPP, zero is none.
-    pub(super) fn limit(&self) -> Result<Option<u64>, ConfigError> {
+    pub fn limit(&self) -> Result<Option<u64>, ConfigError> {
         let limit = self.quantity().ok_or_else(|| {
             self.refuse("a number or a quantity such as \"1Gi\" or \"10k\", 0 for no limit")
         })?;
@@ -154,14 +165,15 @@ impl<'a> At<'a> {
     }
 
     /// A duration as Go writes it.
-    pub(super) fn duration(&self) -> Result<Duration, ConfigError> {
+    pub fn duration(&self) -> Result<Duration, ConfigError> {
         self.value
             .as_str()
             .and_then(duration::parse)
             .ok_or_else(|| self.refuse("a duration such as \"200ms\", \"60s\" or \"1m30s\""))
     }
 
-    pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
+    /// What stands for one of these words.
+    pub fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let found = self.value.as_str();
         let choice = choices.iter().find(|(name, _)| Some(*name) == found);
         choice.map(|(_, choice)| *choice).ok_or_else(|| {
@@ -186,13 +198,13 @@ const YET: [&str; 10] = [
 
 impl<'a> Object<'a> {
     /// The value of `key`; null counts as absent, as in Go.
-    pub(super) fn get(&self, key: &str) -> Option<At<'a>> {
+    pub fn get(&self, key: &str) -> Option<At<'a>> {
         let value = self.members?.get(key).filter(|value| !value.is_null())?;
         Some(At { path: join(&self.path, key), value })
     }
 
     /// What `read` makes of the value of `key`, or the default where it is left out.
-    pub(super) fn read<T>(
+    pub fn read<T>(
         &self,
         key: &str,
         default: T,
@@ -202,7 +214,7 @@ impl<'a> Object<'a> {
     }
 
     /// The object at `key`, which has no members where it is left out.
-    pub(super) fn child(&self, key: &str, known: &[&str]) -> Result<Self, ConfigError> {
+    pub fn child(&self, key: &str, known: &[&str]) -> Result<Self, ConfigError> {
         match self.get(key) {
             Some(at) => at.object(known),
             None => Ok(Self { path: join(&self.path, key), members: None }),
@@ -215,18 +227,19 @@ impl<'a> Object<'a> {
     }
 
     /// The error that these members do not go together.
-    pub(super) fn problem(&self, problem: String) -> ConfigError {
+    pub fn problem(&self, problem: String) -> ConfigError {
         ConfigError::new(self.path.as_str(), problem)
     }
 
-    pub(super) fn required(&self, key: &str) -> Result<At<'a>, ConfigError> {
+    /// The value of `key`, which must be there.
+    pub fn required(&self, key: &str) -> Result<At<'a>, ConfigError> {
         self.get(key).ok_or_else(|| {
             ConfigError::new(self.path.as_str(), format!("the field {key:?} is missing"))
         })
     }
 
     /// Refuses keys that are known but not built yet.
-    pub(super) fn refuse_yet(&self, keys: &[&str]) -> Result<(), ConfigError> {
+    pub fn refuse_yet(&self, keys: &[&str]) -> Result<(), ConfigError> {
         match keys.iter().find_map(|key| self.get(key)) {
             Some(at) => Err(at.problem("not supported yet; allowed: leave it out".to_owned())),
             None => Ok(()),

@@ -1,0 +1,57 @@
+//! One entry of `pools`.
+
+use engine::{Objective, flow::Priority};
+use wire::{
+    config::{At, ConfigError},
+    snapshot::is_object_name,
+};
+
+use super::checked;
+use crate::{
+    objectives::Objectives,
+    settings::{Discovery, PoolSettings, pool_name},
+    targets::Listed,
+};
+
+const KEYS: [&str; 4] = ["name", "endpoints", "endpointsFile", "objectives"];
+
+pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
+    let mut pools: Vec<PoolSettings> = Vec::new();
+    for at in at.list()? {
+        let pool = read(&at)?;
+        if pools.iter().any(|other| other.name == pool.name) {
+            return Err(at.problem(format!("there are two pools named {:?}", pool.name)));
+        }
+        pools.push(pool);
+    }
+    Ok(pools)
+}
+
+fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
+    let object = at.object(&KEYS)?;
+    let name = object.read("name", "default".to_owned(), |at| checked(at, pool_name))?;
+    let endpoints = object.read("endpoints", Vec::new(), |at| {
+        at.list()?.iter().map(|at| checked(at, str::parse)).collect()
+    })?;
+    let file = object.get("endpointsFile").map(|at| at.text().map(Into::into)).transpose()?;
+    if endpoints.is_empty() && file.is_none() {
+        return Err(at.problem("it has no endpoints; allowed: endpoints, endpointsFile".to_owned()));
+    }
+    let discovery = Discovery::Listed(Listed { endpoints, file });
+    let objectives = object.read("objectives", Objectives::default(), objectives)?;
+    Ok(PoolSettings { name, discovery, objectives })
+}
+
+fn objectives(at: &At<'_>) -> Result<Objectives, ConfigError> {
+    let objective = |at: &At<'_>| {
+        let object = at.object(&["name", "priority"])?;
+        let name = object.required("name")?;
+        if !is_object_name(name.text()?) {
+            return Err(name.refuse("a Kubernetes object's name: 1 to 253 of a-z 0-9 - ."));
+        }
+        let priority = Priority(object.read("priority", 0, At::signed)?);
+        Ok(Objective { name: name.text()?.to_owned(), priority })
+    };
+    let list = at.list()?.iter().map(objective).collect::<Result<_, _>>()?;
+    Objectives::new(list).map_err(|why| at.problem(why))
+}
