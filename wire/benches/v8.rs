@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use engine::{Chainer, MAX_BLOCKS, Seed};
 use serde::de::IgnoredAny;
 use wire::{
     body::{Api, scan},
@@ -27,10 +28,14 @@ const SAMPLES: usize = 51;
 
 fn main() {
     println!("median us per body");
-    println!("{:>10} {:>10} {:>10} {:>14}", "bytes", "text", "wire", "serde_json skip");
+    println!(
+        "{:>10} {:>10} {:>10} {:>10} {:>16}",
+        "bytes", "text", "scan", "scan, hash", "serde_json skip"
+    );
     let texts = [
         ("plain", sample::PLAIN),
         ("escaped", sample::ESCAPED),
+        ("mixed", sample::MIXED),
         ("nested", sample::NESTED),
         ("unicode", sample::UNICODE),
     ];
@@ -40,10 +45,16 @@ fn main() {
             let ours = median(|| {
                 black_box(scan(black_box(body.as_bytes()), Api::ChatCompletions).unwrap());
             });
+            let hashed = median(|| {
+                let inference = scan(black_box(body.as_bytes()), Api::ChatCompletions).unwrap();
+                let mut chainer = Chainer::new(&Seed::default(), MAX_BLOCKS);
+                inference.prompt.iter().for_each(|piece| chainer.update(piece));
+                black_box(chainer.finish());
+            });
             let theirs = median(|| {
                 black_box(serde_json::from_str::<IgnoredAny>(black_box(&body)).unwrap());
             });
-            println!("{size:>10} {name:>10} {ours:>10.2} {theirs:>14.2}");
+            println!("{size:>10} {name:>10} {ours:>10.2} {hashed:>10.2} {theirs:>16.2}");
         }
     }
     let page = include_bytes!("../tests/data/vllm-0.32.0.txt");

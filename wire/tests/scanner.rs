@@ -85,7 +85,8 @@ fn escapes_at_every_distance_from_a_block_are_read_the_same() {
 
 #[wasm_bindgen_test(unsupported = test)]
 fn long_prompts_come_out_whole() {
-    for text in [sample::PLAIN, sample::ESCAPED, sample::NESTED, sample::UNICODE] {
+    let texts = [sample::PLAIN, sample::ESCAPED, sample::MIXED, sample::NESTED, sample::UNICODE];
+    for text in texts {
         let body = sample::chat(100_000, text);
         let inference = scan(body.as_bytes(), Api::ChatCompletions).unwrap();
         let prompt = inference.prompt.last().unwrap();

@@ -1,127 +1,36 @@
 //! The inside of a JSON string: where it ends, and what it spells.
 
+mod block;
+
 use std::borrow::Cow;
 
 use super::BodyError;
-
-/// Bytes checked at once: four vectors of wasm's simd128.
-const BLOCK: usize = 64;
-/// Bytes checked at once near a stop, so that few are walked one by one: one vector.
-const LANE: usize = 16;
+use block::{BYTES, Block, Carry};
 
 /// Where the string that starts at `start`, behind its opening quote, has its closing quote.
-///
-/// Keys end within the first walk. In what is longer the cheapest way to skip that gets on is taken.
-/// Between these steps `at` is never behind a backslash, so that none has to know whether an escape
-/// is under way.
 pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
+    let mut carry = Carry::default();
     let mut at = start;
     loop {
-        at = match walk(bytes, at)? {
-            Walk::Closed(quote) => return Ok(quote),
-            Walk::Passed(next) => skip::<BLOCK>(bytes, next),
-        };
-        while let Some(next) = skip_deep(bytes, at) {
-            at = skip::<BLOCK>(bytes, next);
+        let rest = bytes.get(at..).unwrap_or_default();
+        let block = rest.first_chunk().map_or_else(|| Block::padded(rest), Block::of);
+        match block.read(&mut carry) {
+            Ok(None) => at += BYTES,
+            Ok(Some(quote)) => return Ok(at + quote),
+            // Which one it is, is told byte by byte: this happens once a request at most.
+            Err(block::Fault) => return walk(bytes, start),
         }
-        at = skip::<LANE>(bytes, at);
     }
 }
 
-/// Skips whole blocks of `N` bytes of text with the escapes that prompts are full of.
-#[inline]
-fn skip<const N: usize>(bytes: &[u8], mut at: usize) -> usize {
-    // One byte more in front: whether it is a backslash decides what the first byte means.
-    while let Some(window) = at.checked_sub(1).and_then(|before| bytes.get(before..at + N))
-        && let (Some(before), Some(block)) = (window.first_chunk::<N>(), window.last_chunk::<N>())
-        && !stops(before, block)
-    {
-        at += N;
-    }
-    unescaped(bytes, at)
-}
-
-/// Skips one block of text with any escapes but `\u`: JSON within a string, as tool calls carry it.
-#[inline]
-fn skip_deep(bytes: &[u8], at: usize) -> Option<usize> {
-    let window = bytes.get(at.checked_sub(3)?..at + BLOCK)?;
-    let befores = [
-        window.get(2..)?.first_chunk::<BLOCK>()?,
-        window.get(1..)?.first_chunk::<BLOCK>()?,
-        window.first_chunk::<BLOCK>()?,
-    ];
-    (!stops_deep(befores, window.last_chunk()?)).then(|| unescaped(bytes, at + BLOCK))
-}
-
-/// `at`, or the start of the backslashes right before it.
-fn unescaped(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(before) = at.checked_sub(1)
-        && bytes.get(before) == Some(&b'\\')
-    {
-        at = before;
-    }
-    at
-}
-
-/// Whether `block` has anything but text and the escapes `\n`, `\t` and `\"`: the closing quote,
-/// another escape or a control character. `before` is the same text one byte earlier.
-///
-/// Plain loops over arrays, which LLVM turns into vectors for simd128 as for SSE2. There is no
-/// branch for each escape: real prompts have one every 70 bytes, which no predictor learns.
-#[inline]
-fn stops<const N: usize>(before: &[u8; N], block: &[u8; N]) -> bool {
-    let mut stop = 0;
-    for (before, byte) in before.iter().zip(block) {
-        let escaped = *before == b'\\';
-        let quote = *byte == b'"';
-        let letter = (*byte == b'n') | (*byte == b't');
-        // A quote must be escaped, and what is escaped must be a quote or such a letter. The
-        // second of two backslashes is neither, so a run of them stops as well.
-        let odd = (quote | (letter & escaped)) ^ escaped;
-        stop |= u8::from(odd | (*byte < b' '));
-    }
-    stop != 0
-}
-
-/// The same for all escapes of two bytes, in runs of at most three backslashes (`\\\"`). `befores`
-/// is the text one, two and three bytes earlier.
-#[inline]
-fn stops_deep(befores: [&[u8; BLOCK]; 3], block: &[u8; BLOCK]) -> bool {
-    let [first, second, third] = befores;
-    let mut stop = 0;
-    for (((byte, first), second), third) in block.iter().zip(first).zip(second).zip(third) {
-        let (first, second, third) = (*first == b'\\', *second == b'\\', *third == b'\\');
-        let (quote, backslash) = (*byte == b'"', *byte == b'\\');
-        // An odd number of backslashes escapes what follows, an even number only itself.
-        let escaped = first & (!second | third);
-        let letter = (*byte == b'n') | (*byte == b't') | (*byte == b'r') | (*byte == b'/');
-        let rare = (*byte == b'b') | (*byte == b'f');
-        let bad_escape = escaped & !(quote | backslash | letter | rare);
-        let long_run = backslash & first & second & third;
-        stop |= u8::from((quote & !escaped) | bad_escape | long_run | (*byte < b' '));
-    }
-    stop != 0
-}
-
-/// How a walk byte by byte ended.
-enum Walk {
-    /// At the closing quote.
-    Closed(usize),
-    /// Past what blocks stopped at; they may go on from here.
-    Passed(usize),
-}
-
-/// Walks on byte by byte: to the closing quote, or over the lane that had something to stop at and
-/// any escapes that follow at once, as in text that is all `\u` escapes.
-fn walk(bytes: &[u8], start: usize) -> Result<Walk, BodyError> {
+/// The same, one byte after the other.
+#[cold]
+fn walk(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     let mut at = start;
     loop {
         match bytes.get(at) {
-            Some(b'"') => return Ok(Walk::Closed(at)),
+            Some(b'"') => return Ok(at),
             Some(b'\\') => at = escape(bytes, at)?,
-            Some(b' '..) if at >= start + LANE && bytes.get(at - 1) != Some(&b'\\') => {
-                return Ok(Walk::Passed(at));
-            }
             Some(b' '..) => at += 1,
             Some(_) => return Err(malformed(bytes, "an escape for a control character", at)),
             None => return Err(malformed(bytes, "'\"' to end the string", at)),
@@ -130,7 +39,6 @@ fn walk(bytes: &[u8], start: usize) -> Result<Walk, BodyError> {
 }
 
 /// Where the escape that starts at `at` ends.
-#[inline]
 fn escape(bytes: &[u8], at: usize) -> Result<usize, BodyError> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),

@@ -173,7 +173,7 @@ fn what_is_json_is_what_serde_json_takes() {
 
 #[test]
 fn broken_bodies_are_refused_as_by_serde_json() {
-    let samples = [sample::PLAIN, sample::ESCAPED, sample::NESTED, sample::UNICODE]
+    let samples = [sample::PLAIN, sample::ESCAPED, sample::MIXED, sample::NESTED, sample::UNICODE]
         .map(|text| sample::chat(900, text));
     arbtest::arbtest(|u| {
         let body = u.choose(&samples)?.clone();

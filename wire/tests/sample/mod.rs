@@ -9,6 +9,13 @@ pub(crate) const ESCAPED: &str = concat!(
     r#"\tThen it sleeps under a tree until somebody comes along with a lamp.\n"#,
     r#"Nobody ever asks it what it dreams of, or why it would not just stay.\n"#,
 );
+/// The same with a character beyond ASCII in every paragraph, as clients in Python write it.
+pub(crate) const MIXED: &str = concat!(
+    r#"The reviewer wrote: \"It does not compile since the last change\".\nPlease find out "#,
+    r#"what has changed, fix it, and say why it went\nwrong \u2014 the caf\u00e9 demo is on "#,
+    r#"Friday. This is the function:\n\nfn open(name: &str) -> File {\n\tlet path = "#,
+    r#"root().join(\"data\").join(name);\n\tFile::open(&path).context(path)\n}\n\n"#,
+);
 /// JSON within a JSON string, as tool calls and their results carry it.
 pub(crate) const NESTED: &str =
     r#"{\"path\": \"src/main.rs\", \"text\": \"fn main() {\\n    run();\\n}\\n\"}, "#;
