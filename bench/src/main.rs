@@ -21,6 +21,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
+use report::{Report, Table};
 use stack::Programs;
 
 /// Benches over a real Envoy on this machine. Without a name it lists them.
@@ -36,6 +37,9 @@ struct Args {
     /// How long each load of flow-control lasts, 5 to 600.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
     seconds: u64,
+    /// A published trace for replay: Mooncake's JSON lines or Azure's CSV, in place of the one that comes along.
+    #[arg(long)]
+    trace: Option<PathBuf>,
 }
 
 /// A bench.
@@ -47,6 +51,8 @@ enum Bench {
     FlowControl,
     /// A queue of 5,000 drained, overshoot, fairness, idle cost, the cost of the ledger. 2 minutes.
     Dispatch,
+    /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
+    Replay,
 }
 
 /// What every bench is given.
@@ -93,11 +99,31 @@ async fn run(args: &Args) -> Result<()> {
         Bench::Overhead => overhead::run(&setting).await?,
         Bench::FlowControl => flow_control::run(&setting).await?,
         Bench::Dispatch => dispatch::run(&setting).await?,
+        Bench::Replay => replayed(&setting, args.trace.clone())?,
     };
     println!("{}", report.markdown());
     let file = report.save(&setting.results)?;
     eprintln!("raw results: {}", file.display());
     Ok(())
+}
+
+/// The replay: in virtual time, without an Envoy.
+fn replayed(setting: &Setting, trace: Option<PathBuf>) -> Result<Report> {
+    let mut report = Report::begin("replay");
+    let results = setting.results.clone();
+    let (parts, raw) = replay::run(&replay::Options { trace, quick: setting.quick, results })?;
+    for part in parts {
+        match part {
+            replay::Part::Text(text) => report.say(text),
+            replay::Part::Table { columns, rows } => {
+                let mut table = Table::new(&columns);
+                rows.iter().for_each(|row| table.row(row));
+                report.show(table);
+            }
+        }
+    }
+    report.raw(raw);
+    Ok(report)
 }
 
 /// One line a bench.

@@ -27,6 +27,14 @@ impl Chain {
         Self { block_tokens, hashes: Vec::new(), parent, tail, tokens: 0 }
     }
 
+    /// A sequence of full blocks of which only the hashes are known, as in a published trace.
+    #[must_use]
+    pub fn of_hashes(block_tokens: usize, hashes: Vec<u64>) -> Self {
+        let tokens = hashes.len() * block_tokens;
+        let parent = hashes.last().copied().unwrap_or_default();
+        Self { block_tokens, hashes, parent, tail: Vec::new(), tokens }
+    }
+
     /// Appends one token.
     pub fn push(&mut self, token: u32) {
         self.tail.extend_from_slice(&token.to_le_bytes());

@@ -1,0 +1,70 @@
+//! What holds of every replay, whatever the policy.
+
+use crate::{bound, policy::Contender, study::Scenario, trace::Trace};
+
+const REQUESTS: usize = 300;
+
+#[test]
+fn every_request_is_served_once_and_whole() {
+    let small = Scenario::small(REQUESTS).unwrap();
+    for contender in Contender::ALL {
+        let outcome = small.outcome(contender);
+        for (request, served) in small.trace.requests.iter().zip(&outcome.served) {
+            assert_eq!(
+                (served.ends, served.tokens),
+                (1, request.answer),
+                "{contender:?}: {request:?}"
+            );
+        }
+        let prompts: usize = small.trace.requests.iter().map(|request| request.prompt).sum();
+        let cached: usize = outcome.served.iter().map(|served| served.cached).sum();
+        let computed: u64 = outcome.computed.iter().sum();
+        assert_eq!(
+            computed,
+            (prompts - cached) as u64,
+            "{contender:?}: a token is computed or cached"
+        );
+    }
+}
+
+#[test]
+fn nobody_finds_more_than_was_there() {
+    let small = Scenario::small(REQUESTS).unwrap();
+    let most = bound::hit(&small.trace, usize::MAX);
+    let prompts: usize = small.trace.requests.iter().map(|request| request.prompt).sum();
+    for contender in Contender::ALL {
+        let cached: usize =
+            small.outcome(contender).served.iter().map(|served| served.cached).sum();
+        assert!(cached as f64 / prompts as f64 <= most, "{contender:?}");
+    }
+}
+
+#[test]
+fn a_larger_cache_finds_no_less() {
+    let trace = Trace::conversation().unwrap().first(3_000);
+    let hits = [100, 1_000, 10_000, usize::MAX].map(|blocks| bound::hit(&trace, blocks));
+    assert!(hits.is_sorted(), "{hits:?}");
+    assert!(hits[0] < hits[3]);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_transcript() {
+    let small = Scenario::small(REQUESTS).unwrap();
+    for contender in Contender::ALL {
+        assert_eq!(
+            small.outcome(contender).served,
+            small.outcome(contender).served,
+            "{contender:?}"
+        );
+    }
+}
+
+/// The bench's own point, at a size that a test can afford: affinity pays, and herding does not.
+#[test]
+fn knowing_caches_and_queues_beats_knowing_neither() {
+    let small = Scenario::small(2_000).unwrap();
+    let [blind, sighted] = [Contender::RoundRobin, Contender::EstimatedTtft]
+        .map(|contender| crate::figures::Figures::of(&small.trace, &small.outcome(contender)));
+    assert!(sighted.hit > 1.5 * blind.hit, "{sighted:?} against {blind:?}");
+    assert!(sighted.ttft_mean < 0.8 * blind.ttft_mean, "{sighted:?} against {blind:?}");
+}

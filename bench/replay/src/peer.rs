@@ -1,0 +1,128 @@
+//! The peers: a policy by its published formula, over what its gateway knows.
+//!
+//! What they all need is here once: counts of what is in flight, an index of what went where, the
+//! last metrics. A policy is then a function from that to a pod. These are formulas at their
+//! defaults, not the products.
+
+mod book;
+mod lru;
+mod view;
+
+use std::time::Duration;
+
+pub(crate) use book::Load;
+pub(crate) use lru::Lru;
+pub(crate) use view::View;
+
+use crate::{
+    fleet::Fleet,
+    router::{Arrival, Reading, Router},
+    trace::BLOCK_TOKENS,
+};
+use book::Book;
+
+/// A way to choose.
+pub(crate) trait Policy {
+    /// The pod for a request.
+    fn pick(&mut self, view: &mut View<'_>) -> usize;
+
+    /// Where its knowledge of prefixes comes from.
+    fn knows(&self) -> Knows {
+        Knows::Placements { blocks_per_pod: None }
+    }
+
+    /// How often it reads metrics.
+    fn scrapes_every(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// How a policy knows what a pod has cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Knows {
+    /// From where it sent what: so many blocks per pod, least recently used first out; as many as
+    /// the pod's cache if not said.
+    Placements { blocks_per_pod: Option<usize> },
+    /// From the pods' KV events, taken as exact and immediate.
+    Events,
+    /// Not at all.
+    Nothing,
+}
+
+/// A gateway with such a policy.
+pub(crate) struct Peer {
+    policy: Box<dyn Policy>,
+    book: Book,
+    index: Vec<Lru>,
+    readings: Vec<Reading>,
+    /// When they were read.
+    read_at: Duration,
+    chance: fastrand::Rng,
+}
+
+impl Peer {
+    /// An idle gateway over these pods.
+    pub(crate) fn new(policy: Box<dyn Policy>, pods: &[crate::fleet::Pod], seed: u64) -> Self {
+        let own = |pod: &crate::fleet::Pod| match policy.knows() {
+            Knows::Placements { blocks_per_pod } => blocks_per_pod.unwrap_or_else(|| pod.blocks()),
+            Knows::Events | Knows::Nothing => 0,
+        };
+        Self {
+            index: pods.iter().map(|pod| Lru::new(own(pod))).collect(),
+            policy,
+            book: Book::new(pods.len()),
+            readings: vec![Reading::default(); pods.len()],
+            read_at: Duration::ZERO,
+            chance: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    fn matched(&self, arrival: Arrival<'_>, fleet: &Fleet) -> Vec<usize> {
+        let blocks = arrival.request.cacheable_blocks();
+        let of = |pod: usize, lru: &Lru| match self.policy.knows() {
+            Knows::Placements { .. } => lru.matched(blocks),
+            Knows::Events => fleet.cached(pod, blocks),
+            Knows::Nothing => 0,
+        };
+        self.index.iter().enumerate().map(|(pod, lru)| of(pod, lru) * BLOCK_TOKENS).collect()
+    }
+}
+
+impl Router for Peer {
+    fn scrapes_every(&self) -> Option<Duration> {
+        self.policy.scrapes_every()
+    }
+
+    fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration) {
+        self.readings = readings.to_vec();
+        self.read_at = now.saturating_sub(age);
+        self.book.seen(self.read_at);
+    }
+
+    fn place(&mut self, now: Duration, arrival: Arrival<'_>, fleet: &Fleet) -> usize {
+        let matched = self.matched(arrival, fleet);
+        let index_sizes: Vec<usize> = self.index.iter().map(Lru::len).collect();
+        let pod = self.policy.pick(&mut View {
+            request: arrival.request,
+            matched: &matched,
+            loads: self.book.loads(),
+            readings: &self.readings,
+            index_sizes: &index_sizes,
+            chance: &mut self.chance,
+        });
+        let cached = matched.get(pod).copied().unwrap_or(0);
+        self.book.open(now, arrival.number, pod, (arrival.request.prompt, cached));
+        if let Some(lru) = self.index.get_mut(pod) {
+            lru.learn(arrival.request.full_blocks());
+        }
+        pod
+    }
+
+    fn answered(&mut self, _now: Duration, request: usize) {
+        self.book.answered(request);
+    }
+
+    fn ended(&mut self, _now: Duration, request: usize) {
+        self.book.close(request);
+    }
+}

@@ -1,0 +1,94 @@
+//! The policies, a file each.
+
+mod aibrix;
+mod cache_aware;
+mod chwbl;
+mod dynamo;
+mod estimated_ttft;
+mod least_request;
+mod llm_d_blend;
+mod llm_d_token_aware;
+mod lmetric;
+mod round_robin;
+mod smg;
+
+use engine::Config;
+
+use crate::{
+    fleet::Pod,
+    peer::{Peer, Policy},
+    picker::Picker,
+    router::Router,
+};
+
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contender {
+    RoundRobin,
+    LeastRequest,
+    Chwbl,
+    CacheAware,
+    Smg,
+    Aibrix,
+    LlmDBlend,
+    LlmDTokenAware,
+    Dynamo,
+    LMetric,
+    Picker,
+    EstimatedTtft,
+}
+
+impl Contender {
+    /// All of them, ours last.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::RoundRobin,
+        Self::LeastRequest,
+        Self::Chwbl,
+        Self::CacheAware,
+        Self::Smg,
+        Self::Aibrix,
+        Self::LlmDBlend,
+        Self::LlmDTokenAware,
+        Self::Dynamo,
+        Self::LMetric,
+        Self::Picker,
+        Self::EstimatedTtft,
+    ];
+
+    /// As in the tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round robin",
+            Self::LeastRequest => "least request",
+            Self::Chwbl => "CHWBL",
+            Self::CacheAware => "SGLang cache_aware",
+            Self::Smg => "SMG cache_aware",
+            Self::Aibrix => "AIBrix prefix-cache",
+            Self::LlmDBlend => "llm-d 3,2,2",
+            Self::LlmDTokenAware => "llm-d token-aware",
+            Self::Dynamo => "Dynamo KV",
+            Self::LMetric => "LMetric",
+            Self::Picker => "llm-picker",
+            Self::EstimatedTtft => "estimated TTFT, prototype",
+        }
+    }
+
+    /// A gateway of its kind.
+    pub(crate) fn router(self, pods: &[Pod], seed: u64) -> Box<dyn Router> {
+        let policy: Box<dyn Policy> = match self {
+            Self::RoundRobin => Box::new(round_robin::RoundRobin::default()),
+            Self::LeastRequest => Box::new(least_request::LeastRequest),
+            Self::Chwbl => Box::new(chwbl::Chwbl::new(pods.len())),
+            Self::CacheAware => Box::new(cache_aware::CacheAware),
+            Self::Smg => Box::new(smg::Smg),
+            Self::Aibrix => Box::new(aibrix::Aibrix),
+            Self::LlmDBlend => Box::new(llm_d_blend::LlmDBlend),
+            Self::LlmDTokenAware => Box::new(llm_d_token_aware::LlmDTokenAware),
+            Self::Dynamo => Box::new(dynamo::Dynamo),
+            Self::LMetric => Box::new(lmetric::LMetric),
+            Self::EstimatedTtft => return Box::new(estimated_ttft::EstimatedTtft::new(pods, seed)),
+            Self::Picker => return Box::new(Picker::new(&Config::default(), 4, pods, seed)),
+        };
+        Box::new(Peer::new(policy, pods, seed))
+    }
+}

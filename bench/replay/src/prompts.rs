@@ -1,0 +1,25 @@
+//! Prompts as our filter sees them: bytes, made into chains of hashes by the engine itself.
+
+use engine::{Chain, Chainer, MAX_BLOCKS, Seed};
+
+use crate::trace::{BLOCK_TOKENS, Request, Trace};
+
+/// Bytes of text in one token: English runs at about four in real vocabularies.
+const TOKEN_BYTES: usize = 4;
+
+/// The chain of each request's prompt.
+pub(crate) fn chains(trace: &Trace) -> Vec<Chain> {
+    trace.requests.iter().map(chain).collect()
+}
+
+fn chain(request: &Request) -> Chain {
+    let mut chainer = Chainer::new(&Seed { model: "replay", ..Seed::default() }, MAX_BLOCKS);
+    let mut left = request.prompt;
+    for block in &request.blocks {
+        let tokens = left.min(BLOCK_TOKENS);
+        let text = block.to_le_bytes().repeat(tokens * TOKEN_BYTES / 8);
+        chainer.update(&text);
+        left -= tokens;
+    }
+    chainer.finish()
+}

@@ -1,0 +1,79 @@
+//! Traffic that no published trace has.
+
+use std::time::Duration;
+
+use super::{BLOCK_TOKENS, Numbering, Request, Trace};
+
+/// Long prefixes that many requests share, as in llm-d's published benchmark of precise prefix
+/// routing: 150 prefixes of 6,000 tokens, questions of 1,200, answers of 1,000.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedPrefix {
+    /// How many prefixes there are.
+    pub(crate) prefixes: usize,
+    /// Tokens of each.
+    pub(crate) prefix: usize,
+    /// Tokens after it, each time new.
+    pub(crate) question: usize,
+    /// Tokens of the answers, in the mean.
+    pub(crate) answer: usize,
+    /// Requests.
+    pub(crate) requests: usize,
+    /// Requests per second.
+    pub(crate) rate: f64,
+}
+
+impl SharedPrefix {
+    /// Requests at random moments (a Poisson process), each for a random prefix.
+    pub(crate) fn trace(self, seed: u64) -> Trace {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut numbering = Numbering::default();
+        let whole = self.prefix / BLOCK_TOKENS * BLOCK_TOKENS;
+        let prefixes: Vec<Vec<u64>> =
+            (0..self.prefixes).map(|_| numbering.continue_from(Vec::new(), whole)).collect();
+        let mut at = 0.0;
+        let requests = (0..self.requests).map(|_| {
+            at += -(1.0 - chance.f64()).ln() / self.rate;
+            let prompt = whole + self.question.div_euclid(2) + chance.usize(..=self.question);
+            let prefix = chance.choice(&prefixes).cloned().unwrap_or_default();
+            Request {
+                at: Duration::from_secs_f64(at),
+                prompt,
+                answer: self.answer / 2 + chance.usize(..=self.answer),
+                blocks: numbering.continue_from(prefix, prompt),
+            }
+        });
+        Trace { requests: requests.collect() }
+    }
+}
+
+/// One prefix that a share of all traffic begins with, from one moment on: a new system prompt, or
+/// a document that everybody asks about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HotPrefix {
+    /// Which share, 0 to 1.
+    pub(crate) share: f64,
+    /// Tokens of the prefix.
+    pub(crate) tokens: usize,
+}
+
+impl HotPrefix {
+    /// Numbers that no trace gets to.
+    const FIRST: u64 = 1 << 40;
+
+    /// The trace, where a share of the requests in its second half has the prefix in front.
+    pub(crate) fn over(self, mut trace: Trace, seed: u64) -> Trace {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let half = trace.length() / 2;
+        let count = self.tokens / BLOCK_TOKENS;
+        let hot: Vec<u64> = (Self::FIRST..).take(count).collect();
+        let mut numbering = Numbering(Self::FIRST * 2);
+        for request in trace.requests.iter_mut().filter(|request| request.at >= half) {
+            if chance.f64() < self.share {
+                // Behind another beginning, what follows is another block too.
+                request.prompt += count * BLOCK_TOKENS;
+                request.blocks = numbering.continue_from(hot.clone(), request.prompt);
+            }
+        }
+        trace
+    }
+}

@@ -1,0 +1,235 @@
+//! The replay: requests come, gateways place them, pods serve them.
+//!
+//! Everything happens at a moment of virtual time, in an order that depends on the trace and the
+//! seed alone.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sim::engine_core::{Effect, RequestId};
+
+use crate::{
+    fleet::{Fleet, Pod},
+    router::{Arrival, Reading, Router},
+    trace::Trace,
+};
+
+/// Between two requests that a trace has at the same moment: about what a body of 50 kB takes to
+/// come in. Without it, a gateway would decide on several before it has told anybody of the first.
+const APART: Duration = Duration::from_micros(100);
+
+/// From the end of a step to the gateway's seeing the token, and from the gateway to the pod.
+const HOP: Duration = Duration::from_micros(500);
+
+/// What surrounds the policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// The pods.
+    pub(crate) pods: Vec<Pod>,
+    /// How old metrics are when they come.
+    pub(crate) metrics_age: Duration,
+    /// How often metrics are read, where that is not the router's own rhythm.
+    pub(crate) scrapes_every: Option<Duration>,
+    /// From when on no metrics come any more.
+    pub(crate) scraper_dies: Option<Duration>,
+}
+
+/// What became of one request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Served {
+    /// Where it was placed.
+    pub(crate) pod: usize,
+    /// When its first token came.
+    pub(crate) first: Option<Duration>,
+    /// When its last token came.
+    pub(crate) last: Option<Duration>,
+    /// Its tokens.
+    pub(crate) tokens: usize,
+    /// Prompt tokens that the pod took from its cache.
+    pub(crate) cached: usize,
+    /// How often it was over: once, if nothing is wrong.
+    pub(crate) ends: usize,
+}
+
+/// What became of all.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// In the trace's order.
+    pub(crate) served: Vec<Served>,
+    /// Prompt tokens computed, by pod.
+    pub(crate) computed: Vec<u64>,
+}
+
+/// Replays a trace, with the chains of its prompts, to its end, over gateways that take turns at random.
+pub(crate) fn replay(
+    (trace, chains): (&Trace, &[engine::Chain]),
+    setting: &Setting,
+    gateways: &mut [Box<dyn Router>],
+    seed: u64,
+) -> Outcome {
+    let mut world = World {
+        trace,
+        chains,
+        setting,
+        fleet: Fleet::new(&setting.pods),
+        served: vec![Served::default(); trace.requests.len()],
+        at: vec![0; trace.requests.len()],
+        events: BTreeMap::new(),
+        issued: 0,
+        open: 0,
+    };
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut last = None;
+    for (number, request) in trace.requests.iter().enumerate() {
+        let at = last.map_or(request.at, |last| request.at.max(last + APART));
+        last = Some(at);
+        world.schedule(at, Event::Arrive(number));
+        if let Some(gateway) = world.at.get_mut(number) {
+            *gateway = chance.usize(..gateways.len());
+        }
+    }
+    world.open = trace.requests.len();
+    for (number, gateway) in gateways.iter().enumerate() {
+        let every = gateway.scrapes_every().map(|own| setting.scrapes_every.unwrap_or(own));
+        if let Some(every) = every {
+            // Gateways that start at different moments scrape at different moments.
+            world.schedule(every.mul_f64(chance.f64()), Event::Scrape { gateway: number, every });
+        }
+    }
+    world.run(gateways);
+    Outcome { computed: world.fleet.computed(), served: world.served }
+}
+
+enum Event {
+    Arrive(usize),
+    /// A request reaches the pod that it was placed on.
+    Reach {
+        number: usize,
+        pod: usize,
+    },
+    Scrape {
+        gateway: usize,
+        every: Duration,
+    },
+    Read {
+        gateway: usize,
+        readings: Vec<Reading>,
+    },
+    Answered(usize),
+    Ended(usize),
+}
+
+struct World<'a> {
+    trace: &'a Trace,
+    chains: &'a [engine::Chain],
+    setting: &'a Setting,
+    fleet: Fleet,
+    served: Vec<Served>,
+    /// The gateway of each request.
+    at: Vec<usize>,
+    events: BTreeMap<(Duration, u64), Event>,
+    issued: u64,
+    /// Requests that are not over.
+    open: usize,
+}
+
+impl World<'_> {
+    fn schedule(&mut self, at: Duration, event: Event) {
+        self.events.insert((at, self.issued), event);
+        self.issued += 1;
+    }
+
+    fn run(&mut self, gateways: &mut [Box<dyn Router>]) {
+        while self.open > 0 {
+            let next = self.events.first_key_value().map(|((at, _), _)| *at);
+            match self.fleet.due() {
+                Some((due, pod)) if next.is_none_or(|next| due <= next) => {
+                    let effects = self.fleet.advance(due, pod).to_vec();
+                    self.tell(due, &effects);
+                }
+                _ => {
+                    let Some(((now, _), event)) = self.events.pop_first() else { return };
+                    self.happen(now, event, gateways);
+                }
+            }
+        }
+    }
+
+    fn happen(&mut self, now: Duration, event: Event, gateways: &mut [Box<dyn Router>]) {
+        match event {
+            Event::Arrive(number) => self.place(now, number, gateways),
+            Event::Reach { number, pod } => {
+                let Some(request) = self.trace.requests.get(number) else { return };
+                let effects = self.fleet.arrive(now, pod, number, request).to_vec();
+                self.tell(now, &effects);
+            }
+            Event::Scrape { gateway, every } => {
+                let alive = self.setting.scraper_dies.is_none_or(|dies| now < dies);
+                if alive {
+                    let readings = self.fleet.readings();
+                    self.schedule(
+                        now + self.setting.metrics_age,
+                        Event::Read { gateway, readings },
+                    );
+                    self.schedule(now + every, Event::Scrape { gateway, every });
+                }
+            }
+            Event::Read { gateway, readings } => {
+                if let Some(gateway) = gateways.get_mut(gateway) {
+                    gateway.scraped(now, &readings, self.setting.metrics_age);
+                }
+            }
+            Event::Answered(number) => {
+                if let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) {
+                    gateway.answered(now, number);
+                }
+            }
+            Event::Ended(number) => {
+                self.open -= 1;
+                if let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) {
+                    gateway.ended(now, number);
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, now: Duration, number: usize, gateways: &mut [Box<dyn Router>]) {
+        let (Some(request), Some(chain)) =
+            (self.trace.requests.get(number), self.chains.get(number))
+        else {
+            return;
+        };
+        let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) else {
+            return;
+        };
+        let pod = gateway.place(now, Arrival { number, request, chain }, &self.fleet);
+        if let Some(served) = self.served.get_mut(number) {
+            served.pod = pod;
+        }
+        self.schedule(now + HOP, Event::Reach { number, pod });
+    }
+
+    /// Notes what a pod's step brought, and has the gateways hear of it.
+    fn tell(&mut self, now: Duration, effects: &[Effect]) {
+        for effect in effects {
+            let (Effect::Token { id, .. } | Effect::End(id, ..)) = effect;
+            let RequestId(id) = *id;
+            let Ok(number) = usize::try_from(id) else { continue };
+            let Some(served) = self.served.get_mut(number) else { continue };
+            match effect {
+                Effect::Token { .. } => {
+                    served.tokens += 1;
+                    served.last = Some(now);
+                    if served.first.is_none() {
+                        served.first = Some(now);
+                        self.schedule(now + HOP, Event::Answered(number));
+                    }
+                }
+                Effect::End(_, _, usage) => {
+                    served.cached = usage.cached;
+                    served.ends += 1;
+                    self.schedule(now + HOP, Event::Ended(number));
+                }
+            }
+        }
+    }
+}
