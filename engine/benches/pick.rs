@@ -7,8 +7,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use divan::{Bencher, counter::BytesCount};
 use engine::{
-    Ask, Chain, Chainer, Config, Endpoint, Engine, Event, Health, Instant, MAX_BLOCKS, Metrics,
-    RequestId, Seed, Snapshot,
+    Answer, Ask, Chain, Chainer, Config, Endpoint, Engine, Event, Health, Instant, MAX_BLOCKS,
+    Metrics, RequestId, Seed, Snapshot,
     ledger::{Account, Ledger},
     prefix::{Index, Matches, Slot},
 };
@@ -93,13 +93,15 @@ fn pick(bencher: Bencher<'_, '_>, count: u16) {
     let _ = engine.handle(Event::Snapshot { snapshot, received_at: now });
     let busy = |port| Account { endpoint: address(port).into(), requests: 3, tokens: 900 };
     let ledger = Ledger { accounts: (1..=count).map(busy).collect(), ..Ledger::default() };
-    let asks: Vec<Ask> = (0..1_000).map(|who| Ask { chain: chain(who, 20_000) }).collect();
+    let asks: Vec<Ask> =
+        (0..1_000).map(|who| Ask { chain: chain(who, 20_000), ..Ask::default() }).collect();
     let mut arrive = |ask: &Ask| {
         let request = RequestId(1);
-        let decision = engine.decide(now, ask, &ledger);
-        let endpoint = decision.ok().and_then(|decision| decision.ranked.first().copied());
-        let sent = Event::Sent { request, ask: ask.clone(), endpoint: endpoint.unwrap() };
-        (engine.handle(sent), engine.handle(Event::Answered { request, success: true }))
+        let decision = engine.decide(now, ask, &ledger).unwrap();
+        let sent = Event::Sent { request, at: now, ask: ask.clone(), decision };
+        let answer = Answer::Taken;
+        let answered = Event::Answered { request, at: now, served_by: None, answer };
+        (engine.handle(sent), engine.handle(answered), engine.handle(Event::Ended { request }))
     };
     asks.iter().for_each(|ask| drop(arrive(ask)));
     let mut next = asks.iter().cycle();

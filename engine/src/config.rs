@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{Profile, prefix::Index, saturation::Detector};
+use crate::{Scheduling, prefix::Index, saturation::Detector};
 
 /// The settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// How endpoints are scored and picked.
-    pub profile: Profile,
+    /// How endpoints are filtered, scored and picked.
+    pub scheduling: Scheduling,
     /// How full the pool is.
     pub detector: Detector,
     /// The age from which on an endpoint's metrics are not gone by.
@@ -25,7 +25,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            profile: Profile::default(),
+            scheduling: Scheduling::default(),
             detector: Detector::default(),
             // EPP: metrics-staleness-threshold.
             stale_after: Duration::from_secs(2),
@@ -34,5 +34,19 @@ impl Default for Config {
             default_capacity: 31_250,
             max_entries: Index::MAX_ENTRIES,
         }
+    }
+}
+
+impl Config {
+    /// The headers that plugins go by, in lower case: [`crate::Ask::headers`] is to have them.
+    #[must_use]
+    pub fn header_names(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
+    /// Whether anything goes by the prompt tokens in flight.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        self.detector.counts_tokens() || self.scheduling.counts_tokens()
     }
 }

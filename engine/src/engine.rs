@@ -3,16 +3,17 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    Ask, Config, Decision, Event, Instant, MAX_OBJECTIVES, NoPick, Note, Objective, RequestId,
-    Snapshot, Verdict,
+    Answer, Ask, Chain, Config, Decision, Event, Explanation, Health, Instant, MAX_OBJECTIVES,
+    NoPick, Note, Objective, RequestId, Snapshot, Verdict,
+    candidate::Candidate,
     cluster::Capacity,
     flow::Priority,
     ledger::Ledger,
-    pick::Pick,
     placements::{Placement, Placements},
     pool::Pool,
     prefix::{Index, Matches},
     rng::Rng,
+    scene::Scene,
 };
 
 /// Decides for one pool within one worker.
@@ -46,11 +47,29 @@ impl Engine {
         }
     }
 
-    /// Whether a request was sent and not answered, so that its end would take its prompt back. What
-    /// other workers said of that prompt is to be known by then.
+    /// Whether the other workers are to hear of a request once it is sent: then it needs a place on
+    /// their board.
     #[must_use]
-    pub fn is_unanswered(&self, request: RequestId) -> bool {
-        self.placements.contains(request)
+    pub fn announces(&self, ask: &Ask) -> bool {
+        !ask.chain.hashes.is_empty()
+    }
+
+    /// Whether an event may have something for the other workers. What they said before is to be
+    /// known by then, or it would be undone by what came after it.
+    #[must_use]
+    pub fn may_tell(&self, event: &Event) -> bool {
+        let of = |request| self.placements.get(request);
+        match event {
+            Event::Sent { ask, .. } => self.announces(ask),
+            Event::Answered { request, served_by, answer, .. } => of(*request).is_some_and(|it| {
+                *answer != Answer::Taken || served_by.is_some_and(|served| served != it.endpoint)
+            }),
+            Event::Ended { request } => of(*request).is_some_and(Placement::is_unanswered),
+            Event::Broke { .. }
+            | Event::Snapshot { .. }
+            | Event::FirstToken { .. }
+            | Event::Noted(_) => false,
+        }
     }
 
     /// The priority of an objective of the latest snapshot.
@@ -64,10 +83,10 @@ impl Engine {
         self.objectives.values().copied()
     }
 
-    /// Whether anything goes by the prompt tokens in flight.
+    /// What it goes by.
     #[must_use]
-    pub fn counts_tokens(&self) -> bool {
-        self.config.detector.counts_tokens()
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Goes by another configuration from now on; what is known stays known.
@@ -81,18 +100,30 @@ impl Engine {
     /// # Errors
     /// If there is nothing to choose from.
     pub fn decide(&mut self, now: Instant, ask: &Ask, ledger: &Ledger) -> Result<Decision, NoPick> {
-        let pool = self.pool.as_ref().ok_or(NoPick::NoSnapshot)?;
         self.index.matches(&ask.chain, &mut self.matches);
-        let pick = Pick {
-            profile: &self.config.profile,
-            pool,
-            in_flight: &pool.in_flight(&ledger.accounts),
-            matches: &self.matches,
-            blocks: ask.chain.blocks,
-            now,
-            stale_after: self.config.stale_after,
+        let pool = self.pool.as_ref().ok_or(NoPick::NoSnapshot)?;
+        let scene = Scene { ask, now };
+        let freshness = (now, self.config.stale_after);
+        let mut candidates = pool.candidates(freshness, &ledger.accounts, &self.matches);
+        narrow(&mut candidates, ask);
+        self.config.scheduling.decide(&scene, candidates, &mut self.rng)
+    }
+
+    /// What [`Self::decide`] would say, and every score of every endpoint. Nothing changes.
+    #[must_use]
+    pub fn explain(&self, now: Instant, ask: &Ask, ledger: &Ledger) -> Explanation {
+        let mut matches = Matches::default();
+        self.index.matches(&ask.chain, &mut matches);
+        let Some(pool) = self.pool.as_ref() else {
+            return Explanation { decision: Err(NoPick::NoSnapshot), profiles: Vec::new() };
         };
-        pick.choose(&mut self.rng)
+        let (scene, scheduling) = (Scene { ask, now }, &self.config.scheduling);
+        let freshness = (now, self.config.stale_after);
+        let mut candidates = pool.candidates(freshness, &ledger.accounts, &matches);
+        narrow(&mut candidates, ask);
+        let profiles = scheduling.explain(&scene, &candidates, &mut self.rng.clone());
+        let decision = scheduling.decide(&scene, candidates, &mut self.rng.clone());
+        Explanation { decision, profiles }
     }
 
     /// How much more the pool takes, by the detector and with all that the ledger says is in flight.
@@ -109,23 +140,21 @@ impl Engine {
     }
 
     /// Advances the state by one event; returns what the other workers should know of it.
-    pub fn handle(&mut self, event: Event) -> Option<Note> {
+    pub fn handle(&mut self, event: Event) -> Vec<Note> {
         match event {
             Event::Snapshot { snapshot, received_at } => {
                 self.renew(snapshot, received_at);
-                None
+                Vec::new()
             }
-            Event::Sent { request, ask, endpoint } => self.learn(request, ask, endpoint),
-            Event::Answered { request, success: true } => {
-                self.placements.remove(request);
-                None
+            Event::Sent { request, ask, decision, .. } => self.send(request, ask.chain, &decision),
+            Event::Answered { request, served_by, answer, .. } => {
+                self.answer(request, served_by, answer)
             }
-            Event::Answered { request, success: false } | Event::Ended { request } => {
-                self.take_back(request)
-            }
+            Event::FirstToken { .. } | Event::Broke { .. } => Vec::new(),
+            Event::Ended { request } => self.end(request),
             Event::Noted(note) => {
                 self.note(&note);
-                None
+                Vec::new()
             }
         }
     }
@@ -147,23 +176,60 @@ impl Engine {
 
     /// Learns a prompt as soon as it is on its way, so that the next request of a burst with the
     /// same prompt follows.
-    fn learn(&mut self, request: RequestId, ask: Ask, endpoint: SocketAddr) -> Option<Note> {
-        let Ask { chain } = ask;
-        if chain.hashes.is_empty() {
-            return None;
-        }
-        let note = Note { endpoint, chain, verdict: Verdict::Placed };
-        self.note(&note);
-        self.placements.insert(request, Placement { endpoint, chain: note.chain.clone() });
-        Some(note)
+    fn send(&mut self, request: RequestId, chain: Chain, decision: &Decision) -> Vec<Note> {
+        let Some(placement) = Placement::new(chain.clone(), decision) else { return Vec::new() };
+        let endpoint = placement.endpoint;
+        self.placements.insert(request, placement);
+        self.place(endpoint, chain)
     }
 
-    /// Unlearns what an unanswered request had brought. Nothing, if it had its answer.
-    fn take_back(&mut self, request: RequestId) -> Option<Note> {
-        let Placement { endpoint, chain } = self.placements.remove(request)?;
-        let note = Note { endpoint, chain, verdict: Verdict::Withdrawn };
+    /// Moves a prompt to where it really went, and unlearns one that was not taken.
+    fn answer(
+        &mut self,
+        request: RequestId,
+        served_by: Option<SocketAddr>,
+        answer: Answer,
+    ) -> Vec<Note> {
+        let Some(placement) = self.placements.get_mut(request) else { return Vec::new() };
+        let first = placement.endpoint;
+        let Some(chain) = placement.answered() else { return Vec::new() };
+        let server = served_by.unwrap_or(first);
+        let mut notes = Vec::new();
+        if server != first {
+            notes.extend(self.withdraw(first, chain.clone()));
+        }
+        match answer {
+            Answer::Taken if server != first => notes.extend(self.place(server, chain)),
+            Answer::Refused | Answer::Failed if server == first => {
+                notes.extend(self.withdraw(first, chain));
+            }
+            Answer::Taken | Answer::Refused | Answer::Failed => (),
+        }
+        notes
+    }
+
+    /// Unlearns what an unanswered request had brought.
+    fn end(&mut self, request: RequestId) -> Vec<Note> {
+        let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
+        let endpoint = placement.endpoint;
+        placement.answered().map(|chain| self.withdraw(endpoint, chain)).unwrap_or_default()
+    }
+
+    fn place(&mut self, endpoint: SocketAddr, chain: Chain) -> Vec<Note> {
+        self.told(Note { endpoint, chain, verdict: Verdict::Placed })
+    }
+
+    fn withdraw(&mut self, endpoint: SocketAddr, chain: Chain) -> Vec<Note> {
+        self.told(Note { endpoint, chain, verdict: Verdict::Withdrawn })
+    }
+
+    /// Takes a note of its own into the index before the others get it.
+    fn told(&mut self, note: Note) -> Vec<Note> {
+        if note.chain.hashes.is_empty() {
+            return Vec::new();
+        }
         self.note(&note);
-        Some(note)
+        vec![note]
     }
 
     /// Takes a note into the index. One about an endpoint that this worker does not know, which a
@@ -175,5 +241,17 @@ impl Engine {
             Verdict::Placed => self.index.learn(slot, &note.chain),
             Verdict::Withdrawn => self.index.withdraw(slot, &note.chain),
         }
+    }
+}
+
+/// Leaves those that requests may go to: those of the subset, and of them those that are up, or all
+/// if none is, since a scraper that is cut off sees every endpoint down.
+fn narrow(candidates: &mut Vec<Candidate<'_>>, ask: &Ask) {
+    if let Some(subset) = &ask.subset {
+        candidates.retain(|candidate| subset.contains(candidate.member.address));
+    }
+    let is_up = |candidate: &Candidate<'_>| candidate.member.health == Health::Up;
+    if candidates.iter().any(is_up) {
+        candidates.retain(is_up);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Chain, Instant, Note, Snapshot};
+use crate::{Ask, Decision, Instant, Note, Snapshot};
 
 /// Something that happened, for [`crate::Engine::handle`].
 #[derive(Clone, Debug, PartialEq)]
@@ -18,17 +18,40 @@ pub enum Event {
     Sent {
         /// Which one.
         request: RequestId,
+        /// When.
+        at: Instant,
         /// What it wanted.
         ask: Ask,
-        /// Where it goes.
-        endpoint: SocketAddr,
+        /// Where it goes, and by what was known then.
+        decision: Decision,
     },
     /// A response's headers came back, or an error in place of them.
     Answered {
         /// To which request.
         request: RequestId,
-        /// Whether the model server took the prompt, so that its prefix is cached now.
-        success: bool,
+        /// When.
+        at: Instant,
+        /// Who sent them, where that is known: after a retry another than the first of the list, and
+        /// then all before it in the list have failed. `None` stands for the first, or for nobody
+        /// where Envoy answered in their place.
+        served_by: Option<SocketAddr>,
+        /// What they say.
+        answer: Answer,
+    },
+    /// The first bytes of a streamed response's body came: its first token.
+    FirstToken {
+        /// Of which response.
+        request: RequestId,
+        /// When.
+        at: Instant,
+    },
+    /// A response that had begun well did not end well: the connection was reset, or the stream
+    /// carries an error.
+    Broke {
+        /// Which one.
+        request: RequestId,
+        /// When.
+        at: Instant,
     },
     /// A request is over, answered or not.
     Ended {
@@ -39,30 +62,31 @@ pub enum Event {
     Noted(Note),
 }
 
-/// Identifies one request within one worker, until it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u32);
-
-/// What a request wants, as far as the choice depends on it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ask {
-    /// Its prompt. An empty chain goes by load alone.
-    pub chain: Chain,
+/// How an endpoint met a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It took the prompt, so that its prefix is cached now: a status below 400.
+    Taken,
+    /// It found fault with the request, which another endpoint would do as well: a status from 400
+    /// to 499.
+    Refused,
+    /// It could not serve it: a status from 500 on, a connection that was refused, reset or timed
+    /// out. Enough of those and it is avoided for a while.
+    Failed,
 }
 
-impl Ask {
-    /// The prompt's estimated tokens, 4 bytes each (EPP: token-producer, estimate).
+impl Answer {
+    /// By a response's status.
     #[must_use]
-    pub fn tokens(&self) -> u32 {
-        tokens(self.chain.blocks)
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            0..400 => Self::Taken,
+            400..500 => Self::Refused,
+            500.. => Self::Failed,
+        }
     }
 }
 
-/// The estimated tokens in that many blocks.
-#[must_use]
-pub fn tokens(blocks: u32) -> u32 {
-    blocks.saturating_mul(BLOCK_TOKENS)
-}
-
-/// Estimated tokens per block of 256 bytes.
-const BLOCK_TOKENS: u32 = 64;
+/// Identifies one request within one worker, until it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u32);

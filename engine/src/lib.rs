@@ -4,12 +4,12 @@
 //! request should go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
 //! [`cluster::Member`] makes many engines, one per worker, act as one.
 //!
-//! In reading order: what is known of the pool (`endpoint`, `objective`,
-//! `model_rewrite`, `snapshot`), what a
-//! request brings (`prompt`), who has which prefix (`prefix`), what is in flight (`ledger`), how
-//! endpoints compare (`score`), which is taken (`pick`), the state that ties them together
-//! (`engine`); then how full the pool is (`saturation`), who waits and who goes next (`flow`), and
-//! how the workers of one Envoy do that together (`cluster`).
+//! In reading order: what is known of the pool (`endpoint`, `objective`, `model_rewrite`,
+//! `snapshot`), what a request brings (`prompt`, `ask`), who has which prefix (`prefix`), what is in
+//! flight (`ledger`); then which endpoints may be taken (`filter`), how they compare (`score`), which
+//! is taken (`pick`), how these make a `profile` and profiles a choice (`scheduling`), the state that
+//! ties them together (`engine`); then how full the pool is (`saturation`), who waits and who goes
+//! next (`flow`), and how the workers of one Envoy do that together (`cluster`).
 
 mod time;
 
@@ -18,6 +18,7 @@ mod model_rewrite;
 mod objective;
 mod snapshot;
 
+mod ask;
 pub mod prefix;
 mod prompt;
 
@@ -26,9 +27,15 @@ pub mod flow;
 pub mod ledger;
 pub mod saturation;
 
+mod candidate;
+mod explanation;
+pub mod filter;
 mod pick;
 mod pool;
+mod profile;
 mod rng;
+mod scene;
+mod scheduling;
 pub mod score;
 
 mod config;
@@ -37,19 +44,24 @@ mod event;
 mod note;
 mod placements;
 
+pub use ask::{Ask, Slo, Subset, tokens};
 pub use config::Config;
 pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
 pub use engine::Engine;
-pub use event::{Ask, Event, RequestId, tokens};
+pub use event::{Answer, Event, RequestId};
+pub use explanation::{Explained, Explanation, ProfileExplanation};
+pub use filter::Filter;
 pub use model_rewrite::{
     MAX_MODEL_REWRITES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, ModelRewrite,
     ModelRewrites, RewriteRule, RewriteTarget, Rewritten,
 };
 pub use note::{Note, Verdict};
 pub use objective::{MAX_OBJECTIVES, Objective};
-pub use pick::{Decision, NoPick, Picker, UnknownPicker};
+pub use pick::{Decision, NoPick, Order, Picker, Sight};
 pub use pool::MAX_ENDPOINTS;
+pub use profile::{Profile, WeightedScorer};
 pub use prompt::{BLOCK_BYTES, BlockHash, Chain, Chainer, MAX_BLOCKS, Seed};
-pub use score::{Profile, Score, Scorer, UnknownScorer, Weight, WeightedScorer};
+pub use scheduling::{Handler, Scheduling};
+pub use score::{Score, Scorer, Weight};
 pub use snapshot::{MAX_MODELS, Model, Snapshot};
 pub use time::Instant;

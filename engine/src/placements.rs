@@ -1,24 +1,43 @@
-//! Requests that were sent and not answered yet.
+//! Requests that were sent and have not ended.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use crate::{Chain, RequestId};
+use crate::{Chain, Decision, RequestId};
 
 /// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
 /// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
 const MAX_PLACEMENTS: usize = 16_384;
 
-/// Where each unanswered request went.
+/// Where each request went.
 #[derive(Debug, Default)]
 pub(crate) struct Placements {
     by_request: BTreeMap<RequestId, Placement>,
 }
 
-/// A prompt on its way.
+/// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Placement {
+    /// Where it was sent first.
     pub(crate) endpoint: SocketAddr,
-    pub(crate) chain: Chain,
+    /// Its prompt, until it is answered.
+    chain: Option<Chain>,
+}
+
+impl Placement {
+    /// `None` for a decision without an endpoint, which there is not.
+    pub(crate) fn new(chain: Chain, decision: &Decision) -> Option<Self> {
+        let endpoint = decision.ranked.first().copied()?;
+        Some(Self { endpoint, chain: Some(chain) })
+    }
+
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.chain.is_some()
+    }
+
+    /// Its prompt, once: when it is answered or given up.
+    pub(crate) fn answered(&mut self) -> Option<Chain> {
+        self.chain.take()
+    }
 }
 
 impl Placements {
@@ -29,9 +48,12 @@ impl Placements {
         }
     }
 
-    /// Whether a placement is remembered.
-    pub(crate) fn contains(&self, request: RequestId) -> bool {
-        self.by_request.contains_key(&request)
+    pub(crate) fn get(&self, request: RequestId) -> Option<&Placement> {
+        self.by_request.get(&request)
+    }
+
+    pub(crate) fn get_mut(&mut self, request: RequestId) -> Option<&mut Placement> {
+        self.by_request.get_mut(&request)
     }
 
     /// Forgets a placement, if it was remembered.
@@ -49,7 +71,7 @@ mod tests {
         let mut placements = Placements::default();
         for request in 0..20_000 {
             let endpoint = SocketAddr::from(([10, 0, 0, 1], 8000));
-            placements.insert(RequestId(request), Placement { endpoint, chain: Chain::default() });
+            placements.insert(RequestId(request), Placement { endpoint, chain: None });
         }
         assert_eq!(placements.by_request.len(), MAX_PLACEMENTS);
         assert!(placements.remove(RequestId(0)).is_some());

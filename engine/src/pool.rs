@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
-    CacheConfig, Endpoint, Health, Instant, Snapshot,
+    Adapters, CacheConfig, Endpoint, Health, Instant, Snapshot,
+    candidate::{Candidate, Gauges},
     ledger::{Account, Accounts, EndpointKey},
-    prefix::Slot,
+    prefix::{Matches, Slot},
     saturation,
-    score::{Gauges, Load},
 };
 
 /// The most endpoints of one pool. Each is a few hundred bytes per worker and 5 to 10 ns per pick;
@@ -38,7 +38,10 @@ pub(crate) struct Member {
     pub(crate) slot: Slot,
     /// Blocks of 256 bytes that its cache holds, if it says so.
     pub(crate) capacity: Option<u32>,
-    health: Health,
+    pub(crate) health: Health,
+    /// Sorted by key.
+    labels: Vec<(String, String)>,
+    pub(crate) adapters: Option<Adapters>,
     read: Option<Reading>,
 }
 
@@ -65,7 +68,7 @@ impl Pool {
                     Slot(self.issued - 1)
                 });
                 room.insert(slot);
-                self.members.push(Member::new(&endpoint, slot, received_at));
+                self.members.push(Member::new(endpoint, slot, received_at));
             }
         }
         let key = |(place, member): (usize, &Member)| (member.address.into(), place);
@@ -81,24 +84,26 @@ impl Pool {
         &self.members
     }
 
-    /// The members that requests may go to: those that are up, or all of them if none is, since a
-    /// scraper that is cut off sees every endpoint down.
-    /// Each comes with what belongs to it in `of_each`, a value per member.
-    pub(crate) fn eligible(&self, of_each: &[u32]) -> impl Iterator<Item = (&Member, u32)> {
-        let any_up = self.members.iter().any(|member| member.health == Health::Up);
-        let all = self.members.iter().zip(of_each.iter().copied());
-        all.filter(move |(member, _)| member.health == Health::Up || !any_up)
-    }
-
-    /// Requests in flight on each member, in their order.
-    pub(crate) fn in_flight(&self, accounts: &Accounts) -> Vec<u32> {
-        let mut of_each = vec![0; self.members.len()];
+    /// The members as candidates, in their order, with what is in flight on each and what each has
+    /// of a prompt. Metrics of the age `stale_after` and above are left out.
+    pub(crate) fn candidates(
+        &self,
+        (now, stale_after): (Instant, Duration),
+        accounts: &Accounts,
+        matches: &Matches,
+    ) -> Vec<Candidate<'_>> {
+        let candidate = |member| Candidate::idle(member, matches);
+        let mut candidates: Vec<_> = self.members.iter().map(candidate).collect();
         self.each_account(accounts, |place, account| {
-            if let Some(requests) = of_each.get_mut(place) {
-                *requests = account.requests;
+            if let Some(candidate) = candidates.get_mut(place) {
+                candidate.requests = account.requests;
+                candidate.tokens = account.tokens;
             }
         });
-        of_each
+        for candidate in &mut candidates {
+            candidate.gauges = candidate.member.gauges(now, stale_after, candidate.requests);
+        }
+        candidates
     }
 
     /// What each member carries, in their order.
@@ -131,22 +136,33 @@ impl Pool {
 }
 
 impl Member {
-    fn new(endpoint: &Endpoint, slot: Slot, received_at: Instant) -> Self {
-        let metrics = endpoint.metrics.as_ref();
+    fn new(endpoint: Endpoint, slot: Slot, received_at: Instant) -> Self {
+        let Endpoint { address, health, metrics, labels } = endpoint;
+        let read = metrics.as_ref().map(|metrics| Reading {
+            at: received_at.saturating_before(metrics.age),
+            gauges: Gauges {
+                waiting: metrics.waiting,
+                running: metrics.running,
+                // NaN, which is larger than nothing and smaller than nothing, becomes zero.
+                kv_usage: metrics.kv_usage.max(0.0),
+            },
+        });
+        let cache = metrics.as_ref().and_then(|metrics| metrics.cache);
         Self {
-            address: endpoint.address,
+            address,
             slot,
-            capacity: metrics.and_then(|metrics| metrics.cache).and_then(CacheConfig::capacity),
-            health: endpoint.health,
-            read: metrics.map(|metrics| Reading {
-                at: received_at.saturating_before(metrics.age),
-                gauges: Gauges {
-                    waiting: metrics.waiting,
-                    running: metrics.running,
-                    kv_usage: metrics.kv_usage,
-                },
-            }),
+            capacity: cache.and_then(CacheConfig::capacity),
+            health,
+            labels,
+            adapters: metrics.and_then(|metrics| metrics.adapters),
+            read,
         }
+    }
+
+    /// The value of one of the pod's labels.
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        let place = self.labels.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
+        self.labels.get(place).map(|(_, value)| value.as_str())
     }
 
     /// How long ago its metrics were read, if they ever were.
@@ -154,16 +170,13 @@ impl Member {
         self.read.map(|read| now.saturating_since(read.at))
     }
 
-    /// Its load, where requests that were sent since the metrics were read count as waiting:
-    /// otherwise all that arrives between two scrapes would go to the same shortest queue.
-    pub(crate) fn load(&self, now: Instant, stale_after: Duration, in_flight: u32) -> Load {
-        let Some(Reading { at, gauges }) = self.read else { return Load::Unknown };
-        let age = now.saturating_since(at);
-        if age >= stale_after {
-            return Load::Stale(age);
-        }
+    /// Its gauges if they are fresh, where requests that were sent since they were read count as
+    /// waiting: otherwise all that arrives between two scrapes would go to the same shortest queue.
+    fn gauges(&self, now: Instant, stale_after: Duration, in_flight: u32) -> Option<Gauges> {
+        let Reading { at, gauges } = self.read?;
         let unseen = in_flight.saturating_sub(gauges.waiting.saturating_add(gauges.running));
-        Load::Fresh(Gauges { waiting: gauges.waiting.saturating_add(unseen), ..gauges })
+        let waiting = gauges.waiting.saturating_add(unseen);
+        (now.saturating_since(at) < stale_after).then_some(Gauges { waiting, ..gauges })
     }
 
     /// What a saturation detector goes by, but for what is in flight.
@@ -181,8 +194,18 @@ impl Member {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A member with these labels, of which nothing else is known.
+    pub(crate) fn member(labels: &[(&str, &str)]) -> Member {
+        let mut labels: Vec<(String, String)> =
+            labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        labels.sort_unstable();
+        let address = SocketAddr::from(([10, 0, 0, 1], 8000));
+        let endpoint = Endpoint { address, health: Health::Up, metrics: None, labels };
+        Member::new(endpoint, Slot(0), Instant::default())
+    }
 
     fn slots(pool: &mut Pool, ports: &[u16]) -> Vec<u16> {
         let endpoint = |port: &u16| Endpoint {

@@ -17,6 +17,12 @@ impl Rng {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
+
+    /// A number from 0 to 1, without 1.
+    #[allow(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
+    pub(crate) const fn share(&mut self) -> f64 {
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }
 
 #[cfg(test)]

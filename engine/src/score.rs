@@ -1,20 +1,21 @@
 //! How well an endpoint suits a request: a number for each thing that one may care about.
 //!
-//! A scorer is a file in `score/` with a pure function in it, a variant of [`Scorer`] with the
-//! EPP's name for it, and a line in the match that calls it. What it may look at is in
-//! [`Candidate`]: a scorer that needs more than load and prefix brings a field there.
+//! A scorer is a variant of [`Scorer`] with the EPP's name for it, a file in `score/` with its
+//! formula, and a line in the match that calls it. What it may look at is in
+//! [`crate::candidate::Candidate`] and [`crate::scene::Scene`]: a scorer that needs more brings a
+//! field there.
 
-mod candidate;
 mod kv_cache_utilization;
+mod load;
+mod lora_affinity;
 mod prefix_cache;
-mod profile;
-mod queue;
+mod relative;
 mod scorer;
 mod weight;
 
-pub use candidate::{Candidate, Gauges, Load};
-pub use profile::{Profile, WeightedScorer};
-pub use scorer::{Scorer, UnknownScorer};
+pub use load::{ActiveRequest, LoadAware, TokenLoad};
+pub use prefix_cache::PrefixCache;
+pub use scorer::Scorer;
 pub use weight::{BadWeight, Weight};
 
 /// A number in `0.0..=1.0`, never NaN, so that scores can be ordered and weighted.

@@ -5,9 +5,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Endpoint, Engine, Event,
-    Health, Instant, Metrics, Note, Objective, RequestId, Seed, Snapshot, Verdict, flow::Priority,
-    ledger::Ledger,
+    Answer, Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Endpoint, Engine,
+    Event, Health, Instant, Metrics, Note, Objective, RequestId, Seed, Snapshot, Verdict,
+    flow::Priority, ledger::Ledger,
 };
 
 /// The single place that knows the engine's API. A line of script is a time in ms and one of
@@ -38,20 +38,21 @@ fn tell(script: &str) -> String {
 
 /// A request that is decided and sent at once, as it is while nothing else is in flight.
 fn ask(engine: &mut Engine, now: Instant, (id, prompt): (&str, &str)) -> Vec<String> {
-    let ask = Ask { chain: chain(prompt) };
+    let ask = Ask { chain: chain(prompt), ..Ask::default() };
     let decision = match engine.decide(now, &ask, &Ledger::default()) {
         Ok(decision) => decision,
         Err(why) => return vec![format!("{id} refused: {why}")],
     };
-    let (request, endpoint) = (RequestId(id.parse().unwrap()), decision.ranked[0]);
-    let note = engine.handle(Event::Sent { request, ask, endpoint });
+    let request = RequestId(id.parse().unwrap());
     let sent = format!("{id} to {}", describe(&decision));
-    [sent].into_iter().chain(note.iter().map(show)).collect()
+    let notes = engine.handle(Event::Sent { request, at: now, ask, decision });
+    [sent].into_iter().chain(notes.iter().map(show)).collect()
 }
 
 fn event(now: Instant, words: &str) -> Event {
     let words: Vec<&str> = words.split_whitespace().collect();
     let request = |id: &str| RequestId(id.parse().unwrap());
+    let answered = |request, answer| Event::Answered { request, at: now, served_by: None, answer };
     let note = |endpoint, prompt, verdict| {
         Event::Noted(Note { endpoint: address(endpoint), chain: chain(prompt), verdict })
     };
@@ -64,8 +65,8 @@ fn event(now: Instant, words: &str) -> Event {
             let snapshot = Snapshot { endpoints, objectives, ..Snapshot::default() };
             Event::Snapshot { snapshot, received_at: now }
         }
-        ["ok", id] => Event::Answered { request: request(id), success: true },
-        ["fail", id] => Event::Answered { request: request(id), success: false },
+        ["ok", id] => answered(request(id), Answer::Taken),
+        ["fail", id] => answered(request(id), Answer::Failed),
         ["end", id] => Event::Ended { request: request(id) },
         ["hear", endpoint, prompt] => note(endpoint, prompt, Verdict::Placed),
         ["unhear", endpoint, prompt] => note(endpoint, prompt, Verdict::Withdrawn),
@@ -128,12 +129,11 @@ fn show(Note { endpoint, chain, verdict }: &Note) -> String {
 }
 
 fn describe(decision: &Decision) -> String {
-    let Decision { ranked, scores, total, age, matched, blocks } = decision;
+    let Decision { ranked, scores, total, age, blocks, sight, .. } = decision;
+    let matched = sight.matched;
     let ranked: String = ranked.iter().map(letter).collect();
-    let scores: Vec<String> = scores
-        .iter()
-        .map(|(scorer, score)| format!("{}={:.2}", scorer.short_name(), score.get()))
-        .collect();
+    let scores: Vec<String> =
+        scores.iter().map(|(scorer, score)| format!("{scorer}={:.2}", score.get())).collect();
     let age = age.map_or("never".to_owned(), |age| format!("{}ms", age.as_millis()));
     format!("{ranked} ({} sum={total:.2} age={age} {matched}/{blocks})", scores.join(" "))
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Error, Unstructured};
 use engine::{
-    Ask, BLOCK_BYTES, Chain, Chainer, Config, Decision, Endpoint, Engine, Event, Health, Instant,
-    Metrics, NoPick, Note, RequestId, Seed, Snapshot, Verdict,
+    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Config, Decision, Endpoint, Engine, Event, Health,
+    Instant, Metrics, NoPick, Note, RequestId, Seed, Snapshot, Verdict,
     ledger::{Account, Ledger},
 };
 
@@ -79,8 +79,19 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
                 received_at: now,
             }
         }
-        1..=3 => return Ok(Act::Ask(request, Ask { chain: any_chain(u)? }, any_ledger(u)?)),
-        4 => Event::Answered { request, success: u.arbitrary()? },
+        1..=3 => {
+            return Ok(Act::Ask(
+                request,
+                Ask { chain: any_chain(u)?, ..Ask::default() },
+                any_ledger(u)?,
+            ));
+        }
+        4 => Event::Answered {
+            request,
+            at: now,
+            served_by: if u.arbitrary()? { Some(any_address(u)?) } else { None },
+            answer: *u.choose(&[Answer::Taken, Answer::Refused, Answer::Failed])?,
+        },
         5 => Event::Ended { request },
         _ => {
             let verdict = if u.arbitrary()? { Verdict::Placed } else { Verdict::Withdrawn };
@@ -94,16 +105,20 @@ fn play(
     engine: &mut Engine,
     now: Instant,
     act: Act,
-) -> (Option<Result<Decision, NoPick>>, Option<Note>) {
+) -> (Option<Result<Decision, NoPick>>, Vec<Note>) {
     match act {
-        Act::Event(event) => (None, engine.handle(event)),
+        Act::Event(event) => {
+            let may_tell = engine.may_tell(&event);
+            let notes = engine.handle(event);
+            assert!(may_tell || notes.is_empty(), "{notes:?} were not announced");
+            (None, notes)
+        }
         Act::Ask(request, ask, ledger) => {
             let decision = engine.decide(now, &ask, &ledger);
-            let endpoint = decision.as_ref().ok().and_then(|decision| decision.ranked.first());
-            let note = endpoint.and_then(|endpoint| {
-                engine.handle(Event::Sent { request, ask, endpoint: *endpoint })
+            let notes = decision.clone().map_or(Vec::new(), |decision| {
+                engine.handle(Event::Sent { request, at: now, ask, decision })
             });
-            (Some(decision), note)
+            (Some(decision), notes)
         }
     }
 }
@@ -133,7 +148,7 @@ fn check(decision: &Decision, members: &[Endpoint]) {
     for (scorer, score) in &decision.scores {
         assert!((0.0..=1.0).contains(&score.get()), "{scorer:?} gave {score:?}");
     }
-    assert!(decision.matched <= decision.blocks);
+    assert!(decision.sight.matched <= decision.blocks);
 }
 
 #[test]
@@ -149,7 +164,7 @@ fn decisions_are_sound() {
             }
             match play(&mut engine, now, act) {
                 (Some(Ok(decision)), _) => check(&decision, &members),
-                (Some(Err(_)), note) => assert!(members.is_empty() && note.is_none()),
+                (Some(Err(_)), notes) => assert!(members.is_empty() && notes.is_empty()),
                 (None, _) => (),
             }
         }

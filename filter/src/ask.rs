@@ -14,5 +14,6 @@ pub(crate) fn from_body(bytes: &[u8], api: Api, blocks_max: u32) -> Result<Ask, 
     for piece in &inference.prompt {
         chainer.update(piece);
     }
-    Ok(Ask { chain: chainer.finish() })
+    let chain = chainer.finish();
+    Ok(Ask { chain, model: inference.model.into_owned(), ..Ask::default() })
 }

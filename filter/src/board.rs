@@ -134,8 +134,8 @@ impl Board {
     }
 
     /// Tells the other workers, at a place that the ledger gave.
-    pub(crate) fn post_note(&mut self, position: u64, note: &Note) {
-        match wire::board::encode_notes(position, std::slice::from_ref(note)) {
+    pub(crate) fn post_notes(&mut self, position: u64, notes: &[Note]) {
+        match wire::board::encode_notes(position, notes) {
             Ok(bytes) => host::share(&self.note_key(position), &bytes),
             Err(error) => log::warn!("a placement stays unknown to the other workers: {error}"),
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use engine::{Decision, Scorer, flow::Priority};
+use engine::{Decision, flow::Priority};
 
 use crate::identity::Identity;
 
@@ -13,16 +13,15 @@ pub(crate) const NAME: &str = "x-llm-picker-decision";
 /// Envoy takes in a header, three times as long once escaped, would be more than clients take.
 const TOKEN_BYTES_MAX: usize = 128;
 
-/// Renders `endpoint=IP:PORT;prefix=0.83;queue=0.50;kv=0.91;score=5.31;snapshot-age-ms=42;…`.
+/// Renders `endpoint=IP:PORT;queue=0.50;kv=0.91;prefix=0.83;score=5.31;snapshot-age-ms=42;…`.
 pub(crate) fn render(decision: &Decision, identity: &Identity, priority: Priority) -> String {
     let mut text = String::with_capacity(160);
     // Writing to a String cannot fail.
     if let Some(endpoint) = decision.ranked.first() {
         let _ = write!(text, "endpoint={endpoint}");
     }
-    let score_of = |wanted: Scorer| decision.scores.iter().find(|(scorer, _)| *scorer == wanted);
-    for (scorer, score) in Scorer::ALL.into_iter().filter_map(score_of) {
-        let _ = write!(text, ";{}={:.2}", scorer.short_name(), score.get());
+    for (scorer, score) in &decision.scores {
+        let _ = write!(text, ";{scorer}={:.2}", score.get());
     }
     let _ = write!(text, ";score={:.2}", decision.total);
     match decision.age {

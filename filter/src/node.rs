@@ -6,12 +6,13 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
 
 use engine::{
-    Ask, Decision, Engine, Event, Instant, RequestId,
+    Answer, Ask, Decision, Engine, Event, Instant, RequestId,
     cluster::{Admission, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Step, Target},
     flow::{FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
@@ -153,7 +154,7 @@ impl Node {
                 .arrive(now, (&self.ledger, self), ticket, |ledger| self.admit(now, &ask, ledger));
         mail::post(posts);
         if let Arrival::Sent(decision, position) = &arrival {
-            self.sent(request, ask, decision, *position);
+            self.sent((request, now), ask, decision, *position);
         } else if matches!(arrival, Arrival::Held) {
             self.waiting.borrow_mut().insert(request, Waiting { ask, since: now, stream });
             // Only the first: each one would put the next tick off.
@@ -172,16 +173,17 @@ impl Node {
     }
 
     /// Says how a request's response began.
-    pub(crate) fn answered(&self, request: RequestId, success: bool) {
+    pub(crate) fn answered(
+        &self,
+        request: RequestId,
+        served_by: Option<SocketAddr>,
+        answer: Answer,
+    ) {
         let changed = self.member.borrow_mut().answered(&self.ledger, request);
         if changed {
             self.write_row();
         }
-        if success {
-            let _ = self.engine.borrow_mut().handle(Event::Answered { request, success });
-        } else {
-            self.take_back(request, Event::Answered { request, success });
-        }
+        self.learn(Event::Answered { request, at: host::now(), served_by, answer });
     }
 
     /// Says that a request's stream is gone.
@@ -190,7 +192,7 @@ impl Node {
         let post = self.member.borrow_mut().ended(&self.ledger, request);
         mail::post(post);
         self.write_row();
-        self.take_back(request, Event::Ended { request });
+        self.learn(Event::Ended { request });
     }
 
     /// Charges a tenant for output tokens, if anybody waits: else there is nothing to be fair about.
@@ -272,11 +274,12 @@ impl Node {
     fn release(&self, root: u32, request: RequestId, arrival: Arrival<Decision>) {
         let Some(waiting) = self.waiting.borrow_mut().remove(&request) else { return };
         let Waiting { ask, since, stream } = waiting;
+        let now = host::now();
         if let Arrival::Sent(decision, position) = &arrival {
-            self.sent(request, ask, decision, *position);
+            self.sent((request, now), ask, decision, *position);
         }
         if host::act_on(request.0) {
-            stream.go(arrival, host::now().saturating_since(since));
+            stream.go(arrival, now.saturating_since(since));
         }
         // The context that Envoy called us in is always there.
         let _ = host::act_on(root);
@@ -287,25 +290,31 @@ impl Node {
         self.catch_up(ledger);
         let mut engine = self.engine.borrow_mut();
         match engine.decide(now, ask, ledger) {
-            Ok(decision) => {
-                Admission::Send(target(ask, &decision, engine.counts_tokens()), decision)
-            }
+            Ok(decision) => Admission::Send(target(&engine, ask, &decision), decision),
             Err(why) => Admission::Refuse(why),
         }
     }
 
-    fn sent(&self, request: RequestId, ask: Ask, decision: &Decision, position: Option<u64>) {
-        let Some(endpoint) = decision.ranked.first().copied() else { return };
-        let note = self.engine.borrow_mut().handle(Event::Sent { request, ask, endpoint });
-        if let (Some(note), Some(position)) = (note, position) {
-            self.board.borrow_mut().post_note(position, &note);
+    fn sent(
+        &self,
+        (request, at): (RequestId, Instant),
+        ask: Ask,
+        decision: &Decision,
+        position: Option<u64>,
+    ) {
+        let decision = decision.clone();
+        let notes = self.engine.borrow_mut().handle(Event::Sent { request, at, ask, decision });
+        if let Some(position) = position {
+            self.board.borrow_mut().post_notes(position, &notes);
         }
     }
 
-    /// Tells the engine of a request that came to nothing, and the other workers what comes of it.
-    /// What they said of the same prompt is read first: it was before this, and must not undo it.
-    fn take_back(&self, request: RequestId, event: Event) {
-        if !self.engine.borrow().is_unanswered(request) {
+    /// Tells the engine of an event, and the other workers what comes of it. What they said of the
+    /// same prompt is read first: it was before this, and must not undo it.
+    fn learn(&self, event: Event) {
+        if !self.engine.borrow().may_tell(&event) {
+            let notes = self.engine.borrow_mut().handle(event);
+            debug_assert!(notes.is_empty(), "said to have nothing to tell");
             return;
         }
         let mut position = 0;
@@ -313,10 +322,9 @@ impl Node {
             self.catch_up(ledger);
             position = ledger.announce();
         });
-        match self.engine.borrow_mut().handle(event) {
-            Some(note) => self.board.borrow_mut().post_note(position, &note),
-            None => log::error!("a placement that was remembered is not: {}", request.0),
-        }
+        let notes = self.engine.borrow_mut().handle(event);
+        // Even if there are none: the others wait for what was announced.
+        self.board.borrow_mut().post_notes(position, &notes);
     }
 
     /// Reads what is new between two decisions.
@@ -384,13 +392,13 @@ impl Gauge for Node {
 }
 
 /// Tokens are left out where nothing goes by them: each change of the ledger costs microseconds.
-fn target(ask: &Ask, decision: &Decision, counts_tokens: bool) -> Target {
-    let uncached = decision.blocks.saturating_sub(decision.matched);
+fn target(engine: &Engine, ask: &Ask, decision: &Decision) -> Target {
+    let counts_tokens = engine.config().counts_tokens();
     Target {
         // A decision ranks at least one; without any it could not be sent either.
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
-        tokens: if counts_tokens { engine::tokens(uncached) } else { 0 },
-        announced: !ask.chain.hashes.is_empty(),
+        tokens: if counts_tokens { decision.sight.uncached_tokens } else { 0 },
+        announced: engine.announces(ask),
     }
 }
 

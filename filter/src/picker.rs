@@ -7,7 +7,7 @@ use std::{
 };
 
 use engine::{
-    Ask, Decision, NoPick, RequestId,
+    Answer, Ask, Decision, NoPick, RequestId,
     cluster::Arrival,
     flow::{FairnessId, FlowKey, Outcome, Priority},
 };
@@ -289,9 +289,7 @@ impl HttpContext for Picker {
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         let request = &self.request;
         let Phase::Sent(decision) = &*request.phase.borrow() else { return Action::Continue };
-        let success =
-            host::response_header(":status").is_some_and(|status| status.starts_with(b"2"));
-        request.worker.node.answered(request.id, success);
+        request.worker.node.answered(request.id, None, answer());
         if let Some(decision) = decision {
             request.label_response(decision);
         }
@@ -311,6 +309,13 @@ impl HttpContext for Picker {
         self.request.charge();
         self.request.worker.node.ended(self.request.id);
     }
+}
+
+/// What the response's status says of who sent it; no status at all is no answer.
+fn answer() -> Answer {
+    let status = host::response_header(":status");
+    let number = status.and_then(|status| std::str::from_utf8(&status).ok()?.parse().ok());
+    number.map_or(Answer::Failed, Answer::of_status)
 }
 
 /// What the client says its body will be long, so that one too long is refused before it is sent.

@@ -64,6 +64,14 @@ impl Refusal {
                 "failed to find endpoint candidates for serving the request".to_owned(),
                 Some("rejected-no-endpoints"),
             ),
+            Self::NoPick(NoPick::Filtered(filter)) => (
+                429,
+                format!("no endpoints available for the given request: {filter} left none"),
+                Some("rejected-saturated"),
+            ),
+            Self::NoPick(why @ NoPick::NoProfile) => {
+                (429, format!("failed to find target endpoint: {why}"), None)
+            }
             Self::Flow(outcome) => match outcome.refusal() {
                 Some(told) => (told.status, told.message.to_owned(), Some(told.reason)),
                 None => (500, "a dispatched request was refused".to_owned(), None),

@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use engine::{
-    Endpoint, Engine, Event, Health, Instant, Metrics, RequestId, Snapshot, ledger::Ledger,
+    Answer, Endpoint, Engine, Event, Health, Instant, Metrics, RequestId, Snapshot, ledger::Ledger,
 };
 use wire::body::Api;
 
@@ -29,16 +29,15 @@ pub(crate) fn run(config: &wire::config::PickerConfig) {
     let Ok(bytes) = wire::snapshot::encode(&snapshot()) else { return };
     let Ok(snapshot) = wire::snapshot::decode(&bytes) else { return };
 
-    let now = Instant::from_nanos(1);
+    let at = Instant::from_nanos(1);
     let request = RequestId(0);
     let mut engine = Engine::new(config.engine.clone(), 0);
-    drop(engine.handle(Event::Snapshot { snapshot, received_at: now }));
-    for success in [true, false] {
-        let Ok(decision) = engine.decide(now, &ask, &Ledger::default()) else { return };
-        let Some(endpoint) = decision.ranked.first().copied() else { return };
+    drop(engine.handle(Event::Snapshot { snapshot, received_at: at }));
+    for answer in [Answer::Taken, Answer::Failed] {
+        let Ok(decision) = engine.decide(at, &ask, &Ledger::default()) else { return };
         // What it would have Envoy do is left undone.
-        drop(engine.handle(Event::Sent { request, ask: ask.clone(), endpoint }));
-        drop(engine.handle(Event::Answered { request, success }));
+        drop(engine.handle(Event::Sent { request, at, ask: ask.clone(), decision }));
+        drop(engine.handle(Event::Answered { request, at, served_by: None, answer }));
     }
 }
 

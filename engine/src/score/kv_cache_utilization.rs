@@ -1,15 +1,9 @@
 //! The more of its KV cache is free, the better (EPP: kv-cache-utilization-scorer).
 
-use super::{Candidate, Gauges, Score};
-
-/// A score for each candidate.
-pub(super) fn scores(candidates: &[Candidate]) -> Vec<Score> {
-    let score = |gauges: Gauges| score(gauges.kv_usage);
-    candidates.iter().map(|candidate| candidate.load.fresh().map_or(Score::ZERO, score)).collect()
-}
+use super::Score;
 
 /// `1 - usage`.
-fn score(usage: f32) -> Score {
+pub(super) fn score(usage: f32) -> Score {
     Score::clamped(1.0 - f64::from(usage))
 }
 

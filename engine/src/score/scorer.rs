@@ -1,79 +1,131 @@
 //! The scorers that exist, by the EPP's names.
 
-use std::{fmt, str::FromStr};
-
-use super::{Candidate, Score, kv_cache_utilization, prefix_cache, queue};
+use super::{
+    ActiveRequest, LoadAware, PrefixCache, Score, TokenLoad, kv_cache_utilization, lora_affinity,
+    relative,
+};
+use crate::{candidate::Candidate, scene::Scene};
 
 /// One way to look at an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Scorer {
-    /// Few requests wait there.
+    /// It has cached much of the prompt.
+    PrefixCache(PrefixCache),
+    /// Few requests wait there, compared with the others.
     Queue,
     /// Much of its KV cache is free.
     KvCacheUtilization,
-    /// It has cached much of the prompt.
-    PrefixCache,
+    /// Few requests run there, compared with the others.
+    RunningRequests,
+    /// It has the LoRA adapter.
+    LoraAffinity,
+    /// Few requests wait there, on a fixed scale.
+    LoadAware(LoadAware),
+    /// Few requests of this Envoy are in flight there.
+    ActiveRequest(ActiveRequest),
+    /// Few prompt tokens of this Envoy are in flight there.
+    TokenLoad(TokenLoad),
 }
 
 impl Scorer {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::PrefixCache, Self::Queue, Self::KvCacheUtilization];
+    /// All plugin types.
+    pub const NAMES: &[&str] = &[
+        "prefix-cache-scorer",
+        "queue-scorer",
+        "kv-cache-utilization-scorer",
+        "running-requests-size-scorer",
+        "lora-affinity-scorer",
+        "load-aware-scorer",
+        "active-request-scorer",
+        "token-load-scorer",
+    ];
+
+    /// The scorer of that type with its default parameters.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "prefix-cache-scorer" => Self::PrefixCache(PrefixCache::default()),
+            "queue-scorer" => Self::Queue,
+            "kv-cache-utilization-scorer" => Self::KvCacheUtilization,
+            "running-requests-size-scorer" => Self::RunningRequests,
+            "lora-affinity-scorer" => Self::LoraAffinity,
+            "load-aware-scorer" => Self::LoadAware(LoadAware::default()),
+            "active-request-scorer" => Self::ActiveRequest(ActiveRequest::default()),
+            "token-load-scorer" => Self::TokenLoad(TokenLoad::default()),
+            _ => return None,
+        })
+    }
 
     /// The plugin type in an EndpointPickerConfig.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "queue-scorer",
-            Self::KvCacheUtilization => "kv-cache-utilization-scorer",
-            Self::PrefixCache => "prefix-cache-scorer",
-        }
+    pub const fn name(&self) -> &'static str {
+        self.names().0
     }
 
     /// The word for it in a decision's header.
     #[must_use]
-    pub const fn short_name(self) -> &'static str {
+    pub const fn short_name(&self) -> &'static str {
+        self.names().1
+    }
+
+    const fn names(&self) -> (&'static str, &'static str) {
         match self {
-            Self::Queue => "queue",
-            Self::KvCacheUtilization => "kv",
-            Self::PrefixCache => "prefix",
+            Self::PrefixCache(_) => ("prefix-cache-scorer", "prefix"),
+            Self::Queue => ("queue-scorer", "queue"),
+            Self::KvCacheUtilization => ("kv-cache-utilization-scorer", "kv"),
+            Self::RunningRequests => ("running-requests-size-scorer", "running"),
+            Self::LoraAffinity => ("lora-affinity-scorer", "lora"),
+            Self::LoadAware(_) => ("load-aware-scorer", "load"),
+            Self::ActiveRequest(_) => ("active-request-scorer", "active"),
+            Self::TokenLoad(_) => ("token-load-scorer", "tokens"),
         }
     }
 
-    /// A score for each candidate, in their order, for a prompt of `blocks` blocks.
-    #[must_use]
-    pub fn scores(self, candidates: &[Candidate], blocks: u32) -> Vec<Score> {
+    /// Whether it goes by the prompt tokens in flight.
+    pub(crate) const fn counts_tokens(&self) -> bool {
+        matches!(self, Self::TokenLoad(_))
+    }
+
+    /// Appends a score for each candidate, in their order.
+    pub(crate) fn score(
+        &self,
+        scene: &Scene<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        let ask = scene.ask;
         match self {
-            Self::Queue => queue::scores(candidates),
-            Self::KvCacheUtilization => kv_cache_utilization::scores(candidates),
-            Self::PrefixCache => prefix_cache::scores(candidates, blocks),
+            Self::Queue => relative::score(candidates, scores, |gauges| gauges.waiting),
+            Self::RunningRequests => relative::score(candidates, scores, |gauges| gauges.running),
+            Self::ActiveRequest(active) => active.score(candidates, scores),
+            Self::PrefixCache(prefix) => each(candidates, scores, |candidate| {
+                prefix.score(candidate.matched, ask.chain.blocks)
+            }),
+            Self::KvCacheUtilization => each(candidates, scores, |candidate| {
+                let usage = candidate.gauges.map(|gauges| gauges.kv_usage);
+                usage.map_or(Score::ZERO, kv_cache_utilization::score)
+            }),
+            Self::LoraAffinity => each(candidates, scores, |candidate| {
+                lora_affinity::score(&ask.model, candidate.member.adapters.as_ref())
+            }),
+            Self::LoadAware(load) => each(candidates, scores, |candidate| {
+                candidate.gauges.map_or(Score::ZERO, |gauges| load.score(gauges.waiting))
+            }),
+            Self::TokenLoad(load) => each(candidates, scores, |candidate| {
+                load.score(candidate.tokens, candidate.uncached_tokens(ask))
+            }),
         }
     }
 }
 
-impl FromStr for Scorer {
-    type Err = UnknownScorer;
-
-    fn from_str(name: &str) -> Result<Self, UnknownScorer> {
-        let is_it = |scorer: &Self| scorer.name() == name;
-        Self::ALL.into_iter().find(is_it).ok_or_else(|| UnknownScorer { name: name.to_owned() })
-    }
+/// A score that depends on nothing but the candidate.
+fn each(
+    candidates: &[Candidate<'_>],
+    scores: &mut Vec<Score>,
+    score: impl Fn(&Candidate<'_>) -> Score,
+) {
+    scores.extend(candidates.iter().map(score));
 }
-
-/// A plugin type that is not a scorer here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownScorer {
-    /// What was found.
-    pub name: String,
-}
-
-impl fmt::Display for UnknownScorer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let allowed = Scorer::ALL.map(Scorer::name).join(", ");
-        write!(f, "unknown scorer {:?}; allowed: {allowed}", self.name)
-    }
-}
-
-impl std::error::Error for UnknownScorer {}
 
 #[cfg(test)]
 mod tests {
@@ -81,17 +133,9 @@ mod tests {
 
     #[test]
     fn names_are_read_as_written() {
-        for scorer in Scorer::ALL {
-            assert_eq!(scorer.name().parse(), Ok(scorer));
+        for name in Scorer::NAMES {
+            assert_eq!(Scorer::named(name).map(|scorer| scorer.name()), Some(*name));
         }
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known() {
-        assert_eq!(
-            "queue".parse::<Scorer>().unwrap_err().to_string(),
-            "unknown scorer \"queue\"; allowed: prefix-cache-scorer, queue-scorer, \
-             kv-cache-utilization-scorer"
-        );
+        assert_eq!(Scorer::named("queue"), None);
     }
 }

@@ -23,7 +23,7 @@ const REFUSED: [&str; 29] = [
     r#"{"apiVersion": "llm-d.ai/v2"}"#,
     r#"{"kind": "Service"}"#,
     r#"{"pluginz": []}"#,
-    r#"{"plugins": [{"type": "lora-affinity-scorer"}]}"#,
+    r#"{"plugins": [{"name": "a"}]}"#,
     r#"{"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}"#,
     r#"{"plugins": [{"type": "queue-scorer"}, {"type": "queue-scorer"}]}"#,
     r#"{"plugins": [{"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 0}}]}"#,
@@ -64,8 +64,8 @@ fn what_is_not_understood_is_refused_and_said_where() {
         kind: found "Service"; allowed: EndpointPickerConfig
     {"pluginz": []}
         configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
-    {"plugins": [{"type": "lora-affinity-scorer"}]}
-        plugins[0].type: "lora-affinity-scorer" is not supported yet; allowed: prefix-cache-scorer, queue-scorer, kv-cache-utilization-scorer, max-score-picker, single-profile-handler, approx-prefix-cache-producer, global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy, fcfs-ordering-policy, edf-ordering-policy, slo-deadline-ordering-policy, static-usage-limit-policy, priority-holdback-policy, soft-reflective-ceiling-policy, strict-band-selection-policy, weighted-band-selection-policy, utilization-detector, concurrency-detector, max-saturation-detector, metrics-data-source, core-metrics-extractor, openai-parser, token-producer
+    {"plugins": [{"name": "a"}]}
+        plugins[0]: the field "type" is missing
     {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}
         plugins[0].parameters: found the unknown field "x"; allowed: none
     {"plugins": [{"type": "queue-scorer"}, {"type": "queue-scorer"}]}
@@ -153,7 +153,7 @@ fn numbers_may_be_doubles() {
     world.pods(&[Pod::idle(1)]);
     world.chat(0, &about("rivers"));
     let again = world.chat_with(1, &[("x-llm-d-inference-objective", "paid")], &about("rivers"));
-    insta::assert_snapshot!(World::decision(&again), @"endpoint=10.0.0.1:8000;prefix=1.00;queue=1.00;score=7.00;snapshot-age-ms=0;priority=10");
+    insta::assert_snapshot!(World::decision(&again), @"endpoint=10.0.0.1:8000;queue=1.00;prefix=1.00;score=7.00;snapshot-age-ms=0;priority=10");
     world.is_well();
 }
 

@@ -1,6 +1,6 @@
 //! The EPP's EndpointPickerConfig.
 
-use engine::{Config, Picker, Profile, Weight, WeightedScorer, flow::FlowConfig};
+use engine::{Config, Profile, Scheduling, Weight, WeightedScorer, flow::FlowConfig};
 
 use super::{
     At, ConfigError,
@@ -58,7 +58,7 @@ pub(super) fn read(object: &Object<'_>) -> Result<Epp, ConfigError> {
     let prefix = plugins.iter().find_map(Plugin::prefix);
     let Prefix { auto_tune, prompt_blocks_max, capacity } = prefix.unwrap_or_default();
     let engine = Config {
-        profile,
+        scheduling: Scheduling::from(profile),
         detector: flow::detector(object, &plugins)?,
         auto_tune,
         default_capacity: capacity,
@@ -117,9 +117,10 @@ fn only_profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigErr
         let weight = entry.read("weight", Weight::ONE, weight)?;
         weighted.push((plugins.refer(&entry.required("pluginRef")?)?, weight));
     }
-    let empty = Profile { scorers: Vec::new(), picker: Picker::default() };
+    let name = object.read("name", "default", At::text)?;
+    let empty = Profile { filters: Vec::new(), scorers: Vec::new(), ..Profile::default() };
     gather(weighted)
-        .map(|profile| profile.unwrap_or(empty))
+        .map(|profile| Profile { name: name.to_owned(), ..profile.unwrap_or(empty) })
         .map_err(|TwoPickers| profile.problem(TwoPickers::PROBLEM.to_owned()))
 }
 
@@ -138,20 +139,23 @@ impl TwoPickers {
 fn gather<'a>(
     plugins: impl IntoIterator<Item = (&'a Plugin, Weight)>,
 ) -> Result<Option<Profile>, TwoPickers> {
-    let mut scorers = Vec::new();
+    let (mut filters, mut scorers) = (Vec::new(), Vec::new());
     let mut picker = None;
     for (plugin, weight) in plugins {
         if let Plugin::Scorer(scorer) = plugin {
-            scorers.push(WeightedScorer { scorer: *scorer, weight });
+            scorers.push(WeightedScorer { scorer: scorer.clone(), weight });
+        } else if let Plugin::Filter(filter) = plugin {
+            filters.push(filter.clone());
         } else if let Plugin::Picker(other) = plugin
             && picker.replace(*other).is_some()
         {
             return Err(TwoPickers);
         }
     }
-    if scorers.is_empty() && picker.is_none() {
+    if filters.is_empty() && scorers.is_empty() && picker.is_none() {
         return Ok(None);
     }
     // The EPP adds a max-score-picker where there is none.
-    Ok(Some(Profile { scorers, picker: picker.unwrap_or_default() }))
+    let picker = picker.unwrap_or_default();
+    Ok(Some(Profile { name: "default".to_owned(), filters, scorers, picker }))
 }

@@ -1,19 +1,21 @@
 //! The plugins of an EndpointPickerConfig.
 
 mod detector;
+mod filter;
 mod kind;
 mod policy;
 mod prefix;
 mod role;
+mod scorer;
 
 use engine::{
-    Picker, Scorer,
+    Filter, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitPolicy},
     saturation::Detector,
 };
 
 use super::{At, ConfigError, at::Object};
-use kind::{Kind, TOKEN_PRODUCER};
+use kind::{IN_FLIGHT, Kind, TOKEN_PRODUCER};
 use role::Role;
 
 pub(super) use detector::{UTILIZATION, utilization};
@@ -23,6 +25,7 @@ pub(super) use prefix::Prefix;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Plugin {
     Scorer(Scorer),
+    Filter(Filter),
     Picker(Picker),
     Prefix(Prefix),
     Fairness(FairnessPolicy),
@@ -110,7 +113,8 @@ impl<'a> Plugins<'a> {
     fn with_parameters(&self, kind: Kind, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
         let none = || entry.child("parameters", &[]);
         Ok(match kind {
-            Kind::Scorer(scorer) => none().map(|_| Plugin::Scorer(scorer))?,
+            Kind::Scorer(scorer) => Plugin::Scorer(scorer::read(scorer, entry)?),
+            Kind::Filter(filter) => Plugin::Filter(filter::read(filter, entry)?),
             Kind::Picker(picker) => Plugin::Picker(max_endpoints(picker, entry)?),
             Kind::Prefix => Plugin::Prefix(prefix::read(entry)?),
             Kind::Fairness(policy) => Plugin::Fairness(policy::fairness(policy, entry)?),
@@ -128,14 +132,9 @@ impl<'a> Plugins<'a> {
 
 fn max_endpoints(picker: Picker, entry: &Object<'_>) -> Result<Picker, ConfigError> {
     let parameters = entry.child("parameters", &["maxNumOfEndpoints"])?;
-    match picker {
-        Picker::MaxScore { max_endpoints } => {
-            let max_endpoints = parameters.read("maxNumOfEndpoints", max_endpoints, |at| {
-                at.whole(1, Picker::MAX_ENDPOINTS)
-            })?;
-            Ok(Picker::MaxScore { max_endpoints })
-        }
-    }
+    let count = |at: &At<'_>| at.whole(1, Picker::MAX_ENDPOINTS);
+    let max_endpoints = parameters.read("maxNumOfEndpoints", picker.max_endpoints, count)?;
+    Ok(Picker { max_endpoints, ..picker })
 }
 
 fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
@@ -144,6 +143,14 @@ fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
         parameters.read("backend", (), |at| at.one_of(&[("estimate", ())]))?;
     } else if kind.ends_with("-parser") {
         entry.child("parameters", &[])?;
+    } else if kind == IN_FLIGHT {
+        let known = ["prefixMatchInfoProducerName", "addEstimatedOutputTokens"];
+        let parameters = entry.child("parameters", &known)?;
+        // The ledger counts prompt tokens until the first token comes, as the EPP does by default.
+        parameters.read("addEstimatedOutputTokens", (), |at| match at.flag()? {
+            false => Ok(()),
+            true => Err(at.problem("found true; allowed: false, output is not estimated".into())),
+        })?;
     }
     // Which path and scheme pods are scraped by is the scraper's command line.
     Ok(Plugin::Elsewhere)

@@ -1,7 +1,8 @@
 //! The plugin types, by the EPP's names.
 
 use engine::{
-    Picker, Scorer,
+    Filter, Picker, Scorer,
+    filter::{LabelValues, Role, Selector},
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitKind},
     saturation::DetectorKind,
 };
@@ -12,6 +13,7 @@ use crate::config::{At, ConfigError};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Scorer(Scorer),
+    Filter(Filter),
     Picker(Picker),
     Prefix,
     Fairness(FairnessPolicy),
@@ -26,17 +28,13 @@ pub(super) enum Kind {
 const PROFILE_HANDLER: &str = "single-profile-handler";
 const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
 pub(super) const TOKEN_PRODUCER: &str = "token-producer";
-const ELSEWHERE: [&str; 4] =
-    ["metrics-data-source", "core-metrics-extractor", "openai-parser", TOKEN_PRODUCER];
+pub(super) const IN_FLIGHT: &str = "inflight-load-producer";
+const ELSEWHERE: [&str; 5] =
+    ["metrics-data-source", "core-metrics-extractor", "openai-parser", TOKEN_PRODUCER, IN_FLIGHT];
 
 /// Types that the EPP has and that are not built yet, so that an error can say so.
-const YET: [&str; 33] = [
-    "active-request-scorer",
-    "running-requests-size-scorer",
+const YET: &[&str] = &[
     "precise-prefix-cache-scorer",
-    "lora-affinity-scorer",
-    "load-aware-scorer",
-    "token-load-scorer",
     "no-hit-lru-scorer",
     "session-affinity-scorer",
     "context-length-aware",
@@ -44,22 +42,13 @@ const YET: [&str; 33] = [
     "endpoint-attribute-scorer",
     "topology-affinity-scorer",
     "latency-scorer",
-    "label-selector-filter",
-    "by-label",
-    "by-label-selector",
-    "decode-filter",
-    "prefill-filter",
-    "encode-filter",
     "session-affinity-filter",
     "utilization-filter",
     "prefix-cache-affinity-filter",
-    "random-picker",
-    "weighted-random-picker",
     "disagg-profile-handler",
     "pd-profile-handler",
     "header-profile-handler",
     "data-parallel-profile-handler",
-    "inflight-load-producer",
     "precise-prefix-cache-producer",
     "program-aware-fairness",
     "anthropic-parser",
@@ -74,8 +63,9 @@ impl Kind {
             _ => (),
         }
         let elsewhere = ELSEWHERE.into_iter().find(|known| *known == name);
-        (name.parse().map(Self::Scorer).ok())
-            .or_else(|| name.parse().map(Self::Picker).ok())
+        (Scorer::named(name).map(Self::Scorer))
+            .or_else(|| filter(name).map(Self::Filter))
+            .or_else(|| Picker::named(name).map(Self::Picker))
             .or_else(|| name.parse().map(Self::Fairness).ok())
             .or_else(|| name.parse().map(Self::Ordering).ok())
             .or_else(|| name.parse().map(Self::UsageLimit).ok())
@@ -96,9 +86,27 @@ impl Kind {
     }
 }
 
+const FILTERS: &[&str] = &[
+    "label-selector-filter",
+    "by-label-selector",
+    "by-label",
+    "decode-filter",
+    "prefill-filter",
+    "encode-filter",
+];
+
+/// The filter of that type with its default parameters.
+fn filter(name: &str) -> Option<Filter> {
+    Some(match name {
+        "label-selector-filter" | "by-label-selector" => Filter::LabelSelector(Selector::default()),
+        "by-label" => Filter::ByLabel(LabelValues::default()),
+        _ => Filter::Role(Role::ALL.into_iter().find(|role| role.filter_name() == name)?),
+    })
+}
+
 /// Every type that is built.
 fn names() -> Vec<&'static str> {
-    let scheduling = Scorer::ALL.iter().map(|scorer| scorer.name()).chain(Picker::NAMES);
+    let scheduling = Scorer::NAMES.iter().chain(FILTERS).copied().chain(Picker::NAMES);
     let flow = [
         FairnessPolicy::NAMES,
         OrderingPolicy::NAMES,

@@ -1,0 +1,54 @@
+//! An endpoint that a request may go to, at the moment of choice.
+
+use crate::{
+    Ask,
+    pool::Member,
+    prefix::{Matches, Slot},
+};
+
+/// An endpoint as filters and scorers see it. A plugin that needs more than this of an endpoint
+/// finds it in its [`Member`]; what it needs of the request is in the [`crate::scene::Scene`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) member: &'a Member,
+    /// What its last scrape read, if that is recent enough to go by. A scorer of load gives
+    /// [`crate::Score::ZERO`] where there is nothing: an endpoint that we can't see is not
+    /// preferred, and when we see none of them the other scorers decide.
+    pub(crate) gauges: Option<Gauges>,
+    /// Blocks of the prompt, from its head, that its cache is believed to hold.
+    pub(crate) matched: u32,
+    /// Requests in flight there, of this Envoy.
+    pub(crate) requests: u32,
+    /// Their prompt tokens that it has not computed yet.
+    pub(crate) tokens: u32,
+}
+
+/// The part of [`crate::Metrics`] that plugins read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Gauges {
+    /// Requests that wait for a slot in the batch, with those sent since the scrape.
+    pub(crate) waiting: u32,
+    /// Requests in the batch.
+    pub(crate) running: u32,
+    /// KV-cache blocks that live requests hold, as a share of all.
+    pub(crate) kv_usage: f32,
+}
+
+impl<'a> Candidate<'a> {
+    /// A member of whose load nothing is known yet.
+    pub(crate) fn idle(member: &'a Member, matches: &Matches) -> Self {
+        let matched = matches.blocks(member.slot);
+        Self { member, gauges: None, matched, requests: 0, tokens: 0 }
+    }
+}
+
+impl Candidate<'_> {
+    pub(crate) fn slot(&self) -> Slot {
+        self.member.slot
+    }
+
+    /// The prompt's tokens that it would have to compute.
+    pub(crate) fn uncached_tokens(&self, ask: &Ask) -> u32 {
+        ask.uncached_tokens(self.matched)
+    }
+}
