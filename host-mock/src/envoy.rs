@@ -174,6 +174,12 @@ impl Envoy {
         self.machine.borrow_mut().answer(token, answer);
     }
 
+    /// Breaks the connection of the HTTP call with this token: the plugin is called back with nothing
+    /// to read.
+    pub fn reset_call(&self, token: u32) {
+        self.machine.borrow_mut().reset_call(token);
+    }
+
     fn new(machine: Machine, world: WorldRef) -> Option<Self> {
         let mut workers = machine.vms.clone();
         let main = workers.pop()?;

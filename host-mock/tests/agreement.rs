@@ -12,6 +12,8 @@
 mod cases;
 #[path = "agreement/filter.rs"]
 mod filter;
+#[path = "agreement/http_call.rs"]
+mod http_call;
 #[path = "agreement/mock.rs"]
 mod mock;
 #[path = "agreement/real.rs"]

@@ -113,7 +113,22 @@ fn http_call(
         return Err(Status::BadArgument.into());
     }
     let (worker, context) = (host.worker(), host.context_id());
-    let request = HttpCall { token: 0, worker, cluster, headers, body, timeout_millis, context };
+    let made_nanos = world.now_nanos;
+    let due_nanos = match timeout_millis {
+        0 => u64::MAX,
+        millis => made_nanos.saturating_add(1_000_000 * u64::from(millis)),
+    };
+    let request = HttpCall {
+        token: 0,
+        worker,
+        cluster,
+        headers,
+        body,
+        timeout_millis,
+        context,
+        made_nanos,
+        due_nanos,
+    };
     let token = world.calls.add(request);
     drop(world);
     call.write_u32(out, token)

@@ -13,6 +13,7 @@ use std::rc::Rc;
 enum Due {
     Tick { vm: Rc<Vm>, root: u32 },
     Idle(ExchangeRef),
+    Call { token: u32 },
 }
 
 impl Machine {
@@ -31,6 +32,7 @@ impl Machine {
                 let reply = LocalReply::new(504, "stream timeout", details, flag::STREAM_IDLE);
                 self.event(Frame::Reply(stream, reply));
             }
+            Due::Call { token } => self.answer(token, call_timed_out()),
         }
         true
     }
@@ -50,6 +52,9 @@ impl Machine {
         }
         for stream in &self.open {
             offer(stream.borrow().idle_at, Due::Idle(stream.clone()));
+        }
+        if let Some((at, token)) = self.world.borrow().calls.first_due() {
+            offer(at, Due::Call { token });
         }
         next
     }
@@ -75,20 +80,30 @@ impl Machine {
 
     /// Answers a plugin's HTTP call.
     pub(crate) fn answer(&mut self, token: u32, answer: Response) {
+        self.call_back(token, Some(answer));
+    }
+
+    /// Ends a plugin's HTTP call without an answer.
+    pub(crate) fn reset_call(&mut self, token: u32) {
+        self.call_back(token, None);
+    }
+
+    fn call_back(&mut self, token: u32, answer: Option<Response>) {
         let Some(call) = self.world.borrow_mut().calls.take(token) else { return };
         let Some(vm) = self.vm(call.worker) else { return };
-        if !vm.state.borrow().contexts.contains_key(&call.context) {
+        // Envoy cancels the calls of a VM that dies; the one in its place knows nothing of them.
+        if vm.born_nanos > call.made_nanos
+            || !vm.state.borrow().contexts.contains_key(&call.context)
+        {
             return;
         }
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let sizes = [
-            call.context,
-            token,
-            count(answer.headers.len()),
-            count(answer.body.len()),
-            count(answer.trailers.as_ref().map_or(0, HeaderMap::len)),
-        ];
-        vm.state.borrow_mut().call_answer = Some(answer);
+        let [headers, body, trailers] = answer.as_ref().map_or([0; 3], |answer| {
+            let trailers = answer.trailers.as_ref().map_or(0, HeaderMap::len);
+            [answer.headers.len(), answer.body.len(), trailers].map(count)
+        });
+        let sizes = [call.context, token, headers, body, trailers];
+        vm.state.borrow_mut().call_answer = answer;
         vm.call("proxy_on_http_call_response", call.context, &sizes);
         vm.state.borrow_mut().call_answer = None;
         self.event(Frame::Drain(vm));
@@ -151,6 +166,14 @@ impl Machine {
         self.stack.push(frame);
         self.run();
     }
+}
+
+/// What a plugin gets for a call whose time is up.
+fn call_timed_out() -> Response {
+    let mut headers = HeaderMap::default();
+    headers.set(":status", "504");
+    let body = b"upstream request timeout".to_vec();
+    Response { status: 504, headers, body, trailers: None, complete: true }
 }
 
 /// Whether more of this direction may come: its headers did, its end did not, and Envoy hasn't

@@ -15,9 +15,11 @@ pub struct HttpCall {
     pub headers: HeaderMap,
     /// Request body.
     pub body: Vec<u8>,
-    /// Milliseconds; 0 is no time-out. The mock never lets a call time out by itself.
+    /// Milliseconds until Envoy answers 504 in the cluster's place; 0 is no time-out.
     pub timeout_millis: u32,
     pub(crate) context: u32,
+    pub(crate) made_nanos: u64,
+    pub(crate) due_nanos: u64,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +39,11 @@ impl Calls {
     pub(crate) fn take(&mut self, token: u32) -> Option<HttpCall> {
         let position = self.waiting.iter().position(|call| call.token == token)?;
         Some(self.waiting.remove(position))
+    }
+
+    /// The call whose time-out comes first, and when.
+    pub(crate) fn first_due(&self) -> Option<(u64, u32)> {
+        self.waiting.iter().map(|call| (call.due_nanos, call.token)).min()
     }
 
     pub(crate) fn waiting(&self) -> &[HttpCall] {

@@ -1,5 +1,6 @@
 //! The cases. Where a number or an order looks odd, the real Envoy does it.
 
+use crate::{filter::DATA, http_call::http_call};
 use host_mock::FailPolicy::{self, Close, Open, Reload};
 
 /// What a client does. Clients are named by letter, in the order in which they open.
@@ -79,7 +80,7 @@ impl Case {
 }
 
 pub(crate) fn all() -> Vec<Case> {
-    [pauses(), releases(), replies(), ends(), deaths(), shared_data(), headers()]
+    [pauses(), releases(), replies(), ends(), deaths(), shared_data(), headers(), http_calls()]
         .into_iter()
         .flatten()
         .collect()
@@ -349,4 +350,33 @@ fn headers() -> Vec<Case> {
         case("headers while held", &[("request_headers", PAUSE), ("request_body", &then)], &post)
             .gives(&["a: 200 hello 0 x-a=busy"], &trace(&["a request_body", "!0", "!0"], &[])),
     ]
+}
+
+/// Calls from a stream that waits. Noted are what the call returned, and the first digit of the answer's status.
+fn http_calls() -> Vec<Case> {
+    let all = [(":method", "GET"), (":path", "/"), (":authority", "x")];
+    let slow = [all[0], (":path", "/slow"), all[2]];
+    let answered = "(drop (call $get_header (i32.const 6) (i32.const 544) (i32.const 7)
+        (i32.const 84) (i32.const 88)))
+        (call $note (i32.sub (i32.load8_u (i32.load (i32.const 84))) (i32.const 48)))";
+    let status = "(data (i32.const 544) \":status\")";
+    let told = |digit| vec!["!0", "a http_call_response", digit];
+    let calls = [
+        ("answered", "up", &all[..], told("!2")),
+        ("timed out", "up", &slow[..], told("!5")),
+        ("nobody listens", "gone", &all[..], told("!5")),
+        ("no such cluster", "nowhere", &all[..], vec!["!2"]),
+        ("without an authority", "up", &all[..2], vec!["!2"]),
+    ];
+    let case = |(name, cluster, headers, trace): (&str, &str, &[(&str, &str)], Vec<_>)| {
+        let call = http_call(cluster, headers, 100);
+        let name = format!("an HTTP call: {name}");
+        let trace = [&["a request_headers"], &trace[..]].concat();
+        let mut case = case(&name, &[], &[Get('a'), Tick]).gives(&["a: hangs"], &trace);
+        case.filter.push(("request_headers", format!("{} {PAUSE}", call.call)));
+        case.filter.push(("http_call_response", answered.to_owned()));
+        case.filter.push((DATA, call.data + status));
+        case
+    };
+    calls.into_iter().map(case).collect()
 }

@@ -1,7 +1,7 @@
 //! The filter of a case: a module that traces its callbacks and does what the case says in them.
 
 /// Callback, its WAT parameters after `$ctx`, and whether it returns an action.
-const CALLBACKS: [(&str, &str, bool); 8] = [
+const CALLBACKS: [(&str, &str, bool); 9] = [
     ("request_headers", "(param $n i32) (param $end i32)", true),
     ("request_body", "(param $n i32) (param $end i32)", true),
     ("request_trailers", "(param $n i32)", true),
@@ -10,6 +10,11 @@ const CALLBACKS: [(&str, &str, bool); 8] = [
     ("log", "", false),
     ("done", "", true),
     ("delete", "", false),
+    (
+        "http_call_response",
+        "(param $token i32) (param $headers i32) (param $body i32) (param $trailers i32)",
+        false,
+    ),
 ];
 
 /// Imports, memory and helpers. Letters of contexts are kept from 1024 on; a root's is '-'.
@@ -29,6 +34,8 @@ const PRELUDE: &str = r#"
   (import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
   (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
   (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_http_call"
+    (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 4)
   (global $heap (mut i32) (i32.const 65536))
   (global $streams (mut i32) (i32.const 0))
@@ -64,6 +71,9 @@ const PRELUDE: &str = r#"
         (i32.const 32) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const -1))))))
 "#;
 
+/// Stands among the bodies for what belongs to the module as a whole.
+pub(crate) const DATA: &str = "(data)";
+
 /// The module's text, with `bodies` put into the callbacks that they name. A callback that returns
 /// an action must leave it on the stack; one without a body continues.
 pub(crate) fn wat(bodies: &[(&str, String)]) -> String {
@@ -88,5 +98,6 @@ pub(crate) fn wat(bodies: &[(&str, String)]) -> String {
                (call $trace (local.get $ctx) (i32.const {at}) (i32.const {len})) {body})"
         );
     }
+    text += body(DATA).unwrap_or_default();
     text + ")"
 }

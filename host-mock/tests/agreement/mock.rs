@@ -14,7 +14,8 @@ pub(crate) fn run(case: &Case) -> Outcome {
         .allow_on_headers_stop_iteration(case.stop_iteration)
         .fail_policy(case.policy);
     let idle = Duration::from_secs(1);
-    let envoy = Envoy::builder(&module).plugin(plugin).stream_idle_timeout(idle).start().unwrap();
+    let builder = Envoy::builder(&module).plugin(plugin).stream_idle_timeout(idle);
+    let envoy = builder.cluster("up").cluster("gone").start().unwrap();
     let mut streams: BTreeMap<char, Stream> = BTreeMap::new();
     let mut left = Vec::new();
     for step in &case.script {
@@ -35,7 +36,11 @@ pub(crate) fn run(case: &Case) -> Outcome {
                 streams[&name].disconnect();
                 left.push(name);
             }
-            Step::Tick => envoy.run_for(Duration::from_millis(500)),
+            Step::Tick => {
+                envoy.run_for(Duration::from_millis(450));
+                answer_calls(&envoy);
+                envoy.run_for(Duration::from_millis(50));
+            }
             Step::Idle => envoy.run_for(idle),
         }
         envoy.pump();
@@ -63,6 +68,17 @@ fn answer(stream: &Stream) {
         let x_a: Vec<_> = sent.headers.get_all("x-a").map(String::from_utf8_lossy).collect();
         let body = hello(sent.body.len(), &x_a.join(","));
         stream.respond(200, (), body.as_bytes());
+    }
+}
+
+/// A cluster answers at once, unless it is asked to be slow; where nobody listens Envoy does.
+fn answer_calls(envoy: &Envoy) {
+    for call in envoy.http_calls() {
+        match (call.cluster.as_str(), call.headers.text(":path")) {
+            ("gone", _) => envoy.answer(call.token, 503, (), b"upstream connect error"),
+            (_, Some("/slow")) => (),
+            _ => envoy.answer(call.token, 200, (), hello(0, "").as_bytes()),
+        }
     }
 }
 

@@ -120,6 +120,11 @@ fn serve(mut client: TcpStream) -> Option<()> {
             continue;
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        if text.starts_with("GET /slow") {
+            // Until Envoy gives up on it.
+            let _ = client.read(&mut buffer);
+            return None;
+        }
         let (head, body) = text.split_once("\r\n\r\n")?;
         let body = if head.contains("chunked") { dechunk(body) } else { body.to_owned() };
         let x_a: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("x-a: ")).collect();
@@ -220,10 +225,17 @@ fn bootstrap(case: &Case, wasm: &str, port: u16, upstream: u16) -> String {
         "routes":[{{"match":{{"prefix":"/"}},"route":{{"cluster":"up"}}}}]}}]}},"http_filters":[{filter},{router}]}}"#
     );
     let (listen, up) = (address(port), address(upstream));
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let cluster = |name: &str, address: String| {
+        format!(
+            r#"{{"name":"{name}","type":"STATIC","load_assignment":{{"cluster_name":"{name}","endpoints":[
+            {{"lb_endpoints":[{{"endpoint":{{"address":{address}}}}}]}}]}}}}"#
+        )
+    };
+    let (up, gone) = (cluster("up", up), cluster("gone", address(gone)));
     format!(
         r#"{{"static_resources":{{"listeners":[{{"name":"l","address":{listen},"filter_chains":[{{"filters":[
         {{"name":"envoy.filters.network.http_connection_manager","typed_config":{manager}}}]}}]}}],
-        "clusters":[{{"name":"up","type":"STATIC","load_assignment":{{"cluster_name":"up","endpoints":[{{"lb_endpoints":[
-        {{"endpoint":{{"address":{up}}}}}]}}]}}}}]}}}}"#
+        "clusters":[{up},{gone}]}}}}"#
     )
 }
