@@ -9,7 +9,8 @@
 //! flight (`ledger`); then which endpoints may be taken (`filter`), how they compare (`score`), which
 //! is taken (`pick`), how these make a `profile` and profiles a choice (`scheduling`), the state that
 //! ties them together (`engine`); then how full the pool is (`saturation`), who waits and who goes
-//! next (`flow`), and how the workers of one Envoy do that together (`cluster`).
+//! next (`flow`), how the workers of one Envoy do that together (`cluster`), and which of them fetches
+//! snapshots (`pull`).
 
 mod time;
 
@@ -25,6 +26,7 @@ mod prompt;
 pub mod cluster;
 pub mod flow;
 pub mod ledger;
+pub mod pull;
 pub mod saturation;
 
 mod candidate;

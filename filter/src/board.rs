@@ -12,9 +12,11 @@
 use std::collections::VecDeque;
 
 use engine::{
-    Note,
+    Instant, Note,
     cluster::SharedLedger,
+    flow::FlowSize,
     ledger::{Ledger, Row, WorkerId},
+    pull::PullLease,
 };
 use wire::{board::Posted, push::Stamp};
 
@@ -79,6 +81,14 @@ pub(crate) struct Board {
     /// time, behind another's note about the same prompt, they would undo that one. At most
     /// [`NOTES_KEPT`]: the ring holds no older ones.
     own: VecDeque<u64>,
+}
+
+/// Who fetches snapshots, as it was read.
+#[derive(Debug)]
+pub(crate) struct PullLeaseRead {
+    /// What it says.
+    pub(crate) lease: PullLease,
+    there: host::Shared,
 }
 
 /// What is new on the board.
@@ -167,6 +177,43 @@ impl Board {
         Ok(())
     }
 
+    /// What the snapshot on the board was signed with, if there is one.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        Posted::decode(&host::shared(&self.snapshot_key()).value).map(|posted| posted.stamp)
+    }
+
+    /// Who fetches snapshots.
+    pub(crate) fn pull_lease(&self) -> PullLeaseRead {
+        let there = host::shared(&self.pull_key());
+        PullLeaseRead { lease: wire::pull::decode(&there.value), there }
+    }
+
+    /// Takes that lease, unless another worker took it since it was read; false if one did.
+    pub(crate) fn take_pull_lease(&self, read: &PullLeaseRead, lease: PullLease) -> bool {
+        host::share_if_unchanged(&self.pull_key(), &wire::pull::encode(lease), &read.there)
+    }
+
+    fn pull_key(&self) -> String {
+        key(&self.pool, "pull")
+    }
+
+    /// Shows what waits, for whoever reports on the pool.
+    pub(crate) fn post_queues(&self, now: Instant, flows: &[FlowSize]) {
+        match wire::queues::encode(now, flows) {
+            Ok(bytes) => host::share(&self.queues_key(), &bytes),
+            Err(error) => log::warn!("what waits is not shown: {error}"),
+        }
+    }
+
+    /// When the arbiter last showed what waits, and what did.
+    pub(crate) fn queues(&self) -> (Instant, Vec<FlowSize>) {
+        wire::queues::decode(&host::shared(&self.queues_key()).value).unwrap_or_default()
+    }
+
+    fn queues_key(&self) -> String {
+        key(&self.pool, "queues")
+    }
+
     fn snapshot_key(&self) -> String {
         key(&self.pool, "snapshot")
     }
@@ -191,6 +238,11 @@ impl Roll {
     /// Says what a worker has counted.
     pub(crate) fn write_row(&self, worker: WorkerId, row: &Row) {
         host::share(&self.row_key(worker), &wire::row::encode(row));
+    }
+
+    /// How many workers are on it.
+    pub(crate) fn size(&self) -> usize {
+        wire::roll::decode(&host::shared(&self.roll_key()).value).len()
     }
 
     /// Puts a worker on the roll.

@@ -131,6 +131,29 @@ pub(crate) fn dequeue(queue: u32) -> Option<Vec<u8>> {
     hostcalls::dequeue_shared_queue(queue).ok().flatten()
 }
 
+/// Sends a GET to a cluster; `on_http_call_response` of the context that Envoy acts on has the
+/// answer, under this token. `None` if Envoy has no such cluster.
+pub(crate) fn http_call(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    timeout: Duration,
+) -> Option<u32> {
+    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
+}
+
+/// The headers of the answer. From `on_http_call_response` only, and only if there are any.
+pub(crate) fn http_call_response_headers() -> Headers {
+    hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default()
+}
+
+/// The first `size` bytes of its body. From `on_http_call_response` only.
+pub(crate) fn http_call_response_body(size: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
 /// Calls a function that Envoy offers beyond the ABI; false where it refuses or has none such.
 pub(crate) fn call_foreign_function(name: &str, argument: &[u8]) -> bool {
     hostcalls::call_foreign_function(name, Some(argument)).is_ok()
@@ -190,6 +213,11 @@ impl Metric {
         if let Self(Some(id)) = self {
             let _ = hostcalls::increment_metric(id, 1);
         }
+    }
+
+    /// What a counter or a gauge says now, over all workers.
+    pub(crate) fn value(self) -> u64 {
+        self.0.and_then(|id| hostcalls::get_metric(id).ok()).unwrap_or_default()
     }
 
     /// Sets a gauge, or adds to a histogram.

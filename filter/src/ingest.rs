@@ -2,32 +2,17 @@
 
 use std::rc::Rc;
 
-use engine::{Instant, cluster::SharedLedger, ledger::Ledger};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::{
-    board::Posted,
-    push::{self, Secret},
-};
+use wire::report;
 
 use crate::{
-    board::{Board, SharedLedgerCell},
     host::{self, Headers},
-    identity, mail,
-    stats::Stats,
+    identity,
+    receiver::{Receiver, Refused, Taken},
 };
-
-/// What all pushes to one plugin instance share.
-pub(crate) struct Receiver {
-    /// The largest snapshot taken, in bytes.
-    pub(crate) max_bytes: u64,
-    /// What scraper and Envoy both know.
-    pub(crate) secret: Secret,
-    /// What it counts.
-    pub(crate) stats: Stats,
-}
 
 /// A push on its way in.
 pub(crate) struct Ingest {
@@ -36,12 +21,6 @@ pub(crate) struct Ingest {
     headers: Headers,
     /// How much of the body has come.
     buffered: usize,
-}
-
-/// Why a push is not stored.
-struct Refused {
-    status: u16,
-    message: String,
 }
 
 impl Ingest {
@@ -72,43 +51,34 @@ impl Ingest {
         Ok(())
     }
 
-    /// The body is whole: verifies it before anything else looks at it.
-    fn store(&self, size: usize) -> Result<(), Refused> {
-        let now = host::now();
+    /// The body is whole.
+    fn store(&self, size: usize) -> Result<Taken, Refused> {
         let body = host::request_body(size);
-        let header = |name: &str| identity::last(&self.headers, name);
-        let headers = push::Headers::parse(
-            header(push::TIME_HEADER),
-            header(push::SEQUENCE_HEADER),
-            header(push::SIGNATURE_HEADER),
-        )?;
-        self.receiver.secret.verify(&headers, &body)?;
-        let snapshot = wire::snapshot::decode(&body)
-            .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
-        let stamp = headers.stamp;
-        let posted = Posted { stamp, received_at: now, body };
-        Board::of_pool(&snapshot.pool)
-            .post_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
-        let mut after = Ledger::default();
-        SharedLedgerCell::of_pool(&snapshot.pool).update(&mut |ledger| {
-            ledger.snapshots += 1;
-            after = ledger.clone();
-        });
-        // There may be room now.
-        mail::nudge(&after);
-        Ok(())
+        self.receiver.take(|name| identity::last(&self.headers, name), body)
     }
 
-    fn settle(&self, outcome: Result<(), Refused>) -> Action {
+    /// Whether the scraper asked what this gateway knows of the pool. It does so now and then, when
+    /// somebody may look; most pushes are answered with nothing.
+    fn wants_report(&self) -> bool {
+        identity::last(&self.headers, "accept") == Some(report::MEDIA_TYPE.as_bytes())
+    }
+
+    fn settle(&self, outcome: Result<Taken, Refused>) -> Action {
+        let stats = &self.receiver.stats;
+        let json = vec![("content-type", report::MEDIA_TYPE)];
         match outcome {
-            Ok(()) => {
-                self.receiver.stats.snapshots_stored.increment();
-                host::reply(204, Vec::new(), b"");
+            Ok(taken) => {
+                stats.snapshots_stored.increment();
+                if self.wants_report() {
+                    let report = crate::report::after(&taken, stats, host::now());
+                    host::reply(200, json, &report.encode());
+                } else {
+                    host::reply(204, Vec::new(), b"");
+                }
             }
             Err(Refused { status, message }) => {
-                self.receiver.stats.snapshots_refused.increment();
-                let body = wire::error::body(status, &message);
-                host::reply(status, vec![("content-type", "application/json")], body.as_bytes());
+                stats.snapshots_refused.increment();
+                host::reply(status, json, wire::error::body(status, &message).as_bytes());
             }
         }
         Action::Pause
@@ -122,7 +92,7 @@ impl HttpContext for Ingest {
         self.headers = host::request_headers();
         match self.check_headers(end_of_stream) {
             Ok(()) => Action::Pause,
-            refused @ Err(_) => self.settle(refused),
+            Err(refused) => self.settle(Err(refused)),
         }
     }
 
@@ -131,7 +101,7 @@ impl HttpContext for Ingest {
         match self.check_size(size) {
             Ok(()) if !end_of_stream => Action::Pause,
             Ok(()) => self.settle(self.store(size)),
-            refused @ Err(_) => self.settle(refused),
+            Err(refused) => self.settle(Err(refused)),
         }
     }
 
@@ -139,20 +109,4 @@ impl HttpContext for Ingest {
         // With trailers, no part of the body was its end.
         self.settle(self.store(self.buffered))
     }
-}
-
-impl Refused {
-    fn new(status: u16, message: String) -> Self {
-        Self { status, message }
-    }
-}
-
-impl From<push::Refused> for Refused {
-    fn from(refused: push::Refused) -> Self {
-        Self::new(refused.status(), refused.to_string())
-    }
-}
-
-fn now_ms(now: Instant) -> u64 {
-    now.as_nanos() / 1_000_000
 }

@@ -36,6 +36,9 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 /// hundred of those in one go.
 const MESSAGES_MAX: usize = 64;
 
+/// Tenants that a report on the pool names, of all bands together: more than anybody reads.
+const FLOWS_SHOWN: usize = 64;
+
 thread_local! {
     /// The pools of this VM.
     static NODES: RefCell<BTreeMap<String, Rc<Node>>> = const { RefCell::new(BTreeMap::new()) };
@@ -230,6 +233,9 @@ impl Node {
         self.is_busy.set(member.is_busy());
         host::set_tick_period(if member.is_busy() { BUSY_TICK } else { IDLE_TICK });
         self.stats.show(member.queues(), &self.engine.borrow().capacity(now, &self.ledger.read()));
+        if let Some(queues) = member.queues() {
+            self.board.borrow().post_queues(now, &queues.flow_sizes(FLOWS_SHOWN));
+        }
         let me = member.id();
         drop(member);
         self.bury_the_dead(now, me);

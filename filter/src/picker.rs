@@ -26,6 +26,7 @@ use crate::{
     host::{self, Headers},
     identity::{self, Identity},
     node::{Applicant, Node, Released},
+    pull::Fetcher,
     refusal::Refusal,
     stats::Stats,
 };
@@ -41,6 +42,8 @@ pub(crate) struct Worker {
     pub(crate) stats: Stats,
     /// Its pool.
     pub(crate) node: Rc<Node>,
+    /// What fetches its snapshots, where they are not pushed.
+    pub(crate) fetcher: Rc<Fetcher>,
     /// Whether tenants are charged for output tokens, so that responses have to be read.
     pub(crate) charges: bool,
 }

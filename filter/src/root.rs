@@ -7,22 +7,18 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::ContextType,
 };
-use wire::{
-    config::{IngestConfig, PluginConfig},
-    push::Secret,
-};
+use wire::config::PluginConfig;
 
 use crate::{
     host,
-    ingest::{Ingest, Receiver},
+    ingest::Ingest,
     node::Node,
     picker::{Picker, Worker},
+    pull::Fetcher,
+    receiver::Receiver,
     stats::Stats,
     warm_up,
 };
-
-/// A shorter secret could be guessed by trying.
-const SECRET_BYTES_MIN: usize = 16;
 
 /// One plugin instance in one VM.
 pub(crate) struct Root {
@@ -51,18 +47,27 @@ impl Role {
     fn configured(json: &[u8]) -> Result<Self, String> {
         match wire::config::parse(json).map_err(|error| error.to_string())? {
             PluginConfig::Picker(config) => {
+                let fetcher = Fetcher::configure(&config.pool, config.pull.as_ref())?;
                 warm_up::run(&config);
                 let node = Node::configure(&config);
                 let charges = config.flow.as_ref().is_some_and(FlowConfig::charges_tokens);
                 let stats = Stats::define();
-                Ok(Self::Picker(Rc::new(Worker { config, stats, node, charges })))
+                Ok(Self::Picker(Rc::new(Worker { config, stats, node, fetcher, charges })))
             }
-            PluginConfig::Ingest(config) => Ok(Self::Ingest(Rc::new(receiver(&config)?))),
+            PluginConfig::Ingest(config) => {
+                Ok(Self::Ingest(Rc::new(Receiver::new("ingest", &config)?)))
+            }
         }
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+        if let Role::Picker(worker) = &self.role {
+            worker.fetcher.answered(token, headers, body_size);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
@@ -76,6 +81,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Role::Picker(worker) = &self.role {
             worker.node.tick(self.context_id);
+            worker.fetcher.ask();
         }
     }
 
@@ -104,17 +110,3 @@ struct Untouched;
 
 impl Context for Untouched {}
 impl HttpContext for Untouched {}
-
-fn receiver(config: &IngestConfig) -> Result<Receiver, String> {
-    let name = &config.secret_env;
-    let secret = std::env::var(name).unwrap_or_default().into_bytes();
-    if secret.len() < SECRET_BYTES_MIN {
-        return Err(format!(
-            "ingest.secretEnv: found {} bytes in the environment variable {name}; at least \
-             {SECRET_BYTES_MIN} are needed, and vm_config.environment_variables must pass it on",
-            secret.len()
-        ));
-    }
-    let secret = Secret::new(&secret).ok_or("the secret is empty")?;
-    Ok(Receiver { max_bytes: config.max_bytes, secret, stats: Stats::define() })
-}

@@ -49,4 +49,12 @@ impl Stats {
             _ => self.bad_request,
         }
     }
+
+    /// Requests answered with an error, whichever.
+    pub(crate) fn all_refused(&self) -> u64 {
+        [self.bad_request, self.too_large, self.too_many, self.unavailable]
+            .into_iter()
+            .map(Metric::value)
+            .sum()
+    }
 }

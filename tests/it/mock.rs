@@ -17,6 +17,8 @@ mod refusals;
 
 mod configuration;
 mod ingest;
+mod pull;
+mod report;
 
 mod deaths;
 mod hostile;

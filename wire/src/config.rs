@@ -12,6 +12,7 @@ mod flow;
 mod identity;
 mod plugin;
 mod pool;
+mod pull;
 mod quantity;
 
 use engine::{Objective, flow::FlowConfig};
@@ -22,6 +23,7 @@ pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold};
 pub use error::ConfigError;
 pub use identity::Identity;
+pub use pull::PullConfig;
 
 /// Bytes of a configuration: a WasmPlugin lives in etcd, which takes objects of 1.5 MiB at most.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
@@ -37,7 +39,7 @@ pub enum PluginConfig {
     Ingest(IngestConfig),
 }
 
-/// How an instance takes in snapshots.
+/// What snapshots are checked with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestConfig {
     /// The environment variable with the secret that pushes are signed with.
@@ -63,6 +65,8 @@ pub struct PickerConfig {
     pub identity: Identity,
     /// How the choice gets into Envoy.
     pub envoy: EnvoyConfig,
+    /// Where snapshots are fetched, if they are.
+    pub pull: Option<PullConfig>,
     /// What happens to a request for which no decision can be made.
     pub failure_mode: FailureMode,
     /// Whether responses say why their endpoint was chosen.
@@ -91,30 +95,35 @@ pub fn parse(bytes: &[u8]) -> Result<PluginConfig, ConfigError> {
         .map_err(|error| ConfigError::new("", format!("not JSON: {error}")))?;
     let root = At::root(&json);
     if json.get("ingest").is_some() {
-        return ingest(&root).map(PluginConfig::Ingest);
+        return receiver(&root).map(PluginConfig::Ingest);
     }
     picker(&root).map(|picker| PluginConfig::Picker(Box::new(picker)))
 }
 
-fn ingest(root: &At<'_>) -> Result<IngestConfig, ConfigError> {
+fn receiver(root: &At<'_>) -> Result<IngestConfig, ConfigError> {
     let root = root.object(&["ingest"])?;
-    let ingest = root.required("ingest")?.object(&["secretEnv", "maxBytes"])?;
-    let secret_env = ingest.get("secretEnv").map_or(Ok("LLM_PICKER_SECRET"), |at| at.text())?;
-    let max_bytes = ingest.get("maxBytes").map_or(Ok(4 << 20), |at| at.bytes())?;
+    ingest(&root.required("ingest")?.object(&["secretEnv", "maxBytes"])?)
+}
+
+fn ingest(object: &Object<'_>) -> Result<IngestConfig, ConfigError> {
+    let secret_env = object.get("secretEnv").map_or(Ok("LLM_PICKER_SECRET"), |at| at.text())?;
+    let max_bytes = object.get("maxBytes").map_or(Ok(4 << 20), |at| at.bytes())?;
     Ok(IngestConfig { secret_env: secret_env.to_owned(), max_bytes })
 }
 
 /// Our keys beside the EndpointPickerConfig.
-const OURS: [&str; 6] =
-    ["pools", "objectives", "identity", "envoy", "failureMode", "decisionHeader"];
+const OURS: [&str; 7] =
+    ["pools", "objectives", "identity", "envoy", "pull", "failureMode", "decisionHeader"];
 
 fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
     let object = root.object(&known)?;
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
     let pool = pool::read(&object)?;
+    let pull = object.get("pull").map(|at| pull::read(&at, &pool.name)).transpose()?;
     Ok(PickerConfig {
         pool: pool.name,
+        pull,
         engine: pool.epp.engine,
         prompt_blocks_max: pool.epp.prompt_blocks_max,
         flow: pool.epp.flow,

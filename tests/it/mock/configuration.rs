@@ -17,7 +17,7 @@ fn refusal(config: &str) -> String {
 }
 
 /// One of each kind.
-const REFUSED: [&str; 29] = [
+const REFUSED: [&str; 34] = [
     r#"{"#,
     r#"[]"#,
     r#"{"apiVersion": "llm-d.ai/v2"}"#,
@@ -47,6 +47,11 @@ const REFUSED: [&str; 29] = [
     r#"{"ingest": {"maxBytes": 0}}"#,
     r#"{"ingest": {}, "failureMode": "FailOpen"}"#,
     r#"{"ingest": {"secretEnv": "NO_SUCH_VARIABLE"}}"#,
+    r#"{"pull": {}}"#,
+    r#"{"pull": {"cluster": "a", "interval": "50ms"}}"#,
+    r#"{"pull": {"cluster": "a", "path": "snapshot"}}"#,
+    r#"{"pull": {"cluster": "a", "timeout": "200ms"}}"#,
+    r#"{"pull": {"cluster": "a", "secretEnv": "NO_SUCH_VARIABLE"}}"#,
 ];
 
 #[test]
@@ -63,7 +68,7 @@ fn what_is_not_understood_is_refused_and_said_where() {
     {"kind": "Service"}
         kind: found "Service"; allowed: EndpointPickerConfig
     {"pluginz": []}
-        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
+        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, identity, envoy, pull, failureMode, decisionHeader
     {"plugins": [{"name": "a"}]}
         plugins[0]: the field "type" is missing
     {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}
@@ -112,6 +117,16 @@ fn what_is_not_understood_is_refused_and_said_where() {
         configuration: found the unknown field "failureMode"; allowed: ingest
     {"ingest": {"secretEnv": "NO_SUCH_VARIABLE"}}
         ingest.secretEnv: found 0 bytes in the environment variable NO_SUCH_VARIABLE; at least 16 are needed, and vm_config.environment_variables must pass it on
+    {"pull": {}}
+        pull: the field "cluster" is missing
+    {"pull": {"cluster": "a", "interval": "50ms"}}
+        pull: found the unknown field "interval"; allowed: cluster, authority, path, timeout, secretEnv, maxBytes
+    {"pull": {"cluster": "a", "path": "snapshot"}}
+        pull.path: found "snapshot"; allowed: a path, which begins with a slash and may hold {pool}
+    {"pull": {"cluster": "a", "timeout": "200ms"}}
+        pull.timeout: found "200ms"; allowed: 2s to 60s
+    {"pull": {"cluster": "a", "secretEnv": "NO_SUCH_VARIABLE"}}
+        pull.secretEnv: found 0 bytes in the environment variable NO_SUCH_VARIABLE; at least 16 are needed, and vm_config.environment_variables must pass it on
     "#);
 }
 

@@ -1,7 +1,7 @@
 //! Flow control over four workers: who waits, who goes next, and who is told to come again.
 
 mod script;
-mod world;
+pub(super) mod world;
 
 mod bands;
 mod order;

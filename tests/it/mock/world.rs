@@ -178,6 +178,8 @@ pub(super) fn builder() -> Builder {
         .workers(WORKERS)
         .vm_id("llm-picker")
         .env("LLM_PICKER_SECRET", SECRET)
+        .cluster("scraper")
+        .cluster("outbound|9091||scraper.llm-d.svc.cluster.local")
         .buffer_limit(BUFFER_LIMIT)
 }
 

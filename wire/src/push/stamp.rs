@@ -14,6 +14,14 @@ pub struct Stamp {
     pub sequence: u64,
 }
 
+impl Stamp {
+    /// The stamp as the entity tag of a snapshot that is fetched (RFC 9110, 8.8.3).
+    #[must_use]
+    pub fn entity_tag(self) -> String {
+        format!("\"{}-{}\"", self.time_ms, self.sequence)
+    }
+}
+
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "time {} sequence {}", self.time_ms, self.sequence)

@@ -10,7 +10,7 @@ use crate::mock::world::{Way, World};
 const PER_POD: u32 = 1;
 
 /// The pool's room is one request a pod, by the ledger alone: so each step of a story is exact.
-pub(super) fn gated(flow: &Value) -> World {
+pub(in crate::mock) fn gated(flow: &Value) -> World {
     gated_with(&[], flow)
 }
 

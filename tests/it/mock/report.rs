@@ -1,0 +1,71 @@
+//! What a scraper is told that asks with its push: what only this Envoy knows.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use serde_json::json;
+use wire::report::Report;
+
+use super::{
+    flow::world::gated,
+    push::Pod,
+    world::{World, about},
+};
+
+/// What worker 1 answers to a push of these pods that asks.
+fn report(world: &World, pods: &[Pod]) -> Report {
+    let push = world.push(pods);
+    let mut headers = push.headers().to_vec();
+    headers.push(("accept", "application/json".to_owned()));
+    let stream = world.ingest(1, &headers, &push.body);
+    let response = stream.response().unwrap();
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(response.headers.text("content-type"), Some("application/json"));
+    Report::decode(&response.body).unwrap()
+}
+
+#[test]
+fn it_has_what_all_workers_sent_and_hold() {
+    let world = gated(&json!({}));
+    let pods = Pod::idles(2);
+    world.pods(&pods);
+    assert_eq!(report(&world, &pods), Report::default(), "nothing has happened");
+    let sent = [world.chat(0, &about("rivers")), world.chat(2, &about("stars"))];
+    let paid = [("x-llm-d-inference-objective", "high"), ("x-llm-d-inference-fairness-id", "a<b>")];
+    let held = [
+        world.chat_with(0, &paid, "one"),
+        world.chat_with(3, &paid, "two"),
+        world.chat(3, "three"),
+    ];
+    world.envoy.run_for(Duration::from_millis(40));
+    let told = report(&world, &pods);
+    insta::assert_snapshot!(String::from_utf8(told.encode()).unwrap(), @r#"{"workers":3,"waiting":3,"decisions":{"picked":2,"failedOpen":0,"refused":0},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":1,"tokens":0},{"endpoint":"10.0.0.2:8000","requests":1,"tokens":0}],"queues":[{"priority":100,"fairnessId":"a<b>","requests":2,"bytes":122},{"priority":0,"fairnessId":"default-flow","requests":1,"bytes":63}]}"#);
+    world.envoy.worker(0).post("/v1/chat/completions", (), b"no JSON");
+    sent.iter().for_each(|stream| stream.respond(200, (), b"{}"));
+    world.envoy.run_for(Duration::from_millis(40));
+    held.iter().for_each(|stream| stream.respond(200, (), b"{}"));
+    world.envoy.run_for(Duration::from_millis(40));
+    held.iter().for_each(|stream| stream.respond(200, (), b"{}"));
+    world.envoy.run_for(Duration::from_millis(40));
+    held.iter().for_each(|stream| stream.respond(200, (), b"{}"));
+    let told = report(&world, &pods);
+    assert_eq!((told.waiting, told.in_flight, told.queues), (0, vec![], vec![]));
+    assert_eq!((told.decisions.picked, told.decisions.refused), (5, 1));
+    world.is_well();
+}
+
+#[test]
+fn only_who_is_believed_is_told() {
+    let world = World::new();
+    world.pods(&Pod::idles(1));
+    world.chat(0, "hello");
+    let push = world.push(&Pod::idles(1));
+    let ask = ("accept", "application/json".to_owned());
+    let forged = [("x-llm-picker-signature", "0".repeat(64)), ask.clone()];
+    let [time, sequence, _] = push.headers();
+    let headers = [&[time, sequence][..], &forged].concat();
+    let stream = world.ingest(0, &headers, &push.body);
+    assert_eq!(stream.status(), Some(401));
+    let body = stream.response().unwrap().text();
+    assert!(!body.contains("inFlight"), "{body}");
+}

@@ -1,0 +1,32 @@
+//! Who of a gateway's workers fetches snapshots, in shared data: 16 bytes, little-endian.
+
+use engine::{Instant, ledger::WorkerId, pull::PullLease};
+
+/// The bytes that [`decode`] reads.
+#[must_use]
+pub fn encode(lease: PullLease) -> Vec<u8> {
+    [lease.holder.0, lease.until.as_nanos()].into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+/// The lease; nobody's where there is none.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> PullLease {
+    let ([holder, until], []) = bytes.as_chunks::<8>() else { return PullLease::default() };
+    PullLease {
+        holder: WorkerId(u64::from_le_bytes(*holder)),
+        until: Instant::from_nanos(u64::from_le_bytes(*until)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_reads_back_and_anything_else_is_nobodys() {
+        let lease = PullLease { holder: WorkerId(3), until: Instant::from_nanos(u64::MAX) };
+        assert_eq!(decode(&encode(lease)), lease);
+        assert_eq!(decode(&[1; 15]), PullLease::default());
+        assert_eq!(decode(&[]), PullLease::default());
+    }
+}

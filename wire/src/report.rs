@@ -1,0 +1,125 @@
+//! What a gateway tells the scraper in its answer to a push: what only the gateway knows of the
+//! pool. JSON, so that a person can read it too; unknown fields are passed over and missing ones
+//! read as nothing, since scraper and filter are upgraded apart.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a report at most: 4,096 endpoints, all of them with requests in flight, take 300 kB.
+pub const REPORT_BYTES_MAX: usize = 1 << 20;
+
+/// The media type by which the scraper asks for one.
+pub const MEDIA_TYPE: &str = "application/json";
+
+/// What a gateway knows of one pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Report {
+    /// Workers that have served requests of the pool.
+    pub workers: usize,
+    /// Requests that are held, over all workers.
+    pub waiting: u32,
+    /// What became of requests since the gateway started.
+    pub decisions: Decisions,
+    /// Endpoints that have requests in flight.
+    pub in_flight: Vec<InFlight>,
+    /// Flows that have requests waiting. A sum over fewer than `waiting` while the queues change
+    /// hands.
+    pub queues: Vec<Queue>,
+}
+
+/// Requests since the gateway started, over all its pools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Decisions {
+    /// Given an endpoint.
+    pub picked: u64,
+    /// Let through without one.
+    pub failed_open: u64,
+    /// Answered with an error.
+    pub refused: u64,
+}
+
+/// What is in flight on one endpoint, through this gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InFlight {
+    /// Where.
+    pub endpoint: SocketAddr,
+    /// Requests sent and not ended.
+    pub requests: u32,
+    /// Their prompt tokens that the endpoint has not read yet, where anything goes by them.
+    pub tokens: u32,
+}
+
+/// What waits of one tenant in one band.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Queue {
+    /// The band.
+    pub priority: i32,
+    /// The tenant.
+    pub fairness_id: String,
+    /// How many.
+    pub requests: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+}
+
+impl Report {
+    /// The bytes that [`Report::decode`] reads.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        // Numbers and text always serialise.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The report that the bytes say.
+    ///
+    /// # Errors
+    /// Where they are no JSON of this form, in words.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > REPORT_BYTES_MAX {
+            return Err(format!("found {} bytes; allowed: {REPORT_BYTES_MAX}", bytes.len()));
+        }
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_reads_back() {
+        let report = Report {
+            workers: 2,
+            waiting: 3,
+            decisions: Decisions { picked: 10, failed_open: 1, refused: 2 },
+            in_flight: vec![InFlight {
+                endpoint: SocketAddr::from(([10, 0, 0, 1], 8000)),
+                requests: 4,
+                tokens: 1200,
+            }],
+            queues: vec![Queue {
+                priority: -1,
+                fairness_id: "a \"b\" <c>".to_owned(),
+                requests: 3,
+                bytes: 900,
+            }],
+        };
+        let bytes = report.encode();
+        insta::assert_snapshot!(String::from_utf8_lossy(&bytes), @r#"{"workers":2,"waiting":3,"decisions":{"picked":10,"failedOpen":1,"refused":2},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":4,"tokens":1200}],"queues":[{"priority":-1,"fairnessId":"a \"b\" <c>","requests":3,"bytes":900}]}"#);
+        assert_eq!(Report::decode(&bytes), Ok(report));
+    }
+
+    #[test]
+    fn another_version_is_understood_as_far_as_it_goes() {
+        assert_eq!(Report::decode(b"{}"), Ok(Report::default()));
+        let newer = br#"{"waiting": 7, "mood": "good"}"#;
+        assert_eq!(Report::decode(newer), Ok(Report { waiting: 7, ..Report::default() }));
+        assert!(Report::decode(b"").is_err() && Report::decode(b"1").is_err());
+        assert!(Report::decode(&vec![b' '; REPORT_BYTES_MAX + 1]).is_err());
+    }
+}
