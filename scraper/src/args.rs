@@ -1,11 +1,16 @@
 //! The command line: flags, then environment variables, then the configuration file.
 
-use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    env,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args as ClapArgs, Parser};
 use engine::Objective;
 use scraper::{
-    EnvoyUrl, SECRET_BYTES_MIN, Secret, Settings, config,
+    EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings, config,
     objectives::{self, Objectives},
     settings::{Discovery, PoolSettings, duration, pool_name},
     targets::{Listed, Target},
@@ -15,6 +20,8 @@ use scraper::{
 const INTERVAL: Duration = Duration::from_millis(50);
 /// For one scrape or push: as long as the EPP waits.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// On loopback: who is to read it from elsewhere says so.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091);
 
 /// Reads the metrics of every model server of a pool many times a second and pushes them to every
 /// Envoy that runs llm-picker.
@@ -30,6 +37,14 @@ pub(crate) struct Args {
     #[command(flatten)]
     pool: PoolArgs,
 
+    /// Gateways fetch their snapshots, from /v1/pools/NAME/snapshot: there need be no --envoy
+    #[arg(long, env = "LLM_SCRAPER_PULL")]
+    pull: bool,
+
+    /// The plugin's .wasm, to be served at /plugin.wasm with its checksum
+    #[arg(long, value_name = "FILE", env = "LLM_SCRAPER_PLUGIN")]
+    plugin: Option<PathBuf>,
+
     /// An Envoy's ingest listener; repeatable
     #[arg(long = "envoy", value_name = "URL", env = "LLM_SCRAPER_ENVOYS", value_delimiter = ',')]
     envoys: Vec<EnvoyUrl>,
@@ -42,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", env = "LLM_SCRAPER_TIMEOUT", value_parser = duration)]
     timeout: Option<Duration>,
 
-    /// Where /metrics, /healthz, /readyz and an overview at / are served; port 0 lets the system
+    /// Where the status page (/), /metrics, /healthz and /readyz are served; port 0 lets the system
     /// choose [default: 127.0.0.1:9091]
     #[arg(long, value_name = "IP:PORT", env = "LLM_SCRAPER_LISTEN")]
     listen: Option<SocketAddr>,
@@ -90,16 +105,19 @@ impl Args {
         let secret_env = self.secret_env.or(file.secret_env);
         let secret = secret(secret_env.as_deref().unwrap_or("LLM_PICKER_SECRET"))?;
         let envoys = if self.envoys.is_empty() { file.envoys } else { self.envoys };
-        if envoys.is_empty() {
-            return Err("no Envoy to push to: give --envoy, or gateways in --config".to_owned());
+        if envoys.is_empty() && !self.pull {
+            let give = "give --envoy, or gateways in --config, or --pull if they fetch";
+            return Err(format!("no Envoy to push to: {give}"));
         }
+        let plugin = self.plugin.as_deref().map(Plugin::load).transpose()?;
         Ok(Settings {
             pools: self.pool.over(file.pools)?,
             envoys,
             interval: self.interval.or(file.interval).unwrap_or(INTERVAL),
             timeout: self.timeout.or(file.timeout).unwrap_or(TIMEOUT),
-            listen: self.listen.or(file.listen).unwrap_or(([127, 0, 0, 1], 9091).into()),
+            listen: self.listen.or(file.listen).unwrap_or(LISTEN),
             secret,
+            plugin,
         })
     }
 }

@@ -13,7 +13,10 @@ use wire::{
     push::{SEQUENCE_HEADER, SIGNATURE_HEADER, Secret, Stamp, TIME_HEADER},
 };
 
-pub(crate) use wire::metrics::Reading;
+pub(crate) use wire::{
+    metrics::Reading,
+    report::{MEDIA_TYPE as REPORT_MEDIA_TYPE, REPORT_BYTES_MAX, Report},
+};
 
 /// Characters of a peer's error message that are logged: a sentence or two.
 const MESSAGE_CHARS_MAX: usize = 200;
@@ -43,6 +46,17 @@ pub(crate) fn sign(secret: &Secret, stamp: Stamp, body: &[u8]) -> HeaderMap {
         (SIGNATURE_HEADER, signature.unwrap_or(HeaderValue::from_static(""))),
     ];
     headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)).collect()
+}
+
+/// The entity tag of a snapshot that is fetched.
+pub(crate) fn entity_tag(stamp: Stamp) -> HeaderValue {
+    // Digits, a dash and two quotes can't fail; without a tag nobody waits for anything new.
+    HeaderValue::try_from(stamp.entity_tag()).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// What a gateway told with its answer to a push, if it told anything that is understood.
+pub(crate) fn report(answer: &[u8]) -> Option<Report> {
+    Report::decode(answer).ok()
 }
 
 /// What a peer said with an error, shortened for the log: the `message` of a JSON error as the

@@ -60,7 +60,7 @@ fn read(root: &At<'_>) -> Result<FileConfig, ConfigError> {
     let object =
         root.object(&["listen", "secretEnv", "interval", "timeout", "gateways", "pools"])?;
     Ok(FileConfig {
-        listen: optional(&object, "listen", |at| parsed(at))?,
+        listen: optional(&object, "listen", parsed)?,
         secret_env: optional(&object, "secretEnv", |at| at.text().map(str::to_owned))?,
         interval: optional(&object, "interval", |at| checked(at, duration))?,
         timeout: optional(&object, "timeout", |at| checked(at, duration))?,

@@ -1,17 +1,22 @@
 //! Pushes snapshots to one Envoy.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use http_body_util::Full;
-use hyper::{Method, Request, Uri};
+use hyper::{
+    Method, Request, Uri,
+    header::{ACCEPT, HeaderValue},
+};
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::{
     client::Client,
+    codec::{self, REPORT_BYTES_MAX, REPORT_MEDIA_TYPE, Report},
     fault::Fault,
     link::{Link, Notice},
     meters::Meters,
@@ -20,16 +25,18 @@ use crate::{
     settings::EnvoyUrl,
 };
 
-/// Answers are empty or one JSON error; what is longer did not come from the plugin.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Between two questions what an Envoy knows: twice as often as the status page shows it.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One Envoy, as the status pages see it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
     /// When it last took a snapshot.
     pub(crate) taken: Option<Instant>,
     /// Why it is down, if it is.
     pub(crate) down: Option<String>,
+    /// What it last told of each pool, and when.
+    pub(crate) reports: BTreeMap<Arc<str>, (Instant, Report)>,
 }
 
 /// What its task needs.
@@ -47,16 +54,21 @@ impl Pusher {
     pub(crate) async fn run(mut self) {
         let name = format!("Envoy {}", self.url);
         let authority = self.url.authority().to_owned();
-        let mut client = match Client::new(authority, self.timeout, ANSWER_BYTES_MAX) {
+        let mut client = match Client::new(authority, self.timeout, REPORT_BYTES_MAX) {
             Ok(client) => client,
             Err(fault) => return self.standing.send_modify(|it| it.down = Some(fault.to_string())),
         };
         let (mut link, mut rest_until) = (Link::new(), Instant::now());
+        let mut ask_at = Instant::now();
         while self.rounds.changed().await.is_ok() {
             let began = Instant::now();
             let round = self.rounds.borrow_and_update().clone();
             let Some(round) = round.filter(|_| began >= rest_until) else { continue };
-            let outcome = self.push(&mut client, &round).await;
+            let asks = began >= ask_at;
+            if asks {
+                ask_at = began + REPORT_INTERVAL;
+            }
+            let outcome = self.push(&mut client, &round, asks).await;
             self.judge(&name, &mut link, outcome);
             rest_until = began + link.wait();
             // What came meanwhile has aged; the next is at most one interval away and exact.
@@ -65,11 +77,16 @@ impl Pusher {
     }
 
     /// One pool after another; where one fails the others' turn comes with the next round.
-    async fn push(&self, client: &mut Client, round: &[Parcel]) -> Result<(), Fault> {
+    async fn push(&self, client: &mut Client, round: &[Parcel], asks: bool) -> Result<(), Fault> {
         for parcel in round {
-            let outcome = push(client, parcel).await;
+            let outcome = push(client, parcel, asks).await;
             self.meters.pushed(&self.url, &outcome);
-            outcome?;
+            if let Some(report) = outcome? {
+                let reported = (Instant::now(), report);
+                self.standing.send_modify(|standing| {
+                    standing.reports.insert(Arc::clone(&parcel.pool), reported);
+                });
+            }
         }
         Ok(())
     }
@@ -82,7 +99,9 @@ impl Pusher {
                     Some(Notice::Reached) => info!("{name} took its first snapshot"),
                     other => notice::succeeded(name, other),
                 }
-                self.standing.send_replace(Standing { taken: Some(now), down: None });
+                self.standing.send_modify(|standing| {
+                    (standing.taken, standing.down) = (Some(now), None);
+                });
             }
             Err(fault) => {
                 notice::failed(name, link.failed(now, fault.kind()), &fault);
@@ -93,10 +112,15 @@ impl Pusher {
     }
 }
 
-async fn push(client: &mut Client, parcel: &Parcel) -> Result<(), Fault> {
+/// With what the Envoy told, if it was asked and knows how to.
+async fn push(client: &mut Client, parcel: &Parcel, asks: bool) -> Result<Option<Report>, Fault> {
     let mut request = Request::new(Full::new(parcel.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/v1/snapshot");
     *request.headers_mut() = parcel.headers.clone();
-    client.ask(request).await.map(drop)
+    if asks {
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(REPORT_MEDIA_TYPE));
+    }
+    let answer = client.ask(request).await?;
+    Ok(codec::report(&answer))
 }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use engine::Snapshot;
-use hyper::HeaderMap;
+use hyper::{HeaderMap, header::HeaderValue};
 use tokio::{
     sync::watch,
     time::{self, MissedTickBehavior},
@@ -26,6 +26,9 @@ use crate::{
 /// A push, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Parcel {
+    pub(crate) pool: Arc<str>,
+    /// Says which snapshot it is, to who fetches it.
+    pub(crate) tag: HeaderValue,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -71,23 +74,24 @@ impl Publisher {
 
     fn parcel(
         &self,
-        pool: &str,
+        pool: &Arc<str>,
         board: &Board,
         stamper: &mut Stamper,
     ) -> Result<Parcel, FrameError> {
         let endpoints = board::endpoints(&board.members, Instant::now());
         let objectives = board.objectives.to_vec();
-        let pool = pool.to_owned();
-        let snapshot = Snapshot { pool, endpoints, objectives, ..Snapshot::default() };
+        let name = pool.to_string();
+        let snapshot = Snapshot { pool: name, endpoints, objectives, ..Snapshot::default() };
         self.meters.published(&snapshot);
         let body = codec::encode(&snapshot)?;
         let stamp = stamper.next(unix_ms(SystemTime::now()));
         let headers = codec::sign(self.secret.key(), stamp, &body);
-        Ok(Parcel { headers, body: body.into() })
+        let (pool, tag) = (Arc::clone(pool), codec::entity_tag(stamp));
+        Ok(Parcel { pool, tag, headers, body: body.into() })
     }
 }
 
-fn unix_ms(now: SystemTime) -> u64 {
+pub(crate) fn unix_ms(now: SystemTime) -> u64 {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -15,9 +15,12 @@ use crate::{
     discover::Discovery,
     envoy::{Pusher, Standing},
     fleet::Fleet,
+    history::History,
     meters::Meters,
     pod::Orders,
     publisher::{Publisher, Round},
+    pulls::Pulls,
+    sampler::Sampler,
     serve,
     settings::{EnvoyUrl, PoolSettings, Settings},
     status::Status,
@@ -53,8 +56,9 @@ impl Scraper {
         let failed = |why| StartError::Listen(settings.listen, why);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let Settings { pools, envoys, interval, timeout, secret, .. } = settings;
-        let meters = Arc::new(Meters::new(Instant::now()));
+        let Settings { pools, envoys, interval, timeout, secret, plugin, .. } = settings;
+        let started = Instant::now();
+        let meters = Arc::new(Meters::new(started));
         let (mut sources, mut views) = (Vec::new(), Vec::new());
         for pool in pools {
             let (tasks, view) = follow(pool, interval, timeout, &meters).await?;
@@ -65,9 +69,14 @@ impl Scraper {
         let (pushers, envoys) = push_all(envoys, timeout, &rounds, &meters);
         let publisher =
             Publisher { pools: views.clone(), interval, secret, meters: Arc::clone(&meters) };
-        let status = Arc::new(Status { pools: views, envoys, meters });
+        let history = Arc::new(Mutex::new(History::default()));
+        let sampler =
+            Sampler { pools: views.clone(), envoys: envoys.clone(), history: Arc::clone(&history) };
+        let pulls = Pulls::new(views.iter().map(|view| Arc::clone(&view.pool)).collect(), rounds);
+        let status = Status { pools: views, envoys, pulls, meters, history, started, interval };
         sources.push(Task::spawn(publisher.run(rounds_in)));
-        sources.push(Task::spawn(serve::run(listener, status)));
+        sources.push(Task::spawn(sampler.run()));
+        sources.push(Task::spawn(serve::run(listener, Arc::new(status), plugin)));
         Ok(Self { address, timeout, sources, pushers })
     }
 

@@ -1,37 +1,77 @@
 //! The scraper's own pages.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
-    Router,
-    extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
+    Json, Router,
+    extract::{Query, State},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY},
+    },
+    response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::net::TcpListener;
 use tracing::error;
 
-use crate::status::Status;
+use crate::{
+    page,
+    plugin::{self, Plugin},
+    pulls,
+    status::Status,
+};
 
 /// What Prometheus is told that the page is: prometheus-client writes OpenMetrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves until aborted.
-pub(crate) async fn run(listener: TcpListener, status: Arc<Status>) {
+pub(crate) async fn run(listener: TcpListener, status: Arc<Status>, plugin: Option<Plugin>) {
+    let plugin = Router::new()
+        .route("/plugin.wasm", get(plugin::module))
+        .route("/plugin.wasm.sha256", get(plugin::checksum))
+        .with_state(plugin);
+    let snapshots = Router::new()
+        .route("/v1/pools/{pool}/snapshot", get(pulls::snapshot))
+        .with_state(status.pulls.clone());
     let pages = Router::new()
-        .route("/", get(overview))
+        .route("/", get(front))
+        .route("/overview", get(overview))
+        .route("/api/v1/status", get(facts))
         .route("/metrics", get(metrics))
         .route("/healthz", get("the process lives\n"))
         .route("/readyz", get(readyz))
-        .with_state(status);
+        .with_state(status)
+        .merge(plugin)
+        .merge(snapshots)
+        .into_make_service_with_connect_info::<SocketAddr>();
     if let Err(why) = axum::serve(listener, pages).await {
         error!("the scraper's own pages are gone: {why}");
     }
 }
 
+/// The status page for a browser, the overview for a terminal.
+async fn front(status: State<Arc<Status>>, asked: HeaderMap) -> Response {
+    let accept = asked.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") {
+        return ([(VARY, "accept")], page::serve()).into_response();
+    }
+    ([(VARY, "accept")], overview(status).await).into_response()
+}
+
 async fn overview(State(status): State<Arc<Status>>) -> String {
     status.overview(Instant::now())
+}
+
+/// Strange values of the query read as none: whoever sends them gets the whole.
+async fn facts(
+    State(status): State<Arc<Status>>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> impl IntoResponse {
+    let get = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+    let after = get("after").parse().unwrap_or_default();
+    let facts = status.page(Instant::now(), after, get("epoch"));
+    ([(CACHE_CONTROL, "no-store")], Json(facts))
 }
 
 async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 use hyper::Uri;
 use wire::{config::parse_duration, push, snapshot::POOL_NAME_MAX};
 
-use crate::{objectives::Objectives, targets::Listed};
+use crate::{objectives::Objectives, plugin::Plugin, targets::Listed};
 
 /// The shortest secret taken: 128 bits, below which a signature could be guessed.
 pub const SECRET_BYTES_MIN: usize = 16;
@@ -25,6 +25,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Signs the pushes.
     pub secret: Secret,
+    /// Served beside the pages, if there is one.
+    pub plugin: Option<Plugin>,
 }
 
 /// One pool.

@@ -192,6 +192,7 @@ pub(crate) fn settings(pods: &[SocketAddr], envoys: &[SocketAddr]) -> Settings {
         timeout: Duration::from_millis(250),
         listen: anywhere(),
         secret: Secret::new(SECRET).unwrap(),
+        plugin: None,
     }
 }
 
