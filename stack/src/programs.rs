@@ -34,6 +34,12 @@ impl Programs {
         Ok(programs)
     }
 
+    /// The same with another Envoy.
+    #[must_use]
+    pub fn with_envoy(self, envoy: PathBuf) -> Self {
+        Self { envoy, ..self }
+    }
+
     /// The filter.
     #[must_use]
     pub fn wasm(&self) -> &Path {

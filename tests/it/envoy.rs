@@ -5,6 +5,7 @@ mod client;
 mod failures;
 mod flow;
 mod headers;
+mod istio;
 mod library;
 mod push;
 mod routing;

@@ -1,6 +1,7 @@
 //! Request bodies: bad ones, huge ones, unfinished ones.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use stack::Stack;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use super::{
@@ -55,35 +56,34 @@ async fn a_body_that_is_no_text_is_refused() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
-    world::tell_in_every_way(
-        |stack| stack.endpoints(1),
-        async |stack| {
-            let declared = post(stack.gateway, CHAT, &[], vec![b' '; TOO_LARGE]).await;
-            assert_eq!(declared.status, 413, "{declared:?}");
-            let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n";
-            let chunk = format!("100000\r\n{}\r\n", " ".repeat(1 << 20));
-            let chunked = format!("{head}{}", chunk.repeat(TOO_LARGE >> 20));
-            let answer = raw(stack.gateway, chunked.as_bytes()).await;
-            assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-        },
-    )
-    .await;
+    world::tell_in_every_way(|stack| stack.endpoints(1), over_the_limit_is_refused).await;
+}
+
+/// By its declared length, and by what comes.
+pub(super) async fn over_the_limit_is_refused(stack: &mut Stack) {
+    let declared = post(stack.gateway, CHAT, &[], vec![b' '; TOO_LARGE]).await;
+    assert_eq!(declared.status, 413, "{declared:?}");
+    let head =
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("100000\r\n{}\r\n", " ".repeat(1 << 20));
+    let chunked = format!("{head}{}", chunk.repeat(TOO_LARGE >> 20));
+    let answer = raw(stack.gateway, chunked.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 #[tokio::test]
 async fn a_prompt_of_four_megabytes_is_placed() {
-    world::tell_in_every_way(
-        |stack| stack.endpoints(2),
-        async |stack| {
-            let prompt = "to be or not \\ to be\n".repeat(200_000);
-            let first = chat(stack.gateway, &prompt).await;
-            let second = chat(stack.gateway, &prompt).await;
-            // A pod may find it too long for its model; placed it was all the same.
-            assert_eq!(first.served_by(), second.served_by(), "{first:?} {second:?}");
-            assert!(second.status < 500, "{second:?}");
-        },
-    )
-    .await;
+    world::tell_in_every_way(|stack| stack.endpoints(2), four_megabytes_are_placed).await;
+}
+
+/// Far beyond what Envoy buffers by itself.
+pub(super) async fn four_megabytes_are_placed(stack: &mut Stack) {
+    let prompt = "to be or not \\ to be\n".repeat(200_000);
+    let first = chat(stack.gateway, &prompt).await;
+    let second = chat(stack.gateway, &prompt).await;
+    // A pod may find it too long for its model; placed it was all the same.
+    assert_eq!(first.served_by(), second.served_by(), "{first:?} {second:?}");
+    assert!(second.status < 500, "{second:?}");
 }
 
 #[tokio::test]
@@ -107,17 +107,16 @@ async fn a_client_that_leaves_halfway_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn what_has_no_body_passes() {
-    world::tell_in_every_way(
-        |stack| stack.endpoints(1),
-        async |stack| {
-            let answer = raw(
-                stack.gateway,
-                b"GET /v1/models HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n",
-            )
-            .await;
-            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-            assert!(answer.contains("\"tiny\""), "{answer}");
-        },
+    world::tell_in_every_way(|stack| stack.endpoints(1), without_a_body_passes).await;
+}
+
+/// To any pod.
+pub(super) async fn without_a_body_passes(stack: &mut Stack) {
+    let answer = raw(
+        stack.gateway,
+        b"GET /v1/models HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n",
     )
     .await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\"tiny\""), "{answer}");
 }

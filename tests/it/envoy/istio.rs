@@ -1,0 +1,11 @@
+//! The manifests of envoy/istio/, as Istio would carry them out, in every Envoy that an Istio in use has.
+//!
+//! istiod and its agent are played by [`pilot`] and [`agent`], which do what Istio's code does with these kinds; what comes
+//! out is written down in fixtures/, so that a change of a manifest shows what it changes in Envoy.
+
+mod agent;
+mod fixture;
+mod manifests;
+mod pilot;
+mod stories;
+mod versions;
