@@ -13,6 +13,7 @@ use crate::{
     pool::Pool,
     prefix::{Index, Matches},
     rng::Rng,
+    saturation::Load,
     scene::Scene,
 };
 
@@ -67,6 +68,7 @@ impl Engine {
             Event::Ended { request } => of(*request).is_some_and(Placement::is_unanswered),
             Event::Broke { .. }
             | Event::Snapshot { .. }
+            | Event::Reported { .. }
             | Event::FirstToken { .. }
             | Event::Noted(_) => false,
         }
@@ -126,6 +128,20 @@ impl Engine {
         Explanation { decision, profiles }
     }
 
+    /// What is known of each endpoint and in flight there, in the snapshot's order.
+    #[must_use]
+    pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
+        let Some(pool) = &self.pool else { return Vec::new() };
+        let addresses = pool.members().iter().map(|member| member.address);
+        addresses.zip(pool.loads(now, &ledger.accounts)).collect()
+    }
+
+    /// Entries of the prefix index, over all endpoints.
+    #[must_use]
+    pub fn indexed(&self) -> usize {
+        self.index.entries()
+    }
+
     /// How much more the pool takes, by the detector and with all that the ledger says is in flight.
     #[must_use]
     pub fn capacity(&self, now: Instant, ledger: &Ledger) -> Capacity {
@@ -152,6 +168,12 @@ impl Engine {
             }
             Event::FirstToken { .. } | Event::Broke { .. } => Vec::new(),
             Event::Ended { request } => self.end(request),
+            Event::Reported { endpoint, at, waiting, kv_usage } => {
+                if let Some(pool) = &mut self.pool {
+                    pool.report(endpoint, at, (waiting, kv_usage));
+                }
+                Vec::new()
+            }
             Event::Noted(note) => {
                 self.note(&note);
                 Vec::new()

@@ -53,6 +53,17 @@ pub enum Event {
         /// When.
         at: Instant,
     },
+    /// An endpoint said with an answer how it is, which is newer than any scrape.
+    Reported {
+        /// Which one.
+        endpoint: SocketAddr,
+        /// When.
+        at: Instant,
+        /// Requests that wait there, if it said so.
+        waiting: Option<u32>,
+        /// The share of its KV cache in use, 0 to 1, if it said so.
+        kv_usage: Option<f32>,
+    },
     /// A request is over, answered or not.
     Ended {
         /// Which one.

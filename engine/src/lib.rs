@@ -4,7 +4,7 @@
 //! request should go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
 //! [`cluster::Member`] makes many engines, one per worker, act as one.
 //!
-//! In reading order: what is known of the pool (`endpoint`, `objective`, `model_rewrite`,
+//! In reading order: what is known of the pool (`endpoint`, `objective`, `model_rewrite`, `models`,
 //! `snapshot`), what a request brings (`prompt`, `ask`), who has which prefix (`prefix`), what is in
 //! flight (`ledger`); then which endpoints may be taken (`filter`), how they compare (`score`), which
 //! is taken (`pick`), how these make a `profile` and profiles a choice (`scheduling`), the state that
@@ -16,6 +16,7 @@ mod time;
 
 mod endpoint;
 mod model_rewrite;
+mod models;
 mod objective;
 mod snapshot;
 
@@ -57,6 +58,7 @@ pub use model_rewrite::{
     MAX_MODEL_REWRITES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, ModelRewrite,
     ModelRewrites, RewriteRule, RewriteTarget, Rewritten,
 };
+pub use models::Models;
 pub use note::{Note, Verdict};
 pub use objective::{MAX_OBJECTIVES, Objective};
 pub use pick::{Decision, NoPick, Order, Picker, Sight};

@@ -130,6 +130,24 @@ impl Pool {
         }
     }
 
+    /// Takes in what a member says of itself. One that was never scraped says too little alone.
+    pub(crate) fn report(
+        &mut self,
+        address: SocketAddr,
+        now: Instant,
+        (waiting, kv_usage): (Option<u32>, Option<f32>),
+    ) {
+        let key = EndpointKey::from(address);
+        let Ok(at) = self.by_key.binary_search_by_key(&key, |(key, _)| *key) else { return };
+        let place = self.by_key.get(at).map(|(_, place)| *place);
+        let Some(member) = place.and_then(|place| self.members.get_mut(place)) else { return };
+        if let Some(Reading { at, gauges }) = &mut member.read {
+            *at = now;
+            gauges.waiting = waiting.unwrap_or(gauges.waiting);
+            gauges.kv_usage = kv_usage.unwrap_or(gauges.kv_usage);
+        }
+    }
+
     pub(crate) fn slot(&self, address: SocketAddr) -> Option<Slot> {
         self.slots.get(&address).copied()
     }

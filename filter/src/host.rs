@@ -7,6 +7,7 @@
 
 use std::{
     hash::BuildHasher,
+    net::{IpAddr, SocketAddr},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -58,9 +59,24 @@ pub(crate) fn remove_request_header(name: &str) {
     let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, None);
 }
 
-/// The first value of a response header. From `on_http_response_headers` only.
-pub(crate) fn response_header(name: &str) -> Option<Vec<u8>> {
-    hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok().flatten()
+/// All response headers, in one call. From `on_http_response_headers` only.
+pub(crate) fn response_headers() -> Headers {
+    hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default()
+}
+
+/// All response trailers. From `on_http_response_trailers` only.
+pub(crate) fn response_trailers() -> Headers {
+    hostcalls::get_map_bytes(MapType::HttpResponseTrailers).unwrap_or_default()
+}
+
+/// Removes every value of a response header. From `on_http_response_headers` only.
+pub(crate) fn remove_response_header(name: &str) {
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, None);
+}
+
+/// Removes every value of a response trailer. From `on_http_response_trailers` only.
+pub(crate) fn remove_response_trailer(name: &str) {
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseTrailers, name, None);
 }
 
 /// Sets a response header. From `on_http_response_headers` only.
@@ -75,9 +91,21 @@ pub(crate) fn request_body(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default()
 }
 
+/// Puts another body in the place of the request's, all `size` bytes of which Envoy has buffered.
+/// From a body or trailers callback only.
+pub(crate) fn set_request_body(size: usize, body: &[u8]) {
+    let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, size, body);
+}
+
 /// The part of the response body that is passing. From `on_http_response_body` only.
 pub(crate) fn response_body(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// Puts other bytes in the place of those that are passing, `size` of them. From
+/// `on_http_response_body` only.
+pub(crate) fn set_response_body(size: usize, body: &[u8]) {
+    let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, body);
 }
 
 /// Answers the request in Envoy's place. The callback must then return `Pause`.
@@ -88,6 +116,22 @@ pub(crate) fn reply(status: u16, headers: Vec<(&str, &str)>, body: &[u8]) {
 /// Sets the stream's own attribute, which other filters see as the filter state `wasm.NAME`.
 pub(crate) fn set_property(name: &str, value: &str) {
     let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
+}
+
+/// The cluster of the route that Envoy has found for the request; empty where it found none.
+pub(crate) fn route_cluster() -> Vec<u8> {
+    property(vec!["xds", "cluster_name"])
+}
+
+/// The address of the client, as far as Envoy trusts who says so.
+pub(crate) fn client_address() -> Option<IpAddr> {
+    let address = property(vec!["source", "address"]);
+    let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
+    Some(address.ip())
+}
+
+fn property(path: Vec<&str>) -> Vec<u8> {
+    hostcalls::get_property(path).ok().flatten().unwrap_or_default()
 }
 
 /// Asks for `on_tick` every `period` in this plugin instance. From any callback of it.

@@ -2,16 +2,29 @@
 
 use std::time::Duration;
 
-use engine::{Objective, flow::Priority};
-use wire::config;
+use engine::{Objective, Subset, flow::Priority};
+use wire::{
+    body::Video,
+    config::{self, FairnessKey},
+    jwt,
+};
 
-use crate::host::Headers;
+use crate::host::{self, Headers};
 
 /// A Go duration; may only shorten what the operator set (EPP v0.11).
 const TTL: [&str; 1] = ["x-llm-d-inference-ttl"];
 
 /// Milliseconds; the older name after the canonical one.
 const SLO_TTFT_MS: [&str; 2] = ["x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"];
+
+/// The model to be sent to; the older name after the canonical one.
+const MODEL_REWRITE: [&str; 2] = ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"];
+
+/// Endpoints between commas. It is the gateway's word, so it does not go on to the model server.
+const SUBSET: &str = "x-gateway-destination-endpoint-subset";
+
+/// What the headers about a video begin with.
+const VIDEO: &str = "x-llm-d-video-";
 
 /// Who a request is from, as far as its headers tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,16 +37,35 @@ pub(crate) struct Identity {
     pub(crate) ttl: Option<Duration>,
     /// When the client wants its first token.
     pub(crate) slo_ttft: Option<Duration>,
+    /// The model that the request is to be sent to, whatever its body says.
+    pub(crate) model_rewrite: Option<String>,
+    /// The endpoints that the gateway leaves it.
+    pub(crate) subset: Option<Subset>,
+    /// How long its video is.
+    pub(crate) video: Video,
 }
 
 impl Identity {
-    /// Reads both from the headers, by the first configured name that is present.
-    pub(crate) fn read(headers: &Headers, names: &config::Identity) -> Self {
+    /// Reads them from the headers, by the first configured name that is present.
+    pub(crate) fn read(headers: &Headers, config: &config::Identity) -> Self {
+        let payload = config.jwt.as_ref().map(|jwt| (last(headers, &jwt.payload_header), jwt));
+        let user = payload.and_then(|(payload, jwt)| jwt::claim(payload?, &jwt.claim));
+        // What an AuthPolicy has said comes first.
+        let objective = first_present(headers, &config.objective_headers);
+        let by_token =
+            payload.map(|(payload, _)| jwt::objective(payload.is_some(), user.as_deref()));
         Self {
-            objective: first_present(headers, &names.objective_headers),
-            fairness_id: first_present(headers, &names.fairness_headers),
+            objective: objective.or_else(|| by_token.map(str::to_owned)),
+            fairness_id: match config.fairness_key {
+                FairnessKey::Header => first_present(headers, &config.fairness_headers),
+                FairnessKey::JwtClaim => user,
+                FairnessKey::ClientAddress => host::client_address().map(|ip| ip.to_string()),
+            },
             ttl: TTL.iter().find_map(|name| go_duration(last(headers, name)?)),
             slo_ttft: SLO_TTFT_MS.iter().find_map(|name| millis(last(headers, name)?)),
+            model_rewrite: MODEL_REWRITE.iter().find_map(|name| text(last(headers, name)?)),
+            subset: last(headers, SUBSET).and_then(subset),
+            video: video(headers),
         }
     }
 
@@ -48,6 +80,43 @@ impl Identity {
         let found = configured.iter().find(|objective| objective.name == name);
         found.map(|it| it.priority).or_else(|| in_snapshot(name)).unwrap_or_default()
     }
+}
+
+/// A text that says something.
+fn text(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// By the headers that a client sends with a video (EPP: token-producer, estimate).
+fn video(headers: &Headers) -> Video {
+    // Almost no request has one.
+    if !headers.iter().any(|(name, _)| name.starts_with(VIDEO)) {
+        return Video::default();
+    }
+    let header = |name| std::str::from_utf8(last(headers, name)?).ok();
+    let number = |name, default| header(name).and_then(|it| it.parse().ok()).unwrap_or(default);
+    let resolution = header("x-llm-d-video-resolution").and_then(|it| it.split_once('x'));
+    let size = resolution.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    Video::of(
+        number("x-llm-d-video-duration-seconds", Video::SECONDS),
+        number("x-llm-d-video-fps", Video::FRAMES_PER_SECOND),
+        size.unwrap_or(Video::SIZE),
+    )
+}
+
+/// Takes out what anybody could have put there.
+pub(crate) fn strip(headers: &Headers, config: &config::Identity) {
+    for name in config.stripped.iter().map(String::as_str).chain([SUBSET]) {
+        if last(headers, name).is_some() {
+            host::remove_request_header(name);
+        }
+    }
+}
+
+/// The endpoints of a hint; an empty one is none (EPP: subset hint).
+fn subset(value: &[u8]) -> Option<Subset> {
+    text(value).map(|list| Subset::parse(&list))
 }
 
 fn go_duration(value: &[u8]) -> Option<Duration> {

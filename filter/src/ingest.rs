@@ -6,7 +6,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::report;
+use wire::{body::Dialect, report};
 
 use crate::{
     host::{self, Headers},
@@ -78,7 +78,8 @@ impl Ingest {
             }
             Err(Refused { status, message }) => {
                 stats.snapshots_refused.increment();
-                host::reply(status, json, wire::error::body(status, &message).as_bytes());
+                let body = wire::error::body(Dialect::OpenAi, status, &message);
+                host::reply(status, json, body.as_bytes());
             }
         }
         Action::Pause

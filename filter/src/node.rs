@@ -12,17 +12,18 @@ use std::{
 };
 
 use engine::{
-    Answer, Ask, Decision, Engine, Event, Instant, RequestId,
+    Answer, Ask, Decision, Engine, Event, Instant, Models, RequestId, Rewritten,
     cluster::{Admission, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Step, Target},
     flow::{FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
 };
-use wire::config::PickerConfig;
+use wire::{config::PoolConfig, response::LoadReport};
 
 use crate::{
     board::{Board, News, Roll, SharedLedgerCell},
     flow_stats::FlowStats,
     host, mail,
+    stats::PoolStats,
 };
 
 /// How often to look at the clock while requests wait: a request waits at most its time to live and
@@ -44,16 +45,25 @@ thread_local! {
     static NODES: RefCell<BTreeMap<String, Rc<Node>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
+/// Asks for the ticks that the busiest of these pools needs, in the plugin instance that Envoy acts
+/// on.
+pub(crate) fn set_tick_period<'a>(mut nodes: impl Iterator<Item = &'a Node>) {
+    let is_busy = nodes.any(|node| node.member.borrow().is_busy());
+    host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
+}
+
 /// One pool, as this VM takes part in it.
 pub(crate) struct Node {
     ledger: SharedLedgerCell,
     board: RefCell<Board>,
     roll: Roll,
     engine: RefCell<Engine>,
+    models: RefCell<Models>,
     member: RefCell<Member>,
     waiting: RefCell<BTreeMap<RequestId, Waiting>>,
     queue: u32,
     stats: FlowStats,
+    pool_stats: PoolStats,
     enlisted: Cell<bool>,
     /// Whether this worker looks at the clock often.
     is_busy: Cell<bool>,
@@ -65,6 +75,8 @@ pub(crate) struct Node {
     provisioned: RefCell<Vec<Priority>>,
     /// A snapshot came since then.
     snapshot_is_new: Cell<bool>,
+    /// Any snapshot has come.
+    knows_snapshot: Cell<bool>,
 }
 
 /// A request to be placed.
@@ -100,9 +112,9 @@ struct Waiting {
 
 impl Node {
     /// This VM's part in the configured pool, from now on with this configuration.
-    pub(crate) fn configure(config: &PickerConfig) -> Rc<Self> {
+    pub(crate) fn configure(config: &PoolConfig) -> Rc<Self> {
         let node = NODES.with_borrow_mut(|nodes| {
-            let node = nodes.entry(config.pool.clone());
+            let node = nodes.entry(config.name.clone());
             Rc::clone(node.or_insert_with(|| Rc::new(Self::new(config))))
         });
         // The queue wakes whoever registered it last: the earlier instance may be gone.
@@ -110,32 +122,34 @@ impl Node {
         let now = host::now();
         node.engine.borrow_mut().configure(config.engine.clone());
         node.member.borrow_mut().configure(now, config.flow.clone());
+        node.models.borrow_mut().configure(&config.model_rewrites);
         node.configured.replace(config.objectives.iter().map(|it| it.priority).collect());
         node.provision();
-        let is_busy = node.member.borrow().is_busy();
-        host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
         node
     }
 
-    fn new(config: &PickerConfig) -> Self {
+    fn new(config: &PoolConfig) -> Self {
         let id = WorkerId(host::random() | 1);
         let queue = host::register_queue(&queue_name(config, id)).unwrap_or_default();
         let member = Member::new(id, QueueId(queue), None, host::now());
         Self {
-            ledger: SharedLedgerCell::of_pool(&config.pool),
-            board: RefCell::new(Board::of_pool(&config.pool)),
-            roll: Roll::of_pool(&config.pool),
+            ledger: SharedLedgerCell::of_pool(&config.name),
+            board: RefCell::new(Board::of_pool(&config.name)),
+            roll: Roll::of_pool(&config.name),
             engine: RefCell::new(Engine::new(config.engine.clone(), host::random())),
+            models: RefCell::default(),
             member: RefCell::new(member),
             waiting: RefCell::default(),
             queue,
-            stats: FlowStats::of_pool(&config.pool),
+            stats: FlowStats::of_pool(&config.name),
+            pool_stats: PoolStats::of_pool(&config.name),
             enlisted: Cell::new(false),
             is_busy: Cell::new(false),
             snapshot_is_bad: Cell::new(false),
             configured: RefCell::default(),
             provisioned: RefCell::default(),
             snapshot_is_new: Cell::new(false),
+            knows_snapshot: Cell::new(false),
         }
     }
 
@@ -175,6 +189,22 @@ impl Node {
         self.engine.borrow().objective(name)
     }
 
+    /// Whether any model is sent as another, by the snapshot that was read last: with every request
+    /// that is placed, and every second.
+    pub(crate) fn rewrites(&self) -> bool {
+        if !self.knows_snapshot.get() {
+            self.look_around();
+        }
+        self.models.borrow().rewrites()
+    }
+
+    /// The rule's name and the model that a request for this one is sent to instead.
+    pub(crate) fn rewrite(&self, model: Option<&str>) -> Option<(String, String)> {
+        let models = self.models.borrow();
+        let Rewritten { rewrite, model } = models.choose(model, host::random())?;
+        Some((rewrite.to_owned(), model.to_owned()))
+    }
+
     /// Says how a request's response began.
     pub(crate) fn answered(
         &self,
@@ -187,6 +217,14 @@ impl Node {
             self.write_row();
         }
         self.learn(Event::Answered { request, at: host::now(), served_by, answer });
+    }
+
+    /// Says what the endpoint that a request went to said of itself.
+    pub(crate) fn reported(&self, decision: &Decision, report: LoadReport) {
+        let Some(endpoint) = decision.ranked.first().copied() else { return };
+        let LoadReport { waiting, kv_usage } = report;
+        let event = Event::Reported { endpoint, at: host::now(), waiting, kv_usage };
+        let _ = self.engine.borrow_mut().handle(event);
     }
 
     /// Says that a request's stream is gone.
@@ -202,6 +240,11 @@ impl Node {
     pub(crate) fn charge(&self, flow: FlowKey, tokens: u32) {
         let post = self.member.borrow().charge(&self.ledger.read(), flow, tokens);
         mail::post(post);
+    }
+
+    /// Whether messages in this queue are for this pool.
+    pub(crate) fn is_woken_by(&self, queue: u32) -> bool {
+        self.queue == queue
     }
 
     /// Carries out what other workers sent. `root` is the context that this is called in.
@@ -228,11 +271,18 @@ impl Node {
         self.carry_out(root, steps);
         let member = self.member.borrow();
         if self.enlisted.get() {
+            // What a request goes by before it is placed, such as rewrites, is not older than this.
+            self.look_around();
             self.roll.write_row(member.id(), member.row());
         }
         self.is_busy.set(member.is_busy());
-        host::set_tick_period(if member.is_busy() { BUSY_TICK } else { IDLE_TICK });
-        self.stats.show(member.queues(), &self.engine.borrow().capacity(now, &self.ledger.read()));
+        let ledger = self.ledger.read();
+        let engine = self.engine.borrow();
+        self.stats.show(member.queues(), &engine.capacity(now, &ledger));
+        if self.enlisted.get() && self.pool_stats.are_due(now) {
+            self.pool_stats.show(&engine.survey(now, &ledger), engine.indexed());
+        }
+        drop(engine);
         if let Some(queues) = member.queues() {
             self.board.borrow().post_queues(now, &queues.flow_sizes(FLOWS_SHOWN));
         }
@@ -361,9 +411,13 @@ impl Node {
         let mut engine = self.engine.borrow_mut();
         if let Some(posted) = snapshot {
             match wire::snapshot::decode(&posted.body) {
-                Ok(snapshot) => {
+                Ok(mut snapshot) => {
                     self.snapshot_is_bad.set(false);
                     self.snapshot_is_new.set(true);
+                    self.knows_snapshot.set(true);
+                    let rewrites = std::mem::take(&mut snapshot.model_rewrites);
+                    let models = std::mem::take(&mut snapshot.models);
+                    self.models.borrow_mut().renew(rewrites, models);
                     let received_at = posted.received_at;
                     let _ = engine.handle(Event::Snapshot { snapshot, received_at });
                 }
@@ -408,6 +462,6 @@ fn target(engine: &Engine, ask: &Ask, decision: &Decision) -> Target {
     }
 }
 
-fn queue_name(config: &PickerConfig, id: WorkerId) -> String {
-    format!("llm-picker/{}/v1/{:016x}", config.pool, id.0)
+fn queue_name(config: &PoolConfig, id: WorkerId) -> String {
+    format!("llm-picker/{}/v1/{:016x}", config.name, id.0)
 }

@@ -1,7 +1,7 @@
 //! Why a request is not sent on, and the answer it gets: one table.
 
 use engine::{NoPick, flow::Outcome};
-use wire::body::BodyError;
+use wire::body::{BodyError, Dialect};
 
 use crate::{host, stats::Stats};
 
@@ -34,8 +34,12 @@ struct Answer {
 }
 
 impl Refusal {
-    /// Answers the request that is being handled. The callback must then return `Pause`.
-    pub(crate) fn send(&self, stats: &Stats) {
+    /// The code of a request whose client went away before it was sent.
+    pub(crate) const LEFT: &str = "ClientDisconnect";
+
+    /// Answers the request that is being handled; the EPP's code of the error. The callback must then
+    /// return `Pause`.
+    pub(crate) fn send(&self, dialect: Dialect, stats: &Stats) -> &'static str {
         let Answer { status, message, dropped_reason } = self.answer();
         let mut headers = vec![("content-type", "application/json")];
         if let Some(reason) = dropped_reason {
@@ -44,8 +48,9 @@ impl Refusal {
         if status == 429 {
             headers.push(("retry-after", RETRY_AFTER_SECONDS));
         }
-        host::reply(status, headers, wire::error::body(status, &message).as_bytes());
+        host::reply(status, headers, wire::error::body(dialect, status, &message).as_bytes());
         stats.refused(status).increment();
+        code(status)
     }
 
     fn answer(&self) -> Answer {
@@ -79,5 +84,16 @@ impl Refusal {
             Self::Shed => (429, "system saturated, sheddable request dropped".to_owned(), None),
         };
         Answer { status, message, dropped_reason }
+    }
+}
+
+/// An error as the EPP's metrics name it.
+const fn code(status: u16) -> &'static str {
+    match status {
+        412 => "PreconditionFailed",
+        429 => "ResourceExhausted",
+        503 => "ServiceUnavailable",
+        500.. => "Internal",
+        _ => "BadRequest",
     }
 }

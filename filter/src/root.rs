@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use engine::flow::FlowConfig;
 use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::ContextType,
@@ -10,14 +9,8 @@ use proxy_wasm::{
 use wire::config::PluginConfig;
 
 use crate::{
-    host,
-    ingest::Ingest,
-    node::Node,
-    picker::{Picker, Worker},
-    pull::Fetcher,
-    receiver::Receiver,
-    stats::Stats,
-    warm_up,
+    host, ingest::Ingest, node, picker::Picker, pool::Pools, pull::Fetcher, receiver::Receiver,
+    stats::Stats, warm_up, worker::Worker,
 };
 
 /// One plugin instance in one VM.
@@ -46,13 +39,12 @@ impl Root {
 impl Role {
     fn configured(json: &[u8]) -> Result<Self, String> {
         match wire::config::parse(json).map_err(|error| error.to_string())? {
-            PluginConfig::Picker(config) => {
-                let fetcher = Fetcher::configure(&config.pool, config.pull.as_ref())?;
-                warm_up::run(&config);
-                let node = Node::configure(&config);
-                let charges = config.flow.as_ref().is_some_and(FlowConfig::charges_tokens);
-                let stats = Stats::define();
-                Ok(Self::Picker(Rc::new(Worker { config, stats, node, fetcher, charges })))
+            PluginConfig::Picker(mut config) => {
+                // One is as warm as another.
+                config.pools.first().into_iter().for_each(warm_up::run);
+                let pools = Pools::configure(std::mem::take(&mut config.pools))?;
+                node::set_tick_period(pools.nodes());
+                Ok(Self::Picker(Rc::new(Worker { config, pools, stats: Stats::define() })))
             }
             PluginConfig::Ingest(config) => {
                 Ok(Self::Ingest(Rc::new(Receiver::new("ingest", &config)?)))
@@ -64,7 +56,9 @@ impl Role {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let Role::Picker(worker) = &self.role {
-            worker.fetcher.answered(token, headers, body_size);
+            for fetcher in worker.pools.fetchers() {
+                fetcher.answered(token, headers, body_size);
+            }
         }
     }
 }
@@ -80,14 +74,18 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Role::Picker(worker) = &self.role {
-            worker.node.tick(self.context_id);
-            worker.fetcher.ask();
+            worker.pools.nodes().for_each(|node| node.tick(self.context_id));
+            node::set_tick_period(worker.pools.nodes());
+            worker.pools.fetchers().for_each(Fetcher::ask);
         }
     }
 
-    fn on_queue_ready(&mut self, _: u32) {
+    fn on_queue_ready(&mut self, queue: u32) {
         if let Role::Picker(worker) = &self.role {
-            worker.node.receive(self.context_id);
+            let mut nodes = worker.pools.nodes();
+            if let Some(node) = nodes.find(|node| node.is_woken_by(queue)) {
+                node.receive(self.context_id);
+            }
         }
     }
 

@@ -1,10 +1,18 @@
 //! What this plugin counts, in Envoy's own stats.
 
+mod label;
+mod pool;
+mod request;
+
+pub(crate) use pool::PoolStats;
+pub(crate) use request::{Done, RequestStats, Sent};
+
 use crate::host::Metric;
 
 /// The counters of one plugin instance. Envoy sums them over its workers.
-#[derive(Debug)]
 pub(crate) struct Stats {
+    /// What requests cost and how long they took.
+    pub(crate) requests: RequestStats,
     /// Requests that were given an endpoint.
     pub(crate) picked: Metric,
     /// Requests let through without one, because there was nothing to pick from.
@@ -29,6 +37,7 @@ impl Stats {
             Metric::counter(&format!("llm_picker_snapshots_total.outcome={outcome}"))
         };
         Self {
+            requests: RequestStats::default(),
             picked: Metric::counter("llm_picker_picked_total"),
             failed_open: Metric::counter("llm_picker_failed_open_total"),
             snapshots_stored: snapshots("stored"),

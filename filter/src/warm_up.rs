@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use engine::{
     Answer, Endpoint, Engine, Event, Health, Instant, Metrics, RequestId, Snapshot, ledger::Ledger,
 };
-use wire::body::Api;
+use wire::body::{Api, Video};
 
 use crate::ask;
 
@@ -16,16 +16,17 @@ use crate::ask;
 const PROMPT_REPEATS: usize = 100;
 
 /// Takes the way of a request through an engine of its own. Nothing of it remains.
-pub(crate) fn run(config: &wire::config::PickerConfig) {
+pub(crate) fn run(config: &wire::config::PoolConfig) {
     let prompt = "warm up, \\\"quoted\\\"\\n é ".repeat(PROMPT_REPEATS);
     let body = format!(
         r#"{{"model":"warm-up","messages":[{{"role":"user","content":"{prompt}"}}],"stream":true}}"#
     );
-    let Ok(ask) = ask::from_body(body.as_bytes(), Api::ChatCompletions, config.prompt_blocks_max)
+    let Ok(inference) = wire::body::scan(body.as_bytes(), Api::ChatCompletions, Video::default())
     else {
         debug_assert!(false, "the warm-up's body is a valid one");
         return;
     };
+    let ask = ask::of(&inference, (Api::ChatCompletions, "warm-up"), config.prompt_blocks_max);
     let Ok(bytes) = wire::snapshot::encode(&snapshot()) else { return };
     let Ok(snapshot) = wire::snapshot::decode(&bytes) else { return };
 

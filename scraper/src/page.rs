@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn nothing_in_it_comes_from_elsewhere_or_is_made_of_text() {
-        for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("]
+        {
             assert!(!PAGE.contains(forbidden), "{forbidden}");
         }
         let urls = PAGE.match_indices("http").map(|(at, _)| &PAGE[at..PAGE.len().min(at + 22)]);

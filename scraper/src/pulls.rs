@@ -75,7 +75,8 @@ pub(crate) async fn snapshot(
     pulls.note(peer.ip());
     let tag = asked.get(IF_NONE_MATCH);
     let mut rounds = pulls.rounds.clone();
-    let newer = rounds.wait_for(|round| find(round, &pool, |it| tag != Some(&it.tag)) == Some(true));
+    let newer =
+        rounds.wait_for(|round| find(round, &pool, |it| tag != Some(&it.tag)) == Some(true));
     let is_new = matches!(time::timeout(wait(&asked), newer).await, Ok(Ok(_)));
     let parcel = find(&pulls.rounds.borrow(), &pool, answer);
     match parcel {

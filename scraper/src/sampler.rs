@@ -60,11 +60,7 @@ impl Sampler {
 }
 
 /// What the gateways tell of a pool now.
-pub(crate) fn reports<'a>(
-    standings: &'a [Standing],
-    pool: &str,
-    now: Instant,
-) -> Vec<&'a Report> {
+pub(crate) fn reports<'a>(standings: &'a [Standing], pool: &str, now: Instant) -> Vec<&'a Report> {
     let told = standings.iter().filter_map(|standing| standing.reports.get(pool));
     let fresh = |at: &Instant| now.saturating_duration_since(*at) <= REPORT_AGE_MAX;
     told.filter(|(at, _)| fresh(at)).map(|(_, report)| report).collect()

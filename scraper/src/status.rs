@@ -98,9 +98,10 @@ impl Status {
     fn problems(&self, now: Instant) -> Vec<problems::Problem> {
         let pool = |view| {
             let View { pool, board }: &View = view;
-            let pods = board.borrow().as_ref().map(|board| {
-                board.members.iter().map(|member| pod_facts(member, now)).collect()
-            });
+            let pods = board
+                .borrow()
+                .as_ref()
+                .map(|board| board.members.iter().map(|member| pod_facts(member, now)).collect());
             PoolFacts { name: pool, pods }
         };
         let pools: Vec<_> = self.pools.iter().map(pool).collect();

@@ -11,6 +11,11 @@ mod placing;
 mod taking_back;
 mod ways;
 
+mod apis;
+mod models;
+mod pools;
+mod responses;
+
 mod identity;
 mod objectives;
 mod refusals;

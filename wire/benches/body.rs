@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use divan::{Bencher, black_box, counter::BytesCount};
-use wire::body::{Api, scan};
+use wire::body::{Api, Video, scan};
 
 #[path = "../tests/sample/mod.rs"]
 mod sample;
@@ -56,9 +56,9 @@ fn serde_json_escaped(bencher: Bencher<'_, '_>, size: usize) {
 }
 
 fn scanner(bencher: Bencher<'_, '_>, body: &str) {
-    bencher
-        .counter(BytesCount::of_str(body))
-        .bench_local(|| scan(black_box(body.as_bytes()), Api::ChatCompletions).unwrap());
+    bencher.counter(BytesCount::of_str(body)).bench_local(|| {
+        scan(black_box(body.as_bytes()), Api::ChatCompletions, Video::default()).unwrap()
+    });
 }
 
 fn serde_json(bencher: Bencher<'_, '_>, body: &str) {

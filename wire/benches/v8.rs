@@ -15,7 +15,7 @@ use std::{
 use engine::{Chainer, MAX_BLOCKS, Seed};
 use serde::de::IgnoredAny;
 use wire::{
-    body::{Api, scan},
+    body::{Api, Video, scan},
     metrics,
 };
 
@@ -43,12 +43,17 @@ fn main() {
         for (name, text) in texts {
             let body = sample::chat(size, text);
             let ours = median(|| {
-                black_box(scan(black_box(body.as_bytes()), Api::ChatCompletions).unwrap());
+                black_box(
+                    scan(black_box(body.as_bytes()), Api::ChatCompletions, Video::default())
+                        .unwrap(),
+                );
             });
             let hashed = median(|| {
-                let inference = scan(black_box(body.as_bytes()), Api::ChatCompletions).unwrap();
+                let inference =
+                    scan(black_box(body.as_bytes()), Api::ChatCompletions, Video::default())
+                        .unwrap();
                 let mut chainer = Chainer::new(&Seed::default(), MAX_BLOCKS);
-                inference.prompt.iter().for_each(|piece| chainer.update(piece));
+                inference.prompt.iter().for_each(|piece| piece.chain(&mut chainer));
                 black_box(chainer.finish());
             });
             let theirs = median(|| {

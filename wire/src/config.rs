@@ -10,19 +10,22 @@ mod epp;
 mod error;
 mod flow;
 mod identity;
+mod matching;
 mod plugin;
 mod pool;
 mod pull;
 mod quantity;
+mod rewrites;
 
-use engine::{Objective, flow::FlowConfig};
 use serde_json::Value;
 
 pub use at::{At, Object};
 pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold};
 pub use error::ConfigError;
-pub use identity::Identity;
+pub use identity::{FairnessKey, Identity, Jwt};
+pub use matching::{Destined, Match};
+pub use pool::PoolConfig;
 pub use pull::PullConfig;
 
 /// Bytes of a configuration: a WasmPlugin lives in etcd, which takes objects of 1.5 MiB at most.
@@ -51,22 +54,12 @@ pub struct IngestConfig {
 /// How an instance picks endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PickerConfig {
-    /// The pool, by the name that the scraper gives it.
-    pub pool: String,
-    /// How endpoints are scored and picked, and how full the pool is.
-    pub engine: engine::Config,
-    /// Blocks of 256 bytes of a prompt that are hashed; what comes after them does not count.
-    pub prompt_blocks_max: u32,
-    /// How requests are held, if they are: with the feature gate `flowControl`.
-    pub flow: Option<FlowConfig>,
-    /// Objectives that are always there. They come before those of the same name in the snapshot.
-    pub objectives: Vec<Objective>,
+    /// The pools, of which the first that a request fits is its own; at least one.
+    pub pools: Vec<PoolConfig>,
     /// Which headers say who asks.
     pub identity: Identity,
     /// How the choice gets into Envoy.
     pub envoy: EnvoyConfig,
-    /// Where snapshots are fetched, if they are.
-    pub pull: Option<PullConfig>,
     /// What happens to a request for which no decision can be made.
     pub failure_mode: FailureMode,
     /// Whether responses say why their endpoint was chosen.
@@ -112,22 +105,23 @@ fn ingest(object: &Object<'_>) -> Result<IngestConfig, ConfigError> {
 }
 
 /// Our keys beside the EndpointPickerConfig.
-const OURS: [&str; 7] =
-    ["pools", "objectives", "identity", "envoy", "pull", "failureMode", "decisionHeader"];
+const OURS: [&str; 8] = [
+    "pools",
+    "objectives",
+    "modelRewrites",
+    "identity",
+    "envoy",
+    "pull",
+    "failureMode",
+    "decisionHeader",
+];
 
 fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
     let object = root.object(&known)?;
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
-    let pool = pool::read(&object)?;
-    let pull = object.get("pull").map(|at| pull::read(&at, &pool.name)).transpose()?;
     Ok(PickerConfig {
-        pool: pool.name,
-        pull,
-        engine: pool.epp.engine,
-        prompt_blocks_max: pool.epp.prompt_blocks_max,
-        flow: pool.epp.flow,
-        objectives: object.read("objectives", Vec::new(), identity::objectives)?,
+        pools: pool::read(&object)?,
         identity: object.read("identity", Identity::default(), identity::read)?,
         envoy: object.read("envoy", EnvoyConfig::default(), envoy::read)?,
         failure_mode: object.read("failureMode", FailureMode::FailClose, |at| at.one_of(&modes))?,

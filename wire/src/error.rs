@@ -1,6 +1,8 @@
-//! Errors as clients of the OpenAI API expect them.
+//! Errors as clients of the OpenAI and the Anthropic API expect them.
 
 use serde::Serialize;
+
+use crate::body::Dialect;
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -14,13 +16,44 @@ struct Inside<'a> {
     code: u16,
 }
 
+#[derive(Serialize)]
+struct AnthropicEnvelope<'a> {
+    r#type: &'static str,
+    error: AnthropicInside<'a>,
+}
+
+#[derive(Serialize)]
+struct AnthropicInside<'a> {
+    r#type: &'static str,
+    message: &'a str,
+}
+
 /// The body of an answer with an HTTP status that is an error, `application/json`: the envelope of
-/// the OpenAI API, with the EPP's types.
+/// the client's API, with the EPP's types.
 #[must_use]
-pub fn body(status: u16, message: &str) -> String {
-    let error = Inside { message, r#type: kind(status), code: status };
+pub fn body(dialect: Dialect, status: u16, message: &str) -> String {
+    let body = match dialect {
+        Dialect::OpenAi => {
+            let error = Inside { message, r#type: kind(status), code: status };
+            serde_json::to_string(&Envelope { error })
+        }
+        Dialect::Anthropic => {
+            let error = AnthropicInside { r#type: anthropic_kind(status), message };
+            serde_json::to_string(&AnthropicEnvelope { r#type: "error", error })
+        }
+    };
     // Text and numbers always serialise.
-    serde_json::to_string(&Envelope { error }).unwrap_or_default()
+    body.unwrap_or_default()
+}
+
+/// The same for Anthropic, which tells overload from failure, and names what is too large.
+fn anthropic_kind(status: u16) -> &'static str {
+    match status {
+        413 => "request_too_large",
+        503 => "overloaded_error",
+        500.. => "api_error",
+        _ => kind(status),
+    }
 }
 
 /// The `type` of an error, by the EPP's table; another client error counts as a bad request.
@@ -38,12 +71,29 @@ fn kind(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::body;
+    use crate::body::Dialect;
 
     #[test]
     fn quotes_breaks_and_controls_are_escaped() {
         insta::assert_snapshot!(
-            body(400, "found \"x\"\n\u{1}\\ é"),
+            body(Dialect::OpenAi, 400, "found \"x\"\n\u{1}\\ é"),
             @r#"{"error":{"message":"found \"x\"\n\u0001\\ é","type":"invalid_request_error","code":400}}"#
+        );
+    }
+
+    #[test]
+    fn anthropic_has_an_envelope_of_its_own() {
+        let bodies = [400, 401, 404, 413, 429, 500, 503].map(|status| {
+            let body = body(Dialect::Anthropic, status, "m");
+            let kind = body
+                .strip_prefix("{\"type\":\"error\",\"error\":{\"type\":\"")
+                .and_then(|rest| rest.strip_suffix("\",\"message\":\"m\"}}"));
+            kind.unwrap_or("another envelope").to_owned()
+        });
+        assert_eq!(
+            bodies.join(" "),
+            "invalid_request_error authentication_error not_found_error request_too_large \
+            rate_limit_error api_error overloaded_error"
         );
     }
 

@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 mod fixed;
 mod frame;
+pub mod jwt;
 pub mod ledger;
 pub mod message;
 pub mod metrics;
@@ -16,9 +17,9 @@ pub mod pull;
 pub mod push;
 pub mod queues;
 pub mod report;
+pub mod response;
 pub mod roll;
 pub mod row;
 pub mod snapshot;
-pub mod usage;
 
 pub use frame::FrameError;

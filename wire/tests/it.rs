@@ -12,11 +12,11 @@ mod flow;
 mod messages;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/response.rs"]
+mod response;
 mod sample;
 #[path = "it/shared.rs"]
 mod shared;
-#[path = "it/usage.rs"]
-mod usage;
 
 /// Bytes that are near `valid`: some are replaced, left out or put in, or the end is missing.
 fn mutated(

@@ -9,7 +9,7 @@ mod board;
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Ask, CacheConfig, Config, Decision, Endpoint, Engine, Event, Health, Instant, Metrics,
+    Answer, Ask, CacheConfig, Config, Decision, Endpoint, Engine, Event, Health, Instant, Metrics,
     RequestId, Snapshot,
     cluster::{Admission, Arrival as Placed, Capacity, Gauge, Member, QueueId, Target},
     flow::{FlowKey, Ticket, TicketId},
@@ -145,7 +145,7 @@ impl Worker {
         shared: &SharedData,
     ) -> Option<Decision> {
         let request = id(arrival.number);
-        let ask = Ask { chain: arrival.chain.clone() };
+        let ask = Ask { chain: arrival.chain.clone(), ..Ask::default() };
         let ticket = Ticket {
             id: TicketId { worker: self.member.id().0, request: request.0 },
             flow: FlowKey::default(),
@@ -165,18 +165,21 @@ impl Worker {
         };
         let (arrival, _) = member.arrive(now, (shared, &Unlimited), ticket, admit);
         let Placed::Sent(decision, position) = arrival else { return None };
-        let endpoint = decision.ranked.first().copied()?;
-        let note = engine.handle(Event::Sent { request, ask, endpoint });
-        if let (Some(note), Some(position)) = (note, position) {
-            board.post_note(position);
-            shared.post_note(now, position, note);
+        let sent = Event::Sent { request, at: now, ask, decision: decision.clone() };
+        for note in engine.handle(sent) {
+            // A placement has one note, and a place of its own on the board.
+            if let Some(position) = position {
+                board.post_note(position);
+                shared.post_note(now, position, note);
+            }
         }
         Some(decision)
     }
 
-    fn answered(&mut self, _now: Instant, request: RequestId, shared: &SharedData) {
+    fn answered(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
         self.member.answered(shared, request);
-        let _ = self.engine.handle(Event::Answered { request, success: true });
+        let event = Event::Answered { request, at: now, served_by: None, answer: Answer::Taken };
+        let _ = self.engine.handle(event);
     }
 
     fn ended(&mut self, _now: Instant, request: RequestId, shared: &SharedData) {
@@ -196,10 +199,9 @@ impl Gauge for Unlimited {
 
 /// What the ledger counts of a request.
 fn target(ask: &Ask, decision: &Decision) -> Target {
-    let uncached = decision.blocks.saturating_sub(decision.matched);
     Target {
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
-        tokens: engine::tokens(uncached),
+        tokens: decision.sight.uncached_tokens,
         announced: !ask.chain.hashes.is_empty(),
     }
 }

@@ -2,13 +2,19 @@
 
 use super::{
     BlockHash, Chain, Seed,
-    digest::{BLOCK_BYTES, Block, digest, mix},
+    digest::{BLOCK_BYTES, Block, digest, digest_all, mix},
     positions,
 };
 
 /// The default limit on a prompt: 4 MB, about a million tokens, which is the longest context that
 /// models serve. The EPP stops at 2,048 blocks; thinned out, eight times that cost 64 hashes more.
 pub const MAX_BLOCKS: u32 = 16_384;
+
+/// Bytes of prompt that are estimated to be one token (EPP: token-producer, estimate).
+const TOKEN_BYTES: usize = 4;
+
+/// The most tokens of one picture, film or sound that count: a billion would overflow.
+const TOKENS_MAX: u32 = MAX_BLOCKS * 64;
 
 /// Builds a [`Chain`] from a prompt that comes in pieces.
 #[derive(Clone, Debug)]
@@ -50,6 +56,25 @@ impl Chainer {
         }
         if !rest.is_empty() {
             self.fill(rest);
+        }
+    }
+
+    /// Appends what is no text, such as an image, as so many tokens that all say which one it is. It
+    /// begins at a whole token (EPP: token-producer, estimate).
+    pub fn update_media(&mut self, identity: &[u8], tokens: u32) {
+        let name = digest_all(0, identity).to_le_bytes();
+        let mut block = [0; BLOCK_BYTES];
+        block.as_chunks_mut::<8>().0.fill(name);
+        let before = self.partial_len % TOKEN_BYTES;
+        if before > 0 {
+            self.update([0; TOKEN_BYTES].get(before..).unwrap_or_default());
+        }
+        let tokens = usize::try_from(tokens.min(TOKENS_MAX)).unwrap_or(usize::MAX);
+        let mut left = tokens * TOKEN_BYTES;
+        while left > 0 && self.blocks < self.max_blocks {
+            let part = left.min(BLOCK_BYTES);
+            self.update(block.get(..part).unwrap_or_default());
+            left -= part;
         }
     }
 
@@ -146,6 +171,23 @@ mod tests {
         assert_eq!(chain(&prompt, 35), chain(&prompt[..35 * BLOCK_BYTES], 99));
         assert_eq!(chain(&prompt, 35).blocks, 35);
         assert_eq!(chain(&prompt, 0), Chain::default());
+    }
+
+    #[test]
+    fn media_count_as_tokens_and_tell_each_other_apart() {
+        let with = |text: &[u8], identity: &[u8], tokens| {
+            let mut chainer = Chainer::new(&Seed::default(), 99);
+            chainer.update(text);
+            chainer.update_media(identity, tokens);
+            chainer.update(b"and then");
+            chainer.finish()
+        };
+        // 3 bytes, 1 to a whole token, 225 tokens and 8 bytes are 3.6 blocks.
+        assert_eq!(with(b"abc", b"url", 225).blocks, 4);
+        assert_eq!(with(b"abc", b"url", 225), with(b"abc\0", b"url", 225));
+        assert_eq!(shared(&with(b"abc", b"url", 225), &with(b"abc", b"other", 225)), 0);
+        assert_eq!(with(b"abc", b"url", u32::MAX).blocks, 99);
+        assert_eq!(with(b"abc", b"url", 0).blocks, 1);
     }
 
     #[test]

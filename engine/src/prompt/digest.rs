@@ -35,6 +35,17 @@ pub(super) fn digest(block: &Block) -> u64 {
     lanes.into_iter().fold(PRIME_5, mix)
 }
 
+/// A number for bytes of any length, behind `hash`. Their length goes in first, so that ("ab", "c")
+/// and ("a", "bc") differ in a row.
+pub(super) fn digest_all(hash: u64, bytes: &[u8]) -> u64 {
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    bytes.chunks(BLOCK_BYTES).fold(mix(hash, length), |hash, chunk| {
+        let mut block = [0; BLOCK_BYTES];
+        block.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        mix(hash, digest(&block))
+    })
+}
+
 /// Joins `next` to what `hash` stands for. One to one in either argument, so that equal tails of
 /// different heads stay different.
 #[inline]

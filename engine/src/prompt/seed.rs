@@ -1,6 +1,6 @@
 //! What a prompt's hashes depend on besides its bytes.
 
-use super::digest::{BLOCK_BYTES, digest, mix};
+use super::digest::digest_all;
 
 /// Whose cache a prompt may be found in: two prompts share blocks only if all of these are equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,16 +17,9 @@ pub struct Seed<'a> {
 const START: u64 = 0x6c6c_6d2d_7069_636b;
 
 impl Seed<'_> {
-    /// The hash before the first block. Each field goes in after its length, so that ("ab", "c")
-    /// and ("a", "bc") differ.
+    /// The hash before the first block.
     pub(super) fn hash(&self) -> u64 {
-        [self.model, self.adapter, self.cache_salt].into_iter().fold(START, |hash, field| {
-            let length = u64::try_from(field.len()).unwrap_or(u64::MAX);
-            field.as_bytes().chunks(BLOCK_BYTES).fold(mix(hash, length), |hash, chunk| {
-                let mut block = [0; BLOCK_BYTES];
-                block.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-                mix(hash, digest(&block))
-            })
-        })
+        let fields = [self.model, self.adapter, self.cache_salt];
+        fields.into_iter().fold(START, |hash, field| digest_all(hash, field.as_bytes()))
     }
 }

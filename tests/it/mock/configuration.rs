@@ -17,7 +17,7 @@ fn refusal(config: &str) -> String {
 }
 
 /// One of each kind.
-const REFUSED: [&str; 34] = [
+const REFUSED: [&str; 33] = [
     r#"{"#,
     r#"[]"#,
     r#"{"apiVersion": "llm-d.ai/v2"}"#,
@@ -42,7 +42,6 @@ const REFUSED: [&str; 34] = [
     r#"{"objectives": [{"name": "a", "priority": 0.5}]}"#,
     r#"{"objectives": [{"name": "a"}, {"name": "a"}]}"#,
     r#"{"identity": {"fairnessHeaders": ["x y"]}}"#,
-    r#"{"identity": {"strip": true}}"#,
     r#"{"ingest": {"secretEnv": ""}}"#,
     r#"{"ingest": {"maxBytes": 0}}"#,
     r#"{"ingest": {}, "failureMode": "FailOpen"}"#,
@@ -68,7 +67,7 @@ fn what_is_not_understood_is_refused_and_said_where() {
     {"kind": "Service"}
         kind: found "Service"; allowed: EndpointPickerConfig
     {"pluginz": []}
-        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, identity, envoy, pull, failureMode, decisionHeader
+        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
     {"plugins": [{"name": "a"}]}
         plugins[0]: the field "type" is missing
     {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}
@@ -86,7 +85,7 @@ fn what_is_not_understood_is_refused_and_said_where() {
     {"featureGates": ["flowControll"]}
         featureGates[0]: found "flowControll"; allowed: flowControl, flowControl=true, flowControl=false
     {"pools": [{"name": "a"}, {"name": "b"}]}
-        pools: found 2 pools; allowed: 1, more are not supported yet
+        pools[1]: found a pool behind "a", which has its name or leaves it no request; allowed: pools with names of their own, and one that matches everything as the last
     {"pools": [{"name": "a/b"}]}
         pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
     {"envoy": {"hold": "buffer"}}
@@ -107,8 +106,6 @@ fn what_is_not_understood_is_refused_and_said_where() {
         objectives[1].name: found "a"; allowed: a name that no other objective has
     {"identity": {"fairnessHeaders": ["x y"]}}
         identity.fairnessHeaders[0]: found "x y"; allowed: a header's name
-    {"identity": {"strip": true}}
-        identity.strip: not supported yet; allowed: leave it out
     {"ingest": {"secretEnv": ""}}
         ingest.secretEnv: found ""; allowed: a string that is not empty
     {"ingest": {"maxBytes": 0}}

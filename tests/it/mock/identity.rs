@@ -82,6 +82,63 @@ fn what_a_client_sent_is_escaped_and_cut() {
     world.is_well();
 }
 
+/// The payload of a verified token, as Istio's `outputPayloadToHeader` writes it.
+fn payload(sub: &str) -> String {
+    let json = json!({"sub": sub, "org": {"id": 7}}).to_string();
+    base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, json)
+}
+
+#[test]
+fn a_verified_token_says_who_asks() {
+    let objectives = json!([
+        {"name": "team-a", "priority": 3}, {"name": "authenticated", "priority": 2},
+        {"name": "unauthenticated", "priority": -1}, {"name": "paid", "priority": 10},
+    ]);
+    let jwt = json!({"payloadHeader": "x-jwt-payload"});
+    let identity = json!({"jwt": jwt, "fairnessKey": "jwtClaim"});
+    let world = World::with(Way::Header, &json!({"identity": identity, "objectives": objectives}));
+    world.pods(&[Pod::idle(1)]);
+    let robot = payload("system:serviceaccount:team-a:robot");
+    let alice = payload("alice");
+    let who = |headers: &[(&str, &str)]| {
+        let stream = world.chat_with(0, headers, "hello");
+        let sent = stream.sent().unwrap().headers;
+        assert_eq!(sent.text(FAIRNESS), None, "what is not gone by is taken out");
+        let decision = World::decision(&stream);
+        decision.split_once("snapshot-age-ms=0;").unwrap().1.to_owned()
+    };
+    fn token(payload: &str) -> (&str, &str) {
+        ("x-jwt-payload", payload)
+    }
+    insta::assert_snapshot!([
+        who(&[token(&robot), (FAIRNESS, "forged")]), who(&[token(&alice)]), who(&[]),
+        who(&[token("no payload")]), who(&[token(&alice), (OBJECTIVE, "paid")]),
+    ].join("\n"), @"
+    priority=3;fairness-id=system:serviceaccount:team-a:robot
+    priority=2;fairness-id=alice
+    priority=-1
+    priority=2
+    priority=10;fairness-id=alice
+    ");
+    world.is_well();
+}
+
+#[test]
+fn a_tenant_may_be_an_address_or_a_deeper_claim() {
+    let world = World::with(Way::Header, &json!({"identity": {"fairnessKey": "clientAddress"}}));
+    world.pods(&[Pod::idle(1)]);
+    assert_eq!(who(&world, &[(FAIRNESS, b"forged")]), "priority=0;fairness-id=192.0.2.7");
+
+    let jwt = json!({"payloadHeader": "x-jwt-payload", "claim": "org.id"});
+    let identity = json!({"jwt": jwt, "fairnessKey": "jwtClaim"});
+    let world = World::with(Way::Header, &json!({"identity": identity}));
+    world.pods(&[Pod::idle(1)]);
+    assert_eq!(
+        who(&world, &[("x-jwt-payload", payload("a").as_bytes())]),
+        "priority=0;fairness-id=7"
+    );
+}
+
 #[test]
 fn header_names_are_configurable_and_nothing_is_said_unless_asked_for() {
     let names = json!({"objectiveHeaders": ["X-Plan"], "fairnessHeaders": ["X-Team", "X-User"]});

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
+use engine::{Endpoint, Health, Metrics, ModelRewrite, Objective, Snapshot, flow::Priority};
 use wire::push::{self, Secret, Stamp};
 
 pub(super) const SECRET: &str = "thirty-two bytes of a shared key";
@@ -37,7 +37,7 @@ impl Pod {
         (1..=count).map(Self::idle).collect()
     }
 
-    fn endpoint(self) -> Endpoint {
+    pub(super) fn endpoint(self) -> Endpoint {
         let metrics = self.kv_usage.map(|kv_usage| Metrics {
             age: self.age,
             waiting: self.waiting,
@@ -80,6 +80,19 @@ impl Push {
             Snapshot { pool: "default".to_owned(), endpoints, objectives, ..Snapshot::default() };
         let body = wire::snapshot::encode(&snapshot).unwrap();
         Self { time: 0, sequence: 0, secret: SECRET, body }
+    }
+
+    /// Of these pods and these model rewrites.
+    pub(super) fn with_rewrites(pods: &[Pod], model_rewrites: Vec<ModelRewrite>) -> Self {
+        let endpoints = pods.iter().map(|pod| pod.endpoint()).collect();
+        let pool = "default".to_owned();
+        let snapshot = Snapshot { pool, endpoints, model_rewrites, ..Snapshot::default() };
+        Self {
+            time: 0,
+            sequence: 0,
+            secret: SECRET,
+            body: wire::snapshot::encode(&snapshot).unwrap(),
+        }
     }
 
     /// What it is sent with.

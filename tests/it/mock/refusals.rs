@@ -50,13 +50,13 @@ fn a_body_that_is_no_request_is_refused_in_the_epps_words() {
     .collect();
     insta::assert_snapshot!(transcript.join("\n"), @r#"
     {
-        400 error unmarshaling request bodyMap: expected a key in quotes, found the end at byte 1
+        400 error unmarshaling request bodyMap: unexpected end of JSON input (byte 1)
     [1]
-        400 error unmarshaling request bodyMap: expected an object, found '[' at byte 0
+        400 error unmarshaling request bodyMap: json: cannot unmarshal array into Go value of type map[string]interface {}
     {"model": "tiny", "messages": [{}]} x
-        400 error unmarshaling request bodyMap: expected nothing after the object, found 'x' at byte 36
+        400 error unmarshaling request bodyMap: invalid character 'x' after top-level value (byte 36)
     ��
-        400 error unmarshaling request bodyMap: expected an object, found byte 0xff at byte 0
+        400 error unmarshaling request bodyMap: invalid character 'ÿ' looking for beginning of value (byte 0)
     {"messages": [{"role": "user", "content": "hi"}]}
         400 model not found in request body
     {"model": 7, "messages": [{"role": "user", "content": "hi"}]}
@@ -84,7 +84,7 @@ fn a_request_without_its_body_is_refused_and_not_held_for_ever() {
     let world = World::new();
     world.pods(&[Pod::idle(1)]);
     let empty = world.envoy.worker(0).post(CHAT, NONE, b"");
-    insta::assert_snapshot!(told(&empty), @"400 error unmarshaling request bodyMap: expected an object, found the end at byte 0");
+    insta::assert_snapshot!(told(&empty), @"400 error unmarshaling request bodyMap: unexpected end of JSON input (byte 0)");
     let only_trailers = world.envoy.worker(1).post_headers(CHAT, NONE);
     only_trailers.trailers(&[("x-checksum", "0")]);
     assert_eq!(told(&only_trailers), told(&empty));

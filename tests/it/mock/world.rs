@@ -180,6 +180,8 @@ pub(super) fn builder() -> Builder {
         .env("LLM_PICKER_SECRET", SECRET)
         .cluster("scraper")
         .cluster("outbound|9091||scraper.llm-d.svc.cluster.local")
+        .property("source.address", "192.0.2.7:4711")
+        .property("xds.cluster_name", "models")
         .buffer_limit(BUFFER_LIMIT)
 }
 

@@ -1,7 +1,33 @@
 #![no_main]
 
+use wire::body::{Api, Video, scan};
+
+const APIS: [Api; 12] = [
+    Api::ChatCompletions,
+    Api::Completions,
+    Api::Embeddings,
+    Api::Responses,
+    Api::Conversations,
+    Api::Images,
+    Api::RenderChat,
+    Api::RenderCompletions,
+    Api::Messages,
+    Api::CountTokens,
+    Api::Generate,
+    Api::SglangGenerate,
+];
+
+// The first byte says which API. What is read can be hashed, and takes another model.
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    for api in [wire::body::Api::ChatCompletions, wire::body::Api::Completions] {
-        let _ = wire::body::scan(data, api);
-    }
+    let Some((first, body)) = data.split_first() else { return };
+    let api = APIS[usize::from(*first) % APIS.len()];
+    let Ok(inference) = scan(body, api, Video::default()) else { return };
+    let mut chainer = engine::Chainer::new(&engine::Seed::default(), 64);
+    inference.prompt.iter().for_each(|piece| piece.chain(&mut chainer));
+    assert!(chainer.finish().is_whole());
+
+    let mut edited = body.to_vec();
+    inference.place.put(&mut edited, "an\"other");
+    let again = scan(&edited, api, Video::default()).expect("an edited body is still one");
+    assert_eq!(again.model.as_deref(), Some("an\"other"));
 });

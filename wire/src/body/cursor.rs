@@ -35,21 +35,24 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, &'a [u8]) -> Result<(), BodyError>,
     ) -> Result<(), BodyError> {
-        self.open(b'{', "an object")?;
+        self.open(b'{')?;
         if self.take(b'}') {
             return self.close();
         }
         loop {
-            let key = self.text("a key in quotes")?;
+            if self.peek() != Some(b'"') {
+                return Err(self.unexpected("looking for beginning of object key string"));
+            }
+            let key = self.text()?;
             if !self.take(b':') {
-                return Err(self.expected("':' after a key"));
+                return Err(self.unexpected("after object key"));
             }
             each(self, key)?;
             if self.take(b'}') {
                 return self.close();
             }
             if !self.take(b',') {
-                return Err(self.expected("',' or '}' after a member"));
+                return Err(self.unexpected("after object key:value pair"));
             }
         }
     }
@@ -59,7 +62,7 @@ impl<'a> Cursor<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self) -> Result<(), BodyError>,
     ) -> Result<(), BodyError> {
-        self.open(b'[', "an array")?;
+        self.open(b'[')?;
         if self.take(b']') {
             return self.close();
         }
@@ -69,16 +72,15 @@ impl<'a> Cursor<'a> {
                 return self.close();
             }
             if !self.take(b',') {
-                return Err(self.expected("',' or ']' after an element"));
+                return Err(self.unexpected("after array element"));
             }
         }
     }
 
-    /// Reads a string: what is between the quotes, escapes as written. `what` says in an error
-    /// which string is missing.
-    pub(super) fn text(&mut self, what: &'static str) -> Result<&'a [u8], BodyError> {
+    /// Reads a string: what is between the quotes, escapes as written.
+    pub(super) fn text(&mut self) -> Result<&'a [u8], BodyError> {
         if !self.take(b'"') {
-            return Err(self.expected(what));
+            return Err(self.unexpected("looking for beginning of value"));
         }
         let start = self.at;
         self.at = text::end(self.bytes, start)?;
@@ -89,13 +91,13 @@ impl<'a> Cursor<'a> {
 
     /// Reads a string's inside, or any other value as JSON.
     pub(super) fn text_or_value(&mut self) -> Result<&'a [u8], BodyError> {
-        if self.peek() == Some(b'"') { self.text("a string") } else { self.value() }
+        if self.peek() == Some(b'"') { self.text() } else { self.value() }
     }
 
     /// Reads any value: its JSON.
     pub(super) fn value(&mut self) -> Result<&'a [u8], BodyError> {
         self.spanned(|cursor| match cursor.peek() {
-            Some(b'"') => cursor.text("a string").map(drop),
+            Some(b'"') => cursor.text().map(drop),
             Some(b'{') => cursor.object(|cursor, _| cursor.value().map(drop)),
             Some(b'[') => cursor.array(|cursor| cursor.value().map(drop)),
             Some(b'-' | b'0'..=b'9') => {
@@ -105,7 +107,7 @@ impl<'a> Cursor<'a> {
             Some(b't') => cursor.literal(b"true"),
             Some(b'f') => cursor.literal(b"false"),
             Some(b'n') => cursor.literal(b"null"),
-            _ => Err(cursor.expected("a value")),
+            _ => Err(cursor.unexpected("looking for beginning of value")),
         })
     }
 
@@ -124,26 +126,27 @@ impl<'a> Cursor<'a> {
     pub(super) fn end(mut self) -> Result<(), BodyError> {
         match self.peek() {
             None => Ok(()),
-            Some(_) => Err(self.expected("nothing after the object")),
+            Some(_) => Err(self.unexpected("after top-level value")),
         }
     }
 
     fn literal(&mut self, word: &'static [u8]) -> Result<(), BodyError> {
         for byte in word {
             if self.bytes.get(self.at) != Some(byte) {
-                return Err(self.expected("true, false or null"));
+                let found = self.bytes.get(self.at).copied();
+                return Err(BodyError::Literal { word, expected: *byte, found, at: self.at });
             }
             self.at += 1;
         }
         Ok(())
     }
 
-    fn open(&mut self, mark: u8, what: &'static str) -> Result<(), BodyError> {
+    fn open(&mut self, mark: u8) -> Result<(), BodyError> {
         if self.peek() != Some(mark) {
-            return Err(self.expected(what));
+            return Err(self.unexpected("looking for beginning of value"));
         }
         if self.depth == DEPTH_MAX {
-            return Err(self.expected("at most 64 levels of nesting"));
+            return Err(BodyError::TooDeep { at: self.at });
         }
         self.at += 1;
         self.depth += 1;
@@ -163,9 +166,20 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// The error that what comes next is not `what`.
+    /// The index of the byte that comes next, over whitespace.
+    pub(super) fn place(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
+    /// The index behind what was read.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The error that what comes next does not belong there.
     #[cold]
-    fn expected(&self, expected: &'static str) -> BodyError {
-        BodyError::Malformed { expected, found: self.bytes.get(self.at).copied(), at: self.at }
+    fn unexpected(&self, place: &'static str) -> BodyError {
+        BodyError::Malformed { place, found: self.bytes.get(self.at).copied(), at: self.at }
     }
 }

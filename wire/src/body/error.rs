@@ -2,48 +2,109 @@
 
 use std::fmt;
 
+use super::Api;
+
 /// Why a body was refused; the client gets a 400 with this text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// Not a JSON object.
+    /// Not JSON.
     Malformed {
-        /// What would have been right here.
-        expected: &'static str,
+        /// What was being read, in the words of Go's encoding/json.
+        place: &'static str,
+        /// What is here; `None` is the end of the body.
+        found: Option<u8>,
+        /// Where: a byte's index from 0.
+        at: usize,
+    },
+    /// A word that is none of true, false and null.
+    Literal {
+        /// The one that it began as.
+        word: &'static [u8],
+        /// Its byte that would have been right here.
+        expected: u8,
         /// What is here instead; `None` is the end of the body.
         found: Option<u8>,
         /// Where: a byte's index from 0.
         at: usize,
     },
-    /// A chat request without a list of messages.
-    NoMessages,
-    /// A completions request without a prompt.
-    NoPrompt,
-    /// `model` is absent, empty or not a string.
+    /// Nested deeper than 64 levels.
+    TooDeep {
+        /// Where: a byte's index from 0.
+        at: usize,
+    },
+    /// JSON, but no object.
+    NotAnObject {
+        /// The first byte of what it is.
+        found: u8,
+    },
+    /// Nothing where the API has its prompt.
+    NoPrompt(Api),
+    /// `model` is absent, empty or not a string, and no rewrite brings one.
     NoModel,
 }
 
 impl std::error::Error for BodyError {}
 
 impl fmt::Display for BodyError {
-    /// The EPP's wording, since clients and dashboards match on it.
+    /// The EPP's wording, since clients and dashboards match on it: for what is no JSON that of Go's
+    /// encoding/json, with the place behind it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (expected, found, at) = match *self {
-            Self::Malformed { expected, found, at } => (expected, found, at),
-            Self::NoMessages => {
-                return f
-                    .write_str("invalid chat completions request: must have valid messages field");
-            }
-            Self::NoPrompt => {
-                return f.write_str("invalid completions request: must have prompt field");
-            }
+        let (found, at) = match *self {
+            Self::NoPrompt(api) => return f.write_str(api.without_prompt()),
             Self::NoModel => return f.write_str("model not found in request body"),
+            Self::Malformed { found, at, .. } | Self::Literal { found, at, .. } => (found, at),
+            Self::TooDeep { at } => {
+                return write!(f, "{UNMARSHALING}exceeded max depth (byte {at})");
+            }
+            Self::NotAnObject { found } => {
+                let kind = kind(found);
+                return write!(
+                    f,
+                    "{UNMARSHALING}json: cannot unmarshal {kind} into Go value of type \
+                     map[string]interface {{}}"
+                );
+            }
         };
-        write!(f, "error unmarshaling request bodyMap: expected {expected}, found ")?;
-        match found {
-            Some(byte @ b' '..=b'~') => write!(f, "'{}'", char::from(byte))?,
-            Some(byte) => write!(f, "byte {byte:#04x}")?,
-            None => f.write_str("the end")?,
+        f.write_str(UNMARSHALING)?;
+        let Some(found) = found else {
+            return write!(f, "unexpected end of JSON input (byte {at})");
+        };
+        write!(f, "invalid character {} ", quoted(found))?;
+        if let Self::Malformed { place, .. } = *self {
+            f.write_str(place)?;
         }
-        write!(f, " at byte {at}")
+        if let Self::Literal { word, expected, .. } = *self {
+            let word = String::from_utf8_lossy(word);
+            write!(f, "in literal {word} (expecting '{}')", char::from(expected))?;
+        }
+        write!(f, " (byte {at})")
+    }
+}
+
+const UNMARSHALING: &str = "error unmarshaling request bodyMap: ";
+
+/// A byte as Go quotes it: as the character with its number.
+fn quoted(byte: u8) -> String {
+    match byte {
+        b'\'' => r"'\''".to_owned(),
+        b'"' => "'\"'".to_owned(),
+        0x07 => r"'\a'".to_owned(),
+        0x08 => r"'\b'".to_owned(),
+        0x0b => r"'\v'".to_owned(),
+        0x0c => r"'\f'".to_owned(),
+        b'\n' | b'\r' | b'\t' | b'\\' => format!("'{}'", char::from(byte).escape_default()),
+        0..0x20 | 0x7f => format!("'\\x{byte:02x}'"),
+        0x80..=0xa0 | 0xad => format!("'\\u00{byte:02x}'"),
+        _ => format!("'{}'", char::from(byte)),
+    }
+}
+
+/// What a JSON value is that begins so, in Go's words.
+const fn kind(first: u8) -> &'static str {
+    match first {
+        b'[' => "array",
+        b'"' => "string",
+        b't' | b'f' => "bool",
+        _ => "number",
     }
 }

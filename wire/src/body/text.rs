@@ -32,8 +32,8 @@ fn walk(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
             Some(b'"') => return Ok(at),
             Some(b'\\') => at = escape(bytes, at)?,
             Some(b' '..) => at += 1,
-            Some(_) => return Err(malformed(bytes, "an escape for a control character", at)),
-            None => return Err(malformed(bytes, "'\"' to end the string", at)),
+            Some(_) => return Err(malformed(bytes, "in string literal", at)),
+            None => return Err(malformed(bytes, "in string literal", at)),
         }
     }
 }
@@ -44,15 +44,24 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, BodyError> {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
         Some(b'u') => match bytes.get(at + 2..at + 6).and_then(hex4) {
             Some(_) => Ok(at + 6),
-            None => Err(malformed(bytes, "four hexadecimal digits after \\u", at + 2)),
+            None => {
+                Err(malformed(bytes, "in \\u hexadecimal character escape", not_hex(bytes, at + 2)))
+            }
         },
-        _ => Err(malformed(bytes, "one of \"\\/bfnrtu after a backslash", at + 1)),
+        _ => Err(malformed(bytes, "in string escape code", at + 1)),
     }
 }
 
 #[cold]
-fn malformed(bytes: &[u8], expected: &'static str, at: usize) -> BodyError {
-    BodyError::Malformed { expected, found: bytes.get(at).copied(), at }
+fn malformed(bytes: &[u8], place: &'static str, at: usize) -> BodyError {
+    BodyError::Malformed { place, found: bytes.get(at).copied(), at }
+}
+
+/// The first byte from `start` on that is no hexadecimal digit.
+#[cold]
+fn not_hex(bytes: &[u8], start: usize) -> usize {
+    let digits = bytes.iter().skip(start).take_while(|byte| byte.is_ascii_hexdigit());
+    start + digits.count()
 }
 
 /// The number that four hexadecimal digits spell.

@@ -183,18 +183,8 @@ impl<'a> At<'a> {
 }
 
 /// Fields that the EPP or our design has, wherever they are, and that are not built yet.
-const YET: [&str; 10] = [
-    "parser",
-    "modelRewrites",
-    "match",
-    "fairnessKey",
-    "strip",
-    "propagatePriority",
-    "discovery",
-    "peerDiscovery",
-    "crossReplica",
-    "crossReplicaSyncerPluginRef",
-];
+const YET: [&str; 5] =
+    ["parser", "discovery", "peerDiscovery", "crossReplica", "crossReplicaSyncerPluginRef"];
 
 impl<'a> Object<'a> {
     /// The value of `key`; null counts as absent, as in Go.

@@ -14,6 +14,7 @@ pub(super) struct Epp {
     pub(super) engine: Config,
     pub(super) prompt_blocks_max: u32,
     pub(super) flow: Option<FlowConfig>,
+    pub(super) propagate_priority: bool,
 }
 
 /// The fields at its top level.
@@ -46,7 +47,7 @@ pub(super) fn read(object: &Object<'_>) -> Result<Epp, ConfigError> {
     object.read("kind", (), |at| at.one_of(&[("EndpointPickerConfig", ())]))?;
     let gate = flow_control_gate(object)?;
     let plugins = object.read("plugins", Plugins::default(), Plugins::read)?;
-    handlers(object, &plugins)?;
+    let propagate_priority = handlers(object, &plugins)?;
     // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
     let profile = match object.get("schedulingProfiles") {
@@ -64,7 +65,8 @@ pub(super) fn read(object: &Object<'_>) -> Result<Epp, ConfigError> {
         default_capacity: capacity,
         ..Config::default()
     };
-    Ok(Epp { engine, prompt_blocks_max, flow: gate.then_some(flow) })
+    let flow = gate.then_some(flow);
+    Ok(Epp { engine, prompt_blocks_max, flow, propagate_priority })
 }
 
 /// Whether the gate `flowControl` is on. The other one that the EPP has says which of its replicas
@@ -83,10 +85,11 @@ fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
     Ok(on)
 }
 
-/// Checks what `requestHandler` and `dataLayer` refer to; there is nothing in them to choose.
-fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<(), ConfigError> {
+/// Checks what `requestHandler` and `dataLayer` refer to. All there is in them to choose is whether
+/// priorities are propagated.
+fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<bool, ConfigError> {
     let refer = |entry: &Object<'_>| plugins.refer(&entry.required("pluginRef")?).map(drop);
-    let handler = object.child("requestHandler", &["parsers"])?;
+    let handler = object.child("requestHandler", &["parsers", "propagatePriority"])?;
     for parser in handler.read("parsers", Vec::new(), At::list)? {
         refer(&parser.object(&["pluginRef"])?)?;
     }
@@ -99,7 +102,7 @@ fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<(), ConfigErro
             refer(&extractor.object(&["pluginRef"])?)?;
         }
     }
-    Ok(())
+    handler.read("propagatePriority", false, At::flag)
 }
 
 fn only_profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {

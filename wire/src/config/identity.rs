@@ -4,56 +4,125 @@ use engine::{Objective, flow::Priority};
 
 use super::{At, ConfigError};
 
-/// Which headers say who asks, in the order in which they are looked for.
+/// Where a request says who it is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Headers with the name of an objective.
+    /// Headers with the name of an objective, in the order in which they are looked for.
     pub objective_headers: Vec<String>,
-    /// Headers with the fairness id, which is the tenant.
+    /// Headers with the fairness id, which is the tenant, in the order in which they are looked for.
     pub fairness_headers: Vec<String>,
+    /// What the fairness id is.
+    pub fairness_key: FairnessKey,
+    /// Where a verified token says who asks.
+    pub jwt: Option<Jwt>,
+    /// Headers that nobody vouches for: they are taken out of every request.
+    pub stripped: Vec<String>,
 }
 
+/// What the fairness id is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FairnessKey {
+    /// What a header says.
+    Header,
+    /// What the token's claim says.
+    JwtClaim,
+    /// The client's address, without its port.
+    ClientAddress,
+}
+
+/// Where a verified token says who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// The header with the token's payload.
+    pub payload_header: String,
+    /// The way to the claim through the payload's objects.
+    pub claim: Vec<String>,
+}
+
+/// The EPP's names, then their older names.
+const OBJECTIVE: [&str; 2] = ["x-llm-d-inference-objective", "x-gateway-inference-objective"];
+const FAIRNESS: [&str; 3] =
+    ["x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id", "x-gateway-fairness-id"];
+
 impl Default for Identity {
-    /// The EPP's names, then their older names.
     fn default() -> Self {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Self {
-            objective_headers: owned(&[
-                "x-llm-d-inference-objective",
-                "x-gateway-inference-objective",
-            ]),
-            fairness_headers: owned(&[
-                "x-llm-d-inference-fairness-id",
-                "x-gateway-inference-fairness-id",
-                "x-gateway-fairness-id",
-            ]),
+            objective_headers: owned(&OBJECTIVE),
+            fairness_headers: owned(&FAIRNESS),
+            fairness_key: FairnessKey::Header,
+            jwt: None,
+            stripped: Vec::new(),
         }
     }
 }
 
+const KEYS: [&str; 5] = ["objectiveHeaders", "fairnessHeaders", "fairnessKey", "jwt", "strip"];
+
 pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
-    let object = at.object(&["objectiveHeaders", "fairnessHeaders"])?;
+    let object = at.object(&KEYS)?;
     let default = Identity::default();
-    let headers = |key, default| object.get(key).map_or(Ok(default), |at| headers(&at));
-    Ok(Identity {
-        objective_headers: headers("objectiveHeaders", default.objective_headers)?,
-        fairness_headers: headers("fairnessHeaders", default.fairness_headers)?,
+    let keys = [
+        ("header", FairnessKey::Header),
+        ("jwtClaim", FairnessKey::JwtClaim),
+        ("clientAddress", FairnessKey::ClientAddress),
+    ];
+    let mut identity = Identity {
+        objective_headers: object.read("objectiveHeaders", default.objective_headers, headers)?,
+        fairness_headers: object.read("fairnessHeaders", default.fairness_headers, headers)?,
+        fairness_key: object.read("fairnessKey", FairnessKey::Header, |at| at.one_of(&keys))?,
+        jwt: object.read("jwt", None, |at| jwt(at).map(Some))?,
+        stripped: Vec::new(),
+    };
+    if identity.fairness_key == FairnessKey::JwtClaim && identity.jwt.is_none() {
+        let allowed = "identity.jwt beside it, which says where the claim is";
+        return Err(at.problem(format!("found fairnessKey jwtClaim alone; allowed: {allowed}")));
+    }
+    if object.read("strip", true, At::flag)? {
+        identity.stripped = identity.untrusted();
+    }
+    Ok(identity)
+}
+
+impl Identity {
+    /// The well-known headers that nothing here is read from.
+    fn untrusted(&self) -> Vec<String> {
+        let by_header = self.fairness_key == FairnessKey::Header;
+        let fairness = if by_header { &*self.fairness_headers } else { &[] };
+        let trusted = |name: &str| {
+            self.objective_headers.iter().chain(fairness).any(|trusted| trusted == name)
+        };
+        let known = OBJECTIVE.into_iter().chain(FAIRNESS).map(str::to_owned);
+        // Whoever names a header and then goes by something else does not want it either.
+        let named = self.fairness_headers.iter().cloned();
+        let mut names: Vec<String> = known.chain(named).filter(|name| !trusted(name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+fn jwt(at: &At<'_>) -> Result<Jwt, ConfigError> {
+    let object = at.object(&["payloadHeader", "claim"])?;
+    let claim = object.read("claim", "sub", At::text)?;
+    Ok(Jwt {
+        payload_header: header(&object.required("payloadHeader")?)?,
+        claim: claim.split('.').map(str::to_owned).collect(),
     })
 }
 
 /// Header names, in lower case as Envoy has them.
 fn headers(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
+    at.list()?.iter().map(header).collect()
+}
+
+fn header(at: &At<'_>) -> Result<String, ConfigError> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    at.list()?
-        .iter()
-        .map(|at| {
-            let name = at.text()?;
-            if name.bytes().all(token) {
-                return Ok(name.to_ascii_lowercase());
-            }
-            Err(at.refuse("a header's name"))
-        })
-        .collect()
+    let name = at.text()?;
+    if name.bytes().all(token) {
+        return Ok(name.to_ascii_lowercase());
+    }
+    Err(at.refuse("a header's name"))
 }
 
 pub(super) fn objectives(at: &At<'_>) -> Result<Vec<Objective>, ConfigError> {

@@ -1,37 +1,133 @@
-//! The pool, with its EndpointPickerConfig.
+//! The pools of a plugin instance, each with its EndpointPickerConfig.
 
-use super::{At, ConfigError, at::Object, epp};
+use engine::{ModelRewrite, Objective, flow::FlowConfig};
+
+use super::{
+    At, ConfigError, Match,
+    at::Object,
+    epp::{self, Epp},
+    identity, matching,
+    pull::{self, PullConfig},
+    rewrites,
+};
 use crate::snapshot::POOL_NAME_MAX;
 
-/// A pool, with its EndpointPickerConfig.
-pub(super) struct Pool {
-    pub(super) name: String,
-    pub(super) epp: epp::Epp,
+/// Pools of one plugin instance. Each worker keeps a prefix index of some megabytes for each, and
+/// looks at all of them every second.
+const POOLS_MAX: usize = 64;
+
+/// How endpoints of one pool are picked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolConfig {
+    /// Its name, as the scraper gives it too.
+    pub name: String,
+    /// Which requests are for it.
+    pub matches: Match,
+    /// How endpoints are scored and picked, and how full the pool is.
+    pub engine: engine::Config,
+    /// Blocks of 256 bytes of a prompt that are hashed; what comes after them does not count.
+    pub prompt_blocks_max: u32,
+    /// How requests are held, if they are: with the feature gate `flowControl`.
+    pub flow: Option<FlowConfig>,
+    /// Where its snapshots are fetched, if they are.
+    pub pull: Option<PullConfig>,
+    /// Whether the model server hears of a request's priority.
+    pub propagate_priority: bool,
+    /// Objectives that are always there. They come before those of the same name in the snapshot.
+    pub objectives: Vec<Objective>,
+    /// Model rewrites that are always there. They count as older than those in the snapshot.
+    pub model_rewrites: Vec<ModelRewrite>,
 }
 
-/// Reads the one entry of `pools`, or else the EndpointPickerConfig at top level.
-pub(super) fn read(object: &Object<'_>) -> Result<Pool, ConfigError> {
+/// What a pool has besides its EndpointPickerConfig.
+#[derive(Clone, Default)]
+struct Beside {
+    objectives: Vec<Objective>,
+    model_rewrites: Vec<ModelRewrite>,
+}
+
+/// Reads the entries of `pools`, or else the EndpointPickerConfig at top level.
+pub(super) fn read(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
+    let mut pools = pools(object)?;
+    if let Some(at) = object.get("pull") {
+        for pool in &mut pools {
+            pool.pull = Some(pull::read(&at, &pool.name)?);
+        }
+    }
+    Ok(pools)
+}
+
+fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
+    let beside = Beside::default().read(object)?;
     let Some(pools) = object.get("pools") else {
-        return Ok(Pool { name: "default".to_owned(), epp: epp::read(object)? });
+        let epp = epp::read(object)?;
+        return Ok(vec![PoolConfig::new("default".to_owned(), Match::default(), epp, beside)]);
     };
     if let Some(at) = epp::KEYS.iter().find_map(|key| object.get(key)) {
-        let allowed = "this within pools[0].config, or no pools";
+        let allowed = "this within pools[…].config, or no pools";
         return Err(at.problem(format!("found beside pools; allowed: {allowed}")));
     }
     let entries = pools.list()?;
-    let [entry] = entries.as_slice() else {
+    if !(1..=POOLS_MAX).contains(&entries.len()) {
         let found = entries.len();
-        return Err(
-            pools.problem(format!("found {found} pools; allowed: 1, more are not supported yet"))
-        );
-    };
-    let entry = entry.object(&["name", "config"])?;
-    let name = entry.get("name").map_or(Ok("default"), |at| name(&at))?;
+        return Err(pools.problem(format!("found {found} pools; allowed: 1 to {POOLS_MAX}")));
+    }
+    let mut read: Vec<PoolConfig> = Vec::new();
+    for entry in entries {
+        let pool = pool(&entry, &beside)?;
+        if let Some(earlier) = read.iter().find(|earlier| hides(earlier, &pool)) {
+            let name = &earlier.name;
+            return Err(entry.problem(format!(
+                "found a pool behind {name:?}, which has its name or leaves it no request; allowed: \
+                 pools with names of their own, and one that matches everything as the last"
+            )));
+        }
+        read.push(pool);
+    }
+    Ok(read)
+}
+
+/// Whether a pool takes the name or every request of one behind it.
+fn hides(earlier: &PoolConfig, pool: &PoolConfig) -> bool {
+    earlier.name == pool.name || earlier.matches == Match::default()
+}
+
+fn pool(at: &At<'_>, common: &Beside) -> Result<PoolConfig, ConfigError> {
+    let entry = at.object(&["name", "match", "config", "objectives", "modelRewrites"])?;
+    let name = entry.read("name", "default", name)?;
+    let matches = entry.read("match", Match::default(), matching::read)?;
     let epp = match entry.get("config") {
         Some(at) => epp::read_strict(&at)?,
         None => epp::read(&Object::absent())?,
     };
-    Ok(Pool { name: name.to_owned(), epp })
+    let beside = common.clone().read(&entry)?;
+    Ok(PoolConfig::new(name.to_owned(), matches, epp, beside))
+}
+
+impl Beside {
+    /// What is said here takes the place of what was said before.
+    fn read(self, object: &Object<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            objectives: object.read("objectives", self.objectives, identity::objectives)?,
+            model_rewrites: object.read("modelRewrites", self.model_rewrites, rewrites::read)?,
+        })
+    }
+}
+
+impl PoolConfig {
+    fn new(name: String, matches: Match, epp: Epp, beside: Beside) -> Self {
+        Self {
+            name,
+            matches,
+            engine: epp.engine,
+            prompt_blocks_max: epp.prompt_blocks_max,
+            flow: epp.flow,
+            pull: None,
+            propagate_priority: epp.propagate_priority,
+            objectives: beside.objectives,
+            model_rewrites: beside.model_rewrites,
+        }
+    }
 }
 
 /// A name that is also a part of keys in Envoy's shared data.

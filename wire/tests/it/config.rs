@@ -1,7 +1,7 @@
 //! The plugin's configuration.
 
 use engine::Profile;
-use wire::config::{ConfigError, PickerConfig, PluginConfig, parse};
+use wire::config::{ConfigError, PickerConfig, PluginConfig, PoolConfig, parse};
 
 use crate::mutated;
 
@@ -11,15 +11,22 @@ fn picker(json: &str) -> Result<PickerConfig, ConfigError> {
     Ok(picker.unwrap())
 }
 
+/// The only pool of a configuration.
+fn pool(json: &str) -> Result<PoolConfig, ConfigError> {
+    let mut pools = picker(json)?.pools;
+    assert_eq!(pools.len(), 1);
+    Ok(pools.remove(0))
+}
+
 /// The error, or else how endpoints are picked.
 fn say(json: &str) -> String {
-    let PickerConfig { pool, engine, prompt_blocks_max, .. } = match picker(json) {
-        Ok(picker) => picker,
+    let PoolConfig { name, engine, prompt_blocks_max, .. } = match pool(json) {
+        Ok(pool) => pool,
         Err(error) => return shortened(error.to_string()),
     };
     let profiles: Vec<String> = engine.scheduling.profiles.iter().map(Profile::to_string).collect();
     format!(
-        "{pool}: {}; {prompt_blocks_max} blocks; cache {}{}",
+        "{name}: {}; {prompt_blocks_max} blocks; cache {}{}",
         profiles.join(" | "),
         engine.default_capacity,
         if engine.auto_tune { " unless said" } else { "" },
@@ -59,8 +66,8 @@ fn an_epp_configuration_is_pasted_whole() {
 fn nothing_at_all_is_the_epp_default() {
     assert_eq!(parse(b""), parse(b"{}"));
     assert_eq!(picker(""), picker(r#"{"pools": [{}]}"#));
-    let PickerConfig { pool, engine, prompt_blocks_max, flow, .. } = picker("").unwrap();
-    assert_eq!((pool.as_str(), prompt_blocks_max, flow), ("default", engine::MAX_BLOCKS, None));
+    let PoolConfig { name, engine, prompt_blocks_max, flow, .. } = pool("").unwrap();
+    assert_eq!((name.as_str(), prompt_blocks_max, flow), ("default", engine::MAX_BLOCKS, None));
     assert_eq!(engine, engine::Config::default());
     insta::assert_snapshot!(say(""), @"default: default: 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer, max-score-picker of 3; 16384 blocks; cache 31250 unless said");
 }
@@ -76,8 +83,8 @@ fn the_prefix_index_counts_in_blocks_of_64_tokens() {
         let plugin = format!(
             r#"{{"type": "approx-prefix-cache-producer", "parameters": {{{parameters}}}}}"#
         );
-        let picker = picker(&format!(r#"{{"plugins": [{plugin}]}}"#)).unwrap();
-        (picker.prompt_blocks_max, picker.engine.default_capacity)
+        let pool = pool(&format!(r#"{{"plugins": [{plugin}]}}"#)).unwrap();
+        (pool.prompt_blocks_max, pool.engine.default_capacity)
     };
     assert_eq!(blocks(""), (engine::MAX_BLOCKS, 31_250));
     assert_eq!(blocks(r#""blockSizeTokens": 16, "lruCapacityPerServer": 100"#).1, 100);
@@ -116,6 +123,10 @@ fn errors_say_where_what_and_what_is_allowed() {
         r#"{"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"plugins": [{"pluginRef": "queue-scorer", "weight": -1}]}]}"#,
         r#"{"schedulingProfiles": [{}, {}]}"#,
         r#"{"pools": [{}, {}]}"#,
+        r#"{"pools": []}"#,
+        r#"{"pools": [{"match": {"host": "a.example:80"}}]}"#,
+        r#"{"pools": [{"match": {"pathPrefix": "v1"}}]}"#,
+        r#"{"pools": [{"match": {"model": [1]}}]}"#,
         r#"{"pools": [{"name": "a b"}]}"#,
         r#"{"pools": [{}], "plugins": []}"#,
         r#"{"featureGates": ["flowcontrol"]}"#,
@@ -126,6 +137,9 @@ fn errors_say_where_what_and_what_is_allowed() {
         r#"{"apiVersion": "v2"}"#,
         r#"{"objectives": [{"name": "a", "priority": 3e9}]}"#,
         r#"{"identity": {"fairnessHeaders": ["a b"]}}"#,
+        r#"{"identity": {"fairnessKey": "jwt"}}"#,
+        r#"{"identity": {"fairnessKey": "jwtClaim"}}"#,
+        r#"{"identity": {"jwt": {"claim": "sub"}}}"#,
         r"[1]",
         r"{",
     ].map(say).join("\n"), @r#"
@@ -137,20 +151,105 @@ fn errors_say_where_what_and_what_is_allowed() {
     schedulingProfiles[0].plugins[0].pluginRef: found "kv"; allowed: queue-scorer
     schedulingProfiles[0].plugins[0].weight: found -1; allowed: a number from 0 to 1000000000
     schedulingProfiles: found 2 profiles; allowed: 1, more are not supported yet
-    pools: found 2 pools; allowed: 1, more are not supported yet
+    pools[1]: found a pool behind "default", which has its name or leaves it no request; allowed: pools with names of their own, and one that matches everything as the last
+    pools: found 0 pools; allowed: 1 to 64
+    pools[0].match.host: found "a.example:80"; allowed: a host without a port, or one that begins with "*."
+    pools[0].match.pathPrefix: found "v1"; allowed: a path that begins with "/"
+    pools[0].match.model[0]: found 1; allowed: a string that is not empty
     pools[0].name: found "a b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
-    plugins: found beside pools; allowed: this within pools[0].config, or no pools
+    plugins: found beside pools; allowed: this within pools[…].config, or no pools
     featureGates[0]: found "flowcontrol"; allowed: flowControl, flowControl=true, flowControl=false
     plugins[0].type: "precise-prefix-cache-scorer" is not supported yet; allowed: …
     envoy: found hold bufferFilter with destination header; allowed: property or filterState there, because headers can no longer be written once they went on
     envoy.hold: found "maybe"; allowed: stopIteration, bufferFilter
-    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, identity, envoy, failureMode, decisionHeader
+    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
     apiVersion: found "v2"; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
     objectives[0].priority: found 3000000000.0; allowed: a whole number of 32 bits
     identity.fairnessHeaders[0]: found "a b"; allowed: a header's name
+    identity.fairnessKey: found "jwt"; allowed: header, jwtClaim, clientAddress
+    identity: found fairnessKey jwtClaim alone; allowed: identity.jwt beside it, which says where the claim is
+    identity.jwt: the field "payloadHeader" is missing
     configuration: found a list; allowed: an object
     configuration: not JSON: EOF while parsing an object at line 1 column 1
     "#);
+}
+
+#[test]
+fn pools_have_what_is_common_and_what_is_their_own() {
+    let json = r#"{
+        "objectives": [{"name": "paid", "priority": 1}],
+        "modelRewrites": [{"name": "all", "rules": [{"targets": [{"modelRewrite": "m"}]}]}],
+        "pools": [
+            {"name": "a", "match": {"cluster": "llama", "host": "*.A.example", "pathPrefix": "/a", "model": "x"}},
+            {"name": "b", "match": {"model": ["y", "z"]}, "objectives": [], "modelRewrites": []},
+            {"name": "c", "config": {"requestHandler": {"propagatePriority": true}}}]}"#;
+    let pools = picker(json).unwrap().pools;
+    let told = pools.iter().map(|pool| {
+        let PoolConfig { name, matches, propagate_priority, objectives, model_rewrites, .. } = pool;
+        let (objectives, rewrites) = (objectives.len(), model_rewrites.len());
+        format!("{name} {objectives} {rewrites} {propagate_priority} {matches:?}")
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+    a 1 1 false Match { cluster: Some("llama"), host: Some("*.a.example"), path_prefix: Some("/a"), models: ["x"] }
+    b 0 0 false Match { cluster: None, host: None, path_prefix: None, models: ["y", "z"] }
+    c 1 1 true Match { cluster: None, host: None, path_prefix: None, models: [] }
+    "#);
+}
+
+#[test]
+fn model_rewrites_are_those_of_the_crd() {
+    let json = r#"{"modelRewrites": [{"name": "canary", "rules": [
+        {"matches": [{"model": {"type": "Exact", "value": "food"}}, {"model": {"value": "meal"}}],
+         "targets": [{"modelRewrite": "food-v1", "weight": 9.0}, {"modelRewrite": "food-v2", "weight": 1}]},
+        {"targets": [{"modelRewrite": "base"}]}]}, {"rules": []}]}"#;
+    let rewrites = pool(json).unwrap().model_rewrites;
+    let names = rewrites.iter().map(|rewrite| rewrite.name.as_str()).collect::<Vec<_>>();
+    assert_eq!(names, ["canary", "configured"]);
+    let told = rewrites[0].rules.iter().map(|rule| {
+        let targets = rule.targets.iter().map(|it| format!("{} {}", it.model, it.weight));
+        format!("{:?}: {}", rule.models, targets.collect::<Vec<_>>().join(", "))
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r#"
+    ["food", "meal"]: food-v1 9, food-v2 1
+    []: base 1
+    "#);
+
+    let refused = |rule: &str| say(&format!(r#"{{"modelRewrites": [{{"rules": [{rule}]}}]}}"#));
+    insta::assert_snapshot!([
+        r#"{"matches": [], "targets": []}"#,
+        r#"{"targets": [{"modelRewrite": ""}]}"#,
+        r#"{"targets": [{"modelRewrite": "a", "weight": 0}]}"#,
+        r#"{"targets": [{"modelRewrite": "a", "weight": 1}, {"modelRewrite": "b"}]}"#,
+        r#"{"matches": [{"model": {"type": "Prefix", "value": "a"}}], "targets": [{"modelRewrite": "a"}]}"#,
+        r#"{"matches": [{"model": {}}], "targets": [{"modelRewrite": "a"}]}"#,
+        r#"{"matches": [{"header": "a"}], "targets": [{"modelRewrite": "a"}]}"#,
+    ].map(refused).join("\n"), @r#"
+    modelRewrites[0].rules[0].targets: found no target; allowed: 1 to 64
+    modelRewrites[0].rules[0].targets[0].modelRewrite: found ""; allowed: a string that is not empty
+    modelRewrites[0].rules[0].targets[0].weight: found 0; allowed: a whole number from 1 to 1000000
+    modelRewrites[0].rules[0].targets: found 1 of 2 targets with a weight; allowed: all or none
+    modelRewrites[0].rules[0].matches[0].model.type: found "Prefix"; allowed: Exact
+    modelRewrites[0].rules[0].matches[0].model: the field "value" is missing
+    modelRewrites[0].rules[0].matches[0]: found the unknown field "header"; allowed: model
+    "#);
+}
+
+#[test]
+fn headers_that_nobody_vouches_for_are_stripped() {
+    let stripped = |identity: &str| {
+        picker(&format!(r#"{{"identity": {identity}}}"#)).unwrap().identity.stripped.join(" ")
+    };
+    assert_eq!(stripped("{}"), "", "all are trusted by default");
+    insta::assert_snapshot!([
+        r#"{"objectiveHeaders": ["x-llm-d-inference-objective"], "fairnessHeaders": ["X-Team"]}"#,
+        r#"{"objectiveHeaders": [], "jwt": {"payloadHeader": "X-Jwt", "claim": "a.b"}}"#,
+        r#"{"fairnessHeaders": ["x-team"], "fairnessKey": "clientAddress"}"#,
+        r#"{"fairnessHeaders": [], "strip": false}"#,
+    ].map(stripped).join("\n"), @"
+    x-gateway-fairness-id x-gateway-inference-fairness-id x-gateway-inference-objective x-llm-d-inference-fairness-id
+    x-gateway-inference-objective x-llm-d-inference-objective
+    x-gateway-fairness-id x-gateway-inference-fairness-id x-llm-d-inference-fairness-id x-team
+    ");
 }
 
 #[test]

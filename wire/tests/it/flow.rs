@@ -7,12 +7,12 @@ use engine::{
     flow::{FairnessPolicy, FlowConfig, OrderingPolicy, Priority, Ttl},
     saturation::{Detector, Utilization},
 };
-use wire::config::{ConfigError, PickerConfig, PluginConfig, parse};
+use wire::config::{ConfigError, PluginConfig, PoolConfig, parse};
 
-fn picker(json: &str) -> Result<PickerConfig, ConfigError> {
+fn pool(json: &str) -> Result<PoolConfig, ConfigError> {
     let config = parse(json.as_bytes())?;
-    let picker = if let PluginConfig::Picker(picker) = config { Some(*picker) } else { None };
-    Ok(picker.unwrap())
+    let pools = if let PluginConfig::Picker(picker) = config { picker.pools } else { Vec::new() };
+    Ok(pools.into_iter().next().unwrap())
 }
 
 /// What is said within `flowControl`, with these plugins.
@@ -20,12 +20,12 @@ fn flow(plugins: &str, section: &str) -> Result<FlowConfig, ConfigError> {
     let json = format!(
         r#"{{"featureGates": ["flowControl"], "plugins": [{plugins}], "flowControl": {{{section}}}}}"#
     );
-    picker(&json).map(|picker| picker.flow.unwrap())
+    pool(&json).map(|pool| pool.flow.unwrap())
 }
 
 /// What saturation detector comes of these plugins and fields.
 fn detector(plugins: &str, fields: &str) -> Result<Detector, ConfigError> {
-    picker(&format!(r#"{{"plugins": [{plugins}], {fields}}}"#)).map(|picker| picker.engine.detector)
+    pool(&format!(r#"{{"plugins": [{plugins}], {fields}}}"#)).map(|pool| pool.engine.detector)
 }
 
 /// The configuration of rh-aiservices-bu/llm-d-flowcontrol's chart, but for its
@@ -47,7 +47,7 @@ const CHART: &str = r#"{
 
 #[test]
 fn the_charts_configuration_is_taken_whole() {
-    let PickerConfig { engine, flow, .. } = picker(CHART).unwrap();
+    let PoolConfig { engine, flow, .. } = pool(CHART).unwrap();
     assert_eq!(engine.detector, Detector::Utilization(Utilization::default()));
     let flow = flow.unwrap();
     assert_eq!(flow.limits.max_bytes, Some(1 << 30));
@@ -66,13 +66,13 @@ fn the_gate_says_whether_requests_are_held() {
     let held = |gates: &str| {
         let json =
             format!(r#"{{"featureGates": [{gates}], "flowControl": {{"maxRequests": "10k"}}}}"#);
-        picker(&json).unwrap().flow.map(|flow| flow.limits.max_requests)
+        pool(&json).unwrap().flow.map(|flow| flow.limits.max_requests)
     };
     assert_eq!(held(r#""flowControl""#), Some(Some(10_000)));
     assert_eq!(held(r#""flowControl=true""#), Some(Some(10_000)));
     assert_eq!(held(r#""flowControl=false", "other=false""#), None);
     assert_eq!(held(""), None);
-    let bare = picker(r#"{"featureGates": ["flowControl"]}"#).unwrap();
+    let bare = pool(r#"{"featureGates": ["flowControl"]}"#).unwrap();
     assert_eq!((bare.flow, bare.engine), (Some(FlowConfig::default()), Config::default()));
 }
 

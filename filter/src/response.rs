@@ -1,0 +1,90 @@
+//! A response on its way back: watched as it passes, and changed where a model goes by another name.
+
+use engine::{Answer, Instant};
+use wire::response::{Kind, LoadReport, Reader, Renamer};
+
+use crate::{
+    host::{self, Headers},
+    identity,
+    request::Models,
+};
+
+/// The load that a model server reports with its answer (ORCA), as text or as binary.
+const LOAD_REPORT: [&str; 2] = ["endpoint-load-metrics", "endpoint-load-metrics-bin"];
+
+/// What is known of a response.
+#[derive(Default)]
+pub(crate) struct Response {
+    pub(crate) reader: Reader,
+    pub(crate) status: u16,
+    pub(crate) bytes: u64,
+    /// When its body began, and when the latest part of it came.
+    pub(crate) body: Option<(Instant, Instant)>,
+    renamer: Option<Renamer>,
+}
+
+impl Response {
+    /// Of which the headers have come. They say how the body is to be read, and must be told now if
+    /// it is to be changed.
+    pub(crate) fn begin(headers: &Headers, models: &Models) -> Self {
+        let header = |name| identity::last(headers, name);
+        let status = header(":status").and_then(|it| std::str::from_utf8(it).ok()?.parse().ok());
+        let is_plain = header("content-encoding").is_none_or(|it| it == b"identity");
+        let kind = header("content-type").filter(|_| is_plain).map(Kind::of).unwrap_or_default();
+        let renamed = models.are_renamed() && kind != Kind::Other;
+        if renamed && header("content-length").is_some() {
+            host::remove_response_header("content-length");
+        }
+        Self {
+            reader: Reader::new(kind),
+            status: status.unwrap_or_default(),
+            renamer: renamed.then(|| Renamer::new(&models.sent, &models.asked)),
+            ..Self::default()
+        }
+    }
+
+    /// A part of the body passes. It is never held back: the client sees each token when it comes.
+    pub(crate) fn pass(&mut self, size: usize, is_end: bool) {
+        self.bytes += u64::try_from(size).unwrap_or(u64::MAX);
+        if self.reader.kind() == Kind::Other {
+            return;
+        }
+        let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
+        if size > 0 {
+            let now = host::now();
+            self.body = Some((self.body.map_or(now, |(first, _)| first), now));
+            self.reader.push(&chunk);
+        }
+        let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk, is_end));
+        if let Some(changed) = changed {
+            host::set_response_body(size, &changed);
+        }
+    }
+
+    /// What its status says of who sent it; no status at all is no answer.
+    pub(crate) const fn answer(&self) -> Answer {
+        match self.status {
+            0 => Answer::Failed,
+            status => Answer::of_status(status),
+        }
+    }
+
+    /// How it failed, by the EPP's code: by its status, by an error within a stream that had begun
+    /// well, or because nothing came at all.
+    pub(crate) fn error(&self) -> Option<&'static str> {
+        let is_well = (200..400).contains(&self.status) && !self.reader.has_failed();
+        (!is_well).then_some("ModelServerError")
+    }
+}
+
+/// Reads what the model server says of its load, and takes it out: it is nothing for the client.
+pub(crate) fn take_load_report(headers: &Headers, remove: impl Fn(&str)) -> Option<LoadReport> {
+    let mut report = None;
+    for name in LOAD_REPORT {
+        if let Some(value) = identity::last(headers, name) {
+            report = report.or_else(|| LoadReport::parse(value));
+            remove(name);
+        }
+    }
+    report
+}

@@ -1,0 +1,104 @@
+//! The messages of a chat, OpenAI's and Anthropic's.
+
+use super::{
+    BodyError, Cursor, PIECES_MAX,
+    part::part,
+    piece::{Piece, Video},
+    text::unescape,
+};
+
+/// The system block by which some clients say who pays: it differs from request to request and is
+/// no part of the prompt (EPP: anthropic-parser).
+const BILLING: &[u8] = b"x-anthropic-billing-header";
+
+/// Reads `messages`: for each its role and its content. `None` unless it is a list of objects with
+/// at least one in it.
+pub(super) fn messages<'a>(
+    cursor: &mut Cursor<'a>,
+    video: Video,
+) -> Result<Option<Vec<Piece<'a>>>, BodyError> {
+    if cursor.peek() != Some(b'[') {
+        return cursor.value().map(|_| None);
+    }
+    let mut pieces = Vec::new();
+    let mut objects = true;
+    cursor.array(|cursor| {
+        if cursor.peek() == Some(b'{') {
+            return message(cursor, &mut pieces, video);
+        }
+        objects = false;
+        cursor.value().map(drop)
+    })?;
+    Ok(Some(pieces).filter(|pieces| objects && !pieces.is_empty()))
+}
+
+/// Reads one message. Its role goes in front of its content, whichever key comes first; the calls of
+/// tools, which chat templates print too, go behind it.
+fn message<'a>(
+    cursor: &mut Cursor<'a>,
+    pieces: &mut Vec<Piece<'a>>,
+    video: Video,
+) -> Result<(), BodyError> {
+    let start = pieces.len();
+    let mut calls = None;
+    push(pieces, Piece::Text(b""));
+    cursor.object(|cursor, key| {
+        match &*unescape(key) {
+            b"role" => {
+                let role = cursor.text_or_value()?;
+                if let Some(slot) = pieces.get_mut(start) {
+                    *slot = Piece::Text(role);
+                }
+            }
+            b"content" => {
+                pieces.truncate(start + 1);
+                content(cursor, pieces, video)?;
+            }
+            b"tool_calls" => calls = Some(cursor.value()?).filter(|json| json.len() > "null".len()),
+            _ => cursor.value().map(drop)?,
+        }
+        Ok(())
+    })?;
+    if let Some(calls) = calls {
+        push(pieces, Piece::Text(calls));
+    }
+    Ok(())
+}
+
+/// Reads a message's content: text, a list of parts, or null beside tool calls.
+fn content<'a>(
+    cursor: &mut Cursor<'a>,
+    pieces: &mut Vec<Piece<'a>>,
+    video: Video,
+) -> Result<(), BodyError> {
+    match cursor.peek() {
+        Some(b'[') => cursor.array(|cursor| {
+            let piece = part(cursor, video)?;
+            push(pieces, piece);
+            Ok(())
+        }),
+        Some(b'n') => cursor.value().map(drop),
+        _ => {
+            let piece = cursor.text_or_value()?;
+            push(pieces, Piece::Text(piece));
+            Ok(())
+        }
+    }
+}
+
+/// Reads Anthropic's `system`: text, or a list of parts.
+pub(super) fn system<'a>(
+    cursor: &mut Cursor<'a>,
+    video: Video,
+) -> Result<Vec<Piece<'a>>, BodyError> {
+    let mut pieces = Vec::new();
+    content(cursor, &mut pieces, video)?;
+    pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.starts_with(BILLING)));
+    Ok(pieces)
+}
+
+pub(super) fn push<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {
+    if pieces.len() < PIECES_MAX {
+        pieces.push(piece);
+    }
+}

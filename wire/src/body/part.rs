@@ -1,0 +1,75 @@
+//! One part of a message's content.
+
+use super::{
+    BodyError, Cursor,
+    piece::{Piece, Video},
+    text::unescape,
+};
+
+/// What is known of a part until its end.
+#[derive(Default)]
+struct Part<'a> {
+    kind: &'a [u8],
+    text: Option<&'a [u8]>,
+    /// The URL or the data of what is no text.
+    source: Option<&'a [u8]>,
+}
+
+/// Reads one part: the text of a text part, an image, a video or a sound, else the part's JSON.
+pub(super) fn part<'a>(cursor: &mut Cursor<'a>, video: Video) -> Result<Piece<'a>, BodyError> {
+    if cursor.peek() != Some(b'{') {
+        return cursor.text_or_value().map(Piece::Text);
+    }
+    let mut part = Part::default();
+    let json = cursor.spanned(|cursor| cursor.object(|cursor, key| part.read(cursor, key)))?;
+    Ok(part.piece(video).unwrap_or(Piece::Text(json)))
+}
+
+impl<'a> Part<'a> {
+    fn read(&mut self, cursor: &mut Cursor<'a>, key: &'a [u8]) -> Result<(), BodyError> {
+        match &*unescape(key) {
+            b"type" => self.kind = cursor.text_or_value()?,
+            b"text" => self.text = text(cursor)?,
+            b"image_url" | b"video_url" | b"audio_url" | b"input_audio" | b"source" => {
+                self.source = source(cursor)?;
+            }
+            _ => cursor.value().map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// OpenAI's kinds, vLLM's for video and audio, and Anthropic's.
+    fn piece(&self, video: Video) -> Option<Piece<'a>> {
+        match self.kind {
+            b"text" => self.text.map(Piece::Text),
+            b"image_url" | b"image" => self.source.map(Piece::image),
+            b"video_url" => self.source.map(|url| Piece::Media(url, video.tokens)),
+            b"audio_url" | b"input_audio" => self.source.map(Piece::audio),
+            _ => None,
+        }
+    }
+}
+
+/// A string, or nothing for a value of another type.
+pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, BodyError> {
+    if cursor.peek() == Some(b'"') {
+        return cursor.text().map(Some);
+    }
+    cursor.value().map(|_| None)
+}
+
+/// A URL or data: the string itself, or within an object.
+fn source<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, BodyError> {
+    if cursor.peek() != Some(b'{') {
+        return text(cursor);
+    }
+    let mut source = None;
+    cursor.object(|cursor, key| {
+        match &*unescape(key) {
+            b"url" | b"data" => source = text(cursor)?,
+            _ => cursor.value().map(drop)?,
+        }
+        Ok(())
+    })?;
+    Ok(source)
+}

@@ -1,0 +1,102 @@
+//! What a prompt is made of.
+
+use engine::{BLOCK_BYTES, Chainer};
+
+use super::image;
+
+/// A piece of a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Text with its escapes as written, or JSON.
+    Text(&'a [u8]),
+    /// A JSON list of token ids.
+    Tokens(&'a [u8]),
+    /// An image, a video or a sound: what tells it from another, and how many tokens it counts.
+    Media(&'a [u8], u32),
+}
+
+/// How many tokens a video counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Video {
+    /// In all its frames.
+    pub tokens: u32,
+}
+
+/// Pixels that make one token (EPP: token-producer, estimate).
+const PIXELS_PER_TOKEN: u64 = 1_024;
+
+impl Default for Video {
+    /// One of which nothing is said.
+    fn default() -> Self {
+        Self::of(Self::SECONDS, Self::FRAMES_PER_SECOND, Self::SIZE)
+    }
+}
+
+impl Video {
+    /// Of one whose length is not said (EPP: token-producer, estimate).
+    pub const SECONDS: f32 = 10.0;
+    /// Of one whose rate is not said.
+    pub const FRAMES_PER_SECOND: f32 = 2.0;
+    /// Of one whose size is not said.
+    pub const SIZE: (u32, u32) = image::DEFAULT;
+
+    /// So long, with so many frames a second of this size.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what is below zero or no number counts none, what is beyond u32 counts all"
+    )]
+    pub fn of(seconds: f32, frames_per_second: f32, size: (u32, u32)) -> Self {
+        let frames = (seconds * frames_per_second).ceil() as u32;
+        Self { tokens: frames.saturating_mul(pixels_to_tokens(size)) }
+    }
+}
+
+fn pixels_to_tokens((width, height): (u32, u32)) -> u32 {
+    let pixels = u64::from(width).saturating_mul(u64::from(height));
+    u32::try_from(pixels / PIXELS_PER_TOKEN).unwrap_or(u32::MAX)
+}
+
+impl<'a> Piece<'a> {
+    /// An image, by its URL; one within the URL says its size.
+    pub(super) fn image(url: &'a [u8]) -> Self {
+        Self::Media(url, pixels_to_tokens(image::size(url).unwrap_or(image::DEFAULT)))
+    }
+
+    /// A sound, by its URL or its data (EPP: a quarter of its length).
+    pub(super) fn audio(data: &'a [u8]) -> Self {
+        Self::Media(data, u32::try_from(data.len() / 4).unwrap_or(u32::MAX))
+    }
+
+    /// Appends it to a prompt's chain.
+    pub fn chain(&self, chainer: &mut Chainer) {
+        match self {
+            Self::Text(text) => chainer.update(text),
+            Self::Tokens(json) => chain_tokens(json, chainer),
+            Self::Media(identity, tokens) => chainer.update_media(identity, *tokens),
+        }
+    }
+}
+
+/// Appends token ids as 32 bits each, little-endian, as the EPP packs them: a block is 64 of them,
+/// however many digits they have.
+fn chain_tokens(json: &[u8], chainer: &mut Chainer) {
+    let mut block = [0; BLOCK_BYTES];
+    let mut len = 0;
+    let numbers = json.split(|byte| !byte.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    for digits in numbers {
+        let id = digits
+            .iter()
+            .fold(0_u32, |id, digit| id.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
+        if let Some(room) = block.get_mut(len..len + 4) {
+            room.copy_from_slice(&id.to_le_bytes());
+        }
+        len += 4;
+        if len == BLOCK_BYTES {
+            chainer.update(&block);
+            len = 0;
+        }
+    }
+    chainer.update(block.get(..len).unwrap_or_default());
+}

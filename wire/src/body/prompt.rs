@@ -1,0 +1,33 @@
+//! A prompt that is no chat: text, texts or tokens.
+
+use super::{BodyError, Cursor, messages::push, piece::Piece};
+
+/// Reads a string, strings, tokens, or lists of tokens. `None` if it is null.
+pub(super) fn prompt<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Vec<Piece<'a>>>, BodyError> {
+    if cursor.peek() != Some(b'[') {
+        let null = cursor.peek() == Some(b'n');
+        let piece = cursor.text_or_value()?;
+        return Ok((!null).then(|| vec![Piece::Text(piece)]));
+    }
+    let mut pieces = Vec::new();
+    let mut strings = true;
+    let json = cursor.spanned(|cursor| {
+        cursor.array(|cursor| {
+            strings &= cursor.peek() == Some(b'"');
+            let piece = cursor.text_or_value()?;
+            if strings {
+                push(&mut pieces, Piece::Text(piece));
+            }
+            Ok(())
+        })
+    })?;
+    // Tokens are one piece: a slice for each would take four times the memory of the body.
+    Ok(Some(if strings { pieces } else { vec![Piece::Tokens(json)] }))
+}
+
+/// Reads any value but null as it is written: a string's inside, else JSON.
+pub(super) fn json<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Vec<Piece<'a>>>, BodyError> {
+    let null = cursor.peek() == Some(b'n');
+    let piece = cursor.text_or_value()?;
+    Ok((!null).then(|| vec![Piece::Text(piece)]))
+}

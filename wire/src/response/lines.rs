@@ -1,0 +1,68 @@
+//! The lines of a stream of server-sent events: how many events, and whether one is an error.
+
+use memchr::memchr;
+
+/// The beginnings of lines that say that a stream has failed: vLLM's and OpenAI's chat and
+/// completions, then the Responses API's and Anthropic's, with and without the blank that may follow
+/// a colon.
+const ERRORS: [&[u8]; 6] = [
+    b"data: {\"error\"",
+    b"data:{\"error\"",
+    b"event: error",
+    b"event:error",
+    b"event: response.failed",
+    b"event:response.failed",
+];
+
+/// Bytes of a line that have to be known to tell whether it is one of those.
+const HEAD: usize = 22;
+
+/// The lines of a stream so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    head: [u8; HEAD],
+    /// Bytes of the line that is not over, as far as they are in the head.
+    len: usize,
+    events: u32,
+    errors: u32,
+    /// An event ends with an empty line, and only if there was a line before that.
+    in_event: bool,
+}
+
+impl Lines {
+    pub(super) fn push(&mut self, mut chunk: &[u8]) {
+        while let Some(end) = memchr(b'\n', chunk) {
+            let (line, rest) = chunk.split_at(end);
+            self.append(line);
+            self.end();
+            chunk = rest.split_first().map_or(&[], |(_, rest)| rest);
+        }
+        self.append(chunk);
+    }
+
+    fn append(&mut self, part: &[u8]) {
+        let room = self.head.get_mut(self.len..).unwrap_or_default();
+        let taken = room.len().min(part.len());
+        room.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+        self.len += taken;
+    }
+
+    fn end(&mut self) {
+        let line = self.head.get(..self.len).unwrap_or_default();
+        // A line may end with a carriage return too.
+        let is_empty = line.is_empty() || line == b"\r";
+        let is_error = ERRORS.iter().any(|error| line.starts_with(error));
+        self.errors = self.errors.saturating_add(u32::from(is_error));
+        self.events = self.events.saturating_add(u32::from(is_empty && self.in_event));
+        self.in_event = !is_empty;
+        self.len = 0;
+    }
+
+    pub(super) const fn events(&self) -> u32 {
+        self.events
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        self.errors > 0
+    }
+}
