@@ -10,8 +10,6 @@ use engine::{
 };
 use wire::body::{Api, Video};
 
-use crate::ask;
-
 /// Long enough for whole blocks, with what prompts have: escapes, and bytes beyond ASCII.
 const PROMPT_REPEATS: usize = 100;
 
@@ -26,7 +24,7 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
         debug_assert!(false, "the warm-up's body is a valid one");
         return;
     };
-    let ask = ask::of(&inference, (Api::ChatCompletions, "warm-up"), config.prompt_blocks_max);
+    let ask = inference.ask((Api::ChatCompletions, "warm-up"), config.prompt_blocks_max);
     let Ok(bytes) = wire::snapshot::encode(&snapshot()) else { return };
     let Ok(snapshot) = wire::snapshot::decode(&bytes) else { return };
 

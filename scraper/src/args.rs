@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args as ClapArgs, Parser};
+use clap::{Args as ClapArgs, Parser, Subcommand};
 use engine::Objective;
 use scraper::{
     EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings, config,
@@ -29,7 +29,48 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9091
 /// A flag comes before its environment variable, and both before the configuration file.
 #[derive(Debug, Parser)]
 #[command(name = "llm-scraper", version)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) options: Options,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// Check the settings as a start would, say what they come to, and end
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) check: bool,
+
+    /// Scrape every endpoint once, print the snapshots as JSON, and end. Needs no Envoy and no secret
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// What else it does than scrape and push.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Scrape once, and show where a request would go and every score of every endpoint.
+    ///
+    /// Options that say what to scrape come before the command:
+    /// llm-scraper --endpoint 10.0.0.1:8000 explain request.json
+    Explain {
+        /// The body of a request
+        #[arg(value_name = "BODY.json")]
+        body: PathBuf,
+
+        /// The plugin's configuration as JSON; the EPP's defaults if left out
+        #[arg(long, value_name = "FILE")]
+        picker: Option<PathBuf>,
+
+        /// The request's path, which says how the body is read
+        #[arg(long, default_value = "/v1/chat/completions")]
+        path: String,
+    },
+}
+
+/// What it scrapes, and for whom.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Options {
     /// A configuration file, YAML or JSON: all of the below, and several pools
     #[arg(long, value_name = "FILE", env = "LLM_SCRAPER_CONFIG")]
     config: Option<PathBuf>,
@@ -97,7 +138,17 @@ struct PoolArgs {
     objectives: Vec<Objective>,
 }
 
-impl Args {
+impl Options {
+    /// What is scraped, and how long one scrape may take: all that one look needs.
+    ///
+    /// # Errors
+    /// If the file is not understood, or there is nothing to scrape.
+    pub(crate) fn pools(self) -> Result<(Vec<PoolSettings>, Duration), String> {
+        let file = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+        let timeout = self.timeout.or(file.timeout).unwrap_or(TIMEOUT);
+        Ok((self.pool.over(file.pools)?, timeout))
+    }
+
     /// # Errors
     /// If the file is not understood, or something is missing or given twice.
     pub(crate) fn settings(self) -> Result<Settings, String> {
@@ -194,7 +245,7 @@ mod tests {
     fn pools(args: &[&str], file: &str) -> Result<Vec<PoolSettings>, String> {
         let args = Args::try_parse_from([&["llm-scraper"], args].concat());
         let args = args.map_err(|why| why.to_string())?;
-        args.pool.over(config::parse(file).unwrap().pools)
+        args.options.pool.over(config::parse(file).unwrap().pools)
     }
 
     #[test]
@@ -225,7 +276,7 @@ mod tests {
     fn objectives_may_be_below_zero() {
         let args = ["llm-scraper", "--endpoint", "a:1", "--envoy", "http://b:2"];
         let objectives = ["--objective", "batch=-5", "--objective=paid=10"];
-        let read = Args::try_parse_from([&args[..], &objectives].concat()).unwrap().pool;
+        let read = Args::try_parse_from([&args[..], &objectives].concat()).unwrap().options.pool;
         let read: Vec<_> = read.objectives.iter().map(|it| (&*it.name, it.priority.0)).collect();
         assert_eq!(read, [("batch", -5), ("paid", 10)]);
         assert!(Args::try_parse_from([&args[..], &["--objective", "paid"]].concat()).is_err());

@@ -3,13 +3,17 @@
 mod args;
 
 use std::{
+    fmt::Write as _,
+    fs,
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
 
 use anyhow::{Context, anyhow};
+use args::Command;
 use clap::Parser;
-use scraper::Scraper;
+use scraper::{Scraper, Settings, settings::PoolSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
@@ -33,7 +37,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: args::Args) -> anyhow::Result<()> {
-    let settings = args.settings().map_err(|why| anyhow!(why))?;
+    let args::Args { options, command, check, once } = args;
+    match command {
+        Some(Command::Explain { body, picker, path }) => {
+            explain(options, (&path, &body), picker.as_deref()).await
+        }
+        None if once => print_once(options).await,
+        None if check => print_check(options.settings().map_err(|why| anyhow!(why))?),
+        None => scrape(options.settings().map_err(|why| anyhow!(why))?).await,
+    }
+}
+
+async fn scrape(settings: Settings) -> anyhow::Result<()> {
     // Before the address is told, so that whoever reads it can stop us properly.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -47,4 +62,48 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
     info!("{which}: stopping");
     scraper.stop().await;
     Ok(())
+}
+
+/// Says what the settings come to; that they are good is known by now.
+fn print_check(settings: Settings) -> anyhow::Result<()> {
+    let mut text = String::from("the settings are good\n");
+    for PoolSettings { name, discovery, .. } in &settings.pools {
+        let _ = writeln!(text, "  pool {name}: {discovery}");
+    }
+    let envoys: Vec<_> = settings.envoys.iter().map(ToString::to_string).collect();
+    let to =
+        if envoys.is_empty() { "nobody: gateways fetch".to_owned() } else { envoys.join(", ") };
+    let _ = writeln!(text, "  pushes to {to}");
+    let (every, within) = (settings.interval, settings.timeout);
+    let _ = writeln!(text, "  every {every:?}, each scrape and push within {within:?}");
+    let _ = writeln!(text, "  serves its pages on {}", settings.listen);
+    if let Some(plugin) = &settings.plugin {
+        let _ = writeln!(text, "  serves a plugin with sha256 {}", plugin.sha256());
+    }
+    print(&text)
+}
+
+async fn print_once(options: args::Options) -> anyhow::Result<()> {
+    let (pools, timeout) = options.pools().map_err(|why| anyhow!(why))?;
+    let snapshots = scraper::once(pools, timeout).await?;
+    let snapshots = snapshots.iter().map(scraper::to_json).collect::<Vec<_>>();
+    print(&format!("{:#}\n", serde_json::Value::from(snapshots)))
+}
+
+async fn explain(
+    options: args::Options,
+    (path, body): (&str, &Path),
+    picker: Option<&Path>,
+) -> anyhow::Result<()> {
+    let read = |path: &Path| fs::read(path).with_context(|| path.display().to_string());
+    let (body, picker) = (read(body)?, picker.map(read).transpose()?.unwrap_or_default());
+    let (pools, timeout) = options.pools().map_err(|why| anyhow!(why))?;
+    for snapshot in scraper::once(pools, timeout).await? {
+        print(&scraper::explain(&picker, (path, &body), snapshot).map_err(|why| anyhow!(why))?)?;
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    io::stdout().write_all(text.as_bytes()).context("can't print")
 }

@@ -78,10 +78,7 @@ impl Publisher {
         board: &Board,
         stamper: &mut Stamper,
     ) -> Result<Parcel, FrameError> {
-        let endpoints = board::endpoints(&board.members, Instant::now());
-        let objectives = board.objectives.to_vec();
-        let name = pool.to_string();
-        let snapshot = Snapshot { pool: name, endpoints, objectives, ..Snapshot::default() };
+        let snapshot = snapshot(pool, board, Instant::now());
         self.meters.published(&snapshot);
         let body = codec::encode(&snapshot)?;
         let stamp = stamper.next(unix_ms(SystemTime::now()));
@@ -89,6 +86,13 @@ impl Publisher {
         let (pool, tag) = (Arc::clone(pool), codec::entity_tag(stamp));
         Ok(Parcel { pool, tag, headers, body: body.into() })
     }
+}
+
+/// What is known of a pool at `now`.
+pub(crate) fn snapshot(pool: &str, board: &Board, now: Instant) -> Snapshot {
+    let endpoints = board::endpoints(&board.members, now);
+    let objectives = board.objectives.to_vec();
+    Snapshot { pool: pool.to_owned(), endpoints, objectives, ..Snapshot::default() }
 }
 
 pub(crate) fn unix_ms(now: SystemTime) -> u64 {

@@ -101,8 +101,8 @@ impl Scraper {
     }
 }
 
-/// Discovers and scrapes one pool.
-async fn follow(
+/// Discovers and scrapes one pool, as long as the tasks live.
+pub(crate) async fn follow(
     settings: PoolSettings,
     interval: Duration,
     timeout: Duration,

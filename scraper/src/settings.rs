@@ -47,6 +47,19 @@ pub enum Discovery {
     Listed(Listed),
 }
 
+impl fmt::Display for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listed(Listed { endpoints, file }) => {
+                let names: Vec<_> = endpoints.iter().map(|it| it.authority.as_str()).collect();
+                let file = file.iter().map(|file| format!("the file {}", file.display()));
+                let sources = names.into_iter().map(str::to_owned).chain(file);
+                f.write_str(&sources.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
 /// The name of a pool, which is also a part of keys in Envoy's shared data.
 ///
 /// # Errors

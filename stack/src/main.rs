@@ -123,7 +123,7 @@ async fn welcome(stack: &Stack) -> String {
     let mut text = format!("{}, {} workers\n\n", stack.way, stack.workers);
     text += &row("envoy", Some(envoy), &format!("http://{} (admin)", stack.admin));
     if let Some(status) = stack.status {
-        text += &row("scraper", scraper, &format!("http://{status}"));
+        text += &row("scraper", scraper, &format!("http://{status} (status page)"));
     }
     for (index, pod) in stack.pods.iter().enumerate() {
         let name = format!("pod {}", index + 1);
@@ -131,13 +131,17 @@ async fn welcome(stack: &Stack) -> String {
     }
     let model = model(stack).await;
     let gateway = format!("http://{}", stack.gateway);
-    text += &format!("\nlogs:  {}\nready: {gateway}\n\n", stack.dir().display());
+    text += &format!("\nlogs:  {}\n", stack.dir().display());
+    if let Some(status) = stack.status {
+        text += &format!("page:  http://{status}\n");
+    }
+    text += &format!("ready: {gateway}\n\n");
     text += &format!(
         "curl -i {gateway}/v1/chat/completions -H 'content-type: application/json' \\\n  -d '{{\"model\": \
          \"{model}\", \"max_tokens\": 16, \"messages\": [{{\"role\": \"user\", \"content\": \"Where does this \
          go?\"}}]}}'\n\n"
     );
-    text + "The answer's x-llm-picker-decision header says where it went and why. Kill a pod by its pid and try again.\n"
+    text + "The answer's x-llm-picker-decision header says where it went and why. Open the page, kill a pod by its pid, and try again.\n"
 }
 
 fn row(name: &str, pid: Option<u32>, address: &str) -> String {

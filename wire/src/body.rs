@@ -6,6 +6,7 @@
 //! all the rest.
 
 mod api;
+mod ask;
 // What a body is made of.
 mod fields;
 mod messages;

@@ -112,7 +112,8 @@ fn http_call(
     if !complete || !world.clusters.contains(&cluster) {
         return Err(Status::BadArgument.into());
     }
-    let (worker, context) = (host.worker(), host.context_id());
+    // Whichever context asks, its root is called back.
+    let (worker, context) = (host.worker(), host.root_id());
     let made_nanos = world.now_nanos;
     let due_nanos = match timeout_millis {
         0 => u64::MAX,

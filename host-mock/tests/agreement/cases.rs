@@ -360,7 +360,7 @@ fn http_calls() -> Vec<Case> {
         (i32.const 84) (i32.const 88)))
         (call $note (i32.sub (i32.load8_u (i32.load (i32.const 84))) (i32.const 48)))";
     let status = "(data (i32.const 544) \":status\")";
-    let told = |digit| vec!["!0", "a http_call_response", digit];
+    let told = |digit| vec!["!0", "- http_call_response", digit];
     let calls = [
         ("answered", "up", &all[..], told("!2")),
         ("timed out", "up", &slow[..], told("!5")),

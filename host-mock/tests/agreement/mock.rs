@@ -36,14 +36,11 @@ pub(crate) fn run(case: &Case) -> Outcome {
                 streams[&name].disconnect();
                 left.push(name);
             }
-            Step::Tick => {
-                envoy.run_for(Duration::from_millis(450));
-                answer_calls(&envoy);
-                envoy.run_for(Duration::from_millis(50));
-            }
+            Step::Tick => envoy.run_for(Duration::from_millis(500)),
             Step::Idle => envoy.run_for(idle),
         }
         envoy.pump();
+        answer_calls(&envoy);
         // Answering one may let another go upstream.
         for _ in 0..streams.len() {
             streams.values().for_each(answer);

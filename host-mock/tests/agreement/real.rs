@@ -181,7 +181,8 @@ impl Running {
         client
     }
 
-    /// The filter's info lines: `... wasm log p r: a request_headers`.
+    /// The filter's info lines: `... wasm log p r vm: a request_headers`, or without the `p` from the
+    /// root context.
     fn stop(mut self) -> Vec<String> {
         let log = self.log();
         if let Some(status) = self.child.try_wait().unwrap() {
@@ -190,9 +191,7 @@ impl Running {
         }
         let lines = log.lines().filter(|line| line.contains("[info][wasm]"));
         lines
-            .filter_map(|line| {
-                line.split_once("wasm log p r vm: ").map(|(_, text)| text.to_owned())
-            })
+            .filter_map(|line| line.split_once(" r vm: ").map(|(_, text)| text.to_owned()))
             .collect()
     }
 }

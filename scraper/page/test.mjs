@@ -1,0 +1,135 @@
+// The status page in a real browser, over the real scraper. Leaves a picture of each story in target/page/.
+// node scraper/page/test.mjs: needs dist/llm-scraper and a Chromium (CHROMIUM, or on the PATH).
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Browser } from "./browser.mjs";
+import { Gateway, Pods, Scraper } from "./fleet.mjs";
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const PROGRAM = join(ROOT, "dist/llm-scraper");
+const WIDE = { width: 1280, height: 1180 };
+const NARROW = { width: 390, height: 844 };
+// What a stranger may put into a label, an error message or a tenant's name. No blanks: a label ends there.
+const HOSTILE = "<img/src=x/onerror=window.pwned=1>";
+const QUEUES = [
+  { priority: 100, fairnessId: "interactive", requests: 3, bytes: 18400 },
+  { priority: 0, fairnessId: HOSTILE, requests: 31, bytes: 1298400 },
+  { priority: -10, fairnessId: "nightly", requests: 4, bytes: 8400 },
+];
+
+let browser;
+before(async () => { browser = await Browser.start(process.env.CHROMIUM ?? "chromium"); });
+after(() => browser.stop());
+
+// A story over so many pods, with what it needs around it.
+async function story(t, { count, size, queues = [], labels, quiet = false, dark }, tell) {
+  const pods = await Pods.start(count);
+  const gateway = quiet ? null : await Gateway.start(queues, pods.ports.map(port => `127.0.0.1:${port}`));
+  const scraper = await Scraper.start(PROGRAM, { pods, labels, gateway });
+  const page = await browser.open(scraper.address, { ...size, dark });
+  t.after(async () => { await page.close(); await scraper.end(); gateway?.end(); pods.end(); });
+  await page.until("document.querySelector('#about')?.textContent");
+  await tell(page, { pods, gateway, scraper });
+  const overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth");
+  assert.ok(overflow <= 0, `it is ${overflow} px too wide`);
+  assert.equal(await page.evaluate("window.pwned"), undefined);
+  mkdirSync(join(ROOT, "target/page"), { recursive: true });
+  writeFileSync(join(ROOT, "target/page", `${t.name.replaceAll(/[^a-z0-9]+/gi, "-")}.png`), await page.screenshot());
+}
+
+const rows = page => page.evaluate("document.querySelectorAll('#pods tr').length");
+
+test("three pods", t => story(t, { count: 3, size: WIDE, queues: QUEUES }, async page => {
+  await page.until("document.querySelector('#health').textContent === 'All well'");
+  await page.until("model.times.length > 3 && model.rates.placed.at(-1) > 0");
+  assert.equal(await rows(page), 3);
+  assert.match(await page.text("#tiles"), /In flight\s+12/);
+  assert.match(await page.text("#tiles"), /Held in gateways\s+38/);
+  assert.match(await page.text("#bands"), /Priority 100[\s\S]*interactive[\s\S]*Priority 0[\s\S]*Priority -10[\s\S]*nightly/);
+  assert.match(await page.text("#gateways"), /takes snapshots\s+4 workers/);
+  assert.deepEqual(page.complaints, []);
+}));
+
+test("three pods in the dark", t => story(t, { count: 3, size: WIDE, queues: QUEUES, dark: true }, async page => {
+  await page.until("model.times.length > 1");
+  assert.equal(await page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(14, 17, 22)");
+  await page.evaluate("document.querySelector('#theme').click()");
+  assert.equal(await page.evaluate("getComputedStyle(document.body).backgroundColor"), "rgb(246, 247, 249)");
+  await page.evaluate("document.querySelector('#theme').click(), localStorage.clear()");
+}));
+
+test("a pod goes down and comes to be told in words", t => story(t, { count: 4, size: WIDE }, async (page, { pods }) => {
+  await page.until("model.times.length > 1");
+  pods.stop(2);
+  await page.until("document.querySelector('#problems').innerText.includes('connection refused')");
+  const said = await page.text("#problems");
+  assert.match(said, new RegExp(`1 of 4 pods of pool default is down: 127.0.0.1:${pods.ports[2]} \\(connection refused\\)`));
+  assert.equal(await page.text("#health"), "1 problem");
+  assert.match(await page.text("#pods-sum"), /3 up, 1 down/);
+}));
+
+test("hostile names stay names", t => {
+  const labels = [`app=${HOSTILE}`, `${HOSTILE.replaceAll("=", "")}=1`];
+  return story(t, { count: 3, size: WIDE, labels, queues: QUEUES }, async (page, { pods }) => {
+    pods.broken = { index: 1, message: HOSTILE };
+    await page.until("document.querySelector('#problems').innerText.includes('<img/src')");
+    await page.until("document.querySelector('#pods').innerText.includes('app=<img/src')");
+    assert.match(await page.text("#bands"), /<img\/src=x/);
+    assert.equal(await page.evaluate("document.images.length"), 0);
+    // Should the script ever fail at it, the policy still stands in the way.
+    await page.evaluate("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.pwned = 2'}))");
+    assert.equal(await page.evaluate("window.pwned"), undefined);
+    assert.ok(page.complaints.some(complaint => complaint.includes("Content Security Policy")), page.complaints.join("\n"));
+  });
+});
+
+test("256 pods", t => story(t, { count: 256, size: { width: 1280, height: 1400 } }, async page => {
+  await page.until("model.times.length > 2 && document.querySelectorAll('#map button').length === 256");
+  assert.equal(await rows(page), 24);
+  await page.evaluate("document.querySelector('#more').click()");
+  assert.equal(await rows(page), 256);
+  const port = await page.evaluate("[...model.pools.get('default').pods.keys()][200].split(':')[1]");
+  await page.evaluate(`(find => { find.value = "${port}"; find.dispatchEvent(new Event("input")); })(document.querySelector('#find'))`);
+  assert.equal(await rows(page), 1);
+  await page.evaluate("(find => { find.value = ''; find.dispatchEvent(new Event('input')); })(document.querySelector('#find'))");
+  await page.evaluate("document.querySelector('#more').click()");
+  const took = await page.evaluate("(() => { const from = performance.now(); draw(); return performance.now() - from; })()");
+  t.diagnostic(`drawing 256 pods takes ${took.toFixed(1)} ms`);
+}));
+
+test("on a telephone", t => story(t, { count: 3, size: NARROW, queues: QUEUES }, async page => {
+  await page.until("model.times.length > 1");
+  assert.equal(await rows(page), 3);
+}));
+
+test("no pods and no gateway", t => story(t, { count: 0, size: WIDE, quiet: true }, async page => {
+  await page.until("document.querySelector('#problems').innerText.includes('has no pods')");
+  const said = await page.text("body");
+  assert.match(said, /No gateway gets snapshots/);
+  assert.match(said, /This pool has no pods/);
+  assert.match(said, /Nobody waits/);
+}));
+
+test("the scraper ends", t => story(t, { count: 3, size: WIDE, queues: QUEUES }, async (page, { scraper }) => {
+  await page.until("model.times.length > 1");
+  await scraper.end();
+  await page.until("document.querySelector('#health').textContent === 'Scraper gone'");
+  assert.match(await page.text("#problems"), /The scraper does not answer since .*what it said last/);
+  assert.equal(await rows(page), 3, "what was known is still shown");
+}));
+
+test("its JSON only brings what is new", async t => {
+  const pods = await Pods.start(2);
+  const scraper = await Scraper.start(PROGRAM, { pods });
+  t.after(async () => { await scraper.end(); pods.end(); });
+  const ask = async query => (await fetch(`${scraper.address}/api/v1/status${query}`)).json();
+  let all = await ask("");
+  while (all.times.length < 2) all = await ask("");
+  const more = await ask(`?after=${all.next}&epoch=${encodeURIComponent(all.epoch)}`);
+  assert.ok(more.times.length <= 1, "no column twice");
+  assert.ok((await ask(`?after=${all.next}&epoch=another`)).times.length >= all.times.length, "another life of the scraper");
+  assert.ok((await ask("?after=nonsense")).times.length >= all.times.length);
+});

@@ -1,0 +1,158 @@
+//! Where a request would go, and every score of every endpoint.
+
+use std::{cmp::Ordering, fmt::Write as _};
+
+use engine::{Ask, Decision, Engine, Event, Explanation, Instant, Snapshot, ledger::Ledger};
+use wire::{
+    body::{self, Api, Video},
+    config::{self, PickerConfig, PluginConfig, PoolConfig},
+};
+
+/// Explains the choice for a request to `path`, by the plugin's configuration as JSON and a snapshot
+/// that was just made. What only a gateway knows is missing: it is as if the request were its first.
+///
+/// # Errors
+/// If the configuration or the body is not understood, in words.
+pub fn explain(
+    plugin: &[u8],
+    (path, body): (&str, &[u8]),
+    snapshot: Snapshot,
+) -> Result<String, String> {
+    let config = match config::parse(plugin).map_err(|why| why.to_string())? {
+        PluginConfig::Picker(config) => pool(*config, &snapshot.pool)?,
+        PluginConfig::Ingest(_) => {
+            return Err("this is the configuration of an ingest, which picks nothing".to_owned());
+        }
+    };
+    let ask = ask(&config, path, body)?;
+    let name = snapshot.pool.clone();
+    let now = Instant::from_nanos(0);
+    let mut engine = Engine::new(config.engine, 0);
+    drop(engine.handle(Event::Snapshot { snapshot, received_at: now }));
+    let explanation = engine.explain(now, &ask, &Ledger::default());
+    Ok(written(&name, &ask, &explanation))
+}
+
+/// The pool's own configuration, or else the only one that there is.
+fn pool(config: PickerConfig, name: &str) -> Result<PoolConfig, String> {
+    let names: Vec<_> = config.pools.iter().map(|pool| pool.name.clone()).collect();
+    let only = names.len() == 1;
+    let found = config.pools.into_iter().find(|pool| only || pool.name == name);
+    found.ok_or_else(|| format!("found no pool {name:?} in the plugin's: {}", names.join(", ")))
+}
+
+fn ask(config: &PoolConfig, path: &str, body: &[u8]) -> Result<Ask, String> {
+    let Some(api) = Api::of_path(path.as_bytes()) else { return Ok(Ask::default()) };
+    let inference = body::scan(body, api, Video::default())
+        .map_err(|why| format!("the request's body: {why}"))?;
+    let model = inference.model.clone().unwrap_or_default();
+    Ok(inference.ask((api, &model), config.prompt_blocks_max))
+}
+
+fn written(pool: &str, ask: &Ask, explanation: &Explanation) -> String {
+    let model = if ask.model.is_empty() { "none" } else { &ask.model };
+    let (tokens, blocks) = (ask.tokens(), ask.chain.blocks);
+    let mut text =
+        format!("pool {pool}, model {model}, about {tokens} tokens in {blocks} blocks\n");
+    let _ = match &explanation.decision {
+        Ok(Decision { ranked, total, .. }) => {
+            let ranked: Vec<_> = ranked.iter().map(ToString::to_string).collect();
+            let (first, rest) = ranked
+                .split_first()
+                .map_or(("nobody", &[][..]), |(first, rest)| (first.as_str(), rest));
+            let then = if rest.is_empty() { String::new() } else { ", then ".to_owned() };
+            writeln!(text, "picked {first} with {total:.3}{then}{}", rest.join(", "))
+        }
+        Err(why) => writeln!(text, "nothing picked: {why}"),
+    };
+    for profile in &explanation.profiles {
+        let _ = writeln!(text, "\nprofile {}", profile.name);
+        table(&mut text, profile);
+    }
+    text + "\nAs a gateway sees it that has sent nothing yet: it counts what is in flight, and knows \
+            which prompts it has sent where.\n"
+}
+
+fn table(text: &mut String, profile: &engine::ProfileExplanation) {
+    let mut endpoints: Vec<_> = profile.endpoints.iter().collect();
+    endpoints.sort_by(|one, other| other.total.partial_cmp(&one.total).unwrap_or(Ordering::Equal));
+    let mut rows = vec![vec!["endpoint".to_owned()]];
+    let scorers = endpoints.iter().map(|it| &it.scores).max_by_key(|scores| scores.len());
+    for (name, weight, _) in scorers.into_iter().flatten() {
+        rows.iter_mut().for_each(|row| row.push(format!("{name} x{}", weight.get())));
+    }
+    rows.iter_mut().for_each(|row| row.push("total".to_owned()));
+    for it in endpoints {
+        let mut row = vec![it.endpoint.to_string()];
+        match it.total {
+            Some(total) => {
+                row.extend(it.scores.iter().map(|(_, _, score)| format!("{:.3}", score.get())));
+                row.push(format!("{total:.3}"));
+            }
+            None => row.push(format!("dropped by {}", it.dropped_by)),
+        }
+        rows.push(row);
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max();
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let _ = writeln!(text, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use engine::{Endpoint, Health, Metrics};
+
+    use super::*;
+
+    const CHAT: &str = "/v1/chat/completions";
+
+    fn endpoint(port: u16, waiting: u32, kv_usage: f32) -> Endpoint {
+        let metrics = Metrics {
+            age: Duration::from_millis(5),
+            waiting,
+            running: 1,
+            kv_usage,
+            cache: None,
+            adapters: None,
+        };
+        let address = ([10, 0, 0, 1], port).into();
+        Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
+    }
+
+    #[test]
+    fn every_score_of_every_endpoint_is_told() {
+        let endpoints = vec![endpoint(8000, 4, 0.9), endpoint(8001, 0, 0.25)];
+        let snapshot = Snapshot { pool: "chat".to_owned(), endpoints, ..Snapshot::default() };
+        let body = br#"{"model": "tiny", "messages": [{"role": "user", "content": "Hello!"}]}"#;
+        let plugin = br#"{"plugins": [{"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"}],
+            "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "queue-scorer", "weight": 2},
+            {"pluginRef": "kv-cache-utilization-scorer"}]}]}"#;
+        let told = explain(plugin, (CHAT, body), snapshot.clone()).unwrap();
+        insta::assert_snapshot!(told, @"
+        pool chat, model tiny, about 64 tokens in 1 blocks
+        picked 10.0.0.1:8001 with 2.750, then 10.0.0.1:8000
+
+        profile default
+          endpoint       queue-scorer x2  kv-cache-utilization-scorer x1  total
+          10.0.0.1:8001  1.000            0.750                           2.750
+          10.0.0.1:8000  0.000            0.100                           0.100
+
+        As a gateway sees it that has sent nothing yet: it counts what is in flight, and knows which prompts it has sent where.
+        ");
+        assert!(
+            explain(b"{}", (CHAT, b"not JSON"), snapshot.clone())
+                .unwrap_err()
+                .starts_with("the request's body: ")
+        );
+        assert!(
+            explain(br#"{"x": 1}"#, (CHAT, body), snapshot).unwrap_err().contains("unknown field")
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! From a request's body to what the engine asks about it.
+
+use super::{Api, Inference, Piece};
+use engine::{Ask, Chainer, Seed};
+
+impl Inference<'_> {
+    /// What is asked for `model`: the prompt reduced to hashes of at most `blocks_max` blocks; a longer
+    /// one counts up to there. One that is not computed, only counted or rendered, goes by load.
+    #[must_use]
+    pub fn ask(&self, (api, model): (Api, &str), blocks_max: u32) -> Ask {
+        if !api.computes() {
+            return Ask::default();
+        }
+        let cache_salt = String::from_utf8_lossy(self.cache_salt.unwrap_or_default());
+        // The APIs have no field for an adapter: it is asked for as a model.
+        let seed = Seed { model, adapter: "", cache_salt: &cache_salt };
+        let mut chainer = Chainer::new(&seed, blocks_max);
+        for piece in &self.prompt {
+            piece.chain(&mut chainer);
+        }
+        let media = self.prompt.iter().filter(|piece| matches!(piece, Piece::Media(..))).count();
+        Ask {
+            chain: chainer.finish(),
+            model: model.to_owned(),
+            media: u32::try_from(media).unwrap_or(u32::MAX),
+            ..Ask::default()
+        }
+    }
+}
