@@ -42,7 +42,7 @@ main() {
   case $command in
     build) no_arguments "$command" "$@"; build ;;
     run) build; exec dist/llm-picker-stack "$@" ;;
-    bench) build; step "the benches" build_bench; exec target/native/llm-picker-bench "$@" ;;
+    bench) build_for_bench "${1:-}"; exec target/native/llm-picker-bench "$@" ;;
     test) no_arguments "$command" "$@"; build; run_tests ;;
     image) no_arguments "$command" "$@"; build; step "dist/llm-picker-image.tar" build_image ;;
     help | -h | --help) usage ;;
@@ -296,6 +296,12 @@ build_natives() {
     # Replaced, not overwritten: a running one keeps its file.
     cmp -s "target/native/$program" "dist/$program" || install -m 755 "target/native/$program" "dist/$program"
   done
+}
+
+# The replay runs in virtual time and without an Envoy.
+build_for_bench() {
+  if [[ $1 == replay ]]; then ensure_linker; else build; fi
+  step "the benches" build_bench
 }
 
 build_bench() {

@@ -89,29 +89,29 @@ async fn run(args: &Args) -> Result<()> {
         return Ok(());
     };
     let root = project()?;
-    let setting = Setting {
-        programs: Programs::built_in(&root)?,
-        results: root.join("target/bench"),
-        quick: args.quick,
-        seconds: args.seconds,
+    let results = root.join("target/bench");
+    let setting = || {
+        let programs = Programs::built_in(&root)?;
+        let (quick, seconds) = (args.quick, args.seconds);
+        anyhow::Ok(Setting { programs, results: results.clone(), quick, seconds })
     };
     let report = match bench {
-        Bench::Overhead => overhead::run(&setting).await?,
-        Bench::FlowControl => flow_control::run(&setting).await?,
-        Bench::Dispatch => dispatch::run(&setting).await?,
-        Bench::Replay => replayed(&setting, args.trace.clone())?,
+        Bench::Overhead => overhead::run(&setting()?).await?,
+        Bench::FlowControl => flow_control::run(&setting()?).await?,
+        Bench::Dispatch => dispatch::run(&setting()?).await?,
+        Bench::Replay => replayed(args, &results)?,
     };
     println!("{}", report.markdown());
-    let file = report.save(&setting.results)?;
+    let file = report.save(&results)?;
     eprintln!("raw results: {}", file.display());
     Ok(())
 }
 
 /// The replay: in virtual time, without an Envoy.
-fn replayed(setting: &Setting, trace: Option<PathBuf>) -> Result<Report> {
+fn replayed(args: &Args, results: &Path) -> Result<Report> {
     let mut report = Report::begin("replay");
-    let results = setting.results.clone();
-    let (parts, raw) = replay::run(&replay::Options { trace, quick: setting.quick, results })?;
+    let (trace, quick) = (args.trace.clone(), args.quick);
+    let (parts, raw) = replay::run(&replay::Options { trace, quick, results: results.to_owned() })?;
     for part in parts {
         match part {
             replay::Part::Text(text) => report.say(text),

@@ -15,6 +15,8 @@ use crate::{
 /// How much more an own token counts than one of those ahead: computing what another pod has cached
 /// delays everybody who comes after. From 1 to 8 the time is the same, and the hits rise.
 const OWN_WEIGHT: f64 = 5.0;
+/// Tokens that a request in flight counts as, for the steps that its answer takes part in.
+const REQUEST: f64 = 100.0;
 /// The share of a prompt from which on it is the same conversation and not the same system prompt.
 const WARM_SHARE: f64 = 0.3;
 /// How much further behind a warm pod may be, in prompts of the usual length: a conversation that
@@ -22,8 +24,9 @@ const WARM_SHARE: f64 = 0.3;
 const WARM_PROMPTS: f64 = 2.0;
 /// What is learnt fades over this much working time.
 const MEMORY: f64 = 30.0;
-/// A pod below this share of the pool's rate is believed to be slow; above, it had other prompts.
-const SLOW: f64 = 0.7;
+/// A pod below this share of the pool's rate is believed to be slow; above, it had other prompts. A
+/// rate for each pod feeds back: who had short prompts looks slow, gets none, and stays so.
+const SLOW: f64 = 0.6;
 /// Where nothing is learnt yet, in tokens per second (llm-d's `peakPrefillThroughput`), for a second.
 const FIRST_RATE: f64 = 15_928.0;
 /// Blocks of answers, which nobody asks for again.
@@ -40,6 +43,7 @@ pub(super) struct EstimatedTtft {
 
 struct State {
     index: Lru,
+    requests: usize,
     unanswered: usize,
     /// Uncached tokens of unanswered requests.
     tokens: f64,
@@ -63,6 +67,7 @@ impl EstimatedTtft {
     pub(super) fn new(pods: &[Pod], seed: u64) -> Self {
         let state = |pod: &Pod| State {
             index: Lru::new(pod.blocks()),
+            requests: 0,
             unanswered: 0,
             tokens: 0.0,
             backlog: 0.0,
@@ -104,6 +109,7 @@ impl EstimatedTtft {
             Candidate {
                 number,
                 wait: pod.backlog / rate,
+                running: REQUEST * pod.requests as f64,
                 own: (request.prompt - matched) as f64,
                 rate,
                 is_warm: matched as f64 >= WARM_SHARE * request.prompt as f64,
@@ -130,6 +136,8 @@ impl EstimatedTtft {
 struct Candidate {
     number: usize,
     wait: f64,
+    /// In tokens, as the next.
+    running: f64,
     own: f64,
     rate: f64,
     is_warm: bool,
@@ -160,11 +168,12 @@ impl Router for EstimatedTtft {
         let mut candidates = self.candidates(arrival.request);
         // Equals in random order.
         self.chance.shuffle(&mut candidates);
-        let cost = |it: &Candidate| it.wait + OWN_WEIGHT * it.own / it.rate;
+        let cost = |it: &Candidate| it.wait + (OWN_WEIGHT * it.own + it.running) / it.rate;
         let best = candidates.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
         let Some(&Candidate { number, own, .. }) = best else { return 0 };
         self.usual += (own - self.usual) / 100.0;
         if let Some(pod) = self.pods.get_mut(number) {
+            pod.requests += 1;
             pod.unanswered += 1;
             pod.tokens += own;
             pod.backlog += own;
@@ -193,6 +202,7 @@ impl Router for EstimatedTtft {
         let first = ANSWERS + ((request as u64) << 12);
         sent.blocks.extend((first..).take(sent.answer));
         if let Some(pod) = self.pods.get_mut(sent.pod) {
+            pod.requests -= 1;
             pod.index.learn(&sent.blocks);
         }
     }
