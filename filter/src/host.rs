@@ -123,6 +123,15 @@ pub(crate) fn route_cluster() -> Vec<u8> {
     property(vec!["xds", "cluster_name"])
 }
 
+/// Whether the response broke off at the upstream's end: its connection was closed, reset or timed
+/// out. From `on_log` only.
+pub(crate) fn upstream_broke() -> bool {
+    // Envoy's response flags UT, UR and UC.
+    const BROKE: u64 = 0x4 | 0x10 | 0x40;
+    let flags = property(vec!["response", "flags"]);
+    flags.first_chunk().is_some_and(|flags| u64::from_le_bytes(*flags) & BROKE != 0)
+}
+
 /// The address of the client, as far as Envoy trusts who says so.
 pub(crate) fn client_address() -> Option<IpAddr> {
     let address = property(vec!["source", "address"]);

@@ -19,14 +19,22 @@ pub(crate) struct Ingest {
     receiver: Rc<Receiver>,
     /// Read at header time: while the body is on its way Envoy may have let the headers go.
     headers: Headers,
-    /// How much of the body has come.
-    buffered: usize,
+    phase: Phase,
+}
+
+/// How far a push has come.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// So much of its body has come.
+    Reading { buffered: usize },
+    /// It has its answer, and what still comes of it is nothing to us.
+    Answered,
 }
 
 impl Ingest {
     /// A push to this plugin instance.
     pub(crate) fn new(receiver: Rc<Receiver>) -> Self {
-        Self { receiver, headers: Headers::new(), buffered: 0 }
+        Self { receiver, headers: Headers::new(), phase: Phase::Reading { buffered: 0 } }
     }
 
     /// Refuses what need not be read at all.
@@ -63,7 +71,8 @@ impl Ingest {
         identity::last(&self.headers, "accept") == Some(report::MEDIA_TYPE.as_bytes())
     }
 
-    fn settle(&self, outcome: Result<Taken, Refused>) -> Action {
+    fn settle(&mut self, outcome: Result<Taken, Refused>) -> Action {
+        self.phase = Phase::Answered;
         let stats = &self.receiver.stats;
         let json = vec![("content-type", report::MEDIA_TYPE)];
         match outcome {
@@ -98,16 +107,22 @@ impl HttpContext for Ingest {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.buffered = size;
+        let Phase::Reading { buffered } = &mut self.phase else { return Action::Pause };
+        *buffered = size;
         match self.check_size(size) {
             Ok(()) if !end_of_stream => Action::Pause,
-            Ok(()) => self.settle(self.store(size)),
+            Ok(()) => {
+                let stored = self.store(size);
+                self.settle(stored)
+            }
             Err(refused) => self.settle(Err(refused)),
         }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         // With trailers, no part of the body was its end.
-        self.settle(self.store(self.buffered))
+        let Phase::Reading { buffered } = self.phase else { return Action::Pause };
+        let stored = self.store(buffered);
+        self.settle(stored)
     }
 }

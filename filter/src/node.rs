@@ -219,6 +219,23 @@ impl Node {
         self.learn(Event::Answered { request, at: host::now(), served_by, answer });
     }
 
+    /// Says that the first token of a streamed response came.
+    pub(crate) fn first_token(&self, request: RequestId, at: Instant) {
+        self.learn(Event::FirstToken { request, at });
+    }
+
+    /// Says that a response which had begun well did not end well.
+    pub(crate) fn broke(&self, request: RequestId) {
+        self.learn(Event::Broke { request, at: host::now() });
+    }
+
+    /// The answer to who asks which models there are; `None` where no scraper says what is served.
+    pub(crate) fn model_list(&self) -> Option<String> {
+        self.look_around();
+        let created = host::now().as_nanos() / 1_000_000_000;
+        self.models.borrow().list().map(|models| wire::models::list(&models, created))
+    }
+
     /// Says what the endpoint that a request went to said of itself.
     pub(crate) fn reported(&self, decision: &Decision, report: LoadReport) {
         let Some(endpoint) = decision.ranked.first().copied() else { return };

@@ -42,7 +42,7 @@ impl Picker {
     /// What happens to the rest of a request that needs no more reading.
     fn after_decision(&self) -> Action {
         match *self.request.phase.borrow() {
-            Phase::Held | Phase::Refused(_) => Action::Pause,
+            Phase::Held | Phase::Answered | Phase::Refused(_) => Action::Pause,
             Phase::New | Phase::Reading { .. } | Phase::Sent(_) => Action::Continue,
         }
     }
@@ -51,7 +51,7 @@ impl Picker {
     fn reading(&self) -> Option<(Api, usize)> {
         match *self.request.phase.borrow() {
             Phase::Reading { api, buffered } => Some((api, buffered)),
-            Phase::New | Phase::Held | Phase::Sent(_) | Phase::Refused(_) => None,
+            Phase::New | Phase::Held | Phase::Sent(_) | Phase::Answered | Phase::Refused(_) => None,
         }
     }
 
@@ -119,12 +119,16 @@ impl HttpContext for Picker {
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if matches!(*self.request.phase.borrow(), Phase::Sent(Some(_))) {
-            self.request.response.borrow_mut().pass(size, end_of_stream);
+            let first = self.request.response.borrow_mut().pass(size, end_of_stream);
+            if let (Some(at), Some(pool)) = (first, self.request.pool()) {
+                pool.node.first_token(self.request.id, at);
+            }
         }
         Action::Continue
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.request.response.borrow_mut().end();
         let trailers = host::response_trailers();
         let report = response::take_load_report(&trailers, host::remove_response_trailer);
         report.into_iter().for_each(|report| self.request.reported(report));

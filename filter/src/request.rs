@@ -68,6 +68,8 @@ pub(crate) enum Phase {
     Held,
     /// It is on its way to the endpoint of this decision, or past us without one.
     Sent(Option<Decision>),
+    /// It was answered from here, and well.
+    Answered,
     /// It was answered from here, with this error.
     Refused(&'static str),
 }
@@ -134,8 +136,7 @@ impl Request {
         let Some(api) = api.filter(|_| !end_of_stream) else {
             let pool = self.settle_on(|pool| pool.config.matches.models.is_empty());
             let pool = pool.or_else(|| self.settle_on(|_| true));
-            return pool
-                .map_or_else(|| Ok(self.pass()), |pool| self.place(pool, Ask::default(), 0));
+            return pool.map_or_else(|| Ok(self.pass()), |pool| self.go_by_load(pool, headers));
         };
         self.check_size(declared_length(headers))?;
         self.prepare(headers);
@@ -144,6 +145,20 @@ impl Request {
             Hold::StopIteration => Action::Pause,
             Hold::BufferFilter => Action::Continue,
         })
+    }
+
+    /// Sends on what needs no reading; who asks which models there are is told by us, if we know.
+    fn go_by_load(self: &Rc<Self>, pool: &Pool, headers: &Headers) -> Result<Action, Refusal> {
+        let header = |name| identity::last(headers, name).unwrap_or_default();
+        if header(":method") == b"GET"
+            && wire::models::is_asked_for(header(":path"))
+            && let Some(list) = pool.node.model_list()
+        {
+            host::reply(200, vec![("content-type", "application/json")], list.as_bytes());
+            self.enter(Phase::Answered);
+            return Ok(Action::Pause);
+        }
+        self.place(pool, Ask::default(), 0)
     }
 
     /// Does to the headers what can't be done any more once the body is there.
@@ -302,9 +317,13 @@ impl Request {
         if pool.charges && tokens > 0 {
             pool.node.charge(flow.clone(), tokens);
         }
+        if response.has_broken() {
+            pool.node.broke(self.id);
+        }
         pool.node.ended(self.id);
         let phase = self.phase.borrow();
         let (decision, error) = match &*phase {
+            Phase::Answered => return,
             Phase::Sent(decision) => (decision.as_ref(), response.error()),
             Phase::Refused(code) => (None, Some(*code)),
             Phase::New | Phase::Reading { .. } | Phase::Held => (None, Some(Refusal::LEFT)),

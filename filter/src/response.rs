@@ -20,6 +20,8 @@ pub(crate) struct Response {
     pub(crate) bytes: u64,
     /// When its body began, and when the latest part of it came.
     pub(crate) body: Option<(Instant, Instant)>,
+    /// Whether all of it came.
+    is_whole: bool,
     renamer: Option<Renamer>,
 }
 
@@ -44,11 +46,14 @@ impl Response {
     }
 
     /// A part of the body passes. It is never held back: the client sees each token when it comes.
-    pub(crate) fn pass(&mut self, size: usize, is_end: bool) {
+    /// When the first token came, if this was it.
+    pub(crate) fn pass(&mut self, size: usize, is_end: bool) -> Option<Instant> {
+        self.is_whole |= is_end;
         self.bytes += u64::try_from(size).unwrap_or(u64::MAX);
         if self.reader.kind() == Kind::Other {
-            return;
+            return None;
         }
+        let is_first = self.body.is_none();
         let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
         if size > 0 {
             let now = host::now();
@@ -59,6 +64,19 @@ impl Response {
         if let Some(changed) = changed {
             host::set_response_body(size, &changed);
         }
+        let (first, _) = self.body.filter(|_| is_first && self.reader.kind() == Kind::Events)?;
+        Some(first)
+    }
+
+    /// Its trailers came, behind all of its body.
+    pub(crate) const fn end(&mut self) {
+        self.is_whole = true;
+    }
+
+    /// Whether it began well and did not end well, by the model server's doing. From `on_log` only.
+    pub(crate) fn has_broken(&self) -> bool {
+        let began_well = (200..300).contains(&self.status);
+        began_well && (self.reader.has_failed() || !self.is_whole && host::upstream_broke())
     }
 
     /// What its status says of who sent it; no status at all is no answer.
@@ -72,7 +90,7 @@ impl Response {
     /// How it failed, by the EPP's code: by its status, by an error within a stream that had begun
     /// well, or because nothing came at all.
     pub(crate) fn error(&self) -> Option<&'static str> {
-        let is_well = (200..400).contains(&self.status) && !self.reader.has_failed();
+        let is_well = (200..400).contains(&self.status) && !self.has_broken();
         (!is_well).then_some("ModelServerError")
     }
 }

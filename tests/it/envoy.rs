@@ -2,12 +2,14 @@
 
 mod bodies;
 mod client;
+mod echo;
 mod failures;
 mod flow;
 mod headers;
 mod istio;
 mod library;
 mod push;
+mod requests;
 mod routing;
 mod run;
 mod snapshots;

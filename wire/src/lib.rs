@@ -12,6 +12,7 @@ pub mod jwt;
 pub mod ledger;
 pub mod message;
 pub mod metrics;
+pub mod models;
 pub mod note;
 pub mod pull;
 pub mod push;

@@ -26,8 +26,13 @@ pub(super) struct Push {
 impl Push {
     /// What a scraper would send of these pods, all idle.
     pub(super) fn of(stack: &Stack, sequence: u64, pods: &[SocketAddr]) -> Self {
+        Self::of_pool("default", stack, sequence, pods)
+    }
+
+    /// The same for another pool.
+    fn of_pool(pool: &str, stack: &Stack, sequence: u64, pods: &[SocketAddr]) -> Self {
         let endpoints = pods.iter().copied().map(idle).collect();
-        let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..Snapshot::default() };
+        let snapshot = Snapshot { pool: pool.to_owned(), endpoints, ..Snapshot::default() };
         let body = wire::snapshot::encode(&snapshot).unwrap();
         Self { time: now(), sequence, secret: stack.secret.clone(), body }
     }
@@ -58,6 +63,12 @@ impl Push {
 /// Pushes a good snapshot of these pods.
 pub(super) async fn snapshot(stack: &Stack, sequence: u64, pods: &[SocketAddr]) {
     let reply = Push::of(stack, sequence, pods).send(stack).await;
+    assert_eq!(reply.status, 204, "{reply:?}");
+}
+
+/// Pushes a good snapshot of another pool.
+pub(super) async fn snapshot_of(pool: &str, stack: &Stack, sequence: u64, pods: &[SocketAddr]) {
+    let reply = Push::of_pool(pool, stack, sequence, pods).send(stack).await;
     assert_eq!(reply.status, 204, "{reply:?}");
 }
 

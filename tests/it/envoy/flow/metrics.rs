@@ -12,7 +12,7 @@ use crate::envoy::world::tell;
 
 async fn scrape(stack: &Stack) -> String {
     let page = stack::get(stack.admin, "/stats/prometheus").await.unwrap().body;
-    let ours = page.lines().filter(|line| line.contains("llm_d_epp_"));
+    let ours = page.lines().filter(|line| line.contains("llm_d_epp_flow_control_"));
     // Which bucket a wait falls into is up to the machine.
     let stable = ours.filter(|line| !line.contains("_milliseconds_"));
     let mut lines: Vec<&str> = stable.collect();
