@@ -20,7 +20,7 @@ use engine::{
 };
 use wire::{board::Posted, push::Stamp};
 
-use crate::host;
+use crate::{host, plain::Plain};
 
 /// Notes kept for workers that have not read them yet. A worker that falls further behind has
 /// served nothing while that many requests were placed: what it misses is re-learnt by use. At 1 to
@@ -219,7 +219,9 @@ impl Board {
     }
 
     fn note_key(&self, position: u64) -> String {
-        key(&self.pool, &format!("note/{}", position % NOTES_KEPT))
+        let mut key = key(&self.pool, "note/");
+        key.push_number(position % NOTES_KEPT);
+        key
     }
 }
 
@@ -293,10 +295,17 @@ impl Roll {
     }
 
     fn row_key(&self, worker: WorkerId) -> String {
-        key(&self.pool, &format!("row/{:016x}", worker.0))
+        let mut key = key(&self.pool, "row/");
+        key.push_hexadecimal(worker.0);
+        key
     }
 }
 
 fn key(pool: &str, what: &str) -> String {
-    format!("llm-picker/{pool}/v1/{what}")
+    /// What is appended to `what`: a worker's number at most.
+    const MORE: usize = 16;
+    let parts = ["llm-picker/", pool, "/v1/", what];
+    let mut key = String::with_capacity(parts.map(str::len).iter().sum::<usize>() + MORE);
+    key.extend(parts);
+    key
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use engine::{Decision, flow::Priority};
 
-use crate::identity::Identity;
+use crate::{identity::Identity, plain::Plain};
 
 /// The response header that carries it.
 pub(crate) const NAME: &str = "x-llm-picker-decision";
@@ -16,20 +16,24 @@ const TOKEN_BYTES_MAX: usize = 128;
 /// Renders `endpoint=IP:PORT;queue=0.50;kv=0.91;prefix=0.83;score=5.31;snapshot-age-ms=42;…`.
 pub(crate) fn render(decision: &Decision, identity: &Identity, priority: Priority) -> String {
     let mut text = String::with_capacity(160);
-    // Writing to a String cannot fail.
     if let Some(endpoint) = decision.ranked.first() {
-        let _ = write!(text, "endpoint={endpoint}");
+        text.push_str("endpoint=");
+        text.push_address(*endpoint);
     }
     for (scorer, score) in &decision.scores {
-        let _ = write!(text, ";{scorer}={:.2}", score.get());
+        text.push(';');
+        text.push_str(scorer);
+        text.push('=');
+        text.push_hundredths(score.get());
     }
-    let _ = write!(text, ";score={:.2}", decision.total);
+    text.push_str(";score=");
+    text.push_hundredths(decision.total);
+    text.push_str(";snapshot-age-ms=");
     match decision.age {
-        Some(age) => {
-            let _ = write!(text, ";snapshot-age-ms={}", age.as_millis());
-        }
-        None => text.push_str(";snapshot-age-ms=unknown"),
+        Some(age) => text.push_number(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        None => text.push_str("unknown"),
     }
+    // Writing to a String cannot fail.
     let _ = write!(text, ";priority={priority}");
     if let Some(flow) = &identity.fairness_id {
         text.push_str(";fairness-id=");

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use wire::config::Destination;
 
-use crate::host;
+use crate::{host, plain::Plain};
 
 /// What override_host clusters read; also what a client must never set.
 pub(crate) const HEADER: &str = "x-gateway-destination-endpoint";
@@ -32,12 +32,12 @@ pub(crate) fn write(way: Destination, ranked: &[SocketAddr]) {
 }
 
 fn list(ranked: &[SocketAddr]) -> String {
-    let mut list = String::new();
+    let mut list = String::with_capacity(64);
     for endpoint in ranked {
         if !list.is_empty() {
             list.push(',');
         }
-        list.push_str(&endpoint.to_string());
+        list.push_address(*endpoint);
     }
     list
 }

@@ -77,8 +77,15 @@ impl Host {
         (self.memory, self.allocate) = (memory, allocate);
     }
 
-    pub(crate) const fn enter(&mut self, context: u32) {
+    pub(crate) fn enter(&mut self, context: u32) {
         (self.current, self.effective) = (context, 0);
+        self.world.borrow_mut().crossings.callbacks += 1;
+    }
+
+    /// Counts a host call.
+    fn called(&self) -> &Self {
+        self.world.borrow_mut().crossings.calls += 1;
+        self
     }
 
     fn worker(&self) -> usize {
@@ -116,7 +123,8 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    const fn new(caller: Caller<'a, Host>) -> Self {
+    fn new(caller: Caller<'a, Host>) -> Self {
+        caller.data().called();
         Self { caller }
     }
 
@@ -158,6 +166,7 @@ impl<'a> Call<'a> {
         let size = u32::try_from(bytes.len()).map_err(|_| Status::InvalidMemoryAccess)?;
         let mut at = 0;
         if size > 0 {
+            self.host().world.borrow_mut().crossings.allocations += 1;
             let allocate = self.host().allocate.ok_or(Status::InvalidMemoryAccess)?;
             let allocate = allocate.typed::<u32, u32>(&self.caller).map_err(Fault::Trap)?;
             at = allocate.call(&mut self.caller, size).map_err(Fault::Trap)?;

@@ -7,7 +7,7 @@ pub use builder::Builder;
 use crate::{
     HeaderMap, LogLine, Metric, Module, Plugin, Response, Worker,
     machine::{Machine, MachineRef, VmSlot},
-    world::{WorldRef, calls::HttpCall, queues::Delivery},
+    world::{Crossings, WorldRef, calls::HttpCall, queues::Delivery},
 };
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -145,6 +145,12 @@ impl Envoy {
     #[must_use]
     pub fn logs(&self) -> Vec<LogLine> {
         self.world.borrow().logs.clone()
+    }
+
+    /// How often Envoy and its VMs have called each other so far.
+    #[must_use]
+    pub fn crossings(&self) -> Crossings {
+        self.world.borrow().crossings
     }
 
     /// A shared value, read past the plugins.

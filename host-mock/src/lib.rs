@@ -45,4 +45,4 @@ pub use module::Module;
 pub use plugin::{FailPolicy, Plugin};
 pub use stream::Stream;
 pub use worker::Worker;
-pub use world::{Level, LogLine, calls::HttpCall, metrics::Metric, queues::Delivery};
+pub use world::{Crossings, Level, LogLine, calls::HttpCall, metrics::Metric, queues::Delivery};

@@ -27,6 +27,20 @@ pub(crate) struct World {
     /// Properties of every stream, unless the stream has its own: path parts joined by dots.
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) logs: Vec<LogLine>,
+    pub(crate) crossings: Crossings,
+}
+
+/// How often the border between Envoy and its VMs was crossed: what a filter costs beside its own
+/// work. In Envoy 1.40 a callback takes about 1,800 instructions, a call 500 to 4,500, and a call
+/// that allocates 8,000 more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crossings {
+    /// Calls of Envoy into a VM.
+    pub callbacks: u64,
+    /// Host calls.
+    pub calls: u64,
+    /// Host calls that had the VM allocate memory for what they return.
+    pub allocations: u64,
 }
 
 /// A line that a VM logged, or that the host logged about it.

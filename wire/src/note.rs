@@ -49,7 +49,9 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Note>, FrameError> {
 }
 
 fn pack(chain: &Chain) -> Vec<u8> {
-    chain.hashes.iter().flat_map(|hash| hash.0.to_le_bytes()).collect()
+    let mut bytes = Vec::with_capacity(8 * chain.hashes.len());
+    chain.hashes.iter().for_each(|hash| bytes.extend_from_slice(&hash.0.to_le_bytes()));
+    bytes
 }
 
 impl<'a> Line<'a> {

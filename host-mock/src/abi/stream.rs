@@ -12,12 +12,13 @@ type Slice = (u32, u32);
 
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap("env", "proxy_continue_stream", |c: Caller<'_, Host>, kind: u32| {
-        finish(resume(c.data(), kind))
+        finish(resume(c.data().called(), kind))
     })?;
     l.func_wrap("env", "proxy_close_stream", |c: Caller<'_, Host>, kind: u32| {
-        finish(close(c.data(), kind))
+        finish(close(c.data().called(), kind))
     })?;
     l.func_wrap("env", "proxy_set_effective_context", |mut c: Caller<'_, Host>, id: u32| {
+        c.data().called();
         finish(set_effective_context(c.data_mut(), id))
     })?;
     l.func_wrap(

@@ -31,11 +31,11 @@ fn link_metrics(l: &mut Linker<Host>) -> wasmtime::Result<()> {
         },
     )?;
     l.func_wrap("env", "proxy_increment_metric", |c: Caller<'_, Host>, id: u32, by: i64| {
-        let result = c.data().world.borrow_mut().metrics.increment(id, by);
+        let result = c.data().called().world.borrow_mut().metrics.increment(id, by);
         finish(result.map_err(Into::into))
     })?;
     l.func_wrap("env", "proxy_record_metric", |c: Caller<'_, Host>, id: u32, value: u64| {
-        let result = c.data().world.borrow_mut().metrics.record(id, value);
+        let result = c.data().called().world.borrow_mut().metrics.record(id, value);
         finish(result.map_err(Into::into))
     })?;
     l.func_wrap("env", "proxy_get_metric", |c: Caller<'_, Host>, id: u32, out: u32| {

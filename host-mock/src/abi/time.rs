@@ -15,7 +15,7 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap(
         "env",
         "proxy_set_tick_period_milliseconds",
-        |c: Caller<'_, Host>, millis: u32| finish(set_tick_period(c.data(), millis)),
+        |c: Caller<'_, Host>, millis: u32| finish(set_tick_period(c.data().called(), millis)),
     )?;
     Ok(())
 }

@@ -5,7 +5,8 @@ use crate::{
     Module, Plugin,
     machine::{Machine, Options},
     world::{
-        World, calls::Calls, metrics::Metrics, queues::Queues, rng::Rng, shared_data::SharedData,
+        Crossings, World, calls::Calls, metrics::Metrics, queues::Queues, rng::Rng,
+        shared_data::SharedData,
     },
 };
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
@@ -45,6 +46,7 @@ impl Builder {
             calls: Calls::default(),
             properties: BTreeMap::new(),
             logs: Vec::new(),
+            crossings: Crossings::default(),
         };
         let options = Options {
             buffer_limit: BUFFER_LIMIT,
