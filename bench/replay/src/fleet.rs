@@ -128,12 +128,7 @@ impl Fleet {
 
 fn reading(engine: &EngineCore) -> Reading {
     let gauges = &engine.meter().gauges;
-    Reading {
-        waiting: gauges.waiting,
-        running: gauges.running,
-        kv_usage: gauges.kv_usage(),
-        queued_tokens: 0,
-    }
+    Reading { waiting: gauges.waiting, running: gauges.running, kv_usage: gauges.kv_usage() }
 }
 
 /// The trace names full blocks; what comes after them is nobody else's.

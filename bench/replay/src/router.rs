@@ -43,6 +43,4 @@ pub(crate) struct Reading {
     pub(crate) running: usize,
     /// `vllm:kv_cache_usage_perc`, 0 to 1.
     pub(crate) kv_usage: f64,
-    /// Prompt tokens of waiting requests that are not computed yet.
-    pub(crate) queued_tokens: usize,
 }

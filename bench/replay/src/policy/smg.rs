@@ -11,7 +11,7 @@ const MATCH: f64 = 0.3;
 /// A worker with more than this many times the mean has too much, if it is also above
 /// `mean + min(64, max(4, 2 sqrt(mean)))`.
 const RELATIVE: f64 = 1.5;
-/// Tokens that a request stands for where nothing better is known.
+/// Tokens that a request stands for where the worker does not tell how many wait, as vLLM does not.
 const REQUEST_TOKENS: f64 = 1024.0;
 /// Tokens per second of a worker that reports none.
 const THROUGHPUT: f64 = 2000.0;
@@ -49,7 +49,7 @@ impl Policy for Smg {
 fn expected_wait(view: &View<'_>, pod: usize) -> f64 {
     let (reading, load) = (view.reading(pod), view.load(pod));
     let requests = reading.waiting + reading.running + load.unseen;
-    let tokens = reading.queued_tokens as f64 + requests as f64 * REQUEST_TOKENS;
+    let tokens = requests as f64 * REQUEST_TOKENS;
     let kv = reading.kv_usage.min(0.999);
     tokens / THROUGHPUT + KV_BARRIER * kv / (1.0 - kv)
 }
