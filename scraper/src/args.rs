@@ -66,6 +66,16 @@ pub(crate) enum Command {
         #[arg(long, default_value = "/v1/chat/completions")]
         path: String,
     },
+
+    /// Reads what an EPP runs by, and prints values for llm-picker's Helm chart
+    ///
+    /// It takes LLMInferenceServices, the EPP's Deployment, the ConfigMap with its
+    /// EndpointPickerConfig, InferencePools and InferenceObjectives, as YAML. What cannot be carried
+    /// over is listed at the top of what it prints.
+    Migrate {
+        /// Files, with any number of documents each; without any, and for "-", standard input
+        files: Vec<PathBuf>,
+    },
 }
 
 /// What it scrapes, and for whom.

@@ -21,6 +21,7 @@ mod fleet;
 mod history;
 mod link;
 mod meters;
+mod migrate;
 mod notice;
 pub mod objectives;
 mod once;
@@ -40,6 +41,7 @@ pub mod targets;
 mod task;
 
 pub use explain::explain;
+pub use migrate::migrate;
 pub use once::{once, to_json};
 pub use plugin::Plugin;
 pub use scraper::{Scraper, StartError};

@@ -5,8 +5,8 @@ mod args;
 use std::{
     fmt::Write as _,
     fs,
-    io::{self, IsTerminal, Write},
-    path::Path,
+    io::{self, IsTerminal, Read as _, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -42,6 +42,7 @@ async fn run(args: args::Args) -> anyhow::Result<()> {
         Some(Command::Explain { body, picker, path }) => {
             explain(options, (&path, &body), picker.as_deref()).await
         }
+        Some(Command::Migrate { files }) => migrate(&files),
         None if once => print_once(options).await,
         None if check => print_check(options.settings().map_err(|why| anyhow!(why))?),
         None => scrape(options.settings().map_err(|why| anyhow!(why))?).await,
@@ -106,4 +107,22 @@ async fn explain(
 
 fn print(text: &str) -> anyhow::Result<()> {
     io::stdout().write_all(text.as_bytes()).context("can't print")
+}
+
+/// Prints what the manifests in these files become.
+fn migrate(files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut manifests = String::new();
+    let standard_input = [PathBuf::from("-")];
+    for file in if files.is_empty() { &standard_input } else { files } {
+        // Each file begins a document.
+        manifests.push_str("\n---\n");
+        if file == Path::new("-") {
+            io::stdin().read_to_string(&mut manifests).context("standard input")?;
+        } else {
+            let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            manifests.push_str(&text);
+        }
+    }
+    let values = scraper::migrate(&manifests).map_err(|why| anyhow!(why))?;
+    print(&values)
 }

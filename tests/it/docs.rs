@@ -8,7 +8,8 @@ const MARKER: &str = "<!-- checked: ";
 /// Each table of docs/configuration.md names a configuration with an unknown field: the refusal lists all that are known.
 #[test]
 fn every_key_of_the_configuration_is_documented_and_no_other() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/configuration.md");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/configuration.md");
     let text = fs::read_to_string(file).unwrap();
     let mut tables = 0;
     for section in text.split(MARKER).skip(1) {

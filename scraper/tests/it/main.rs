@@ -10,6 +10,7 @@
 
 mod envoys;
 mod list;
+mod migrate;
 mod pages;
 mod pods;
 mod program;

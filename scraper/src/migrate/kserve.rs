@@ -1,0 +1,66 @@
+//! KServe's LLMInferenceService.
+
+use serde_json::{Value, json};
+
+use super::{Migration, config, epp, text, title};
+
+/// Reads which model it is, and what its scheduler is told.
+pub(super) fn read(migration: &mut Migration, object: &Value) {
+    let title = title(object);
+    migration.model.insert("kind".to_owned(), json!("llmInferenceService"));
+    for key in ["name", "namespace"] {
+        if let Some(value) = text(object, &format!("/metadata/{key}")) {
+            migration.model.insert(key.to_owned(), json!(value));
+        }
+    }
+    if object.pointer("/spec/prefill").is_some() {
+        migration.note(format!(
+            "{title}: spec.prefill: look whether the configuration has a profile for each role"
+        ));
+    }
+    let Some(scheduler) = object.pointer("/spec/router/scheduler") else {
+        return migration.note(format!(
+            "{title}: it has no spec.router.scheduler, so there is no EPP's configuration in it"
+        ));
+    };
+    migration.note(format!(
+        "{title}: remove spec.router.scheduler, else KServe's EPP goes on beside the picker"
+    ));
+    if let Some(inline) = scheduler.pointer("/config/inline") {
+        config::read(migration, inline, &title);
+    }
+    if let Some(name) = text(scheduler, "/config/ref/name") {
+        let key = text(scheduler, "/config/ref/key").unwrap_or(name);
+        if !migration.picker.contains_key("config") {
+            migration.wanted.push(key.to_owned());
+        }
+    }
+    read_template(migration, scheduler, &title);
+    if let Some(pool) = text(scheduler, "/pool/ref/name") {
+        migration.model.insert("inferencePool".to_owned(), json!({"create": false, "name": pool}));
+    }
+    if scheduler.pointer("/pool/spec").is_some() {
+        migration.note(format!(
+            "{title}: spec.router.scheduler.pool.spec: without a scheduler KServe makes no \
+             InferencePool; the chart makes one over its pods"
+        ));
+    }
+    migration.note_others(
+        scheduler,
+        &format!("{title}: spec.router.scheduler"),
+        &["config", "pool", "template"],
+    );
+}
+
+/// Its EPP's own arguments, which win over what KServe would say.
+fn read_template(migration: &mut Migration, scheduler: &Value, title: &str) {
+    let containers = scheduler.pointer("/template/containers").and_then(Value::as_array);
+    for container in containers.into_iter().flatten() {
+        let arguments = container.get("args").and_then(Value::as_array);
+        let arguments: Vec<String> =
+            arguments.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        epp::read_arguments(migration, title, &arguments);
+        let of = format!("{title}: spec.router.scheduler.template container");
+        migration.note_others(container, &of, &["name", "image", "args"]);
+    }
+}

@@ -1,0 +1,142 @@
+//! From an EPP's manifests to the chart's values.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use scraper::migrate;
+
+/// What a chart for OpenShift AI makes, with one thing of each kind that has no place here.
+const KSERVE: &str = r#"
+apiVersion: serving.kserve.io/v1alpha2
+kind: LLMInferenceService
+metadata: {name: qwen, namespace: demo-llmd}
+spec:
+  router:
+    scheduler:
+      replicas: 2
+      config:
+        inline:
+          apiVersion: inference.networking.x-k8s.io/v1alpha1
+          kind: EndpointPickerConfig
+          featureGates: [flowControl]
+          flowControl:
+            defaultRequestTTL: 60s
+            priorityBands:
+            - {priority: 100, fairnessPolicyRef: round-robin-fairness-policy, orderingPolicyRef: fcfs-ordering-policy}
+          plugins:
+          - {type: queue-scorer}
+          - {type: made-up-scorer}
+          - {type: fcfs-ordering-policy}
+          - {type: round-robin-fairness-policy}
+          schedulingProfiles:
+          - name: default
+            plugins: [{pluginRef: queue-scorer, weight: 2}, {pluginRef: made-up-scorer, weight: 1}]
+      template:
+        containers:
+        - {name: main, args: [-v=4, --grpc-port, "9002", --made-up], env: [{name: A, value: b}]}
+---
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceObjective
+metadata: {name: sa-high-prio, namespace: demo-llmd}
+spec: {priority: 100, poolRef: {name: qwen-inference-pool}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: other}
+"#;
+
+#[test]
+fn an_llm_inference_service_becomes_values_and_a_list() {
+    let said = migrate(KSERVE).unwrap();
+    let (notes, values): (Vec<&str>, Vec<&str>) =
+        said.lines().partition(|line| line.starts_with('#'));
+    // Which types are allowed grows.
+    let notes: Vec<&str> =
+        notes.iter().map(|note| note.split("; allowed:").next().unwrap()).collect();
+    insta::assert_snapshot!(notes.join("\n"), @r#"
+    # Values for llm-picker's chart: helm install -f THIS …
+    #
+    # Left out, or left to do:
+    # - LLMInferenceService demo-llmd/qwen: remove spec.router.scheduler, else KServe's EPP goes on beside the picker
+    # - LLMInferenceService demo-llmd/qwen: plugins[1].type: found "made-up-scorer"
+    # - LLMInferenceService demo-llmd/qwen: argument --v: set RUST_LOG for the scraper, the wasm component's level for Envoy
+    # - LLMInferenceService demo-llmd/qwen: argument --grpc-port: there is no ext_proc server
+    # - LLMInferenceService demo-llmd/qwen: argument --made-up: not known here; not carried over
+    # - LLMInferenceService demo-llmd/qwen: spec.router.scheduler.template container.env: not carried over
+    # - LLMInferenceService demo-llmd/qwen: spec.router.scheduler.replicas: not carried over
+    # - Secret other: not read; llm-picker has no use for it
+    "#);
+    insta::assert_snapshot!(values.join("\n"), @r#"
+    model:
+      kind: llmInferenceService
+      name: qwen
+      namespace: demo-llmd
+    objectiveGroup: inference.networking.x-k8s.io
+    objectives:
+    - name: sa-high-prio
+      priority: 100
+    picker:
+      config:
+        apiVersion: inference.networking.x-k8s.io/v1alpha1
+        featureGates:
+        - flowControl
+        flowControl:
+          defaultRequestTTL: 60s
+          priorityBands:
+          - fairnessPolicyRef: round-robin-fairness-policy
+            orderingPolicyRef: fcfs-ordering-policy
+            priority: 100
+        kind: EndpointPickerConfig
+        plugins:
+        - type: queue-scorer
+        - type: fcfs-ordering-policy
+        - type: round-robin-fairness-policy
+        schedulingProfiles:
+        - name: default
+          plugins:
+          - pluginRef: queue-scorer
+            weight: 2
+    "#);
+}
+
+#[test]
+fn a_deployment_and_its_config_map_belong_together() {
+    let manifests = "
+kind: Deployment
+metadata: {name: epp}
+spec: {template: {spec: {containers: [{name: epp, image: x, args: [--pool-name, qwen, --pool-namespace=models, --config-file, /config/default.yaml]}]}}}
+---
+kind: ConfigMap
+metadata: {name: epp}
+data:
+  default.yaml: |
+    kind: EndpointPickerConfig
+    plugins: [{type: queue-scorer}]
+  other.txt: hello
+";
+    insta::assert_snapshot!(migrate(manifests).unwrap(), @r#"
+    # Values for llm-picker's chart: helm install -f THIS …
+    #
+    # Left out, or left to do:
+    # - ConfigMap epp, key other.txt: no EndpointPickerConfig; not read
+    # - model.name: not in the input; set it
+    model:
+      inferencePool:
+        create: false
+        name: qwen
+      namespace: models
+    picker:
+      config:
+        kind: EndpointPickerConfig
+        plugins:
+        - type: queue-scorer
+    "#);
+    let alone = manifests.split("---").next().unwrap();
+    assert!(migrate(alone).unwrap().contains("default.yaml: referred to and not among the input"));
+}
+
+#[test]
+fn what_holds_nothing_is_refused() {
+    for manifests in ["", "kind: Secret", "a: [", "- 1"] {
+        let error = migrate(manifests).unwrap_err();
+        assert!(error.contains("nothing to carry over") || error.contains("not YAML"), "{error}");
+    }
+}
