@@ -1,9 +1,9 @@
 //! Requests that are sent to another model than the one that they ask for.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 
-use engine::{ModelRewrite, RewriteRule, RewriteTarget};
+use engine::{Model, ModelRewrite, RewriteRule, RewriteTarget};
 use host_mock::Stream;
 use serde_json::{Value, json};
 
@@ -137,5 +137,31 @@ fn snapshots_bring_rules_and_take_them_away() {
     // What is read a second too late at most.
     world.envoy.run_for(std::time::Duration::from_millis(1_100));
     assert!(!(0..WORKERS).any(sent_from));
+    world.is_well();
+}
+
+/// Who asks for the models of a pool is not told those of one pod.
+#[test]
+fn the_pools_models_are_listed_once_they_are_known() {
+    let keys = rules(&json!([{"matches": only("gpt-4"), "targets": to("base")}]));
+    let world = World::with(Way::Header, &keys);
+    world.pods(&[Pod::idle(1)]);
+    let get = || world.envoy.worker(1).get("/v1/models?limit=9", NONE);
+    assert_eq!(world.pod(&get()).number, 1, "nobody has said what is served");
+    let model = |name: &str, parent: Option<&str>| Model {
+        name: name.to_owned(),
+        parent: parent.map(str::to_owned),
+    };
+    let models = vec![model("base", None), model("sql", Some("base"))];
+    let push = Push { body: Push::with_models(&[Pod::idle(1)], models).body, ..world.push(&[]) };
+    assert_eq!(world.ingest(0, &push.headers(), &push.body).status(), Some(204));
+    let response = get().response().unwrap();
+    let list: Value = serde_json::from_slice(&response.body).unwrap();
+    let names: Vec<_> =
+        list["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!((response.status, names), (200, vec!["base", "gpt-4", "sql"]));
+    assert_eq!(list["data"][2]["parent"], "base");
+    let other = world.envoy.worker(1).get("/v1/models/base", NONE);
+    assert_eq!(world.pod(&other).number, 1, "one model is a pod's to describe");
     world.is_well();
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine::{Endpoint, Health, Metrics, ModelRewrite, Objective, Snapshot, flow::Priority};
+use engine::{Endpoint, Health, Metrics, Model, ModelRewrite, Objective, Snapshot, flow::Priority};
 use wire::push::{self, Secret, Stamp};
 
 pub(super) const SECRET: &str = "thirty-two bytes of a shared key";
@@ -84,9 +84,17 @@ impl Push {
 
     /// Of these pods and these model rewrites.
     pub(super) fn with_rewrites(pods: &[Pod], model_rewrites: Vec<ModelRewrite>) -> Self {
+        Self::with(Snapshot { model_rewrites, ..Snapshot::default() }, pods)
+    }
+
+    /// Of these pods, which serve these models.
+    pub(super) fn with_models(pods: &[Pod], models: Vec<Model>) -> Self {
+        Self::with(Snapshot { models, ..Snapshot::default() }, pods)
+    }
+
+    fn with(snapshot: Snapshot, pods: &[Pod]) -> Self {
         let endpoints = pods.iter().map(|pod| pod.endpoint()).collect();
-        let pool = "default".to_owned();
-        let snapshot = Snapshot { pool, endpoints, model_rewrites, ..Snapshot::default() };
+        let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..snapshot };
         Self {
             time: 0,
             sequence: 0,
