@@ -29,7 +29,7 @@ usage() {
     --upstream HOST:PORT,...   vLLM servers that already run, instead of simulated pods
     --hold stopIteration|bufferFilter
     --destination header|property|filterState
-./build.sh test      builds, then runs every test: native, documentation, manifests, wasm in Node, wasm in wasmtime, real Envoy
+./build.sh test      builds, then runs every test: native, documentation, manifests, wasm in Node, page in Chromium, wasm in wasmtime, real Envoy
 ./build.sh bench [NAME]      builds, then measures; without NAME lists the benches, with a line on each
     --quick                    one short round: whether it works
 ./build.sh image     builds, then writes dist/llm-picker-image.tar, an OCI image of the plugin, and what is in it (CycloneDX)
@@ -88,6 +88,7 @@ counted() {
   sed -E 's/\x1b\[[0-9;]*m//g' "$1" | awk '
     /Summary \[/ && match($0, /[0-9]+ passed/) { nextest = substr($0, RSTART, RLENGTH) }
     /^test result: ok/ { sum += $4; seen = 1 }
+    /^(#|ℹ) pass [0-9]+/ { sum += $3; seen = 1 }
     END { if (nextest != "") printf "   %s", nextest; else if (seen) printf "   %d passed", sum }'
 }
 
@@ -255,6 +256,11 @@ install_node() {
   node_is_new "$VENV/bin/node"
 }
 
+# A browser to look at the scraper's status page with.
+ensure_chromium() {
+  command -v "${CHROMIUM:-chromium}" >/dev/null || step "install Chromium" apt_install chromium fonts-dejavu-core
+}
+
 locked_version() {
   awk -v name="\"$1\"" '$1 == "name" && $3 == name { getline; gsub(/"/, "", $3); print $3; exit }' Cargo.lock
 }
@@ -336,15 +342,17 @@ run_tests() {
   ensure_kube
   ensure_older_envoys
   ensure_node
+  ensure_chromium
   ensure_target "$NODE_TARGET"
   ensure_runner
   step "test native" test_native
   step "test documentation" cargo test --locked --workspace --doc
   step "test manifests and chart" test_deploy
   step "test wasm in Node" test_node
+  step "test page in Chromium" node scraper/page/test.mjs
   step "test wasm in wasmtime" test_wasmtime
   step "test real Envoy" test_envoy
-  printf 'passed: native, documentation, manifests and chart, wasm in Node, wasm in wasmtime, real Envoy %s\n' "$ENVOY_VERSION"
+  printf 'passed: native, documentation, manifests and chart, wasm in Node, page in Chromium, wasm in wasmtime, real Envoy %s\n' "$ENVOY_VERSION"
 }
 
 has_nextest() {

@@ -166,11 +166,11 @@ impl Options {
         let secret_env = self.secret_env.or(file.secret_env);
         let secret = secret(secret_env.as_deref().unwrap_or("LLM_PICKER_SECRET"))?;
         let envoys = if self.envoys.is_empty() { file.envoys } else { self.envoys };
-        if envoys.is_empty() && !self.pull {
+        if envoys.is_empty() && !self.pull && !file.pull {
             let give = "give --envoy, or gateways in --config, or --pull if they fetch";
             return Err(format!("no Envoy to push to: {give}"));
         }
-        let plugin = self.plugin.as_deref().map(Plugin::load).transpose()?;
+        let plugin = self.plugin.or(file.plugin).as_deref().map(Plugin::load).transpose()?;
         Ok(Settings {
             pools: self.pool.over(file.pools)?,
             envoys,

@@ -5,7 +5,11 @@
 
 mod pool;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::Value;
 use wire::config::{At, ConfigError, Object};
@@ -28,6 +32,10 @@ pub struct FileConfig {
     pub timeout: Option<Duration>,
     /// `gateways.urls`.
     pub envoys: Vec<EnvoyUrl>,
+    /// `gateways.pull`.
+    pub pull: bool,
+    /// `plugin`.
+    pub plugin: Option<PathBuf>,
     /// `pools`.
     pub pools: Vec<PoolSettings>,
 }
@@ -57,14 +65,17 @@ pub fn parse(text: &str) -> Result<FileConfig, String> {
 }
 
 fn read(root: &At<'_>) -> Result<FileConfig, ConfigError> {
-    let object =
-        root.object(&["listen", "secretEnv", "interval", "timeout", "gateways", "pools"])?;
+    let known = ["listen", "secretEnv", "interval", "timeout", "gateways", "plugin", "pools"];
+    let object = root.object(&known)?;
+    let gateways = object.child("gateways", &["urls", "pull"])?;
     Ok(FileConfig {
         listen: optional(&object, "listen", parsed)?,
         secret_env: optional(&object, "secretEnv", |at| at.text().map(str::to_owned))?,
         interval: optional(&object, "interval", |at| checked(at, duration))?,
         timeout: optional(&object, "timeout", |at| checked(at, duration))?,
-        envoys: envoys(&object.child("gateways", &["urls"])?)?,
+        envoys: envoys(&gateways)?,
+        pull: gateways.read("pull", false, At::flag)?,
+        plugin: optional(&object, "plugin", |at| at.text().map(PathBuf::from))?,
         pools: object.read("pools", Vec::new(), pool::read_all)?,
     })
 }
@@ -146,7 +157,7 @@ pools:
         1 | pools: [
           |        ^ unclosed bracket '['
         pools: found an object; allowed: a list
-        configuration: found the unknown field "intervall"; allowed: listen, secretEnv, interval, timeout, gateways, pools
+        configuration: found the unknown field "intervall"; allowed: listen, secretEnv, interval, timeout, gateways, plugin, pools
         interval: found 50; allowed: a string that is not empty
         interval: found "2h"; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h
         listen: found "localhost"; allowed: IP:PORT

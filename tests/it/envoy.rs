@@ -8,6 +8,7 @@ mod flow;
 mod headers;
 mod istio;
 mod library;
+mod pull;
 mod push;
 mod requests;
 mod routing;
