@@ -8,6 +8,7 @@ use engine::{
         BandConfig, BandSelectionPolicy, Controller, FairnessId, FairnessPolicy, Floors,
         FlowConfig, FlowKey, Priority, Regime, Ticket, TicketId,
     },
+    ledger::Spell,
     saturation::{Detector, Load, Room},
 };
 
@@ -27,7 +28,7 @@ struct Crowd {
 
 impl Crowd {
     fn new(config: FlowConfig) -> Self {
-        let mut controller = Controller::new(config, Regime::Serving, Instant::default());
+        let mut controller = Controller::new(config, Spell::default());
         controller.provision(Instant::default(), &BANDS.map(Priority));
         let mut crowd = Self { controller, request: 0 };
         for _ in 0..WAITING {
@@ -53,6 +54,7 @@ impl Crowd {
             flow: FlowKey { id: flow, priority: Priority(priority) },
             bytes: 2_000,
             prompt_tokens: mix % 1_000,
+            uncached_tokens: mix % 1_000,
             arrived: self.now(),
             ttl: None,
             slo_ttft: None,
@@ -99,8 +101,9 @@ fn change_of_regime(bencher: Bencher<'_, '_>) {
     let mut crowd = Crowd::new(FlowConfig::default());
     let mut regimes = [Regime::Empty, Regime::Serving].into_iter().cycle();
     bencher.bench_local(|| {
-        let regime = regimes.next().unwrap_or(Regime::Serving);
-        crowd.controller.expire(crowd.now(), regime).count()
+        let mut spell = crowd.controller.spell();
+        spell.see(regimes.next().unwrap_or(Regime::Serving), crowd.now());
+        crowd.controller.expire(crowd.now(), spell).count()
     });
 }
 

@@ -13,6 +13,7 @@ mod arrival;
 mod gate;
 mod member;
 mod message;
+mod under_way;
 
 pub use arrival::{Admission, Arrival, Step, Target};
 pub use member::Member;

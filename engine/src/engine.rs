@@ -74,6 +74,15 @@ impl Engine {
         }
     }
 
+    /// The prompt tokens that the endpoint with the most of this prompt is not expected to have
+    /// cached.
+    pub fn uncached_tokens(&mut self, ask: &Ask) -> u32 {
+        self.index.matches(&ask.chain, &mut self.matches);
+        let members = self.pool.iter().flat_map(Pool::members);
+        let most = members.map(|member| self.matches.blocks(member.slot)).max().unwrap_or(0);
+        ask.uncached_tokens(most)
+    }
+
     /// The priority of an objective of the latest snapshot.
     #[must_use]
     pub fn objective(&self, name: &str) -> Option<Priority> {

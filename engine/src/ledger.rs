@@ -8,10 +8,12 @@
 mod account;
 mod lease;
 mod row;
+mod spell;
 
 pub use account::{Account, Accounts, EndpointKey};
 pub use lease::{Lease, WorkerId};
 pub use row::Row;
+pub use spell::Spell;
 
 use crate::{Instant, cluster::QueueId};
 
@@ -28,6 +30,10 @@ pub struct Ledger {
     pub granted: u32,
     /// Who decides which held request goes next.
     pub lease: Lease,
+    /// Whether a nudge is on its way to that one: another would tell it nothing.
+    pub nudged: bool,
+    /// Since when the pool has had endpoints, or none.
+    pub spell: Spell,
     /// What is in flight, per endpoint.
     pub accounts: Accounts,
 }
@@ -48,9 +54,18 @@ impl Ledger {
         self.granted = self.granted.saturating_add(1);
     }
 
-    /// Gives a reserved place back: the request that it was for is gone.
-    pub fn ungrant(&mut self) {
-        self.granted = self.granted.saturating_sub(1);
+    /// Gives reserved places back, or takes them: nobody is on the way to them any more.
+    pub fn ungrant(&mut self, places: u32) {
+        self.granted = self.granted.saturating_sub(places);
+    }
+
+    /// Where to say that something changed for those who wait; `None` if nobody does, or if it was
+    /// said already and is not heard yet.
+    pub fn nudge(&mut self) -> Option<QueueId> {
+        if self.waiting == 0 || std::mem::replace(&mut self.nudged, true) {
+            return None;
+        }
+        Some(self.lease.queue)
     }
 
     /// Counts a request that is sent to an endpoint without having waited.
@@ -63,7 +78,7 @@ impl Ledger {
         let before = self.lease.epoch;
         self.lease.take(worker, queue, now);
         if self.lease.epoch != before {
-            self.granted = 0;
+            (self.granted, self.nudged) = (0, false);
         }
     }
 

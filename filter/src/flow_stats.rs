@@ -4,7 +4,11 @@
 //! wait in milliseconds, and the names say so. A label is part of the name until Envoy's stats tags
 //! take it out: see envoy/local/.
 
-use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::BTreeMap,
+    time::Duration,
+};
 
 use engine::{
     cluster::Capacity,
@@ -27,12 +31,28 @@ pub(crate) struct FlowStats {
     defined: RefCell<BTreeMap<String, Metric>>,
     /// Gauges that show a queue which was not empty.
     shown: RefCell<Vec<Metric>>,
+    /// Recorded once a dispatch: its name is not put together each time.
+    grant: OnceCell<Metric>,
 }
 
 impl FlowStats {
     /// The metrics of the pool of that name.
     pub(crate) fn of_pool(pool: &str) -> Self {
-        Self { pool: label(pool), defined: RefCell::default(), shown: RefCell::default() }
+        Self {
+            pool: label(pool),
+            defined: RefCell::default(),
+            shown: RefCell::default(),
+            grant: OnceCell::new(),
+        }
+    }
+
+    /// Records how long it took from a grant to the request's going on. The EPP, which decides where
+    /// it sends from, has no such thing.
+    pub(crate) fn count_grant(&self, took: Duration) {
+        let name =
+            || format!("llm_picker_grant_to_resume_microseconds.inference_pool={}", self.pool);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.grant.get_or_init(|| Metric::histogram(&name())).record(micros);
     }
 
     /// Counts how a request's wait ended, and how long it was.

@@ -79,6 +79,13 @@ pub(crate) fn remove_response_trailer(name: &str) {
     let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseTrailers, name, None);
 }
 
+/// The endpoint that the router has the response from; `None` where there is none, as where Envoy
+/// answered by itself. From `on_http_response_headers` on.
+pub(crate) fn upstream_address() -> Option<SocketAddr> {
+    let address = hostcalls::get_property(vec!["upstream", "address"]).ok().flatten()?;
+    std::str::from_utf8(&address).ok()?.parse().ok()
+}
+
 /// Sets a response header. From `on_http_response_headers` only.
 pub(crate) fn set_response_header(name: &str, value: &str) {
     let _ =

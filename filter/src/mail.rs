@@ -1,9 +1,6 @@
 //! Messages to the workers of a pool, this one included: they come later, never inline.
 
-use engine::{
-    cluster::{Message, Post, QueueId},
-    ledger::Ledger,
-};
+use engine::cluster::{Message, Post, QueueId};
 
 use crate::host;
 
@@ -14,11 +11,9 @@ pub(crate) fn post(posts: impl IntoIterator<Item = Post>) {
     }
 }
 
-/// Wakes the arbiter of a pool, if requests wait there: something has changed for them.
-pub(crate) fn nudge(ledger: &Ledger) {
-    if ledger.waiting > 0 {
-        send(ledger.lease.queue, &Message::Nudge);
-    }
+/// Wakes an arbiter: something has changed for those who wait.
+pub(crate) fn nudge(arbiter: QueueId) {
+    send(arbiter, &Message::Nudge);
 }
 
 fn send(to: QueueId, message: &Message) {

@@ -3,6 +3,9 @@
 //! It outlives a plugin instance: a change of the configuration makes a new one in the same VM,
 //! which takes over what the earlier one held, sent and knew.
 
+mod clock;
+mod mailbox;
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -13,8 +16,8 @@ use std::{
 
 use engine::{
     Answer, Ask, Decision, Engine, Event, Instant, Models, RequestId, Rewritten,
-    cluster::{Admission, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Step, Target},
-    flow::{FlowKey, Outcome, Priority, Ticket, TicketId},
+    cluster::{Admission, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Target},
+    flow::{FlowConfig, FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
 };
 use wire::{config::PoolConfig, response::LoadReport};
@@ -32,13 +35,6 @@ const BUSY_TICK: Duration = Duration::from_millis(20);
 
 /// How often to show a sign of life otherwise. Five of these missed are a dead worker.
 const IDLE_TICK: Duration = Duration::from_secs(1);
-
-/// Messages in one callback. Each may resume a stream or answer one, and Envoy's VMs die of a few
-/// hundred of those in one go.
-const MESSAGES_MAX: usize = 64;
-
-/// Tenants that a report on the pool names, of all bands together: more than anybody reads.
-const FLOWS_SHOWN: usize = 64;
 
 thread_local! {
     /// The pools of this VM.
@@ -65,6 +61,8 @@ pub(crate) struct Node {
     stats: FlowStats,
     pool_stats: PoolStats,
     enlisted: Cell<bool>,
+    /// Whether tenants are charged for what their requests cost.
+    charges: Cell<bool>,
     /// Whether this worker looks at the clock often.
     is_busy: Cell<bool>,
     /// A snapshot that does not decode is logged once, not per request.
@@ -123,6 +121,7 @@ impl Node {
         node.engine.borrow_mut().configure(config.engine.clone());
         node.member.borrow_mut().configure(now, config.flow.clone());
         node.models.borrow_mut().configure(&config.model_rewrites);
+        node.charges.set(config.flow.as_ref().is_some_and(FlowConfig::charges_tokens));
         node.configured.replace(config.objectives.iter().map(|it| it.priority).collect());
         node.provision();
         node
@@ -144,6 +143,7 @@ impl Node {
             stats: FlowStats::of_pool(&config.name),
             pool_stats: PoolStats::of_pool(&config.name),
             enlisted: Cell::new(false),
+            charges: Cell::new(false),
             is_busy: Cell::new(false),
             snapshot_is_bad: Cell::new(false),
             configured: RefCell::default(),
@@ -164,7 +164,10 @@ impl Node {
         let worker = self.member.borrow().id().0;
         let id = TicketId { worker, request: request.0 };
         let prompt_tokens = ask.tokens();
-        let ticket = Ticket { id, flow, bytes, prompt_tokens, arrived: now, ttl, slo_ttft };
+        let uncached_tokens = self.expected_tokens(&ask);
+        let arrived = now;
+        let ticket =
+            Ticket { id, flow, bytes, prompt_tokens, uncached_tokens, arrived, ttl, slo_ttft };
         let (arrival, posts) =
             self.member
                 .borrow_mut()
@@ -181,6 +184,11 @@ impl Node {
         }
         self.write_row();
         arrival
+    }
+
+    /// What a request's tenant would be charged for its prompt, where tenants are charged.
+    fn expected_tokens(&self, ask: &Ask) -> u32 {
+        if self.charges.get() { self.engine.borrow_mut().uncached_tokens(ask) } else { 0 }
     }
 
     /// The priority of an objective that the newest snapshot brings, from now on with a band.
@@ -205,15 +213,18 @@ impl Node {
         Some((rewrite.to_owned(), model.to_owned()))
     }
 
-    /// Says how a request's response began.
+    /// Says how a request's response began, and which endpoint Envoy has it from.
     pub(crate) fn answered(
         &self,
         request: RequestId,
         served_by: Option<SocketAddr>,
         answer: Answer,
     ) {
+        // Envoy goes down the list when an endpoint refuses: it counts where it is.
+        let at = served_by.map(|endpoint| (request, endpoint.into()));
+        let moved = at.is_some_and(|at| self.member.borrow_mut().moved(&self.ledger, at));
         let changed = self.member.borrow_mut().answered(&self.ledger, request);
-        if changed {
+        if moved || changed {
             self.write_row();
         }
         self.learn(Event::Answered { request, at: host::now(), served_by, answer });
@@ -257,105 +268,6 @@ impl Node {
     pub(crate) fn charge(&self, flow: FlowKey, tokens: u32) {
         let post = self.member.borrow().charge(&self.ledger.read(), flow, tokens);
         mail::post(post);
-    }
-
-    /// Whether messages in this queue are for this pool.
-    pub(crate) fn is_woken_by(&self, queue: u32) -> bool {
-        self.queue == queue
-    }
-
-    /// Carries out what other workers sent. `root` is the context that this is called in.
-    pub(crate) fn receive(&self, root: u32) {
-        // Tickets may be of a priority that only a snapshot knows which this worker has not read.
-        self.look_around();
-        for _ in 0..MESSAGES_MAX {
-            let Some(bytes) = host::dequeue(self.queue) else { return };
-            let Ok(message) = wire::message::decode(&bytes) else {
-                // Empty is how this worker wakes itself; another version's is not for us.
-                continue;
-            };
-            let steps =
-                self.member.borrow_mut().receive(host::now(), (&self.ledger, self), message);
-            self.carry_out(root, steps);
-        }
-        host::enqueue(self.queue, &[]);
-    }
-
-    /// Time has passed.
-    pub(crate) fn tick(&self, root: u32) {
-        let now = host::now();
-        let steps = self.member.borrow_mut().tick(now, (&self.ledger, self));
-        self.carry_out(root, steps);
-        let member = self.member.borrow();
-        if self.enlisted.get() {
-            // What a request goes by before it is placed, such as rewrites, is not older than this.
-            self.look_around();
-            self.roll.write_row(member.id(), member.row());
-        }
-        self.is_busy.set(member.is_busy());
-        let ledger = self.ledger.read();
-        let engine = self.engine.borrow();
-        self.stats.show(member.queues(), &engine.capacity(now, &ledger));
-        if self.enlisted.get() && self.pool_stats.are_due(now) {
-            self.pool_stats.show(&engine.survey(now, &ledger), engine.indexed());
-        }
-        drop(engine);
-        if let Some(queues) = member.queues() {
-            self.board.borrow().post_queues(now, &queues.flow_sizes(FLOWS_SHOWN));
-        }
-        let me = member.id();
-        drop(member);
-        self.bury_the_dead(now, me);
-    }
-
-    /// Takes back what workers had counted that gave no sign of life.
-    fn bury_the_dead(&self, now: Instant, me: WorkerId) {
-        for (worker, row) in self.roll.strike(|worker, row| worker != me && row.is_dead(now)) {
-            log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
-            mail::post([Member::bury(&self.ledger, worker, &row)]);
-        }
-    }
-
-    fn carry_out(&self, root: u32, steps: Vec<Step>) {
-        for step in steps {
-            match step {
-                Step::Post(post) => mail::post([post]),
-                Step::Take { request, epoch } => self.take_grant(root, request, epoch),
-                Step::Reject { request, outcome } => {
-                    self.release(root, request, Arrival::Rejected(outcome));
-                }
-            }
-        }
-        self.write_row();
-    }
-
-    fn take_grant(&self, root: u32, request: RequestId, epoch: u64) {
-        let now = host::now();
-        let waiting = self.waiting.borrow();
-        let Some(Waiting { ask, .. }) = waiting.get(&request) else { return };
-        let arrival =
-            self.member
-                .borrow_mut()
-                .take_grant(&self.ledger, (request, epoch), |ledger| self.admit(now, ask, ledger));
-        drop(waiting);
-        if let Some(arrival) = arrival {
-            self.release(root, request, arrival);
-        }
-    }
-
-    /// Ends a request's wait.
-    fn release(&self, root: u32, request: RequestId, arrival: Arrival<Decision>) {
-        let Some(waiting) = self.waiting.borrow_mut().remove(&request) else { return };
-        let Waiting { ask, since, stream } = waiting;
-        let now = host::now();
-        if let Arrival::Sent(decision, position) = &arrival {
-            self.sent((request, now), ask, decision, *position);
-        }
-        if host::act_on(request.0) {
-            stream.go(arrival, now.saturating_since(since));
-        }
-        // The context that Envoy called us in is always there.
-        let _ = host::act_on(root);
     }
 
     /// What is chosen for a request, by all that any worker knows.
@@ -468,13 +380,14 @@ impl Gauge for Node {
     }
 }
 
-/// Tokens are left out where nothing goes by them: each change of the ledger costs microseconds.
+/// Tokens are not counted where nothing goes by them: each change of the ledger costs microseconds.
 fn target(engine: &Engine, ask: &Ask, decision: &Decision) -> Target {
-    let counts_tokens = engine.config().counts_tokens();
+    let tokens = decision.sight.uncached_tokens;
     Target {
         // A decision ranks at least one; without any it could not be sent either.
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
-        tokens: if counts_tokens { decision.sight.uncached_tokens } else { 0 },
+        tokens,
+        load: engine.config().counts_tokens().then_some(tokens),
         announced: engine.announces(ask),
     }
 }

@@ -109,7 +109,7 @@ impl HttpContext for Picker {
             request.reported(report);
         }
         let response = Response::begin(&headers, &request.models.borrow());
-        pool.node.answered(request.id, None, response.answer());
+        pool.node.answered(request.id, host::upstream_address(), response.answer());
         request.response.replace(response);
         if let Some(decision) = decision {
             self.label_response(decision);

@@ -80,13 +80,16 @@ impl Receiver {
         let posted = Posted { stamp, received_at: now, body };
         Board::of_pool(&snapshot.pool)
             .post_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
-        let mut ledger = Ledger::default();
+        let (mut ledger, mut nudge) = (Ledger::default(), None);
         SharedLedgerCell::of_pool(&snapshot.pool).update(&mut |shared| {
             shared.snapshots += 1;
+            // There may be room now.
+            nudge = shared.nudge();
             ledger = shared.clone();
         });
-        // There may be room now.
-        mail::nudge(&ledger);
+        if let Some(arbiter) = nudge {
+            mail::nudge(arbiter);
+        }
         Ok(Taken { snapshot, ledger })
     }
 }

@@ -7,6 +7,7 @@ mod push;
 mod story;
 mod world;
 
+mod elsewhere;
 mod placing;
 mod taking_back;
 mod ways;

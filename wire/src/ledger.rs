@@ -3,18 +3,25 @@
 use engine::{
     Instant,
     cluster::QueueId,
-    ledger::{Lease, Ledger, WorkerId},
+    flow::Regime,
+    ledger::{Lease, Ledger, Spell, WorkerId},
 };
 
 use crate::fixed::{self, join, split};
 
 /// Which value this is, and in which version. Shared data outlives a change of the module.
-const MAGIC: u32 = u32::from_le_bytes(*b"LPL\x01");
+const MAGIC: u32 = u32::from_le_bytes(*b"LPL\x02");
 
-/// The bytes of a ledger: 56, and 16 for each account.
+/// Bits of the word of flags: a nudge is on its way; the pool has endpoints.
+const NUDGED: u64 = 1;
+const SERVING: u64 = 2;
+
+/// The bytes of a ledger: 72, and 16 for each account.
 #[must_use]
 pub fn encode(ledger: &Ledger) -> Vec<u8> {
-    let Ledger { snapshots, notes, waiting, granted, lease, accounts } = ledger;
+    let Ledger { snapshots, notes, waiting, granted, lease, nudged, spell, accounts } = ledger;
+    let nudged = if *nudged { NUDGED } else { 0 };
+    let serving = if spell.regime == Regime::Serving { SERVING } else { 0 };
     let head = [
         join(MAGIC, *waiting),
         join(*granted, lease.queue.0),
@@ -23,6 +30,8 @@ pub fn encode(ledger: &Ledger) -> Vec<u8> {
         lease.holder.0,
         lease.epoch,
         lease.until.as_nanos(),
+        nudged | serving,
+        spell.since.as_nanos(),
     ];
     fixed::encode(head, accounts)
 }
@@ -36,7 +45,7 @@ pub fn decode(bytes: &[u8]) -> Ledger {
 
 fn read(bytes: &[u8]) -> Option<Ledger> {
     let (head, accounts) = fixed::decode(bytes)?;
-    let [first, second, snapshots, notes, holder, epoch, until] = head;
+    let [first, second, snapshots, notes, holder, epoch, until, flags, since] = head;
     let ((magic, waiting), (granted, queue)) = (split(first), split(second));
     let lease = Lease {
         holder: WorkerId(holder),
@@ -44,5 +53,9 @@ fn read(bytes: &[u8]) -> Option<Ledger> {
         epoch,
         until: Instant::from_nanos(until),
     };
-    (magic == MAGIC).then_some(Ledger { snapshots, notes, waiting, granted, lease, accounts })
+    let nudged = flags & NUDGED != 0;
+    let regime = if flags & SERVING == 0 { Regime::Empty } else { Regime::Serving };
+    let spell = Spell { regime, since: Instant::from_nanos(since) };
+    let ledger = Ledger { snapshots, notes, waiting, granted, lease, nudged, spell, accounts };
+    (magic == MAGIC).then_some(ledger)
 }

@@ -7,7 +7,7 @@ use engine::cluster::Message;
 use crate::frame::{Frame, FrameError};
 use layout::Line;
 
-const FRAME: Frame = Frame { magic: *b"LPM", version: 1 };
+const FRAME: Frame = Frame { magic: *b"LPM", version: 2 };
 
 /// The bytes of a message.
 ///

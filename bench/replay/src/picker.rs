@@ -151,6 +151,7 @@ impl Worker {
             flow: FlowKey::default(),
             bytes: 0,
             prompt_tokens: ask.tokens(),
+            uncached_tokens: ask.tokens(),
             arrived: now,
             ttl: None,
             slo_ttft: None,
@@ -199,9 +200,11 @@ impl Gauge for Unlimited {
 
 /// What the ledger counts of a request.
 fn target(ask: &Ask, decision: &Decision) -> Target {
+    let tokens = decision.sight.uncached_tokens;
     Target {
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
-        tokens: decision.sight.uncached_tokens,
+        tokens,
+        load: Some(tokens),
         announced: !ask.chain.hashes.is_empty(),
     }
 }

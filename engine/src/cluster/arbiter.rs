@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Capacity, Gauge, Message, Post, QueueId, SharedLedger};
+use super::{Capacity, Gauge, Member, Message, Post, QueueId, SharedLedger};
 use crate::{
     Instant, RequestId,
-    flow::{Controller, FlowConfig, Offer, Outcome, Priority, Ticket, TicketId},
-    ledger::{Lease, Ledger, WorkerId},
+    flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Priority, Ticket, TicketId},
+    ledger::{Lease, Ledger, Spell, WorkerId},
     saturation::Room,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Arbiter {
     /// When that began.
     since: Instant,
     controller: Controller,
+    /// Whether it matters to anyone what a request costs.
+    charges_tokens: bool,
     /// Who handed in tickets, and what it was granted. One entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, Client>,
 }
@@ -42,6 +44,16 @@ pub(super) struct Arbiter {
 struct Client {
     reply_to: QueueId,
     grants: u64,
+    /// Granted and not said yet.
+    unsaid: Vec<RequestId>,
+}
+
+/// What the ledger gave the arbiter.
+struct Reserve {
+    capacity: Capacity,
+    /// Places that are nobody else's now.
+    places: u32,
+    spell: Spell,
 }
 
 /// Whether the arbiter still is one.
@@ -53,17 +65,14 @@ pub(super) enum Tenure {
 }
 
 impl Arbiter {
-    /// Grants in one go: as many streams as may be resumed in one callback of the host, so that one
-    /// message to a worker is never more than it can carry out at once.
-    pub(super) const GRANTS_MAX: u32 = 64;
-
-    pub(super) fn new(worker: WorkerId, queue: QueueId, controller: Controller) -> Self {
+    pub(super) fn new(worker: WorkerId, queue: QueueId, config: FlowConfig, now: Instant) -> Self {
         Self {
             worker,
             queue,
             epoch: None,
             since: Instant::default(),
-            controller,
+            charges_tokens: config.charges_tokens(),
+            controller: Controller::new(config, Spell { since: now, ..Spell::default() }),
             clients: BTreeMap::new(),
         }
     }
@@ -84,6 +93,11 @@ impl Arbiter {
     /// What the operator decided.
     pub(super) fn config(&self) -> &FlowConfig {
         self.controller.config()
+    }
+
+    /// Whether it matters to anyone what a request costs.
+    pub(super) fn charges_tokens(&self) -> bool {
+        self.charges_tokens
     }
 
     /// Whether a request of this priority could go at once if nobody waited.
@@ -121,8 +135,8 @@ impl Arbiter {
         tickets: Vec<Ticket>,
         again: bool,
     ) -> Vec<Post> {
-        let client = self.clients.entry(worker).or_insert(Client { reply_to, grants: 0 });
-        client.reply_to = reply_to;
+        let newcomer = Client { reply_to, grants: 0, unsaid: Vec::new() };
+        self.clients.entry(worker).or_insert(newcomer).reply_to = reply_to;
         let mut posts = Vec::new();
         for ticket in tickets {
             let id = ticket.id;
@@ -148,8 +162,13 @@ impl Arbiter {
     }
 
     /// Counts output tokens against a flow.
-    pub(super) fn charge(&mut self, flow: &crate::flow::FlowKey, tokens: u32) {
+    pub(super) fn charge(&mut self, flow: &FlowKey, tokens: u32) {
         self.controller.charge(flow, tokens);
+    }
+
+    /// Counts uncached prompt tokens otherwise than a flow was charged for.
+    pub(super) fn correct(&mut self, flow: &FlowKey, charged: u32, found: u32) {
+        self.controller.correct(flow, charged, found);
     }
 
     /// Forgets a dead worker's tickets, and gives back the places that were on their way to it.
@@ -172,22 +191,21 @@ impl Arbiter {
         gauge: &dyn Gauge,
         shared: &dyn SharedLedger,
     ) -> (Tenure, Vec<Post>) {
-        let Some((capacity, reserved)) = self.reserve(now, gauge, shared) else {
+        let Some(Reserve { capacity, places, spell }) = self.reserve(now, gauge, shared) else {
             return (Tenure::Lost, Vec::new());
         };
-        let expired: Vec<_> =
-            self.controller.expire(now, capacity.regime()).take(EXPIRED_MAX).collect();
+        let expired: Vec<_> = self.controller.expire(now, spell).take(EXPIRED_MAX).collect();
         let mut posts: Vec<Post> =
             expired.into_iter().filter_map(|(id, outcome)| self.reject(id, outcome)).collect();
         let Capacity::Serving(mut room) = capacity else { return (Tenure::Holds, posts) };
-        let mut left = reserved;
+        let mut left = places;
         while left > 0 {
             let Some(ticket) = self.controller.dispatch(now, &mut room) else { break };
-            left -= 1;
-            posts.extend(self.grant(ticket.id));
+            left -= u32::from(self.grant(ticket.id));
         }
+        posts.extend(self.say_grants(now));
         self.return_places(left, shared);
-        if left == 0 && reserved == Self::GRANTS_MAX && self.has_waiting() {
+        if left == 0 && places == Member::GRANTS_MAX && self.has_waiting() {
             // There may be room for more: on in another callback of the host.
             posts.push(Post { to: self.queue, message: Message::Nudge });
         }
@@ -201,43 +219,62 @@ impl Arbiter {
         now: Instant,
         gauge: &dyn Gauge,
         shared: &dyn SharedLedger,
-    ) -> Option<(Capacity, u32)> {
+    ) -> Option<Reserve> {
         let epoch = self.epoch?;
         let most = u32::try_from(self.controller.waiting().requests).unwrap_or(u32::MAX);
-        let most = most.min(Self::GRANTS_MAX);
-        let mut reserved = None;
+        let most = most.min(Member::GRANTS_MAX);
+        let mut reserve = None;
         shared.update(&mut |ledger| {
-            reserved = None;
+            reserve = None;
             if ledger.lease.epoch != epoch || ledger.lease.holder != self.worker {
                 return;
             }
             if most > 0 {
                 ledger.lease.renew(now);
             }
+            ledger.nudged = false;
             let capacity = gauge.capacity(ledger).beyond_grants(ledger);
+            ledger.spell.see(capacity.regime(), now);
             let places = match &capacity {
-                Capacity::Serving(room) if !self.is_new(now, ledger) => room.places(FULL).min(most),
+                Capacity::Serving(room) if !self.must_wait(now, ledger, room) => {
+                    room.places(FULL).min(most)
+                }
                 Capacity::Serving(_) | Capacity::Unknown | Capacity::Empty => 0,
             };
             ledger.granted = ledger.granted.saturating_add(places);
-            reserved = Some((capacity, places));
+            reserve = Some(Reserve { capacity, places, spell: ledger.spell });
         });
-        reserved
+        reserve
     }
 
-    /// Whether others are still to hand in their tickets: whoever came first might not be the one
-    /// who goes first.
-    fn is_new(&self, now: Instant, ledger: &Ledger) -> bool {
-        u64::from(ledger.waiting) > self.controller.waiting().requests
-            && now.saturating_since(self.since) < HAND_IN_TIME
+    /// Whether nothing is granted now, whatever the room. Because others are still to hand in their
+    /// tickets, so that whoever came first might not be the one who goes first; or because room is
+    /// measured in tokens and the ledger knows only how many were granted: these must be on their
+    /// way before it says what is left.
+    fn must_wait(&self, now: Instant, ledger: &Ledger, room: &Room) -> bool {
+        let is_new = u64::from(ledger.waiting) > self.controller.waiting().requests
+            && now.saturating_since(self.since) < HAND_IN_TIME;
+        is_new || (ledger.granted > 0 && room.weighs_tokens())
     }
 
-    fn grant(&mut self, id: TicketId) -> Option<Post> {
-        let epoch = self.epoch?;
-        let client = self.clients.get_mut(&WorkerId(id.worker))?;
+    /// Gives a place to a ticket; false if its worker is not known, which then has none.
+    fn grant(&mut self, id: TicketId) -> bool {
+        let Some(client) = self.clients.get_mut(&WorkerId(id.worker)) else { return false };
         client.grants += 1;
-        let message = Message::Grant { request: RequestId(id.request), epoch };
-        Some(Post { to: client.reply_to, message })
+        client.unsaid.push(RequestId(id.request));
+        true
+    }
+
+    /// One message to each worker that was granted something.
+    fn say_grants(&mut self, at: Instant) -> Vec<Post> {
+        let Some(epoch) = self.epoch else { return Vec::new() };
+        let granted = self.clients.values_mut().filter(|client| !client.unsaid.is_empty());
+        granted
+            .map(|client| {
+                let requests = std::mem::take(&mut client.unsaid);
+                Post { to: client.reply_to, message: Message::Grant { requests, epoch, at } }
+            })
+            .collect()
     }
 
     fn reject(&self, id: TicketId, outcome: Outcome) -> Option<Post> {

@@ -1,7 +1,7 @@
 //! What a member is told and tells of a request: where it could go, what became of it, what to do.
 
 use super::Post;
-use crate::{NoPick, RequestId, flow::Outcome, ledger::EndpointKey};
+use crate::{Instant, NoPick, RequestId, flow::Outcome, ledger::EndpointKey};
 
 /// What is to become of a request that could go, by the ledger as it is.
 #[derive(Debug)]
@@ -19,8 +19,17 @@ pub struct Target {
     pub endpoint: EndpointKey,
     /// Prompt tokens that it is not expected to have cached.
     pub tokens: u32,
+    /// Those of them that count as load until it answers; `None` where nothing goes by tokens.
+    pub load: Option<u32>,
     /// Whether the other workers are to hear of it: then it takes a place on the board.
     pub announced: bool,
+}
+
+impl Target {
+    /// The tokens that count as load.
+    pub(super) fn load(self) -> u32 {
+        self.load.unwrap_or(0)
+    }
 }
 
 /// What became of a request.
@@ -50,6 +59,8 @@ pub enum Step {
         request: RequestId,
         /// Whose grant.
         epoch: u64,
+        /// When it was granted.
+        granted_at: Instant,
     },
     /// Answer a held request in the pool's place.
     Reject {

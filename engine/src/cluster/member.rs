@@ -1,15 +1,18 @@
 //! One worker of an Envoy, as part of the whole.
 
+mod grant;
+
 use std::collections::BTreeMap;
 
 use super::{
     Admission, Arrival, Gauge, Message, Post, QueueId, SharedLedger, Step, Target,
     arbiter::{Arbiter, Tenure},
     gate::{Gate, gate},
+    under_way::{Sent, UnderWay},
 };
 use crate::{
     Instant, RequestId,
-    flow::{Controller, FlowConfig, FlowKey, Outcome, Priority, Regime, Ticket},
+    flow::{Controller, FlowConfig, FlowKey, Outcome, Priority, Ticket},
     ledger::{EndpointKey, Lease, Ledger, Row, WorkerId},
 };
 
@@ -20,7 +23,7 @@ pub struct Member {
     queue: QueueId,
     row: Row,
     held: BTreeMap<RequestId, Ticket>,
-    sent: BTreeMap<RequestId, Sent>,
+    sent: UnderWay,
     /// The arbiter that knows the held requests.
     handed_to: Handed,
     /// None where flow control is off, and nobody is ever held.
@@ -34,17 +37,13 @@ struct Handed {
     queue: QueueId,
 }
 
-/// A request on its way.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    endpoint: EndpointKey,
-    /// Prompt tokens that still count as load: none once it is answered.
-    tokens: u32,
-}
-
 impl Member {
     /// Tickets in one message: with 256 bytes each for the longest names, below 32 kB.
     pub const TICKETS_MAX: usize = 64;
+
+    /// Grants in one message, and in one go of the arbiter: as many streams as may be resumed in one
+    /// callback of the host.
+    pub const GRANTS_MAX: u32 = 64;
 
     /// Requests that one worker holds. Envoy keeps each one's body: at 220 kB a prompt these are
     /// 3.6 GB, and bands have limits of their own below that.
@@ -53,14 +52,13 @@ impl Member {
     /// A worker that takes its messages from `queue`. Without `flow` nobody is ever held.
     #[must_use]
     pub fn new(id: WorkerId, queue: QueueId, flow: Option<FlowConfig>, now: Instant) -> Self {
-        let arbiter =
-            flow.map(|config| Arbiter::new(id, queue, Controller::new(config, Regime::Empty, now)));
+        let arbiter = flow.map(|config| Arbiter::new(id, queue, config, now));
         Self {
             id,
             queue,
             row: Row { alive_at: now, ..Row::default() },
             held: BTreeMap::new(),
-            sent: BTreeMap::new(),
+            sent: UnderWay::default(),
             handed_to: Handed::default(),
             arbiter,
         }
@@ -74,10 +72,7 @@ impl Member {
             return;
         }
         if self.arbiter.as_ref().map(Arbiter::config) != flow.as_ref() {
-            self.arbiter = flow.map(|config| {
-                let controller = Controller::new(config, Regime::Empty, now);
-                Arbiter::new(self.id, self.queue, controller)
-            });
+            self.arbiter = flow.map(|config| Arbiter::new(self.id, self.queue, config, now));
         }
     }
 
@@ -148,7 +143,7 @@ impl Member {
             };
         });
         if let Some(target) = sent {
-            self.opened(request, target);
+            self.sent.opened(&mut self.row.accounts, request, target);
         }
         let mut posts = Vec::new();
         if matches!(arrival, Arrival::Held) {
@@ -160,51 +155,15 @@ impl Member {
         (arrival, posts)
     }
 
-    /// A held request was granted a place: it goes where `admit` says, without asking for room. None
-    /// where the grant is void or the request is gone.
-    pub fn take_grant<D>(
-        &mut self,
-        shared: &dyn SharedLedger,
-        (request, epoch): (RequestId, u64),
-        mut admit: impl FnMut(&Ledger) -> Admission<D>,
-    ) -> Option<Arrival<D>> {
-        self.held.get(&request)?;
-        let mut arrival = None;
-        let mut sent = None;
-        shared.update(&mut |ledger| {
-            (arrival, sent) = (None, None);
-            if ledger.lease.epoch != epoch {
-                return;
-            }
-            ledger.ungrant();
-            ledger.release();
-            arrival = Some(match admit(ledger) {
-                Admission::Send(target, decision) => {
-                    sent = Some(target);
-                    Arrival::Sent(decision, open(ledger, target))
-                }
-                Admission::Refuse(why) => Arrival::Refused(why),
-            });
-        });
-        let arrival = arrival?;
-        self.row.grants_taken += 1;
-        self.unhold(request);
-        if let Some(target) = sent {
-            self.opened(request, target);
-        }
-        Some(arrival)
+    /// Another endpoint has a request than the one that it was sent to. True if that changed what this
+    /// worker has counted.
+    pub fn moved(&mut self, shared: &dyn SharedLedger, at: (RequestId, EndpointKey)) -> bool {
+        self.sent.moved(&mut self.row.accounts, shared, at)
     }
 
     /// The endpoint has read the request's prompt. True if that changed what this worker has counted.
     pub fn answered(&mut self, shared: &dyn SharedLedger, request: RequestId) -> bool {
-        let Some(sent) = self.sent.get_mut(&request) else { return false };
-        let Sent { endpoint, tokens } = *sent;
-        sent.tokens = 0;
-        if tokens > 0 {
-            self.row.accounts.answered(endpoint, tokens);
-            shared.update(&mut |ledger| ledger.answered(endpoint, tokens));
-        }
-        tokens > 0
+        self.sent.answered(&mut self.row.accounts, shared, request)
     }
 
     /// A request's stream is gone, however it ended and wherever it was.
@@ -214,14 +173,13 @@ impl Member {
             let message = Message::Cancel { worker: self.id, request };
             return Some(Post { to: self.handed_to.queue, message });
         }
-        let Sent { endpoint, tokens } = self.sent.remove(&request)?;
-        self.row.accounts.close(endpoint, tokens);
-        let mut others_wait = None;
+        let Sent { endpoint, tokens } = self.sent.closed(&mut self.row.accounts, request)?;
+        let mut nudge = None;
         shared.update(&mut |ledger| {
             ledger.close(endpoint, tokens);
-            others_wait = Some(ledger.lease).filter(|_| ledger.waiting > 0);
+            nudge = ledger.nudge();
         });
-        others_wait.map(|lease| Post { to: lease.queue, message: Message::Nudge })
+        nudge.map(nudge_at)
     }
 
     /// Tells the arbiter what a flow's request has cost, if anybody waits.
@@ -239,10 +197,15 @@ impl Member {
         message: Message,
     ) -> Vec<Step> {
         match message {
-            Message::Grant { request, epoch } if self.held.contains_key(&request) => {
-                vec![Step::Take { request, epoch }]
+            Message::Grant { requests, epoch, at } => {
+                let all = requests.len();
+                let held = requests.into_iter().filter(|request| self.held.contains_key(request));
+                let take = |request| Step::Take { request, epoch, granted_at: at };
+                let mut steps: Vec<Step> = held.map(take).collect();
+                let gone = u32::try_from(all - steps.len()).unwrap_or(u32::MAX);
+                steps.extend(self.give_back(shared, epoch, gone));
+                steps
             }
-            Message::Grant { epoch, .. } => self.give_back(shared, epoch),
             Message::Reject { request, outcome } if self.unhold(request) => {
                 shared.update(&mut Ledger::release);
                 vec![Step::Reject { request, outcome }]
@@ -252,6 +215,7 @@ impl Member {
             | Message::Cancel { .. }
             | Message::Nudge
             | Message::Charge { .. }
+            | Message::Correct { .. }
             | Message::Buried { .. }) => self.arbitrate(now, (shared, gauge), Some(to_arbiter)),
         }
     }
@@ -309,6 +273,10 @@ impl Member {
                 arbiter.charge(&flow, tokens);
                 return Vec::new();
             }
+            Some(Message::Correct { flow, charged, found }) => {
+                arbiter.correct(&flow, charged, found);
+                return Vec::new();
+            }
             Some(Message::Buried { worker, epoch: known, grants_taken }) => {
                 let taken = if known == epoch { grants_taken } else { 0 };
                 arbiter.bury(now, (worker, taken), shared);
@@ -348,28 +316,6 @@ impl Member {
         Post { to: queue, message }
     }
 
-    fn opened(&mut self, request: RequestId, target: Target) {
-        let Target { endpoint, tokens, .. } = target;
-        self.row.accounts.open(endpoint, tokens);
-        self.sent.insert(request, Sent { endpoint, tokens });
-    }
-
-    /// Gives a place back that was granted to a request which is gone.
-    fn give_back(&mut self, shared: &dyn SharedLedger, epoch: u64) -> Vec<Step> {
-        if epoch == self.handed_to.epoch {
-            self.row.grants_taken += 1;
-        }
-        let mut others_wait = None;
-        shared.update(&mut |ledger| {
-            if ledger.lease.epoch == epoch {
-                ledger.ungrant();
-            }
-            others_wait = Some(ledger.lease).filter(|_| ledger.waiting > 0);
-        });
-        let nudge = |lease: Lease| Step::Post(Post { to: lease.queue, message: Message::Nudge });
-        others_wait.map(nudge).into_iter().collect()
-    }
-
     /// True if the request was held.
     fn unhold(&mut self, request: RequestId) -> bool {
         let held = self.held.remove(&request).is_some();
@@ -380,8 +326,12 @@ impl Member {
     }
 }
 
+fn nudge_at(queue: QueueId) -> Post {
+    Post { to: queue, message: Message::Nudge }
+}
+
 /// Counts a request that goes, and takes a place on the board for it if it is announced.
 fn open(ledger: &mut Ledger, target: Target) -> Option<u64> {
-    ledger.open(target.endpoint, target.tokens);
+    ledger.open(target.endpoint, target.load());
     target.announced.then(|| ledger.announce())
 }

@@ -1,7 +1,7 @@
 //! What members tell each other.
 
 use crate::{
-    RequestId,
+    Instant, RequestId,
     flow::{FlowKey, Outcome, Ticket},
     ledger::WorkerId,
 };
@@ -52,6 +52,15 @@ pub enum Message {
         /// Output tokens.
         tokens: u32,
     },
+    /// To the arbiter: a granted request of this flow costs other than it was charged for.
+    Correct {
+        /// Whose request.
+        flow: FlowKey,
+        /// Uncached prompt tokens by its ticket.
+        charged: u32,
+        /// Those by the endpoint that it goes to. None, if it goes nowhere.
+        found: u32,
+    },
     /// To the arbiter: this worker is dead, and what it counted was taken back.
     Buried {
         /// Which worker.
@@ -61,12 +70,14 @@ pub enum Message {
         /// The grants of that arbiter that it had taken.
         grants_taken: u64,
     },
-    /// To a worker: this request goes now.
+    /// To a worker: these requests go now.
     Grant {
-        /// Which one.
-        request: RequestId,
+        /// Which ones, in their order. At most [`super::Member::GRANTS_MAX`].
+        requests: Vec<RequestId>,
         /// Who grants it; void under a later arbiter.
         epoch: u64,
+        /// When, for those who want to know how long it took.
+        at: Instant,
     },
     /// To a worker: this request is refused.
     Reject {

@@ -108,9 +108,9 @@ impl Band {
     }
 
     /// Takes out a request that is dispatched, and charges its flow.
-    pub(super) fn serve(&mut self, now: Instant, seat: Seat, prompt_tokens: u32) {
+    pub(super) fn serve(&mut self, now: Instant, seat: Seat, uncached_tokens: u32) {
         if let Some(lane) = self.lanes.get_mut(seat.lane) {
-            let cost = self.config.fairness.dispatch_cost(&lane.id, prompt_tokens);
+            let cost = self.config.fairness.dispatch_cost(&lane.id, uncached_tokens);
             lane.counter = lane.counter.saturating_add(cost);
             lane.turn = self.next_turn;
             self.next_turn += 1;
@@ -132,11 +132,22 @@ impl Band {
 
     /// Charges output tokens to a flow, if it is still remembered.
     pub(super) fn charge(&mut self, id: &FairnessId, output_tokens: u32) {
+        let cost = self.config.fairness.output_cost(id, output_tokens);
+        self.recount(id, |counter| counter.saturating_add(cost));
+    }
+
+    /// Puts in place of what a dispatch was charged for what it costs.
+    pub(super) fn correct(&mut self, id: &FairnessId, charged: u32, found: u32) {
+        let cost = |tokens| self.config.fairness.dispatch_cost(id, tokens);
+        let (charged, found) = (cost(charged), cost(found));
+        self.recount(id, |counter| counter.saturating_add(found).saturating_sub(charged));
+    }
+
+    fn recount(&mut self, id: &FairnessId, recount: impl FnOnce(u64) -> u64) {
         let Some(&slot) = self.by_id.get(id) else { return };
         let Some(lane) = self.lanes.get_mut(slot) else { return };
-        let cost = self.config.fairness.output_cost(id, output_tokens);
-        lane.counter = lane.counter.saturating_add(cost);
-        // A charge neither fills nor empties a queue, so the time is not looked at.
+        lane.counter = recount(lane.counter);
+        // This neither fills nor empties a queue, so the time is not looked at.
         self.settle(Instant::default(), slot);
     }
 

@@ -11,7 +11,7 @@ use super::{
     lane::Place,
     slab::{Slab, Slot},
 };
-use crate::{Instant, saturation::Room};
+use crate::{Instant, ledger::Spell, saturation::Room};
 
 /// Requests that may wait where the configuration sets no limit to all bands together: half a
 /// kilobyte each makes 128 MB, next to streams that hold far more.
@@ -58,16 +58,15 @@ struct Waiting {
 }
 
 impl Controller {
-    /// Empty queues. `regime` is the pool's since `since`; an arbiter that takes over from another
-    /// passes on when that saw it begin, lest budgets start anew.
+    /// Empty queues, in this spell of the pool until [`Controller::expire`] says otherwise.
     #[must_use]
-    pub fn new(config: FlowConfig, regime: Regime, since: Instant) -> Self {
+    pub fn new(config: FlowConfig, spell: Spell) -> Self {
         let empty_ttl = config.no_endpoint_ttl.unwrap_or(config.default_ttl);
         Self {
-            bands: Bands::new(&config, since),
+            bands: Bands::new(&config, spell.since),
             waiting: Slab::default(),
             by_id: BTreeMap::new(),
-            deadlines: Deadlines::new(empty_ttl, regime, since),
+            deadlines: Deadlines::new(empty_ttl, spell),
             usage: Usage::default(),
             config,
         }
@@ -153,29 +152,35 @@ impl Controller {
         let priority = self.config.band_selection.select(&mut self.bands)?;
         let slot = self.bands.get(priority)?.next()?;
         let waiting = self.take(slot)?;
-        let tokens = waiting.ticket.prompt_tokens;
-        self.bands.get_mut(priority)?.serve(now, waiting.seat, tokens);
-        room.take(tokens);
+        let Ticket { prompt_tokens, uncached_tokens, .. } = waiting.ticket;
+        self.bands.get_mut(priority)?.serve(now, waiting.seat, uncached_tokens);
+        room.take(prompt_tokens);
         Some(waiting.ticket)
     }
 
-    /// Takes out, one by one, those whose time is up under `regime`, which is the pool's from now
-    /// on. What is not taken from the iterator stays for the next call. Forgets, too, flows and
-    /// bands that were idle for long.
+    /// Takes out, one by one, those whose time is up in this spell of the pool. What is not taken
+    /// from the iterator stays for the next call. Forgets, too, flows and bands that were idle for
+    /// long.
     pub fn expire(
         &mut self,
         now: Instant,
-        regime: Regime,
+        spell: Spell,
     ) -> impl Iterator<Item = (TicketId, Outcome)> {
-        if regime != self.deadlines.regime() {
+        if spell != self.deadlines.spell() {
             let all = self.waiting.iter().map(|(slot, waiting)| (slot, waiting.patience));
-            self.deadlines.begin(now, regime, all);
+            self.deadlines.begin(spell, all);
         }
         self.bands.collect(now);
         std::iter::from_fn(move || {
             let slot = self.deadlines.due(now)?;
             Some((self.drop(now, slot)?, self.deadlines.outcome()))
         })
+    }
+
+    /// How long the pool has been as it is, as was last said to [`Controller::expire`].
+    #[must_use]
+    pub fn spell(&self) -> Spell {
+        self.deadlines.spell()
     }
 
     /// When [`Controller::expire`] has something to do, if nothing changes until then.
@@ -189,6 +194,15 @@ impl Controller {
         let priority = self.bands.resolve(flow.priority);
         if let Some(band) = self.bands.get_mut(priority) {
             band.charge(&flow.id, output_tokens);
+        }
+    }
+
+    /// Corrects what a tenant was charged for a dispatch: the request was found to have so many
+    /// uncached prompt tokens, of `charged` (token-fair).
+    pub fn correct(&mut self, flow: &FlowKey, charged: u32, found: u32) {
+        let priority = self.bands.resolve(flow.priority);
+        if let Some(band) = self.bands.get_mut(priority) {
+            band.correct(&flow.id, charged, found);
         }
     }
 
@@ -218,7 +232,7 @@ impl Controller {
     }
 
     fn full(&self) -> Outcome {
-        match self.deadlines.regime() {
+        match self.deadlines.spell().regime {
             Regime::Serving => Outcome::RejectedCapacity,
             Regime::Empty => Outcome::RejectedNoEndpoints,
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Outcome, TicketId, Ttl, slab::Slot};
-use crate::Instant;
+use crate::{Instant, ledger::Spell};
 
 /// Whether the pool has endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,7 @@ pub enum Regime {
 pub(super) struct Deadlines {
     order: BTreeSet<(Instant, TicketId, Slot)>,
     empty_ttl: Ttl,
-    regime: Regime,
-    since: Instant,
+    spell: Spell,
 }
 
 /// What one request's deadline follows from.
@@ -34,20 +33,20 @@ pub(super) struct Patience {
 }
 
 impl Deadlines {
-    pub(super) fn new(empty_ttl: Ttl, regime: Regime, since: Instant) -> Self {
-        Self { order: BTreeSet::new(), empty_ttl, regime, since }
+    pub(super) fn new(empty_ttl: Ttl, spell: Spell) -> Self {
+        Self { order: BTreeSet::new(), empty_ttl, spell }
     }
 
-    pub(super) fn regime(&self) -> Regime {
-        self.regime
+    pub(super) fn spell(&self) -> Spell {
+        self.spell
     }
 
     fn of(&self, patience: Patience) -> Option<Instant> {
-        let ttl = match self.regime {
+        let ttl = match self.spell.regime {
             Regime::Serving => patience.ttl,
             Regime::Empty => self.empty_ttl,
         };
-        ttl.deadline(patience.arrived.max(self.since))
+        ttl.deadline(patience.arrived.max(self.spell.since))
     }
 
     pub(super) fn insert(&mut self, slot: Slot, patience: Patience) {
@@ -71,15 +70,10 @@ impl Deadlines {
         self.order.first().filter(|(deadline, ..)| *deadline <= now).map(|(.., slot)| *slot)
     }
 
-    /// Begins another regime, with everyone who waits. The one pass over all of them there is: it
+    /// Begins another spell, with everyone who waits. The one pass over all of them there is: it
     /// costs well under a millisecond for 5,000, and happens at most once a tick.
-    pub(super) fn begin(
-        &mut self,
-        now: Instant,
-        regime: Regime,
-        waiting: impl Iterator<Item = (Slot, Patience)>,
-    ) {
-        (self.regime, self.since) = (regime, now);
+    pub(super) fn begin(&mut self, spell: Spell, waiting: impl Iterator<Item = (Slot, Patience)>) {
+        self.spell = spell;
         self.order = waiting
             .filter_map(|(slot, patience)| Some((self.of(patience)?, patience.id, slot)))
             .collect();
@@ -87,7 +81,7 @@ impl Deadlines {
 
     /// What waiting too long is called now.
     pub(super) fn outcome(&self) -> Outcome {
-        match self.regime {
+        match self.spell.regime {
             Regime::Serving => Outcome::EvictedTtl,
             Regime::Empty => Outcome::EvictedNoEndpoints,
         }

@@ -25,13 +25,16 @@ pub enum FairnessPolicy {
 ///
 /// A flow's counter grows by `prompt` for each uncached prompt token at dispatch and by `output`
 /// for each output token as usage arrives, divided by its weight; a dispatch costs at least one
-/// token. A flow that begins to wait is lifted to the lowest counter of those that wait (or, if
+/// token. What is not cached is an expectation at dispatch, of the best endpoint on arrival, and is
+/// put right as soon as the endpoint is chosen. A flow that begins to wait is lifted to the lowest counter of those that wait (or, if
 /// nobody does, of the last that did), so that idleness saves up no credit.
 ///
 /// Bound: over any time in which two flows both wait, the service they got, each over its weight,
 /// differs by at most `2 * max(prompt * L, output * M)`, where `L` is the longest prompt and `M`
-/// the most tokens, of prompt and output, that one flow of weight 1 has in flight at once; this
-/// wants `output >= prompt`.
+/// the most tokens, of prompt and output, that one flow of weight 1 has in flight at once, those
+/// included whose cost the arbiter has not been told yet; this wants `output >= prompt`. The
+/// expectation does not change it: it is never more than the prompt, and in error only for what is
+/// in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenCost {
     /// The price of an uncached prompt token.
@@ -82,11 +85,11 @@ impl FairnessPolicy {
     }
 
     /// What a dispatch adds to its flow's counter.
-    pub(super) fn dispatch_cost(&self, flow: &FairnessId, prompt_tokens: u32) -> u64 {
+    pub(super) fn dispatch_cost(&self, flow: &FairnessId, uncached_tokens: u32) -> u64 {
         match self {
             Self::GlobalStrict | Self::RoundRobin => 0,
             Self::TokenFair(cost) => {
-                cost.scaled(flow, (u64::from(cost.prompt) * u64::from(prompt_tokens)).max(1))
+                cost.scaled(flow, (u64::from(cost.prompt) * u64::from(uncached_tokens)).max(1))
             }
         }
     }

@@ -23,8 +23,11 @@ pub struct Ticket {
     pub flow: FlowKey,
     /// Bytes of its body, counted against byte limits.
     pub bytes: u64,
-    /// Prompt tokens that no endpoint is thought to have cached, as estimated on arrival.
+    /// Its prompt, in estimated tokens: what it adds to an endpoint's load at most.
     pub prompt_tokens: u32,
+    /// Those of them that the endpoint with the most of the prompt is not thought to have cached, on
+    /// arrival: what its tenant is charged at dispatch (token-fair).
+    pub uncached_tokens: u32,
     /// When its worker first saw it; stays the same however often it is handed in.
     pub arrived: Instant,
     /// The client's own limit on waiting (`x-llm-d-inference-ttl`). Zero is the same as none.

@@ -77,6 +77,12 @@ impl Room {
         self.lines.iter().map(Line::now).fold(0.0, f64::max)
     }
 
+    /// Whether a request may take more of it the more tokens it has.
+    #[must_use]
+    pub fn weighs_tokens(&self) -> bool {
+        self.lines.iter().any(|line| line.per_token > 0.0)
+    }
+
     /// Whether another may go, as far as it isn't a matter of saturation.
     #[must_use]
     pub fn has_places(&self) -> bool {

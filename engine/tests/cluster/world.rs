@@ -6,42 +6,29 @@
 )]
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
 use engine::{
     Instant, RequestId,
-    cluster::{
-        Admission, Arrival, Capacity, Gauge, Member, Message, Post, QueueId, SharedLedger, Step,
-        Target,
-    },
-    flow::{FairnessId, FlowConfig, FlowKey, Priority, Ticket, TicketId},
+    cluster::{Arrival, Member, Message, Post, QueueId, SharedLedger, Step},
+    flow::{FlowConfig, Outcome, Priority, TicketId},
     ledger::{EndpointKey, Ledger, Row, WorkerId},
-    saturation::Room,
 };
 
-/// Where random numbers come from (splitmix64): the same seed, the same world.
-pub(crate) struct Chance(u64);
+use crate::{
+    chance::Chance,
+    pool::{Pool, Size},
+    request::{Asked, BANDS, Crowd, any_config},
+    witness::{Witness, deadline},
+};
 
-impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
+const WORKERS_MAX: usize = 4;
 
-    pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        u32::try_from((mixed ^ (mixed >> 31)) % u64::from(bound)).unwrap()
-    }
-
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> Option<T> {
-        let bound = u32::try_from(all.len()).ok().filter(|bound| *bound > 0)?;
-        all.get(self.below(bound) as usize).copied()
-    }
-}
+/// Requests at once: more than any pool here takes, and few enough to look at all of them in each step.
+const REQUESTS_MAX: usize = 40;
 
 type Request = (QueueId, RequestId);
 
@@ -57,25 +44,6 @@ impl SharedLedger for Shared {
     }
 }
 
-/// A pool that takes `places` requests at once.
-struct Pool {
-    places: u32,
-}
-
-impl Pool {
-    fn send() -> Admission<()> {
-        let target = Target { endpoint: EndpointKey(1), tokens: 10, announced: true };
-        Admission::Send(target, ())
-    }
-}
-
-impl Gauge for Pool {
-    fn capacity(&self, ledger: &Ledger) -> Capacity {
-        let in_flight = u32::try_from(ledger.accounts.requests()).unwrap();
-        Capacity::Serving(Room::of(self.places.saturating_sub(in_flight)))
-    }
-}
-
 /// Where a request is, in truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -87,95 +55,232 @@ pub(crate) struct World {
     seed: u64,
     steps: u64,
     now: Instant,
+    config: FlowConfig,
+    crowd: Crowd,
     shared: Shared,
     pool: Pool,
     members: BTreeMap<QueueId, (WorkerId, Member)>,
-    /// Rows of dead workers that nobody has taken back yet, and when they died.
+    /// Rows of dead workers that nobody has taken back yet.
     graves: Vec<(WorkerId, Row)>,
-    /// Requests that died with their worker while the ledger still counts them.
-    mail: BTreeMap<(QueueId, QueueId), VecDeque<Message>>,
-    requests: BTreeMap<Request, Fate>,
+    last_death: Instant,
+    /// Messages on their way, and since when.
+    mail: BTreeMap<(QueueId, QueueId), VecDeque<(Instant, Message)>>,
+    requests: BTreeMap<Request, (Fate, Asked)>,
     answered: BTreeSet<Request>,
+    /// Those whose clients left while they were held.
+    left: BTreeMap<Request, Asked>,
     issued: u32,
     born: u32,
+    /// Whether messages and ticks come in time.
+    is_timely: bool,
+    /// The arbiter's epoch, and whether anybody waited.
+    term: (u64, bool),
+    witness: Witness,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, workers: u32, places: u32) -> Self {
+    pub(crate) fn new(seed: u64, chance: &mut Chance) -> Self {
+        let crowd = if chance.one_in(3) { Crowd::Patient } else { Crowd::Mixed };
+        let config = any_config(chance, crowd);
+        let start = Instant::from_nanos(1_000_000_000);
         let mut world = Self {
             seed,
             steps: 0,
-            now: Instant::from_nanos(1_000_000_000),
+            now: start,
             shared: Shared { ledger: RefCell::default() },
-            pool: Pool { places },
+            crowd,
+            pool: Pool { size: Size::any(chance, crowd), is_empty: Cell::new(false) },
             members: BTreeMap::new(),
             graves: Vec::new(),
+            last_death: Instant::default(),
             mail: BTreeMap::new(),
             requests: BTreeMap::new(),
             answered: BTreeSet::new(),
+            left: BTreeMap::new(),
             issued: 0,
             born: 0,
+            is_timely: false,
+            term: (0, false),
+            witness: Witness::new(config.clone()),
+            config,
         };
-        (0..workers).for_each(|_| world.bear());
+        (0..=chance.below(4)).for_each(|_| world.bear());
         world
     }
 
+    /// Something happens, and messages come when they like.
     pub(crate) fn step(&mut self, chance: &mut Chance) {
         self.steps += 1;
         match chance.below(100) {
-            0..30 => self.arrive(chance),
-            30..50 => self.finish(chance),
-            50..54 => self.leave(chance),
+            0..28 => self.arrive(chance),
+            28..50 => self.finish(chance),
+            50..53 => self.leave(chance),
+            53 => self.move_one(chance),
             54..84 => self.deliver(chance),
-            84..97 => self.tick_one(chance),
-            97 => self.now = self.now + Duration::from_millis(u64::from(chance.below(300))),
-            98 if chance.below(10) == 0 => self.kill(chance),
-            98 => self.now = self.now + Duration::from_millis(1),
-            _ if self.members.len() < 4 => self.bear(),
+            84..96 => self.tick_one(chance),
+            96 => self.pass(Duration::from_millis(u64::from(chance.below(300)))),
+            97 if self.crowd == Crowd::Patient => (),
+            97 if chance.one_in(4) => self.pool.is_empty.set(!self.pool.is_empty.get()),
+            97 => self.pool.is_empty.set(false),
+            98 if chance.one_in(if self.crowd == Crowd::Patient { 40 } else { 10 }) => {
+                self.kill(chance)
+            }
+            98 if chance.one_in(4) => self.come_to_terms(chance),
+            98 => self.pass(Duration::from_millis(1)),
+            _ if self.members.len() < WORKERS_MAX => self.bear(),
             _ => (),
         }
         self.check();
+    }
+
+    /// A millisecond passes as in an Envoy: messages take two of them, each worker ticks every 20.
+    pub(crate) fn millisecond(&mut self, chance: &mut Chance) {
+        (self.steps, self.is_timely) = (self.steps + 1, true);
+        self.pass(Duration::from_millis(1));
+        match chance.below(400) {
+            0..60 => self.arrive(chance),
+            60..100 => self.finish(chance),
+            100 => self.pool.is_empty.set(chance.one_in(3)),
+            101 if chance.one_in(4) && self.members.len() > 1 => self.kill(chance),
+            102 if self.members.len() < WORKERS_MAX => self.bear(),
+            _ => (),
+        }
+        self.deliver_due(chance);
+        for queue in self.members.keys().copied().collect::<Vec<_>>() {
+            if (self.steps + 7 * u64::from(queue.0)).is_multiple_of(20) {
+                self.tick(queue);
+            }
+        }
+        self.bury();
+        self.check();
+        self.check_the_time();
+        self.check_the_lease();
     }
 
     /// No more requests: everything is delivered and everybody ticks until nothing is left. Then the
     /// ledger must say so.
     pub(crate) fn come_to_rest(&mut self) {
         let mut chance = Chance::new(self.seed);
+        self.is_timely = false;
+        self.pool.is_empty.set(false);
         if self.members.is_empty() {
             self.bear();
         }
         for _ in 0..1_000 {
-            self.now = self.now + Duration::from_millis(20);
-            for queue in self.members.keys().copied().collect::<Vec<_>>() {
-                self.tick(queue);
-            }
-            self.bury();
-            while self.mail.values().any(|mail| !mail.is_empty()) {
-                self.deliver(&mut chance);
-            }
+            self.everyone_hears(&mut chance);
             self.finish(&mut chance);
             self.check();
         }
-        let ledger = self.shared.ledger.borrow();
         assert!(self.requests.is_empty(), "{}: left over: {:?}", self.place(), self.requests);
-        assert_eq!(ledger.accounts.requests(), 0, "{}: {ledger:?}", self.place());
-        assert_eq!((ledger.waiting, ledger.granted), (0, 0), "{}: {ledger:?}", self.place());
+        self.ledger_is_true();
+    }
+
+    /// For a while nothing happens outside, and what was said is heard. Then the ledger is true, and
+    /// nobody waits for nothing.
+    fn come_to_terms(&mut self, chance: &mut Chance) {
+        for _ in 0..20 {
+            self.everyone_hears(chance);
+        }
+        let running = self.requests.values().filter(|(fate, _)| *fate == Fate::Running);
+        self.witness.shares.recount(running.map(|(_, asked)| &asked.ticket.flow));
+        if !self.graves.is_empty() {
+            return;
+        }
+        self.ledger_is_true();
+        self.nobody_waits_for_nothing();
+        // No tick is needed to fill the place of one that ends.
+        self.finish(chance);
+        self.hear_all(chance);
+        self.nobody_waits_for_nothing();
+    }
+
+    fn nobody_waits_for_nothing(&self) {
+        let (running, tokens) = self.in_flight();
+        let waits = self.requests.values().any(|(fate, _)| *fate == Fate::Held);
+        let could_go = waits && self.pool.has_room(running, tokens);
+        assert!(!could_go, "{}: somebody waits and there is room", self.place());
+    }
+
+    fn everyone_hears(&mut self, chance: &mut Chance) {
+        self.pass(Duration::from_millis(20));
+        for queue in self.members.keys().copied().collect::<Vec<_>>() {
+            self.tick(queue);
+        }
+        self.bury();
+        self.hear_all(chance);
+    }
+
+    fn hear_all(&mut self, chance: &mut Chance) {
+        while self.mail.values().any(|mail| !mail.is_empty()) {
+            self.deliver(chance);
+        }
+    }
+
+    fn ledger_is_true(&self) {
+        let ledger = self.shared.ledger.borrow();
+        let held = self.requests.values().filter(|(fate, _)| *fate == Fate::Held).count();
+        let (running, tokens) = self.in_flight();
+        let counted: u32 = ledger.accounts.iter().map(|account| account.tokens).sum();
+        assert_eq!(ledger.accounts.requests(), running as u64, "{}: {ledger:?}", self.place());
+        assert_eq!(counted, tokens, "{}: {ledger:?}", self.place());
+        assert_eq!((ledger.waiting as usize, ledger.granted), (held, 0), "{}", self.place());
+    }
+
+    /// Requests that run, and the tokens that count as load.
+    fn in_flight(&self) -> (usize, u32) {
+        let running = self.requests.values().filter(|(fate, _)| *fate == Fate::Running);
+        let counts = matches!(self.pool.size, Size::Tokens(_));
+        running.fold((0, 0), |(requests, tokens), (_, asked)| {
+            (requests + 1, tokens + if counts { asked.uncached } else { 0 })
+        })
     }
 
     fn check(&self) {
-        let running = self.requests.values().filter(|fate| **fate == Fate::Running).count();
-        assert!(running <= self.pool.places as usize, "{}: overshoot: {running}", self.place());
+        let (running, tokens) = self.in_flight();
+        let overrun = self.pool.is_overrun(running, tokens);
+        assert!(!overrun, "{}: overshoot: {running} of {tokens} tokens", self.place());
+    }
+
+    /// Who waits is told within a tick and two messages that its time is up; if an arbiter died, the
+    /// next one has to take its place first.
+    fn check_the_time(&self) {
+        let handover = Duration::from_millis(if self.recently_died() { 300 } else { 0 });
+        let patience = Duration::from_millis(20 + 2 + 2) + handover;
+        let spell = self.shared.ledger.borrow().spell;
+        for (request, (fate, asked)) in &self.requests {
+            let due = deadline(&self.config, &asked.ticket, spell);
+            let late = due.is_some_and(|due| due + patience < self.now);
+            assert!(*fate == Fate::Running || !late, "{}: {request:?} is late", self.place());
+        }
+    }
+
+    /// Who decides goes on deciding while anybody waits.
+    fn check_the_lease(&mut self) {
+        let ledger = self.shared.ledger.borrow();
+        let (epoch, waits) = (ledger.lease.epoch, ledger.waiting > 0);
+        let (before, waited) = std::mem::replace(&mut self.term, (epoch, waits));
+        let lost = epoch != before && waited && !self.recently_died();
+        assert!(!lost, "{}: the lease was taken from one who lives", self.place());
+    }
+
+    fn recently_died(&self) -> bool {
+        self.now.saturating_since(self.last_death) < Duration::from_secs(1)
     }
 
     fn place(&self) -> String {
         format!("seed {} step {}", self.seed, self.steps)
     }
 
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
     fn bear(&mut self) {
         self.born += 1;
         let (id, queue) = (WorkerId(u64::from(self.born)), QueueId(self.born));
-        self.members
-            .insert(queue, (id, Member::new(id, queue, Some(FlowConfig::default()), self.now)));
+        let mut member = Member::new(id, queue, Some(self.config.clone()), self.now);
+        member.provision(self.now, &BANDS);
+        self.members.insert(queue, (id, member));
     }
 
     fn kill(&mut self, chance: &mut Chance) {
@@ -185,14 +290,17 @@ impl World {
         self.graves.push((id, member.row().clone()));
         self.mail.retain(|(_, to), _| *to != queue);
         self.requests.retain(|(worker, _), _| *worker != queue);
+        self.witness.shares.begin_anew();
+        self.last_death = self.now;
     }
 
     /// What another worker does about rows without a sign of life.
     fn bury(&mut self) {
         let now = self.now;
-        let (dead, young) = self.graves.drain(..).partition(|(_, row)| row.is_dead(now));
+        let (dead, young): (Vec<_>, Vec<_>) =
+            self.graves.drain(..).partition(|(_, row)| row.is_dead(now));
         self.graves = young;
-        for (worker, row) in Vec::from_iter::<Vec<(WorkerId, Row)>>(dead) {
+        for (worker, row) in dead {
             let post = Member::bury(&self.shared, worker, &row);
             self.send(QueueId(0), post);
         }
@@ -200,34 +308,29 @@ impl World {
 
     fn arrive(&mut self, chance: &mut Chance) {
         let queues: Vec<_> = self.members.keys().copied().collect();
-        let Some(queue) = chance.one_of(&queues) else { return };
+        let Some(queue) = chance.one_of(&queues).filter(|_| self.requests.len() < REQUESTS_MAX)
+        else {
+            return;
+        };
         self.issued += 1;
         let request = RequestId(self.issued);
         let (id, member) = self.members.get_mut(&queue).unwrap();
-        let flow = FlowKey {
-            id: FairnessId::new(["a", "b", "c"][chance.below(3) as usize]),
-            priority: Priority(0),
-        };
-        let ticket = Ticket {
-            id: TicketId { worker: id.0, request: request.0 },
-            flow,
-            bytes: 100,
-            prompt_tokens: 10,
-            arrived: self.now,
-            ttl: None,
-            slo_ttft: None,
-        };
+        let id = TicketId { worker: id.0, request: request.0 };
+        let asked = Asked::any(chance, self.crowd, id, self.now);
         let pool = &self.pool;
         let (arrival, posts) =
-            member.arrive(self.now, (&self.shared, pool), ticket, |_| Pool::send());
+            member.arrive(self.now, (&self.shared, pool), asked.ticket.clone(), |_| {
+                pool.admit(request.0, asked.uncached)
+            });
         match arrival {
             Arrival::Sent((), _) => {
-                let held = self.requests.iter().find(|(_, fate)| **fate == Fate::Held);
-                assert_eq!(held, None, "{}: {request:?} passed those who wait", self.place());
-                self.requests.insert((queue, request), Fate::Running);
+                let held = self.requests.iter().find(|(_, (fate, _))| *fate == Fate::Held);
+                assert!(held.is_none(), "{}: {request:?} passed those who wait", self.place());
+                self.witness.shares.passed(&asked.ticket.flow);
+                self.requests.insert((queue, request), (Fate::Running, asked));
             }
             Arrival::Held => {
-                self.requests.insert((queue, request), Fate::Held);
+                self.requests.insert((queue, request), (Fate::Held, asked));
             }
             Arrival::Refused(_) | Arrival::Rejected(_) | Arrival::Shed => {
                 self.answer((queue, request));
@@ -241,9 +344,21 @@ impl World {
         let Some((queue, request)) = self.some(chance, Fate::Running) else { return };
         let (_, member) = self.members.get_mut(&queue).unwrap();
         member.answered(&self.shared, request);
-        let post = member.ended(&self.shared, request);
-        self.answer((queue, request));
-        post.into_iter().for_each(|post| self.send(queue, post));
+        let asked = self.answer((queue, request)).unwrap();
+        let (_, member) = self.members.get_mut(&queue).unwrap();
+        let ledger = self.shared.ledger.borrow().clone();
+        let charge = member.charge(&ledger, asked.ticket.flow.clone(), asked.output);
+        self.witness.shares.answered(&asked, charge.is_some());
+        let end = member.ended(&self.shared, request);
+        charge.into_iter().chain(end).for_each(|post| self.send(queue, post));
+    }
+
+    /// A running request turns out to be on another endpoint.
+    fn move_one(&mut self, chance: &mut Chance) {
+        let Some((queue, request)) = self.some(chance, Fate::Running) else { return };
+        let (_, member) = self.members.get_mut(&queue).unwrap();
+        let to = EndpointKey(u64::from(chance.below(3)));
+        member.moved(&self.shared, (request, to));
     }
 
     /// The client of a held request goes away.
@@ -251,24 +366,24 @@ impl World {
         let Some((queue, request)) = self.some(chance, Fate::Held) else { return };
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let post = member.ended(&self.shared, request);
-        self.answer((queue, request));
+        let asked = self.answer((queue, request)).unwrap();
+        self.left.insert((queue, request), asked);
         post.into_iter().for_each(|post| self.send(queue, post));
     }
 
     fn some(&self, chance: &mut Chance, wanted: Fate) -> Option<Request> {
-        let all: Vec<Request> =
-            self.requests.iter().filter(|(_, fate)| **fate == wanted).map(|(id, _)| *id).collect();
-        chance.one_of(&all)
+        let of_fate = self.requests.iter().filter(|(_, (fate, _))| *fate == wanted);
+        chance.one_of(&of_fate.map(|(id, _)| *id).collect::<Vec<_>>())
     }
 
-    fn answer(&mut self, request: Request) {
-        self.requests.remove(&request);
+    fn answer(&mut self, request: Request) -> Option<Asked> {
         assert!(self.answered.insert(request), "{}: {request:?} answered twice", self.place());
+        self.requests.remove(&request).map(|(_, asked)| asked)
     }
 
     fn send(&mut self, from: QueueId, post: Post) {
         if self.members.contains_key(&post.to) {
-            self.mail.entry((from, post.to)).or_default().push_back(post.message);
+            self.mail.entry((from, post.to)).or_default().push_back((self.now, post.message));
         }
     }
 
@@ -276,16 +391,76 @@ impl World {
     fn deliver(&mut self, chance: &mut Chance) {
         self.mail.retain(|_, mail| !mail.is_empty());
         let pairs: Vec<_> = self.mail.keys().copied().collect();
-        let Some(pair) = chance.one_of(&pairs) else { return };
-        let message = self.mail.get_mut(&pair).unwrap().pop_front().unwrap();
+        if let Some(pair) = chance.one_of(&pairs) {
+            self.deliver_of(pair);
+        }
+    }
+
+    /// Delivers what is two milliseconds old, and some of the rest.
+    fn deliver_due(&mut self, chance: &mut Chance) {
+        for pair in self.mail.keys().copied().collect::<Vec<_>>() {
+            while let Some((sent, _)) = self.mail.get(&pair).and_then(|mail| mail.front()) {
+                let age = self.now.saturating_since(*sent);
+                if age < Duration::from_millis(2) && !chance.one_in(3) {
+                    break;
+                }
+                self.deliver_of(pair);
+            }
+        }
+    }
+
+    fn deliver_of(&mut self, pair: (QueueId, QueueId)) {
         let (_, queue) = pair;
+        let (_, message) = self.mail.get_mut(&pair).unwrap().pop_front().unwrap();
+        if let Message::Grant { requests, .. } = &message {
+            for request in requests {
+                if let Some(asked) = self.left.remove(&(queue, *request)) {
+                    self.witness.shares.gone(&asked.ticket.flow);
+                }
+            }
+        }
+        let ledger = self.shared.ledger.borrow().clone();
+        let arbiter = ledger.lease.queue == queue;
+        if arbiter {
+            self.witness.told(&ledger, &message);
+        }
+        let runs = matches!(
+            message,
+            Message::HandIn { .. }
+                | Message::Cancel { .. }
+                | Message::Nudge
+                | Message::Buried { .. }
+        );
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let steps = member.receive(self.now, (&self.shared, &self.pool), message);
+        if arbiter && runs {
+            self.see(&steps);
+        }
         self.carry_out(queue, steps);
     }
 
+    fn see(&mut self, steps: &[Step]) {
+        let ledger = self.shared.ledger.borrow().clone();
+        let served = self.witness.saw((self.now, &ledger), steps);
+        if self.is_timely {
+            self.holds_the_order(served);
+        }
+    }
+
+    /// Whoever has waited for a tick and two messages is known to the arbiter, however new that is, so
+    /// that no lower band is served before.
+    fn holds_the_order(&self, served: Option<Priority>) {
+        let Some(served) = served else { return };
+        for (fate, Asked { ticket, .. }) in self.requests.values() {
+            let known = ticket.arrived + Duration::from_millis(20 + 2 + 2) < self.now;
+            let waits = *fate == Fate::Held && !self.witness.has_settled(ticket.id);
+            let passed = known && waits && ticket.flow.priority > served;
+            assert!(!passed, "{}: band {served} is served before {ticket:?}", self.place());
+        }
+    }
+
     fn tick_one(&mut self, chance: &mut Chance) {
-        self.now = self.now + Duration::from_millis(u64::from(chance.below(20)));
+        self.pass(Duration::from_millis(u64::from(chance.below(20))));
         let queues: Vec<_> = self.members.keys().copied().collect();
         if let Some(queue) = chance.one_of(&queues) {
             self.tick(queue);
@@ -294,8 +469,12 @@ impl World {
     }
 
     fn tick(&mut self, queue: QueueId) {
+        let arbiter = self.shared.ledger.borrow().lease.queue == queue;
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let steps = member.tick(self.now, (&self.shared, &self.pool));
+        if arbiter {
+            self.see(&steps);
+        }
         self.carry_out(queue, steps);
     }
 
@@ -303,21 +482,40 @@ impl World {
         for step in steps {
             match step {
                 Step::Post(post) => self.send(queue, post),
-                Step::Take { request, epoch } => self.take(queue, request, epoch),
-                Step::Reject { request, .. } => self.answer((queue, request)),
+                Step::Take { request, epoch, .. } => self.take(queue, request, epoch),
+                Step::Reject { request, outcome } => {
+                    let asked = self.answer((queue, request)).unwrap();
+                    let late = asked.was_granted && outcome == Outcome::RejectedCapacity;
+                    assert!(!late, "{}: no room for one that was granted it", self.place());
+                }
             }
         }
     }
 
     fn take(&mut self, queue: QueueId, request: RequestId, epoch: u64) {
         let (_, member) = self.members.get_mut(&queue).unwrap();
-        match member.take_grant(&self.shared, (request, epoch), |_| Pool::send()) {
-            Some(Arrival::Sent((), _)) => {
-                self.requests.insert((queue, request), Fate::Running);
+        let Some((_, asked)) = self.requests.get(&(queue, request)).cloned() else { return };
+        let pool = &self.pool;
+        let taken = member.take_grant((&self.shared, pool), (request, epoch), |_| {
+            pool.admit(request.0, asked.uncached)
+        });
+        let Some((arrival, posts)) = taken else { return };
+        let sent = matches!(arrival, Arrival::Sent(..));
+        self.witness.shares.found(&asked.ticket, sent.then_some(asked.uncached), &posts);
+        match arrival {
+            Arrival::Sent((), _) => {
+                self.requests.insert((queue, request), (Fate::Running, asked));
             }
-            Some(Arrival::Refused(_) | Arrival::Rejected(_)) => self.answer((queue, request)),
-            Some(Arrival::Held | Arrival::Shed) => panic!("{}: a grant cannot hold", self.place()),
-            None => (),
+            // The pool is empty by now.
+            Arrival::Held => {
+                assert!(self.pool.is_empty.get(), "{}: held again", self.place());
+                let (_, asked) = self.requests.get_mut(&(queue, request)).unwrap();
+                asked.was_granted = true;
+            }
+            Arrival::Refused(_) | Arrival::Rejected(_) | Arrival::Shed => {
+                panic!("{}: a grant cannot turn away", self.place())
+            }
         }
+        posts.into_iter().for_each(|post| self.send(queue, post));
     }
 }

@@ -18,7 +18,7 @@ use engine::{
 
 use crate::{
     model::Model,
-    ticket::{at, ms, ticket},
+    ticket::{at, ms, serving, ticket},
 };
 
 const BANDS: [Priority; 3] = [Priority(10), Priority(0), Priority(-1)];
@@ -31,7 +31,7 @@ pub(crate) fn law(property: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
 }
 
 pub(crate) fn controller(config: &FlowConfig) -> Controller {
-    let mut controller = Controller::new(config.clone(), Regime::Serving, Instant::default());
+    let mut controller = Controller::new(config.clone(), serving());
     assert_eq!(controller.provision(Instant::default(), &BANDS), 0);
     controller
 }
@@ -66,6 +66,7 @@ fn any_ticket(u: &mut Unstructured<'_>, request: u32, now: u64) -> Result<Ticket
     let flow = u.choose(&FLOWS)?;
     let mut ticket = ticket(request, flow, u.choose(&BANDS)?.0, now.saturating_sub(late));
     ticket.prompt_tokens = u.int_in_range(1..=100)?;
+    ticket.uncached_tokens = u.int_in_range(0..=ticket.prompt_tokens)?;
     let wishes = [None, Some(ms(50)), Some(ms(500))];
     (ticket.ttl, ticket.slo_ttft) = (*u.choose(&wishes)?, *u.choose(&wishes)?);
     Ok(ticket)
@@ -105,7 +106,8 @@ impl Pair {
             5 | 6 => self.dispatch(u.int_in_range(0..=3)?),
             7 => self.expire(if u.ratio(1, 4)? { Regime::Empty } else { Regime::Serving }),
             8 => self.cancel(u)?,
-            _ => self.charge(u)?,
+            _ if u.arbitrary()? => self.charge(u)?,
+            _ => self.correct(u)?,
         }
         self.agree();
         Ok(())
@@ -146,7 +148,9 @@ impl Pair {
     }
 
     fn expire(&mut self, regime: Regime) {
-        let got: BTreeSet<_> = self.controller.expire(at(self.now), regime).collect();
+        let mut spell = self.controller.spell();
+        spell.see(regime, at(self.now));
+        let got: BTreeSet<_> = self.controller.expire(at(self.now), spell).collect();
         assert_eq!(got, self.model.expire(at(self.now), regime).into_iter().collect());
         got.iter().for_each(|(id, outcome)| self.answer(*id, outcome.label()));
     }
@@ -166,6 +170,14 @@ impl Pair {
         let tokens = u.int_in_range(0..=200)?;
         self.controller.charge(&flow, tokens);
         self.model.charge(&flow, tokens);
+        Ok(())
+    }
+
+    fn correct(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
+        let flow = FlowKey { id: FairnessId::new(u.choose(&FLOWS)?), priority: *u.choose(&BANDS)? };
+        let (charged, found) = (u.int_in_range(0..=100)?, u.int_in_range(0..=100)?);
+        self.controller.correct(&flow, charged, found);
+        self.model.correct(&flow, charged, found);
         Ok(())
     }
 

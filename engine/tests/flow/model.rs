@@ -104,12 +104,25 @@ impl Model {
         });
         let id = eligible.min_by_key(|ticket| self.order(ticket))?.id;
         let flow = self.waiting.iter().find(|ticket| ticket.id == id)?.flow.clone();
-        let tokens = self.waiting.iter().find(|ticket| ticket.id == id)?.prompt_tokens;
+        let tokens = self.waiting.iter().find(|ticket| ticket.id == id)?.uncached_tokens;
         self.ring.retain(|other| *other != flow);
         self.ring.push(flow.clone());
-        let cost = self.cost().map_or(0, |cost| u128::from(cost.prompt) * u128::from(tokens));
+        let cost = self.dispatch_cost(tokens);
         self.add(&flow, cost);
         self.remove(id)
+    }
+
+    fn dispatch_cost(&self, tokens: u32) -> u128 {
+        self.cost().map_or(0, |cost| (u128::from(cost.prompt) * u128::from(tokens)).max(1))
+    }
+
+    pub(crate) fn correct(&mut self, flow: &FlowKey, charged: u32, found: u32) {
+        if self.counters.contains_key(flow) {
+            self.add(flow, self.dispatch_cost(found));
+            let less = self.scaled(flow, self.dispatch_cost(charged));
+            let counter = self.counters.get_mut(flow).unwrap();
+            *counter = counter.saturating_sub(less);
+        }
     }
 
     pub(crate) fn charge(&mut self, flow: &FlowKey, tokens: u32) {
@@ -126,12 +139,16 @@ impl Model {
         }
     }
 
-    /// In sixty-fourths of a token, which weights 1, 2 and 4 divide without a rest.
     fn add(&mut self, flow: &FlowKey, cost: u128) {
+        *self.counters.get_mut(flow).unwrap() += self.scaled(flow, cost);
+    }
+
+    /// In sixty-fourths of a token, which weights 1, 2 and 4 divide without a rest.
+    fn scaled(&self, flow: &FlowKey, cost: u128) -> u128 {
         let weights = self.cost().map(|cost| &cost.weights);
         let weight = |id: &FairnessId| weights.and_then(|weights| weights.get(id)).map(|it| it.0);
         let weight = weight(&flow.id).map_or(1, std::num::NonZeroU16::get);
-        *self.counters.get_mut(flow).unwrap() += cost * 64 / u128::from(weight);
+        cost * 64 / u128::from(weight)
     }
 
     fn ttl(&self, ticket: &Ticket) -> Ttl {

@@ -11,12 +11,12 @@ use engine::{
     saturation::{Concurrency, Detector, Load, Room},
 };
 
-use crate::ticket::{at, ms, ticket};
+use crate::ticket::{at, ms, serving, ticket};
 
 /// Tells a story to a controller with bands 10, 0 and -1.
 #[track_caller]
 fn tell(config: FlowConfig, script: &str) -> String {
-    let mut controller = Controller::new(config, Regime::Serving, at(0));
+    let mut controller = Controller::new(config, serving());
     controller.provision(at(0), &[Priority(10), Priority(-1)]);
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.map(|line| format!("{line} => {}\n", happen(&mut controller, line))).collect()
@@ -42,11 +42,13 @@ fn happen(controller: &mut Controller, line: &str) -> String {
             let load = Load { in_flight: words[2].parse().unwrap(), ..Load::default() };
             granted(controller, words[0], Detector::Concurrency(detector).room(&[load]))
         }
-        "tick" | "empty" => list(
+        "tick" | "empty" => list({
+            let mut spell = controller.spell();
+            spell.see(regime(words[1] == "empty"), now);
             controller
-                .expire(now, regime(words[1] == "empty"))
-                .map(|(id, outcome)| format!("{} {}", id.request, said(outcome))),
-        ),
+                .expire(now, spell)
+                .map(|(id, outcome)| format!("{} {}", id.request, said(outcome)))
+        }),
         "cancel" => {
             let id = TicketId { worker: 0, request: words[2].parse().unwrap() };
             controller.cancel(now, id).to_string()
@@ -98,7 +100,9 @@ fn read(words: &[&str]) -> Ticket {
         let value: u64 = value.parse().unwrap();
         match name {
             "bytes" => ticket.bytes = value,
-            "tokens" => ticket.prompt_tokens = u32::try_from(value).unwrap(),
+            "tokens" => {
+                ticket.uncached_tokens = u32::try_from(value).unwrap();
+            }
             "ttl" => ticket.ttl = Some(ms(value)),
             "slo" => ticket.slo_ttft = Some(ms(value)),
             "arrived" => ticket.arrived = at(value),
@@ -550,7 +554,7 @@ fn a_floor_is_not_saved_up_by_a_band_that_leaves() {
 
 #[test]
 fn a_dead_worker_takes_its_tickets_along() {
-    let mut controller = Controller::new(FlowConfig::default(), Regime::Serving, at(0));
+    let mut controller = Controller::new(FlowConfig::default(), serving());
     for (worker, request) in [(1, 1), (2, 1), (2, 2), (3, 1)] {
         let id = TicketId { worker, request };
         assert_eq!(controller.offer(at(0), Ticket { id, ..ticket(0, "a", 0, 0) }), Offer::Queued);
@@ -563,7 +567,7 @@ fn a_dead_worker_takes_its_tickets_along() {
 
 #[test]
 fn metrics_name_so_many_flows_and_no_more() {
-    let mut controller = Controller::new(FlowConfig::default(), Regime::Serving, at(0));
+    let mut controller = Controller::new(FlowConfig::default(), serving());
     for (request, flow) in (0..).zip(["a", "b", "c", "c", "d"]) {
         assert_eq!(controller.offer(at(0), ticket(request, flow, 0, 0)), Offer::Queued);
     }

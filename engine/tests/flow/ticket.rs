@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use engine::{
     Instant,
-    flow::{FairnessId, FlowKey, Priority, Ticket, TicketId},
+    flow::{FairnessId, FlowKey, Priority, Regime, Ticket, TicketId},
+    ledger::Spell,
 };
 
 /// Request `request` of worker 0, which came at `ms`; one byte, one token, no wishes.
@@ -14,10 +15,16 @@ pub(crate) fn ticket(request: u32, flow: &str, priority: i32, ms: u64) -> Ticket
         flow: FlowKey { id: FairnessId::new(flow), priority: Priority(priority) },
         bytes: 1,
         prompt_tokens: 1,
+        uncached_tokens: 1,
         arrived: at(ms),
         ttl: None,
         slo_ttft: None,
     }
+}
+
+/// A pool that has had endpoints since the beginning.
+pub(crate) fn serving() -> Spell {
+    Spell { regime: Regime::Serving, since: at(0) }
 }
 
 pub(crate) fn at(ms: u64) -> Instant {

@@ -30,12 +30,22 @@ fn token_fairness_keeps_its_bound() {
 }
 
 /// Two flows that always wait, of weight 1 and 3, a third that comes and goes, and an engine that
-/// runs four requests at once and reports output as it pleases.
+/// runs four requests at once and reports what was cached and what it wrote as it pleases.
 struct Tokens {
     controller: Controller,
     request: u32,
-    running: Vec<(FlowKey, u32)>,
+    running: Vec<Running>,
     got: BTreeMap<String, f64>,
+}
+
+/// A request that was dispatched.
+struct Running {
+    flow: FlowKey,
+    charged: u32,
+    /// Uncached tokens, in truth.
+    found: u32,
+    is_corrected: bool,
+    output: u32,
 }
 
 impl Tokens {
@@ -55,9 +65,10 @@ impl Tokens {
         Self { controller, request: 0, running: Vec::new(), got }
     }
 
-    fn offer(&mut self, flow: &str, prompt_tokens: u32) {
+    fn offer(&mut self, flow: &str, (prompt_tokens, uncached_tokens): (u32, u32)) {
         self.request += 1;
-        let ticket = Ticket { prompt_tokens, ..ticket(self.request, flow, 0, 0) };
+        let ticket = ticket(self.request, flow, 0, 0);
+        let ticket = Ticket { prompt_tokens, uncached_tokens, ..ticket };
         assert_eq!(self.controller.offer(at(0), ticket), Offer::Queued);
     }
 
@@ -69,20 +80,23 @@ impl Tokens {
             let most = if flow == "light" { 10 } else { Self::PROMPT_MAX };
             if waiting.iter().all(|size| size.flow.id.as_str() != flow || size.usage.requests < 2) {
                 let prompt = u.int_in_range(1..=most)?;
-                self.offer(flow, prompt);
-                self.offer(flow, most);
+                self.offer(flow, (prompt, u.int_in_range(0..=prompt)?));
+                self.offer(flow, (most, u.int_in_range(0..=most)?));
             }
         }
         if u.ratio(1, 4)? {
-            self.offer("guest", Self::PROMPT_MAX);
+            self.offer("guest", (Self::PROMPT_MAX, Self::PROMPT_MAX));
         }
         if u32::try_from(self.running.len()).unwrap() < Self::RUNNING_MAX && u.arbitrary()? {
             self.dispatch(u)?;
         } else if !self.running.is_empty() {
             let index = u.choose_index(self.running.len())?;
-            let (flow, tokens) = self.running.swap_remove(index);
-            self.controller.charge(&flow, tokens);
-            self.count(&flow, f64::from(2 * tokens));
+            self.correct(index);
+            if u.arbitrary()? {
+                let Running { flow, output, .. } = self.running.swap_remove(index);
+                self.controller.charge(&flow, output);
+                self.count(&flow, f64::from(2 * output));
+            }
         }
         let difference = (self.got["light"] - self.got["heavy"]).abs();
         let in_flight = Self::RUNNING_MAX * (Self::PROMPT_MAX + Self::OUTPUT_MAX);
@@ -93,9 +107,20 @@ impl Tokens {
 
     fn dispatch(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let ticket = self.controller.dispatch(at(0), &mut Room::of(1)).unwrap();
-        self.count(&ticket.flow, f64::from(ticket.prompt_tokens));
-        self.running.push((ticket.flow, u.int_in_range(0..=Self::OUTPUT_MAX)?));
+        let (flow, charged) = (ticket.flow, ticket.uncached_tokens);
+        let found = u.int_in_range(0..=ticket.prompt_tokens)?;
+        let output = u.int_in_range(0..=Self::OUTPUT_MAX)?;
+        self.count(&flow, f64::from(found.max(1)));
+        self.running.push(Running { flow, charged, found, is_corrected: false, output });
         Ok(())
+    }
+
+    /// The arbiter hears what a prompt costs.
+    fn correct(&mut self, index: usize) {
+        let running = &mut self.running[index];
+        if !std::mem::replace(&mut running.is_corrected, true) {
+            self.controller.correct(&running.flow, running.charged, running.found);
+        }
     }
 
     fn count(&mut self, flow: &FlowKey, tokens: f64) {

@@ -18,7 +18,9 @@ use super::{
 /// | `pods 0.0 0.5 down ?` | a push: pods 1, 2, …, by used KV cache, by health, or without metrics |
 /// | `2 asks b about rivers` | request b reaches worker 2 |
 /// | `b gets 503` | the pod answers |
+/// | `b gets 200 from 2` | pod 2 does, to which Envoy went when the first refused |
 /// | `b is refused`, `b is reset`, `b times out`, `b leaves` | it does not |
+/// | `b ends` | the answer that began as above does |
 /// | `300 ms pass` | by Envoy's clock |
 /// | `2 dies` | worker 2's VM |
 #[track_caller]
@@ -54,6 +56,11 @@ fn play(world: &World, streams: &mut BTreeMap<String, Stream>, action: &str) -> 
             let body = b"{}";
             stream(streams, name).respond(status.parse().unwrap(), no_headers, body);
         }
+        [name, "gets", status, "from", pod] => {
+            stream(streams, name).upstream_address(&format!("10.0.0.{pod}:8000"));
+            stream(streams, name).respond_headers(status.parse().unwrap(), no_headers);
+        }
+        [name, "ends"] => stream(streams, name).respond_end(),
         [name, "is", "refused"] => stream(streams, name).refuse(),
         [name, "is", "reset"] => stream(streams, name).upstream_resets(),
         [name, "times", "out"] => stream(streams, name).upstream_times_out(),

@@ -90,7 +90,7 @@ fn a_note_is_not_taken_twice_by_the_worker_that_wrote_it() {
         1 asks b about rivers => pod 1
         a gets 503
         b gets 200
-        pods 0.5 0.0
+        pods 0.4 0.0
         0 asks c about rivers => pod 1
         1 asks d about rivers => pod 1
         2 asks e about rivers => pod 1

@@ -33,14 +33,21 @@ pub(super) enum Line<'a> {
         flow: Flow<'a>,
         tokens: u32,
     },
+    Correct {
+        #[serde(borrow)]
+        flow: Flow<'a>,
+        charged: u32,
+        found: u32,
+    },
     Buried {
         worker: u64,
         epoch: u64,
         grants_taken: u64,
     },
     Grant {
-        request: u32,
+        requests: Vec<u32>,
         epoch: u64,
+        at: u64,
     },
     Reject {
         request: u32,
@@ -58,6 +65,7 @@ pub(super) struct Held<'a> {
     flow: Flow<'a>,
     bytes: u64,
     prompt_tokens: u32,
+    uncached_tokens: u32,
     arrived: u64,
     ttl: Option<Duration>,
     slo_ttft: Option<Duration>,
@@ -101,10 +109,17 @@ impl<'a> Line<'a> {
             Message::Charge { flow, tokens } => {
                 Self::Charge { flow: Flow::of(flow), tokens: *tokens }
             }
+            Message::Correct { flow, charged, found } => {
+                Self::Correct { flow: Flow::of(flow), charged: *charged, found: *found }
+            }
             Message::Buried { worker, epoch, grants_taken } => {
                 Self::Buried { worker: worker.0, epoch: *epoch, grants_taken: *grants_taken }
             }
-            Message::Grant { request, epoch } => Self::Grant { request: request.0, epoch: *epoch },
+            Message::Grant { requests, epoch, at } => {
+                check_grants(requests)?;
+                let requests = requests.iter().map(|request| request.0).collect();
+                Self::Grant { requests, epoch: *epoch, at: at.as_nanos() }
+            }
             Message::Reject { request, outcome } => {
                 Self::Reject { request: request.0, outcome: *outcome }
             }
@@ -131,7 +146,14 @@ impl TryFrom<Line<'_>> for Message {
             Line::Buried { worker, epoch, grants_taken } => {
                 Self::Buried { worker: WorkerId(worker), epoch, grants_taken }
             }
-            Line::Grant { request, epoch } => Self::Grant { request: RequestId(request), epoch },
+            Line::Correct { flow, charged, found } => {
+                Self::Correct { flow: flow.key()?, charged, found }
+            }
+            Line::Grant { requests, epoch, at } => {
+                check_grants(&requests)?;
+                let requests = requests.into_iter().map(RequestId).collect();
+                Self::Grant { requests, epoch, at: Instant::from_nanos(at) }
+            }
             Line::Reject { request, outcome } => {
                 Self::Reject { request: RequestId(request), outcome }
             }
@@ -143,15 +165,22 @@ fn check<T>(tickets: &[T]) -> Result<(), FrameError> {
     bound(tickets.len() <= Member::TICKETS_MAX, "tickets", "64")
 }
 
+fn check_grants<T>(requests: &[T]) -> Result<(), FrameError> {
+    let within = u32::try_from(requests.len()).is_ok_and(|count| count <= Member::GRANTS_MAX);
+    bound(within, "grants", "64")
+}
+
 impl<'a> Held<'a> {
     fn of(ticket: &'a Ticket) -> Self {
-        let Ticket { id, flow, bytes, prompt_tokens, arrived, ttl, slo_ttft } = ticket;
+        let Ticket { id, flow, bytes, prompt_tokens, uncached_tokens, arrived, ttl, slo_ttft } =
+            ticket;
         Self {
             worker: id.worker,
             request: id.request,
             flow: Flow::of(flow),
             bytes: *bytes,
             prompt_tokens: *prompt_tokens,
+            uncached_tokens: *uncached_tokens,
             arrived: arrived.as_nanos(),
             ttl: *ttl,
             slo_ttft: *slo_ttft,
@@ -164,6 +193,7 @@ impl<'a> Held<'a> {
             flow: self.flow.key()?,
             bytes: self.bytes,
             prompt_tokens: self.prompt_tokens,
+            uncached_tokens: self.uncached_tokens,
             arrived: Instant::from_nanos(self.arrived),
             ttl: self.ttl,
             slo_ttft: self.slo_ttft,

@@ -6,8 +6,8 @@ use arbtest::arbitrary::{Result, Unstructured};
 use engine::{
     Instant, RequestId,
     cluster::{Member, Message, QueueId},
-    flow::{FairnessId, FlowKey, Outcome, Priority, Ticket, TicketId},
-    ledger::{Account, Accounts, EndpointKey, Lease, Ledger, Row, WorkerId},
+    flow::{FairnessId, FlowKey, Outcome, Priority, Regime, Ticket, TicketId},
+    ledger::{Account, Accounts, EndpointKey, Lease, Ledger, Row, Spell, WorkerId},
 };
 use wire::{ledger, message, row};
 
@@ -33,6 +33,11 @@ fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
             queue: QueueId(u.arbitrary()?),
             epoch: u.arbitrary()?,
             until: Instant::from_nanos(u.arbitrary()?),
+        },
+        nudged: u.arbitrary()?,
+        spell: Spell {
+            regime: *u.choose(&[Regime::Serving, Regime::Empty])?,
+            since: Instant::from_nanos(u.arbitrary()?),
         },
         accounts: accounts(u)?,
     })
@@ -60,6 +65,7 @@ fn some_ticket(u: &mut Unstructured<'_>) -> Result<Ticket> {
         flow: some_flow(u)?,
         bytes: u.arbitrary()?,
         prompt_tokens: u.arbitrary()?,
+        uncached_tokens: u.arbitrary()?,
         arrived: Instant::from_nanos(u.arbitrary()?),
         ttl: if u.arbitrary()? { Some(duration(u)?) } else { None },
         slo_ttft: if u.arbitrary()? { Some(duration(u)?) } else { None },
@@ -82,7 +88,7 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
     let worker = WorkerId(u.arbitrary()?);
     let request = RequestId(u.arbitrary()?);
     let epoch = u.arbitrary()?;
-    Ok(match u.int_in_range(0..=6)? {
+    Ok(match u.int_in_range(0..=7)? {
         0 => {
             let count = u.int_in_range(0..=5)?;
             let tickets = (0..count).map(|_| some_ticket(u)).collect::<Result<_>>()?;
@@ -93,7 +99,15 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
         2 => Message::Nudge,
         3 => Message::Charge { flow: some_flow(u)?, tokens: u.arbitrary()? },
         4 => Message::Buried { worker, epoch, grants_taken: u.arbitrary()? },
-        5 => Message::Grant { request, epoch },
+        5 => {
+            let count = u.int_in_range(0..=Member::GRANTS_MAX)?;
+            let requests = (0..count).map(|_| Ok(RequestId(u.arbitrary()?))).collect::<Result<_>>();
+            Message::Grant { requests: requests?, epoch, at: Instant::from_nanos(u.arbitrary()?) }
+        }
+        6 => {
+            let flow = some_flow(u)?;
+            Message::Correct { flow, charged: u.arbitrary()?, found: u.arbitrary()? }
+        }
         _ => Message::Reject { request, outcome: *u.choose(&OUTCOMES)? },
     })
 }
@@ -134,10 +148,10 @@ fn a_ledger_costs_sixteen_bytes_an_account_and_none_is_an_empty_one() {
         ..Ledger::default()
     };
     let bytes = ledger::encode(&ledger);
-    assert_eq!(bytes.len(), 56 + 16 * 1_000);
+    assert_eq!(bytes.len(), 72 + 16 * 1_000);
     let mut other_version = bytes.clone();
-    other_version[3] = 2;
-    for unreadable in [&[], &bytes[..bytes.len() - 1], &bytes[..48], &other_version[..]] {
+    other_version[3] = 1;
+    for unreadable in [&[], &bytes[..bytes.len() - 1], &bytes[..64], &other_version[..]] {
         assert_eq!(ledger::decode(unreadable), Ledger::default());
     }
     assert_eq!(row::decode(&[]), None);
@@ -156,10 +170,12 @@ fn the_layout_is_pinned() {
         waiting: 1,
         granted: 2,
         lease,
+        nudged: true,
+        spell: Spell { regime: Regime::Serving, since: Instant::from_nanos(11) },
         accounts: [account].into_iter().collect(),
     };
     let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
-    insta::assert_snapshot!(hex, @"4c504c0101000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000002010000000000000300000004000000");
+    insta::assert_snapshot!(hex, @"4c504c0201000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000000000000b0000000000000002010000000000000300000004000000");
 }
 
 #[test]
@@ -169,6 +185,7 @@ fn no_more_tickets_than_one_message_holds() {
         flow: FlowKey { id: FairnessId::new(&"t".repeat(300)), priority: Priority(0) },
         bytes: u64::MAX,
         prompt_tokens: u32::MAX,
+        uncached_tokens: u32::MAX,
         arrived: Instant::from_nanos(u64::MAX),
         ttl: Some(Duration::MAX),
         slo_ttft: Some(Duration::MAX),

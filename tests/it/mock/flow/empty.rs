@@ -73,23 +73,59 @@ fn before_the_first_snapshot_nobody_waits() {
     world.is_well();
 }
 
-/// The place was granted on a pod that is gone when the word of it arrives.
+/// The place was granted on a pod that is gone when the word of it arrives: b waits on, as long as
+/// an empty pool is waited for, and is before c, which came later.
 #[test]
 fn the_pool_empties_between_grant_and_resume() {
-    let world = gated(&json!({}));
+    let flow = json!({"defaultRequestTTL": "5s", "noEndpointRequestTTL": "10s"});
+    let world = gated(&flow);
     tell(
         &world,
         "
         1 pods
         0 asks a => a goes
-        1 asks c
-        c leaves
+        1 asks x
+        x leaves
+        2 asks b
+        nobody hears
+        a ends
+        one hears
+        count => (1, 1, 0)
+        0 pods
+        all hear
+        count => (1, 0, 0)
+        3 asks c
+        9 s pass
+        1 pods => b goes
+        4 s pass
+        b ends => c goes
+        c ends
+        count => (0, 0, 0)
+        ",
+    );
+    world.is_well();
+}
+
+/// And no longer than that.
+#[test]
+fn the_pool_empties_between_grant_and_resume_for_good() {
+    let world = gated(&json!({"noEndpointRequestTTL": "10s"}));
+    tell(
+        &world,
+        "
+        1 pods
+        0 asks a => a goes
+        1 asks x
+        x leaves
         2 asks b
         nobody hears
         a ends
         one hears
         0 pods
-        all hear => b rejected-no-endpoints
+        all hear
+        9900 ms pass
+        count => (1, 0, 0)
+        130 ms pass => b rejected-no-endpoints
         count => (0, 0, 0)
         ",
     );

@@ -65,14 +65,18 @@ fn global_strict_knows_no_tenants() {
 
 /// How many of each tenant's requests went while both waited: ten a round of the loud one, and one of the quiet one, which
 /// says what it wants at length.
-fn served(world: &World, loud: &str, quiet: &str) -> [usize; 2] {
+fn served(
+    world: &World,
+    loud: impl Fn(usize) -> String,
+    quiet: impl Fn(usize) -> String,
+) -> [usize; 2] {
     let mut script = Script::new(world);
     script.play("1 pods");
     let mut going = script.play("0 asks first");
     for n in 0..200 {
-        script.play(&format!("{} asks loud{n} by loud about {loud}", n % WORKERS));
+        script.play(&format!("{} asks loud{n} by loud about {}", n % WORKERS, loud(n)));
         if n % 10 == 0 {
-            script.play(&format!("{} asks quiet{n} by quiet about {quiet}", n % 3));
+            script.play(&format!("{} asks quiet{n} by quiet about {}", n % 3, quiet(n)));
         }
     }
     let mut served = [0; 2];
@@ -86,15 +90,59 @@ fn served(world: &World, loud: &str, quiet: &str) -> [usize; 2] {
 
 #[test]
 fn round_robin_counts_requests() {
-    assert_eq!(served(&fair("round-robin-fairness-policy"), "ants", "whales"), [15, 15]);
+    let world = fair("round-robin-fairness-policy");
+    assert_eq!(served(&world, ants, whales), [15, 15]);
 }
 
 /// The quiet one's prompts are twice as long, so the loud one may send twice as many.
 #[test]
 fn token_fair_counts_tokens() {
-    let [ants, whales] = ["ants", "whales-and-whatever-else-swims"];
-    let twice = about(whales).len() as f64 / about(ants).len() as f64;
+    let twice = about(&whales(0)).len() as f64 / about(&ants(0)).len() as f64;
     assert!((1.9..2.2).contains(&twice), "{twice}");
     let [loud, quiet] = served(&fair("token-fair-fairness-policy"), ants, whales);
     assert!(loud.abs_diff(2 * quiet) <= 3, "{loud} and {quiet}");
+}
+
+/// The quiet one asks the same again and again: only the first costs the pod anything, so that all
+/// others pass whatever the loud one has waiting.
+#[test]
+fn token_fair_counts_what_is_not_cached() {
+    let world = fair("token-fair-fairness-policy");
+    let [loud, quiet] = served(&world, ants, |_| whales(0));
+    assert_eq!(quiet, 20, "{loud} of the loud one");
+}
+
+/// When these two arrive nobody has asked the like, so both are expected to cost their whole prompt.
+/// Once the first of them is sent the second is found in the cache, and its tenant gets back what it
+/// was charged for it.
+#[test]
+fn what_was_charged_too_much_is_given_back() {
+    let world = fair("token-fair-fairness-policy");
+    tell(
+        &world,
+        "
+        1 pods
+        0 asks a => a goes
+        1 asks q1 q2 by quiet about whales
+        2 asks q3 by quiet about rivers
+        3 asks l1 by loud about ants
+        2 asks l2 by loud about stars
+        a ends => q1 goes
+        q1 ends => l1 goes
+        l1 ends => l2 goes
+        l2 ends => q2 goes
+        q2 ends => q3 goes
+        q3 ends
+        count => (0, 0, 0)
+        ",
+    );
+    world.is_well();
+}
+
+fn ants(n: usize) -> String {
+    format!("ants-{n:03}")
+}
+
+fn whales(n: usize) -> String {
+    format!("whales-and-whatever-else-swims-in-{n:03}")
 }

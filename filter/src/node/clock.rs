@@ -1,0 +1,46 @@
+//! What a worker does as time passes.
+
+use engine::{Instant, cluster::Member, ledger::WorkerId};
+
+use super::Node;
+use crate::{host, mail};
+
+/// Tenants that a report on the pool names, of all bands together: more than anybody reads.
+const FLOWS_SHOWN: usize = 64;
+
+impl Node {
+    /// Time has passed.
+    pub(crate) fn tick(&self, root: u32) {
+        let now = host::now();
+        let steps = self.member.borrow_mut().tick(now, (&self.ledger, self));
+        self.carry_out(root, steps);
+        let member = self.member.borrow();
+        if self.enlisted.get() {
+            // What a request goes by before it is placed, such as rewrites, is not older than this.
+            self.look_around();
+            self.roll.write_row(member.id(), member.row());
+        }
+        self.is_busy.set(member.is_busy());
+        let ledger = self.ledger.read();
+        let engine = self.engine.borrow();
+        self.stats.show(member.queues(), &engine.capacity(now, &ledger));
+        if self.enlisted.get() && self.pool_stats.are_due(now) {
+            self.pool_stats.show(&engine.survey(now, &ledger), engine.indexed());
+        }
+        drop(engine);
+        if let Some(queues) = member.queues() {
+            self.board.borrow().post_queues(now, &queues.flow_sizes(FLOWS_SHOWN));
+        }
+        let me = member.id();
+        drop(member);
+        self.bury_the_dead(now, me);
+    }
+
+    /// Takes back what workers had counted that gave no sign of life.
+    fn bury_the_dead(&self, now: Instant, me: WorkerId) {
+        for (worker, row) in self.roll.strike(|worker, row| worker != me && row.is_dead(now)) {
+            log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
+            mail::post([Member::bury(&self.ledger, worker, &row)]);
+        }
+    }
+}
