@@ -70,6 +70,13 @@ pub struct Stack {
 }
 
 impl Builder {
+    /// Other programs.
+    #[must_use]
+    pub fn programs(mut self, programs: Programs) -> Self {
+        self.programs = programs;
+        self
+    }
+
     /// Holds requests by stop iteration and names endpoints in a header, unless told otherwise.
     #[must_use]
     pub const fn way(mut self, way: Way) -> Self {
@@ -250,6 +257,11 @@ impl Stack {
             ended.push(exit);
         }
         ended
+    }
+
+    /// Where Envoy's listener of that name is bound.
+    pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
+        self.envoy.listener(name).await
     }
 
     /// Fails once Envoy is gone, without which there is no stack.

@@ -55,10 +55,14 @@ impl Envoy {
         };
         let mut child = program.start(dir)?;
         let admin = ready(&mut child, &admin_path).await?;
-        let listeners = http::get(admin, "/listeners?format=json").await?.body;
-        let gateway = bound(&listeners, "gateway")?;
-        let ingest = bound(&listeners, "ingest")?;
+        let gateway = listener(admin, "gateway").await?;
+        let ingest = listener(admin, "ingest").await?;
         Ok(Self { child, gateway, ingest, admin })
+    }
+
+    /// Where its listener of that name is bound.
+    pub(crate) async fn listener(&self, name: &str) -> Result<SocketAddr> {
+        listener(self.admin, name).await
     }
 
     /// How many snapshots it has taken.
@@ -97,6 +101,10 @@ async fn ready(child: &mut Child, admin_path: &Path) -> Result<SocketAddr> {
         sleep(POLL).await;
     }
     Err(child.failure("did not become ready"))
+}
+
+async fn listener(admin: SocketAddr, name: &str) -> Result<SocketAddr> {
+    bound(&http::get(admin, "/listeners?format=json").await?.body, name)
 }
 
 /// Where the listener called `name` is bound, from the admin interface's list.

@@ -40,6 +40,13 @@ impl Programs {
         Self { envoy, ..self }
     }
 
+    /// The same with another filter.
+    #[must_use]
+    pub fn with_wasm(mut self, wasm: PathBuf) -> Self {
+        self.wasm = wasm;
+        self
+    }
+
     /// The filter.
     #[must_use]
     pub fn wasm(&self) -> &Path {

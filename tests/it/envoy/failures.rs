@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use stack::Way;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -10,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    client::{chat, chat_body},
+    client::{Reply, chat, chat_body},
     push,
     routing::long_prompt,
     upstream, world,
@@ -40,6 +41,34 @@ async fn where_pods_refuse_another_is_tried() {
         },
     )
     .await;
+}
+
+/// The first of the list is dead, so the second has the prefix: the next request with it is sent there at once.
+#[tokio::test]
+async fn a_prefix_is_where_it_was_served() {
+    let nobody = nobody().await;
+    let somebody = upstream::answers().await;
+    let fails_over = Way::ALL.into_iter().filter(|way| way.fails_over());
+    for way in fails_over {
+        let stack = world::stack().way(way).upstreams(vec![nobody, somebody]).without_scraper();
+        world::tell(stack, async |stack| {
+            push::snapshot(stack, 1, &[nobody, somebody]).await;
+            let mut moved = 0;
+            for number in 0..20 {
+                let prompt = long_prompt(&number.to_string());
+                let first = chat(stack.gateway, &prompt).await;
+                let second = chat(stack.gateway, &prompt).await;
+                for reply in [&first, &second] {
+                    assert_eq!((reply.status, reply.served_by()), (200, somebody), "{reply:?}");
+                }
+                let endpoint = |reply: &Reply| reply.decision("endpoint").unwrap().to_owned();
+                assert_eq!(endpoint(&second), somebody.to_string(), "{second:?}");
+                moved += usize::from(endpoint(&first) == nobody.to_string());
+            }
+            assert!(moved > 0, "nobody was sent to the dead pod first");
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -102,7 +131,7 @@ async fn a_pod_that_hangs_is_left_as_soon_as_it_is_noticed() {
 /// Holding back is what a filter that reads responses is tempted to do.
 #[tokio::test]
 async fn each_token_arrives_before_the_next_is_made() {
-    for way in stack::Way::ALL {
+    for way in Way::ALL {
         let (pod, tokens) = upstream::streams_on_command().await;
         world::tell(
             world::stack().way(way).upstreams(vec![pod]).without_scraper(),

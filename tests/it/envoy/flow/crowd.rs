@@ -18,25 +18,29 @@ const WORKERS: usize = 4;
 
 /// A stack whose pool takes one request a pod, and these keys of `flowControl`.
 pub(super) fn gated(pods: &[SocketAddr], flow: &Value) -> Builder {
+    world::stack().workers(WORKERS).upstreams(pods.to_vec()).without_scraper().plugin(gate(1, flow))
+}
+
+/// The plugin's configuration for a pool that takes so many requests a pod.
+pub(super) fn gate(places: u32, flow: &Value) -> Value {
     let mut section = json!({
         "saturationDetector": {"pluginRef": "concurrency-detector"},
         "defaultPriorityBand": {"fairnessPolicyRef": "round-robin-fairness-policy"},
     });
     section.as_object_mut().unwrap().extend(flow.as_object().unwrap().clone());
-    let plugin = json!({
+    json!({
         "featureGates": ["flowControl"],
         "plugins": [
             {"type": "queue-scorer"},
             {"type": "max-score-picker"},
             {"type": "single-profile-handler"},
-            {"type": "concurrency-detector", "parameters": {"maxConcurrency": 1}},
+            {"type": "concurrency-detector", "parameters": {"maxConcurrency": places}},
             {"type": "round-robin-fairness-policy"},
         ],
         "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "queue-scorer"}]}],
         "flowControl": section,
         "objectives": [{"name": "high", "priority": 100}, {"name": "low", "priority": -1}],
-    });
-    world::stack().workers(WORKERS).upstreams(pods.to_vec()).without_scraper().plugin(plugin)
+    })
 }
 
 /// Who asks, and how.
@@ -55,7 +59,11 @@ impl Client {
 
     /// Asks over a connection of its own, which any worker may get.
     pub(super) fn ask(self, stack: &Stack) -> JoinHandle<Reply> {
-        let gateway = stack.gateway;
+        self.ask_at(stack.gateway)
+    }
+
+    /// The same at another gateway than the stack's first.
+    pub(super) fn ask_at(self, gateway: SocketAddr) -> JoinHandle<Reply> {
         let headers = [
             (WHO, self.name),
             ("x-llm-d-inference-fairness-id", self.tenant),
@@ -98,6 +106,8 @@ pub(super) fn waited(reply: &Reply) -> u64 {
 pub(super) async fn is_quiet(stack: &Stack, pod: &PatientPod) {
     assert!(pod.is_idle().await);
     until_held(stack, 0).await;
+    // An answer's last byte is with its client before Envoy is done with the stream.
+    world::until(async || (world::active_requests(stack).await == 0).then_some(())).await;
     let last = Client::named("last").ask(stack);
     let arrived = pod.next().await;
     assert_eq!(arrived.who, "last");
