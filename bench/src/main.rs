@@ -59,8 +59,6 @@ enum Bench {
 #[derive(Debug)]
 struct Setting {
     programs: Programs,
-    /// Where raw results go.
-    results: PathBuf,
     quick: bool,
     seconds: u64,
 }
@@ -93,7 +91,7 @@ async fn run(args: &Args) -> Result<()> {
     let setting = || {
         let programs = Programs::built_in(&root)?;
         let (quick, seconds) = (args.quick, args.seconds);
-        anyhow::Ok(Setting { programs, results: results.clone(), quick, seconds })
+        anyhow::Ok(Setting { programs, quick, seconds })
     };
     let report = match bench {
         Bench::Overhead => overhead::run(&setting()?).await?,

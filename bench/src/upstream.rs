@@ -20,9 +20,10 @@ const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"tiny\
     vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"tiny\"} 0.0\n\
     vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"16384\"} 1.0\n";
 
-/// The response to a prompt.
-pub(crate) fn answer() -> String {
-    respond("application/json", ANSWER)
+/// The response to a prompt, by its own account so many tokens long.
+pub(crate) fn answer(tokens: u32) -> String {
+    let usage = format!(r#""completion_tokens":{tokens}"#);
+    respond("application/json", &ANSWER.replace(r#""completion_tokens":1"#, &usage))
 }
 
 /// The response to the scraper.
@@ -55,12 +56,7 @@ fn accept(listener: &TcpListener) {
 }
 
 fn serve(stream: TcpStream) -> io::Result<()> {
-    let respond = |kind: &str, body: &str| {
-        let length = body.len();
-        format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
-    };
-    let answer = respond("application/json", ANSWER);
-    let metrics = respond("text/plain; version=0.0.4", METRICS);
+    let (answer, metrics) = (answer(1), metrics());
     let mut connection = Connection::accepted(stream)?;
     loop {
         let head = connection.read_message()?;

@@ -21,6 +21,9 @@ use crate::{connection, upstream};
 /// Bytes read at once; requests here are a few KiB.
 const READ: usize = 16 << 10;
 
+/// Names the header by which a request says how long its answer is to say that it is.
+pub(crate) const OUTPUT: &str = "x-output-tokens";
+
 /// The servers, on a thread of their own.
 #[derive(Clone, Debug)]
 pub(crate) struct Valve {
@@ -139,8 +142,16 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
             sleep(shared.service).await;
         }
         shared.went();
-        stream.write_all(upstream::answer().as_bytes()).await?;
+        let tokens = buffer.get(..head).and_then(output_tokens).unwrap_or(1);
+        stream.write_all(upstream::answer(tokens).as_bytes()).await?;
     }
+}
+
+/// How many tokens a request wants to be told that its answer has.
+fn output_tokens(head: &[u8]) -> Option<u32> {
+    let head = std::str::from_utf8(head).ok()?;
+    let (_, rest) = head.split_once(&format!("{OUTPUT}: "))?;
+    rest.lines().next()?.trim().parse().ok()
 }
 
 /// Reads a whole message; where its head ends.

@@ -47,6 +47,8 @@ struct Round {
     /// From an answer to the next request in its place, milliseconds: p50 and p99.
     alone: [f64; 2],
     under_load: [f64; 2],
+    /// From a grant to the request's going on, by the filter's own clock, microseconds: p50 and p99.
+    grant: [f64; 2],
 }
 
 /// Measures and reports.
@@ -62,7 +64,7 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
          places at each of {PODS} pods, which answer at once when a valve opens; {} rounds. The time in which a place is \
          filled again runs from the pod's answer to the next request at a pod: the answer's way through Envoy, the \
          ledger, the arbiter, the grant's way to the worker, the pick, the resume, and the way to the pod. \"One by one\" \
-         frees a place every {} ms.",
+         frees a place every {} ms. Grant to resume is the filter's own histogram, llm_picker_grant_to_resume_microseconds,          of all grants of a round; its buckets are a tenth wide.",
         rounds.len(),
         BETWEEN.as_millis()
     ));
@@ -74,6 +76,8 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     row("place filled again, one by one, p99 ms", format!("{:.2}", all(|round| round.alone[1])));
     row("place filled again, draining, p50 ms", format!("{:.2}", all(|round| round.under_load[0])));
     row("place filled again, draining, p99 ms", format!("{:.2}", all(|round| round.under_load[1])));
+    row("grant to resume, p50 µs", format!("{:.0}", all(|round| round.grant[0])));
+    row("grant to resume, p99 µs", format!("{:.0}", all(|round| round.grant[1])));
     row("most in flight above the limit of 128", format!("{:.0}", all(|round| round.above as f64)));
     report.show(table);
     Ok(rounds.iter().map(Round::raw).collect())
@@ -100,7 +104,28 @@ async fn round(setting: &Setting, valve: &Valve) -> Result<Round> {
     let answered = spawn_blocking(|| crowd.answered()).await??;
     let spent = cpu::time(envoy)?.saturating_sub(before);
     ensure!(answered == LIMIT + WAITING, "{answered} of {} were answered", LIMIT + WAITING);
-    Ok(Round::of(&valve.take_log(), spent))
+    let grant = grant_to_resume(&stack).await?;
+    Ok(Round::of(&valve.take_log(), spent, grant))
+}
+
+/// p50 and p99 of the filter's histogram, once Envoy has merged its workers' parts, which it does every five seconds.
+async fn grant_to_resume(stack: &Stack) -> Result<[f64; 2]> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = stack.stats("grant_to_resume_microseconds").await?;
+        if let (Some(half), Some(most)) = (quantile_of(&text, "P50"), quantile_of(&text, "P99")) {
+            return Ok([half, most]);
+        }
+        ensure!(Instant::now() < deadline, "no grant was measured: {text}");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Envoy writes `P50(of the last interval,of all time)`.
+fn quantile_of(text: &str, name: &str) -> Option<f64> {
+    let (_, rest) = text.split_once(&format!("{name}("))?;
+    let (both, _) = rest.split_once(')')?;
+    both.rsplit(',').next()?.parse().ok()
 }
 
 /// Waits until all places are taken and the rest waits.
@@ -124,7 +149,7 @@ async fn filled(stack: &Stack, valve: &Valve) -> Result<()> {
 }
 
 impl Round {
-    fn of(log: &Log, spent: Duration) -> Self {
+    fn of(log: &Log, spent: Duration, grant: [f64; 2]) -> Self {
         // The n-th answer frees the place that the n-th request behind the first LIMIT takes.
         let mut filled: Vec<Duration> = log
             .went
@@ -141,6 +166,7 @@ impl Round {
             above: log.most.saturating_sub(LIMIT),
             alone: [0.5, 0.99].map(|q| millis(quantile(&mut filled, q))),
             under_load: [0.5, 0.99].map(|q| millis(quantile(&mut draining, q))),
+            grant,
         }
     }
 
@@ -151,10 +177,23 @@ impl Round {
             "above_limit": self.above,
             "one_by_one_p50_p99_ms": self.alone,
             "draining_p50_p99_ms": self.under_load,
+            "grant_to_resume_p50_p99_us": self.grant,
         })
     }
 }
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_of_all_time_is_read() {
+        let text = "wasmcustom.x: P0(nan,11) P50(nan,120.5) P99(nan,480) P100(nan,900)";
+        assert_eq!(quantile_of(text, "P50"), Some(120.5));
+        assert_eq!(quantile_of("wasmcustom.x: No recorded values", "P50"), None);
+    }
 }

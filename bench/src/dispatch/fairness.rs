@@ -21,11 +21,19 @@ const PLACES: usize = 4;
 /// What a request takes at a pod: so the gate decides, and not the machine.
 const SERVICE: Duration = Duration::from_millis(20);
 
-const LOUD: Tenant =
-    Tenant { clients: 100, words: 1000, headers: "x-llm-d-inference-fairness-id: loud\r\n" };
+const LOUD: Tenant = Tenant {
+    clients: 100,
+    words: 1000,
+    output: 800,
+    headers: "x-llm-d-inference-fairness-id: loud\r\nx-output-tokens: 800\r\n",
+};
 
-const QUIET: Tenant =
-    Tenant { clients: 10, words: 4000, headers: "x-llm-d-inference-fairness-id: quiet\r\n" };
+const QUIET: Tenant = Tenant {
+    clients: 10,
+    words: 4000,
+    output: 100,
+    headers: "x-llm-d-inference-fairness-id: quiet\r\nx-output-tokens: 100\r\n",
+};
 
 /// First come, first served; each flow in turn; each flow by what it uses.
 const POLICIES: [&str; 3] =
@@ -35,19 +43,31 @@ const POLICIES: [&str; 3] =
 struct Tenant {
     clients: usize,
     words: usize,
+    /// Tokens of each answer, which the pod's usage says.
+    output: u32,
     headers: &'static str,
+}
+
+impl Tenant {
+    /// What a request costs: the prompt's tokens, of four bytes each, of which none is cached, and twice the answer's.
+    fn cost(self) -> f64 {
+        (self.words * " word".len()) as f64 / 4.0 + f64::from(2 * self.output)
+    }
 }
 
 /// Measures and reports.
 pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value> {
     let duration = Duration::from_secs(if setting.quick { 2 } else { 8 });
     report.say(format!(
-        "Two tenants of one priority, {} clients with prompts of {} words against {} with {}, for {} s behind a gate of \
-         {} places. Jain's index is 1 where both get the same and 0.5 where one gets all.",
+        "Two tenants of one priority, {} clients with prompts of {} words and answers of {} tokens against {} with {} and \
+         {}, for {} s behind a gate of {} places. Jain's index is 1 where both get the same and 0.5 where one gets all; \
+         tokens are the prompts' and twice the answers'.",
         LOUD.clients,
         LOUD.words,
+        LOUD.output,
         QUIET.clients,
         QUIET.words,
+        QUIET.output,
         duration.as_secs(),
         PODS * PLACES
     ));
@@ -56,12 +76,12 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
         "loud, requests",
         "quiet, requests",
         "Jain by requests",
-        "Jain by prompt tokens",
+        "Jain by tokens",
     ]);
     let mut raw = Vec::new();
     for policy in POLICIES {
         let [loud, quiet] = serve(setting, policy, duration).await?;
-        let tokens = [loud * LOUD.words as f64, quiet * QUIET.words as f64];
+        let tokens = [loud * LOUD.cost(), quiet * QUIET.cost()];
         let (by_requests, by_tokens) = (jain([loud, quiet]), jain(tokens));
         table.row(&[
             policy.to_owned(),
