@@ -105,7 +105,8 @@ def send(port, size, numbers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     text = PARAGRAPH * max(1, size // len(PARAGRAPH))
     for number in numbers:
-        messages = [{"role": "system", "content": text[:size // 2]}, {"role": "user", "content": f"{number:09} {text[size // 2:]}"}]
+        shared, own = text[:size // 2], f"{number:09} {text[size // 2:]}"
+        messages = [{"role": "system", "content": shared}, {"role": "user", "content": own}]
         body = json.dumps({"model": "tiny", "max_tokens": 1, "messages": messages})
         connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
         response = connection.getresponse()
@@ -123,8 +124,9 @@ def count(pods, picker, size, requests):
         out = pathlib.Path(folder, "counts")
         env = {**os.environ, "LLM_PICKER_SECRET": SECRET}
         envoy = subprocess.Popen(
-            ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--smc-check=all-non-file", f"--callgrind-out-file={out}",
-             envoy_binary(), "--config-path", file, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"], env=env)
+            ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--smc-check=all-non-file",
+             f"--callgrind-out-file={out}", envoy_binary(), "--config-path", file, "--concurrency", "1",
+             "--disable-hot-restart", "--log-level", "error"], env=env)
         control = lambda *what: subprocess.run(["callgrind_control", *what, str(envoy.pid)], check=True, capture_output=True)
         try:
             wait_for(ports[1], "/ready")
@@ -132,7 +134,8 @@ def count(pods, picker, size, requests):
                 # One snapshot and no more: how many fall into the count must not depend on how long it takes.
                 scraper = subprocess.Popen(
                     [ROOT / "dist/llm-scraper", "--pool", "default", "--interval", "1s", "--listen", "127.0.0.1:0",
-                     "--envoy", f"http://127.0.0.1:{ports[2]}", *(word for pod in pods for word in ("--endpoint", f"127.0.0.1:{pod}"))],
+                     "--envoy", f"http://127.0.0.1:{ports[2]}",
+                     *(word for pod in pods for word in ("--endpoint", f"127.0.0.1:{pod}"))],
                     env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 time.sleep(8)
                 scraper.terminate()
@@ -161,7 +164,8 @@ def main():
         threading.Thread(target=server.serve_forever, daemon=True).start()
     pods = [server.server_address[1] for server in servers]
     plain, picker = (count(pods, with_it, size, requests) for with_it in (False, True))
-    print(f"{size} bytes, {requests} requests: plain Envoy {plain:,.0f}, picker {picker:,.0f}, added {picker - plain:,.0f} instructions each")
+    print(f"{size} bytes, {requests} requests, instructions each: plain Envoy {plain:,.0f}, picker {picker:,.0f}, "
+          f"added {picker - plain:,.0f}")
 
 
 if __name__ == "__main__":
