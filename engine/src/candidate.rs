@@ -47,6 +47,14 @@ impl Candidate<'_> {
         self.member.slot
     }
 
+    /// The share of the prompt that it holds; nothing of a prompt without a block.
+    pub(crate) fn cached_share(&self, ask: &Ask) -> f64 {
+        match ask.chain.blocks {
+            0 => 0.0,
+            blocks => f64::from(self.matched) / f64::from(blocks),
+        }
+    }
+
     /// The prompt's tokens that it would have to compute.
     pub(crate) fn uncached_tokens(&self, ask: &Ask) -> u32 {
         ask.uncached_tokens(self.matched)

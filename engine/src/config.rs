@@ -41,7 +41,7 @@ impl Config {
     /// The headers that plugins go by, in lower case: [`crate::Ask::headers`] is to have them.
     #[must_use]
     pub fn header_names(&self) -> Vec<&str> {
-        Vec::new()
+        self.scheduling.headers()
     }
 
     /// Whether anything goes by the prompt tokens in flight.

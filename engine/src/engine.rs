@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use crate::{
     Answer, Ask, Chain, Config, Decision, Event, Explanation, Health, Instant, MAX_OBJECTIVES,
     NoPick, Note, Objective, RequestId, Snapshot, Verdict,
+    avoidance::Avoidance,
     candidate::Candidate,
     cluster::Capacity,
     flow::Priority,
+    learned::Learned,
     ledger::Ledger,
     placements::{Placement, Placements},
     pool::Pool,
-    prefix::{Index, Matches},
+    prefix::{Index, Matches, Slot},
     rng::Rng,
     saturation::Load,
     scene::Scene,
@@ -27,6 +29,8 @@ pub struct Engine {
     objectives: BTreeMap<String, Priority>,
     index: Index,
     placements: Placements,
+    learned: Learned,
+    avoidance: Avoidance,
     rng: Rng,
     /// Kept between picks for its memory.
     matches: Matches,
@@ -43,6 +47,8 @@ impl Engine {
             pool: None,
             objectives: BTreeMap::new(),
             placements: Placements::default(),
+            learned: Learned::default(),
+            avoidance: Avoidance::default(),
             rng: Rng::new(seed),
             matches: Matches::default(),
         }
@@ -63,11 +69,12 @@ impl Engine {
         match event {
             Event::Sent { ask, .. } => self.announces(ask),
             Event::Answered { request, served_by, answer, .. } => of(*request).is_some_and(|it| {
-                *answer != Answer::Taken || served_by.is_some_and(|served| served != it.endpoint)
+                let server = served_by.unwrap_or(it.endpoint);
+                *answer != Answer::Taken || server != it.endpoint || self.has_failed(server)
             }),
             Event::Ended { request } => of(*request).is_some_and(Placement::is_unanswered),
-            Event::Broke { .. }
-            | Event::Snapshot { .. }
+            Event::Broke { request, .. } => of(*request).is_some(),
+            Event::Snapshot { .. }
             | Event::Reported { .. }
             | Event::FirstToken { .. }
             | Event::Noted(_) => false,
@@ -111,13 +118,26 @@ impl Engine {
     /// # Errors
     /// If there is nothing to choose from.
     pub fn decide(&mut self, now: Instant, ask: &Ask, ledger: &Ledger) -> Result<Decision, NoPick> {
-        self.index.matches(&ask.chain, &mut self.matches);
-        let pool = self.pool.as_ref().ok_or(NoPick::NoSnapshot)?;
-        let scene = Scene { ask, now };
-        let freshness = (now, self.config.stale_after);
-        let mut candidates = pool.candidates(freshness, &ledger.accounts, &self.matches);
-        narrow(&mut candidates, ask);
-        self.config.scheduling.decide(&scene, candidates, &mut self.rng)
+        let mut matches = std::mem::take(&mut self.matches);
+        self.index.matches(&ask.chain, &mut matches);
+        let mut rng = self.rng.clone();
+        let decision = self.choose((now, ask, ledger), &matches, &mut rng);
+        (self.matches, self.rng) = (matches, rng);
+        decision
+    }
+
+    fn choose(
+        &self,
+        (now, ask, ledger): (Instant, &Ask, &Ledger),
+        matches: &Matches,
+        rng: &mut Rng,
+    ) -> Result<Decision, NoPick> {
+        let candidates = self.candidates((now, ask, ledger), matches)?;
+        self.config.scheduling.decide(&self.scene(now, ask), candidates, rng)
+    }
+
+    fn scene<'a>(&'a self, now: Instant, ask: &'a Ask) -> Scene<'a> {
+        Scene { ask, now, learned: &self.learned, peer: None }
     }
 
     /// What [`Self::decide`] would say, and every score of every endpoint. Nothing changes.
@@ -125,15 +145,11 @@ impl Engine {
     pub fn explain(&self, now: Instant, ask: &Ask, ledger: &Ledger) -> Explanation {
         let mut matches = Matches::default();
         self.index.matches(&ask.chain, &mut matches);
-        let Some(pool) = self.pool.as_ref() else {
-            return Explanation { decision: Err(NoPick::NoSnapshot), profiles: Vec::new() };
-        };
-        let (scene, scheduling) = (Scene { ask, now }, &self.config.scheduling);
-        let freshness = (now, self.config.stale_after);
-        let mut candidates = pool.candidates(freshness, &ledger.accounts, &matches);
-        narrow(&mut candidates, ask);
-        let profiles = scheduling.explain(&scene, &candidates, &mut self.rng.clone());
-        let decision = scheduling.decide(&scene, candidates, &mut self.rng.clone());
+        let mut rng = self.rng.clone();
+        let candidates = self.candidates((now, ask, ledger), &matches).unwrap_or_default();
+        let scene = self.scene(now, ask);
+        let profiles = self.config.scheduling.explain(&scene, &candidates, &mut rng);
+        let decision = self.choose((now, ask, ledger), &matches, &mut self.rng.clone());
         Explanation { decision, profiles }
     }
 
@@ -171,11 +187,22 @@ impl Engine {
                 self.renew(snapshot, received_at);
                 Vec::new()
             }
-            Event::Sent { request, ask, decision, .. } => self.send(request, ask.chain, &decision),
-            Event::Answered { request, served_by, answer, .. } => {
-                self.answer(request, served_by, answer)
+            Event::Sent { request, at, ask, decision } => {
+                self.send((request, at), ask.chain, decision)
             }
-            Event::FirstToken { .. } | Event::Broke { .. } => Vec::new(),
+            Event::Answered { request, at, served_by, answer } => {
+                self.answer((request, at), served_by, answer)
+            }
+            Event::FirstToken { request, at } => {
+                self.learn_first_token(request, at);
+                Vec::new()
+            }
+            Event::Broke { request, at } => {
+                let endpoint = self.placements.get(request).map(|placement| placement.endpoint);
+                endpoint
+                    .map(|it| self.told(at, it, Chain::default(), Verdict::Failed))
+                    .unwrap_or_default()
+            }
             Event::Ended { request } => self.end(request),
             Event::Reported { endpoint, at, waiting, kv_usage } => {
                 if let Some(pool) = &mut self.pool {
@@ -197,6 +224,8 @@ impl Engine {
         let pool = self.pool.get_or_insert_default();
         for left in pool.update(snapshot, received_at) {
             self.index.forget(left);
+            self.learned.forget(left);
+            self.avoidance.clear(left);
         }
         for member in pool.members() {
             let said = member.capacity.filter(|_| self.config.auto_tune);
@@ -207,17 +236,36 @@ impl Engine {
 
     /// Learns a prompt as soon as it is on its way, so that the next request of a burst with the
     /// same prompt follows.
-    fn send(&mut self, request: RequestId, chain: Chain, decision: &Decision) -> Vec<Note> {
-        let Some(placement) = Placement::new(chain.clone(), decision) else { return Vec::new() };
+    fn send(
+        &mut self,
+        (request, at): (RequestId, Instant),
+        chain: Chain,
+        decision: Decision,
+    ) -> Vec<Note> {
+        let prefill = decision.prefill;
+        let Some(placement) = Placement::new(at, chain.clone(), decision) else {
+            return Vec::new();
+        };
         let endpoint = placement.endpoint;
+        if let Some(slot) = self.slot(endpoint) {
+            self.avoidance.sent(slot, at);
+            if placement.sight.cold {
+                self.learned.sent_cold(slot);
+            }
+        }
         self.placements.insert(request, placement);
-        self.place(endpoint, chain)
+        // Who computes the prompt has it as well as who was sent it.
+        let computed =
+            prefill.map(|prefill| self.told(at, prefill, chain.clone(), Verdict::Placed));
+        let mut notes = self.told(at, endpoint, chain, Verdict::Placed);
+        notes.extend(computed.unwrap_or_default());
+        notes
     }
 
     /// Moves a prompt to where it really went, and unlearns one that was not taken.
     fn answer(
         &mut self,
-        request: RequestId,
+        (request, at): (RequestId, Instant),
         served_by: Option<SocketAddr>,
         answer: Answer,
     ) -> Vec<Note> {
@@ -227,51 +275,109 @@ impl Engine {
         let server = served_by.unwrap_or(first);
         let mut notes = Vec::new();
         if server != first {
-            notes.extend(self.withdraw(first, chain.clone()));
-        }
-        match answer {
-            Answer::Taken if server != first => notes.extend(self.place(server, chain)),
-            Answer::Refused | Answer::Failed if server == first => {
-                notes.extend(self.withdraw(first, chain));
+            // Envoy got there by failures alone.
+            let passed = placement.fallbacks.iter().take_while(|other| **other != server);
+            let passed: Vec<SocketAddr> = passed.copied().collect();
+            placement.endpoint = server;
+            notes = self.told(at, first, chain.clone(), Verdict::Failed);
+            for other in passed {
+                notes.extend(self.told(at, other, Chain::default(), Verdict::Failed));
             }
-            Answer::Taken | Answer::Refused | Answer::Failed => (),
+        }
+        let (chain, verdict) = match answer {
+            Answer::Taken if server != first => (chain, Verdict::Placed),
+            Answer::Taken => (Chain::default(), Verdict::Served),
+            Answer::Refused if server == first => (chain, Verdict::Withdrawn),
+            Answer::Refused => return notes,
+            Answer::Failed if server == first => (chain, Verdict::Failed),
+            Answer::Failed => (Chain::default(), Verdict::Failed),
+        };
+        if answer == Answer::Taken && verdict == Verdict::Placed && self.has_failed(server) {
+            notes.extend(self.told(at, server, Chain::default(), Verdict::Served));
+        }
+        if verdict != Verdict::Served || self.has_failed(server) {
+            notes.extend(self.told(at, server, chain, verdict));
         }
         notes
+    }
+
+    /// Learns how long a first token took. After a retry it is not known from when to count.
+    fn learn_first_token(&mut self, request: RequestId, at: Instant) {
+        let Some(placement) = self.placements.get(request) else { return };
+        let (sight, took) = (placement.sight, at.saturating_since(placement.at));
+        if let Some(slot) = self.slot(placement.endpoint) {
+            self.learned.first_token(slot, &sight, took);
+        }
     }
 
     /// Unlearns what an unanswered request had brought.
     fn end(&mut self, request: RequestId) -> Vec<Note> {
         let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
-        let endpoint = placement.endpoint;
-        placement.answered().map(|chain| self.withdraw(endpoint, chain)).unwrap_or_default()
+        let (at, endpoint) = (placement.at, placement.endpoint);
+        let chain = placement.answered();
+        chain.map(|chain| self.told(at, endpoint, chain, Verdict::Withdrawn)).unwrap_or_default()
     }
 
-    fn place(&mut self, endpoint: SocketAddr, chain: Chain) -> Vec<Note> {
-        self.told(Note { endpoint, chain, verdict: Verdict::Placed })
-    }
-
-    fn withdraw(&mut self, endpoint: SocketAddr, chain: Chain) -> Vec<Note> {
-        self.told(Note { endpoint, chain, verdict: Verdict::Withdrawn })
-    }
-
-    /// Takes a note of its own into the index before the others get it.
-    fn told(&mut self, note: Note) -> Vec<Note> {
-        if note.chain.hashes.is_empty() {
+    /// Takes a note of its own in before the others get it.
+    fn told(
+        &mut self,
+        at: Instant,
+        endpoint: SocketAddr,
+        chain: Chain,
+        verdict: Verdict,
+    ) -> Vec<Note> {
+        let is_of_chain = matches!(verdict, Verdict::Placed | Verdict::Withdrawn);
+        if is_of_chain && chain.hashes.is_empty() {
             return Vec::new();
         }
+        let note = Note { at, endpoint, chain, verdict };
         self.note(&note);
         vec![note]
     }
 
-    /// Takes a note into the index. One about an endpoint that this worker does not know, which a
-    /// snapshot under way explains, or with a damaged chain changes nothing.
+    fn slot(&self, endpoint: SocketAddr) -> Option<Slot> {
+        self.pool.as_ref().and_then(|pool| pool.slot(endpoint))
+    }
+
+    fn has_failed(&self, endpoint: SocketAddr) -> bool {
+        self.slot(endpoint).is_some_and(|slot| self.avoidance.has_failed(slot))
+    }
+
+    /// Takes a note in. One about an endpoint that this worker does not know, which a snapshot under
+    /// way explains, or with a damaged chain changes nothing.
     fn note(&mut self, note: &Note) {
-        let slot = self.pool.as_ref().and_then(|pool| pool.slot(note.endpoint));
-        let Some(slot) = slot.filter(|_| note.chain.is_whole()) else { return };
+        let Some(slot) = self.slot(note.endpoint) else { return };
+        let chain = Some(&note.chain).filter(|chain| chain.is_whole());
         match note.verdict {
-            Verdict::Placed => self.index.learn(slot, &note.chain),
-            Verdict::Withdrawn => self.index.withdraw(slot, &note.chain),
+            Verdict::Placed => {
+                if let Some(chain) = chain {
+                    self.index.learn(slot, chain);
+                }
+            }
+            Verdict::Withdrawn | Verdict::Failed => {
+                if let Some(chain) = chain {
+                    self.index.withdraw(slot, chain);
+                }
+                if note.verdict == Verdict::Failed {
+                    self.avoidance.failed(slot, note.at);
+                }
+            }
+            Verdict::Served => self.avoidance.clear(slot),
         }
+    }
+
+    /// Those that a request may go to.
+    fn candidates<'a>(
+        &'a self,
+        (now, ask, ledger): (Instant, &Ask, &Ledger),
+        matches: &Matches,
+    ) -> Result<Vec<Candidate<'a>>, NoPick> {
+        let pool = self.pool.as_ref().ok_or(NoPick::NoSnapshot)?;
+        let freshness = (now, self.config.stale_after);
+        let mut candidates = pool.candidates(freshness, &ledger.accounts, matches);
+        narrow(&mut candidates, ask);
+        self.avoidance.narrow(now, &mut candidates);
+        Ok(candidates)
     }
 }
 

@@ -6,6 +6,10 @@ use crate::{Ask, Decision, Instant, Note, Snapshot};
 
 /// Something that happened, for [`crate::Engine::handle`].
 #[derive(Clone, Debug, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time, handed on and never kept: a box would cost an allocation a request"
+)]
 pub enum Event {
     /// A new view of the pool.
     Snapshot {

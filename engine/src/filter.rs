@@ -3,11 +3,20 @@
 //! A filter is a variant of [`Filter`] with the EPP's name for it, a file in `filter/` with what it
 //! goes by, and a line in the match that calls it. It keeps the order of those that it keeps.
 
+mod affinity;
 mod label;
+mod utilization;
 
+pub use affinity::{PrefixAffinity, TtftSource};
 pub use label::{LabelValues, Requirement, Role, Selector};
+pub use utilization::{Gauge, HeadroomTier, UtilizationLimits};
 
-use crate::{candidate::Candidate, rng::Rng, scene::Scene};
+use crate::{
+    candidate::Candidate,
+    rng::Rng,
+    scene::Scene,
+    score::{ContextLength, SessionAffinity},
+};
 
 /// Drops endpoints before any is scored.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,9 +28,49 @@ pub enum Filter {
     /// Keeps those of a role in disaggregated serving (EPP: decode-filter, prefill-filter,
     /// encode-filter).
     Role(Role),
+    /// Keeps those that hold the prompt.
+    PrefixAffinity(PrefixAffinity),
+    /// Keeps the session's own, if it is there (EPP: session-affinity-filter).
+    SessionAffinity(SessionAffinity),
+    /// Keeps those within limits on load.
+    Utilization(UtilizationLimits),
+    /// Keeps those that are predicted to meet the objective.
+    HeadroomTier(HeadroomTier),
+    /// Keeps those for prompts of this length (EPP: context-length-aware, enableFiltering).
+    ContextLength(ContextLength),
 }
 
 impl Filter {
+    /// All plugin types that are filters and nothing else.
+    pub const NAMES: &[&str] = &[
+        "label-selector-filter",
+        "by-label-selector",
+        "by-label",
+        "decode-filter",
+        "prefill-filter",
+        "encode-filter",
+        "prefix-cache-affinity-filter",
+        "session-affinity-filter",
+        "utilization-filter",
+        "slo-headroom-tier-filter",
+    ];
+
+    /// The filter of that type with its default parameters.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "label-selector-filter" | "by-label-selector" => {
+                Self::LabelSelector(Selector::default())
+            }
+            "by-label" => Self::ByLabel(LabelValues::default()),
+            "prefix-cache-affinity-filter" => Self::PrefixAffinity(PrefixAffinity::default()),
+            "session-affinity-filter" => Self::SessionAffinity(SessionAffinity::default()),
+            "utilization-filter" => Self::Utilization(UtilizationLimits::default()),
+            "slo-headroom-tier-filter" => Self::HeadroomTier(HeadroomTier::default()),
+            _ => Self::Role(Role::ALL.into_iter().find(|role| role.filter_name() == name)?),
+        })
+    }
+
     /// The plugin type in an EndpointPickerConfig.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -29,22 +78,63 @@ impl Filter {
             Self::LabelSelector(_) => "label-selector-filter",
             Self::ByLabel(_) => "by-label",
             Self::Role(role) => role.filter_name(),
+            Self::PrefixAffinity(_) => "prefix-cache-affinity-filter",
+            Self::SessionAffinity(_) => "session-affinity-filter",
+            Self::Utilization(_) => "utilization-filter",
+            Self::HeadroomTier(_) => "slo-headroom-tier-filter",
+            Self::ContextLength(_) => "context-length-aware",
         }
+    }
+
+    /// Whether it goes by the prompt tokens in flight.
+    pub(crate) const fn counts_tokens(&self) -> bool {
+        matches!(self, Self::PrefixAffinity(_) | Self::HeadroomTier(_))
+    }
+
+    /// The header that it goes by.
+    pub(crate) fn header(&self) -> Option<&str> {
+        if let Self::SessionAffinity(session) = self { Some(&session.header) } else { None }
     }
 
     /// Drops what it does not keep.
     pub(crate) fn apply(
         &self,
-        _scene: &Scene<'_>,
+        scene: &Scene<'_>,
         candidates: &mut Vec<Candidate<'_>>,
-        _rng: &mut Rng,
+        rng: &mut Rng,
     ) {
         match self {
-            Self::LabelSelector(selector) => {
-                candidates.retain(|candidate| selector.matches(candidate.member));
+            Self::LabelSelector(selector) => candidates.retain(|it| selector.matches(it.member)),
+            Self::ByLabel(values) => candidates.retain(|it| values.keeps(it.member)),
+            Self::Role(role) => candidates.retain(|it| role.keeps(it.member)),
+            Self::PrefixAffinity(affinity) => affinity.apply(scene, candidates, rng),
+            Self::SessionAffinity(session) => {
+                let pinned = session.endpoint(scene.ask);
+                let is_it = |it: &Candidate<'_>| Some(it.member.address) == pinned;
+                if candidates.iter().any(is_it) {
+                    candidates.retain(is_it);
+                }
             }
-            Self::ByLabel(values) => candidates.retain(|candidate| values.keeps(candidate.member)),
-            Self::Role(role) => candidates.retain(|candidate| role.keeps(candidate.member)),
+            Self::Utilization(limits) => limits.apply(candidates),
+            Self::HeadroomTier(tier) => tier.apply(scene, candidates, rng),
+            Self::ContextLength(length) => {
+                candidates.retain(|it| length.keeps(it.member, scene.ask.tokens()));
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_written() {
+        for name in Filter::NAMES {
+            let canonical =
+                if *name == "by-label-selector" { "label-selector-filter" } else { name };
+            assert_eq!(Filter::named(name).map(|filter| filter.name()), Some(canonical));
+        }
+        assert_eq!(Filter::named("label"), None);
     }
 }

@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 
-use crate::Chain;
+use crate::{Chain, Instant};
 
-/// News of one request's prefix, for the other workers' indexes.
+/// News of one request, for what the other workers know of prefixes and of failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
+    /// When it happened.
+    pub at: Instant,
     /// The endpoint that the request was placed on.
     pub endpoint: SocketAddr,
-    /// Its prompt.
+    /// Its prompt; empty where that is not the news.
     pub chain: Chain,
     /// What to make of it.
     pub verdict: Verdict,
@@ -20,6 +22,10 @@ pub struct Note {
 pub enum Verdict {
     /// It was sent there, so its prefix will be cached there.
     Placed,
-    /// It failed there, so what it alone would have brought is not cached.
+    /// It was not taken there, so what it alone would have brought is not cached.
     Withdrawn,
+    /// The endpoint failed it: not cached, and enough of those and the endpoint is avoided.
+    Failed,
+    /// The endpoint served it, after it had failed others.
+    Served,
 }

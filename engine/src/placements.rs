@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use crate::{Chain, Decision, RequestId};
+use crate::{Chain, Decision, Instant, RequestId, Sight};
 
 /// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
 /// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
@@ -17,17 +17,24 @@ pub(crate) struct Placements {
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Placement {
-    /// Where it was sent first.
+    /// When it was sent.
+    pub(crate) at: Instant,
+    /// Where it went, and what was known of that.
     pub(crate) endpoint: SocketAddr,
+    pub(crate) sight: Sight,
+    /// Where else it may go, in this order.
+    pub(crate) fallbacks: Vec<SocketAddr>,
     /// Its prompt, until it is answered.
     chain: Option<Chain>,
 }
 
 impl Placement {
     /// `None` for a decision without an endpoint, which there is not.
-    pub(crate) fn new(chain: Chain, decision: &Decision) -> Option<Self> {
-        let endpoint = decision.ranked.first().copied()?;
-        Some(Self { endpoint, chain: Some(chain) })
+    pub(crate) fn new(at: Instant, chain: Chain, decision: Decision) -> Option<Self> {
+        let Decision { mut ranked, sight, .. } = decision;
+        let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
+        let endpoint = ranked.pop()?;
+        Some(Self { at, endpoint, sight, fallbacks, chain: Some(chain) })
     }
 
     pub(crate) fn is_unanswered(&self) -> bool {
@@ -71,7 +78,9 @@ mod tests {
         let mut placements = Placements::default();
         for request in 0..20_000 {
             let endpoint = SocketAddr::from(([10, 0, 0, 1], 8000));
-            placements.insert(RequestId(request), Placement { endpoint, chain: None });
+            let (at, sight) = (Instant::default(), Sight::default());
+            let placement = Placement { at, endpoint, sight, fallbacks: Vec::new(), chain: None };
+            placements.insert(RequestId(request), placement);
         }
         assert_eq!(placements.by_request.len(), MAX_PLACEMENTS);
         assert!(placements.remove(RequestId(0)).is_some());

@@ -59,11 +59,13 @@ pub(crate) struct Ranking<'a> {
     pub(crate) scores: Vec<(&'static str, Score)>,
     /// Their weighted sum.
     pub(crate) total: f64,
+    /// Whether none of the candidates had any of the prompt.
+    pub(crate) cold: bool,
 }
 
-impl Ranking<'_> {
+impl<'a> Ranking<'a> {
     /// The chosen one.
-    pub(crate) fn best(&self) -> Option<&Candidate<'_>> {
+    pub(crate) fn best(&self) -> Option<&Candidate<'a>> {
         self.ranked.first()
     }
 }
@@ -99,6 +101,7 @@ impl Profile {
         if candidates.is_empty() {
             return Err(NoPick::NoEndpoints);
         }
+        let cold = candidates.iter().all(|candidate| candidate.matched == 0);
         for filter in &self.filters {
             filter.apply(scene, &mut candidates, rng);
             if candidates.is_empty() {
@@ -113,12 +116,28 @@ impl Profile {
             ranked: places.iter().filter_map(|place| candidates.get(*place).copied()).collect(),
             scores: names.zip(table.at(first)).collect(),
             total: table.total(first),
+            cold,
         })
     }
 
     /// Whether a plugin goes by the prompt tokens in flight.
     pub(crate) fn counts_tokens(&self) -> bool {
         self.scorers.iter().any(|weighted| weighted.scorer.counts_tokens())
+            || self.filters.iter().any(Filter::counts_tokens)
+    }
+
+    /// The headers that plugins go by.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        let scorers = self.scorers.iter().filter_map(|weighted| weighted.scorer.header());
+        self.filters.iter().filter_map(Filter::header).chain(scorers)
+    }
+
+    /// The headers with which sessions come back, for the response to set.
+    pub(crate) fn session_headers(&self) -> impl Iterator<Item = &str> {
+        let filters = self.filters.iter().filter_map(Filter::header);
+        let is_session = |it: &&WeightedScorer| matches!(it.scorer, Scorer::SessionAffinity(_));
+        let scorers = self.scorers.iter().filter(is_session);
+        filters.chain(scorers.filter_map(|weighted| weighted.scorer.header()))
     }
 
     fn table(&self, scene: &Scene<'_>, candidates: &[Candidate<'_>]) -> Table {

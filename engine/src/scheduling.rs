@@ -1,25 +1,25 @@
 //! Profiles, and which of them a request runs through.
 
+mod disagg;
+mod handler;
+
+pub use disagg::{Decider, Disagg, StageOrder};
+pub use handler::Handler;
+
+use std::net::SocketAddr;
+
 use crate::{
-    Decision, NoPick, Profile, candidate::Candidate, explanation::ProfileExplanation, rng::Rng,
-    scene::Scene,
+    Decision, NoPick, Profile, candidate::Candidate, explanation::ProfileExplanation,
+    profile::Ranking, rng::Rng, scene::Scene,
 };
 
 /// How endpoints are chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheduling {
-    /// By name; never two of one name.
+    /// Never two of one name.
     pub profiles: Vec<Profile>,
     /// Which of them run, and what is made of their choices.
     pub handler: Handler,
-}
-
-/// Which profiles run for a request (EPP: ProfileHandler).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Handler {
-    /// The only one (EPP: single-profile-handler).
-    #[default]
-    Single,
 }
 
 impl From<Profile> for Scheduling {
@@ -42,19 +42,61 @@ impl Scheduling {
         candidates: Vec<Candidate<'_>>,
         rng: &mut Rng,
     ) -> Result<Decision, NoPick> {
-        let Self { profiles, handler } = self;
-        match handler {
-            Handler::Single => {
-                let profile = profiles.first().ok_or(NoPick::NoProfile)?;
-                let ranking = profile.run(scene, candidates, rng)?;
-                Decision::of(&ranking, scene.ask, scene.now)
+        let decide = |ranking: &Ranking<'_>| Decision::of(ranking, scene.ask, scene.now);
+        match &self.handler {
+            Handler::Single => decide(&self.first()?.run(scene, candidates, rng)?),
+            Handler::Header { header, default } => {
+                let asked = scene.ask.header(header).map(str::trim).filter(|it| !it.is_empty());
+                let profile = match self.profiles.as_slice() {
+                    [only] => only,
+                    _ => self.profile(asked.unwrap_or(default))?,
+                };
+                decide(&profile.run(scene, candidates, rng)?)
             }
+            Handler::DataParallel { primary_port } => {
+                let mut decision = decide(&self.first()?.run(scene, candidates, rng)?)?;
+                handler::to_primary(&mut decision, *primary_port);
+                Ok(decision)
+            }
+            Handler::Disagg(disagg) => disagg.decide(self, scene, &candidates, rng),
         }
+    }
+
+    fn first(&self) -> Result<&Profile, NoPick> {
+        self.profiles.first().ok_or(NoPick::NoProfile)
+    }
+
+    /// The profile of that name.
+    fn profile(&self, name: &str) -> Result<&Profile, NoPick> {
+        self.profiles.iter().find(|profile| profile.name == name).ok_or(NoPick::NoProfile)
     }
 
     /// Whether a plugin goes by the prompt tokens in flight.
     pub(crate) fn counts_tokens(&self) -> bool {
         self.profiles.iter().any(Profile::counts_tokens)
+    }
+
+    /// The headers that plugins go by, each once.
+    pub(crate) fn headers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.profiles.iter().flat_map(Profile::headers).collect();
+        if let Handler::Header { header, .. } = &self.handler {
+            names.push(header);
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Headers for the response with which the client's session comes back to where it was.
+    pub fn session_headers(&self, served_by: SocketAddr) -> impl Iterator<Item = (&str, String)> {
+        let names = self.profiles.iter().flat_map(Profile::session_headers);
+        names.map(move |name| (name, served_by.to_string()))
+    }
+
+    /// Whether decisions may bring headers for the request, beside the destination.
+    #[must_use]
+    pub const fn sets_headers(&self) -> bool {
+        matches!(self.handler, Handler::Disagg(_) | Handler::DataParallel { .. })
     }
 
     /// What each profile makes of each candidate, whether or not it would run.

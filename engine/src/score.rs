@@ -5,17 +5,26 @@
 //! [`crate::candidate::Candidate`] and [`crate::scene::Scene`]: a scorer that needs more brings a
 //! field there.
 
+mod cold;
+mod estimated_ttft;
 mod kv_cache_utilization;
+mod label;
+mod latency;
 mod load;
 mod lora_affinity;
 mod prefix_cache;
 mod relative;
 mod scorer;
+mod session_affinity;
 mod weight;
 
+pub use estimated_ttft::EstimatedTtft;
+pub use label::{ContextLength, HeaderLabel, Topology};
+pub use latency::{Headroom, Latency};
 pub use load::{ActiveRequest, LoadAware, TokenLoad};
 pub use prefix_cache::PrefixCache;
 pub use scorer::Scorer;
+pub use session_affinity::SessionAffinity;
 pub use weight::{BadWeight, Weight};
 
 /// A number in `0.0..=1.0`, never NaN, so that scores can be ordered and weighted.

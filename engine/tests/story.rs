@@ -54,7 +54,7 @@ fn event(now: Instant, words: &str) -> Event {
     let request = |id: &str| RequestId(id.parse().unwrap());
     let answered = |request, answer| Event::Answered { request, at: now, served_by: None, answer };
     let note = |endpoint, prompt, verdict| {
-        Event::Noted(Note { endpoint: address(endpoint), chain: chain(prompt), verdict })
+        Event::Noted(Note { at: now, endpoint: address(endpoint), chain: chain(prompt), verdict })
     };
     match *words.as_slice() {
         ["pool", ref members @ ..] => {
@@ -124,7 +124,7 @@ fn chain(prompt: &str) -> Chain {
     chainer.finish()
 }
 
-fn show(Note { endpoint, chain, verdict }: &Note) -> String {
+fn show(Note { endpoint, chain, verdict, .. }: &Note) -> String {
     format!("tell {verdict:?} {} blocks on {}", chain.blocks, letter(endpoint))
 }
 
@@ -207,7 +207,7 @@ fn a_failure_is_unlearnt() {
     "), @"
     0 pool A B:k1
     1 ask 1 aab => 1 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/3); tell Placed 3 blocks on A
-    2 fail 1 => tell Withdrawn 3 blocks on A
+    2 fail 1 => tell Failed 3 blocks on A
     3 pool A:k1 B
     4 ask 2 aab => 2 to BA (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/3); tell Placed 3 blocks on B
     5 end 2 => tell Withdrawn 3 blocks on B

@@ -70,7 +70,7 @@ fn any_ledger(u: &mut Unstructured<'_>) -> Arbitrary<Ledger> {
 
 fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
     let request = RequestId(u.int_in_range(0..=9)?);
-    Ok(Act::Event(match u.int_in_range(0..=7)? {
+    Ok(Act::Event(match u.int_in_range(0..=9)? {
         0 => {
             let endpoints = (0..u.int_in_range(0..=6)?).map(|_| any_endpoint(u));
             let endpoints = endpoints.collect::<Arbitrary<_>>()?;
@@ -93,9 +93,12 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
             answer: *u.choose(&[Answer::Taken, Answer::Refused, Answer::Failed])?,
         },
         5 => Event::Ended { request },
+        6 => Event::FirstToken { request, at: now },
+        7 => Event::Broke { request, at: now },
         _ => {
-            let verdict = if u.arbitrary()? { Verdict::Placed } else { Verdict::Withdrawn };
-            Event::Noted(Note { endpoint: any_address(u)?, chain: any_chain(u)?, verdict })
+            let all = [Verdict::Placed, Verdict::Withdrawn, Verdict::Failed, Verdict::Served];
+            let (endpoint, verdict) = (any_address(u)?, *u.choose(&all)?);
+            Event::Noted(Note { at: now, endpoint, chain: any_chain(u)?, verdict })
         }
     }))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use engine::Decision;
 use wire::config::Destination;
 
 use crate::{host, plain::Plain};
@@ -16,8 +17,13 @@ const PROPERTY: &str = "llm-picker-destination";
 /// What ORIGINAL_DST clusters read.
 const FILTER_STATE: &str = "envoy.network.transport_socket.original_dst_address";
 
-/// Writes the endpoints, best first. Only the `header` way asks that Envoy still holds the headers.
-pub(crate) fn write(way: Destination, ranked: &[SocketAddr]) {
+/// Writes the endpoints, best first, and the decision's other headers, which as the `header` way ask
+/// that Envoy still holds the headers; the configuration sees to that.
+pub(crate) fn write(way: Destination, decision: &Decision) {
+    for (name, value) in &decision.headers {
+        host::set_request_header(name, value);
+    }
+    let ranked = &decision.ranked;
     match way {
         Destination::Header => host::set_request_header(HEADER, &list(ranked)),
         Destination::Property => host::set_property(PROPERTY, &list(ranked)),

@@ -62,6 +62,13 @@ impl Picker {
             let waited = request.waited.get().as_millis().to_string();
             host::set_response_header(QUEUE_DURATION, &waited);
         }
+        // The one it was sent to first: a session that a fallback served learns of that by its next
+        // request, which finds the first one serving again or avoided.
+        if let (Some(pool), Some(endpoint)) = (request.pool(), decision.ranked.first()) {
+            for (name, token) in pool.config.engine.scheduling.session_headers(*endpoint) {
+                host::set_response_header(name, &token);
+            }
+        }
         if request.worker.config.decision_header {
             let identity = request.identity.borrow();
             let text = decision_header::render(decision, &identity, request.priority.get());

@@ -20,6 +20,7 @@ use wire::{
 
 use crate::{
     destination,
+    hints::Hints,
     host::{self, Headers},
     identity::{self, Identity},
     node::{Applicant, Released},
@@ -39,6 +40,7 @@ pub(crate) struct Request {
     pub(crate) worker: Rc<Worker>,
     pub(crate) phase: RefCell<Phase>,
     pub(crate) identity: RefCell<Identity>,
+    hints: RefCell<Hints>,
     /// Looked up once: what it waits by is what it is charged by, whatever snapshots say meanwhile.
     pub(crate) priority: Cell<Priority>,
     pub(crate) waited: Cell<Duration>,
@@ -96,6 +98,7 @@ impl Request {
             worker,
             phase: RefCell::new(Phase::New),
             identity: RefCell::default(),
+            hints: RefCell::default(),
             priority: Cell::default(),
             waited: Cell::default(),
             response: RefCell::default(),
@@ -130,6 +133,10 @@ impl Request {
         let api = api(headers);
         self.dialect.set(api.map(Api::dialect).unwrap_or_default());
         self.candidates.replace(worker.pools.fitting(headers));
+        let of_pools = self.candidates.borrow();
+        let names = of_pools.iter().flat_map(|pool| pool.config.engine.header_names());
+        self.hints.replace(Hints::read(headers, names));
+        drop(of_pools);
         if self.candidates.borrow().is_empty() {
             return Ok(self.pass());
         }
@@ -238,12 +245,13 @@ impl Request {
         None
     }
 
-    fn place(self: &Rc<Self>, pool: &Pool, mut ask: Ask, size: usize) -> Result<Action, Refusal> {
+    fn place(self: &Rc<Self>, pool: &Pool, ask: Ask, size: usize) -> Result<Action, Refusal> {
         self.look_up_priority(pool);
         if pool.config.propagate_priority && self.worker.config.envoy.hold == Hold::StopIteration {
             self.propagate_priority();
         }
         let identity = self.identity.borrow();
+        let mut ask = self.hints.take().complete(ask, identity.slo_ttft);
         ask.subset.clone_from(&identity.subset);
         let bytes = u64::try_from(size).unwrap_or(u64::MAX);
         self.bytes.set(bytes);
@@ -270,7 +278,7 @@ impl Request {
         let Worker { config, stats, .. } = &*self.worker;
         match arrival {
             Arrival::Sent(decision, _) => {
-                destination::write(config.envoy.destination, &decision.ranked);
+                destination::write(config.envoy.destination, &decision);
                 stats.picked.increment();
                 self.count(Outcome::Dispatched);
                 self.enter(Phase::Sent(Some(decision)));

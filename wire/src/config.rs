@@ -16,6 +16,7 @@ mod pool;
 mod pull;
 mod quantity;
 mod rewrites;
+mod scheduling;
 
 use serde_json::Value;
 
@@ -120,10 +121,20 @@ fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
     let object = root.object(&known)?;
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
+    let pools = pool::read(&object)?;
+    let envoy = object.read("envoy", EnvoyConfig::default(), envoy::read)?;
+    let sets_headers = pools.iter().any(|pool| pool.engine.scheduling.sets_headers());
+    if envoy.hold == Hold::BufferFilter && sets_headers {
+        return Err(object.problem(
+            "found a profile handler that sets headers with envoy.hold bufferFilter; allowed: \
+             stopIteration there, because headers can no longer be written once they went on"
+                .to_owned(),
+        ));
+    }
     Ok(PickerConfig {
-        pools: pool::read(&object)?,
+        pools,
         identity: object.read("identity", Identity::default(), identity::read)?,
-        envoy: object.read("envoy", EnvoyConfig::default(), envoy::read)?,
+        envoy,
         failure_mode: object.read("failureMode", FailureMode::FailClose, |at| at.one_of(&modes))?,
         decision_header: object.read("decisionHeader", false, At::flag)?,
     })

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use engine::{BlockHash, Chain, Note, Verdict};
+use engine::{BlockHash, Chain, Instant, Note, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, FrameError, bound};
@@ -13,13 +13,14 @@ pub const NOTES_MAX: usize = 1024;
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
-const FRAME: Frame = Frame { magic: *b"LPN", version: 1 };
+const FRAME: Frame = Frame { magic: *b"LPN", version: 2 };
 
 /// A [`Note`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
+    at: u64,
     endpoint: SocketAddr,
-    placed: bool,
+    verdict: u8,
     blocks: u32,
     /// Eight bytes each, little-endian: hashes are random, so that a variable length costs more.
     hashes: &'a [u8],
@@ -57,8 +58,14 @@ fn pack(chain: &Chain) -> Vec<u8> {
 impl<'a> Line<'a> {
     fn of(note: &Note, hashes: &'a [u8]) -> Self {
         Self {
+            at: note.at.as_nanos(),
             endpoint: note.endpoint,
-            placed: note.verdict == Verdict::Placed,
+            verdict: match note.verdict {
+                Verdict::Placed => 0,
+                Verdict::Withdrawn => 1,
+                Verdict::Failed => 2,
+                Verdict::Served => 3,
+            },
             blocks: note.chain.blocks,
             hashes,
         }
@@ -73,10 +80,13 @@ impl<'a> Line<'a> {
         self.check()?;
         let (hashes, _) = self.hashes.as_chunks::<8>();
         let hashes = hashes.iter().map(|bytes| BlockHash(u64::from_le_bytes(*bytes)));
+        let verdicts = [Verdict::Placed, Verdict::Withdrawn, Verdict::Failed, Verdict::Served];
+        let verdict = verdicts.get(usize::from(self.verdict)).copied();
         Ok(Note {
+            at: Instant::from_nanos(self.at),
             endpoint: self.endpoint,
             chain: Chain { hashes: hashes.collect(), blocks: self.blocks },
-            verdict: if self.placed { Verdict::Placed } else { Verdict::Withdrawn },
+            verdict: verdict.ok_or(FrameError::Malformed)?,
         })
     }
 }

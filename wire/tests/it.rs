@@ -6,6 +6,8 @@
 mod body;
 #[path = "it/config.rs"]
 mod config;
+#[path = "it/epp.rs"]
+mod epp;
 #[path = "it/flow.rs"]
 mod flow;
 #[path = "it/messages.rs"]

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use crate::{Ask, Instant, Score, profile::Ranking};
+use crate::{Ask, Instant, Score, candidate::Candidate, profile::Ranking};
 
 /// Where a request goes, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Decision {
     pub ranked: Vec<SocketAddr>,
     /// Headers to set on the request, beside the destination.
     pub headers: Vec<(&'static str, String)>,
+    /// Whoever computes the prompt where that is another than who answers.
+    pub prefill: Option<SocketAddr>,
     /// What each scorer gave the chosen one, by the scorer's short name, in the profile's order.
     pub scores: Vec<(&'static str, Score)>,
     /// Their weighted sum.
@@ -38,6 +40,23 @@ pub struct Sight {
     pub load: Option<(u32, u32)>,
     /// The share of its KV cache that live requests held.
     pub kv_usage: f32,
+    /// Whether none of those that it was chosen from had any of the prompt.
+    pub cold: bool,
+}
+
+impl Sight {
+    pub(crate) fn of(candidate: &Candidate<'_>, ask: &Ask) -> Self {
+        let gauges = candidate.gauges;
+        Self {
+            matched: candidate.matched,
+            prompt_tokens: ask.tokens(),
+            uncached_tokens: candidate.uncached_tokens(ask),
+            in_flight_tokens: candidate.tokens,
+            load: gauges.map(|gauges| (gauges.waiting, gauges.running)),
+            kv_usage: gauges.map_or(0.0, |gauges| gauges.kv_usage),
+            cold: false,
+        }
+    }
 }
 
 impl Decision {
@@ -47,18 +66,12 @@ impl Decision {
         Ok(Self {
             ranked: ranking.ranked.iter().map(|candidate| candidate.member.address).collect(),
             headers: Vec::new(),
+            prefill: None,
             scores: ranking.scores.clone(),
             total: ranking.total,
             age: best.member.age(now),
             blocks: ask.chain.blocks,
-            sight: Sight {
-                matched: best.matched,
-                prompt_tokens: ask.tokens(),
-                uncached_tokens: best.uncached_tokens(ask),
-                in_flight_tokens: best.tokens,
-                load: best.gauges.map(|gauges| (gauges.waiting, gauges.running)),
-                kv_usage: best.gauges.map_or(0.0, |gauges| gauges.kv_usage),
-            },
+            sight: Sight { cold: ranking.cold, ..Sight::of(best, ask) },
         })
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn score(model: &str, adapters: Option<&Adapters>) -> Score {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "what is compared is exact")]
 mod tests {
     use super::*;
 

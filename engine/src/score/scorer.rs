@@ -1,7 +1,8 @@
 //! The scorers that exist, by the EPP's names.
 
 use super::{
-    ActiveRequest, LoadAware, PrefixCache, Score, TokenLoad, kv_cache_utilization, lora_affinity,
+    ActiveRequest, ContextLength, EstimatedTtft, HeaderLabel, Latency, LoadAware, PrefixCache,
+    Score, SessionAffinity, TokenLoad, Topology, cold, kv_cache_utilization, lora_affinity,
     relative,
 };
 use crate::{candidate::Candidate, scene::Scene};
@@ -25,6 +26,20 @@ pub enum Scorer {
     ActiveRequest(ActiveRequest),
     /// Few prompt tokens of this Envoy are in flight there.
     TokenLoad(TokenLoad),
+    /// Among those that know nothing of the prompt, it took such a one longest ago.
+    NoHitLru,
+    /// The session was there.
+    SessionAffinity(SessionAffinity),
+    /// It is for prompts of this length.
+    ContextLength(ContextLength),
+    /// A label has the value of a header.
+    HeaderLabel(HeaderLabel),
+    /// It is near the endpoint of the stage before.
+    Topology(Topology),
+    /// Its predicted first token leaves the right room to the objective.
+    Latency(Latency),
+    /// Its first token is estimated to come soon.
+    EstimatedTtft(EstimatedTtft),
 }
 
 impl Scorer {
@@ -38,6 +53,13 @@ impl Scorer {
         "load-aware-scorer",
         "active-request-scorer",
         "token-load-scorer",
+        "no-hit-lru-scorer",
+        "session-affinity-scorer",
+        "context-length-aware",
+        "header-label-affinity-scorer",
+        "topology-affinity-scorer",
+        "latency-scorer",
+        "estimated-ttft-scorer",
     ];
 
     /// The scorer of that type with its default parameters.
@@ -52,6 +74,13 @@ impl Scorer {
             "load-aware-scorer" => Self::LoadAware(LoadAware::default()),
             "active-request-scorer" => Self::ActiveRequest(ActiveRequest::default()),
             "token-load-scorer" => Self::TokenLoad(TokenLoad::default()),
+            "no-hit-lru-scorer" => Self::NoHitLru,
+            "session-affinity-scorer" => Self::SessionAffinity(SessionAffinity::default()),
+            "context-length-aware" => Self::ContextLength(ContextLength::default()),
+            "header-label-affinity-scorer" => Self::HeaderLabel(HeaderLabel::default()),
+            "topology-affinity-scorer" => Self::Topology(Topology::default()),
+            "latency-scorer" => Self::Latency(Latency::default()),
+            "estimated-ttft-scorer" => Self::EstimatedTtft(EstimatedTtft::default()),
             _ => return None,
         })
     }
@@ -78,12 +107,30 @@ impl Scorer {
             Self::LoadAware(_) => ("load-aware-scorer", "load"),
             Self::ActiveRequest(_) => ("active-request-scorer", "active"),
             Self::TokenLoad(_) => ("token-load-scorer", "tokens"),
+            Self::NoHitLru => ("no-hit-lru-scorer", "cold"),
+            Self::SessionAffinity(_) => ("session-affinity-scorer", "session"),
+            Self::ContextLength(_) => ("context-length-aware", "length"),
+            Self::HeaderLabel(_) => ("header-label-affinity-scorer", "label"),
+            Self::Topology(_) => ("topology-affinity-scorer", "topology"),
+            Self::Latency(_) => ("latency-scorer", "latency"),
+            Self::EstimatedTtft(_) => ("estimated-ttft-scorer", "ttft"),
         }
     }
 
     /// Whether it goes by the prompt tokens in flight.
     pub(crate) const fn counts_tokens(&self) -> bool {
-        matches!(self, Self::TokenLoad(_))
+        matches!(self, Self::TokenLoad(_) | Self::Latency(_) | Self::EstimatedTtft(_))
+    }
+
+    /// The header that it goes by.
+    pub(crate) fn header(&self) -> Option<&str> {
+        if let Self::SessionAffinity(session) = self {
+            Some(&session.header)
+        } else if let Self::HeaderLabel(affinity) = self {
+            Some(&affinity.header)
+        } else {
+            None
+        }
     }
 
     /// Appends a score for each candidate, in their order.
@@ -114,6 +161,26 @@ impl Scorer {
             Self::TokenLoad(load) => each(candidates, scores, |candidate| {
                 load.score(candidate.tokens, candidate.uncached_tokens(ask))
             }),
+            Self::NoHitLru => cold::score(scene.learned, candidates, scores),
+            Self::SessionAffinity(session) => {
+                let pinned = session.endpoint(ask);
+                each(candidates, scores, |candidate| {
+                    if Some(candidate.member.address) == pinned { Score::ONE } else { Score::ZERO }
+                });
+            }
+            Self::ContextLength(length) => {
+                each(candidates, scores, |candidate| length.score(candidate.member, ask.tokens()));
+            }
+            Self::HeaderLabel(affinity) => {
+                each(candidates, scores, |candidate| affinity.score(candidate.member, ask));
+            }
+            Self::Topology(topology) => {
+                each(candidates, scores, |candidate| topology.score(candidate.member, scene.peer));
+            }
+            Self::Latency(latency) => latency.score(scene, candidates, scores),
+            Self::EstimatedTtft(ttft) => {
+                ttft.score((ask, &scene.learned.rates), candidates, scores);
+            }
         }
     }
 }

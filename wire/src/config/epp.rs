@@ -1,12 +1,13 @@
 //! The EPP's EndpointPickerConfig.
 
-use engine::{Config, Profile, Scheduling, Weight, WeightedScorer, flow::FlowConfig};
+use engine::{Config, flow::FlowConfig};
 
 use super::{
     At, ConfigError,
     at::Object,
     flow,
     plugin::{Plugin, Plugins, Prefix},
+    scheduling,
 };
 
 /// What an EndpointPickerConfig says.
@@ -50,16 +51,10 @@ pub(super) fn read(object: &Object<'_>) -> Result<Epp, ConfigError> {
     let propagate_priority = handlers(object, &plugins)?;
     // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
-    let profile = match object.get("schedulingProfiles") {
-        Some(at) => only_profile(&at, &plugins)?,
-        None => gather(plugins.iter().map(|plugin| (plugin, Weight::ONE)))
-            .map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM.to_owned()))?
-            .unwrap_or_default(),
-    };
     let prefix = plugins.iter().find_map(Plugin::prefix);
     let Prefix { auto_tune, prompt_blocks_max, capacity } = prefix.unwrap_or_default();
     let engine = Config {
-        scheduling: Scheduling::from(profile),
+        scheduling: scheduling::read(object, &plugins)?,
         detector: flow::detector(object, &plugins)?,
         auto_tune,
         default_capacity: capacity,
@@ -103,62 +98,4 @@ fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<bool, ConfigEr
         }
     }
     handler.read("propagatePriority", false, At::flag)
-}
-
-fn only_profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {
-    let profiles = at.list()?;
-    let [profile] = profiles.as_slice() else {
-        let found = profiles.len();
-        return Err(
-            at.problem(format!("found {found} profiles; allowed: 1, more are not supported yet"))
-        );
-    };
-    let object = profile.object(&["name", "plugins"])?;
-    let mut weighted = Vec::new();
-    for at in object.read("plugins", Vec::new(), At::list)? {
-        let entry = at.object(&["pluginRef", "weight"])?;
-        let weight = entry.read("weight", Weight::ONE, weight)?;
-        weighted.push((plugins.refer(&entry.required("pluginRef")?)?, weight));
-    }
-    let name = object.read("name", "default", At::text)?;
-    let empty = Profile { filters: Vec::new(), scorers: Vec::new(), ..Profile::default() };
-    gather(weighted)
-        .map(|profile| Profile { name: name.to_owned(), ..profile.unwrap_or(empty) })
-        .map_err(|TwoPickers| profile.problem(TwoPickers::PROBLEM.to_owned()))
-}
-
-fn weight(at: &At<'_>) -> Result<Weight, ConfigError> {
-    let weight = at.number().and_then(|weight| Weight::try_from(weight).ok());
-    weight.ok_or_else(|| at.refuse("a number from 0 to 1000000000"))
-}
-
-struct TwoPickers;
-
-impl TwoPickers {
-    const PROBLEM: &str = "found two pickers; allowed: one in a profile";
-}
-
-/// The profile with these plugins, of which only scorers and pickers count; `None` without any.
-fn gather<'a>(
-    plugins: impl IntoIterator<Item = (&'a Plugin, Weight)>,
-) -> Result<Option<Profile>, TwoPickers> {
-    let (mut filters, mut scorers) = (Vec::new(), Vec::new());
-    let mut picker = None;
-    for (plugin, weight) in plugins {
-        if let Plugin::Scorer(scorer) = plugin {
-            scorers.push(WeightedScorer { scorer: scorer.clone(), weight });
-        } else if let Plugin::Filter(filter) = plugin {
-            filters.push(filter.clone());
-        } else if let Plugin::Picker(other) = plugin
-            && picker.replace(*other).is_some()
-        {
-            return Err(TwoPickers);
-        }
-    }
-    if filters.is_empty() && scorers.is_empty() && picker.is_none() {
-        return Ok(None);
-    }
-    // The EPP adds a max-score-picker where there is none.
-    let picker = picker.unwrap_or_default();
-    Ok(Some(Profile { name: "default".to_owned(), filters, scorers, picker }))
 }

@@ -116,7 +116,8 @@ fn headers(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
     at.list()?.iter().map(header).collect()
 }
 
-fn header(at: &At<'_>) -> Result<String, ConfigError> {
+/// A header's name, in lower case.
+pub(super) fn header(at: &At<'_>) -> Result<String, ConfigError> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = at.text()?;
     if name.bytes().all(token) {

@@ -2,6 +2,7 @@
 
 mod detector;
 mod filter;
+mod handler;
 mod kind;
 mod policy;
 mod prefix;
@@ -9,9 +10,9 @@ mod role;
 mod scorer;
 
 use engine::{
-    Filter, Picker, Scorer,
+    Decider, Filter, Handler, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitPolicy},
-    saturation::Detector,
+    saturation::{Detector, DetectorKind},
 };
 
 use super::{At, ConfigError, at::Object};
@@ -33,7 +34,10 @@ pub(super) enum Plugin {
     UsageLimit(UsageLimitPolicy),
     BandSelection(BandSelectionPolicy),
     Detector(Detector),
-    ProfileHandler,
+    Handler(Handler),
+    Decider(Decider),
+    /// Prompts with media are encoded apart.
+    MediaDecider,
     /// Done by the scraper, by the body scanner or not at all, whatever is configured: accepted so
     /// that an EPP's configuration can be pasted whole.
     Elsewhere,
@@ -43,6 +47,11 @@ impl Plugin {
     /// How prompts are cut and remembered, if this is what says it.
     pub(super) const fn prefix(&self) -> Option<Prefix> {
         if let Self::Prefix(prefix) = self { Some(*prefix) } else { None }
+    }
+
+    /// Which profiles run, if this is what says it.
+    pub(super) const fn handler(&self) -> Option<&Handler> {
+        if let Self::Handler(handler) = self { Some(handler) } else { None }
     }
 }
 
@@ -54,7 +63,7 @@ impl<'a> Plugins<'a> {
     /// Reads `plugins`, those that refer to others last.
     pub(super) fn read(at: &At<'a>) -> Result<Self, ConfigError> {
         let mut entries = at.list()?;
-        entries.sort_by_key(detector::refers);
+        entries.sort_by_key(refers);
         let mut plugins = Self::default();
         for at in entries {
             let (name, plugin) = plugins.entry(&at)?;
@@ -124,10 +133,19 @@ impl<'a> Plugins<'a> {
                 Plugin::BandSelection(policy::band_selection(policy, entry)?)
             }
             Kind::Detector(kind) => Plugin::Detector(detector::read(kind, entry, self)?),
-            Kind::ProfileHandler => none().map(|_| Plugin::ProfileHandler)?,
+            Kind::Handler(kind) => Plugin::Handler(handler::read(kind, entry, self)?),
+            Kind::MediaDecider => none().map(|_| Plugin::MediaDecider)?,
+            Kind::Decider(kind) => Plugin::Decider(handler::decider(kind, entry)?),
             Kind::Elsewhere(kind) => elsewhere(kind, entry)?,
         })
     }
+}
+
+/// Whether an entry of `plugins` refers to others.
+fn refers(at: &At<'_>) -> bool {
+    let kind = at.members().ok().and_then(|entry| entry.get("type"));
+    let kind = kind.and_then(|kind| kind.text().ok());
+    kind.is_some_and(|kind| kind == DetectorKind::Max.name() || kind.ends_with("-handler"))
 }
 
 fn max_endpoints(picker: Picker, entry: &Object<'_>) -> Result<Picker, ConfigError> {
@@ -141,6 +159,8 @@ fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
     if kind == TOKEN_PRODUCER {
         let parameters = entry.child("parameters", &["estimate", "backend"])?;
         parameters.read("backend", (), |at| at.one_of(&[("estimate", ())]))?;
+    } else if kind.ends_with("-headers-handler") || kind.ends_with("-header-handler") {
+        entry.child("parameters", &["prefillProfile", "encodeProfile"])?;
     } else if kind.ends_with("-parser") {
         entry.child("parameters", &[])?;
     } else if kind == IN_FLIGHT {

@@ -4,9 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Result, Unstructured};
 use engine::{
-    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, MAX_MODEL_REWRITES, MAX_MODELS,
-    MAX_OBJECTIVES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, Metrics, Model,
-    ModelRewrite, Note, Objective, RewriteRule, RewriteTarget, Snapshot, Verdict, flow::Priority,
+    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, Instant, MAX_MODEL_REWRITES,
+    MAX_MODELS, MAX_OBJECTIVES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, Metrics,
+    Model, ModelRewrite, Note, Objective, RewriteRule, RewriteTarget, Snapshot, Verdict,
+    flow::Priority,
 };
 use wire::{note, snapshot};
 
@@ -93,12 +94,18 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;
         notes.push(Note {
+            at: Instant::from_nanos(u.arbitrary()?),
             endpoint: address(u)?,
             chain: Chain {
                 hashes: hashes.into_iter().map(BlockHash).collect(),
                 blocks: u.arbitrary()?,
             },
-            verdict: if u.arbitrary()? { Verdict::Placed } else { Verdict::Withdrawn },
+            verdict: *u.choose(&[
+                Verdict::Placed,
+                Verdict::Withdrawn,
+                Verdict::Failed,
+                Verdict::Served,
+            ])?,
         });
     }
     Ok(notes)

@@ -17,12 +17,6 @@ pub(in crate::config) const UTILIZATION: [&str; 6] = [
     "inFlightCredit",
 ];
 
-/// Whether an entry of `plugins` refers to others.
-pub(super) fn refers(at: &At<'_>) -> bool {
-    let kind = at.members().ok().and_then(|entry| entry.get("type"));
-    kind.is_some_and(|kind| kind.text() == Ok(DetectorKind::Max.name()))
-}
-
 pub(super) fn read(
     kind: DetectorKind,
     entry: &Object<'_>,

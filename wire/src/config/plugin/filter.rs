@@ -2,9 +2,13 @@
 
 use engine::{
     Filter,
-    filter::{LabelValues, Requirement, Selector},
+    filter::{
+        Gauge, HeadroomTier, LabelValues, PrefixAffinity, Requirement, Selector, TtftSource,
+        UtilizationLimits,
+    },
 };
 
+use super::scorer;
 use crate::config::{At, ConfigError, at::Object};
 
 /// The filter with the `parameters` of its entry, those left out as they are in `default`.
@@ -12,6 +16,22 @@ pub(super) fn read(default: Filter, entry: &Object<'_>) -> Result<Filter, Config
     let parameters = |known| entry.child("parameters", known);
     Ok(match default {
         Filter::Role(_) => parameters(&[]).map(|_| default)?,
+        Filter::PrefixAffinity(default) => Filter::PrefixAffinity(affinity(default, entry)?),
+        Filter::SessionAffinity(default) => {
+            Filter::SessionAffinity(scorer::session_affinity(default, entry)?)
+        }
+        Filter::Utilization(_) => Filter::Utilization(utilization(entry)?),
+        Filter::HeadroomTier(default) => {
+            let share = |at: &At<'_>| at.within(0.0, 1.0);
+            let exploration = parameters(&["epsilonExploreNeg"])?.read(
+                "epsilonExploreNeg",
+                default.exploration,
+                share,
+            )?;
+            Filter::HeadroomTier(HeadroomTier { exploration })
+        }
+        // A part of the scorer of that type, which reads its parameters.
+        Filter::ContextLength(_) => default,
         Filter::LabelSelector(_) => {
             Filter::LabelSelector(selector(&parameters(&["matchLabels", "matchExpressions"])?)?)
         }
@@ -65,4 +85,47 @@ fn requirement(at: &At<'_>) -> Result<Requirement, ConfigError> {
 
 fn texts(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
     at.list()?.iter().map(|at| at.text().map(str::to_owned)).collect()
+}
+
+fn affinity(default: PrefixAffinity, entry: &Object<'_>) -> Result<PrefixAffinity, ConfigError> {
+    let parameters = entry.child(
+        "parameters",
+        &[
+            "affinityThreshold",
+            "explorationProbability",
+            "maxTTFTPenaltyMs",
+            "ttftSource",
+            "peakPrefillThroughput",
+            "prefixMatchInfoProducerName",
+            "latencyPredictionInfoProducerName",
+            "inFlightLoadProducerName",
+        ],
+    )?;
+    let share = |key, default| parameters.read(key, default, |at: &At<'_>| at.within(0.0, 1.0));
+    let sources = [("prefillThroughput", false), ("latencyPredictor", true)];
+    let predicts = parameters.read("ttftSource", false, |at| at.one_of(&sources))?;
+    let TtftSource::Throughput(rate) = PrefixAffinity::default().source else {
+        return Ok(default);
+    };
+    let rate = parameters.read("peakPrefillThroughput", rate, |at| at.within(1.0, 1e9))?;
+    Ok(PrefixAffinity {
+        threshold: share("affinityThreshold", default.threshold)?,
+        exploration: share("explorationProbability", default.exploration)?,
+        penalty_max: parameters.read("maxTTFTPenaltyMs", default.penalty_max, scorer::millis)?,
+        source: if predicts { TtftSource::Predictor } else { TtftSource::Throughput(rate) },
+    })
+}
+
+fn utilization(entry: &Object<'_>) -> Result<UtilizationLimits, ConfigError> {
+    let parameters = entry.child("parameters", &["conditions", "fallbackOnEmpty"])?;
+    let limit = |at: &At<'_>| {
+        let condition = at.object(&["type", "maxValue"])?;
+        let gauge = condition.required("type")?.one_of(&Gauge::NAMED)?;
+        Ok((gauge, condition.required("maxValue")?.within(0.0, 1e9)?))
+    };
+    let conditions = parameters.required("conditions")?.list()?;
+    Ok(UtilizationLimits {
+        limits: conditions.iter().map(limit).collect::<Result<_, ConfigError>>()?,
+        fallback_on_empty: parameters.read("fallbackOnEmpty", false, At::flag)?,
+    })
 }

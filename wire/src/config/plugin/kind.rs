@@ -1,8 +1,7 @@
 //! The plugin types, by the EPP's names.
 
 use engine::{
-    Filter, Picker, Scorer,
-    filter::{LabelValues, Role, Selector},
+    Decider, Filter, Handler, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitKind},
     saturation::DetectorKind,
 };
@@ -21,51 +20,63 @@ pub(super) enum Kind {
     UsageLimit(UsageLimitKind),
     BandSelection(BandSelectionPolicy),
     Detector(DetectorKind),
-    ProfileHandler,
+    Handler(Handler),
+    Decider(Decider),
+    /// Says that prompts with media are encoded apart.
+    MediaDecider,
     Elsewhere(&'static str),
 }
 
-const PROFILE_HANDLER: &str = "single-profile-handler";
+const ALWAYS: &str = "always-disagg-pd-decider";
+const PREFIX_BASED: &str = "prefix-based-pd-decider";
+pub(super) const MEDIA_DECIDER: &str = "always-disagg-multimodal-decider";
 const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
 pub(super) const TOKEN_PRODUCER: &str = "token-producer";
 pub(super) const IN_FLIGHT: &str = "inflight-load-producer";
-const ELSEWHERE: [&str; 5] =
-    ["metrics-data-source", "core-metrics-extractor", "openai-parser", TOKEN_PRODUCER, IN_FLIGHT];
-
-/// Types that the EPP has and that are not built yet, so that an error can say so.
-const YET: &[&str] = &[
-    "precise-prefix-cache-scorer",
-    "no-hit-lru-scorer",
-    "session-affinity-scorer",
-    "context-length-aware",
-    "header-label-affinity-scorer",
-    "endpoint-attribute-scorer",
-    "topology-affinity-scorer",
-    "latency-scorer",
-    "session-affinity-filter",
-    "utilization-filter",
-    "prefix-cache-affinity-filter",
-    "disagg-profile-handler",
-    "pd-profile-handler",
-    "header-profile-handler",
-    "data-parallel-profile-handler",
-    "precise-prefix-cache-producer",
-    "program-aware-fairness",
-    "anthropic-parser",
-    "vllmhttp-parser",
+const ELSEWHERE: [&str; 8] = [
+    "metrics-data-source",
+    "core-metrics-extractor",
+    "topology-extractor",
+    "openai-parser",
+    // What these did in older EPPs the disagg-profile-handler does.
+    "disagg-headers-handler",
+    "prefill-header-handler",
+    TOKEN_PRODUCER,
+    IN_FLIGHT,
 ];
+
+/// Types that the EPP has and that are not here, and why.
+const ABSENT: &[(&str, &str)] = &[
+    ("precise-prefix-cache-scorer", KV_EVENTS),
+    ("precise-prefix-cache-producer", KV_EVENTS),
+    ("endpoint-attribute-scorer", CUSTOM_METRICS),
+    ("endpoint-attribute-filter", CUSTOM_METRICS),
+    ("program-aware-fairness", "use token-fair-fairness-policy"),
+    ("predicted-latency-producer", "latency-scorer learns by itself and needs no sidecar"),
+    ("anthropic-parser", "not supported yet"),
+    ("vllmhttp-parser", "not supported yet"),
+];
+const KV_EVENTS: &str = "engines' KV events come over ZMQ, which a filter in Envoy cannot read; use \
+                         prefix-cache-scorer with approx-prefix-cache-producer";
+const CUSTOM_METRICS: &str = "the scraper reads no custom metrics; use utilization-filter, \
+                              queue-scorer or kv-cache-utilization-scorer";
 
 impl Kind {
     pub(super) fn of(name: &str) -> Option<Self> {
         match name {
-            PROFILE_HANDLER => return Some(Self::ProfileHandler),
+            ALWAYS => return Some(Self::Decider(Decider::Always)),
+            PREFIX_BASED => {
+                return Some(Self::Decider(Decider::PrefixBased { uncached: 0, prompt: 0 }));
+            }
+            MEDIA_DECIDER => return Some(Self::MediaDecider),
             PREFIX_PRODUCER => return Some(Self::Prefix),
             _ => (),
         }
         let elsewhere = ELSEWHERE.into_iter().find(|known| *known == name);
         (Scorer::named(name).map(Self::Scorer))
-            .or_else(|| filter(name).map(Self::Filter))
+            .or_else(|| Filter::named(name).map(Self::Filter))
             .or_else(|| Picker::named(name).map(Self::Picker))
+            .or_else(|| Handler::named(name).map(Self::Handler))
             .or_else(|| name.parse().map(Self::Fairness).ok())
             .or_else(|| name.parse().map(Self::Ordering).ok())
             .or_else(|| name.parse().map(Self::UsageLimit).ok())
@@ -78,35 +89,17 @@ impl Kind {
         let name = at.text()?;
         Self::of(name).ok_or_else(|| {
             let names = names().join(", ");
-            if YET.contains(&name) {
-                return at.problem(format!("{name:?} is not supported yet; allowed: {names}"));
+            match ABSENT.iter().find(|(absent, _)| *absent == name) {
+                Some((_, why)) => at.problem(format!("found {name:?}: {why}; allowed: {names}")),
+                None => at.refuse(&names),
             }
-            at.refuse(&names)
         })
     }
 }
 
-const FILTERS: &[&str] = &[
-    "label-selector-filter",
-    "by-label-selector",
-    "by-label",
-    "decode-filter",
-    "prefill-filter",
-    "encode-filter",
-];
-
-/// The filter of that type with its default parameters.
-fn filter(name: &str) -> Option<Filter> {
-    Some(match name {
-        "label-selector-filter" | "by-label-selector" => Filter::LabelSelector(Selector::default()),
-        "by-label" => Filter::ByLabel(LabelValues::default()),
-        _ => Filter::Role(Role::ALL.into_iter().find(|role| role.filter_name() == name)?),
-    })
-}
-
 /// Every type that is built.
 fn names() -> Vec<&'static str> {
-    let scheduling = Scorer::NAMES.iter().chain(FILTERS).copied().chain(Picker::NAMES);
+    let scheduling = Scorer::NAMES.iter().chain(Filter::NAMES).copied().chain(Picker::NAMES);
     let flow = [
         FairnessPolicy::NAMES,
         OrderingPolicy::NAMES,
@@ -115,7 +108,8 @@ fn names() -> Vec<&'static str> {
         DetectorKind::NAMES,
     ];
     scheduling
-        .chain([PROFILE_HANDLER, PREFIX_PRODUCER])
+        .chain(Handler::NAMES.iter().copied())
+        .chain([ALWAYS, PREFIX_BASED, MEDIA_DECIDER, PREFIX_PRODUCER])
         .chain(flow.into_iter().flatten().copied())
         .chain(ELSEWHERE)
         .collect()

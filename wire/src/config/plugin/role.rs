@@ -1,6 +1,7 @@
 //! What a plugin is referred to for.
 
 use engine::{
+    Decider,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitKind, UsageLimitPolicy},
     saturation::{Detector, DetectorKind},
 };
@@ -53,5 +54,13 @@ impl Role for Detector {
 
     fn of(plugin: &Plugin) -> Option<&Self> {
         if let Plugin::Detector(detector) = plugin { Some(detector) } else { None }
+    }
+}
+
+impl Role for Decider {
+    const TYPES: &[&str] = &["always-disagg-pd-decider", "prefix-based-pd-decider"];
+
+    fn of(plugin: &Plugin) -> Option<&Self> {
+        if let Plugin::Decider(decider) = plugin { Some(decider) } else { None }
     }
 }

@@ -2,10 +2,13 @@
 
 use engine::{
     Scorer,
-    score::{ActiveRequest, LoadAware, PrefixCache, TokenLoad},
+    score::{
+        ActiveRequest, ContextLength, EstimatedTtft, HeaderLabel, Headroom, Latency, LoadAware,
+        PrefixCache, SessionAffinity, TokenLoad,
+    },
 };
 
-use crate::config::{At, ConfigError, at::Object};
+use crate::config::{At, ConfigError, at::Object, identity};
 
 /// The scorer with the `parameters` of its entry, those left out as they are in `default`.
 pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, ConfigError> {
@@ -15,6 +18,33 @@ pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, Config
         | Scorer::KvCacheUtilization
         | Scorer::RunningRequests
         | Scorer::LoraAffinity => parameters(&[]).map(|_| default)?,
+        Scorer::NoHitLru => {
+            let known = ["lruSize", "prefixMatchInfoProducerName"];
+            // Every endpoint is remembered, and a pool has a limit of its own.
+            parameters(&known)?.read("lruSize", 0, |at| at.whole(1, u32::MAX))?;
+            Scorer::NoHitLru
+        }
+        Scorer::Topology(_) => parameters(&["topologyProducerName"]).map(|_| default)?,
+        Scorer::SessionAffinity(default) => {
+            Scorer::SessionAffinity(session_affinity(default, entry)?)
+        }
+        Scorer::ContextLength(default) => {
+            let parameters = parameters(&["label", "enableFiltering"])?;
+            let label = |at: &At<'_>| at.text().map(str::to_owned);
+            Scorer::ContextLength(ContextLength {
+                label: parameters.read("label", default.label, label)?,
+                filters: parameters.read("enableFiltering", default.filters, At::flag)?,
+            })
+        }
+        Scorer::HeaderLabel(_) => {
+            let parameters = parameters(&["headerName", "labelKey"])?;
+            Scorer::HeaderLabel(HeaderLabel {
+                header: identity::header(&parameters.required("headerName")?)?,
+                label: parameters.required("labelKey")?.text()?.to_owned(),
+            })
+        }
+        Scorer::Latency(default) => Scorer::Latency(latency(default, entry)?),
+        Scorer::EstimatedTtft(default) => Scorer::EstimatedTtft(estimated_ttft(default, entry)?),
         Scorer::PrefixCache(default) => Scorer::PrefixCache(prefix_cache(
             default,
             &parameters(&[
@@ -58,4 +88,63 @@ fn prefix_cache(default: PrefixCache, parameters: &Object<'_>) -> Result<PrefixC
         length_weight: parameters.read("matchLengthWeight", default.length_weight, share)?,
         length_scale: parameters.read("matchLengthScaleTokens", scale, tokens)?,
     })
+}
+
+/// The strategy that keeps the session with the client.
+pub(super) fn session_affinity(
+    default: SessionAffinity,
+    entry: &Object<'_>,
+) -> Result<SessionAffinity, ConfigError> {
+    let parameters = entry.child("parameters", &["strategy", "encodedEndpointHeaderConfig"])?;
+    parameters.read("strategy", (), |at| at.one_of(&[("encoded_endpoint_header", ())]))?;
+    let config = parameters.child("encodedEndpointHeaderConfig", &["header"])?;
+    Ok(SessionAffinity { header: config.read("header", default.header, identity::header)? })
+}
+
+fn latency(default: Latency, entry: &Object<'_>) -> Result<Latency, ConfigError> {
+    let parameters = entry.child(
+        "parameters",
+        &[
+            "ttftWeight",
+            "tpotWeight",
+            "headroomSelectionStrategy",
+            "compositeKVWeight",
+            "compositeQueueWeight",
+            "compositePrefixWeight",
+            "latencyPredictionInfoProducerName",
+            "prefixMatchInfoProducerName",
+        ],
+    )?;
+    let weight = |key, default| parameters.read(key, default, |at: &At<'_>| at.within(0.0, 1e9));
+    for key in ["ttftWeight", "tpotWeight"] {
+        weight(key, 0.0)?;
+    }
+    let strategies = [("least", Headroom::Least), ("most", Headroom::Most)];
+    Ok(Latency {
+        prefers: parameters
+            .read("headroomSelectionStrategy", default.prefers, |at| at.one_of(&strategies))?,
+        kv_weight: weight("compositeKVWeight", default.kv_weight)?,
+        queue_weight: weight("compositeQueueWeight", default.queue_weight)?,
+        prefix_weight: weight("compositePrefixWeight", default.prefix_weight)?,
+    })
+}
+
+fn estimated_ttft(
+    default: EstimatedTtft,
+    entry: &Object<'_>,
+) -> Result<EstimatedTtft, ConfigError> {
+    let known = ["ownWeight", "kvBarrierMs", "affinityThreshold", "maxTTFTPenaltyMs"];
+    let parameters = entry.child("parameters", &known)?;
+    Ok(EstimatedTtft {
+        own_weight: parameters.read("ownWeight", default.own_weight, |at| at.within(0.0, 1e3))?,
+        kv_barrier: parameters.read("kvBarrierMs", default.kv_barrier, millis)?,
+        affinity: parameters
+            .read("affinityThreshold", default.affinity, |at| at.within(0.0, 1.0))?,
+        penalty_max: parameters.read("maxTTFTPenaltyMs", default.penalty_max, millis)?,
+    })
+}
+
+/// Seconds, written in milliseconds.
+pub(super) fn millis(at: &At<'_>) -> Result<f64, ConfigError> {
+    at.within(0.0, 1e9).map(|millis| millis / 1e3)
 }

@@ -1,0 +1,128 @@
+//! Endpoints that fail are left alone for a while, then probed.
+
+use std::time::Duration;
+
+use crate::{Instant, candidate::Candidate, prefix::Slot};
+
+/// How each endpoint failed lately.
+#[derive(Debug, Default)]
+pub(crate) struct Avoidance {
+    by_slot: Vec<Record>,
+}
+
+/// One endpoint's failures since it last served a request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Record {
+    failures: u32,
+    /// It is avoided until then; after that one request may try.
+    until: Instant,
+}
+
+impl Avoidance {
+    /// Failures in a row: one or two happen to every engine that restarts a worker or meets a
+    /// request that it cannot digest, and Envoy's fallback has served those already.
+    const FAILURES: u32 = 3;
+
+    /// The first time; it doubles with each probe that fails. A vLLM that crashed needs a minute to
+    /// come back, a connection that was reset by chance needs nothing.
+    const FIRST: Duration = Duration::from_secs(2);
+
+    /// Doublings at most: 64 s, so that an endpoint that is back is found within about a minute.
+    const DOUBLINGS: u32 = 5;
+
+    /// A probe that is not answered within this time makes room for the next.
+    const PROBE: Duration = Duration::from_secs(10);
+
+    /// An endpoint failed a request. How long it is avoided from now on, if it is.
+    pub(crate) fn failed(&mut self, slot: Slot, at: Instant) {
+        if self.by_slot.len() <= slot.index() {
+            self.by_slot.resize(slot.index() + 1, Record::default());
+        }
+        let Some(record) = self.by_slot.get_mut(slot.index()) else { return };
+        record.failures = record.failures.saturating_add(1);
+        if let Some(beyond) = record.failures.checked_sub(Self::FAILURES) {
+            let until = at + Self::FIRST * (1 << beyond.min(Self::DOUBLINGS));
+            record.until = record.until.max(until);
+        }
+    }
+
+    /// An endpoint served a request, or left the pool.
+    pub(crate) fn clear(&mut self, slot: Slot) {
+        if let Some(record) = self.by_slot.get_mut(slot.index()) {
+            *record = Record::default();
+        }
+    }
+
+    /// A request goes there. Where that is a probe, nobody else goes for a while.
+    pub(crate) fn sent(&mut self, slot: Slot, at: Instant) {
+        if let Some(record) = self.by_slot.get_mut(slot.index())
+            && record.failures >= Self::FAILURES
+        {
+            record.until = record.until.max(at + Self::PROBE);
+        }
+    }
+
+    /// Whether it failed since it last served: then its next success is news.
+    pub(crate) fn has_failed(&self, slot: Slot) -> bool {
+        self.by_slot.get(slot.index()).is_some_and(|record| record.failures > 0)
+    }
+
+    /// Whether requests should go elsewhere.
+    pub(crate) fn avoids(&self, slot: Slot, now: Instant) -> bool {
+        let record = self.by_slot.get(slot.index()).copied().unwrap_or_default();
+        record.failures >= Self::FAILURES && now < record.until
+    }
+
+    /// Drops the avoided ones, unless they are more than half: then it is not they who are at fault,
+    /// or the rest could not carry the load (Envoy: panic threshold).
+    pub(crate) fn narrow(&self, now: Instant, candidates: &mut Vec<Candidate<'_>>) {
+        if self.by_slot.is_empty() {
+            return;
+        }
+        let is_avoided = |it: &Candidate<'_>| self.avoids(it.slot(), now);
+        let avoided = candidates.iter().filter(|it| is_avoided(it)).count();
+        if avoided > 0 && avoided * 2 <= candidates.len() {
+            candidates.retain(|it| !is_avoided(it));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOT: Slot = Slot(2);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    #[test]
+    fn three_in_a_row_and_twice_as_long_each_time() {
+        let mut avoidance = Avoidance::default();
+        avoidance.failed(SLOT, at(0));
+        avoidance.failed(SLOT, at(1));
+        assert!(!avoidance.avoids(SLOT, at(1)));
+        avoidance.clear(SLOT);
+        for ms in [10, 11, 12] {
+            avoidance.failed(SLOT, at(ms));
+        }
+        assert!(avoidance.avoids(SLOT, at(2_011)) && !avoidance.avoids(SLOT, at(2_012)));
+        avoidance.failed(SLOT, at(3_000));
+        assert!(avoidance.avoids(SLOT, at(6_999)) && !avoidance.avoids(SLOT, at(7_000)));
+        (0..40).for_each(|_| avoidance.failed(SLOT, at(10_000)));
+        assert!(avoidance.avoids(SLOT, at(73_999)) && !avoidance.avoids(SLOT, at(74_000)));
+        avoidance.clear(SLOT);
+        assert!(!avoidance.avoids(SLOT, at(10_001)) && !avoidance.has_failed(SLOT));
+    }
+
+    #[test]
+    fn one_probe_at_a_time() {
+        let mut avoidance = Avoidance::default();
+        (0..3).for_each(|_| avoidance.failed(SLOT, at(0)));
+        assert!(!avoidance.avoids(SLOT, at(2_000)), "time for a probe");
+        avoidance.sent(SLOT, at(2_000));
+        assert!(avoidance.avoids(SLOT, at(2_001)), "which one request is");
+        assert!(!avoidance.avoids(SLOT, at(12_000)), "and that got lost");
+    }
+}

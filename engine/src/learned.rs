@@ -1,0 +1,62 @@
+//! What is learnt from how requests did.
+
+mod predictor;
+mod rates;
+
+pub(crate) use predictor::{Features, Predictor};
+pub(crate) use rates::Rates;
+
+use std::time::Duration;
+
+use crate::{Sight, prefix::Slot};
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct Learned {
+    /// How fast each endpoint computes prompts.
+    pub(crate) rates: Rates,
+    /// How long a first token takes, by load and prompt.
+    pub(crate) ttft: Predictor,
+    /// When each endpoint last took a prompt that nobody had cached; zero for never.
+    cold: Vec<u64>,
+    /// Prompts so far that nobody had cached.
+    colds: u64,
+}
+
+impl Learned {
+    /// A first token came `ttft` after its request was sent to an endpoint that was seen like this.
+    pub(crate) fn first_token(&mut self, slot: Slot, sight: &Sight, ttft: Duration) {
+        self.rates.observe(
+            slot,
+            sight.in_flight_tokens.saturating_add(sight.uncached_tokens),
+            ttft,
+        );
+        if sight.load.is_some() {
+            self.ttft.observe(&Features::of_sight(sight), ttft.as_secs_f64());
+        }
+    }
+
+    /// An endpoint was sent a prompt that nobody had cached.
+    pub(crate) fn sent_cold(&mut self, slot: Slot) {
+        self.colds += 1;
+        if self.cold.len() <= slot.index() {
+            self.cold.resize(slot.index() + 1, 0);
+        }
+        if let Some(last) = self.cold.get_mut(slot.index()) {
+            *last = self.colds;
+        }
+    }
+
+    /// When an endpoint last took such a prompt, on a scale that only has an order.
+    pub(crate) fn last_cold(&self, slot: Slot) -> u64 {
+        self.cold.get(slot.index()).copied().unwrap_or(0)
+    }
+
+    /// Forgets an endpoint that left: another one will get its slot.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        self.rates.forget(slot);
+        if let Some(last) = self.cold.get_mut(slot.index()) {
+            *last = 0;
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Several profiles, failing endpoints, and what is shown of a choice.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use engine::{
+    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Config, Decider, Decision, Disagg, Endpoint, Engine,
+    Event, Filter, Handler, Health, Instant, Metrics, NoPick, Note, Picker, Profile, RequestId,
+    Scheduling, Scorer, Seed, Snapshot, StageOrder, Subset, Verdict, Weight, WeightedScorer,
+    filter::Role, ledger::Ledger,
+};
+
+fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * 1_000_000)
+}
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 8000))
+}
+
+/// An endpoint with this role and queue.
+fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
+    let metrics = Metrics {
+        age: Duration::ZERO,
+        waiting,
+        running: 0,
+        kv_usage: 0.0,
+        cache: None,
+        adapters: None,
+    };
+    Endpoint {
+        address: address(last),
+        health: Health::Up,
+        metrics: Some(metrics),
+        labels: vec![("llm-d.ai/role".to_owned(), role.to_owned())],
+    }
+}
+
+fn engine(scheduling: Scheduling, endpoints: Vec<Endpoint>) -> Engine {
+    let mut engine = Engine::new(Config { scheduling, ..Config::default() }, 1);
+    renew(&mut engine, 0, endpoints);
+    engine
+}
+
+fn renew(engine: &mut Engine, ms: u64, endpoints: Vec<Endpoint>) {
+    let snapshot = Snapshot {
+        pool: "default".to_owned(),
+        endpoints,
+        objectives: Vec::new(),
+        model_rewrites: Vec::new(),
+        models: Vec::new(),
+    };
+    let _ = engine.handle(Event::Snapshot { snapshot, received_at: at(ms) });
+}
+
+fn profile(name: &str, filters: Vec<Filter>) -> Profile {
+    let queue = WeightedScorer { scorer: Scorer::Queue, weight: Weight::ONE };
+    Profile { name: name.to_owned(), filters, scorers: vec![queue], picker: Picker::default() }
+}
+
+fn chain(blocks: usize) -> Chain {
+    let mut chainer = Chainer::new(&Seed::default(), 9_999);
+    chainer.update(&vec![b'p'; blocks * BLOCK_BYTES]);
+    chainer.finish()
+}
+
+fn ask(blocks: usize) -> Ask {
+    Ask { chain: chain(blocks), ..Ask::default() }
+}
+
+fn decide(engine: &mut Engine, ask: &Ask) -> Result<Decision, NoPick> {
+    engine.decide(at(1), ask, &Ledger::default())
+}
+
+/// Where a request goes, and with which headers.
+fn told(decision: Result<Decision, NoPick>) -> String {
+    let decision = match decision {
+        Ok(decision) => decision,
+        Err(why) => return why.to_string(),
+    };
+    let headers: Vec<String> =
+        decision.headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    format!("{}{}", decision.ranked[0], headers.concat())
+}
+
+fn disagg(disagg: Disagg) -> Scheduling {
+    let role = |name: &str, role| profile(name, vec![Filter::Role(role)]);
+    Scheduling {
+        profiles: vec![
+            role("decode", Role::Decode),
+            role("prefill", Role::Prefill),
+            role("encode", Role::Encode),
+        ],
+        handler: Handler::Disagg(disagg),
+    }
+}
+
+fn stages() -> Vec<Endpoint> {
+    vec![
+        endpoint(1, "decode", 0),
+        endpoint(2, "decode", 9),
+        endpoint(3, "prefill", 0),
+        endpoint(4, "encode", 0),
+    ]
+}
+
+#[test]
+fn prompts_are_computed_apart_where_much_is_uncached() {
+    let decider = Decider::PrefixBased { uncached: 512, prompt: 0 };
+    let config = Disagg { prefill_decider: Some(decider), ..Disagg::default() };
+    let mut engine = engine(disagg(config), stages());
+    // A block is 64 tokens.
+    assert_eq!(told(decide(&mut engine, &ask(7))), "10.0.0.1:8000");
+    let apart = decide(&mut engine, &ask(8));
+    assert_eq!(told(apart.clone()), "10.0.0.1:8000 x-prefiller-host-port=10.0.0.3:8000");
+    let (request, ask_of, decision) = (RequestId(1), ask(8), apart.unwrap());
+    let sent = Event::Sent { request, at: at(1), ask: ask_of, decision };
+    let notes: Vec<SocketAddr> = engine.handle(sent).iter().map(|note| note.endpoint).collect();
+    assert_eq!(notes, [address(1), address(3)], "both have it now");
+    assert_eq!(told(decide(&mut engine, &ask(15))), "10.0.0.1:8000", "half of it is cached");
+}
+
+#[test]
+fn a_prompt_that_must_be_computed_apart_is_not_computed_elsewhere() {
+    let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
+    let mut engine = engine(disagg(config), vec![endpoint(1, "decode", 0)]);
+    assert_eq!(told(decide(&mut engine, &ask(1))), "prefill-filter left no endpoint");
+}
+
+#[test]
+fn prefill_may_be_chosen_first_and_media_apart() {
+    let order = StageOrder::PrefillFirst;
+    let config = Disagg { order, encodes_media: true, ..Disagg::default() };
+    let mut engine = engine(disagg(config), stages());
+    let media = Ask { media: 1, ..ask(1) };
+    assert_eq!(
+        told(decide(&mut engine, &media)),
+        "10.0.0.1:8000 x-prefiller-host-port=10.0.0.3:8000 x-encoder-hosts-ports=10.0.0.4:8000"
+    );
+}
+
+#[test]
+fn a_header_names_the_profile() {
+    let handler = Handler::Header { header: "epp-profile".into(), default: "a".into() };
+    let profiles = vec![
+        profile("a", vec![Filter::Role(Role::Decode)]),
+        profile("b", vec![Filter::Role(Role::Prefill)]),
+    ];
+    let mut engine = engine(Scheduling { profiles, handler }, stages());
+    let mut of = |value: Option<&str>| {
+        let headers = value.map(|value| ("epp-profile".to_owned(), value.to_owned()));
+        told(decide(&mut engine, &Ask { headers: headers.into_iter().collect(), ..ask(1) }))
+    };
+    assert_eq!(
+        [of(None), of(Some(" b ")), of(Some("c"))],
+        ["10.0.0.1:8000", "10.0.0.3:8000", "no scheduling profile is configured for the request",]
+    );
+}
+
+#[test]
+fn a_rank_is_reached_through_the_main_port() {
+    let handler = Handler::DataParallel { primary_port: 9000 };
+    let profiles = vec![profile("default", Vec::new())];
+    let mut engine = engine(Scheduling { profiles, handler }, vec![endpoint(1, "decode", 0)]);
+    let decision = decide(&mut engine, &ask(1));
+    assert_eq!(told(decision), "10.0.0.1:9000 x-data-parallel-host-port=10.0.0.1:8000");
+}
+
+#[test]
+fn a_subset_narrows_the_pool() {
+    let mut engine = engine(profile("default", Vec::new()).into(), stages());
+    let mut of = |list| {
+        let subset = Some(Subset::parse(list));
+        told(decide(&mut engine, &Ask { subset, ..ask(1) }))
+    };
+    assert_eq!(of("10.0.0.2:1, 10.9.9.9"), "10.0.0.2:8000");
+    assert_eq!(of("10.9.9.9:8000"), "the pool has no endpoints");
+}
+
+/// Sends a request, has it answered, and returns where it went and what others hear.
+fn serve(engine: &mut Engine, ms: u64, answer: Answer) -> (SocketAddr, Vec<Note>) {
+    let request = RequestId(7);
+    let decision = engine.decide(at(ms), &ask(1), &Ledger::default()).unwrap();
+    let endpoint = decision.ranked[0];
+    let _ = engine.handle(Event::Sent { request, at: at(ms), ask: ask(1), decision });
+    let event = Event::Answered { request, at: at(ms), served_by: None, answer };
+    assert!(engine.may_tell(&event) || answer == Answer::Taken);
+    let notes = engine.handle(event);
+    assert!(engine.handle(Event::Ended { request }).is_empty());
+    (endpoint, notes)
+}
+
+#[test]
+fn an_endpoint_that_fails_is_avoided_and_probed() {
+    let endpoints = vec![endpoint(1, "decode", 0), endpoint(2, "decode", 5)];
+    let mut engine = engine(profile("default", Vec::new()).into(), endpoints.clone());
+    for ms in [1, 2, 3] {
+        assert_eq!(serve(&mut engine, ms, Answer::Failed).0, address(1));
+    }
+    assert_eq!(serve(&mut engine, 4, Answer::Taken).0, address(2), "longer queue, but it serves");
+    renew(&mut engine, 2_000, endpoints);
+    let (endpoint, notes) = serve(&mut engine, 2_003, Answer::Taken);
+    assert_eq!(endpoint, address(1), "the probe");
+    let verdicts: Vec<Verdict> = notes.iter().map(|note| note.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Served], "the others hear that it is back");
+    assert_eq!(serve(&mut engine, 2_004, Answer::Taken), (address(1), Vec::new()));
+}
+
+#[test]
+fn what_other_workers_saw_fail_is_avoided_but_never_most_of_the_pool() {
+    let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+    let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
+    let fail = |engine: &mut Engine, last| {
+        let verdict = Verdict::Failed;
+        let note = Note { at: at(1), endpoint: address(last), chain: Chain::default(), verdict };
+        (0..3).for_each(|_| drop(engine.handle(Event::Noted(note.clone()))));
+    };
+    fail(&mut engine, 1);
+    assert_eq!(decide(&mut engine, &ask(1)).unwrap().ranked, [address(2), address(3)]);
+    fail(&mut engine, 2);
+    assert_eq!(
+        decide(&mut engine, &ask(1)).unwrap().ranked,
+        [address(1), address(2), address(3)],
+        "two of three are too many to be at fault"
+    );
+}
+
+#[test]
+fn a_retry_moves_the_prompt_and_counts_against_the_first() {
+    let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+    let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
+    let (request, decision) = (RequestId(1), decide(&mut engine, &ask(4)).unwrap());
+    let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+    let (served_by, answer) = (Some(address(3)), Answer::Taken);
+    let notes = engine.handle(Event::Answered { request, at: at(2), served_by, answer });
+    let told: Vec<_> = notes.iter().map(|it| (it.endpoint, it.verdict, it.chain.blocks)).collect();
+    assert_eq!(
+        told,
+        [
+            (address(1), Verdict::Failed, 4),
+            (address(2), Verdict::Failed, 0),
+            (address(3), Verdict::Placed, 4),
+        ]
+    );
+}
+
+#[test]
+fn an_explanation_has_every_score_of_every_endpoint() {
+    let profiles = vec![profile("default", vec![Filter::Role(Role::Decode)])];
+    let scheduling = Scheduling { profiles, handler: Handler::Single };
+    let engine = engine(scheduling, stages());
+    let explanation = engine.explain(at(1), &ask(1), &Ledger::default());
+    assert_eq!(explanation.decision.unwrap().ranked[0], address(1));
+    let told: Vec<String> = explanation.profiles[0]
+        .endpoints
+        .iter()
+        .map(|it| {
+            let scores = it.scores.iter().map(|(name, _, score)| format!("{name}={}", score.get()));
+            let scores: Vec<String> = scores.collect();
+            format!("{} {}{}", it.endpoint, it.dropped_by, scores.concat())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "10.0.0.3:8000 decode-filter",
+            "10.0.0.4:8000 decode-filter",
+            "10.0.0.1:8000 queue-scorer=1",
+            "10.0.0.2:8000 queue-scorer=0",
+        ]
+    );
+}
+
+/// An endpoint that computes ten times as fast as the other is found to, and then preferred.
+#[test]
+fn first_tokens_teach_how_fast_endpoints_are() {
+    let ttft = Scorer::named("estimated-ttft-scorer").unwrap();
+    let scorers = vec![WeightedScorer { scorer: ttft, weight: Weight::ONE }];
+    let profile = Profile { scorers, ..profile("default", Vec::new()) };
+    let endpoints = vec![endpoint(1, "decode", 0), endpoint(2, "decode", 0)];
+    let mut engine = engine(profile.into(), endpoints);
+    for turn in 0..60_u32 {
+        let (request, prompt) = (RequestId(turn), Ask::default());
+        let prompt = Ask { prompt_tokens: Some(10_000), ..prompt };
+        let decision = decide(&mut engine, &prompt).unwrap();
+        let slow = decision.ranked[0] == address(1);
+        let _ = engine.handle(Event::Sent { request, at: at(1), ask: prompt, decision });
+        let came = at(if slow { 1_001 } else { 101 });
+        let _ = engine.handle(Event::FirstToken { request, at: came });
+        let _ = engine.handle(Event::Ended { request });
+    }
+    let long = Ask { prompt_tokens: Some(10_000), ..Ask::default() };
+    for _ in 0..10 {
+        assert_eq!(decide(&mut engine, &long).unwrap().ranked[0], address(2));
+    }
+}

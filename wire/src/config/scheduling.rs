@@ -1,0 +1,123 @@
+//! The profiles and their handler.
+
+use engine::{Disagg, Filter, Handler, Profile, Scheduling, Scorer, Weight, WeightedScorer};
+
+use super::{
+    At, ConfigError,
+    at::Object,
+    plugin::{Plugin, Plugins},
+};
+
+/// Reads `schedulingProfiles`, and the handler among the plugins.
+pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Scheduling, ConfigError> {
+    let of_all = || {
+        let all = gather(plugins.iter().map(|plugin| (plugin, Weight::ONE)));
+        all.map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM.to_owned()))
+    };
+    let profiles = match object.get("schedulingProfiles") {
+        Some(at) => profiles(&at, plugins)?,
+        None => vec![of_all()?.unwrap_or_default()],
+    };
+    let mut handlers = plugins.iter().filter_map(Plugin::handler);
+    let handler = handlers.next().cloned().unwrap_or_default();
+    if handlers.next().is_some() {
+        return Err(object.problem("found two profile handlers; allowed: one".to_owned()));
+    }
+    let scheduling = Scheduling { profiles, handler };
+    fits(&scheduling).map_err(|problem| object.problem(problem))?;
+    Ok(scheduling)
+}
+
+/// Whether the handler has the profiles that it runs.
+fn fits(scheduling: &Scheduling) -> Result<(), String> {
+    let names: Vec<&str> = scheduling.profiles.iter().map(|it| it.name.as_str()).collect();
+    let has = |name: &str, role: &str| match names.contains(&name) {
+        true => Ok(()),
+        false => Err(format!(
+            "found the profiles {}; allowed: one named {name:?}, which is the {role} profile",
+            names.join(", ")
+        )),
+    };
+    match &scheduling.handler {
+        Handler::Single | Handler::DataParallel { .. } if names.len() != 1 => {
+            let found = names.len();
+            Err(format!("found {found} profiles; allowed: 1 with this profile handler"))
+        }
+        Handler::Header { default, .. } if names.len() > 1 => has(default, "default"),
+        Handler::Disagg(Disagg { decode, prefill, prefill_decider, .. }) => {
+            has(decode, "decode")?;
+            prefill_decider.map_or(Ok(()), |_| has(prefill, "prefill"))
+        }
+        Handler::Single | Handler::DataParallel { .. } | Handler::Header { .. } => Ok(()),
+    }
+}
+
+fn profiles(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Vec<Profile>, ConfigError> {
+    let mut profiles: Vec<Profile> = Vec::new();
+    for at in at.list()? {
+        let profile = profile(&at, plugins)?;
+        if profiles.iter().any(|other| other.name == profile.name) {
+            let found = format!("found {:?} twice; allowed: names that differ", profile.name);
+            return Err(at.problem(found));
+        }
+        profiles.push(profile);
+    }
+    Ok(profiles)
+}
+
+fn profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {
+    let object = at.object(&["name", "plugins"])?;
+    let mut weighted = Vec::new();
+    for at in object.read("plugins", Vec::new(), At::list)? {
+        let entry = at.object(&["pluginRef", "weight"])?;
+        let weight = entry.read("weight", Weight::ONE, weight)?;
+        weighted.push((plugins.refer(&entry.required("pluginRef")?)?, weight));
+    }
+    let name = object.read("name", "default", At::text)?;
+    let empty = Profile { filters: Vec::new(), scorers: Vec::new(), ..Profile::default() };
+    gather(weighted)
+        .map(|profile| Profile { name: name.to_owned(), ..profile.unwrap_or(empty) })
+        .map_err(|TwoPickers| at.problem(TwoPickers::PROBLEM.to_owned()))
+}
+
+fn weight(at: &At<'_>) -> Result<Weight, ConfigError> {
+    let weight = at.number().and_then(|weight| Weight::try_from(weight).ok());
+    weight.ok_or_else(|| at.refuse("a number from 0 to 1000000000"))
+}
+
+struct TwoPickers;
+
+impl TwoPickers {
+    const PROBLEM: &str = "found two pickers; allowed: one in a profile";
+}
+
+/// The profile with these plugins, of which only filters, scorers and pickers count; `None` without
+/// any.
+fn gather<'a>(
+    plugins: impl IntoIterator<Item = (&'a Plugin, Weight)>,
+) -> Result<Option<Profile>, TwoPickers> {
+    let (mut filters, mut scorers) = (Vec::new(), Vec::new());
+    let mut picker = None;
+    for (plugin, weight) in plugins {
+        if let Plugin::Scorer(scorer) = plugin {
+            if let Scorer::ContextLength(length) = scorer
+                && length.filters
+            {
+                filters.push(Filter::ContextLength(length.clone()));
+            }
+            scorers.push(WeightedScorer { scorer: scorer.clone(), weight });
+        } else if let Plugin::Filter(filter) = plugin {
+            filters.push(filter.clone());
+        } else if let Plugin::Picker(other) = plugin
+            && picker.replace(*other).is_some()
+        {
+            return Err(TwoPickers);
+        }
+    }
+    if filters.is_empty() && scorers.is_empty() && picker.is_none() {
+        return Ok(None);
+    }
+    // The EPP adds a max-score-picker where there is none.
+    let picker = picker.unwrap_or_default();
+    Ok(Some(Profile { name: "default".to_owned(), filters, scorers, picker }))
+}

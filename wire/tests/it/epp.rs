@@ -1,0 +1,128 @@
+//! The EPP's well-known configurations, pasted whole: accepted, or refused with what is missing.
+
+use engine::Profile;
+use wire::config::{PluginConfig, parse};
+
+/// The profiles that a configuration gives, or why it gives none; without the list of all types.
+fn say(json: &str) -> String {
+    match parse(json.as_bytes()) {
+        Ok(PluginConfig::Picker(picker)) => {
+            let pool = picker.pools.first().unwrap();
+            let scheduling = &pool.engine.scheduling;
+            let profiles: Vec<String> =
+                scheduling.profiles.iter().map(Profile::to_string).collect();
+            format!("{}; flow control {}", profiles.join("; "), pool.flow.is_some())
+        }
+        Ok(PluginConfig::Ingest(_)) => "ingest".to_owned(),
+        Err(error) => {
+            let error = error.to_string();
+            error.split("; allowed: prefix-cache-scorer").next().unwrap_or_default().to_owned()
+        }
+    }
+}
+
+#[test]
+fn the_default_and_the_optimised_baselines() {
+    insta::assert_snapshot!(say(r#"{
+        "apiVersion": "llm-d.ai/v1", "kind": "EndpointPickerConfig",
+        "plugins": [
+            {"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"}, {"type": "prefix-cache-scorer"},
+            {"type": "max-score-picker"}, {"type": "single-profile-handler"}],
+        "schedulingProfiles": [{"name": "default", "plugins": [
+            {"pluginRef": "queue-scorer", "weight": 2}, {"pluginRef": "kv-cache-utilization-scorer", "weight": 2},
+            {"pluginRef": "prefix-cache-scorer", "weight": 3}, {"pluginRef": "max-score-picker"}]}]}"#), @"default: 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control false");
+    insta::assert_snapshot!(say(r#"{
+        "apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig",
+        "plugins": [
+            {"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"}, {"type": "prefix-cache-scorer"},
+            {"type": "no-hit-lru-scorer", "parameters": {"lruSize": 2048}}, {"type": "max-score-picker"}],
+        "schedulingProfiles": [{"name": "default", "plugins": [
+            {"pluginRef": "queue-scorer", "weight": 2.0}, {"pluginRef": "kv-cache-utilization-scorer", "weight": 2.0},
+            {"pluginRef": "prefix-cache-scorer", "weight": 3.0}, {"pluginRef": "no-hit-lru-scorer", "weight": 2.0},
+            {"pluginRef": "max-score-picker"}]}]}"#), @"default: 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer, 2 no-hit-lru-scorer, max-score-picker of 3; flow control false");
+    insta::assert_snapshot!(say(r#"{
+        "apiVersion": "llm-d.ai/v1", "kind": "EndpointPickerConfig",
+        "plugins": [
+            {"type": "approx-prefix-cache-producer"}, {"type": "inflight-load-producer"},
+            {"type": "prefix-cache-affinity-filter", "parameters": {"peakPrefillThroughput": 20480, "maxTTFTPenaltyMs": 14000}},
+            {"type": "token-load-scorer"}, {"type": "max-score-picker"}],
+        "schedulingProfiles": [{"name": "default", "plugins": [
+            {"pluginRef": "prefix-cache-affinity-filter"}, {"pluginRef": "token-load-scorer"},
+            {"pluginRef": "max-score-picker"}]}]}"#), @"default: prefix-cache-affinity-filter, 1 token-load-scorer, max-score-picker of 3; flow control false");
+}
+
+#[test]
+fn lora_in_the_older_group() {
+    insta::assert_snapshot!(say(r#"{
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha1", "kind": "EndpointPickerConfig",
+        "plugins": [
+            {"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"}, {"type": "prefix-cache-scorer"},
+            {"type": "no-hit-lru-scorer"}, {"type": "lora-affinity-scorer"}, {"type": "max-score-picker"}],
+        "schedulingProfiles": [{"name": "default", "plugins": [
+            {"pluginRef": "queue-scorer", "weight": 2}, {"pluginRef": "kv-cache-utilization-scorer", "weight": 2},
+            {"pluginRef": "prefix-cache-scorer", "weight": 3}, {"pluginRef": "no-hit-lru-scorer", "weight": 2},
+            {"pluginRef": "lora-affinity-scorer", "weight": 4}, {"pluginRef": "max-score-picker"}]}]}"#), @"default: 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer, 2 no-hit-lru-scorer, 4 lora-affinity-scorer, max-score-picker of 3; flow control false");
+}
+
+/// The chart's, with the older detector at the top, and the gate.
+#[test]
+fn flow_control() {
+    insta::assert_snapshot!(say(r#"{
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha1", "kind": "EndpointPickerConfig",
+        "featureGates": ["flowControl"],
+        "plugins": [
+            {"type": "single-profile-handler"}, {"type": "queue-scorer"}, {"type": "active-request-scorer"},
+            {"type": "prefix-cache-scorer"}, {"type": "fcfs-ordering-policy"}, {"type": "round-robin-fairness-policy"}],
+        "saturationDetector": {"kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": "200ms", "queueDepthThreshold": 5},
+        "schedulingProfiles": [{"name": "default", "plugins": [
+            {"pluginRef": "queue-scorer", "weight": 2}, {"pluginRef": "active-request-scorer", "weight": 2},
+            {"pluginRef": "prefix-cache-scorer", "weight": 3}]}]}"#), @"default: 2 queue-scorer, 2 active-request-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control true");
+}
+
+const PD: &str = r#"{
+    "apiVersion": "llm-d.ai/v1alpha1", "kind": "EndpointPickerConfig",
+    "plugins": [
+        {"type": "disagg-headers-handler"}, {"type": "prefill-filter"}, {"type": "decode-filter"},
+        {"type": "prefix-cache-scorer"}, {"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"},
+        {"type": "active-request-scorer"}, {"type": "max-score-picker"},
+        {"type": "disagg-profile-handler", "parameters": {"deciders": {"prefill": "prefix-based-pd-decider"}}},
+        {"type": "prefix-based-pd-decider", "parameters": {"nonCachedTokens": 512}}],
+    "schedulingProfiles": [
+        {"name": "prefill", "plugins": [
+            {"pluginRef": "prefill-filter"}, {"pluginRef": "prefix-cache-scorer", "weight": 3},
+            {"pluginRef": "queue-scorer", "weight": 2}, {"pluginRef": "kv-cache-utilization-scorer", "weight": 2},
+            {"pluginRef": "max-score-picker"}]},
+        {"name": "decode", "plugins": [
+            {"pluginRef": "decode-filter"}, {"pluginRef": "active-request-scorer", "weight": 2},
+            {"pluginRef": "prefix-cache-scorer", "weight": 3}, {"pluginRef": "max-score-picker"}]}]ENVOY}"#;
+
+#[test]
+fn disaggregated_serving() {
+    insta::assert_snapshot!(say(&PD.replace("ENVOY", "")), @"prefill: prefill-filter, 3 prefix-cache-scorer, 2 queue-scorer, 2 kv-cache-utilization-scorer, max-score-picker of 3; decode: decode-filter, 2 active-request-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control false");
+    let buffered = r#", "envoy": {"hold": "bufferFilter", "destination": "property"}"#;
+    insta::assert_snapshot!(say(&PD.replace("ENVOY", buffered)), @"configuration: found a profile handler that sets headers with envoy.hold bufferFilter; allowed: stopIteration there, because headers can no longer be written once they went on");
+    insta::assert_snapshot!(say(&PD.replace("ENVOY", "").replace(r#""name": "decode""#, r#""name": "other""#)), @r#"configuration: found the profiles prefill, other; allowed: one named "decode", which is the decode profile"#);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_reason() {
+    insta::assert_snapshot!([
+        r#"{"plugins": [{"type": "precise-prefix-cache-producer"}]}"#,
+        r#"{"plugins": [{"type": "endpoint-attribute-scorer"}]}"#,
+        r#"{"plugins": [{"type": "session-affinity-scorer", "parameters": {"strategy": "session_id"}}]}"#,
+        r#"{"plugins": [{"type": "header-label-affinity-scorer"}]}"#,
+        r#"{"plugins": [{"type": "single-profile-handler"}, {"type": "data-parallel-profile-handler"}]}"#,
+        r#"{"plugins": [{"type": "label-selector-filter", "parameters": {"matchExpressions": [{"key": "a", "operator": "In"}]}}]}"#,
+        r#"{"schedulingProfiles": [{"name": "a"}, {"name": "b"}]}"#,
+        r#"{"schedulingProfiles": [{"name": "a"}, {"name": "a"}]}"#,
+    ].map(say).join("\n"), @r#"
+    plugins[0].type: found "precise-prefix-cache-producer": engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer
+    plugins[0].type: found "endpoint-attribute-scorer": the scraper reads no custom metrics; use utilization-filter, queue-scorer or kv-cache-utilization-scorer
+    plugins[0].parameters.strategy: found "session_id"; allowed: encoded_endpoint_header
+    plugins[0].parameters: the field "headerName" is missing
+    configuration: found two profile handlers; allowed: one
+    plugins[0].parameters.matchExpressions[0]: found 0 values; allowed with this operator: at least one
+    configuration: found 2 profiles; allowed: 1 with this profile handler
+    schedulingProfiles[1]: found "a" twice; allowed: names that differ
+    "#);
+}
