@@ -8,6 +8,7 @@ mod mine;
 mod pod;
 
 mod bands;
+mod dashboards;
 mod empty;
 mod leaving;
 mod lives;

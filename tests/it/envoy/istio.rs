@@ -5,7 +5,9 @@
 
 mod agent;
 mod fixture;
+mod identity;
 mod manifests;
 mod pilot;
 mod stories;
+mod updates;
 mod versions;
