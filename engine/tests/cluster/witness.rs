@@ -53,7 +53,10 @@ impl Witness {
             }
             Message::Charge { flow, .. } => self.shares.charged(flow),
             Message::Correct { flow, .. } => self.shares.corrected(flow),
-            _ => (),
+            Message::HandIn { .. }
+            | Message::Nudge
+            | Message::Grant { .. }
+            | Message::Reject { .. } => (),
         }
     }
 
@@ -81,7 +84,12 @@ impl Witness {
                     self.settled.insert(id);
                     rejected += 1;
                 }
-                _ => (),
+                Message::HandIn { .. }
+                | Message::Cancel { .. }
+                | Message::Nudge
+                | Message::Charge { .. }
+                | Message::Correct { .. }
+                | Message::Buried { .. } => (),
             }
         }
         self.holds_the_order(&granted);

@@ -123,7 +123,7 @@ impl World {
             97 if chance.one_in(4) => self.pool.is_empty.set(!self.pool.is_empty.get()),
             97 => self.pool.is_empty.set(false),
             98 if chance.one_in(if self.crowd == Crowd::Patient { 40 } else { 10 }) => {
-                self.kill(chance)
+                self.kill(chance);
             }
             98 if chance.one_in(4) => self.come_to_terms(chance),
             98 => self.pass(Duration::from_millis(1)),

@@ -46,7 +46,7 @@ pub(super) fn read_objective(migration: &mut Migration, object: &Value) {
     let Some(name) = text(object, "/metadata/name") else {
         return migration.note(format!("{title}: not carried over"));
     };
-    let priority = object.pointer("/spec/priority").cloned().unwrap_or(json!(0));
+    let priority = object.pointer("/spec/priority").cloned().unwrap_or_else(|| json!(0));
     migration.objectives.push(json!({"name": name, "priority": priority}));
     let group = text(object, "/apiVersion").and_then(|version| version.split_once('/'));
     if let Some((group, _)) = group {

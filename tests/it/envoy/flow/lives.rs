@@ -36,7 +36,8 @@ async fn a_vm_dies_while_it_holds() {
         running.answer();
         until_every_place_is_back(stack, &pod).await;
         // What its VM held has nobody left to go on with it: it would hang until Envoy gives it up.
-        let (over, hanging): (Vec<_>, Vec<_>) = asked.into_iter().partition(|it| it.is_finished());
+        let (over, hanging): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(tokio::task::JoinHandle::is_finished);
         hanging.iter().for_each(tokio::task::JoinHandle::abort);
         let mut served = 0;
         for reply in over {

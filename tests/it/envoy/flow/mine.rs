@@ -1,6 +1,10 @@
 //! The filter with a mine in it: nothing that a client or an operator sends kills a VM, and there is no door in the filter
 //! that is only for tests, so the built module is changed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "of a module's thirty sections three matter here"
+)]
 
 use std::{fs, net::SocketAddr, path::Path};
 

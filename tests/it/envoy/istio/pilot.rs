@@ -98,7 +98,7 @@ impl Gateway {
                     .push(value.clone());
             }
             ("LISTENER", "MERGE") => {
-                merge(&mut self.bootstrap["static_resources"]["listeners"][0], value)
+                merge(&mut self.bootstrap["static_resources"]["listeners"][0], value);
             }
             ("HTTP_FILTER", "INSERT_BEFORE") => {
                 let filter = "/match/listener/filterChain/filter";
