@@ -1,8 +1,8 @@
 //! One HTTP stream of a picker: Envoy's callbacks, in the order in which they come.
 
-use std::rc::Rc;
+use std::{net::SocketAddr, rc::Rc};
 
-use engine::Decision;
+use engine::{Answer, Decision};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -11,6 +11,7 @@ use wire::body::Api;
 
 use crate::{
     decision_header, destination, host, identity,
+    pool::Pool,
     refusal::Refusal,
     request::{Phase, Request},
     response::{self, Response},
@@ -62,13 +63,6 @@ impl Picker {
             let waited = request.waited.get().as_millis().to_string();
             host::set_response_header(QUEUE_DURATION, &waited);
         }
-        // The one it was sent to first: a session that a fallback served learns of that by its next
-        // request, which finds the first one serving again or avoided.
-        if let (Some(pool), Some(endpoint)) = (request.pool(), decision.ranked.first()) {
-            for (name, token) in pool.config.engine.scheduling.session_headers(*endpoint) {
-                host::set_response_header(name, &token);
-            }
-        }
         if request.worker.config.decision_header {
             let identity = request.identity.borrow();
             let text = decision_header::render(decision, &identity, request.priority.get());
@@ -116,10 +110,16 @@ impl HttpContext for Picker {
             request.reported(report);
         }
         let response = Response::begin(&headers, &request.models.borrow());
-        pool.node.answered(request.id, host::upstream_address(), response.answer());
+        let (served_by, answer) = (host::upstream_address(), response.answer());
+        pool.node.answered(request.id, served_by, answer);
         request.response.replace(response);
         if let Some(decision) = decision {
             self.label_response(decision);
+            // Who failed has served nobody: the client keeps the token that it has.
+            if answer != Answer::Failed {
+                // Where Envoy does not say who it was, it was sent to the first.
+                keep_session(pool, served_by.or_else(|| decision.ranked.first().copied()));
+            }
         }
         Action::Continue
     }
@@ -144,5 +144,13 @@ impl HttpContext for Picker {
 
     fn on_log(&mut self) {
         self.request.log();
+    }
+}
+
+/// Has the client's session come back to whoever served it.
+fn keep_session(pool: &Pool, served_by: Option<SocketAddr>) {
+    let Some(endpoint) = served_by else { return };
+    for (name, token) in pool.config.engine.scheduling.session_headers(endpoint) {
+        host::set_response_header(name, &token);
     }
 }

@@ -12,6 +12,11 @@ mod placing;
 mod taking_back;
 mod ways;
 
+mod affinity;
+mod avoidance;
+mod disagg;
+mod subset;
+
 mod apis;
 mod models;
 mod pools;

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use engine::{Endpoint, Health, Metrics, Model, ModelRewrite, Objective, Snapshot, flow::Priority};
+use engine::{
+    Adapters, Endpoint, Health, Metrics, Model, ModelRewrite, Objective, Snapshot, flow::Priority,
+};
 use wire::push::{self, Secret, Stamp};
 
 pub(super) const SECRET: &str = "thirty-two bytes of a shared key";
@@ -18,12 +20,24 @@ pub(super) struct Pod {
     pub(super) waiting: u32,
     /// Of its metrics, when they are pushed.
     pub(super) age: Duration,
+    /// Its stage in disaggregated serving.
+    pub(super) role: Option<&'static str>,
+    /// The LoRA adapter that runs there; there is room for another.
+    pub(super) adapter: Option<&'static str>,
 }
 
 impl Pod {
     /// An idle one.
     pub(super) const fn idle(number: u8) -> Self {
-        Self { number, up: true, kv_usage: Some(0.0), waiting: 0, age: Duration::ZERO }
+        Self {
+            number,
+            up: true,
+            kv_usage: Some(0.0),
+            waiting: 0,
+            age: Duration::ZERO,
+            role: None,
+            adapter: None,
+        }
     }
 
     /// The idle one with this address.
@@ -44,11 +58,16 @@ impl Pod {
             running: 0,
             kv_usage,
             cache: None,
-            adapters: None,
+            adapters: self.adapter.map(|name| Adapters {
+                max: 2,
+                running: vec![name.to_owned()],
+                waiting: Vec::new(),
+            }),
         });
         let health = if self.up { Health::Up } else { Health::Down };
         let address = ([10, 0, 0, self.number], 8000).into();
-        Endpoint { address, health, metrics, labels: Vec::new() }
+        let role = self.role.map(|role| ("llm-d.ai/role".to_owned(), role.to_owned()));
+        Endpoint { address, health, metrics, labels: role.into_iter().collect() }
     }
 }
 

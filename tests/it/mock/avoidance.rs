@@ -1,0 +1,118 @@
+//! A pod that fails is left alone by all workers, tried again, and taken back.
+
+use super::{story::tell, world::World};
+
+/// Failures that three different workers saw, each in another way.
+const THREE_FAILURES: &str = "
+    pods 0.0 0.2 0.3
+    0 asks a about rivers => pod 1
+    a gets 503
+    1 asks b about stars => pod 1
+    b is reset
+    2 asks c about hills => pod 1
+    c is refused
+    3 asks d about clouds => pod 2
+    d gets 200
+    0 asks e about rivers => pod 2
+    e gets 200
+    ";
+
+#[test]
+fn three_failures_anywhere_and_nobody_goes_there() {
+    let world = World::new();
+    tell(&world, THREE_FAILURES);
+    world.is_well();
+}
+
+#[test]
+fn one_request_tries_it_and_its_success_brings_it_back() {
+    let world = World::new();
+    tell(&world, THREE_FAILURES);
+    tell(
+        &world,
+        "
+        1900 ms pass
+        pods 0.0 0.2 0.3
+        1 asks a about lakes => pod 2
+        a gets 200
+        200 ms pass
+        pods 0.0 0.2 0.3
+        1 asks b about boats => pod 1
+        b gets 200
+        2 asks c about trees => pod 1
+        c gets 200
+        3 asks d about birds => pod 1
+        ",
+    );
+    world.is_well();
+}
+
+/// While it is out, no other worker sends one after it.
+#[test]
+fn a_probe_that_fails_doubles_the_time() {
+    let world = World::new();
+    tell(&world, THREE_FAILURES);
+    tell(
+        &world,
+        "
+        2100 ms pass
+        pods 0.0 0.2 0.3
+        1 asks a about boats => pod 1
+        2 asks b about trees => pod 2
+        b gets 200
+        a gets 500
+        3900 ms pass
+        pods 0.0 0.2 0.3
+        3 asks c about birds => pod 2
+        c gets 200
+        200 ms pass
+        pods 0.0 0.2 0.3
+        0 asks d about roads => pod 1
+        ",
+    );
+    world.is_well();
+}
+
+#[test]
+fn more_than_half_of_the_pool_is_never_avoided() {
+    let world = World::new();
+    tell(
+        &world,
+        "
+        pods 0.0 0.2
+        0 asks a about rivers => pod 1
+        a gets 503
+        1 asks b about stars => pod 1
+        b gets 503
+        2 asks c about hills => pod 1
+        c gets 503
+        3 asks d about clouds => pod 2
+        d gets 503
+        0 asks e about lakes => pod 2
+        e gets 503
+        1 asks f about boats => pod 2
+        f gets 503
+        2 asks g about trees => pod 1
+        ",
+    );
+    world.is_well();
+}
+
+/// What is wrong with the request is not the pod's fault.
+#[test]
+fn a_refusal_is_no_failure() {
+    let world = World::new();
+    tell(
+        &world,
+        "
+        pods 0.0 0.2
+        0 asks a about rivers => pod 1
+        a gets 400
+        1 asks b about stars => pod 1
+        b gets 429
+        2 asks c about hills => pod 1
+        c gets 404
+        3 asks d about clouds => pod 1
+        ",
+    );
+}
