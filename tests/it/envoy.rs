@@ -13,6 +13,7 @@ mod push;
 mod requests;
 mod routing;
 mod run;
+mod scheduling;
 mod snapshots;
 mod upstream;
 mod world;

@@ -11,12 +11,13 @@ use tokio::{
 };
 
 /// Headers that come back as `x-seen-…`.
-const SEEN: [&str; 5] = [
+const SEEN: [&str; 6] = [
     "traceparent",
     "x-request-id",
     "x-vllm-priority",
     "x-llm-d-inference-fairness-id",
     "x-gateway-destination-endpoint-subset",
+    "x-prefiller-host-port",
 ];
 
 /// A request as it reached the pod.

@@ -31,7 +31,10 @@ impl Push {
 
     /// The same for another pool.
     fn of_pool(pool: &str, stack: &Stack, sequence: u64, pods: &[SocketAddr]) -> Self {
-        let endpoints = pods.iter().copied().map(idle).collect();
+        Self::with(pool, stack, sequence, pods.iter().copied().map(idle).collect())
+    }
+
+    fn with(pool: &str, stack: &Stack, sequence: u64, endpoints: Vec<Endpoint>) -> Self {
         let snapshot = Snapshot { pool: pool.to_owned(), endpoints, ..Snapshot::default() };
         let body = wire::snapshot::encode(&snapshot).unwrap();
         Self { time: now(), sequence, secret: stack.secret.clone(), body }
@@ -69,6 +72,17 @@ pub(super) async fn snapshot(stack: &Stack, sequence: u64, pods: &[SocketAddr]) 
 /// Pushes a good snapshot of another pool.
 pub(super) async fn snapshot_of(pool: &str, stack: &Stack, sequence: u64, pods: &[SocketAddr]) {
     let reply = Push::of_pool(pool, stack, sequence, pods).send(stack).await;
+    assert_eq!(reply.status, 204, "{reply:?}");
+}
+
+/// Pushes a good snapshot of these pods, each with its stage in disaggregated serving.
+pub(super) async fn stages(stack: &Stack, sequence: u64, pods: &[(SocketAddr, &str)]) {
+    let staged = |(address, role): &(SocketAddr, &str)| {
+        let labels = vec![("llm-d.ai/role".to_owned(), (*role).to_owned())];
+        Endpoint { labels, ..idle(*address) }
+    };
+    let endpoints = pods.iter().map(staged).collect();
+    let reply = Push::with("default", stack, sequence, endpoints).send(stack).await;
     assert_eq!(reply.status, 204, "{reply:?}");
 }
 

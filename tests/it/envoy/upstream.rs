@@ -44,6 +44,15 @@ pub(super) async fn answers() -> SocketAddr {
     .await
 }
 
+/// A pod that fails every request, and says so.
+pub(super) async fn fails() -> SocketAddr {
+    pod(|mut stream| async move {
+        let answer = "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+        stream.write_all(answer.as_bytes()).await.unwrap_or(());
+    })
+    .await
+}
+
 /// A pod that resets the connection before it answers.
 pub(super) async fn resets_at_once() -> SocketAddr {
     pod(|stream| async move { reset(stream) }).await

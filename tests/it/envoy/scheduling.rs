@@ -1,0 +1,86 @@
+//! What scheduling does beyond scores, where the filter's words must reach the pods.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use serde_json::{Value, json};
+use stack::Way;
+use tokio::time::Instant;
+
+use super::{
+    client::{chat, chat_with},
+    echo, push,
+    routing::long_prompt,
+    upstream, world,
+};
+
+fn disagg() -> Value {
+    let profile = |name: &str| {
+        let plugin = json!({"pluginRef": format!("{name}-filter")});
+        json!({"name": name, "plugins": [plugin]})
+    };
+    let deciders = json!({"deciders": {"prefill": "always-disagg-pd-decider"}});
+    json!({
+        "decisionHeader": true,
+        "plugins": [
+            {"type": "always-disagg-pd-decider"},
+            {"type": "disagg-profile-handler", "parameters": deciders},
+            {"type": "decode-filter"},
+            {"type": "prefill-filter"},
+        ],
+        "schedulingProfiles": [profile("decode"), profile("prefill")],
+    })
+}
+
+#[tokio::test]
+async fn the_decode_pod_is_told_who_computes_the_prompt() {
+    let (decode, prefill) = (echo::pod().await, echo::pod().await);
+    let holds = Way::ALL.into_iter().filter(|way| way.hold() == "stopIteration");
+    for way in holds {
+        let stack = world::stack().way(way).upstreams(vec![prefill, decode]).without_scraper();
+        world::tell(stack.plugin(disagg()), async |stack| {
+            push::stages(stack, 1, &[(prefill, "prefill"), (decode, "decode")]).await;
+            let forged = [("x-prefiller-host-port", stack.admin.to_string())];
+            for number in 0..6 {
+                let prompt = long_prompt(&number.to_string());
+                let reply = chat_with(stack.gateway, &prompt, &forged).await;
+                assert_eq!((reply.status, reply.served_by()), (200, decode), "{reply:?}");
+                let told = reply.header("x-seen-x-prefiller-host-port");
+                assert_eq!(told, Some(&*prefill.to_string()), "{reply:?}");
+            }
+        })
+        .await;
+    }
+}
+
+/// Both pods look idle, so that half of the prompts would go to the one that fails.
+#[tokio::test]
+async fn a_pod_that_fails_is_left_alone() {
+    let bad = upstream::fails().await;
+    let good = upstream::answers().await;
+    world::tell_in_every_way(
+        |stack| stack.upstreams(vec![bad, good]).without_scraper(),
+        async |stack| {
+            push::snapshot(stack, 1, &[bad, good]).await;
+            let mut number = 0;
+            let mut fails = async || {
+                number += 1;
+                let reply = chat(stack.gateway, &long_prompt(&number.to_string())).await;
+                assert!([200, 500].contains(&reply.status), "{reply:?}");
+                reply.status == 500
+            };
+            let mut failures = 0;
+            let mut began = Instant::now();
+            while failures < 3 {
+                began = Instant::now();
+                failures += u64::from(fails().await);
+            }
+            let mut later = 0;
+            for _ in 0..30 {
+                later += u64::from(fails().await);
+            }
+            // It is tried again after two seconds, and then less often.
+            let probes = began.elapsed().as_secs() / 2;
+            assert!(later <= probes, "{}: {later} failures for {probes} probes", stack.way);
+        },
+    )
+    .await;
+}
