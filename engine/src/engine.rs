@@ -249,9 +249,7 @@ impl Engine {
         let endpoint = placement.endpoint;
         if let Some(slot) = self.slot(endpoint) {
             self.avoidance.sent(slot, at);
-            if placement.sight.cold {
-                self.learned.sent_cold(slot);
-            }
+            self.learned.sent(slot, &placement.sight);
         }
         self.placements.insert(request, placement);
         // Who computes the prompt has it as well as who was sent it.

@@ -17,13 +17,20 @@ pub(crate) struct Learned {
     pub(crate) rates: Rates,
     /// How long a first token takes, by load and prompt.
     pub(crate) ttft: Predictor,
+    /// The tokens that a request has to have computed, in the mean of the last hundred.
+    pub(crate) usual_tokens: f64,
     /// When each endpoint last took a prompt that nobody had cached; zero for never.
     cold: Vec<u64>,
+    /// Requests in that mean.
+    sends: u32,
     /// Prompts so far that nobody had cached.
     colds: u64,
 }
 
 impl Learned {
+    /// Enough to tell the length that is usual from that of one long prompt.
+    const SENDS_MEANT: u32 = 100;
+
     /// A first token came `ttft` after its request was sent to an endpoint that was seen like this.
     pub(crate) fn first_token(&mut self, slot: Slot, sight: &Sight, ttft: Duration) {
         self.rates.observe(
@@ -36,8 +43,18 @@ impl Learned {
         }
     }
 
+    /// A request was sent to an endpoint that was seen like this.
+    pub(crate) fn sent(&mut self, slot: Slot, sight: &Sight) {
+        self.sends = self.sends.saturating_add(1).min(Self::SENDS_MEANT);
+        let tokens = f64::from(sight.uncached_tokens);
+        self.usual_tokens += (tokens - self.usual_tokens) / f64::from(self.sends);
+        if sight.cold {
+            self.sent_cold(slot);
+        }
+    }
+
     /// An endpoint was sent a prompt that nobody had cached.
-    pub(crate) fn sent_cold(&mut self, slot: Slot) {
+    fn sent_cold(&mut self, slot: Slot) {
         self.colds += 1;
         if self.cold.len() <= slot.index() {
             self.cold.resize(slot.index() + 1, 0);

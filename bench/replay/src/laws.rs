@@ -63,7 +63,7 @@ fn the_same_seed_gives_the_same_transcript() {
 #[test]
 fn knowing_caches_and_queues_beats_knowing_neither() {
     let small = Scenario::small(2_000).unwrap();
-    let [blind, sighted] = [Contender::RoundRobin, Contender::EstimatedTtft]
+    let [blind, sighted] = [Contender::RoundRobin, Contender::PickerTtft]
         .map(|contender| crate::figures::Figures::of(&small.trace, &small.outcome(contender)));
     assert!(sighted.hit > 1.5 * blind.hit, "{sighted:?} against {blind:?}");
     assert!(sighted.ttft_mean < 0.8 * blind.ttft_mean, "{sighted:?} against {blind:?}");

@@ -26,6 +26,9 @@ use board::{Board, SharedData};
 /// The scraper's own rhythm: 20 times a second.
 const SCRAPES_EVERY: Duration = Duration::from_millis(50);
 
+/// Workers of an Envoy.
+pub(crate) const WORKERS: usize = 4;
+
 /// One Envoy.
 pub(crate) struct Picker {
     shared: SharedData,
@@ -179,8 +182,10 @@ impl Worker {
 
     fn answered(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
         self.member.answered(shared, request);
-        let event = Event::Answered { request, at: now, served_by: None, answer: Answer::Taken };
-        let _ = self.engine.handle(event);
+        let answered = Event::Answered { request, at: now, served_by: None, answer: Answer::Taken };
+        for event in [answered, Event::FirstToken { request, at: now }] {
+            let _ = self.engine.handle(event);
+        }
     }
 
     fn ended(&mut self, _now: Instant, request: RequestId, shared: &SharedData) {

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 
 use crate::{figures::Figures, policy::Contender, study::Row};
 
-/// Who is shown: lines of twelve would be a tangle.
-const SHOWN: [(Contender, &str); 6] = [
+/// Who is shown: lines of all would be a tangle.
+const SHOWN: [(Contender, &str); 7] = [
     (Contender::LeastRequest, "#8a8f98"),
     (Contender::CacheAware, "#d9822b"),
     (Contender::LMetric, "#9b6bdf"),
     (Contender::LlmDTokenAware, "#2f9e6e"),
     (Contender::EstimatedTtft, "#e0527a"),
     (Contender::Picker, "#3b82f6"),
+    (Contender::PickerTtft, "#0e9bb3"),
 ];
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;

@@ -12,12 +12,12 @@ mod lmetric;
 mod round_robin;
 mod smg;
 
-use engine::Config;
+use engine::{Config, Profile, Scorer, Weight, WeightedScorer, score::EstimatedTtft};
 
 use crate::{
     fleet::Pod,
     peer::{Peer, Policy},
-    picker::Picker,
+    picker::{Picker, WORKERS},
     router::Router,
 };
 
@@ -35,12 +35,13 @@ pub(crate) enum Contender {
     Dynamo,
     LMetric,
     Picker,
+    PickerTtft,
     EstimatedTtft,
 }
 
 impl Contender {
     /// All of them, ours last.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::RoundRobin,
         Self::LeastRequest,
         Self::Chwbl,
@@ -52,6 +53,7 @@ impl Contender {
         Self::Dynamo,
         Self::LMetric,
         Self::Picker,
+        Self::PickerTtft,
         Self::EstimatedTtft,
     ];
 
@@ -69,6 +71,7 @@ impl Contender {
             Self::Dynamo => "Dynamo KV",
             Self::LMetric => "LMetric",
             Self::Picker => "llm-picker",
+            Self::PickerTtft => "llm-picker, estimated TTFT",
             Self::EstimatedTtft => "estimated TTFT, prototype",
         }
     }
@@ -87,8 +90,18 @@ impl Contender {
             Self::Dynamo => Box::new(dynamo::Dynamo),
             Self::LMetric => Box::new(lmetric::LMetric),
             Self::EstimatedTtft => return Box::new(estimated_ttft::EstimatedTtft::new(pods, seed)),
-            Self::Picker => return Box::new(Picker::new(&Config::default(), 4, pods, seed)),
+            Self::Picker => return Box::new(Picker::new(&Config::default(), WORKERS, pods, seed)),
+            Self::PickerTtft => {
+                return Box::new(Picker::new(&estimated_ttft_alone(), WORKERS, pods, seed));
+            }
         };
         Box::new(Peer::new(policy, pods, seed))
     }
+}
+
+/// The engine with that scorer and no other, and everything else by default.
+fn estimated_ttft_alone() -> Config {
+    let scorer = Scorer::EstimatedTtft(EstimatedTtft::default());
+    let scorers = vec![WeightedScorer { scorer, weight: Weight::ONE }];
+    Config { scheduling: Profile { scorers, ..Profile::default() }.into(), ..Config::default() }
 }

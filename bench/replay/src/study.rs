@@ -85,6 +85,7 @@ pub fn run(options: &Options) -> Result<(Vec<Part>, Value)> {
             Contender::LlmDTokenAware,
             Contender::EstimatedTtft,
             Contender::Picker,
+            Contender::PickerTtft,
         ],
     );
     let mut parts = vec![Part::Text(ABOUT.to_owned())];

@@ -1,22 +1,38 @@
-//! How many prompt tokens a second an endpoint computes.
+//! How many prompt tokens a second endpoints compute.
 
 use std::time::Duration;
 
 use crate::prefix::Slot;
 
-/// A rate per endpoint: a moving average of what first tokens showed.
-#[derive(Debug, Default)]
+/// One rate for the pool, by what first tokens showed, and of an endpoint its own where it is far
+/// slower. A rate for each would feed back: who had short prompts looks slow, as the engine's steps
+/// take their time for few tokens too, so it gets none and stays so.
+#[derive(Debug)]
 pub(crate) struct Rates {
-    /// Zero where nothing was seen.
-    by_slot: Vec<f64>,
+    pool: Pace,
+    by_slot: Vec<Pace>,
+}
+
+/// Tokens that were waited for, and how long; both fade.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    tokens: f64,
+    seconds: f64,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { pool: Pace { tokens: Self::DEFAULT, seconds: 1.0 }, by_slot: Vec::new() }
+    }
 }
 
 impl Rates {
     /// Until something was seen (EPP: prefix-cache-affinity-filter, peakPrefillThroughput).
     pub(crate) const DEFAULT: f64 = 15_928.0;
 
-    /// What an observation counts: the last ten make up two thirds.
-    const WEIGHT: f64 = 0.1;
+    /// Below this share of the pool's rate an endpoint is believed to be slow: half the speed is
+    /// noticed, and other prompts than the others had explain the rest.
+    const SLOW: f64 = 0.6;
 
     /// With fewer tokens before the first one, its time says more of the engine's step than of its
     /// speed.
@@ -28,28 +44,47 @@ impl Rates {
 
     /// `tokens` were computed within `time`.
     pub(crate) fn observe(&mut self, slot: Slot, tokens: u32, time: Duration) {
-        let rate = f64::from(tokens) / time.as_secs_f64();
-        if tokens < Self::TOKENS_MIN || !Self::RANGE.contains(&rate) {
+        let seen = Pace { tokens: f64::from(tokens), seconds: time.as_secs_f64() };
+        if tokens < Self::TOKENS_MIN || !Self::RANGE.contains(&(seen.tokens / seen.seconds)) {
             return;
         }
         if self.by_slot.len() <= slot.index() {
-            self.by_slot.resize(slot.index() + 1, 0.0);
+            self.by_slot.resize(slot.index() + 1, Pace::default());
         }
-        if let Some(known) = self.by_slot.get_mut(slot.index()) {
-            *known = if *known > 0.0 { *known + (rate - *known) * Self::WEIGHT } else { rate };
+        self.pool.add(seen);
+        if let Some(own) = self.by_slot.get_mut(slot.index()) {
+            own.add(seen);
         }
     }
 
-    /// Tokens a second.
+    /// Tokens a second of one endpoint.
     pub(crate) fn of(&self, slot: Slot) -> f64 {
-        let known = self.by_slot.get(slot.index()).copied().filter(|rate| *rate > 0.0);
-        known.unwrap_or(Self::DEFAULT)
+        let pool = self.of_pool();
+        let own = self.by_slot.get(slot.index()).copied().unwrap_or_default();
+        // It is taken to be like the pool until it was seen for longer than a second.
+        let own = (own.tokens + pool) / (own.seconds + 1.0);
+        if own < Self::SLOW * pool { own } else { pool }
+    }
+
+    /// Tokens a second of any.
+    pub(crate) fn of_pool(&self) -> f64 {
+        self.pool.tokens / self.pool.seconds
     }
 
     pub(super) fn forget(&mut self, slot: Slot) {
         if let Some(known) = self.by_slot.get_mut(slot.index()) {
-            *known = 0.0;
+            *known = Pace::default();
         }
+    }
+}
+
+impl Pace {
+    /// What an observation leaves of those before: the last fifty make up two thirds.
+    const MEMORY: f64 = 0.98;
+
+    fn add(&mut self, seen: Self) {
+        self.tokens = self.tokens * Self::MEMORY + seen.tokens;
+        self.seconds = self.seconds * Self::MEMORY + seen.seconds;
     }
 }
 
@@ -57,19 +92,36 @@ impl Rates {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn observe(rates: &mut Rates, slot: u16, tokens: u32) {
+        (0..500).for_each(|_| rates.observe(Slot(slot), tokens, SECOND));
+    }
+
     #[test]
-    fn a_rate_is_learnt_and_forgotten() {
-        let (slot, second) = (Slot(3), Duration::from_secs(1));
+    fn the_pool_has_one_rate() {
         let mut rates = Rates::default();
-        assert!((rates.of(slot) - Rates::DEFAULT).abs() < 1e-9);
-        rates.observe(slot, 100, second);
-        rates.observe(slot, 1_000, Duration::ZERO);
-        assert!((rates.of(slot) - Rates::DEFAULT).abs() < 1e-9, "too little, and too fast");
-        rates.observe(slot, 2_000, second);
-        assert!((rates.of(slot) - 2_000.0).abs() < 1e-9);
-        (0..100).for_each(|_| rates.observe(slot, 4_000, second));
-        assert!((rates.of(slot) - 4_000.0).abs() < 1.0);
-        rates.forget(slot);
-        assert!((rates.of(slot) - Rates::DEFAULT).abs() < 1e-9);
+        let is = |rates: &Rates, slot, rate: f64| (rates.of(Slot(slot)) - rate).abs() < 0.01 * rate;
+        assert!(is(&rates, 3, Rates::DEFAULT));
+        rates.observe(Slot(3), 100, SECOND);
+        rates.observe(Slot(3), 1_000, Duration::ZERO);
+        assert!(is(&rates, 3, Rates::DEFAULT), "too little, and too fast");
+        observe(&mut rates, 3, 4_000);
+        assert!(is(&rates, 3, 4_000.0));
+        assert!(is(&rates, 7, 4_000.0), "also of those that nothing is known of");
+    }
+
+    #[test]
+    fn only_the_far_slower_have_their_own_until_they_leave() {
+        for (tokens, is_slow) in [(2_000, true), (3_000, false), (9_000, false)] {
+            let mut rates = Rates::default();
+            observe(&mut rates, 1, tokens);
+            observe(&mut rates, 2, 4_000);
+            let (own, pool) = (rates.of(Slot(1)), rates.of_pool());
+            assert!((pool - 4_000.0).abs() < 40.0);
+            assert_eq!(own < 0.99 * pool, is_slow, "{tokens}: {own} of {pool}");
+            rates.forget(Slot(1));
+            assert!((rates.of(Slot(1)) - pool).abs() < 1e-9);
+        }
     }
 }

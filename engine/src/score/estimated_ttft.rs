@@ -1,14 +1,15 @@
 //! The sooner an endpoint would write the first token, the better: ours, there is none like it in
 //! the EPP.
 //!
-//! The estimate is what SMG's and llm-d's come to when each endpoint's own speed is known:
-//! `(tokens in flight + own) / rate + weight * own / rate + barrier * kv / (1 - kv)`, in seconds,
-//! of tokens those that have to be computed there. Own tokens count twice by default, because they
-//! also delay whoever comes next. Endpoints that hold most of the prompt come before all others
-//! unless they would be much slower (EPP: prefix-cache-affinity-filter).
+//! The estimate, in seconds: `(backlog + (1 + own_weight) * own + 100 * requests) / rate`, and
+//! `kv_barrier * kv / (1 - kv)` more where that is asked for. The backlog is the prompt tokens sent
+//! there and not answered, `own` those of the request; of both only what has to be computed there.
+//! Endpoints that hold enough of the prompt come before all others unless they are much busier
+//! (EPP: prefix-cache-affinity-filter). The defaults are what did best over the loads of
+//! `bench replay`; what each was worth stands in bench/README.md.
 
 use super::Score;
-use crate::{Ask, candidate::Candidate, learned::Rates};
+use crate::{Ask, candidate::Candidate, learned::Learned};
 
 /// How the estimate weighs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,64 +20,95 @@ pub struct EstimatedTtft {
     pub kv_barrier: f64,
     /// The share of the prompt from which on an endpoint counts as having it.
     pub affinity: f64,
-    /// Seconds that an endpoint which has the prompt may be slower than the best that has not.
-    pub penalty_max: f64,
+    /// Seconds that the least busy endpoint which has the prompt may be behind the least busy one
+    /// that has not; by default [`Self::PENALTY_PROMPTS`].
+    pub penalty_max: Option<f64>,
 }
 
 impl Default for EstimatedTtft {
-    /// The weights that did best on the conversation trace, and the guides' gate.
     fn default() -> Self {
-        Self { own_weight: 1.0, kv_barrier: 0.15, affinity: 0.8, penalty_max: 18.0 }
+        Self {
+            // Computing what another endpoint has cached delays everybody who comes after. From 1
+            // to 8 the first tokens come equally soon, and the more it is the more is found cached.
+            own_weight: 4.0,
+            // Nothing was gained by one.
+            kv_barrier: 0.0,
+            // From here on it is the same conversation and not the same system prompt.
+            affinity: 0.3,
+            penalty_max: None,
+        }
     }
 }
 
 /// Estimates closer to nothing than this are equal: an engine's step takes longer.
 const STEP_SECONDS: f64 = 0.001;
 
+/// The tokens that a request in flight counts as: its answer takes part in each step of the engine,
+/// also when its prompt is long computed. It matters near saturation only.
+const REQUEST_TOKENS: f64 = 100.0;
+
 impl EstimatedTtft {
+    /// How far behind an endpoint that has the prompt may be, in prompts of the usual length: a
+    /// conversation that moves takes its next turns along, so leaving has to pay for more than one.
+    /// In prompts and not in seconds, so that it suits any model and hardware.
+    const PENALTY_PROMPTS: f64 = 2.0;
+
     pub(super) fn score(
         &self,
-        (ask, rates): (&Ask, &Rates),
+        (ask, learned): (&Ask, &Learned),
         candidates: &[Candidate<'_>],
         scores: &mut Vec<Score>,
     ) {
         let is_warm = |it: &Candidate<'_>| it.cached_share(ask) >= self.affinity;
-        let estimates = || candidates.iter().map(|it| (is_warm(it), self.estimate(it, ask, rates)));
+        let estimate = |it: &Candidate<'_>| self.estimate(it, ask, learned);
+        // Waits and not whole estimates: the warm one's own part is the smaller one in any case.
         let (mut warm, mut cold) = (f64::INFINITY, f64::INFINITY);
-        for (is_warm, seconds) in estimates() {
-            let best = if is_warm { &mut warm } else { &mut cold };
-            *best = best.min(seconds);
+        for candidate in candidates {
+            let least = if is_warm(candidate) { &mut warm } else { &mut cold };
+            *least = least.min(wait(candidate, learned));
         }
-        let gated = warm.is_finite() && warm - cold <= self.penalty_max;
-        let best = warm.min(cold);
-        scores.extend(estimates().map(|(is_warm, seconds)| {
-            let share = (best.max(0.0) + STEP_SECONDS) / (seconds + STEP_SECONDS);
+        let gated = warm.is_finite() && warm - cold <= self.penalty(learned);
+        let best = candidates.iter().map(estimate).fold(f64::INFINITY, f64::min);
+        scores.extend(candidates.iter().map(|candidate| {
+            let share = (best + STEP_SECONDS) / (estimate(candidate) + STEP_SECONDS);
             // Within the gate all that are warm come first, each group in its own order.
             Score::clamped(match gated {
-                true if is_warm => 0.5 + 0.5 * share,
-                true => 0.499 * share.min(1.0),
+                true if is_warm(candidate) => 0.5 + 0.5 * share,
+                true => 0.499 * share,
                 false => share,
             })
         }));
     }
 
     /// Seconds to the first token.
-    fn estimate(&self, candidate: &Candidate<'_>, ask: &Ask, rates: &Rates) -> f64 {
+    fn estimate(&self, candidate: &Candidate<'_>, ask: &Ask, learned: &Learned) -> f64 {
         let own = f64::from(candidate.uncached_tokens(ask));
-        let ahead = f64::from(candidate.tokens);
+        let running = REQUEST_TOKENS * f64::from(candidate.requests);
         let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
-        let seconds = (ahead + (1.0 + self.own_weight) * own) / rates.of(candidate.slot());
-        seconds + self.kv_barrier * kv / (1.0 - kv)
+        let rate = learned.rates.of(candidate.slot());
+        wait(candidate, learned)
+            + ((1.0 + self.own_weight) * own + running) / rate
+            + self.kv_barrier * kv / (1.0 - kv)
+    }
+
+    /// Seconds that one which has the prompt may be behind.
+    fn penalty(&self, learned: &Learned) -> f64 {
+        let prompts = || Self::PENALTY_PROMPTS * learned.usual_tokens / learned.rates.of_pool();
+        self.penalty_max.unwrap_or_else(prompts)
     }
 }
 
+/// Seconds until it has computed what it was sent before.
+fn wait(candidate: &Candidate<'_>, learned: &Learned) -> f64 {
+    f64::from(candidate.tokens) / learned.rates.of(candidate.slot())
+}
+
 #[cfg(test)]
-#[allow(clippy::float_cmp, reason = "what is compared is exact or was rounded")]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Chain, candidate::Gauges, pool::tests::member, prefix::Slot};
+    use crate::{Chain, Sight, candidate::Gauges, pool::tests::member, prefix::Slot};
 
     fn candidate(member: &crate::pool::Member, matched: u32, tokens: u32) -> Candidate<'_> {
         let gauges = Some(Gauges { waiting: 0, running: 0, kv_usage: 0.0 });
@@ -87,39 +119,85 @@ mod tests {
         Ask { chain: Chain { blocks, ..Chain::default() }, ..Ask::default() }
     }
 
-    fn scores(candidates: &[Candidate<'_>], blocks: u32, rates: &Rates) -> Vec<f64> {
+    /// Prompts of so many tokens are usual.
+    fn learned(usual: u32) -> Learned {
+        let mut learned = Learned::default();
+        learned.sent(Slot(0), &Sight { uncached_tokens: usual, ..Sight::default() });
+        learned
+    }
+
+    fn scores(ttft: EstimatedTtft, candidates: &[Candidate<'_>], learned: &Learned) -> Vec<f64> {
         let mut scores = Vec::new();
-        EstimatedTtft::default().score((&ask(blocks), rates), candidates, &mut scores);
+        ttft.score((&ask(10), learned), candidates, &mut scores);
         scores.into_iter().map(Score::get).collect()
     }
 
+    /// Of ten blocks of 64 tokens, at 15,928 tokens a second.
     #[test]
     fn the_estimate_is_the_formula() {
-        let (member, mut rates) = (member(&[]), Rates::default());
-        rates.observe(Slot(0), 1_000, Duration::from_secs(1));
-        let mut candidate = candidate(&member, 5, 640);
-        candidate.gauges = Some(Gauges { waiting: 0, running: 0, kv_usage: 0.5 });
-        let seconds = EstimatedTtft::default().estimate(&candidate, &ask(10), &rates);
-        assert!((seconds - (0.64 + 2.0 * 0.32 + 0.15)).abs() < 1e-6, "{seconds}");
+        let (member, learned, default) =
+            (member(&[]), Learned::default(), EstimatedTtft::default());
+        let barrier = EstimatedTtft { kv_barrier: 0.15, ..default };
+        for (ttft, matched, tokens, requests, computed, seconds) in [
+            (default, 10, 0, 0, 0.0, 0.0),
+            (default, 5, 0, 0, 5.0 * 320.0, 0.0),
+            (default, 0, 1_000, 0, 1_000.0 + 5.0 * 640.0, 0.0),
+            (default, 5, 640, 3, 640.0 + 5.0 * 320.0 + 300.0, 0.0),
+            (barrier, 5, 640, 0, 640.0 + 5.0 * 320.0, 0.15),
+        ] {
+            let gauges = Some(Gauges { waiting: 0, running: 0, kv_usage: 0.5 });
+            let candidate = Candidate { gauges, requests, ..candidate(&member, matched, tokens) };
+            let found = ttft.estimate(&candidate, &ask(10), &learned);
+            assert!((found - computed / 15_928.0 - seconds).abs() < 1e-9, "{candidate:?}: {found}");
+        }
     }
 
     #[test]
     fn warm_ones_come_first_until_they_are_far_behind() {
-        let (member, rates) = (member(&[]), Rates::default());
-        let busy = |tokens| [candidate(&member, 9, tokens), candidate(&member, 0, 0)];
-        let [warm, cold] = scores(&busy(100_000), 10, &rates)[..] else { panic!() };
-        assert!(warm > cold, "6 s are no reason to leave");
-        let [warm, cold] = scores(&busy(400_000), 10, &rates)[..] else { panic!() };
-        assert!(warm < cold, "25 s are one");
+        let member = member(&[]);
+        let second = EstimatedTtft { penalty_max: Some(1.0), ..EstimatedTtft::default() };
+        for (ttft, usual, matched, ahead, warm_first) in [
+            // Two prompts of the usual length are no reason to leave, and more are.
+            (EstimatedTtft::default(), 5_000, 3, 9_990, true),
+            (EstimatedTtft::default(), 5_000, 3, 10_010, false),
+            (EstimatedTtft::default(), 50_000, 3, 99_900, true),
+            // Less than 30 % of the prompt is no reason to stay.
+            (EstimatedTtft::default(), 5_000, 2, 9_990, false),
+            (second, 5_000, 3, 15_900, true),
+            (second, 5_000, 3, 15_960, false),
+        ] {
+            let both = [candidate(&member, matched, ahead), candidate(&member, 0, 0)];
+            let [warm, cold] = scores(ttft, &both, &learned(usual))[..] else { panic!() };
+            assert_eq!(warm > cold, warm_first, "{matched} blocks, {ahead} of {usual}");
+        }
     }
 
     #[test]
     fn equals_are_equal_and_the_idle_are_best() {
-        let (member, rates) = (member(&[]), Rates::default());
-        let both = [candidate(&member, 0, 0), candidate(&member, 0, 0)];
-        assert_eq!(scores(&both, 10, &rates), [1.0, 1.0]);
-        let busy = [candidate(&member, 0, 5_000), candidate(&member, 0, 0)];
-        let [busy, idle] = scores(&busy, 10, &rates)[..] else { panic!() };
-        assert!(busy < idle);
+        let (member, learned, ttft) = (member(&[]), Learned::default(), EstimatedTtft::default());
+        let idle = candidate(&member, 0, 0);
+        let of = |other| scores(ttft, &[other, idle], &learned);
+        assert!(of(idle).iter().all(|score| (score - 1.0).abs() < 1e-12));
+        for busy in [candidate(&member, 0, 5_000), Candidate { requests: 1, ..idle }] {
+            let [busy, idle] = of(busy)[..] else { panic!() };
+            assert!(busy < idle);
+        }
+    }
+
+    #[test]
+    fn a_slow_endpoint_has_to_be_less_busy() {
+        let (member, mut learned) = (member(&[]), Learned::default());
+        let candidate = candidate(&member, 0, 1_000);
+        let before = wait(&candidate, &learned);
+        for other in 1..8 {
+            (0..50)
+                .for_each(|_| learned.rates.observe(Slot(other), 15_928, Duration::from_secs(1)));
+        }
+        assert!((wait(&candidate, &learned) - before).abs() < 1e-9, "as fast as the pool");
+        (0..50).for_each(|_| learned.rates.observe(member.slot, 3_000, Duration::from_secs(1)));
+        (1..8).cycle().take(70).for_each(|other| {
+            learned.rates.observe(Slot(other), 15_928, Duration::from_secs(1));
+        });
+        assert!(wait(&candidate, &learned) > 3.0 * before);
     }
 }

@@ -179,7 +179,7 @@ impl Scorer {
             }
             Self::Latency(latency) => latency.score(scene, candidates, scores),
             Self::EstimatedTtft(ttft) => {
-                ttft.score((ask, &scene.learned.rates), candidates, scores);
+                ttft.score((ask, scene.learned), candidates, scores);
             }
         }
     }

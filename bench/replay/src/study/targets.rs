@@ -75,6 +75,6 @@ fn mark(text: String, reached: bool) -> String {
 
 impl Contender {
     fn is_ours(self) -> bool {
-        matches!(self, Self::Picker | Self::EstimatedTtft)
+        matches!(self, Self::Picker | Self::PickerTtft | Self::EstimatedTtft)
     }
 }

@@ -140,7 +140,8 @@ fn estimated_ttft(
         kv_barrier: parameters.read("kvBarrierMs", default.kv_barrier, millis)?,
         affinity: parameters
             .read("affinityThreshold", default.affinity, |at| at.within(0.0, 1.0))?,
-        penalty_max: parameters.read("maxTTFTPenaltyMs", default.penalty_max, millis)?,
+        penalty_max: parameters
+            .read("maxTTFTPenaltyMs", default.penalty_max, |at| millis(at).map(Some))?,
     })
 }
 
