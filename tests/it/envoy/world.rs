@@ -67,7 +67,7 @@ pub(super) async fn tell_in_every_way(
 /// every worker answers (whatever the pods' state, in words of the filter or of a pod), and that no VM was replaced.
 async fn every_worker_is_alive(stack: &Stack) {
     every_worker_serves(stack).await;
-    let deaths = stack.stats("^wasm\\..*vm_reload(_failure)?$").await.unwrap();
+    let deaths = stack.stats("^wasm\\..*vm_reload_(success|failure)$").await.unwrap();
     // Two of each plugin: of the picker, of the ingest, and of a second picker where there is one.
     assert!(deaths.lines().count() >= 4, "{deaths}");
     assert!(deaths.lines().all(|line| line.ends_with(": 0")), "a VM died: {deaths}");

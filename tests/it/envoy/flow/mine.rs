@@ -36,7 +36,7 @@ pub(super) async fn step(gateway: SocketAddr) -> Reply {
 
 /// How many VMs were made in the place of dead ones.
 pub(super) async fn reloads(stack: &Stack) -> u64 {
-    let stats = stack.stats("^wasm.llm-picker.vm_reload$").await.unwrap();
+    let stats = stack.stats("^wasm.llm-picker.vm_reload_success$").await.unwrap();
     stats.trim().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
