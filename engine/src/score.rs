@@ -2,8 +2,7 @@
 //!
 //! A scorer is a variant of [`Scorer`] with the EPP's name for it, a file in `score/` with its
 //! formula, and a line in the match that calls it. What it may look at is in
-//! [`crate::candidate::Candidate`] and [`crate::scene::Scene`]: a scorer that needs more brings a
-//! field there.
+//! `candidate::Candidate` and `scene::Scene`: a scorer that needs more brings a field there.
 
 mod cold;
 mod estimated_ttft;

@@ -21,7 +21,7 @@ pub struct EstimatedTtft {
     /// The share of the prompt from which on an endpoint counts as having it.
     pub affinity: f64,
     /// Seconds that the least busy endpoint which has the prompt may be behind the least busy one
-    /// that has not; by default [`Self::PENALTY_PROMPTS`].
+    /// that has not; by default what `PENALTY_PROMPTS` usual prompts take.
     pub penalty_max: Option<f64>,
 }
 
