@@ -6,7 +6,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::{body::Dialect, report};
+use wire::{body::Dialect, push, report};
 
 use crate::{
     host::{self, Headers},
@@ -66,7 +66,7 @@ impl Ingest {
     }
 
     /// Whether the scraper asked what this gateway knows of the pool. It does so now and then, when
-    /// somebody may look; most pushes are answered with nothing.
+    /// somebody may look; most pushes are answered with how many requests are held.
     fn wants_report(&self) -> bool {
         identity::last(&self.headers, "accept") == Some(report::MEDIA_TYPE.as_bytes())
     }
@@ -74,21 +74,23 @@ impl Ingest {
     fn settle(&mut self, outcome: Result<Taken, Refused>) -> Action {
         self.phase = Phase::Answered;
         let stats = &self.receiver.stats;
-        let json = vec![("content-type", report::MEDIA_TYPE)];
+        let json = ("content-type", report::MEDIA_TYPE);
         match outcome {
             Ok(taken) => {
                 stats.snapshots_stored.increment();
+                let waiting = taken.ledger.waiting.to_string();
+                let waiting = (push::WAITING_HEADER, waiting.as_str());
                 if self.wants_report() {
                     let report = crate::report::after(&taken, stats, host::now());
-                    host::reply(200, json, &report.encode());
+                    host::reply(200, vec![json, waiting], &report.encode());
                 } else {
-                    host::reply(204, Vec::new(), b"");
+                    host::reply(204, vec![waiting], b"");
                 }
             }
             Err(Refused { status, message }) => {
                 stats.snapshots_refused.increment();
                 let body = wire::error::body(Dialect::OpenAi, status, &message);
-                host::reply(status, json, body.as_bytes());
+                host::reply(status, vec![json], body.as_bytes());
             }
         }
         Action::Pause

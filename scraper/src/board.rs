@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::{
     codec::{self, Reading},
     objectives::Objectives,
+    waiting::Waiting,
 };
 
 /// One server port that is scraped.
@@ -58,6 +59,7 @@ pub(crate) struct Board {
 pub(crate) struct View {
     pub(crate) pool: Arc<str>,
     pub(crate) board: watch::Receiver<Option<Board>>,
+    pub(crate) waiting: Waiting,
 }
 
 /// The pool's endpoints as they are at `now`.
@@ -85,7 +87,7 @@ mod tests {
         vllm:kv_cache_usage_perc 0.5\n";
 
     fn read_at(at: Instant, down: Option<&str>) -> Row {
-        let reading = Some(Timed { at, reading: codec::scan(PAGE).unwrap() });
+        let reading = Some(Timed { at, reading: wire::metrics::scan(PAGE).unwrap() });
         Row { tried: true, down: down.map(str::to_owned), reading }
     }
 

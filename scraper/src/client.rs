@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    Request, StatusCode,
+    HeaderMap, Request, StatusCode,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
     header::{HOST, HeaderValue},
@@ -15,10 +15,25 @@ use tokio::{net::TcpStream, time};
 
 use crate::{codec, fault::Fault, task::Task};
 
+/// Where a peer is.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// `HOST:PORT` to connect to; a name is looked up for each new connection.
+    pub(crate) authority: String,
+    /// `HOST[:PORT]` as requests name it.
+    pub(crate) host: String,
+}
+
+/// A 2xx answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
 /// Asks one peer, one request at a time.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// `HOST:PORT`; a name is looked up for each new connection.
     authority: String,
     host: HeaderValue,
     /// For a whole exchange, connecting included.
@@ -38,26 +53,26 @@ struct Line {
 
 impl Client {
     /// # Errors
-    /// If `authority` can't stand in a header.
+    /// If the host can't stand in a header.
     pub(crate) fn new(
-        authority: String,
+        Peer { authority, host }: Peer,
         timeout: Duration,
         answer_bytes_max: usize,
     ) -> Result<Self, Fault> {
-        let host = HeaderValue::try_from(&authority)
-            .map_err(|_| Fault::Unreachable(format!("{authority:?} is no host")))?;
+        let host = HeaderValue::try_from(&host)
+            .map_err(|_| Fault::Unreachable(format!("{host:?} is no host")))?;
         Ok(Self { authority, host, timeout, answer_bytes_max, line: None })
     }
 
-    /// Sends `request` and returns the body of a 2xx answer.
-    pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Bytes, Fault> {
+    /// Sends `request` and returns a 2xx answer.
+    pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
         match time::timeout(self.timeout, self.exchange(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(Fault::TimedOut(self.timeout)),
         }
     }
 
-    async fn exchange(&mut self, mut request: Request<Full<Bytes>>) -> Result<Bytes, Fault> {
+    async fn exchange(&mut self, mut request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
         request.headers_mut().insert(HOST, self.host.clone());
         let mut line = match self.line.take() {
             Some(line) => line,
@@ -70,7 +85,11 @@ impl Client {
         let (head, body) = line.sender.send_request(request).await?.into_parts();
         let body = read(body, self.answer_bytes_max).await?;
         self.line = Some(line);
-        if head.status.is_success() { Ok(body) } else { Err(unwelcome(head.status, &body)) }
+        if head.status.is_success() {
+            Ok(Answer { headers: head.headers, body })
+        } else {
+            Err(unwelcome(head.status, &body))
+        }
     }
 }
 

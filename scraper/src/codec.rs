@@ -21,12 +21,7 @@ pub(crate) use wire::{
 /// Characters of a peer's error message that are logged: a sentence or two.
 const MESSAGE_CHARS_MAX: usize = 200;
 
-/// What a pod's page says, if it is one.
-pub(crate) fn scan(page: &[u8]) -> Result<Reading, String> {
-    wire::metrics::scan(page).map_err(|missing| missing.to_string())
-}
-
-/// That, as the engine has it, `age` after it was read.
+/// What a pod's page said, as the engine has it, `age` after it was read.
 pub(crate) fn metrics(reading: &Reading, age: Duration) -> Metrics {
     reading.clone().aged(age)
 }

@@ -13,9 +13,10 @@ use hyper::{
 };
 use tokio::sync::watch;
 use tracing::info;
+use wire::push::WAITING_HEADER;
 
 use crate::{
-    client::Client,
+    client::{Client, Peer},
     codec::{self, REPORT_BYTES_MAX, REPORT_MEDIA_TYPE, Report},
     fault::Fault,
     link::{Link, Notice},
@@ -43,6 +44,7 @@ pub(crate) struct Standing {
 #[derive(Debug)]
 pub(crate) struct Pusher {
     pub(crate) url: EnvoyUrl,
+    pub(crate) peer: Peer,
     pub(crate) timeout: Duration,
     pub(crate) rounds: watch::Receiver<Option<Round>>,
     pub(crate) standing: watch::Sender<Standing>,
@@ -53,13 +55,14 @@ impl Pusher {
     /// Sends each round that is published while no other is on its way, until there are no more.
     pub(crate) async fn run(mut self) {
         let name = format!("Envoy {}", self.url);
-        let authority = self.url.authority().to_owned();
-        let mut client = match Client::new(authority, self.timeout, REPORT_BYTES_MAX) {
+        let mut client = match Client::new(self.peer.clone(), self.timeout, REPORT_BYTES_MAX) {
             Ok(client) => client,
             Err(fault) => return self.standing.send_modify(|it| it.down = Some(fault.to_string())),
         };
         let (mut link, mut rest_until) = (Link::new(), Instant::now());
         let mut ask_at = Instant::now();
+        // What was made before this gateway was there is new to it.
+        self.rounds.mark_changed();
         while self.rounds.changed().await.is_ok() {
             let began = Instant::now();
             let round = self.rounds.borrow_and_update().clone();
@@ -81,7 +84,8 @@ impl Pusher {
         for parcel in round {
             let outcome = push(client, parcel, asks).await;
             self.meters.pushed(&self.url, &outcome);
-            if let Some(report) = outcome? {
+            parcel.waiting.tell(&self.url, outcome.as_ref().is_ok_and(|told| told.holds));
+            if let Some(report) = outcome?.report {
                 let reported = (Instant::now(), report);
                 self.standing.send_modify(|standing| {
                     standing.reports.insert(Arc::clone(&parcel.pool), reported);
@@ -112,8 +116,24 @@ impl Pusher {
     }
 }
 
-/// With what the Envoy told, if it was asked and knows how to.
-async fn push(client: &mut Client, parcel: &Parcel, asks: bool) -> Result<Option<Report>, Fault> {
+/// A gateway that is gone holds nothing.
+impl Drop for Pusher {
+    fn drop(&mut self) {
+        for parcel in self.rounds.borrow().iter().flat_map(|round| round.iter()) {
+            parcel.waiting.tell(&self.url, false);
+        }
+    }
+}
+
+/// What an Envoy says with its answer.
+struct Told {
+    /// Whether it holds requests of the pool.
+    holds: bool,
+    /// What it knows, if it was asked and knows how to tell.
+    report: Option<Report>,
+}
+
+async fn push(client: &mut Client, parcel: &Parcel, asks: bool) -> Result<Told, Fault> {
     let mut request = Request::new(Full::new(parcel.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/v1/snapshot");
@@ -122,5 +142,7 @@ async fn push(client: &mut Client, parcel: &Parcel, asks: bool) -> Result<Option
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static(REPORT_MEDIA_TYPE));
     }
     let answer = client.ask(request).await?;
-    Ok(codec::report(&answer))
+    let waiting = answer.headers.get(WAITING_HEADER).map(HeaderValue::as_bytes);
+    let holds = waiting.is_some_and(|waiting| waiting != b"0");
+    Ok(Told { holds, report: codec::report(&answer.body) })
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use tokio::sync::watch;
 use tracing::info;
+use wire::metrics::Engine;
 
 use crate::{
     board::{Board, Member, Pod, Row},
@@ -22,6 +23,7 @@ pub(crate) struct Fleet {
 
 #[derive(Debug)]
 struct Crew {
+    engine: Arc<Engine>,
     row: watch::Receiver<Row>,
     _task: Task,
 }
@@ -53,9 +55,11 @@ impl Fleet {
         let mut board = Vec::with_capacity(list.len());
         let mut added = 0;
         for pod in list {
-            let crew = before.remove(&pod.address).unwrap_or_else(|| {
+            let engine = self.orders.engine_of(&pod);
+            let crew = before.remove(&pod.address).filter(|crew| crew.engine == engine);
+            let crew = crew.unwrap_or_else(|| {
                 added += 1;
-                self.start(pod.address)
+                self.start(pod.clone(), engine)
             });
             let address = pod.address;
             board.push(Member { pod: Arc::new(pod), row: crew.row.clone() });
@@ -72,10 +76,10 @@ impl Fleet {
     }
 
     /// The phase is drawn over one interval, so that many pods aren't all asked at one moment.
-    fn start(&mut self, address: SocketAddr) -> Crew {
-        let phase = self.orders.interval.mul_f64(self.rng.f64());
+    fn start(&mut self, pod: Pod, engine: Arc<Engine>) -> Crew {
+        let phase = self.orders.pace.interval(false).mul_f64(self.rng.f64());
         let (writer, row) = watch::channel(Row::default());
-        let task = Task::spawn(pod::run(address, self.orders.clone(), phase, writer));
-        Crew { row, _task: task }
+        let task = Task::spawn(pod::run(pod, self.orders.clone(), phase, writer));
+        Crew { engine, row, _task: task }
     }
 }

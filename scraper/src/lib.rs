@@ -18,6 +18,7 @@ mod envoy;
 mod explain;
 mod fault;
 mod fleet;
+mod gateways;
 mod history;
 mod link;
 mod meters;
@@ -39,6 +40,7 @@ mod stamp;
 mod status;
 pub mod targets;
 mod task;
+mod waiting;
 
 pub use explain::explain;
 pub use migrate::migrate;

@@ -75,7 +75,7 @@ fn print_check(settings: Settings) -> anyhow::Result<()> {
     let to =
         if envoys.is_empty() { "nobody: gateways fetch".to_owned() } else { envoys.join(", ") };
     let _ = writeln!(text, "  pushes to {to}");
-    let (every, within) = (settings.interval, settings.timeout);
+    let (every, within) = (settings.pace.interval, settings.pace.timeout);
     let _ = writeln!(text, "  every {every:?}, each scrape and push within {within:?}");
     let _ = writeln!(text, "  serves its pages on {}", settings.listen);
     if let Some(plugin) = &settings.plugin {

@@ -123,6 +123,14 @@ impl Meters {
         self.pushes.get_or_create(&labels).inc();
     }
 
+    /// Drops the series of an Envoy that is gone.
+    pub(crate) fn forget_envoy(&self, url: &EnvoyUrl) {
+        for outcome in OUTCOMES {
+            self.pushes.remove(&Push { envoy: url.to_string(), outcome });
+        }
+        self.snapshot_age.remove(&Envoy { envoy: url.to_string() });
+    }
+
     /// Drops the series of a pod that is gone.
     pub(crate) fn forget(&self, pool: &str, address: SocketAddr) {
         let endpoint = address.to_string();

@@ -10,12 +10,15 @@ use crate::{
     board::{Board, View},
     meters::Meters,
     publisher,
-    scraper::{StartError, follow},
-    settings::PoolSettings,
+    scraper::{Common, StartError, follow},
+    settings::{Pace, PoolSettings},
 };
 
 /// Between two looks whether every endpoint was tried.
 const AGAIN: Duration = Duration::from_millis(10);
+
+/// Endpoints that are asked at once.
+const SCRAPES: usize = 64;
 
 /// What comes on top of one scrape's time-out: names to look up, a list to fetch.
 const DISCOVERY: Duration = Duration::from_secs(10);
@@ -30,10 +33,12 @@ pub async fn once(
     timeout: Duration,
 ) -> Result<Vec<Snapshot>, StartError> {
     let meters = Meters::new(Instant::now()).into();
+    let pace = Pace { interval: AGAIN, idle_interval: AGAIN, timeout, scrapes: SCRAPES };
+    let common = Common::new(pace, meters);
     let mut snapshots = Vec::with_capacity(pools.len());
     for pool in pools {
         let name = pool.name.clone();
-        let (_tasks, view) = follow(pool, AGAIN, timeout, &meters).await?;
+        let (_tasks, view) = follow(pool, common.clone()).await?;
         let _ = time::timeout(DISCOVERY + timeout, tried(&view)).await;
         let board = view.board.borrow().clone();
         let board = board.ok_or_else(|| {

@@ -9,76 +9,149 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Uri};
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time,
+};
+use wire::metrics::{Engine, Engines, Scanner};
 
 use crate::{
-    board::{Row, Timed},
-    client::Client,
-    codec::{self, Reading},
+    board::{Pod, Row, Timed},
+    client::{Client, Peer},
+    codec::Reading,
     fault::Fault,
     link::Link,
     meters::Meters,
     notice, schedule,
+    settings::{MetricsSource, Pace},
+    waiting::Waited,
 };
 
 /// The longest page that is read: vLLM's has 51 kB, and 33 kB more for each further engine, so this
 /// has room for some 200 engines and LoRA series, and keeps 256 pods gone mad under 2 GiB.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
+/// How long a scrape may keep its turn from others: four times what a loaded vLLM takes at p99. One
+/// that takes longer goes on without, so that pods that hang delay nobody.
+const TURN_MAX: Duration = Duration::from_millis(150);
+
 /// What all tasks of a pool's pods are told.
 #[derive(Clone, Debug)]
 pub(crate) struct Orders {
     pub(crate) pool: Arc<str>,
-    pub(crate) interval: Duration,
-    pub(crate) timeout: Duration,
+    pub(crate) pace: Pace,
+    pub(crate) source: MetricsSource,
+    pub(crate) engines: Arc<Engines>,
+    /// Turns, of all pools together.
+    pub(crate) turns: Arc<Semaphore>,
+    /// Whether a gateway holds requests of the pool.
+    pub(crate) waited: Waited,
     pub(crate) meters: Arc<Meters>,
 }
 
-/// Scrapes `address` at the interval, from `phase` from now on, until aborted.
-///
-/// One scrape ends before the next begins; those that would have begun meanwhile are skipped.
-pub(crate) async fn run(
-    address: SocketAddr,
-    orders: Orders,
-    phase: Duration,
-    row: watch::Sender<Row>,
-) {
-    let mut client = match Client::new(address.to_string(), orders.timeout, PAGE_BYTES_MAX) {
-        Ok(client) => client,
-        Err(fault) => return drop(row.send_replace(unusable(&fault))),
-    };
-    let (mut link, mut due) = (Link::new(), Instant::now() + phase);
-    loop {
-        time::sleep_until(due.into()).await;
-        let began = Instant::now();
-        let outcome = scrape(&mut client).await;
-        orders.meters.scraped(&orders.pool, address, began.elapsed(), &outcome);
-        let now = Instant::now();
-        match outcome {
-            Ok(reading) => {
-                notice::succeeded(format_args!("pod {address}"), link.succeeded(now));
-                let reading = Some(Timed { at: began, reading });
-                row.send_replace(Row { tried: true, down: None, reading });
-            }
-            Err(fault) => {
-                notice::failed(
-                    format_args!("pod {address}"),
-                    link.failed(now, fault.kind()),
-                    &fault,
-                );
-                let down = link.is_down().then(|| fault.to_string());
-                row.send_modify(|row| (row.tried, row.down) = (true, down));
-            }
-        }
-        due = schedule::next(due, now, orders.interval, link.wait());
+impl Orders {
+    pub(crate) fn engine_of(&self, pod: &Pod) -> Arc<Engine> {
+        self.engines.of(&pod.labels)
+    }
+
+    /// Where the pod's page is.
+    fn peer_and_path(&self, pod: &Pod, engine: &Engine) -> Result<(Peer, Uri), Fault> {
+        let port = self.source.port.or(engine.port).unwrap_or_else(|| pod.address.port());
+        let authority = SocketAddr::new(pod.address.ip(), port).to_string();
+        let path = self.source.path.as_deref().or(engine.path.as_deref()).unwrap_or("/metrics");
+        let uri = path.parse().map_err(|why| Fault::Unreachable(format!("{path:?}: {why}")))?;
+        Ok((Peer { host: authority.clone(), authority }, uri))
     }
 }
 
-async fn scrape(client: &mut Client) -> Result<Reading, Fault> {
-    let mut request = Request::new(Full::<Bytes>::default());
-    *request.uri_mut() = Uri::from_static("/metrics");
-    let page = client.ask(request).await?;
-    codec::scan(&page).map_err(Fault::Garbage)
+/// A pod being scraped.
+struct Scrape {
+    client: Client,
+    uri: Uri,
+    scanner: Scanner,
+}
+
+/// Scrapes `pod` at the interval, from `phase` from now on, until aborted.
+///
+/// One scrape ends before the next begins; those that would have begun meanwhile are skipped. A pod
+/// without requests is asked less often, until it has some or a gateway waits.
+pub(crate) async fn run(pod: Pod, mut orders: Orders, phase: Duration, row: watch::Sender<Row>) {
+    let (address, engine) = (pod.address, orders.engine_of(&pod));
+    let client = orders
+        .peer_and_path(&pod, &engine)
+        .and_then(|(peer, uri)| Ok((Client::new(peer, orders.pace.timeout, PAGE_BYTES_MAX)?, uri)));
+    let (client, uri) = match client {
+        Ok(client) => client,
+        Err(fault) => return drop(row.send_replace(unusable(&fault))),
+    };
+    let mut scrape = Scrape { client, uri, scanner: Scanner::new(engine) };
+    let (mut link, mut due) = (Link::new(), Instant::now() + phase);
+    let mut idle = false;
+    loop {
+        wait(due, idle, &mut orders).await;
+        let turn = Arc::clone(&orders.turns).acquire_owned().await.ok();
+        let began = Instant::now();
+        let outcome = with_turn(turn, scrape.once()).await;
+        orders.meters.scraped(&orders.pool, address, began.elapsed(), &outcome);
+        let now = Instant::now();
+        idle = outcome.as_ref().is_ok_and(|it| it.waiting + it.running == 0);
+        record(address, began, outcome, &mut link, &row);
+        let interval = orders.pace.interval(idle && orders.waited.borrow().is_empty());
+        due = schedule::next(due.min(began), now, interval, link.wait());
+    }
+}
+
+/// Until the next scrape is due. An idle pod's comes at once when a gateway begins to wait.
+async fn wait(due: Instant, idle: bool, orders: &mut Orders) {
+    let sleep = time::sleep_until(due.into());
+    if !idle {
+        return sleep.await;
+    }
+    tokio::select! {
+        () = sleep => (),
+        Ok(_) = orders.waited.wait_for(|gateways| !gateways.is_empty()) => (),
+    }
+}
+
+/// Gives the turn back at the end, or when the scrape has taken too long.
+async fn with_turn<T>(turn: Option<OwnedSemaphorePermit>, scrape: impl Future<Output = T>) -> T {
+    tokio::pin!(scrape);
+    if let Ok(outcome) = time::timeout(TURN_MAX, &mut scrape).await {
+        return outcome;
+    }
+    drop(turn);
+    scrape.await
+}
+
+fn record(
+    address: SocketAddr,
+    began: Instant,
+    outcome: Result<Reading, Fault>,
+    link: &mut Link,
+    row: &watch::Sender<Row>,
+) {
+    let (now, name) = (Instant::now(), format_args!("pod {address}"));
+    match outcome {
+        Ok(reading) => {
+            notice::succeeded(name, link.succeeded(now));
+            let reading = Some(Timed { at: began, reading });
+            row.send_replace(Row { tried: true, down: None, reading });
+        }
+        Err(fault) => {
+            notice::failed(name, link.failed(now, fault.kind()), &fault);
+            let down = link.is_down().then(|| fault.to_string());
+            row.send_modify(|row| (row.tried, row.down) = (true, down));
+        }
+    }
+}
+
+impl Scrape {
+    async fn once(&mut self) -> Result<Reading, Fault> {
+        let mut request = Request::new(Full::<Bytes>::default());
+        *request.uri_mut() = self.uri.clone();
+        let page = self.client.ask(request).await?.body;
+        self.scanner.scan(&page).map_err(|why| Fault::Garbage(why.to_string()))
+    }
 }
 
 fn unusable(fault: &Fault) -> Row {

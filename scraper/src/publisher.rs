@@ -21,6 +21,7 @@ use crate::{
     meters::Meters,
     settings::Secret,
     stamp::Stamper,
+    waiting::Waiting,
 };
 
 /// A push, ready to be sent.
@@ -29,6 +30,8 @@ pub(crate) struct Parcel {
     pub(crate) pool: Arc<str>,
     /// Says which snapshot it is, to who fetches it.
     pub(crate) tag: HeaderValue,
+    /// Where a gateway's answer is told.
+    pub(crate) waiting: Waiting,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -67,24 +70,25 @@ impl Publisher {
     fn round(&self, stamper: &mut Stamper) -> Result<Round, FrameError> {
         let parcel = |view: &View| {
             let board = view.board.borrow().clone()?;
-            Some(self.parcel(&view.pool, &board, stamper))
+            Some(self.parcel(view, &board, stamper))
         };
         self.pools.iter().filter_map(parcel).collect()
     }
 
     fn parcel(
         &self,
-        pool: &Arc<str>,
+        view: &View,
         board: &Board,
         stamper: &mut Stamper,
     ) -> Result<Parcel, FrameError> {
-        let snapshot = snapshot(pool, board, Instant::now());
+        let snapshot = snapshot(&view.pool, board, Instant::now());
         self.meters.published(&snapshot);
         let body = codec::encode(&snapshot)?;
         let stamp = stamper.next(unix_ms(SystemTime::now()));
         let headers = codec::sign(self.secret.key(), stamp, &body);
-        let (pool, tag) = (Arc::clone(pool), codec::entity_tag(stamp));
-        Ok(Parcel { pool, tag, headers, body: body.into() })
+        let (pool, tag) = (Arc::clone(&view.pool), codec::entity_tag(stamp));
+        let waiting = view.waiting.clone();
+        Ok(Parcel { pool, tag, waiting, headers, body: body.into() })
     }
 }
 

@@ -13,9 +13,9 @@ use crate::{
     board::{Board, Member, View},
     codec::Report,
     envoy::Standing,
+    gateways::Watched,
     history::{Column, History, PodCells, PoolCells, Said},
     publisher::unix_ms,
-    settings::EnvoyUrl,
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ const REPORT_AGE_MAX: Duration = Duration::from_millis(2500);
 #[derive(Debug)]
 pub(crate) struct Sampler {
     pub(crate) pools: Vec<View>,
-    pub(crate) envoys: Vec<(EnvoyUrl, watch::Receiver<Standing>)>,
+    pub(crate) envoys: watch::Receiver<Vec<Watched>>,
     pub(crate) history: Arc<Mutex<History>>,
 }
 
@@ -44,7 +44,8 @@ impl Sampler {
     }
 
     fn column(&self, now: Instant, counts: &mut Counts) -> Column {
-        let standings: Vec<_> = self.envoys.iter().map(|(_, seen)| seen.borrow().clone()).collect();
+        let standings: Vec<_> =
+            self.envoys.borrow().iter().map(|(_, seen)| seen.borrow().clone()).collect();
         let rates = counts.rates(now, &standings);
         let pool = |view: &View| {
             let board = view.board.borrow().clone()?;

@@ -7,24 +7,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, sync::watch, time};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time,
+};
 use tracing::warn;
 
 use crate::{
     board::View,
     discover::Discovery,
-    envoy::{Pusher, Standing},
     fleet::Fleet,
+    gateways::Herd,
     history::History,
     meters::Meters,
     pod::Orders,
-    publisher::{Publisher, Round},
+    publisher::Publisher,
     pulls::Pulls,
     sampler::Sampler,
     serve,
-    settings::{EnvoyUrl, PoolSettings, Settings},
+    settings::{Pace, PoolSettings, Settings},
     status::Status,
     task::Task,
+    waiting::Waiting,
 };
 
 /// A scraper at work. Dropped, it ends at once; [`Scraper::stop`] lets pushes arrive first.
@@ -32,10 +37,10 @@ use crate::{
 pub struct Scraper {
     address: SocketAddr,
     timeout: Duration,
-    /// Discovery, fleet, publisher and server.
+    /// Discoveries, fleets, publisher and server.
     sources: Vec<Task>,
-    /// One per Envoy. They end by themselves once the publisher has.
-    pushers: Vec<Task>,
+    /// Ends by itself once the publisher has.
+    gateways: Task,
 }
 
 /// Why a scraper did not start.
@@ -43,41 +48,63 @@ pub struct Scraper {
 pub enum StartError {
     /// The address for its own pages can't be listened on.
     Listen(SocketAddr, io::Error),
-    /// The endpoints file can't be read or understood.
+    /// An endpoints file can't be read or understood.
     Endpoints(String),
+}
+
+/// What all pools share.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pace: Pace,
+    turns: Arc<Semaphore>,
+    meters: Arc<Meters>,
+}
+
+impl Common {
+    pub(crate) fn new(pace: Pace, meters: Arc<Meters>) -> Self {
+        Self { pace, turns: Arc::new(Semaphore::new(pace.scrapes)), meters }
+    }
 }
 
 impl Scraper {
     /// Starts all tasks on the current tokio runtime.
     ///
     /// # Errors
-    /// If it can't listen, or an endpoints file is broken from the start.
+    /// If it can't listen, or what tells of endpoints or gateways is broken from the start.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let failed = |why| StartError::Listen(settings.listen, why);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let Settings { pools, envoys, interval, timeout, secret, plugin, .. } = settings;
+        let Settings { pools, envoys, pace, secret, plugin, .. } = settings;
         let started = Instant::now();
         let meters = Arc::new(Meters::new(started));
+        let common = Common::new(pace, Arc::clone(&meters));
         let (mut sources, mut views) = (Vec::new(), Vec::new());
         for pool in pools {
-            let (tasks, view) = follow(pool, interval, timeout, &meters).await?;
+            let (tasks, view) = follow(pool, common.clone()).await?;
             sources.extend(tasks);
             views.push(view);
         }
         let (rounds_in, rounds) = watch::channel(None);
-        let (pushers, envoys) = push_all(envoys, timeout, &rounds, &meters);
+        let (watched_in, watched) = watch::channel(Vec::new());
+        let herd = Herd::new(envoys, pace.timeout, rounds.clone(), Arc::clone(&meters));
+        let gateways = Task::spawn(herd.run(watched_in));
+        let interval = pace.interval;
         let publisher =
             Publisher { pools: views.clone(), interval, secret, meters: Arc::clone(&meters) };
         let history = Arc::new(Mutex::new(History::default()));
-        let sampler =
-            Sampler { pools: views.clone(), envoys: envoys.clone(), history: Arc::clone(&history) };
+        let sampler = Sampler {
+            pools: views.clone(),
+            envoys: watched.clone(),
+            history: Arc::clone(&history),
+        };
         let pulls = Pulls::new(views.iter().map(|view| Arc::clone(&view.pool)).collect(), rounds);
-        let status = Status { pools: views, envoys, pulls, meters, history, started, interval };
+        let status =
+            Status { pools: views, envoys: watched, pulls, meters, history, started, interval };
         sources.push(Task::spawn(publisher.run(rounds_in)));
         sources.push(Task::spawn(sampler.run()));
         sources.push(Task::spawn(serve::run(listener, Arc::new(status), plugin)));
-        Ok(Self { address, timeout, sources, pushers })
+        Ok(Self { address, timeout: pace.timeout, sources, gateways })
     }
 
     /// Where its pages are served.
@@ -89,13 +116,7 @@ impl Scraper {
     /// Makes no more snapshots, lets those on their way arrive, and ends.
     pub async fn stop(mut self) {
         self.sources.clear();
-        let arrived = async {
-            for pusher in &mut self.pushers {
-                // A pusher that panicked has nothing on its way either.
-                let _ = pusher.join().await;
-            }
-        };
-        if time::timeout(self.timeout, arrived).await.is_err() {
+        if time::timeout(self.timeout, self.gateways.join()).await.is_err() {
             warn!("a push was still on its way after {:?}", self.timeout);
         }
     }
@@ -104,38 +125,28 @@ impl Scraper {
 /// Discovers and scrapes one pool, as long as the tasks live.
 pub(crate) async fn follow(
     settings: PoolSettings,
-    interval: Duration,
-    timeout: Duration,
-    meters: &Arc<Meters>,
+    common: Common,
 ) -> Result<([Task; 2], View), StartError> {
-    let PoolSettings { name, discovery, objectives } = settings;
+    let PoolSettings { name, discovery, objectives, engines, source } = settings;
     let discovery = Discovery::load(discovery).await.map_err(StartError::Endpoints)?;
     let pool: Arc<str> = name.into();
-    let orders = Orders { pool: Arc::clone(&pool), interval, timeout, meters: Arc::clone(meters) };
+    let Common { pace, turns, meters } = common;
+    let waiting = Waiting::new();
+    let orders = Orders {
+        pool: Arc::clone(&pool),
+        pace,
+        source,
+        engines: Arc::new(engines),
+        turns,
+        waited: waiting.watch(),
+        meters,
+    };
     let fleet = Fleet::new(orders, fastrand::Rng::new());
     let (found_in, found) = watch::channel(None);
     let (board_in, board) = watch::channel(None);
     let tasks =
         [Task::spawn(discovery.run(objectives, found_in)), Task::spawn(fleet.run(found, board_in))];
-    Ok((tasks, View { pool, board }))
-}
-
-/// One Envoy as the status pages see it.
-type Watched = (EnvoyUrl, watch::Receiver<Standing>);
-
-fn push_all(
-    envoys: Vec<EnvoyUrl>,
-    timeout: Duration,
-    rounds: &watch::Receiver<Option<Round>>,
-    meters: &Arc<Meters>,
-) -> (Vec<Task>, Vec<Watched>) {
-    let start = |url: EnvoyUrl| {
-        let (standing, seen) = watch::channel(Standing::default());
-        let (rounds, meters) = (rounds.clone(), Arc::clone(meters));
-        let pusher = Pusher { url: url.clone(), timeout, rounds, standing, meters };
-        (Task::spawn(pusher.run()), (url, seen))
-    };
-    envoys.into_iter().map(start).unzip()
+    Ok((tasks, View { pool, board, waiting }))
 }
 
 impl fmt::Display for StartError {

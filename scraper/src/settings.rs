@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use hyper::Uri;
-use wire::{config::parse_duration, push, snapshot::POOL_NAME_MAX};
+use wire::{config::parse_duration, metrics::Engines, push, snapshot::POOL_NAME_MAX};
 
 use crate::{objectives::Objectives, plugin::Plugin, targets::Listed};
 
@@ -15,12 +15,10 @@ pub const SECRET_BYTES_MIN: usize = 16;
 pub struct Settings {
     /// What is scraped.
     pub pools: Vec<PoolSettings>,
-    /// Who gets snapshots.
+    /// Who gets snapshots, by URL, a name standing for all its addresses.
     pub envoys: Vec<EnvoyUrl>,
-    /// Between two scrapes of a pod, and between two pushes.
-    pub interval: Duration,
-    /// For one scrape or push, connecting included.
-    pub timeout: Duration,
+    /// How often scrapes and pushes are made.
+    pub pace: Pace,
     /// Where the scraper's own pages are served; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Signs the pushes.
@@ -38,6 +36,40 @@ pub struct PoolSettings {
     pub discovery: Discovery,
     /// Objectives given once and for all. They come before discovered ones of the same name.
     pub objectives: Objectives,
+    /// Which engines its pods may run.
+    pub engines: Engines,
+    /// Where each pod's page is.
+    pub source: MetricsSource,
+}
+
+/// How often scrapes and pushes are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two scrapes of a pod, and between two pushes.
+    pub interval: Duration,
+    /// Between two scrapes of a pod that has no requests.
+    pub idle_interval: Duration,
+    /// For one scrape or push, connecting included.
+    pub timeout: Duration,
+    /// Scrapes at once, over all pools.
+    pub scrapes: usize,
+}
+
+impl Pace {
+    /// Between two scrapes of a pod.
+    #[must_use]
+    pub fn interval(&self, idle: bool) -> Duration {
+        if idle { self.idle_interval.max(self.interval) } else { self.interval }
+    }
+}
+
+/// Where each pod's page is (EPP: metrics-data-source).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsSource {
+    /// If not where the engine has it.
+    pub path: Option<String>,
+    /// If not on the port that serves requests.
+    pub port: Option<u16>,
 }
 
 /// Where the endpoints of a pool come from.
@@ -112,12 +144,17 @@ impl fmt::Debug for Secret {
 }
 
 /// The ingest listener of one Envoy: `http://HOST[:PORT]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EnvoyUrl {
     authority: String,
 }
 
 impl EnvoyUrl {
+    /// The same at one of the addresses of its name.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self { authority: address.to_string() }
+    }
+
     /// `HOST:PORT`.
     #[must_use]
     pub fn authority(&self) -> &str {

@@ -15,11 +15,10 @@ use tokio::sync::watch;
 
 use crate::{
     board::{self, Member, View},
-    envoy::Standing,
+    gateways::Watched,
     history::History,
     meters::Meters,
     pulls::Pulls,
-    settings::EnvoyUrl,
 };
 use problems::{GatewayFacts, PodFacts, PodState, PoolFacts};
 
@@ -33,7 +32,7 @@ const FETCH_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) pools: Vec<View>,
-    pub(crate) envoys: Vec<(EnvoyUrl, watch::Receiver<Standing>)>,
+    pub(crate) envoys: watch::Receiver<Vec<Watched>>,
     pub(crate) pulls: Pulls,
     pub(crate) meters: Arc<Meters>,
     pub(crate) history: Arc<Mutex<History>>,
@@ -46,10 +45,11 @@ impl Status {
     pub(crate) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         missing.extend(self.pools.iter().filter_map(missing_of));
-        let untaken = self.envoys.iter().all(|(_, standing)| standing.borrow().taken.is_none());
+        let envoys = self.envoys.borrow();
+        let untaken = envoys.iter().all(|(_, standing)| standing.borrow().taken.is_none());
         // Where gateways fetch, nobody has to be reached first.
-        if untaken && !self.envoys.is_empty() {
-            let why = self.envoys.iter().map(|(url, standing)| match &standing.borrow().down {
+        if untaken && !envoys.is_empty() {
+            let why = envoys.iter().map(|(url, standing)| match &standing.borrow().down {
                 Some(down) => format!("{url}: {down}"),
                 None => format!("{url}: not answered yet"),
             });
@@ -65,7 +65,7 @@ impl Status {
         for problem in self.problems(now) {
             let _ = writeln!(page, "{:?}: {}", problem.level, problem.text);
         }
-        for View { pool, board } in &self.pools {
+        for View { pool, board, .. } in &self.pools {
             match board.borrow().as_ref() {
                 Some(board) => overview(&mut page, pool, &board::endpoints(&board.members, now)),
                 None => drop(writeln!(page, "pool {pool}: not looked up yet")),
@@ -91,13 +91,14 @@ impl Status {
 
     /// The page for Prometheus.
     pub(crate) fn metrics(&self, now: Instant) -> Result<String, std::fmt::Error> {
-        let taken = self.envoys.iter().map(|(url, standing)| (url, standing.borrow().taken));
+        let envoys = self.envoys.borrow();
+        let taken = envoys.iter().map(|(url, standing)| (url, standing.borrow().taken));
         self.meters.page(now, taken)
     }
 
     fn problems(&self, now: Instant) -> Vec<problems::Problem> {
         let pool = |view| {
-            let View { pool, board }: &View = view;
+            let View { pool, board, .. }: &View = view;
             let pods = board
                 .borrow()
                 .as_ref()
@@ -110,7 +111,8 @@ impl Status {
 
     /// Those that are pushed to, then those that fetch.
     fn gateways(&self, now: Instant) -> Vec<GatewayFacts> {
-        let pushed = self.envoys.iter().map(|(url, standing)| {
+        let envoys = self.envoys.borrow();
+        let pushed = envoys.iter().map(|(url, standing)| {
             let standing = standing.borrow();
             let taken = standing.taken.map(|at| now.saturating_duration_since(at));
             GatewayFacts { name: url.to_string(), taken, down: standing.down.clone() }

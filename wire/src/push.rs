@@ -19,6 +19,9 @@ pub const SEQUENCE_HEADER: &str = "x-llm-picker-sequence";
 /// The header with the signature: HMAC-SHA256 as 64 hexadecimal digits in lower case.
 pub const SIGNATURE_HEADER: &str = "x-llm-picker-signature";
 
+/// The answer's header with the number of requests that the gateway holds for the pool.
+pub const WAITING_HEADER: &str = "x-llm-picker-waiting";
+
 /// How far the clocks of scraper and gateway may be apart. Hosts that keep time by NTP are within a
 /// second; the rest is for a push that waits behind others. A recorded push is useless afterwards.
 pub const CLOCK_SKEW_MAX_MS: u64 = 30_000;

@@ -2,18 +2,18 @@
 
 use engine::{Objective, flow::Priority};
 use wire::{
-    config::{At, ConfigError},
+    config::{At, ConfigError, Object},
     snapshot::is_object_name,
 };
 
-use super::checked;
+use super::{checked, engines, port};
 use crate::{
     objectives::Objectives,
-    settings::{Discovery, PoolSettings, pool_name},
+    settings::{Discovery, MetricsSource, PoolSettings, pool_name},
     targets::Listed,
 };
 
-const KEYS: [&str; 4] = ["name", "endpoints", "endpointsFile", "objectives"];
+const KEYS: [&str; 5] = ["name", "endpoints", "endpointsFile", "metrics", "objectives"];
 
 pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
     let mut pools: Vec<PoolSettings> = Vec::new();
@@ -28,18 +28,40 @@ pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
 }
 
 fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
-    let object = at.object(&KEYS)?;
-    let name = object.read("name", "default".to_owned(), |at| checked(at, pool_name))?;
+    let keys: Vec<_> = KEYS.into_iter().chain(engines::KEYS).collect();
+    let object = at.object(&keys)?;
+    let discovery = discovery(&object)?;
+    Ok(PoolSettings {
+        name: object.read("name", "default".to_owned(), |at| checked(at, pool_name))?,
+        discovery,
+        objectives: object.read("objectives", Objectives::default(), objectives)?,
+        engines: engines::read(&object)?,
+        source: object.read("metrics", MetricsSource::default(), source)?,
+    })
+}
+
+fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
     let endpoints = object.read("endpoints", Vec::new(), |at| {
         at.list()?.iter().map(|at| checked(at, str::parse)).collect()
     })?;
     let file = object.get("endpointsFile").map(|at| at.text().map(Into::into)).transpose()?;
     if endpoints.is_empty() && file.is_none() {
-        return Err(at.problem("it has no endpoints; allowed: endpoints, endpointsFile".to_owned()));
+        let allowed = "endpoints, endpointsFile";
+        return Err(object.problem(format!("it has no endpoints; allowed: {allowed}")));
     }
-    let discovery = Discovery::Listed(Listed { endpoints, file });
-    let objectives = object.read("objectives", Objectives::default(), objectives)?;
-    Ok(PoolSettings { name, discovery, objectives })
+    Ok(Discovery::Listed(Listed { endpoints, file }))
+}
+
+fn source(at: &At<'_>) -> Result<MetricsSource, ConfigError> {
+    let object = at.object(&["path", "port"])?;
+    let path = object.get("path").map(|at| match at.text()? {
+        path if path.starts_with('/') => Ok(path.to_owned()),
+        _ => Err(at.refuse("a path that begins with /")),
+    });
+    Ok(MetricsSource {
+        path: path.transpose()?,
+        port: object.get("port").map(|at| port(&at)).transpose()?,
+    })
 }
 
 fn objectives(at: &At<'_>) -> Result<Objectives, ConfigError> {

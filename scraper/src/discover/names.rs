@@ -63,7 +63,8 @@ impl Names {
         for target in targets {
             for address in self.addresses(&target.authority) {
                 if seen.insert(address) {
-                    pods.push(Pod { address, labels: target.labels.clone() });
+                    let labels = target.labels.clone();
+                    pods.push(Pod { address, labels });
                 }
             }
         }

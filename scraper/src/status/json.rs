@@ -33,7 +33,8 @@ pub(super) fn page(
     // Tells one life of the scraper from the next, in which columns are counted anew.
     let own_epoch = format!("{:p}-{}", Arc::as_ptr(&status.history), std::process::id());
     let columns: Vec<_> = history.since(if epoch == own_epoch { after } else { 0 }).collect();
-    let standings: Vec<_> = status.envoys.iter().map(|(_, seen)| seen.borrow().clone()).collect();
+    let standings: Vec<_> =
+        status.envoys.borrow().iter().map(|(_, seen)| seen.borrow().clone()).collect();
     let problems = status.problems(now).into_iter().map(|problem| {
         let level = match problem.level {
             Level::Error => "error",

@@ -33,7 +33,7 @@ async fn an_envoy_that_hangs_holds_up_no_other() {
     let hung = Envoy::start_at(anywhere(), |_| Reply::Never).await;
     let healthy = Envoy::start().await;
     let mut settings = settings(&[pod.address], &[hung.address, healthy.address]);
-    settings.timeout = Duration::from_secs(600);
+    settings.pace.timeout = Duration::from_secs(600);
     let _scraper = start(settings).await;
     hung.wait("a push", |it| it.count == 1).await;
     healthy.wait("20 pushes", |it| it.count >= 20).await;
@@ -78,7 +78,7 @@ async fn stopping_waits_for_the_push_on_its_way() {
     let held = Arc::clone(&answer);
     let envoy = Envoy::start_at(anywhere(), move |_| Reply::Held(Arc::clone(&held))).await;
     let mut settings = settings(&[pod.address], &[envoy.address]);
-    settings.timeout = PATIENCE;
+    settings.pace.timeout = PATIENCE;
     let scraper = start(settings).await;
     let own = scraper.address();
     envoy.wait("a push", |it| it.count == 1).await;

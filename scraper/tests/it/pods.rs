@@ -1,12 +1,18 @@
 //! What becomes of pods that answer, don't, or answer nonsense.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use scraper::{settings::Discovery, targets::Listed};
 
 use crate::{
     server::Reply,
-    world::{Envoy, Pod, get, is_down, page, settings, start, waiting},
+    world::{Envoy, Pod, anywhere, get, is_down, page, page_of, settings, start, waiting},
 };
 
 #[tokio::test]
@@ -46,7 +52,7 @@ async fn a_pod_that_hangs_is_asked_once_at_a_time_and_delays_nobody() {
     let (hung, healthy) = (Pod::start(Reply::Never).await, Pod::start(page(0)).await);
     let envoy = Envoy::start().await;
     let mut settings = settings(&[hung.address, healthy.address], &[envoy.address]);
-    settings.timeout = Duration::from_secs(600);
+    settings.pace.timeout = Duration::from_secs(600);
     let _scraper = start(settings).await;
 
     hung.wait_until_asked(1).await;
@@ -85,6 +91,27 @@ async fn a_pod_that_refuses_connections_is_down_until_it_returns() {
     envoy.wait_for(address, "4 waiting", |it| waiting(it) == Some(4)).await;
     // The longest back-off is 1 s; the rest is for a busy machine.
     assert!(back.elapsed() < Duration::from_secs(3), "{:?}", back.elapsed());
+}
+
+/// A pod without requests is left alone for longer, until a gateway says that it holds some.
+#[tokio::test]
+async fn an_idle_pod_is_asked_at_once_when_a_gateway_waits() {
+    let idle = page_of(0, 0);
+    let pod = Pod::start(idle).await;
+    let waits = Arc::new(AtomicBool::new(false));
+    let says = Arc::clone(&waits);
+    let envoy = Envoy::start_at(anywhere(), move |_| {
+        if says.load(Ordering::SeqCst) { Reply::Waiting(7) } else { Reply::Waiting(0) }
+    });
+    let envoy = envoy.await;
+    let mut settings = settings(&[pod.address], &[envoy.address]);
+    settings.pace.idle_interval = Duration::from_secs(600);
+    let _scraper = start(settings).await;
+    pod.wait_until_asked(1).await;
+    envoy.wait("ten pushes", |it| it.count >= 10).await;
+    assert_eq!(pod.asked(), 1, "it is idle");
+    waits.store(true, Ordering::SeqCst);
+    pod.wait_until_asked(10).await;
 }
 
 #[tokio::test]

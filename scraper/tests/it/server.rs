@@ -40,6 +40,8 @@ pub(crate) enum Reply {
     Half(Vec<u8>),
     /// 204, once notified.
     Held(Arc<Notify>),
+    /// 204 from a gateway that holds this many requests.
+    Waiting(u32),
     /// Nothing, and the connection stays.
     Never,
 }
@@ -97,13 +99,18 @@ async fn serve(stream: TcpStream, script: Script) {
                 answer.notified().await;
                 (204, &[], 0)
             }
+            Reply::Waiting(_) => (204, &[], 0),
             Reply::Never => std::future::pending().await,
         };
         let last = matches!(reply, Reply::Last(_) | Reply::Half(_));
         let connection = if matches!(reply, Reply::Last(_)) { "close" } else { "keep-alive" };
         let length = body.len();
+        let mut waiting = String::new();
+        if let Reply::Waiting(count) = reply {
+            waiting = format!("x-llm-picker-waiting: {count}\r\n");
+        }
         let head = format!(
-            "HTTP/1.1 {status} X\r\nconnection: {connection}\r\ncontent-length: {length}\r\n\r\n"
+            "HTTP/1.1 {status} X\r\nconnection: {connection}\r\n{waiting}content-length: {length}\r\n\r\n"
         );
         let answer = [head.as_bytes(), &body[..sent]].concat();
         if stream.write_all(&answer).await.is_err() || stream.flush().await.is_err() {

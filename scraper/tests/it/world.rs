@@ -10,10 +10,11 @@ use engine::{Endpoint, Health, Snapshot};
 use scraper::{
     Scraper, Secret, Settings,
     objectives::Objectives,
-    settings::{Discovery, PoolSettings},
+    settings::{Discovery, MetricsSource, Pace, PoolSettings},
     targets::Listed,
 };
 use tokio::{sync::watch, time};
+use wire::metrics::Engines;
 use wire::push::{self, Headers, SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER};
 
 use crate::server::{Asked, Reply, Server};
@@ -29,9 +30,13 @@ pub(crate) fn anywhere() -> SocketAddr {
 
 /// A page with `waiting` requests.
 pub(crate) fn page(waiting: u32) -> Reply {
+    page_of(waiting, 2)
+}
+
+pub(crate) fn page_of(waiting: u32, running: u32) -> Reply {
     let page = format!(
         "vllm:num_requests_waiting{{engine=\"0\"}} {waiting}.0\n\
-         vllm:num_requests_running{{engine=\"0\"}} 2.0\n\
+         vllm:num_requests_running{{engine=\"0\"}} {running}.0\n\
          vllm:kv_cache_usage_perc{{engine=\"0\"}} 0.5\n"
     );
     Reply::Whole(200, page.into_bytes())
@@ -180,6 +185,8 @@ pub(crate) fn pool(name: &str, pods: &[SocketAddr]) -> PoolSettings {
         name: name.to_owned(),
         discovery: Discovery::Listed(Listed { endpoints, file: None }),
         objectives: Objectives::default(),
+        engines: Engines::default(),
+        source: MetricsSource::default(),
     }
 }
 
@@ -188,8 +195,12 @@ pub(crate) fn settings(pods: &[SocketAddr], envoys: &[SocketAddr]) -> Settings {
     Settings {
         pools: vec![pool("default", pods)],
         envoys: envoys.iter().map(|it| format!("http://{it}").parse().unwrap()).collect(),
-        interval: Duration::from_millis(50),
-        timeout: Duration::from_millis(250),
+        pace: Pace {
+            interval: Duration::from_millis(50),
+            idle_interval: Duration::from_millis(100),
+            timeout: Duration::from_millis(250),
+            scrapes: 64,
+        },
         listen: anywhere(),
         secret: Secret::new(SECRET).unwrap(),
         plugin: None,

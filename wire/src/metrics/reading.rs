@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use engine::{Adapters, CacheConfig, Metrics};
 
-use super::{Series, adapters};
+use super::{
+    Series, adapters,
+    engine::{Engine, Spec},
+    plan::Part,
+};
 
 /// What one page said: [`engine::Metrics`] but for its age, which only the scraper knows.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,56 +35,70 @@ impl Reading {
     }
 }
 
-/// The families that a page lacks, though routing needs them.
+/// Why a page does not say what an endpoint's load is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// Their names, with the older name of one that was renamed.
-    pub families: Vec<&'static str>,
+pub enum Unfit {
+    /// Families that routing needs are not there, or have no finite value. With all names that each
+    /// may have.
+    Missing(Vec<String>),
+    /// The engine sleeps: it keeps its place and takes no requests.
+    Asleep,
 }
 
-impl std::error::Error for Missing {}
+impl std::error::Error for Unfit {}
 
-impl fmt::Display for Missing {
+impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the metrics page has no finite value of {}", self.families.join(", "))
+        match self {
+            Self::Missing(families) => {
+                write!(f, "the metrics page has no finite value of {}", families.join(", "))
+            }
+            Self::Asleep => f.write_str("the engine sleeps"),
+        }
     }
 }
 
+/// Names of one thing: no engine has more, and what a configuration describes has one.
+const NAMES_MAX: usize = 2;
+
 /// What the lines so far said.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Gathered {
-    waiting: Option<f64>,
-    running: Option<f64>,
-    kv_usage: Option<f64>,
-    /// The name of [`Self::kv_usage`] before vLLM 0.9.2.
-    gpu_usage: Option<f64>,
+    waiting: [Option<f64>; NAMES_MAX],
+    running: [Option<f64>; NAMES_MAX],
+    kv_usage: [Option<f64>; NAMES_MAX],
     cache: Option<CacheConfig>,
+    block_tokens: Option<f64>,
+    blocks: Option<f64>,
     /// With the Unix time that is the series' value.
     adapters: Option<(f64, Adapters)>,
+    asleep: bool,
 }
 
 impl Gathered {
-    /// Takes in a series of the family `name`, which has lost its `vllm:`.
-    pub(super) fn take(&mut self, name: &[u8], series: &Series<'_>) {
-        match name {
-            b"num_requests_waiting" => add(&mut self.waiting, series.value),
-            b"num_requests_running" => add(&mut self.running, series.value),
-            b"kv_cache_usage_perc" => raise(&mut self.kv_usage, series.value),
-            b"gpu_cache_usage_perc" => raise(&mut self.gpu_usage, series.value),
-            b"cache_config_info" => self.take_cache(series),
-            b"lora_requests_info" => self.take_adapters(series),
-            _ => (),
+    /// Takes in a series that says this.
+    pub(super) fn take(&mut self, part: &Part, series: &Series<'_>) {
+        let value = series.value;
+        match part {
+            Part::Waiting(rank) => add(self.waiting.get_mut(*rank), value),
+            Part::Running(rank) => add(self.running.get_mut(*rank), value),
+            Part::KvUsage(rank) => raise(self.kv_usage.get_mut(*rank), value),
+            Part::CacheLabels { block_tokens, blocks } => {
+                self.take_cache(series, block_tokens, blocks);
+            }
+            Part::BlockTokens => raise(Some(&mut self.block_tokens), value),
+            Part::Blocks => add(Some(&mut self.blocks), value),
+            Part::Lora => self.take_adapters(series),
+            Part::Awake => self.asleep |= value <= 0.0,
         }
     }
 
-    fn take_cache(&mut self, series: &Series<'_>) {
+    fn take_cache(&mut self, series: &Series<'_>, block_tokens: &[u8], blocks: &[u8]) {
         let number = |name: &[u8]| -> Option<u32> {
             str::from_utf8(&series.label(name)?).ok()?.parse().ok().filter(|number| *number > 0)
         };
         // An engine that has not sized its cache yet says "None".
-        if let (Some(block_tokens), Some(blocks)) =
-            (number(b"block_size"), number(b"num_gpu_blocks"))
-        {
+        if let (Some(block_tokens), Some(blocks)) = (number(block_tokens), number(blocks)) {
             let cache = self.cache.get_or_insert(CacheConfig { block_tokens, blocks: 0 });
             cache.blocks = cache.blocks.saturating_add(blocks);
         }
@@ -96,36 +114,73 @@ impl Gathered {
         }
     }
 
-    pub(super) fn finish(self) -> Result<Reading, Missing> {
-        match (self.waiting, self.running, self.kv_usage.or(self.gpu_usage)) {
-            (Some(waiting), Some(running), Some(kv_usage)) => Ok(Reading {
-                waiting: count(waiting),
-                running: count(running),
-                kv_usage: share(kv_usage),
-                cache: self.cache,
-                adapters: self.adapters.map(|(_, adapters)| adapters),
-            }),
-            (waiting, running, kv_usage) => Err(missing(waiting, running, kv_usage)),
+    /// The same, with what rarely changes from a reading of before.
+    pub(super) fn with(self, steady: &Self) -> Self {
+        let Self { cache, block_tokens, blocks, .. } = *steady;
+        Self {
+            cache: self.cache.or(cache),
+            block_tokens: self.block_tokens.or(block_tokens),
+            blocks: self.blocks.or(blocks),
+            ..self
         }
+    }
+
+    pub(super) fn finish(self, engine: &Engine) -> Result<Reading, Unfit> {
+        if self.asleep {
+            return Err(Unfit::Asleep);
+        }
+        let (waiting, running) = (first(&self.waiting), first(&self.running));
+        let kv_usage = if engine.kv_usage.is_empty() { Some(0.0) } else { first(&self.kv_usage) };
+        let (Some(waiting), Some(running), Some(kv_usage)) = (waiting, running, kv_usage) else {
+            let needed = [
+                (waiting, &engine.waiting),
+                (running, &engine.running),
+                (kv_usage, &engine.kv_usage),
+            ];
+            let missing = needed.into_iter().filter(|(value, _)| value.is_none());
+            return Err(Unfit::Missing(missing.map(|(_, specs)| names(specs)).collect()));
+        };
+        Ok(Reading {
+            waiting: count(waiting),
+            running: count(running),
+            kv_usage: share(kv_usage),
+            cache: self.cache.or_else(|| self.sized()),
+            adapters: self.adapters.map(|(_, adapters)| adapters),
+        })
+    }
+
+    fn sized(&self) -> Option<CacheConfig> {
+        let number = |value: Option<f64>| value.map(count).filter(|number| *number > 0);
+        let (block_tokens, blocks) = (number(self.block_tokens)?, number(self.blocks)?);
+        Some(CacheConfig { block_tokens, blocks })
     }
 }
 
-fn missing(waiting: Option<f64>, running: Option<f64>, kv_usage: Option<f64>) -> Missing {
-    let families = [
-        (waiting, "vllm:num_requests_waiting"),
-        (running, "vllm:num_requests_running"),
-        (kv_usage, "vllm:kv_cache_usage_perc (or vllm:gpu_cache_usage_perc)"),
-    ];
-    let families = families.iter().filter(|(value, _)| value.is_none()).map(|(_, name)| *name);
-    Missing { families: families.collect() }
+/// What the page says under the first of the names that it has.
+fn first(values: &[Option<f64>]) -> Option<f64> {
+    values.iter().copied().flatten().next()
 }
 
-fn add(sum: &mut Option<f64>, value: f64) {
-    *sum = Some(sum.unwrap_or(0.0) + value);
+/// The name, with the older one of a family that was renamed.
+fn names(specs: &[Spec]) -> String {
+    let names: Vec<_> = specs.iter().map(ToString::to_string).collect();
+    match names.split_first() {
+        Some((name, [])) => name.clone(),
+        Some((name, older)) => format!("{name} (or {})", older.join(", ")),
+        None => String::new(),
+    }
 }
 
-fn raise(highest: &mut Option<f64>, value: f64) {
-    *highest = Some(highest.map_or(value, |highest| highest.max(value)));
+fn add(sum: Option<&mut Option<f64>>, value: f64) {
+    if let Some(sum) = sum {
+        *sum = Some(sum.unwrap_or(0.0) + value);
+    }
+}
+
+fn raise(highest: Option<&mut Option<f64>>, value: f64) {
+    if let Some(highest) = highest {
+        *highest = Some(highest.map_or(value, |highest| highest.max(value)));
+    }
 }
 
 #[allow(

@@ -1,6 +1,8 @@
 //! Metrics pages.
 
-use wire::metrics::scan;
+use std::sync::Arc;
+
+use wire::metrics::{Engine, Engines, Scanner, Spec, Unfit, scan};
 
 use crate::mutated;
 
@@ -73,4 +75,151 @@ fn broken_pages_never_panic_and_stay_in_range() {
         let _ = scan(&any);
         Ok(())
     });
+}
+
+/// Pages of engines other than vLLM, as their documentation has them.
+#[test]
+fn every_known_engine_is_read() {
+    let pages = [
+        (
+            "sglang",
+            "sglang:num_queue_reqs{model_name=\"m\",tp_rank=\"0\",pp_rank=\"0\",dp_rank=\"0\"} 3.0\n\
+             sglang:num_queue_reqs{model_name=\"m\",tp_rank=\"0\",pp_rank=\"0\",dp_rank=\"1\"} 1.0\n\
+             sglang:num_queue_reqs{model_name=\"m\",tp_rank=\"1\",pp_rank=\"0\",dp_rank=\"0\"} 3.0\n\
+             sglang:num_running_reqs{model_name=\"m\",tp_rank=\"0\",pp_rank=\"0\"} 7.0\n\
+             sglang:token_usage{model_name=\"m\",tp_rank=\"0\",pp_rank=\"0\"} 0.25\n\
+             sglang:cache_config_info{page_size=\"64\",num_pages=\"100\"} 1.0\n",
+        ),
+        (
+            "trtllm-serve",
+            "trtllm_num_requests_waiting{model_name=\"m\"} 3.0\n\
+             trtllm_num_requests_running{model_name=\"m\"} 7.0\n\
+             trtllm_kv_cache_utilization{model_name=\"m\"} 0.25\n\
+             trtllm_kv_cache_tokens_per_block{model_name=\"m\"} 32.0\n\
+             trtllm_kv_cache_max_blocks{model_name=\"m\"} 100.0\n",
+        ),
+        (
+            "triton-tensorrt-llm",
+            "nv_trt_llm_request_metrics{model=\"m\",request_type=\"waiting\",version=\"1\"} 3\n\
+             nv_trt_llm_request_metrics{model=\"m\",request_type=\"context\",version=\"1\"} 9\n\
+             nv_trt_llm_request_metrics{model=\"m\",request_type=\"scheduled\",version=\"1\"} 7\n\
+             nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"fraction\",model=\"m\"} 0.25\n\
+             nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"tokens_per\",model=\"m\"} 64\n\
+             nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"max\",model=\"m\"} 100\n",
+        ),
+        (
+            "triton",
+            "nv_inference_pending_request_count{model=\"m\",version=\"1\"} 3\n\
+             nv_inference_exec_count{model=\"m\",version=\"1\"} 7\n",
+        ),
+    ];
+    let engines = Engines::default();
+    let said = pages.map(|(name, page)| {
+        let engine = engines.of(&[("llm-d.ai/engine-type".to_owned(), name.to_owned())]);
+        assert_eq!(engine.name, name);
+        let it = Scanner::new(engine).scan(page.as_bytes()).unwrap();
+        let cache = it.cache.map(|cache| (cache.block_tokens, cache.blocks));
+        format!("{name}: {} {} {} {cache:?}", it.waiting, it.running, it.kv_usage)
+    });
+    insta::assert_snapshot!(said.join("\n"), @"
+        sglang: 4 7 0.25 Some((64, 100))
+        trtllm-serve: 3 7 0.25 Some((32, 100))
+        triton-tensorrt-llm: 3 7 0.25 Some((64, 100))
+        triton: 3 7 0 None
+        ");
+}
+
+#[test]
+fn every_generation_of_vllm_is_read() {
+    let pages = [
+        ("0.16.0", include_str!("../data/vllm-0.16.0.txt")),
+        ("0.32.0", include_str!("../data/vllm-0.32.0.txt")),
+        ("0.32.0 of two API servers", include_str!("../data/vllm-0.32.0-api2.txt")),
+        ("0.32.0 of two engines", include_str!("../data/vllm-0.32.0-dp2.txt")),
+    ];
+    let said = pages.map(|(version, page)| {
+        let it = scan(page.as_bytes()).unwrap();
+        let cache = it.cache.map(|cache| (cache.block_tokens, cache.blocks));
+        format!("{version}: {} {} {} {cache:?}", it.waiting, it.running, it.kv_usage)
+    });
+    insta::assert_snapshot!(said.join("\n"), @"
+        0.16.0: 22 8 0.18199609 Some((32, 512))
+        0.32.0: 24 8 0.18590999 Some((32, 512))
+        0.32.0 of two API servers: 24 8 0.18786693 Some((32, 512))
+        0.32.0 of two engines: 16 16 0.19569471 Some((32, 2048))
+        ");
+}
+
+#[test]
+fn an_engine_that_sleeps_takes_no_requests() {
+    let asleep = "vllm:engine_sleep_state{engine=\"0\",sleep_state=\"awake\"} 0.0\n";
+    let awake = asleep.replace("0.0", "1.0");
+    assert!(scan(format!("{NEEDED}{awake}").as_bytes()).is_ok());
+    assert_eq!(scan(format!("{NEEDED}{asleep}").as_bytes()), Err(Unfit::Asleep));
+}
+
+#[test]
+fn an_engine_can_be_described() {
+    let spec = |text: &str| text.parse::<Spec>().unwrap();
+    let mine = Engine {
+        name: "mine".to_owned(),
+        waiting: vec![spec("queue{kind=\"waiting\"}")],
+        running: vec![spec("queue{kind=running}")],
+        kv_usage: vec![spec("kv")],
+        ..Engine::default()
+    };
+    let page = b"queue{kind=\"running\"} 2\nqueue{kind=\"waiting\"} 1\nkv 0.5\nqueued 7\n";
+    let read = Scanner::new(Arc::new(mine.clone())).scan(page).unwrap();
+    assert_eq!((read.waiting, read.running), (1, 2));
+    for wrong in ["", "a b", "a{", "a{b}", "a{b=c", "{b=c}"] {
+        assert!(wrong.parse::<Spec>().is_err(), "{wrong}");
+    }
+    assert!(Engines::new(vec![mine.clone()], "mine", None).is_ok());
+    let why = Engines::new(vec![mine], "other", None).unwrap_err();
+    assert!(why.starts_with("found \"other\"; allowed: mine, vllm, sglang"), "{why}");
+}
+
+/// Where numbers change their length, and lines come and go between families, a scanner that
+/// remembers reads what one reads that does not: at once for what was there, and within a second
+/// for a family that is new.
+#[test]
+fn what_is_remembered_is_never_wrong() {
+    let lines: Vec<&str> = include_str!("../data/vllm-0.32.0-dp2.txt").lines().collect();
+    arbtest::arbtest(|u| {
+        let mut scanner = Scanner::new(Arc::new(Engine::vllm()));
+        let (mut cut, mut added) = (0, 0);
+        while !u.is_empty() {
+            if u.ratio(1, 4)? {
+                cut = u.int_in_range(0..=40)?;
+                added = u.int_in_range(0..=3)?;
+            }
+            let mut page = String::new();
+            for line in &lines[cut..] {
+                match line.strip_suffix(" 0.0").or_else(|| line.strip_suffix(" 1.0")) {
+                    Some(series) if series.starts_with("vllm:num_requests") => {
+                        let value: u16 = u.arbitrary()?;
+                        page.push_str(&format!("{series} {value}.0\n"));
+                    }
+                    _ => page.push_str(&format!("{line}\n")),
+                }
+                if line.starts_with("# TYPE vllm:num_requests_running") {
+                    let one = "vllm:num_requests_running{engine=\"9\"} 3.0\n";
+                    page.push_str(&one.repeat(added));
+                }
+            }
+            assert_eq!(scanner.scan(page.as_bytes()), scan(page.as_bytes()));
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_family_that_appears_is_seen_within_twenty_pages() {
+    let mut scanner = Scanner::new(Arc::new(Engine::vllm()));
+    let lora = "vllm:lora_requests_info{max_lora=\"1\",running_lora_adapters=\"a\"} 1.7e9\n";
+    let page = format!("# a page\n{NEEDED}");
+    scanner.scan(page.as_bytes()).unwrap();
+    let later = format!("{page}{lora}");
+    let mut seen = (1..=20).map(|_| scanner.scan(later.as_bytes()).unwrap().adapters.is_some());
+    assert!(seen.any(|seen| seen));
 }

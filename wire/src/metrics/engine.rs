@@ -1,0 +1,197 @@
+//! Which families of a page say what: the engines that are known, and those that a configuration
+//! describes (EPP: engineConfigs).
+
+use std::{fmt, str::FromStr};
+
+/// An inference engine, by how its page tells its load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// What the pod label `llm-d.ai/engine-type` says.
+    pub name: String,
+    /// Requests that wait. Of several families the first that the page has counts, here and below.
+    pub waiting: Vec<Spec>,
+    /// Requests that run.
+    pub running: Vec<Spec>,
+    /// KV-cache usage, 0 to 1; none for an engine that has no KV cache.
+    pub kv_usage: Vec<Spec>,
+    /// The layout of the KV cache, if the page says it.
+    pub cache: Option<CacheSpec>,
+    /// LoRA adapters, in vLLM's labels.
+    pub lora: Option<Spec>,
+    /// 0 while the engine sleeps and takes no requests.
+    pub awake: Option<Spec>,
+    /// Labels of ranks that all report the same queue: only rank 0 counts.
+    pub ranks: Vec<String>,
+    /// Where the engine serves its page, if not at `/metrics`.
+    pub path: Option<String>,
+    /// The port that the page is on, if not that of the endpoint.
+    pub port: Option<u16>,
+}
+
+/// A family, and the label that its series must have: `name` or `name{label=value}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// The family's name.
+    pub family: String,
+    /// A label's name and value.
+    pub label: Option<(String, String)>,
+}
+
+/// Where a page tells the layout of the KV cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheSpec {
+    /// In two labels of one family.
+    Labels {
+        /// The family.
+        info: Spec,
+        /// The label with the tokens of a block.
+        block_tokens: String,
+        /// The label with the number of blocks.
+        blocks: String,
+    },
+    /// As the values of two series.
+    Values {
+        /// Tokens of a block.
+        block_tokens: Spec,
+        /// The number of blocks.
+        blocks: Spec,
+    },
+}
+
+impl Engine {
+    /// The engines that need no configuration, the default first (EPP: core-metrics-extractor).
+    #[must_use]
+    pub fn known() -> Vec<Self> {
+        vec![
+            Self::vllm(),
+            Self::sglang(),
+            Self::trtllm_serve(),
+            Self::triton_trtllm(),
+            Self::triton(),
+        ]
+    }
+
+    /// vLLM of any version since 0.6.
+    #[must_use]
+    pub fn vllm() -> Self {
+        let labels = cache_labels("vllm:cache_config_info", "block_size", "num_gpu_blocks");
+        Self {
+            name: "vllm".to_owned(),
+            waiting: vec![Spec::of("vllm:num_requests_waiting")],
+            running: vec![Spec::of("vllm:num_requests_running")],
+            // The older name went with 0.12; from 0.9.2 to 0.11 pages have both.
+            kv_usage: vec![
+                Spec::of("vllm:kv_cache_usage_perc"),
+                Spec::of("vllm:gpu_cache_usage_perc"),
+            ],
+            cache: Some(labels),
+            lora: Some(Spec::of("vllm:lora_requests_info")),
+            awake: Some(Spec::with("vllm:engine_sleep_state", "sleep_state", "awake")),
+            ..Self::default()
+        }
+    }
+
+    fn sglang() -> Self {
+        Self {
+            name: "sglang".to_owned(),
+            waiting: vec![Spec::of("sglang:num_queue_reqs")],
+            running: vec![Spec::of("sglang:num_running_reqs")],
+            kv_usage: vec![Spec::of("sglang:token_usage")],
+            cache: Some(cache_labels("sglang:cache_config_info", "page_size", "num_pages")),
+            ranks: vec!["tp_rank".to_owned(), "pp_rank".to_owned()],
+            ..Self::default()
+        }
+    }
+
+    fn trtllm_serve() -> Self {
+        Self {
+            name: "trtllm-serve".to_owned(),
+            waiting: vec![Spec::of("trtllm_num_requests_waiting")],
+            running: vec![Spec::of("trtllm_num_requests_running")],
+            kv_usage: vec![Spec::of("trtllm_kv_cache_utilization")],
+            cache: Some(CacheSpec::Values {
+                block_tokens: Spec::of("trtllm_kv_cache_tokens_per_block"),
+                blocks: Spec::of("trtllm_kv_cache_max_blocks"),
+            }),
+            // Its /metrics is JSON.
+            path: Some("/prometheus/metrics".to_owned()),
+            ..Self::default()
+        }
+    }
+
+    fn triton_trtllm() -> Self {
+        let requests = |kind| vec![Spec::with("nv_trt_llm_request_metrics", "request_type", kind)];
+        let blocks =
+            |kind| Spec::with("nv_trt_llm_kv_cache_block_metrics", "kv_cache_block_type", kind);
+        Self {
+            name: "triton-tensorrt-llm".to_owned(),
+            waiting: requests("waiting"),
+            running: requests("scheduled"),
+            kv_usage: vec![blocks("fraction")],
+            cache: Some(CacheSpec::Values {
+                block_tokens: blocks("tokens_per"),
+                blocks: blocks("max"),
+            }),
+            ..Self::default()
+        }
+    }
+
+    fn triton() -> Self {
+        Self {
+            name: "triton".to_owned(),
+            waiting: vec![Spec::of("nv_inference_pending_request_count")],
+            running: vec![Spec::of("nv_inference_exec_count")],
+            ..Self::default()
+        }
+    }
+}
+
+fn cache_labels(info: &str, block_tokens: &str, blocks: &str) -> CacheSpec {
+    let (block_tokens, blocks) = (block_tokens.to_owned(), blocks.to_owned());
+    CacheSpec::Labels { info: Spec::of(info), block_tokens, blocks }
+}
+
+impl Spec {
+    fn of(family: &str) -> Self {
+        Self { family: family.to_owned(), label: None }
+    }
+
+    fn with(family: &str, label: &str, value: &str) -> Self {
+        Self { family: family.to_owned(), label: Some((label.to_owned(), value.to_owned())) }
+    }
+}
+
+/// The EPP's notation: `name` or `name{label=value}`, the value in quotes or not.
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fail = || format!("found {text:?}; allowed: a metric as name or name{{label=value}}");
+        let text = text.trim();
+        let (family, label) = match text.strip_suffix('}') {
+            None => (text, None),
+            Some(text) => {
+                let (family, label) = text.split_once('{').ok_or_else(fail)?;
+                let (label, value) = label.split_once('=').ok_or_else(fail)?;
+                let value = value.trim();
+                let bare = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+                (family.trim(), Some((label.trim().to_owned(), bare.unwrap_or(value).to_owned())))
+            }
+        };
+        let letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+        let name = |text: &str| !text.is_empty() && text.chars().all(letter);
+        if !name(family) || label.as_ref().is_some_and(|(label, _)| !name(label)) {
+            return Err(fail());
+        }
+        Ok(Self { family: family.to_owned(), label })
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.label {
+            None => f.write_str(&self.family),
+            Some((label, value)) => write!(f, "{}{{{label}={value}}}", self.family),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! An engine's specs, turned round: for each family what it says.
+
+use super::engine::{CacheSpec, Engine, Spec};
+
+/// Families by name, and what their series say.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What all families begin with.
+    prefix: Vec<u8>,
+    /// The bytes that may follow, so that a page's many other lines cost one look-up each.
+    next: [bool; 256],
+    pub(super) families: Vec<Family>,
+    /// Labels of which only the series that say 0 count.
+    pub(super) ranks: Vec<Vec<u8>>,
+}
+
+/// A wanted family.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) name: Vec<u8>,
+    pub(super) uses: Vec<Use>,
+    /// Whether it rarely changes, so that it is read with whole scans only.
+    pub(super) steady: bool,
+}
+
+/// What a series says, if it has the label.
+#[derive(Debug)]
+pub(super) struct Use {
+    pub(super) label: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) part: Part,
+}
+
+/// What a series may say. Numbers are ranks: the lowest that the page has counts.
+#[derive(Debug)]
+pub(super) enum Part {
+    Waiting(usize),
+    Running(usize),
+    KvUsage(usize),
+    CacheLabels { block_tokens: Vec<u8>, blocks: Vec<u8> },
+    BlockTokens,
+    Blocks,
+    Lora,
+    Awake,
+}
+
+impl Plan {
+    pub(super) fn new(engine: &Engine) -> Self {
+        let ranks = engine.ranks.iter().map(|label| label.clone().into_bytes()).collect();
+        let mut plan = Self { prefix: Vec::new(), next: [false; 256], families: Vec::new(), ranks };
+        let ranked = |specs: &[Spec], part: fn(usize) -> Part| {
+            specs.iter().cloned().enumerate().map(|(rank, spec)| (spec, part(rank))).collect()
+        };
+        let mut all: Vec<(Spec, Part)> = ranked(&engine.waiting, Part::Waiting);
+        all.extend(ranked(&engine.running, Part::Running));
+        all.extend(ranked(&engine.kv_usage, Part::KvUsage));
+        all.extend(engine.lora.clone().map(|spec| (spec, Part::Lora)));
+        all.extend(engine.awake.clone().map(|spec| (spec, Part::Awake)));
+        all.extend(engine.cache.iter().flat_map(cache));
+        for (spec, part) in all {
+            plan.add(spec, part);
+        }
+        plan.index();
+        plan
+    }
+
+    fn add(&mut self, spec: Spec, part: Part) {
+        let name = spec.family.into_bytes();
+        let steady = matches!(part, Part::CacheLabels { .. } | Part::BlockTokens | Part::Blocks);
+        let label = spec.label.map(|(label, value)| (label.into_bytes(), value.into_bytes()));
+        let wanted = Use { label, part };
+        match self.families.iter_mut().find(|family| family.name == name) {
+            Some(family) => {
+                family.uses.push(wanted);
+                family.steady &= steady;
+            }
+            None => self.families.push(Family { name, uses: vec![wanted], steady }),
+        }
+    }
+
+    fn index(&mut self) {
+        let mut names = self.families.iter().map(|family| family.name.as_slice());
+        let first = names.next().unwrap_or_default();
+        let common = |len: usize, name: &[u8]| {
+            first.iter().zip(name).take(len).take_while(|(one, other)| one == other).count()
+        };
+        let len = names.fold(first.len(), common);
+        self.prefix = first.get(..len).unwrap_or_default().to_vec();
+        for family in &self.families {
+            // A family that is itself the prefix of the others ends there.
+            let next = family.name.get(len).copied();
+            for byte in next.map_or_else(|| vec![b'{', b' ', b'\t'], |byte| vec![byte]) {
+                if let Some(may) = self.next.get_mut(usize::from(byte)) {
+                    *may = true;
+                }
+            }
+        }
+    }
+
+    /// The family that a line is of, and what follows its name.
+    pub(super) fn family_of<'a>(&self, line: &'a [u8]) -> Option<(usize, &'a [u8])> {
+        let next = line.strip_prefix(self.prefix.as_slice())?.first()?;
+        if !*self.next.get(usize::from(*next))? {
+            return None;
+        }
+        self.families
+            .iter()
+            .enumerate()
+            .find_map(|(index, family)| Some((index, family.rest(line)?)))
+    }
+}
+
+impl Family {
+    /// What follows the name, if the line is of this family.
+    pub(super) fn rest<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = line.strip_prefix(self.name.as_slice())?;
+        matches!(rest.first(), Some(b'{' | b' ' | b'\t')).then_some(rest)
+    }
+}
+
+fn cache(spec: &CacheSpec) -> Vec<(Spec, Part)> {
+    match spec.clone() {
+        CacheSpec::Labels { info, block_tokens, blocks } => {
+            let (block_tokens, blocks) = (block_tokens.into_bytes(), blocks.into_bytes());
+            vec![(info, Part::CacheLabels { block_tokens, blocks })]
+        }
+        CacheSpec::Values { block_tokens, blocks } => {
+            vec![(block_tokens, Part::BlockTokens), (blocks, Part::Blocks)]
+        }
+    }
+}
