@@ -3,7 +3,7 @@
 use std::{
     env,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use engine::Objective;
 use scraper::{
     EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings, config,
     objectives::{self, Objectives},
-    settings::{Discovery, MetricsSource, Pace, PoolSettings, duration, pool_name},
+    settings::{Discovery, InferencePool, MetricsSource, Pace, PoolSettings, duration, pool_name},
     targets::{Listed, Target},
 };
 use wire::metrics::Engines;
@@ -115,6 +115,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DURATION", env = "LLM_SCRAPER_IDLE_INTERVAL", value_parser = duration)]
     idle_interval: Option<Duration>,
 
+    /// How to reach the Kubernetes API; else by KUBECONFIG, else as a pod of the cluster
+    #[arg(long, value_name = "FILE", env = "LLM_SCRAPER_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+
     /// How long one scrape or push may take [default: 1s]
     #[arg(long, value_name = "DURATION", env = "LLM_SCRAPER_TIMEOUT", value_parser = duration)]
     timeout: Option<Duration>,
@@ -153,6 +157,16 @@ struct PoolArgs {
     #[arg(long, value_name = "FILE", env = "LLM_SCRAPER_ENDPOINTS_FILE")]
     endpoints_file: Option<PathBuf>,
 
+    /// In place of a list: an InferencePool of Kubernetes, by its name and namespace
+    #[arg(
+        long,
+        value_name = "[NAMESPACE/]NAME",
+        env = "LLM_SCRAPER_INFERENCE_POOL",
+        value_parser = InferencePool::parse,
+        conflicts_with_all = ["endpoints", "endpoints_file"]
+    )]
+    inference_pool: Option<InferencePool>,
+
     /// An objective that requests may name, and its priority; repeatable. Higher goes first, below
     /// zero may be shed. One of the same name in the plugin's configuration wins
     #[arg(long = "objective", value_name = "NAME=PRIORITY", value_parser = objectives::parse)]
@@ -167,7 +181,8 @@ impl Options {
     pub(crate) fn pools(self) -> Result<(Vec<PoolSettings>, Duration), String> {
         let file = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
         let timeout = self.timeout.or(file.timeout).unwrap_or(TIMEOUT);
-        Ok((self.pool.over(file.pools)?, timeout))
+        let kubeconfig = self.kubeconfig.or(file.kubeconfig);
+        Ok((reached_by(self.pool.over(file.pools)?, kubeconfig.as_deref()), timeout))
     }
 
     /// # Errors
@@ -176,16 +191,27 @@ impl Options {
         let file = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
         let secret_env = self.secret_env.or(file.secret_env);
         let secret = secret(secret_env.as_deref().unwrap_or("LLM_PICKER_SECRET"))?;
-        let envoys = if self.envoys.is_empty() { file.envoys } else { self.envoys };
-        if envoys.is_empty() && !self.pull && !file.pull {
+        let mut gateways = file.gateways;
+        if !self.envoys.is_empty() {
+            (gateways.urls, gateways.service) = (self.envoys, None);
+        }
+        if gateways.urls.is_empty() && gateways.service.is_none() && !self.pull && !file.pull {
             let give = "give --envoy, or gateways in --config, or --pull if they fetch";
             return Err(format!("no Envoy to push to: {give}"));
         }
+        if gateways.tls.is_none() && gateways.urls.iter().any(EnvoyUrl::is_https) {
+            return Err("an https:// Envoy needs gateways.tls in --config".to_owned());
+        }
+        let kubeconfig = self.kubeconfig.or(file.kubeconfig);
+        if let Some(service) = &mut gateways.service {
+            service.kubeconfig.clone_from(&kubeconfig);
+        }
+        let pools = reached_by(self.pool.over(file.pools)?, kubeconfig.as_deref());
         let plugin = self.plugin.or(file.plugin).as_deref().map(Plugin::load).transpose()?;
         let scrapes = file.scrapes.and_then(|scrapes| usize::try_from(scrapes).ok());
         Ok(Settings {
-            pools: self.pool.over(file.pools)?,
-            envoys,
+            pools,
+            gateways,
             pace: Pace {
                 interval: self.interval.or(file.interval).unwrap_or(INTERVAL),
                 idle_interval: self.idle_interval.or(file.idle_interval).unwrap_or(IDLE_INTERVAL),
@@ -223,20 +249,26 @@ impl PoolArgs {
             endpoints: self.endpoints,
             file: self.endpoints_file,
         }));
+        let listed = listed.or_else(|| self.inference_pool.map(Discovery::InferencePool));
         let objectives = Objectives::new(self.objectives)?;
         let mut pool = match (file, &listed) {
             (Some(file), _) => file,
             (None, Some(discovery)) => PoolSettings {
-                name: "default".to_owned(),
+                name: match discovery {
+                    Discovery::InferencePool(pool) => pool.name.clone(),
+                    Discovery::Listed(_) => "default".to_owned(),
+                },
                 discovery: discovery.clone(),
                 objectives: Objectives::default(),
                 engines: Engines::default(),
                 source: MetricsSource::default(),
             },
             (None, None) => {
-                return Err("no endpoints: give --endpoint, --endpoints-file, or a \
+                return Err(
+                    "no endpoints: give --endpoint, --endpoints-file, --inference-pool, or a \
                             pool in --config"
-                    .to_owned());
+                        .to_owned(),
+                );
             }
         };
         pool.name = self.name.unwrap_or(pool.name);
@@ -246,6 +278,16 @@ impl PoolArgs {
         }
         Ok(pool)
     }
+}
+
+/// The pools of Kubernetes are looked for by this file.
+fn reached_by(mut pools: Vec<PoolSettings>, kubeconfig: Option<&Path>) -> Vec<PoolSettings> {
+    for pool in &mut pools {
+        if let Discovery::InferencePool(pool) = &mut pool.discovery {
+            pool.kubeconfig = kubeconfig.map(Into::into);
+        }
+    }
+    pools
 }
 
 fn secret(name: &str) -> Result<Secret, String> {
@@ -286,6 +328,9 @@ mod tests {
         assert_eq!(changed.objectives, of(&[]).objectives);
         let endpoints = vec!["b:2".parse().unwrap()];
         assert_eq!(changed.discovery, Discovery::Listed(Listed { endpoints, file: None }));
+        let pool = InferencePool::parse("demo/qwen").unwrap();
+        let changed = of(&["--inference-pool", "demo/qwen"]);
+        assert_eq!(changed.discovery, Discovery::InferencePool(pool));
         assert_eq!(of(&["--pool", "code"]).name, "code");
     }
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use engine::{Endpoint, Health};
+use engine::{Endpoint, Health, ModelRewrite};
 use tokio::sync::watch;
 
 use crate::{
@@ -18,6 +18,8 @@ pub(crate) struct Pod {
     pub(crate) address: SocketAddr,
     /// Sorted by key.
     pub(crate) labels: Vec<(String, String)>,
+    /// Whether it speaks HTTP/2 only.
+    pub(crate) http2: bool,
 }
 
 /// What its scrapes have told so far.
@@ -52,6 +54,7 @@ pub(crate) struct Board {
     /// In the discovery's order.
     pub(crate) members: Arc<[Member]>,
     pub(crate) objectives: Arc<Objectives>,
+    pub(crate) rewrites: Arc<[ModelRewrite]>,
 }
 
 /// One pool, as publisher and pages see it. There is no board before the first list of pods.
@@ -102,7 +105,7 @@ mod tests {
         ];
         let members = (1..).zip(rows).map(|(port, row)| {
             let address = ([10, 0, 0, 1], port).into();
-            let pod = Arc::new(Pod { address, labels: Vec::new() });
+            let pod = Arc::new(Pod { address, labels: Vec::new(), http2: false });
             Member { pod, row: watch::channel(row).1 }
         });
         let board: Vec<_> = members.collect();

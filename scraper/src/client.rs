@@ -1,27 +1,36 @@
-//! One kept-alive HTTP/1.1 connection to one peer, opened when needed.
+//! One kept-alive HTTP connection to one peer, opened when needed: HTTP/1.1 or HTTP/2, with or
+//! without TLS.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Request, StatusCode,
+    HeaderMap, Request, StatusCode, Uri,
     body::Incoming,
-    client::conn::http1::{self, SendRequest},
+    client::conn::{http1, http2},
     header::{HOST, HeaderValue},
 };
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time,
+};
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use crate::{codec, fault::Fault, task::Task};
+use crate::{codec, fault::Fault, task::Task, tls::TlsSettings};
 
-/// Where a peer is.
+/// Where a peer is and how to talk to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     /// `HOST:PORT` to connect to; a name is looked up for each new connection.
     pub(crate) authority: String,
-    /// `HOST[:PORT]` as requests name it.
+    /// `HOST[:PORT]` as requests and certificates name it.
     pub(crate) host: String,
+    pub(crate) tls: Option<Arc<TlsSettings>>,
+    /// HTTP/2 without asking.
+    pub(crate) http2: bool,
 }
 
 /// A 2xx answer.
@@ -34,7 +43,7 @@ pub(crate) struct Answer {
 /// Asks one peer, one request at a time.
 #[derive(Debug)]
 pub(crate) struct Client {
-    authority: String,
+    peer: Peer,
     host: HeaderValue,
     /// For a whole exchange, connecting included.
     timeout: Duration,
@@ -46,22 +55,28 @@ pub(crate) struct Client {
 
 #[derive(Debug)]
 struct Line {
-    sender: SendRequest<Full<Bytes>>,
+    sender: Sender,
     /// Drives the connection.
     _driver: Task,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Client {
     /// # Errors
     /// If the host can't stand in a header.
     pub(crate) fn new(
-        Peer { authority, host }: Peer,
+        peer: Peer,
         timeout: Duration,
         answer_bytes_max: usize,
     ) -> Result<Self, Fault> {
-        let host = HeaderValue::try_from(&host)
-            .map_err(|_| Fault::Unreachable(format!("{host:?} is no host")))?;
-        Ok(Self { authority, host, timeout, answer_bytes_max, line: None })
+        let host = HeaderValue::try_from(&peer.host)
+            .map_err(|_| Fault::Unreachable(format!("{:?} is no host", peer.host)))?;
+        Ok(Self { peer, host, timeout, answer_bytes_max, line: None })
     }
 
     /// Sends `request` and returns a 2xx answer.
@@ -72,17 +87,17 @@ impl Client {
         }
     }
 
-    async fn exchange(&mut self, mut request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
-        request.headers_mut().insert(HOST, self.host.clone());
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
         let mut line = match self.line.take() {
             Some(line) => line,
-            None => connect(&self.authority).await?,
+            None => connect(&self.peer).await?,
         };
-        if line.sender.ready().await.is_err() {
+        if !line.sender.is_ready().await {
             // The peer has closed it since the last answer, as it may.
-            line = connect(&self.authority).await?;
+            line = connect(&self.peer).await?;
         }
-        let (head, body) = line.sender.send_request(request).await?.into_parts();
+        let request = self.addressed(request, &line.sender)?;
+        let (head, body) = line.sender.send(request).await?.into_parts();
         let body = read(body, self.answer_bytes_max).await?;
         self.line = Some(line);
         if head.status.is_success() {
@@ -91,16 +106,87 @@ impl Client {
             Err(unwelcome(head.status, &body))
         }
     }
+
+    /// HTTP/1.1 names the host in a header, HTTP/2 in the target.
+    fn addressed(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        sender: &Sender,
+    ) -> Result<Request<Full<Bytes>>, Fault> {
+        match sender {
+            Sender::Http1(_) => drop(request.headers_mut().insert(HOST, self.host.clone())),
+            Sender::Http2(_) => {
+                let scheme = if self.peer.tls.is_some() { "https" } else { "http" };
+                let path = request.uri().path_and_query().map_or("/", |it| it.as_str());
+                let uri = Uri::builder().scheme(scheme).authority(self.peer.host.as_str());
+                *request.uri_mut() = uri
+                    .path_and_query(path)
+                    .build()
+                    .map_err(|why| Fault::Unreachable(why.to_string()))?;
+            }
+        }
+        Ok(request)
+    }
 }
 
-async fn connect(authority: &str) -> Result<Line, Fault> {
-    let stream = TcpStream::connect(authority).await?;
+impl Sender {
+    async fn is_ready(&mut self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.ready().await.is_ok(),
+            Self::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<hyper::Response<Incoming>, hyper::Error> {
+        match self {
+            Self::Http1(sender) => sender.send_request(request).await,
+            Self::Http2(sender) => sender.send_request(request).await,
+        }
+    }
+}
+
+async fn connect(peer: &Peer) -> Result<Line, Fault> {
+    let stream = TcpStream::connect(&peer.authority).await?;
     // A request is one small write: waiting for more to send with it would only delay it.
     stream.set_nodelay(true)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Its end is seen through the sender, where the reason is told too.
+    let Some(tls) = &peer.tls else { return line(stream, peer.http2).await };
+    let mut config = tls.load().map_err(Fault::Unreachable)?;
+    if peer.http2 {
+        config.alpn_protocols = vec![b"h2".to_vec()];
+    }
+    let name = tls.server_name.as_deref().unwrap_or_else(|| bare_host(&peer.host)).to_owned();
+    let name = ServerName::try_from(name)
+        .map_err(|why| Fault::Unreachable(format!("no name for a certificate: {why}")))?;
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    line(stream, peer.http2).await
+}
+
+/// Without port and brackets.
+fn bare_host(authority: &str) -> &str {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    };
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+async fn line(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    http2: bool,
+) -> Result<Line, Fault> {
+    let stream = TokioIo::new(stream);
+    // A connection's end is seen through the sender, where the reason is told too.
+    if http2 {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        let driver = Task::spawn(async { drop(connection.await) });
+        return Ok(Line { sender: Sender::Http2(sender), _driver: driver });
+    }
+    let (sender, connection) = http1::handshake(stream).await?;
     let driver = Task::spawn(async { drop(connection.await) });
-    Ok(Line { sender, _driver: driver })
+    Ok(Line { sender: Sender::Http1(sender), _driver: driver })
 }
 
 async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Fault> {
@@ -113,4 +199,15 @@ async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Fault> {
 
 fn unwelcome(status: StatusCode, body: &[u8]) -> Fault {
     Fault::Status(status, codec::error_message(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_for_a_host_without_port() {
+        let hosts = ["10.0.0.1:8000", "[::1]:8000", "gateway", "gateway.ns.svc:443"];
+        assert_eq!(hosts.map(bare_host), ["10.0.0.1", "::1", "gateway", "gateway.ns.svc"]);
+    }
 }

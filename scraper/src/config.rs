@@ -4,7 +4,9 @@
 //! the plugin's configuration.
 
 mod engines;
+mod gateways;
 mod pool;
+mod tls;
 
 use std::{
     net::SocketAddr,
@@ -15,7 +17,7 @@ use std::{
 use serde_json::Value;
 use wire::config::{At, ConfigError, Object};
 
-use crate::settings::{EnvoyUrl, PoolSettings, duration};
+use crate::settings::{Gateways, PoolSettings, duration};
 
 /// Bytes of the file: a ConfigMap's limit.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -35,8 +37,10 @@ pub struct FileConfig {
     pub timeout: Option<Duration>,
     /// `concurrentScrapes`.
     pub scrapes: Option<u32>,
-    /// `gateways.urls`.
-    pub envoys: Vec<EnvoyUrl>,
+    /// `kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// `gateways`.
+    pub gateways: Gateways,
     /// `gateways.pull`.
     pub pull: bool,
     /// `plugin`.
@@ -69,13 +73,14 @@ pub fn parse(text: &str) -> Result<FileConfig, String> {
     read(&At::root(&value)).map_err(|why| why.to_string())
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "listen",
     "secretEnv",
     "interval",
     "idleInterval",
     "timeout",
     "concurrentScrapes",
+    "kubeconfig",
     "gateways",
     "plugin",
     "pools",
@@ -83,24 +88,19 @@ const KEYS: [&str; 9] = [
 
 fn read(root: &At<'_>) -> Result<FileConfig, ConfigError> {
     let object = root.object(&KEYS)?;
-    let gateways = object.child("gateways", &["urls", "pull"])?;
+    let (gateways, pull) = object.read("gateways", <_>::default(), gateways::read)?;
     Ok(FileConfig {
         listen: optional(&object, "listen", parsed)?,
         secret_env: optional(&object, "secretEnv", |at| at.text().map(str::to_owned))?,
         interval: optional(&object, "interval", |at| checked(at, duration))?,
         idle_interval: optional(&object, "idleInterval", |at| checked(at, duration))?,
         timeout: optional(&object, "timeout", |at| checked(at, duration))?,
-        envoys: envoys(&gateways)?,
-        pull: gateways.read("pull", false, At::flag)?,
-        plugin: optional(&object, "plugin", |at| at.text().map(PathBuf::from))?,
         scrapes: optional(&object, "concurrentScrapes", |at| at.whole(1, 4096))?,
+        kubeconfig: optional(&object, "kubeconfig", |at| at.text().map(Into::into))?,
+        gateways,
+        pull,
+        plugin: optional(&object, "plugin", |at| at.text().map(PathBuf::from))?,
         pools: object.read("pools", Vec::new(), pool::read_all)?,
-    })
-}
-
-fn envoys(object: &Object<'_>) -> Result<Vec<EnvoyUrl>, ConfigError> {
-    object.read("urls", Vec::new(), |at| {
-        at.list()?.iter().map(|at| checked(at, str::parse)).collect()
     })
 }
 
@@ -135,17 +135,18 @@ mod tests {
         let file = parse(
             "listen: 0.0.0.0:9091
 interval: 50ms
+kubeconfig: /k
 gateways:
   urls: [http://10.0.0.1:15080, http://gateway]
+  service: {name: gateway-ingest, port: 15080}
 pools:
 - name: chat
   endpoints: [10.1.0.1:8000, vllm.chat.svc:8000]
   objectives: [{name: paid, priority: 10}, {name: batch, priority: -5}]
 - name: code
   endpointsFile: /etc/llm-scraper/code
-  metrics: {path: /stats, port: 8443}
-- name: qwen
-  endpoints: [10.1.0.1:8000]
+  metrics: {scheme: https, insecureSkipVerify: true, port: 8443}
+- inferencePool: {name: qwen, namespace: demo}
   defaultEngine: mine
   engineConfigs: [{name: mine, queuedRequestsSpec: q, runningRequestsSpec: 'r{a=b}'}]
 ",
@@ -157,12 +158,12 @@ pools:
             format!("{} {engine} {:?} {:?} {:?}", it.name, it.discovery, it.source, it.objectives)
         });
         let lines: Vec<_> =
-            [format!("{:?} {:?}", file.interval, file.envoys)].into_iter().chain(pools).collect();
+            [format!("{:?} {:?}", file.interval, file.gateways)].into_iter().chain(pools).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
-        Some(50ms) [EnvoyUrl { authority: "10.0.0.1:15080" }, EnvoyUrl { authority: "gateway:80" }]
-        chat vllm Listed(Listed { endpoints: [Target { authority: "10.1.0.1:8000", labels: [] }, Target { authority: "vllm.chat.svc:8000", labels: [] }], file: None }) MetricsSource { path: None, port: None } Objectives([Objective { name: "batch", priority: Priority(-5) }, Objective { name: "paid", priority: Priority(10) }])
-        code vllm Listed(Listed { endpoints: [], file: Some("/etc/llm-scraper/code") }) MetricsSource { path: Some("/stats"), port: Some(8443) } Objectives([])
-        qwen mine Listed(Listed { endpoints: [Target { authority: "10.1.0.1:8000", labels: [] }], file: None }) MetricsSource { path: None, port: None } Objectives([])
+        Some(50ms) Gateways { urls: [EnvoyUrl { https: false, authority: "10.0.0.1:15080" }, EnvoyUrl { https: false, authority: "gateway:80" }], service: Some(GatewayService { name: "gateway-ingest", namespace: None, port: Some(15080), kubeconfig: None }), tls: None }
+        chat vllm Listed(Listed { endpoints: [Target { authority: "10.1.0.1:8000", labels: [] }, Target { authority: "vllm.chat.svc:8000", labels: [] }], file: None }) MetricsSource { path: None, port: None, tls: None } Objectives([Objective { name: "batch", priority: Priority(-5) }, Objective { name: "paid", priority: Priority(10) }])
+        code vllm Listed(Listed { endpoints: [], file: Some("/etc/llm-scraper/code") }) MetricsSource { path: None, port: Some(8443), tls: Some(TlsSettings { ca: None, client: None, server_name: None }) } Objectives([])
+        qwen mine InferencePool(InferencePool { name: "qwen", namespace: Some("demo"), kubeconfig: None, node_zones: false }) MetricsSource { path: None, port: None, tls: None } Objectives([])
         "#);
     }
 
@@ -179,10 +180,15 @@ pools:
             "pools: [{name: a/b, endpoints: [c:1]}]",
             "pools: [{name: a, endpoints: [10.0.0.1]}]",
             "pools: [{name: a}]",
+            "pools: [{endpoints: [a:1], inferencePool: {name: a}}]",
             "pools: [{endpoints: [a:1], defaultEngine: b}]",
             "pools: [{endpoints: [a:1], engineConfigs: [{name: b}]}]",
             "pools: [{endpoints: [a:1], metrics: {path: stats, port: 8443}}]",
             "pools: [{endpoints: [a:1], metrics: {port: 0}}]",
+            "pools: [{endpoints: [a:1], metrics: {scheme: https}}]",
+            "pools: [{endpoints: [a:1], metrics: {caCertPath: /x}}]",
+            "pools: [{endpoints: [a:1], metrics: {scheme: https, caCertPath: /nowhere}}]",
+            "gateways: {urls: ['https://a']}",
             "pools: [{name: a, endpoints: [b:1]}, {name: a, endpoints: [b:1]}]",
             "pools: [{name: a, endpoints: [b:1], objectives: [{name: A}]}]",
         ];
@@ -194,18 +200,23 @@ pools:
         1 | pools: [
           |        ^ unclosed bracket '['
         pools: found an object; allowed: a list
-        configuration: found the unknown field "intervall"; allowed: listen, secretEnv, interval, idleInterval, timeout, concurrentScrapes, gateways, plugin, pools
+        configuration: found the unknown field "intervall"; allowed: listen, secretEnv, interval, idleInterval, timeout, concurrentScrapes, kubeconfig, gateways, plugin, pools
         interval: found 50; allowed: a string that is not empty
         interval: found "2h"; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h
         listen: found "localhost"; allowed: IP:PORT
-        gateways.urls[0]: "https://a/b" is no Envoy: it must begin with http://
+        gateways.urls[0]: "https://a/b" is no Envoy: leave out the path: it is always /v1/snapshot
         pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
         pools[0].endpoints[0]: "10.0.0.1" is no HOST:PORT: there is no port
-        pools[0]: it has no endpoints; allowed: endpoints, endpointsFile
+        pools[0]: its endpoints come from one place; allowed: inferencePool, or endpoints and endpointsFile
+        pools[0]: its endpoints come from one place; allowed: inferencePool, or endpoints and endpointsFile
         pools[0].defaultEngine: found "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
         pools[0].engineConfigs[0]: the field "queuedRequestsSpec" is missing
         pools[0].metrics.path: found "stats"; allowed: a path that begins with /
         pools[0].metrics.port: found 0; allowed: a whole number from 1 to 65535
+        pools[0].metrics: HTTPS needs caCertPath or insecureSkipVerify: true, and not both
+        pools[0].metrics.caCertPath: found without TLS; allowed: with scheme: https
+        pools[0].metrics: /nowhere: I/O error: No such file or directory (os error 2)
+        gateways: found an https:// URL; allowed: with tls
         pools[1]: there are two pools named "a"
         pools[0].objectives[0].name: found "A"; allowed: a Kubernetes object's name: 1 to 253 of a-z 0-9 - .
         "#);

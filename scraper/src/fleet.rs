@@ -40,11 +40,13 @@ impl Fleet {
         board: watch::Sender<Option<Board>>,
     ) {
         while found.changed().await.is_ok() {
-            let Some(Found { pods, objectives }) = found.borrow_and_update().clone() else {
+            let Some(Found { pods, objectives, rewrites }) = found.borrow_and_update().clone()
+            else {
                 continue;
             };
             let (members, objectives) = (self.follow(pods), Arc::new(objectives));
-            board.send_replace(Some(Board { members, objectives }));
+            let rewrites = rewrites.into();
+            board.send_replace(Some(Board { members, objectives, rewrites }));
         }
     }
 

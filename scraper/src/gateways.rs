@@ -7,15 +7,19 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream, stream::BoxStream};
+use kube::runtime::watcher;
 use tokio::{net, sync::watch, time};
 use tracing::{info, warn};
+use wire::kubernetes::EndpointSlice;
 
 use crate::{
     client::Peer,
     envoy::{Pusher, Standing},
+    kubernetes::{self, Change, Kept, Resource},
     meters::Meters,
     publisher::Round,
-    settings::EnvoyUrl,
+    settings::{EnvoyUrl, GatewayService, Gateways},
     task::Task,
 };
 
@@ -25,38 +29,82 @@ const NAMES_INTERVAL: Duration = Duration::from_secs(5);
 /// Gateways of one scraper. A large installation has some ten replicas.
 const GATEWAYS_MAX: usize = 256;
 
+const SLICES: Resource = Resource {
+    group: "discovery.k8s.io",
+    version: "v1",
+    kind: "EndpointSlice",
+    plural: "endpointslices",
+};
+
 /// One gateway as the status pages see it.
 pub(crate) type Watched = (EnvoyUrl, watch::Receiver<Standing>);
 
 /// All of them.
-#[derive(Debug)]
 pub(crate) struct Herd {
-    urls: Vec<EnvoyUrl>,
+    settings: Gateways,
     timeout: Duration,
     rounds: watch::Receiver<Option<Round>>,
     meters: Arc<Meters>,
     /// The addresses behind the URLs' names, kept when a later look-up fails.
     names: BTreeMap<String, Vec<SocketAddr>>,
+    slices: Kept<EndpointSlice>,
     pushers: BTreeMap<EnvoyUrl, (Task, watch::Receiver<Standing>)>,
+}
+
+impl std::fmt::Debug for Herd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Herd").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl Herd {
     pub(crate) fn new(
-        urls: Vec<EnvoyUrl>,
+        settings: Gateways,
         timeout: Duration,
         rounds: watch::Receiver<Option<Round>>,
         meters: Arc<Meters>,
     ) -> Self {
-        let (names, pushers) = (BTreeMap::new(), BTreeMap::new());
-        Self { urls, timeout, rounds, meters, names, pushers }
+        let (names, slices) = (BTreeMap::new(), Kept::new());
+        Self { settings, timeout, rounds, meters, names, slices, pushers: BTreeMap::new() }
+    }
+
+    /// What tells of the gateways of a Service.
+    ///
+    /// # Errors
+    /// If there is no way to an API server.
+    pub(crate) async fn changes(&self) -> Result<BoxStream<'static, Change>, String> {
+        let Some(service) = &self.settings.service else { return Ok(stream::pending().boxed()) };
+        let GatewayService { name, namespace, kubeconfig, .. } = service;
+        let client = kubernetes::connect(kubeconfig.as_deref()).await?;
+        let namespace =
+            namespace.as_deref().unwrap_or_else(|| client.default_namespace()).to_owned();
+        let which =
+            watcher::Config::default().labels(&format!("kubernetes.io/service-name={name}"));
+        Ok(kubernetes::watch(&client, SLICES, Some(&namespace), which))
     }
 
     /// Follows the gateways until there are no more rounds; lets pushes on their way arrive.
-    pub(crate) async fn run(mut self, watched: watch::Sender<Vec<Watched>>) {
+    pub(crate) async fn run(
+        mut self,
+        mut changes: BoxStream<'static, Change>,
+        watched: watch::Sender<Vec<Watched>>,
+    ) {
         let (mut ticks, mut rounds) = (time::interval(NAMES_INTERVAL), self.rounds.clone());
+        let mut failing = false;
         loop {
             tokio::select! {
                 _ = ticks.tick() => self.look_up().await,
+                Some(change) = changes.next() => match change {
+                    Ok(event) => {
+                        failing = false;
+                        self.slices.take(event, |it| EndpointSlice::read(it).ok());
+                    }
+                    Err(why) => {
+                        if !std::mem::replace(&mut failing, true) {
+                            warn!("the gateways' EndpointSlices can't be watched: {why}");
+                        }
+                    }
+                },
                 () = ended(&mut rounds) => break,
             }
             if self.follow() {
@@ -71,7 +119,7 @@ impl Herd {
     }
 
     async fn look_up(&mut self) {
-        for name in self.urls.iter().map(EnvoyUrl::authority) {
+        for name in self.settings.urls.iter().map(EnvoyUrl::authority) {
             if name.parse::<SocketAddr>().is_ok() {
                 continue;
             }
@@ -86,20 +134,28 @@ impl Herd {
         }
     }
 
-    /// Every gateway once, by its address, with the name that it is known by.
+    /// Every gateway once, by its address, with the name that its certificate is for.
     fn gateways(&self) -> BTreeMap<EnvoyUrl, String> {
         let mut all = BTreeMap::new();
-        for url in &self.urls {
+        for url in &self.settings.urls {
             match self.names.get(url.authority()) {
                 Some(addresses) => {
                     for address in addresses {
-                        all.insert(EnvoyUrl::at(*address), url.authority().to_owned());
+                        all.insert(url.at(*address), url.authority().to_owned());
                     }
                 }
                 None if url.authority().parse::<SocketAddr>().is_ok() => {
                     all.insert(url.clone(), url.authority().to_owned());
                 }
                 None => (),
+            }
+        }
+        if let Some(service) = &self.settings.service {
+            for (_, slice) in self.slices.iter() {
+                for address in slice.addresses(service.port) {
+                    let url = EnvoyUrl::new(self.settings.tls.is_some(), address);
+                    all.entry(url).or_insert_with(|| address.to_string());
+                }
             }
         }
         all
@@ -132,7 +188,8 @@ impl Herd {
 
     fn start(&self, url: &EnvoyUrl, host: String) -> (Task, watch::Receiver<Standing>) {
         let (standing, seen) = watch::channel(Standing::default());
-        let peer = Peer { authority: url.authority().to_owned(), host };
+        let tls = self.settings.tls.clone().filter(|_| url.is_https());
+        let peer = Peer { authority: url.authority().to_owned(), host, tls, http2: false };
         let pusher = Pusher {
             url: url.clone(),
             peer,

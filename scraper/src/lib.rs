@@ -20,6 +20,7 @@ mod fault;
 mod fleet;
 mod gateways;
 mod history;
+mod kubernetes;
 mod link;
 mod meters;
 mod migrate;
@@ -40,6 +41,7 @@ mod stamp;
 mod status;
 pub mod targets;
 mod task;
+pub mod tls;
 mod waiting;
 
 pub use explain::explain;

@@ -71,7 +71,9 @@ fn print_check(settings: Settings) -> anyhow::Result<()> {
     for PoolSettings { name, discovery, .. } in &settings.pools {
         let _ = writeln!(text, "  pool {name}: {discovery}");
     }
-    let envoys: Vec<_> = settings.envoys.iter().map(ToString::to_string).collect();
+    let gateways = &settings.gateways;
+    let service = gateways.service.iter().map(|it| format!("Service {}", it.name));
+    let envoys: Vec<_> = gateways.urls.iter().map(ToString::to_string).chain(service).collect();
     let to =
         if envoys.is_empty() { "nobody: gateways fetch".to_owned() } else { envoys.join(", ") };
     let _ = writeln!(text, "  pushes to {to}");

@@ -1,5 +1,7 @@
 //! The InferenceObjectives of the pool, as an operator writes them.
 
+use std::collections::BTreeSet;
+
 use engine::{MAX_OBJECTIVES, Objective, flow::Priority};
 use wire::snapshot::is_object_name;
 
@@ -21,6 +23,15 @@ impl Objectives {
             Some((twice, _)) => Err(format!("objective {:?} is given twice", twice.name)),
             None => Ok(Self(objectives)),
         }
+    }
+
+    /// These, and those of `others` whose names are not among them, as far as they fit.
+    pub(crate) fn with(&self, others: &Self) -> Self {
+        let names: BTreeSet<_> = self.0.iter().map(|it| &it.name).collect();
+        let others = others.0.iter().filter(|it| !names.contains(&it.name));
+        let mut all: Vec<_> = self.0.iter().chain(others).take(MAX_OBJECTIVES).cloned().collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        Self(all)
     }
 
     pub(crate) fn to_vec(&self) -> Vec<Objective> {

@@ -60,7 +60,8 @@ impl Orders {
         let authority = SocketAddr::new(pod.address.ip(), port).to_string();
         let path = self.source.path.as_deref().or(engine.path.as_deref()).unwrap_or("/metrics");
         let uri = path.parse().map_err(|why| Fault::Unreachable(format!("{path:?}: {why}")))?;
-        Ok((Peer { host: authority.clone(), authority }, uri))
+        let (tls, http2) = (self.source.tls.clone(), pod.http2);
+        Ok((Peer { host: authority.clone(), authority, tls, http2 }, uri))
     }
 }
 

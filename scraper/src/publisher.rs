@@ -96,7 +96,9 @@ impl Publisher {
 pub(crate) fn snapshot(pool: &str, board: &Board, now: Instant) -> Snapshot {
     let endpoints = board::endpoints(&board.members, now);
     let objectives = board.objectives.to_vec();
-    Snapshot { pool: pool.to_owned(), endpoints, objectives, ..Snapshot::default() }
+    let model_rewrites = board.rewrites.to_vec();
+    let pool = pool.to_owned();
+    Snapshot { pool, endpoints, objectives, model_rewrites, ..Snapshot::default() }
 }
 
 pub(crate) fn unix_ms(now: SystemTime) -> u64 {

@@ -180,7 +180,7 @@ mod tests {
         let now = Instant::now();
         let old = now.checked_sub(Duration::from_secs(9)).unwrap();
         let standings = [standing(now, 0, 3), standing(now, 0, 4), standing(old, 0, 100)];
-        let board = Board { members: [].into(), objectives: Arc::default() };
+        let board = Board { members: [].into(), objectives: Arc::default(), rewrites: [].into() };
         let cells = |standings: &[Standing]| pool(&board, &reports(standings, "a", now), now);
         let told = cells(&standings);
         assert_eq!((told.held, told.in_flight), (Some(4), Some(7)));

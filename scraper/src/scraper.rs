@@ -50,6 +50,8 @@ pub enum StartError {
     Listen(SocketAddr, io::Error),
     /// An endpoints file can't be read or understood.
     Endpoints(String),
+    /// There is no way to the gateways.
+    Gateways(String),
 }
 
 /// What all pools share.
@@ -75,7 +77,7 @@ impl Scraper {
         let failed = |why| StartError::Listen(settings.listen, why);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let Settings { pools, envoys, pace, secret, plugin, .. } = settings;
+        let Settings { pools, gateways, pace, secret, plugin, .. } = settings;
         let started = Instant::now();
         let meters = Arc::new(Meters::new(started));
         let common = Common::new(pace, Arc::clone(&meters));
@@ -87,8 +89,9 @@ impl Scraper {
         }
         let (rounds_in, rounds) = watch::channel(None);
         let (watched_in, watched) = watch::channel(Vec::new());
-        let herd = Herd::new(envoys, pace.timeout, rounds.clone(), Arc::clone(&meters));
-        let gateways = Task::spawn(herd.run(watched_in));
+        let herd = Herd::new(gateways, pace.timeout, rounds.clone(), Arc::clone(&meters));
+        let changes = herd.changes().await.map_err(StartError::Gateways)?;
+        let gateways = Task::spawn(herd.run(changes, watched_in));
         let interval = pace.interval;
         let publisher =
             Publisher { pools: views.clone(), interval, secret, meters: Arc::clone(&meters) };
@@ -153,7 +156,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, why) => write!(f, "can't listen on {address}: {why}"),
-            Self::Endpoints(why) => write!(f, "{why}"),
+            Self::Endpoints(why) | Self::Gateways(why) => write!(f, "{why}"),
         }
     }
 }

@@ -1,11 +1,16 @@
 //! What a scraper is told at start, already checked.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use hyper::Uri;
-use wire::{config::parse_duration, metrics::Engines, push, snapshot::POOL_NAME_MAX};
+use wire::{
+    config::parse_duration,
+    metrics::Engines,
+    push,
+    snapshot::{POOL_NAME_MAX, is_object_name},
+};
 
-use crate::{objectives::Objectives, plugin::Plugin, targets::Listed};
+use crate::{objectives::Objectives, plugin::Plugin, targets::Listed, tls::TlsSettings};
 
 /// The shortest secret taken: 128 bits, below which a signature could be guessed.
 pub const SECRET_BYTES_MIN: usize = 16;
@@ -15,8 +20,8 @@ pub const SECRET_BYTES_MIN: usize = 16;
 pub struct Settings {
     /// What is scraped.
     pub pools: Vec<PoolSettings>,
-    /// Who gets snapshots, by URL, a name standing for all its addresses.
-    pub envoys: Vec<EnvoyUrl>,
+    /// Who gets snapshots.
+    pub gateways: Gateways,
     /// How often scrapes and pushes are made.
     pub pace: Pace,
     /// Where the scraper's own pages are served; port 0 lets the system choose.
@@ -25,6 +30,30 @@ pub struct Settings {
     pub secret: Secret,
     /// Served beside the pages, if there is one.
     pub plugin: Option<Plugin>,
+}
+
+/// Who gets snapshots: at least one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gateways {
+    /// By URL, a name standing for all its addresses.
+    pub urls: Vec<EnvoyUrl>,
+    /// Behind a Service of Kubernetes.
+    pub service: Option<GatewayService>,
+    /// TLS, for URLs that begin with https:// and for the Service.
+    pub tls: Option<Arc<TlsSettings>>,
+}
+
+/// A headless Service over the pods of a gateway, by its EndpointSlices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayService {
+    /// Its name.
+    pub name: String,
+    /// If not that of the connection.
+    pub namespace: Option<String>,
+    /// The ingest listener's port, if not the first of the Service.
+    pub port: Option<u16>,
+    /// How to reach the API server, if not by `KUBECONFIG` or as a pod of the cluster.
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// One pool.
@@ -70,6 +99,21 @@ pub struct MetricsSource {
     pub path: Option<String>,
     /// If not on the port that serves requests.
     pub port: Option<u16>,
+    /// With TLS, if it is HTTPS.
+    pub tls: Option<Arc<TlsSettings>>,
+}
+
+/// An InferencePool of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InferencePool {
+    /// Its name.
+    pub name: String,
+    /// If not that of the connection: in a cluster, the scraper's own.
+    pub namespace: Option<String>,
+    /// How to reach the API server, if not by `KUBECONFIG` or as a pod of the cluster.
+    pub kubeconfig: Option<PathBuf>,
+    /// Whether zones are read off the nodes, for clusters whose pods don't have the label.
+    pub node_zones: bool,
 }
 
 /// Where the endpoints of a pool come from.
@@ -77,6 +121,26 @@ pub struct MetricsSource {
 pub enum Discovery {
     /// An operator lists them.
     Listed(Listed),
+    /// A Kubernetes cluster has them.
+    InferencePool(InferencePool),
+}
+
+impl InferencePool {
+    /// Reads `[NAMESPACE/]NAME`.
+    ///
+    /// # Errors
+    /// If the name is none of a Kubernetes object.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (namespace, name) = match text.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, text),
+        };
+        if !is_object_name(name) || namespace.is_some_and(|name| !is_object_name(name)) {
+            return Err(format!("found {text:?}; allowed: [NAMESPACE/]NAME of a-z 0-9 - ."));
+        }
+        let (name, namespace) = (name.to_owned(), namespace.map(str::to_owned));
+        Ok(Self { name, namespace, kubeconfig: None, node_zones: false })
+    }
 }
 
 impl fmt::Display for Discovery {
@@ -88,6 +152,10 @@ impl fmt::Display for Discovery {
                 let sources = names.into_iter().map(str::to_owned).chain(file);
                 f.write_str(&sources.collect::<Vec<_>>().join(", "))
             }
+            Self::InferencePool(InferencePool { name, namespace, .. }) => match namespace {
+                Some(namespace) => write!(f, "InferencePool {namespace}/{name}"),
+                None => write!(f, "InferencePool {name}"),
+            },
         }
     }
 }
@@ -143,16 +211,27 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The ingest listener of one Envoy: `http://HOST[:PORT]`.
+/// The ingest listener of one Envoy: `http://HOST[:PORT]` or `https://HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EnvoyUrl {
+    https: bool,
     authority: String,
 }
 
 impl EnvoyUrl {
+    pub(crate) fn new(https: bool, address: SocketAddr) -> Self {
+        Self { https, authority: address.to_string() }
+    }
+
     /// The same at one of the addresses of its name.
-    pub(crate) fn at(address: SocketAddr) -> Self {
-        Self { authority: address.to_string() }
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self::new(self.https, address)
+    }
+
+    /// Whether TLS is spoken there.
+    #[must_use]
+    pub const fn is_https(&self) -> bool {
+        self.https
     }
 
     /// `HOST:PORT`.
@@ -168,9 +247,11 @@ impl FromStr for EnvoyUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         let fail = |why: &str| format!("{text:?} is no Envoy: {why}");
         let uri: Uri = text.parse().map_err(|why| fail(&format!("{why}")))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(fail("it must begin with http://"));
-        }
+        let https = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) | None => return Err(fail("it must begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or_else(|| fail("there is no host"))?;
         if authority.as_str().contains('@') {
             return Err(fail("leave out the user: pushes are signed with the secret"));
@@ -178,14 +259,15 @@ impl FromStr for EnvoyUrl {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(fail("leave out the path: it is always /v1/snapshot"));
         }
-        let port = authority.port_u16().unwrap_or(80);
-        Ok(Self { authority: format!("{}:{port}", authority.host()) })
+        let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
+        Ok(Self { https, authority: format!("{}:{port}", authority.host()) })
     }
 }
 
 impl fmt::Display for EnvoyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+        let scheme = if self.https { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority)
     }
 }
 
@@ -213,8 +295,8 @@ mod tests {
         http://127.0.0.1:9901
         http://gateway:80
         http://[::1]:9901
-        "https://gateway:443" is no Envoy: it must begin with http://
-        "gateway:9901" is no Envoy: it must begin with http://
+        https://gateway:443
+        "gateway:9901" is no Envoy: it must begin with http:// or https://
         "http://gateway/v1/snapshot" is no Envoy: leave out the path: it is always /v1/snapshot
         "http://me@gateway" is no Envoy: leave out the user: pushes are signed with the secret
         "" is no Envoy: empty string

@@ -9,6 +9,7 @@ pub mod error;
 mod fixed;
 mod frame;
 pub mod jwt;
+pub mod kubernetes;
 pub mod ledger;
 pub mod message;
 pub mod metrics;

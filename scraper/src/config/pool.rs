@@ -6,14 +6,15 @@ use wire::{
     snapshot::is_object_name,
 };
 
-use super::{checked, engines, port};
+use super::{checked, engines, port, tls};
 use crate::{
     objectives::Objectives,
-    settings::{Discovery, MetricsSource, PoolSettings, pool_name},
+    settings::{Discovery, InferencePool, MetricsSource, PoolSettings, pool_name},
     targets::Listed,
 };
 
-const KEYS: [&str; 5] = ["name", "endpoints", "endpointsFile", "metrics", "objectives"];
+const KEYS: [&str; 6] =
+    ["name", "endpoints", "endpointsFile", "inferencePool", "metrics", "objectives"];
 
 pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
     let mut pools: Vec<PoolSettings> = Vec::new();
@@ -31,8 +32,12 @@ fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
     let keys: Vec<_> = KEYS.into_iter().chain(engines::KEYS).collect();
     let object = at.object(&keys)?;
     let discovery = discovery(&object)?;
+    let default = match &discovery {
+        Discovery::InferencePool(pool) => pool.name.clone(),
+        Discovery::Listed(_) => "default".to_owned(),
+    };
     Ok(PoolSettings {
-        name: object.read("name", "default".to_owned(), |at| checked(at, pool_name))?,
+        name: object.read("name", default, |at| checked(at, pool_name))?,
         discovery,
         objectives: object.read("objectives", Objectives::default(), objectives)?,
         engines: engines::read(&object)?,
@@ -40,20 +45,46 @@ fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
     })
 }
 
+/// Endpoints that are listed, or a pool of Kubernetes.
 fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
     let endpoints = object.read("endpoints", Vec::new(), |at| {
         at.list()?.iter().map(|at| checked(at, str::parse)).collect()
     })?;
     let file = object.get("endpointsFile").map(|at| at.text().map(Into::into)).transpose()?;
-    if endpoints.is_empty() && file.is_none() {
-        let allowed = "endpoints, endpointsFile";
-        return Err(object.problem(format!("it has no endpoints; allowed: {allowed}")));
+    let listed = !endpoints.is_empty() || file.is_some();
+    match object.get("inferencePool") {
+        Some(at) if !listed => inference_pool(&at).map(Discovery::InferencePool),
+        None if listed => Ok(Discovery::Listed(Listed { endpoints, file })),
+        Some(_) | None => Err(object.problem(
+            "its endpoints come from one place; allowed: inferencePool, or endpoints and \
+             endpointsFile"
+                .to_owned(),
+        )),
     }
-    Ok(Discovery::Listed(Listed { endpoints, file }))
+}
+
+fn inference_pool(at: &At<'_>) -> Result<InferencePool, ConfigError> {
+    let object = at.object(&["name", "namespace", "nodeZones"])?;
+    let name = object.required("name")?;
+    if !is_object_name(name.text()?) {
+        return Err(name.refuse("a Kubernetes object's name: 1 to 253 of a-z 0-9 - ."));
+    }
+    Ok(InferencePool {
+        name: name.text()?.to_owned(),
+        namespace: object.get("namespace").map(|at| at.text().map(str::to_owned)).transpose()?,
+        kubeconfig: None,
+        node_zones: object.read("nodeZones", false, At::flag)?,
+    })
 }
 
 fn source(at: &At<'_>) -> Result<MetricsSource, ConfigError> {
-    let object = at.object(&["path", "port"])?;
+    let keys: Vec<_> = ["scheme", "path", "port"].into_iter().chain(tls::KEYS).collect();
+    let object = at.object(&keys)?;
+    let https =
+        object.read("scheme", false, |at| at.one_of(&[("http", false), ("https", true)]))?;
+    if let (false, Some(at)) = (https, tls::KEYS.iter().find_map(|key| object.get(key))) {
+        return Err(at.problem("found without TLS; allowed: with scheme: https".to_owned()));
+    }
     let path = object.get("path").map(|at| match at.text()? {
         path if path.starts_with('/') => Ok(path.to_owned()),
         _ => Err(at.refuse("a path that begins with /")),
@@ -61,6 +92,7 @@ fn source(at: &At<'_>) -> Result<MetricsSource, ConfigError> {
     Ok(MetricsSource {
         path: path.transpose()?,
         port: object.get("port").map(|at| port(&at)).transpose()?,
+        tls: https.then(|| tls::read(&object)).transpose()?,
     })
 }
 

@@ -64,7 +64,7 @@ impl Names {
             for address in self.addresses(&target.authority) {
                 if seen.insert(address) {
                     let labels = target.labels.clone();
-                    pods.push(Pod { address, labels });
+                    pods.push(Pod { address, labels, http2: false });
                 }
             }
         }
@@ -104,8 +104,8 @@ mod tests {
         let pods: Vec<_> =
             names.pods(&targets).unwrap().iter().map(|pod| format!("{pod:?}")).collect();
         insta::assert_snapshot!(pods.join("\n"), @r#"
-        Pod { address: 10.0.0.1:80, labels: [("a", "1")] }
-        Pod { address: 10.0.0.2:80, labels: [("b", "2")] }
+        Pod { address: 10.0.0.1:80, labels: [("a", "1")], http2: false }
+        Pod { address: 10.0.0.2:80, labels: [("b", "2")], http2: false }
         "#);
     }
 

@@ -8,11 +8,15 @@
     reason = "a test may panic"
 )]
 
+mod api_server;
 mod envoys;
+mod kubernetes;
 mod list;
 mod migrate;
 mod pages;
 mod pods;
 mod program;
+mod schema;
 mod server;
+mod tls;
 mod world;

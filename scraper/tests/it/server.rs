@@ -6,11 +6,12 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream},
+    net::TcpListener,
     sync::Notify,
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// What came in.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +61,15 @@ impl Server {
         address: SocketAddr,
         script: impl FnMut(Asked) -> Reply + Send + 'static,
     ) -> Self {
+        Self::start_with(address, None, script).await
+    }
+
+    /// The same, with TLS if there is an acceptor.
+    pub(crate) async fn start_with(
+        address: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        script: impl FnMut(Asked) -> Reply + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let script: Script = Arc::new(Mutex::new(Box::new(script)));
@@ -67,7 +77,15 @@ impl Server {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                connections.spawn(serve(stream, Arc::clone(&script)));
+                let script = Arc::clone(&script);
+                match tls.clone() {
+                    None => drop(connections.spawn(serve(stream, script))),
+                    Some(tls) => drop(connections.spawn(async move {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, script).await;
+                        }
+                    })),
+                }
             }
         });
         Self { address, task }
@@ -87,7 +105,7 @@ impl Drop for Server {
 }
 
 /// Answers one request after another until the peer has gone.
-async fn serve(stream: TcpStream, script: Script) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) {
     let mut stream = BufStream::new(stream);
     while let Some(asked) = read(&mut stream).await {
         let reply = (script.lock().unwrap())(asked);
@@ -122,7 +140,7 @@ async fn serve(stream: TcpStream, script: Script) {
     }
 }
 
-async fn read(stream: &mut BufStream<TcpStream>) -> Option<Asked> {
+async fn read(stream: &mut BufStream<impl AsyncRead + AsyncWrite + Unpin>) -> Option<Asked> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();

@@ -10,7 +10,7 @@ use engine::{Endpoint, Health, Snapshot};
 use scraper::{
     Scraper, Secret, Settings,
     objectives::Objectives,
-    settings::{Discovery, MetricsSource, Pace, PoolSettings},
+    settings::{Discovery, Gateways, MetricsSource, Pace, PoolSettings},
     targets::Listed,
 };
 use tokio::{sync::watch, time};
@@ -194,7 +194,10 @@ pub(crate) fn pool(name: &str, pods: &[SocketAddr]) -> PoolSettings {
 pub(crate) fn settings(pods: &[SocketAddr], envoys: &[SocketAddr]) -> Settings {
     Settings {
         pools: vec![pool("default", pods)],
-        envoys: envoys.iter().map(|it| format!("http://{it}").parse().unwrap()).collect(),
+        gateways: Gateways {
+            urls: envoys.iter().map(|it| format!("http://{it}").parse().unwrap()).collect(),
+            ..Gateways::default()
+        },
         pace: Pace {
             interval: Duration::from_millis(50),
             idle_interval: Duration::from_millis(100),

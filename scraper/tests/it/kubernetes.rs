@@ -1,0 +1,266 @@
+//! An InferencePool and the gateways' EndpointSlices, over an API server that misbehaves.
+
+use axum::http::StatusCode;
+use scraper::{
+    Settings,
+    settings::{Discovery, GatewayService, InferencePool},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api_server::ApiServer,
+    world::{Envoy, Pod, Pushes, page, poll, pool, settings, start, waiting},
+};
+
+const PODS: &str = "/api/v1/namespaces/demo/pods";
+const POOLS: &str = "/apis/inference.networking.k8s.io/v1/namespaces/demo/inferencepools";
+
+fn inference_pool(ports: &[u16], app: &str) -> Value {
+    let ports: Vec<_> = ports.iter().map(|port| json!({"number": port})).collect();
+    json!({
+        "apiVersion": "inference.networking.k8s.io/v1", "kind": "InferencePool",
+        "metadata": {"name": "qwen"},
+        "spec": {
+            "selector": {"matchLabels": {"app": app}}, "targetPorts": ports,
+            "endpointPickerRef": {"name": "none", "port": {"number": 9002}},
+        },
+    })
+}
+
+fn pod(name: &str, app: &str, ready: bool) -> Value {
+    let ready = if ready { "True" } else { "False" };
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": app, "topology.kubernetes.io/zone": "z1"}},
+        "spec": {"nodeName": "n1"},
+        "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": ready}]},
+    })
+}
+
+fn objective(group: &str, name: &str, pool: &str, priority: i32) -> Value {
+    json!({
+        "apiVersion": format!("{group}/v1alpha2"), "kind": "InferenceObjective",
+        "metadata": {"name": name},
+        "spec": {"priority": priority, "poolRef": {"name": pool}},
+    })
+}
+
+fn rewrite(group: &str, name: &str, created: &str, target: &str) -> Value {
+    json!({
+        "apiVersion": format!("{group}/v1alpha2"), "kind": "InferenceModelRewrite",
+        "metadata": {"name": name, "creationTimestamp": created},
+        "spec": {
+            "poolRef": {"name": "qwen"},
+            "rules": [{
+                "matches": [{"model": {"value": "chat"}}],
+                "targets": [{"modelRewrite": target, "weight": 3}],
+            }],
+        },
+    })
+}
+
+fn of(api: &ApiServer, envoy: &Envoy) -> Settings {
+    let mut settings = settings(&[], &[envoy.address]);
+    settings.pools[0].discovery = Discovery::InferencePool(InferencePool {
+        kubeconfig: Some(api.kubeconfig()),
+        ..InferencePool::parse("qwen").unwrap()
+    });
+    settings
+}
+
+fn addresses(pushes: &Pushes) -> Vec<String> {
+    let endpoints = pushes.last.iter().flat_map(|snapshot| &snapshot.endpoints);
+    endpoints.map(|endpoint| endpoint.address.to_string()).collect()
+}
+
+fn at(ports: &[u16]) -> Vec<String> {
+    let mut ports = ports.to_vec();
+    ports.sort_unstable();
+    ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()
+}
+
+#[tokio::test]
+async fn a_pool_is_its_ready_pods_at_all_target_ports() {
+    let (one, two, envoy) =
+        (Pod::start(page(1)).await, Pod::start(page(2)).await, Envoy::start().await);
+    let (one, two) = (one.address, two.address);
+    let api = ApiServer::start().await;
+    api.put(inference_pool(&[one.port(), two.port()], "qwen"));
+    api.put(pod("a", "qwen", true));
+    api.put(pod("b", "other", true));
+    let _scraper = start(of(&api, &envoy)).await;
+    let pushes = envoy.wait("both ports", |it| addresses(it).len() == 2).await;
+    let mut wanted = [one, two];
+    wanted.sort();
+    assert_eq!(addresses(&pushes), wanted.map(|it| it.to_string()));
+    let labels = &pushes.last.unwrap().endpoints[0].labels;
+    assert!(labels.contains(&("topology.kubernetes.io/zone".to_owned(), "z1".to_owned())));
+
+    let mut restricted = pod("a", "qwen", true);
+    restricted["metadata"]["annotations"] =
+        json!({"llm-d.ai/active-ports": two.port().to_string()});
+    api.put(restricted);
+    envoy.wait("one port", |it| addresses(it) == [two.to_string()]).await;
+    api.put(pod("a", "qwen", false));
+    envoy.wait("no pod that is ready", |it| it.last.is_some() && addresses(it).is_empty()).await;
+    api.put(pod("a", "qwen", true));
+    envoy.wait("both again", |it| addresses(it).len() == 2).await;
+
+    api.put(inference_pool(&[one.port()], "other"));
+    envoy.wait("the other label", |it| addresses(it) == [one.to_string()]).await;
+    api.delete(POOLS, "qwen");
+    envoy.wait("no pool", |it| addresses(it).is_empty()).await;
+}
+
+#[tokio::test]
+async fn objectives_and_rewrites_of_both_groups() {
+    let (server, envoy, api) =
+        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
+    api.put(inference_pool(&[server.address.port()], "qwen"));
+    api.put(pod("a", "qwen", true));
+    let (new, old) = ("llm-d.ai", "inference.networking.x-k8s.io");
+    api.put(objective(new, "paid", "qwen", 10));
+    api.put(objective(old, "paid", "qwen", 1));
+    api.put(objective(old, "batch", "qwen", -5));
+    api.put(objective(new, "foreign", "other", 7));
+    api.put(rewrite(new, "younger", "2026-02-01T00:00:00Z", "b"));
+    api.put(rewrite(old, "older", "2026-01-01T00:00:00Z", "a"));
+    let _scraper = start(of(&api, &envoy)).await;
+    let said = |pushes: &Pushes| {
+        let Some(snapshot) = &pushes.last else { return String::new() };
+        let objectives =
+            snapshot.objectives.iter().map(|it| format!("{} {}", it.name, it.priority));
+        let rewrites = snapshot.model_rewrites.iter();
+        let rewrites = rewrites.map(|it| format!("{} {}", it.name, it.rules[0].targets[0].model));
+        objectives.chain(rewrites).collect::<Vec<_>>().join(", ")
+    };
+    envoy.wait("all", |it| said(it) == "batch -5, paid 10, older a, younger b").await;
+    api.delete("/apis/llm-d.ai/v1alpha2/namespaces/demo/inferenceobjectives", "paid");
+    envoy.wait("the older group's", |it| said(it).starts_with("batch -5, paid 1, ")).await;
+}
+
+/// A cluster without the definitions of one group, as of either version of llm-d.
+#[tokio::test]
+async fn a_group_that_is_not_installed_holds_up_nothing() {
+    let (server, envoy, api) =
+        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
+    for plural in ["inferenceobjectives", "inferencemodelrewrites"] {
+        api.lacks(&format!("/apis/llm-d.ai/v1alpha2/namespaces/demo/{plural}"));
+    }
+    api.put(inference_pool(&[server.address.port()], "qwen"));
+    api.put(pod("a", "qwen", true));
+    let _scraper = start(of(&api, &envoy)).await;
+    envoy.wait_for(server.address, "1 waiting", |it| waiting(it) == Some(1)).await;
+}
+
+#[tokio::test]
+async fn a_pool_that_is_not_there_yet_is_not_an_empty_one() {
+    let (server, envoy, api) =
+        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
+    let scraper = start(of(&api, &envoy)).await;
+    let missing = "the endpoints of pool default are not known yet";
+    poll(&scraper, "/readyz", |page| page.contains(missing)).await;
+    assert_eq!(envoy.pushes().count, 0);
+    api.put(pod("a", "qwen", true));
+    api.put(inference_pool(&[server.address.port()], "qwen"));
+    envoy.wait("the pod", |it| addresses(it) == at(&[server.address.port()])).await;
+}
+
+/// A watch whose connection drops goes on where it was, without another list; bookmarks keep it
+/// from asking for a version that has expired meanwhile.
+#[tokio::test]
+async fn a_dropped_watch_resumes() {
+    let (server, envoy, api) =
+        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
+    api.put(inference_pool(&[server.address.port()], "qwen"));
+    api.put(pod("a", "qwen", true));
+    let _scraper = start(of(&api, &envoy)).await;
+    envoy.wait("the pod", |it| addresses(it).len() == 1).await;
+    let (lists, watches) = (api.lists(), api.watches());
+    api.drop_watches();
+    api.delete(PODS, "a");
+    envoy.wait("no pod", |it| addresses(it).is_empty()).await;
+    assert_eq!(api.lists(), lists, "no second list");
+    assert!(api.watches() > watches);
+}
+
+/// Whoever asks for a version that is gone is told 410 and lists again; what it knew stays until
+/// then.
+#[tokio::test]
+async fn an_expired_version_is_listed_again() {
+    let (server, envoy, api) =
+        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
+    api.put(inference_pool(&[server.address.port()], "qwen"));
+    api.put(pod("a", "qwen", true));
+    let _scraper = start(of(&api, &envoy)).await;
+    envoy.wait("the pod", |it| addresses(it).len() == 1).await;
+    let lists = api.lists();
+    api.expire();
+    api.put(pod("a", "qwen", false));
+    envoy.wait("no pod that is ready", |it| addresses(it).is_empty()).await;
+    assert!(api.lists() > lists);
+}
+
+/// While the API server refuses everything the pods that are known are scraped and pushed on.
+#[tokio::test]
+async fn an_api_server_that_is_away_leaves_the_pool_as_it_was() {
+    let (server, envoy, api) =
+        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
+    api.put(inference_pool(&[server.address.port()], "qwen"));
+    api.put(pod("a", "qwen", true));
+    let _scraper = start(of(&api, &envoy)).await;
+    envoy.wait("the pod", |it| addresses(it).len() == 1).await;
+    api.refuse(12, StatusCode::SERVICE_UNAVAILABLE);
+    api.expire();
+    server.reply_with(page(4));
+    envoy.wait_for(server.address, "4 waiting", |it| waiting(it) == Some(4)).await;
+    api.delete(PODS, "a");
+    envoy.wait("no pod", |it| addresses(it).is_empty()).await;
+}
+
+fn slice(ports: &[u16]) -> Vec<Value> {
+    let one = |port: &u16| {
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {
+                "name": format!("ingest-{port}"),
+                "labels": {"kubernetes.io/service-name": "ingest"},
+            },
+            "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": false}}],
+            "ports": [{"name": "http", "port": port}],
+        })
+    };
+    ports.iter().map(one).collect()
+}
+
+/// Every replica of the gateway gets snapshots, a new one at once, one that is gone no more.
+#[tokio::test]
+async fn gateways_are_followed_by_their_endpoint_slices() {
+    let (server, api) = (Pod::start(page(1)).await, ApiServer::start().await);
+    let (one, two) = (Envoy::start().await, Envoy::start().await);
+    for slice in slice(&[one.address.port()]) {
+        api.put(slice);
+    }
+    let mut settings = settings(&[], &[]);
+    settings.pools = vec![pool("default", &[server.address])];
+    settings.gateways.service = Some(GatewayService {
+        name: "ingest".to_owned(),
+        namespace: None,
+        port: None,
+        kubeconfig: Some(api.kubeconfig()),
+    });
+    let _scraper = start(settings).await;
+    one.wait("a push", |it| it.count > 0).await;
+    for slice in slice(&[two.address.port()]) {
+        api.put(slice);
+    }
+    two.wait("a push", |it| it.count > 0).await;
+    let name = format!("ingest-{}", one.address.port());
+    api.delete("/apis/discovery.k8s.io/v1/namespaces/demo/endpointslices", &name);
+    let before = two.pushes().count;
+    two.wait("ten more", |it| it.count > before + 10).await;
+    let left = one.pushes().count;
+    let before = two.pushes().count;
+    two.wait("ten more", |it| it.count > before + 10).await;
+    assert_eq!(one.pushes().count, left);
+}

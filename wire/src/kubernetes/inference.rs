@@ -1,0 +1,228 @@
+//! InferencePools, InferenceObjectives and InferenceModelRewrites.
+
+use std::collections::BTreeMap;
+
+use engine::{
+    MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, ModelRewrite, Objective, RewriteRule,
+    RewriteTarget, flow::Priority,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::snapshot::{MODEL_NAME_MAX, is_object_name};
+
+/// The group of InferencePools.
+pub const POOL_GROUP: &str = "inference.networking.k8s.io";
+/// The groups of objectives and rewrites, the newer first.
+pub const GROUPS: [&str; 2] = ["llm-d.ai", "inference.networking.x-k8s.io"];
+
+/// Who belongs to a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InferencePool {
+    /// Labels that its pods have.
+    pub selector: BTreeMap<String, String>,
+    /// Every one is an endpoint of each pod.
+    pub target_ports: Vec<u16>,
+    /// Whether pods speak HTTP/2 without TLS (`appProtocol: kubernetes.io/h2c`).
+    pub http2: bool,
+}
+
+/// What requests of a pool are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InferenceObjective {
+    pool: PoolRef,
+    /// Its name and priority.
+    pub objective: Objective,
+}
+
+/// Which models requests of a pool go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InferenceModelRewrite {
+    pool: Option<PoolRef>,
+    /// When it was made: of two rules for one model, that of the older object counts. In the
+    /// notation of RFC 3339 in UTC, which sorts by time.
+    pub created: String,
+    /// Its name and rules.
+    pub rewrite: ModelRewrite,
+}
+
+impl InferencePool {
+    /// # Errors
+    /// If it is none.
+    pub fn read(object: &Value) -> Result<Self, String> {
+        let Spec { spec }: Spec<PoolSpec> = read(object)?;
+        if spec.selector.match_labels.is_empty() {
+            return Err("its selector has no labels, which would select every pod".to_owned());
+        }
+        Ok(Self {
+            selector: spec.selector.match_labels,
+            target_ports: spec.target_ports.iter().map(|port| port.number).collect(),
+            http2: spec.app_protocol.as_deref() == Some("kubernetes.io/h2c"),
+        })
+    }
+}
+
+impl InferenceObjective {
+    /// # Errors
+    /// If it is none.
+    pub fn read(object: &Value) -> Result<Self, String> {
+        let Spec { spec }: Spec<ObjectiveSpec> = read(object)?;
+        let name = named(object)?.0;
+        let priority = Priority(spec.priority.unwrap_or(0));
+        Ok(Self { pool: spec.pool_ref, objective: Objective { name, priority } })
+    }
+
+    /// Whether it is about this pool.
+    #[must_use]
+    pub fn is_of(&self, pool: &str) -> bool {
+        self.pool.is(pool)
+    }
+}
+
+impl InferenceModelRewrite {
+    /// # Errors
+    /// If it is none, or larger than a snapshot takes.
+    pub fn read(object: &Value) -> Result<Self, String> {
+        let Spec { spec }: Spec<RewriteSpec> = read(object)?;
+        let (name, created) = named(object)?;
+        if spec.rules.len() > MAX_REWRITE_RULES {
+            return Err(format!("it has {} rules; allowed: {MAX_REWRITE_RULES}", spec.rules.len()));
+        }
+        let rules = spec.rules.into_iter().map(Rule::read).collect::<Result<_, _>>()?;
+        Ok(Self { pool: spec.pool_ref, created, rewrite: ModelRewrite { name, rules } })
+    }
+
+    /// Whether it is about this pool.
+    #[must_use]
+    pub fn is_of(&self, pool: &str) -> bool {
+        self.pool.as_ref().is_some_and(|it| it.is(pool))
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(object: &'a Value) -> Result<T, String> {
+    T::deserialize(object).map_err(|why| why.to_string())
+}
+
+/// The name and the time of creation.
+fn named(object: &Value) -> Result<(String, String), String> {
+    let Named { metadata } = read(object)?;
+    if !is_object_name(&metadata.name) {
+        return Err(format!("found the name {:?}; allowed: a-z 0-9 - .", metadata.name));
+    }
+    Ok((metadata.name, metadata.creation_timestamp))
+}
+
+#[derive(Deserialize)]
+struct Spec<T> {
+    spec: T,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    #[serde(default)]
+    creation_timestamp: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PoolSpec {
+    selector: Selector,
+    target_ports: Vec<Port>,
+    app_protocol: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Selector {
+    match_labels: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Port {
+    number: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct PoolRef {
+    group: Option<String>,
+    name: String,
+}
+
+impl PoolRef {
+    /// Both groups that pools were in: the older one's objectives often name it.
+    fn is(&self, pool: &str) -> bool {
+        let group = self.group.as_deref().unwrap_or(POOL_GROUP);
+        self.name == pool && [POOL_GROUP, "inference.networking.x-k8s.io"].contains(&group)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectiveSpec {
+    pool_ref: PoolRef,
+    priority: Option<i32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RewriteSpec {
+    pool_ref: Option<PoolRef>,
+    #[serde(default)]
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    #[serde(default)]
+    matches: Vec<Match>,
+    #[serde(default)]
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Match {
+    model: Exact,
+}
+
+#[derive(Deserialize)]
+struct Exact {
+    value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    model_rewrite: String,
+    weight: Option<u32>,
+}
+
+impl Rule {
+    fn read(self) -> Result<RewriteRule, String> {
+        let models: Vec<_> = self.matches.into_iter().map(|it| it.model.value).collect();
+        let target = |it: Target| {
+            // Weights are given to all targets or to none.
+            let weight = it.weight.unwrap_or(1).clamp(1, MAX_REWRITE_WEIGHT);
+            RewriteTarget { model: it.model_rewrite, weight }
+        };
+        let targets: Vec<_> = self.targets.into_iter().map(target).collect();
+        let fits = |name: &str| (1..=MODEL_NAME_MAX).contains(&name.len());
+        let names = models.iter().chain(targets.iter().map(|target| &target.model));
+        if models.len().max(targets.len()) > MAX_REWRITE_NAMES || targets.is_empty() {
+            return Err(format!("a rule has 1 to {MAX_REWRITE_NAMES} targets and as many matches"));
+        }
+        match names.into_iter().find(|name| !fits(name)) {
+            None => Ok(RewriteRule { models, targets }),
+            Some(name) => {
+                let len = name.len();
+                Err(format!("a model's name has {len} bytes; allowed: 1 to {MODEL_NAME_MAX}"))
+            }
+        }
+    }
+}
