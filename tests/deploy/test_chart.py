@@ -2,10 +2,15 @@
 
 import itertools
 import json
+import os
+import pathlib
+import subprocess
+import tempfile
 import unittest
 
 import kube
 import schemas
+import yaml
 
 WAYS = ["wasmPlugin", "wasmPluginFailover", "envoyFilter"]
 ACCOUNT = 'serviceAccounts=[{"name":"caller","namespace":"team-a","priority":100}]'
@@ -34,11 +39,23 @@ class Chart(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
     def test_a_cluster_takes_every_rendering(self):
-        for settings in itertools.product(*MATRIX):
-            settings = list(itertools.chain(*settings))
-            for instance in kube.objects(kube.render(*settings)):
+        for settings, rendering in renderings():
+            for instance in rendering:
                 with self.subTest(settings=settings, kind=instance["kind"], name=instance["metadata"]["name"]):
                     schemas.check(instance)
+
+    def test_the_scraper_takes_its_settings_from_every_rendering(self):
+        for settings, rendering in renderings():
+            with self.subTest(settings=settings):
+                [file] = [it["data"]["scraper.yaml"] for it in rendering if "scraper.yaml" in it.get("data", {})]
+                result = check_settings(file)
+                self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_the_scraper_may_do_what_it_does_and_no_more(self):
+        needed = yaml.safe_load_all((kube.ROOT / "scraper/kubernetes/rbac.yaml").read_text())
+        without_zones = [it for it in needed if it["kind"] == "Role"]
+        granted = [it for it in kube.objects(kube.render()) if it["kind"] == "Role"]
+        self.assertEqual(sorted(rules(granted)), sorted(rules(without_zones)))
 
     def test_parts_are_apart(self):
         """A model team's release holds nothing of the gateway's namespace, and the other way round."""
@@ -79,6 +96,32 @@ class Chart(unittest.TestCase):
                 self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
                 self.assertTrue(context["runAsNonRoot"] and context["readOnlyRootFilesystem"])
                 self.assertFalse(context["allowPrivilegeEscalation"])
+
+
+def renderings():
+    """Every combination of the matrix, and what the chart makes of it."""
+    for settings in itertools.product(*MATRIX):
+        settings = list(itertools.chain(*settings))
+        yield settings, kube.objects(kube.render(*settings))
+
+
+def check_settings(file):
+    """What the scraper says to this configuration file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "scraper.yaml"
+        path.write_text(file)
+        return subprocess.run(
+            [kube.ROOT / "dist/llm-scraper", "--config", path, "--check"],
+            env=os.environ | {"LLM_PICKER_SECRET": "only for this test"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def rules(roles):
+    """The rules of all roles of the scraper, as text that can be compared."""
+    return [json.dumps(rule, sort_keys=True) for role in roles for rule in role["rules"]]
 
 
 def envoy_specs(objects):
