@@ -64,7 +64,8 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
          places at each of {PODS} pods, which answer at once when a valve opens; {} rounds. The time in which a place is \
          filled again runs from the pod's answer to the next request at a pod: the answer's way through Envoy, the \
          ledger, the arbiter, the grant's way to the worker, the pick, the resume, and the way to the pod. \"One by one\" \
-         frees a place every {} ms. Grant to resume is the filter's own histogram, llm_picker_grant_to_resume_microseconds,          of all grants of a round; its buckets are a tenth wide.",
+         frees a place every {} ms. Grant to resume is the filter's own histogram, llm_picker_grant_to_resume_microseconds, \
+         of all grants of a round; its buckets are a tenth wide.",
         rounds.len(),
         BETWEEN.as_millis()
     ));
