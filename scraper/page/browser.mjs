@@ -3,9 +3,14 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 // A page that takes longer than this hangs.
 const PATIENCE = 20_000;
+
+// How often the profile's removal is tried again, and how long after each other.
+const CLEANUPS = 50;
+const CLEANUP_EVERY_MS = 100;
 
 export class Browser {
   static async start(program) {
@@ -57,7 +62,15 @@ export class Browser {
     const ended = new Promise(resolve => this.child.once("exit", resolve));
     this.child.kill("SIGKILL");
     await ended;
-    rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
+    // Its helper processes end a little later than it does, and write to the profile until then.
+    for (let left = CLEANUPS; ; left--) {
+      try {
+        return rmSync(this.profile, { recursive: true, force: true });
+      } catch (error) {
+        if (left === 0) throw error;
+        await sleep(CLEANUP_EVERY_MS);
+      }
+    }
   }
 }
 
