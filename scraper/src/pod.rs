@@ -95,7 +95,7 @@ pub(crate) async fn run(pod: Pod, mut orders: Orders, phase: Duration, row: watc
         let outcome = with_turn(turn, scrape.once()).await;
         orders.meters.scraped(&orders.pool, address, began.elapsed(), &outcome);
         let now = Instant::now();
-        idle = outcome.as_ref().is_ok_and(|it| it.waiting + it.running == 0);
+        idle = outcome.as_ref().is_ok_and(|it| it.waiting == 0 && it.running == 0);
         record(address, began, outcome, &mut link, &row);
         let interval = orders.pace.interval(idle && orders.waited.borrow().is_empty());
         due = schedule::next(due.min(began), now, interval, link.wait());

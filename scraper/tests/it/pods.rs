@@ -137,3 +137,13 @@ async fn nonsense_counts_as_no_answer() {
         envoy.wait_for(pod.address, what, |it| waiting(it) == Some(4)).await;
     }
 }
+
+/// Counts saturate, and are not added up to something small.
+#[tokio::test]
+async fn a_pod_that_claims_the_impossible_is_read_on() {
+    let (pod, envoy) = (Pod::start(page(u32::MAX)).await, Envoy::start().await);
+    let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
+    envoy.wait_for(pod.address, "the most", |it| waiting(it) == Some(u32::MAX)).await;
+    pod.reply_with(page(4));
+    envoy.wait_for(pod.address, "4 waiting", |it| waiting(it) == Some(4)).await;
+}

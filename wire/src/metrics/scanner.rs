@@ -55,8 +55,11 @@ impl Scanner {
     pub fn scan(&mut self, page: &[u8]) -> Result<Reading, Unfit> {
         if self.sound && self.short < SHORT_MAX {
             self.short += 1;
-            if let Some(gathered) = self.at_places(page) {
-                return gathered.finish(&self.engine);
+            // An unfit page has no places for what it lacks: whether the next one is still unfit is
+            // only seen by reading all of it.
+            let reading = self.at_places(page).map(|gathered| gathered.finish(&self.engine));
+            if let Some(Ok(reading)) = reading {
+                return Ok(reading);
             }
         }
         self.whole(page).finish(&self.engine)

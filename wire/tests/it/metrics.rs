@@ -223,3 +223,16 @@ fn a_family_that_appears_is_seen_within_twenty_pages() {
     let mut seen = (1..=20).map(|_| scanner.scan(later.as_bytes()).unwrap().adapters.is_some());
     assert!(seen.any(|seen| seen));
 }
+
+/// A server that starts shows a page without its engine at first; a sleeping one wakes.
+#[test]
+fn a_page_that_becomes_fit_is_read_at_once() {
+    let asleep = "vllm:engine_sleep_state{sleep_state=\"awake\"} 0\n";
+    for unfit in ["", "<html>", &NEEDED[..30], &format!("{NEEDED}{asleep}")] {
+        let mut scanner = Scanner::new(Arc::new(Engine::vllm()));
+        for _ in 0..3 {
+            assert!(scanner.scan(unfit.as_bytes()).is_err());
+            assert!(scanner.scan(NEEDED.as_bytes()).is_ok(), "after {unfit:?}");
+        }
+    }
+}
