@@ -77,7 +77,7 @@ pub(crate) enum Phase {
 }
 
 /// The model that a request asks for, and the one that it is sent to.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Models {
     pub(crate) asked: String,
     pub(crate) sent: String,

@@ -1,7 +1,7 @@
 //! Labels as a part of a stat's name, until Envoy's stats tags take them out: see envoy/local/.
 
 /// Bytes of a label that are told apart: a model's name has at most 255, and few have 60.
-const LABEL_MAX: usize = 128;
+pub(crate) const LABEL_MAX: usize = 128;
 
 /// A label whose value may have dots, as models and addresses do: it ends with a semicolon.
 pub(crate) fn dotted(name: &str, value: &str) -> String {
