@@ -82,6 +82,11 @@ impl Host {
         self.world.borrow_mut().crossings.callbacks += 1;
     }
 
+    /// Counts what the VM did in a callback.
+    pub(crate) fn executed(&self, instructions: u64) {
+        self.world.borrow_mut().crossings.instructions += instructions;
+    }
+
     /// Counts a host call.
     fn called(&self) -> &Self {
         self.world.borrow_mut().crossings.calls += 1;

@@ -147,7 +147,7 @@ impl Envoy {
         self.world.borrow().logs.clone()
     }
 
-    /// How often Envoy and its VMs have called each other so far.
+    /// What the VMs have done so far, and how often Envoy and they have called each other.
     #[must_use]
     pub fn crossings(&self) -> Crossings {
         self.world.borrow().crossings

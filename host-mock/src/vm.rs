@@ -152,6 +152,9 @@ fn invoke(
     store.set_fuel(FUEL_PER_CALL)?;
     let args: Vec<_> = args.iter().map(|v| wasmtime::Val::I32(v.cast_signed())).collect();
     let mut results = vec![wasmtime::Val::I32(0); function.ty(&mut *store).results().len()];
-    function.call(&mut *store, &args, &mut results)?;
+    let outcome = function.call(&mut *store, &args, &mut results);
+    let left = store.get_fuel()?;
+    store.data().executed(FUEL_PER_CALL.saturating_sub(left));
+    outcome?;
     Ok(results.first().and_then(wasmtime::Val::i32).unwrap_or(0).cast_unsigned())
 }

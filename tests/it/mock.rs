@@ -37,4 +37,5 @@ mod limits;
 
 mod flow;
 
+mod cost;
 mod law;

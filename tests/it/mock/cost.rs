@@ -1,0 +1,200 @@
+//! What a request costs, counted and not timed: the same on every machine, however busy it is. One
+//! more host call, or a tenth more work, is noticed here before a clock can tell.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fmt::Write;
+
+use host_mock::Stream;
+use serde_json::json;
+
+use super::{
+    push::Pod,
+    world::{CHAT, Way, World},
+};
+
+#[path = "../../../wire/tests/sample/mod.rs"]
+mod sample;
+
+const NONE: &[(&str, &str)] = &[];
+
+/// How far the VM's own work may be from the table, in percent, either way: a table that is far off
+/// hides the next change.
+const TOLERANCE: u64 = 10;
+
+/// What is asked, and what it comes to.
+const TABLE: &[(&str, Cost)] = &[
+    ("1 kB", Cost::of([10, 28, 6], 73_197)),
+    ("32 kB", Cost::of([10, 28, 6], 304_762)),
+    ("220 kB", Cost::of([10, 28, 6], 1_272_870)),
+    ("1 MB", Cost::of([10, 28, 6], 5_191_616)),
+    (r#"220 kB, \n and \""#, Cost::of([10, 28, 6], 1_678_520)),
+    (r#"220 kB, two \u a paragraph"#, Cost::of([10, 28, 6], 1_802_595)),
+    ("220 kB, JSON in JSON", Cost::of([10, 28, 6], 1_703_352)),
+    (r#"220 kB, all \u"#, Cost::of([10, 28, 6], 2_093_736)),
+    ("1 kB, 10 pods", Cost::of([10, 28, 6], 80_111)),
+    ("1 kB, 100 pods", Cost::of([10, 28, 6], 126_644)),
+    ("1 kB, 250 pods", Cost::of([10, 28, 6], 202_540)),
+    ("32 kB, as before", Cost::of([10, 28, 6], 265_167)),
+    ("1 kB, no decision header", Cost::of([10, 27, 6], 71_142)),
+    ("1 kB, gate open", Cost::of([10, 32, 6], 86_318)),
+    ("1 kB, property", Cost::of([10, 28, 6], 73_658)),
+    ("1 kB, filter state", Cost::of([10, 28, 6], 73_659)),
+    ("1 kB, buffer filter", Cost::of([10, 28, 6], 74_194)),
+    ("no body", Cost::of([8, 24, 5], 41_630)),
+    ("1 kB, 100 events", Cost::of([109, 227, 105], 235_234)),
+];
+
+/// The price of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cost {
+    /// Envoy's calls into the VM.
+    callbacks: u64,
+    /// The VM's calls of Envoy.
+    calls: u64,
+    /// Those of them that have the VM allocate, some 8,000 instructions of Envoy's each.
+    allocations: u64,
+    /// The VM's own work, in wasm instructions.
+    instructions: u64,
+}
+
+impl Cost {
+    const fn of(crossings: [u64; 3], instructions: u64) -> Self {
+        let [callbacks, calls, allocations] = crossings;
+        Self { callbacks, calls, allocations, instructions }
+    }
+
+    /// Whether this is as good as what was expected, and no better.
+    const fn is_like(self, expected: Self) -> bool {
+        let counts = self.callbacks == expected.callbacks
+            && self.calls == expected.calls
+            && self.allocations == expected.allocations;
+        let away = self.instructions.abs_diff(expected.instructions);
+        counts && away * 100 <= expected.instructions * TOLERANCE
+    }
+}
+
+/// Requests before those that are counted: the first ones read the snapshot, sign the worker in and
+/// find every table empty.
+const WARM_UP: u32 = 10;
+
+/// Requests that are counted. Tables grow at some of them, so it takes a few to find the mean.
+const COUNTED: u32 = 10;
+
+/// A request from its headers to its end, while nothing else happens; the mean of some.
+fn cost(world: &World, request: impl Fn(&World, u32) -> Stream) -> Cost {
+    let go = |number| {
+        let stream = request(world, number);
+        assert!(stream.is_over(), "{:?}", stream.response());
+        assert_eq!(stream.status(), Some(200), "{:?}", stream.response());
+    };
+    (0..WARM_UP).for_each(go);
+    let before = world.envoy.crossings();
+    (WARM_UP..WARM_UP + COUNTED).for_each(go);
+    let after = world.envoy.crossings();
+    let each = |after: u64, before: u64| (after - before) / u64::from(COUNTED);
+    let crossings = [
+        each(after.callbacks, before.callbacks),
+        each(after.calls, before.calls),
+        each(after.allocations, before.allocations),
+    ];
+    Cost::of(crossings, each(after.instructions, before.instructions))
+}
+
+/// A prompt that shares nothing with that of another number.
+fn prompt(number: u32, bytes: usize, text: &str) -> Vec<u8> {
+    sample::chat(bytes, text).replace("You are", &format!("Number {number} is")).into_bytes()
+}
+
+fn post(world: &World, body: &[u8]) -> Stream {
+    world.envoy.worker(0).post(CHAT, NONE, body)
+}
+
+fn answered(stream: Stream) -> Stream {
+    stream.respond(200, &[("content-type", "application/json")], b"{}");
+    stream
+}
+
+/// A world with this many idle pods.
+fn world(pods: u8, way: Way, keys: &serde_json::Value) -> World {
+    let world = World::with(way, keys);
+    world.pods(&Pod::idles(pods));
+    world
+}
+
+fn header(pods: u8) -> World {
+    world(pods, Way::Header, &json!({}))
+}
+
+/// All that is measured, by the names of the table.
+fn measured() -> Vec<(String, Cost)> {
+    let mut costs = Vec::new();
+    let mut of = |name: &str, cost| costs.push((name.to_owned(), cost));
+    for (size, name) in [(1, "1 kB"), (32, "32 kB"), (220, "220 kB"), (1_024, "1 MB")] {
+        let ask = |world: &World, number| {
+            answered(post(world, &prompt(number, size << 10, sample::PLAIN)))
+        };
+        of(name, cost(&header(3), ask));
+    }
+    let escapes = [
+        (r#"220 kB, \n and \""#, sample::ESCAPED),
+        (r"220 kB, two \u a paragraph", sample::MIXED),
+        ("220 kB, JSON in JSON", sample::NESTED),
+        (r"220 kB, all \u", sample::UNICODE),
+    ];
+    for (name, text) in escapes {
+        let ask = |world: &World, number| answered(post(world, &prompt(number, 220 << 10, text)));
+        of(name, cost(&header(3), ask));
+    }
+    let small =
+        |world: &World, number| answered(post(world, &prompt(number, 1 << 10, sample::ESCAPED)));
+    for pods in [10, 100, 250] {
+        of(&format!("1 kB, {pods} pods"), cost(&header(pods), small));
+    }
+    let again = |world: &World, _| answered(post(world, &prompt(1, 32 << 10, sample::PLAIN)));
+    of("32 kB, as before", cost(&header(3), again));
+    let quiet = json!({"decisionHeader": false});
+    of("1 kB, no decision header", cost(&world(3, Way::Header, &quiet), small));
+    let gated = json!({"featureGates": ["flowControl"]});
+    of("1 kB, gate open", cost(&world(3, Way::Header, &gated), small));
+    of("1 kB, property", cost(&world(3, Way::Property, &json!({})), small));
+    of("1 kB, filter state", cost(&world(3, Way::FilterState, &json!({})), small));
+    of("1 kB, buffer filter", cost(&world(3, Way::BufferedProperty, &json!({})), small));
+    let no_body = |world: &World, _| answered(world.envoy.worker(0).get("/v1/other", NONE));
+    of("no body", cost(&header(3), no_body));
+    let streamed = |world: &World, number| {
+        let stream = post(world, &prompt(number, 1 << 10, sample::ESCAPED));
+        stream.respond_headers(200, &[("content-type", "text/event-stream")]);
+        for _ in 0..100 {
+            stream.respond_chunk(b"data: {\"choices\":[{\"delta\":{\"content\":\" word\"}}]}\n\n");
+        }
+        stream.respond_end();
+        stream
+    };
+    of("1 kB, 100 events", cost(&header(3), streamed));
+    costs
+}
+
+/// The table as it would have to be, to be put in the place of the other.
+fn table(measured: &[(String, Cost)]) -> String {
+    measured.iter().fold(String::new(), |mut table, (name, cost)| {
+        let Cost { callbacks, calls, allocations, instructions } = cost;
+        let _ = writeln!(
+            table,
+            "    (r#\"{name}\"#, Cost::of([{callbacks}, {calls}, {allocations}], {instructions})),"
+        );
+        table
+    })
+}
+
+#[test]
+fn a_request_costs_what_the_table_says() {
+    let measured = measured();
+    let names = measured.iter().map(|(name, _)| name.as_str());
+    assert!(names.eq(TABLE.iter().map(|(name, _)| *name)), "the table:\n{}", table(&measured));
+    let pairs = measured.iter().zip(TABLE);
+    let off: Vec<_> = pairs
+        .filter(|((_, found), (_, expected))| !found.is_like(*expected))
+        .map(|((name, found), (_, expected))| format!("{name}: {expected:?}, found {found:?}"))
+        .collect();
+    assert!(off.is_empty(), "{off:#?}\nIf that is meant, the table is now:\n{}", table(&measured));
+}
