@@ -362,18 +362,15 @@ has_nextest() {
 # Always the whole workspace: another choice of packages unites other features, and rebuilds their dependencies.
 test_native() {
   if has_nextest; then
-    cargo nextest run --locked --workspace -E 'not package(tests)'
+    cargo nextest run --locked --workspace -E 'not test(/^(mock|envoy)::/)'
   else
-    cargo test --locked --workspace --lib --bins
+    cargo test --locked --workspace --lib --bins --test '*' -- --skip mock:: --skip envoy::
   fi
 }
 
+# In one process, which compiles the .wasm once: nextest would compile it for every test.
 test_wasmtime() {
-  if has_nextest; then
-    cargo nextest run --locked --workspace -E 'package(tests) and not test(/^envoy::/)'
-  else
-    cargo test --locked --workspace --test '*' -- --skip envoy::
-  fi
+  cargo test --locked --workspace --test it -- mock::
 }
 
 # The stories, and the cases by which the mock is held to what Envoy does.
