@@ -1,5 +1,7 @@
 //! Pushes snapshots to one Envoy.
 
+mod refusals;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -25,6 +27,7 @@ use crate::{
     publisher::{Parcel, Round},
     settings::EnvoyUrl,
 };
+use refusals::Refusals;
 
 /// Between two questions what an Envoy knows: twice as often as the status page shows it.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -54,13 +57,12 @@ pub(crate) struct Pusher {
 impl Pusher {
     /// Sends each round that is published while no other is on its way, until there are no more.
     pub(crate) async fn run(mut self) {
-        let name = format!("Envoy {}", self.url);
         let mut client = match Client::new(self.peer.clone(), self.timeout, REPORT_BYTES_MAX) {
             Ok(client) => client,
             Err(fault) => return self.standing.send_modify(|it| it.down = Some(fault.to_string())),
         };
-        let (mut link, mut rest_until) = (Link::new(), Instant::now());
-        let mut ask_at = Instant::now();
+        let (mut link, mut refusals) = (Link::new(), Refusals::new(&self.url));
+        let (mut rest_until, mut ask_at) = (Instant::now(), Instant::now());
         // What was made before this gateway was there is new to it.
         self.rounds.mark_changed();
         while self.rounds.changed().await.is_ok() {
@@ -71,48 +73,69 @@ impl Pusher {
             if asks {
                 ask_at = began + REPORT_INTERVAL;
             }
-            let outcome = self.push(&mut client, &round, asks).await;
-            self.judge(&name, &mut link, outcome);
+            let outcome = self.push(&mut client, &mut refusals, &round, asks).await;
+            self.judge(&mut link, &refusals, outcome);
             rest_until = began + link.wait();
             // What came meanwhile has aged; the next is at most one interval away and exact.
             self.rounds.mark_unchanged();
         }
     }
 
-    /// One pool after another; where one fails the others' turn comes with the next round.
-    async fn push(&self, client: &mut Client, round: &[Parcel], asks: bool) -> Result<(), Fault> {
+    /// One pool after another, until the Envoy can't be talked to. Whether it took any.
+    async fn push(
+        &self,
+        client: &mut Client,
+        refusals: &mut Refusals,
+        round: &[Parcel],
+        asks: bool,
+    ) -> Result<bool, Fault> {
+        let mut took = false;
         for parcel in round {
+            if !refusals.is_due(&parcel.pool) {
+                continue;
+            }
             let outcome = push(client, parcel, asks).await;
             self.meters.pushed(&self.url, &outcome);
             parcel.waiting.tell(&self.url, outcome.as_ref().is_ok_and(|told| told.holds));
-            if let Some(report) = outcome?.report {
-                let reported = (Instant::now(), report);
-                self.standing.send_modify(|standing| {
-                    standing.reports.insert(Arc::clone(&parcel.pool), reported);
-                });
+            match outcome {
+                Ok(Told { report, .. }) => {
+                    refusals.took(&parcel.pool);
+                    took = true;
+                    if let Some(report) = report {
+                        let reported = (Instant::now(), report);
+                        self.standing.send_modify(|standing| {
+                            standing.reports.insert(Arc::clone(&parcel.pool), reported);
+                        });
+                    }
+                }
+                Err(fault) if fault.is_answer() => refusals.refused(&parcel.pool, &fault),
+                Err(fault) => return Err(fault),
             }
         }
-        Ok(())
+        Ok(took)
     }
 
-    fn judge(&self, name: &str, link: &mut Link, outcome: Result<(), Fault>) {
-        let now = Instant::now();
-        match outcome {
-            Ok(()) => {
-                match link.succeeded(now) {
+    fn judge(&self, link: &mut Link, refusals: &Refusals, outcome: Result<bool, Fault>) {
+        let (now, name) = (Instant::now(), format!("Envoy {}", self.url));
+        let down = match &outcome {
+            Ok(took) => {
+                match took.then(|| link.succeeded(now)).flatten() {
                     Some(Notice::Reached) => info!("{name} took its first snapshot"),
                     other => notice::succeeded(name, other),
                 }
-                self.standing.send_modify(|standing| {
-                    (standing.taken, standing.down) = (Some(now), None);
-                });
+                refusals.lasting()
             }
             Err(fault) => {
-                notice::failed(name, link.failed(now, fault.kind()), &fault);
-                let down = link.is_down().then(|| fault.to_string());
-                self.standing.send_modify(|standing| standing.down = down);
+                notice::failed(name, link.failed(now, fault.kind()), fault);
+                link.is_down().then(|| fault.to_string())
             }
-        }
+        };
+        self.standing.send_modify(|standing| {
+            standing.down = down;
+            if outcome == Ok(true) {
+                standing.taken = Some(now);
+            }
+        });
     }
 }
 

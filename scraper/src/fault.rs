@@ -57,6 +57,11 @@ pub(crate) const OUTCOMES: [&str; 10] = [
 ];
 
 impl Fault {
+    /// Whether the peer has read the request and answered it.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Status(..))
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Refused => Kind::Refused,

@@ -1,7 +1,7 @@
 //! Whether a peer (a pod or an Envoy) can be reached, judged from one exchange after another.
 //!
-//! Pure: outcomes and the time go in, notices come out. A peer that fails thousands of times says
-//! so in the log once.
+//! Pure: outcomes and the time go in, notices come out. A peer that fails thousands of times, or
+//! comes and goes as often, has a few lines in the log.
 
 use std::{
     mem,
@@ -21,9 +21,12 @@ const WAIT_MIN: Duration = Duration::from_millis(50);
 /// The longest: a peer that returns is seen within this.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Different troubles told of in one outage, so that a peer in endless variety of distress cannot
-/// fill the log. There are about this many kinds.
+/// Notices in [`TOLD_WINDOW`], so that a peer that comes and goes, or is in an endless variety of
+/// distress, cannot fill the log. One outage has two, and one more for each kind of trouble.
 const TOLD_MAX: usize = 8;
+
+/// What is left out is made up for in the next window, if it still holds.
+const TOLD_WINDOW: Duration = Duration::from_secs(60);
 
 /// One peer's state.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub(crate) struct Link {
     /// Whether it ever answered.
     reached: bool,
     phase: Phase,
+    told: Told,
 }
 
 #[derive(Debug)]
@@ -40,7 +44,19 @@ enum Phase {
     /// It failed lately, not often enough to give up on it.
     Shaky { since: Instant, failures: u32 },
     /// It is down.
-    Down { since: Instant, wait: Duration, told: Vec<Kind> },
+    Down { since: Instant, wait: Duration },
+}
+
+/// What the log knows.
+#[derive(Debug)]
+struct Told {
+    /// Since when it is down, by the log.
+    down: Option<Instant>,
+    /// For what reasons.
+    kinds: Vec<Kind>,
+    /// Since when notices are counted, and how many there were.
+    window: Option<Instant>,
+    count: usize,
 }
 
 /// Something worth a line in the log.
@@ -59,32 +75,37 @@ pub(crate) enum Notice {
 impl Link {
     /// A peer that was never tried, which counts as up.
     pub(crate) const fn new() -> Self {
-        Self { reached: false, phase: Phase::Steady }
+        let told = Told { down: None, kinds: Vec::new(), window: None, count: 0 };
+        Self { reached: false, phase: Phase::Steady, told }
     }
 
     /// An exchange went well at `now`.
     pub(crate) fn succeeded(&mut self, now: Instant) -> Option<Notice> {
         let first = !mem::replace(&mut self.reached, true);
-        match mem::replace(&mut self.phase, Phase::Steady) {
-            Phase::Down { since, .. } => Some(Notice::Back(now.saturating_duration_since(since))),
-            Phase::Steady | Phase::Shaky { .. } if first => Some(Notice::Reached),
-            Phase::Steady | Phase::Shaky { .. } => None,
+        self.phase = Phase::Steady;
+        match self.told.down {
+            None => first.then_some(Notice::Reached),
+            Some(since) => self.told.may(now).then(|| {
+                self.told.down = None;
+                Notice::Back(now.saturating_duration_since(since))
+            }),
         }
     }
 
     /// An exchange failed at `now`.
     pub(crate) fn failed(&mut self, now: Instant, kind: Kind) -> Option<Notice> {
         let (since, failures) = match &mut self.phase {
-            Phase::Down { wait, told, .. } => {
+            Phase::Down { since, wait } => {
                 *wait = (*wait * 2).min(WAIT_MAX);
-                return tell(told, kind);
+                let since = *since;
+                return self.told.down(now, since, kind);
             }
             Phase::Steady => (now, 1),
             Phase::Shaky { since, failures } => (*since, *failures + 1),
         };
         if kind.is_certain() || failures >= FAILURES_MAX {
-            self.phase = Phase::Down { since, wait: WAIT_MIN, told: vec![kind] };
-            return Some(Notice::Down);
+            self.phase = Phase::Down { since, wait: WAIT_MIN };
+            return self.told.down(now, since, kind);
         }
         self.phase = Phase::Shaky { since, failures };
         None
@@ -104,12 +125,31 @@ impl Link {
     }
 }
 
-fn tell(told: &mut Vec<Kind>, kind: Kind) -> Option<Notice> {
-    if told.contains(&kind) || told.len() >= TOLD_MAX {
-        return None;
+impl Told {
+    /// It is down since `since`, and failed once more.
+    fn down(&mut self, now: Instant, since: Instant, kind: Kind) -> Option<Notice> {
+        if self.down.is_some() && (self.kinds.contains(&kind) || self.kinds.len() >= TOLD_MAX)
+            || !self.may(now)
+        {
+            return None;
+        }
+        if self.down.is_some() {
+            self.kinds.push(kind);
+            return Some(Notice::Changed);
+        }
+        (self.down, self.kinds) = (Some(since), vec![kind]);
+        Some(Notice::Down)
     }
-    told.push(kind);
-    Some(Notice::Changed)
+
+    /// Whether one more notice may be told, which counts as told.
+    fn may(&mut self, now: Instant) -> bool {
+        let began = self.window.filter(|at| now.saturating_duration_since(*at) < TOLD_WINDOW);
+        if began.is_none() {
+            (self.window, self.count) = (Some(now), 0);
+        }
+        self.count += 1;
+        self.count <= TOLD_MAX
+    }
 }
 
 #[cfg(test)]
@@ -196,37 +236,44 @@ mod tests {
         })
     }
 
-    /// No flood: down and back alternate, and within an outage no trouble is told of twice.
+    /// No flood: whatever a peer does, the log has few lines; down and back alternate in it, within
+    /// an outage no trouble is told of twice, and what it says last is so a minute later.
     #[test]
-    fn each_transition_is_told_once() {
+    fn a_peer_that_comes_and_goes_does_not_fill_the_log() {
         arbtest::arbtest(|u| {
             let (mut link, start) = (Link::new(), Instant::now());
-            let (mut down, mut told) = (false, Vec::new());
+            let (mut now, mut down, mut told, mut lines) = (start, false, Vec::new(), 0);
             while !u.is_empty() {
-                let was_down = link.is_down();
-                if u.ratio(1, 4)? {
-                    match link.succeeded(start) {
-                        Some(Notice::Back(_)) => assert!(mem::take(&mut down)),
-                        Some(Notice::Reached) | None => assert!(!down),
-                        Some(other) => panic!("{other:?} on success"),
-                    }
-                    continue;
-                }
+                now += Duration::from_millis(u.int_in_range(0..=2_000)?);
                 let kind = any_kind(u)?;
-                match link.failed(start, kind) {
+                let notice =
+                    if u.ratio(1, 3)? { link.succeeded(now) } else { link.failed(now, kind) };
+                match notice {
                     Some(Notice::Down) => {
-                        assert!(!mem::replace(&mut down, true) && !was_down);
+                        assert!(!mem::replace(&mut down, true) && link.is_down());
                         told = vec![kind];
                     }
                     Some(Notice::Changed) => {
                         assert!(down && !told.contains(&kind));
                         told.push(kind);
                     }
-                    None => (),
-                    Some(other) => panic!("{other:?} on failure"),
+                    Some(Notice::Back(_)) => assert!(mem::take(&mut down) && !link.is_down()),
+                    Some(Notice::Reached) => assert!(!down),
+                    None => continue,
                 }
-                assert!(told.len() <= TOLD_MAX);
-                assert_eq!(link.is_down(), down);
+                lines += usize::from(notice != Some(Notice::Reached));
+                let windows = (now - start).as_millis() / TOLD_WINDOW.as_millis();
+                assert!(lines <= TOLD_MAX * (usize::try_from(windows).unwrap() + 1), "{lines}");
+            }
+            now += TOLD_WINDOW;
+            let notice = match link.is_down() {
+                true => link.failed(now, Kind::Refused),
+                false => link.succeeded(now),
+            };
+            match notice {
+                Some(Notice::Down) => assert!(!down),
+                Some(Notice::Back(_)) => assert!(down),
+                Some(Notice::Changed | Notice::Reached) | None => assert_eq!(down, link.is_down()),
             }
             Ok(())
         });

@@ -70,6 +70,8 @@ struct Scrape {
     client: Client,
     uri: Uri,
     scanner: Scanner,
+    /// Bytes of the last page.
+    page_bytes: usize,
 }
 
 /// Scrapes `pod` at the interval, from `phase` from now on, until aborted.
@@ -85,7 +87,7 @@ pub(crate) async fn run(pod: Pod, mut orders: Orders, phase: Duration, row: watc
         Ok(client) => client,
         Err(fault) => return drop(row.send_replace(unusable(&fault))),
     };
-    let mut scrape = Scrape { client, uri, scanner: Scanner::new(engine) };
+    let mut scrape = Scrape { client, uri, scanner: Scanner::new(engine), page_bytes: 0 };
     let (mut link, mut due) = (Link::new(), Instant::now() + phase);
     let mut idle = false;
     loop {
@@ -98,6 +100,7 @@ pub(crate) async fn run(pod: Pod, mut orders: Orders, phase: Duration, row: watc
         idle = outcome.as_ref().is_ok_and(|it| it.waiting == 0 && it.running == 0);
         record(address, began, outcome, &mut link, &row);
         let interval = orders.pace.interval(idle && orders.waited.borrow().is_empty());
+        let interval = schedule::interval(interval, scrape.page_bytes);
         due = schedule::next(due.min(began), now, interval, link.wait());
     }
 }
@@ -151,6 +154,7 @@ impl Scrape {
         let mut request = Request::new(Full::<Bytes>::default());
         *request.uri_mut() = self.uri.clone();
         let page = self.client.ask(request).await?.body;
+        self.page_bytes = page.len();
         self.scanner.scan(&page).map_err(|why| Fault::Garbage(why.to_string()))
     }
 }

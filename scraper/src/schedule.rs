@@ -18,6 +18,16 @@ pub(crate) fn next(due: Instant, now: Instant, interval: Duration, wait: Duratio
     due.checked_add(interval.saturating_mul(steps)).unwrap_or(now + interval)
 }
 
+/// Bytes of a page up to which its pod is scraped at the full pace: ten engines' worth.
+const PAGE_BYTES: usize = 512 << 10;
+
+/// The interval of a pod whose last page had this many bytes. A longer page is asked for less often
+/// in proportion, so that no pod keeps the one thread from the others by what it says.
+pub(crate) fn interval(interval: Duration, page_bytes: usize) -> Duration {
+    let times = u32::try_from(page_bytes / PAGE_BYTES).unwrap_or(u32::MAX).saturating_add(1);
+    interval.saturating_mul(times)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +53,14 @@ mod tests {
         assert_eq!(after(1, 400), ms(400));
         assert_eq!(after(1, 10), ms(50), "never more often than a pod that is up");
         assert_eq!(after(1000, 400), ms(1000), "a scrape that hung has waited already");
+    }
+
+    #[test]
+    fn a_long_page_takes_its_time() {
+        let of = |page_bytes| interval(ms(50), page_bytes);
+        assert_eq!([of(0), of(51_000), of(300_000)], [ms(50); 3], "up to nine engines");
+        assert_eq!(of(PAGE_BYTES), ms(100));
+        assert_eq!(of(8 << 20), ms(850), "10 MB/s at the most");
     }
 
     /// While a pod is up, the next scrape lies on its grid, in the future, at most one interval on.

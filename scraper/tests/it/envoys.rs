@@ -10,7 +10,7 @@ use tokio::{net::TcpStream, sync::Notify, time};
 
 use crate::{
     server::Reply,
-    world::{Envoy, PATIENCE, Pod, Pushes, anywhere, page, poll, settings, start, waiting},
+    world::{Envoy, PATIENCE, Pod, Pushes, anywhere, page, poll, pool, settings, start, waiting},
 };
 
 #[tokio::test]
@@ -68,6 +68,28 @@ async fn a_refusal_is_told_with_the_envoy_s_reason() {
     poll(&scraper, "/readyz", |page| page.contains(said)).await;
     poll(&scraper, "/", |page| page.contains(said)).await;
     poll(&scraper, "/metrics", |page| page.contains("outcome=\"status-4xx\"")).await;
+}
+
+/// As one that is larger than the ingest takes, or that the picker does not know.
+#[tokio::test]
+async fn a_pool_that_an_envoy_refuses_holds_up_no_other() {
+    let pod = Pod::start(page(3)).await;
+    let refused = |it: &Pushes| it.last.as_ref().is_some_and(|last| last.pool == "refused");
+    let envoy = Envoy::start_at(anywhere(), move |pushes| match refused(pushes) {
+        true => Reply::Whole(413, b"too large".to_vec()),
+        false => Reply::Whole(204, Vec::new()),
+    });
+    let envoy = envoy.await;
+    let mut settings = settings(&[], &[envoy.address]);
+    settings.pools = ["refused", "taken"].map(|name| pool(name, &[pod.address])).into();
+    let scraper = start(settings).await;
+    for _ in 0..10 {
+        let before = envoy.wait("any", |it| it.count > 0).await.count;
+        envoy.wait("the other pool", |it| !refused(it) && it.count > before).await;
+    }
+    let said = "pool refused: answered 413 Payload Too Large: too large";
+    poll(&scraper, "/overview", |page| page.contains(said)).await;
+    poll(&scraper, "/readyz", |page| page.starts_with("HTTP/1.1 200")).await;
 }
 
 /// A push on its way when the scraper stops still arrives, and none comes after it.
