@@ -62,6 +62,11 @@ impl Fault {
         matches!(self, Self::Status(..))
     }
 
+    /// Whether it says that what was asked for is not there, or not for us to see.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Self::Status(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, _))
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Refused => Kind::Refused,

@@ -16,7 +16,7 @@ use wire::kubernetes::EndpointSlice;
 use crate::{
     client::Peer,
     envoy::{Pusher, Standing},
-    kubernetes::{self, Change, Kept, Resource},
+    kubernetes::{self, Change, Kept, Resource, Standing as Watching},
     meters::Meters,
     publisher::Round,
     settings::{EnvoyUrl, GatewayService, Gateways},
@@ -48,6 +48,8 @@ pub(crate) struct Herd {
     /// The addresses behind the URLs' names, kept when a later look-up fails.
     names: BTreeMap<String, Vec<SocketAddr>>,
     slices: Kept<EndpointSlice>,
+    /// How many were too many, as far as it was told.
+    over: usize,
     pushers: BTreeMap<EnvoyUrl, (Task, watch::Receiver<Standing>)>,
 }
 
@@ -64,8 +66,9 @@ impl Herd {
         rounds: watch::Receiver<Option<Round>>,
         meters: Arc<Meters>,
     ) -> Self {
-        let (names, slices) = (BTreeMap::new(), Kept::new());
-        Self { settings, timeout, rounds, meters, names, slices, pushers: BTreeMap::new() }
+        let (names, slices) = (BTreeMap::new(), Kept::new("EndpointSlice"));
+        let pushers = BTreeMap::new();
+        Self { settings, timeout, rounds, meters, names, slices, over: 0, pushers }
     }
 
     /// What tells of the gateways of a Service.
@@ -90,20 +93,12 @@ impl Herd {
         watched: watch::Sender<Vec<Watched>>,
     ) {
         let (mut ticks, mut rounds) = (time::interval(NAMES_INTERVAL), self.rounds.clone());
-        let mut failing = false;
+        let mut watching = Watching::new("the watch of the gateways' EndpointSlices".to_owned());
         loop {
             tokio::select! {
                 _ = ticks.tick() => self.look_up().await,
-                Some(change) = changes.next() => match change {
-                    Ok(event) => {
-                        failing = false;
-                        self.slices.take(event, |it| EndpointSlice::read(it).ok());
-                    }
-                    Err(why) => {
-                        if !std::mem::replace(&mut failing, true) {
-                            warn!("the gateways' EndpointSlices can't be watched: {why}");
-                        }
-                    }
+                Some(change) = changes.next() => if let Ok(event) = watching.judge(change) {
+                    self.slices.take(event, |it| EndpointSlice::read(it).map(Some));
                 },
                 () = ended(&mut rounds) => break,
             }
@@ -175,15 +170,16 @@ impl Herd {
             self.meters.forget_envoy(url);
         }
         let room = GATEWAYS_MAX.saturating_sub(self.pushers.len());
-        if new.len() > room {
-            warn!("more than {GATEWAYS_MAX} gateways: {} get no snapshots", new.len() - room);
+        let over = new.len().saturating_sub(room);
+        if over > std::mem::replace(&mut self.over, over) {
+            warn!("more than {GATEWAYS_MAX} gateways: {over} get no snapshots");
         }
         for (url, host) in new.iter().take(room) {
             info!("Envoy {url} is there");
             let pusher = self.start(url, host.clone());
             self.pushers.insert(url.clone(), pusher);
         }
-        !gone.is_empty() || !new.is_empty()
+        !gone.is_empty() || new.len() > over
     }
 
     fn start(&self, url: &EnvoyUrl, host: String) -> (Task, watch::Receiver<Standing>) {

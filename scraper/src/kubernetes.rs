@@ -5,21 +5,31 @@
 //! API server refuses. What is read off the objects is in `wire`.
 
 mod kept;
+mod standing;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject},
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{
         WatchStreamExt,
         watcher::{self, Error, Event, watcher},
     },
 };
+use tower::limit::RateLimitLayer;
 
 pub(crate) use kept::Kept;
+pub(crate) use standing::Standing;
+
+/// Requests of one pool in [`REQUESTS_PERIOD`]: a start lists and watches six kinds. A watch that
+/// ends as soon as it began, as behind a proxy that is broken, is begun again without any wait by
+/// kube-rs, and must not become a load on the API server.
+const REQUESTS: u64 = 20;
+const REQUESTS_PERIOD: Duration = Duration::from_secs(1);
 
 /// A kind of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +54,9 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, String>
             Config::from_custom_kubeconfig(file, &options).await.map_err(|why| why.to_string())
         }
     };
-    let client = config.and_then(|config| Client::try_from(config).map_err(|it| it.to_string()));
+    let builder = config.and_then(|it| ClientBuilder::try_from(it).map_err(|it| it.to_string()));
+    let limit = RateLimitLayer::new(REQUESTS, REQUESTS_PERIOD);
+    let client = builder.map(|builder| builder.with_layer(&limit).build());
     client.map_err(|why| format!("no Kubernetes API: {why}"))
 }
 
@@ -70,12 +82,4 @@ pub(crate) fn watch(
         None => Api::all_with(client.clone(), &resource),
     };
     watcher(api, which).default_backoff().boxed()
-}
-
-/// Whether the cluster does not have the kind, or we may not see it: then there are none for us.
-pub(crate) fn is_absent(error: &Error) -> bool {
-    let (Error::InitialListFailed(why) | Error::WatchStartFailed(why)) = error else {
-        return false;
-    };
-    matches!(why, kube::Error::Api(status) if status.code == 404 || status.code == 403)
 }

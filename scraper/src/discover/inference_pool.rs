@@ -1,17 +1,17 @@
 //! An InferencePool of Kubernetes: its ready pods, and the objectives and rewrites that refer to it.
 
 mod cluster;
+mod groups;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use kube::{Client, runtime::watcher};
-use tracing::{info, warn};
 use wire::kubernetes::{GROUPS, POOL_GROUP};
 
 use super::Found;
 use crate::{
-    kubernetes::{self, Change, Resource},
+    kubernetes::{self, Change, Resource, Standing},
     settings,
 };
 use cluster::Cluster;
@@ -60,26 +60,20 @@ impl InferencePool {
         let mut cluster = Cluster::new(&self.name, self.node_zones);
         let mut others = stream::select_all(self.others());
         let mut pods: BoxStream<'static, Change> = stream::pending().boxed();
-        let (mut selector, mut failing) = (BTreeMap::new(), BTreeSet::new());
+        let mut selector = BTreeMap::new();
+        let mut standings = BTreeMap::<Source, Standing>::new();
         loop {
             let (source, change) = tokio::select! {
                 Some(change) = others.next() => change,
                 Some(change) = pods.next() => (Source::Pods, change),
                 else => return,
             };
-            match change {
-                Ok(event) => {
-                    if failing.remove(&source) {
-                        info!("{self:?}: {source:?} can be watched again");
-                    }
-                    cluster.take(source, event);
-                }
-                Err(why) => {
-                    if failing.insert(source) {
-                        warn!("{self:?}: {source:?} can't be watched, trying again: {why}");
-                    }
-                    cluster.failed(source, kubernetes::is_absent(&why));
-                }
+            let new = || Standing::new(format!("the watch of {source:?} for {self:?}"));
+            let standing = standings.entry(source).or_insert_with(new);
+            match standing.judge(change) {
+                Ok(event) => cluster.take(source, event),
+                Err(fault) if fault.is_absence() => cluster.lacks(source),
+                Err(_) => (),
             }
             if let Some(wanted) = cluster.selector().filter(|wanted| **wanted != selector) {
                 selector.clone_from(wanted);

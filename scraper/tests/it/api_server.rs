@@ -18,9 +18,9 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time};
 
-use crate::schema;
+use crate::{schema, world::PATIENCE};
 
 /// Bookmarks come this often; a real server sends one a minute.
 const BOOKMARKS: Duration = Duration::from_millis(20);
@@ -53,6 +53,10 @@ struct Cluster {
     refuse: Option<(u32, StatusCode)>,
     /// Watches of an earlier generation end.
     generation: u64,
+    /// Watches end as soon as they have begun.
+    restless: bool,
+    /// The newest version that a bookmark told, by collection.
+    bookmarks: BTreeMap<String, u64>,
     lists: u64,
     watches: u64,
 }
@@ -80,11 +84,16 @@ impl ApiServer {
     }
 
     /// Creates or replaces an object of namespace `demo`.
-    pub(crate) fn put(&self, mut object: Value) {
-        let (collection, definition) = collection(&object);
-        if let Some(definition) = definition {
+    pub(crate) fn put(&self, object: Value) {
+        if let (_, Some(definition)) = collection(&object) {
             validate(&definition, &object);
         }
+        self.put_unchecked(object);
+    }
+
+    /// What no definition would let pass.
+    pub(crate) fn put_unchecked(&self, mut object: Value) {
+        let (collection, _) = collection(&object);
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         self.change(|cluster| {
             object["metadata"]["resourceVersion"] = json!(cluster.version.to_string());
@@ -115,6 +124,34 @@ impl ApiServer {
             cluster.expired = cluster.version;
             cluster.generation += 1;
             cluster.history.clear();
+        });
+    }
+
+    /// Every watch is told by a bookmark how far it has come. Then history up to there is forgotten,
+    /// and all watches end: whoever goes on from the last change that it saw comes too late.
+    pub(crate) async fn forget_what_was_bookmarked(&self) {
+        let mut news = self.world.news.subscribe();
+        let all_are_told = |cluster: &Cluster| {
+            let told = cluster.bookmarks.values();
+            !cluster.bookmarks.is_empty() && told.copied().all(|it| it == cluster.version)
+        };
+        let deadline = time::Instant::now() + PATIENCE;
+        while !all_are_told(&self.world.state.lock().unwrap()) {
+            assert!(time::Instant::now() < deadline, "nobody wants bookmarks");
+            let _ = time::timeout(BOOKMARKS, news.changed()).await;
+        }
+        self.change(|cluster| {
+            cluster.expired = cluster.version - 1;
+            cluster.generation += 1;
+            cluster.history.clear();
+        });
+    }
+
+    /// From now on watches end as soon as they have begun, as behind a broken proxy.
+    pub(crate) fn end_watches_at_once(&self) {
+        self.change(|cluster| {
+            cluster.restless = true;
+            cluster.generation += 1;
         });
     }
 
@@ -250,6 +287,12 @@ struct Watch {
     generation: u64,
 }
 
+impl Watch {
+    fn wants_bookmarks(&self) -> bool {
+        self.query.get("allowWatchBookmarks").is_some_and(|it| it == "true")
+    }
+}
+
 /// The next lines of a watch, or its end.
 async fn next(mut watch: Watch) -> Option<(Result<Bytes, Infallible>, Watch)> {
     loop {
@@ -259,9 +302,12 @@ async fn next(mut watch: Watch) -> Option<(Result<Bytes, Infallible>, Watch)> {
             Some(text) if !text.is_empty() => return Some((Ok(text.into()), watch)),
             Some(_) => (),
         }
-        if tokio::time::timeout(BOOKMARKS, watch.news.changed()).await.is_err() {
-            let version = watch.world.state.lock().unwrap().version;
-            watch.from = watch.from.max(version);
+        if time::timeout(BOOKMARKS, watch.news.changed()).await.is_err() && watch.wants_bookmarks()
+        {
+            let mut cluster = watch.world.state.lock().unwrap();
+            let version = watch.from;
+            cluster.bookmarks.insert(watch.path.clone(), version);
+            drop(cluster);
             let kind = json!({"apiVersion": "v1", "kind": "Any", "metadata": {"resourceVersion": version.to_string()}});
             let bookmark = format!("{}\n", json!({"type": "BOOKMARK", "object": kind}));
             return Some((Ok(bookmark.into()), watch));
@@ -271,7 +317,7 @@ async fn next(mut watch: Watch) -> Option<(Result<Bytes, Infallible>, Watch)> {
 
 fn lines(watch: &mut Watch) -> Option<String> {
     let cluster = watch.world.state.lock().unwrap();
-    if cluster.generation > watch.generation {
+    if cluster.generation > watch.generation || cluster.restless {
         return None;
     }
     if watch.from < cluster.expired {

@@ -1,15 +1,19 @@
 //! An InferencePool and the gateways' EndpointSlices, over an API server that misbehaves.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use engine::Endpoint;
 use scraper::{
-    Settings,
+    Scraper, Settings,
     settings::{Discovery, GatewayService, InferencePool},
 };
 use serde_json::{Value, json};
+use tokio::time;
 
 use crate::{
     api_server::ApiServer,
-    world::{Envoy, Pod, Pushes, page, poll, pool, settings, start, waiting},
+    world::{Envoy, PATIENCE, Pod, Pushes, page, poll, pool, settings, start, waiting},
 };
 
 const PODS: &str = "/api/v1/namespaces/demo/pods";
@@ -66,6 +70,33 @@ fn of(api: &ApiServer, envoy: &Envoy) -> Settings {
         ..InferencePool::parse("qwen").unwrap()
     });
     settings
+}
+
+/// A scraper that follows a pool of one pod, which the gateway already knows.
+struct Scene {
+    server: Pod,
+    envoy: Envoy,
+    api: ApiServer,
+    _scraper: Scraper,
+}
+
+impl Scene {
+    async fn start() -> Self {
+        Self::start_with(ApiServer::start().await).await
+    }
+
+    async fn start_with(api: ApiServer) -> Self {
+        let (server, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
+        api.put(inference_pool(&[server.address.port()], "qwen"));
+        api.put(pod("a", "qwen", true));
+        let _scraper = start(of(&api, &envoy)).await;
+        envoy.wait_for(server.address, "1 waiting", |it| waiting(it) == Some(1)).await;
+        Self { server, envoy, api, _scraper }
+    }
+
+    async fn wait_for_no_pod(&self) {
+        self.envoy.wait("no pod", |it| addresses(it).is_empty()).await;
+    }
 }
 
 fn addresses(pushes: &Pushes) -> Vec<String> {
@@ -142,15 +173,11 @@ async fn objectives_and_rewrites_of_both_groups() {
 /// A cluster without the definitions of one group, as of either version of llm-d.
 #[tokio::test]
 async fn a_group_that_is_not_installed_holds_up_nothing() {
-    let (server, envoy, api) =
-        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
+    let api = ApiServer::start().await;
     for plural in ["inferenceobjectives", "inferencemodelrewrites"] {
         api.lacks(&format!("/apis/llm-d.ai/v1alpha2/namespaces/demo/{plural}"));
     }
-    api.put(inference_pool(&[server.address.port()], "qwen"));
-    api.put(pod("a", "qwen", true));
-    let _scraper = start(of(&api, &envoy)).await;
-    envoy.wait_for(server.address, "1 waiting", |it| waiting(it) == Some(1)).await;
+    Scene::start_with(api).await;
 }
 
 #[tokio::test]
@@ -166,56 +193,93 @@ async fn a_pool_that_is_not_there_yet_is_not_an_empty_one() {
     envoy.wait("the pod", |it| addresses(it) == at(&[server.address.port()])).await;
 }
 
-/// A watch whose connection drops goes on where it was, without another list; bookmarks keep it
-/// from asking for a version that has expired meanwhile.
+/// A watch whose connection drops goes on where it was, without another list.
 #[tokio::test]
 async fn a_dropped_watch_resumes() {
-    let (server, envoy, api) =
-        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
-    api.put(inference_pool(&[server.address.port()], "qwen"));
-    api.put(pod("a", "qwen", true));
-    let _scraper = start(of(&api, &envoy)).await;
-    envoy.wait("the pod", |it| addresses(it).len() == 1).await;
-    let (lists, watches) = (api.lists(), api.watches());
-    api.drop_watches();
-    api.delete(PODS, "a");
-    envoy.wait("no pod", |it| addresses(it).is_empty()).await;
-    assert_eq!(api.lists(), lists, "no second list");
-    assert!(api.watches() > watches);
+    let scene = Scene::start().await;
+    let (lists, watches) = (scene.api.lists(), scene.api.watches());
+    scene.api.drop_watches();
+    scene.api.delete(PODS, "a");
+    scene.wait_for_no_pod().await;
+    assert_eq!(scene.api.lists(), lists, "no second list");
+    assert!(scene.api.watches() > watches);
+}
+
+/// Where nothing of one's own has changed for long, only bookmarks tell how far a watch has come.
+#[tokio::test]
+async fn bookmarks_save_listing_again() {
+    let scene = Scene::start().await;
+    let lists = scene.api.lists();
+    scene.api.put(pod("b", "other", true));
+    scene.api.forget_what_was_bookmarked().await;
+    scene.api.delete(PODS, "a");
+    scene.wait_for_no_pod().await;
+    assert_eq!(scene.api.lists(), lists, "no second list");
 }
 
 /// Whoever asks for a version that is gone is told 410 and lists again; what it knew stays until
 /// then.
 #[tokio::test]
 async fn an_expired_version_is_listed_again() {
-    let (server, envoy, api) =
-        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
-    api.put(inference_pool(&[server.address.port()], "qwen"));
-    api.put(pod("a", "qwen", true));
-    let _scraper = start(of(&api, &envoy)).await;
-    envoy.wait("the pod", |it| addresses(it).len() == 1).await;
-    let lists = api.lists();
-    api.expire();
-    api.put(pod("a", "qwen", false));
-    envoy.wait("no pod that is ready", |it| addresses(it).is_empty()).await;
-    assert!(api.lists() > lists);
+    let scene = Scene::start().await;
+    let lists = scene.api.lists();
+    scene.api.expire();
+    scene.api.put(pod("a", "qwen", false));
+    scene.wait_for_no_pod().await;
+    assert!(scene.api.lists() > lists);
 }
 
 /// While the API server refuses everything the pods that are known are scraped and pushed on.
 #[tokio::test]
 async fn an_api_server_that_is_away_leaves_the_pool_as_it_was() {
-    let (server, envoy, api) =
-        (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
-    api.put(inference_pool(&[server.address.port()], "qwen"));
-    api.put(pod("a", "qwen", true));
-    let _scraper = start(of(&api, &envoy)).await;
-    envoy.wait("the pod", |it| addresses(it).len() == 1).await;
-    api.refuse(12, StatusCode::SERVICE_UNAVAILABLE);
-    api.expire();
-    server.reply_with(page(4));
-    envoy.wait_for(server.address, "4 waiting", |it| waiting(it) == Some(4)).await;
-    api.delete(PODS, "a");
-    envoy.wait("no pod", |it| addresses(it).is_empty()).await;
+    let scene = Scene::start().await;
+    scene.api.refuse(12, StatusCode::SERVICE_UNAVAILABLE);
+    scene.api.expire();
+    scene.server.reply_with(page(4));
+    let address = scene.server.address;
+    scene.envoy.wait_for(address, "4 waiting", |it| waiting(it) == Some(4)).await;
+    scene.api.delete(PODS, "a");
+    scene.wait_for_no_pod().await;
+}
+
+/// Neither is the API server flooded, nor does anything change.
+#[tokio::test]
+async fn watches_that_end_at_once_are_not_begun_at_full_speed() {
+    let scene = Scene::start().await;
+    scene.api.end_watches_at_once();
+    let (watches, began) = (scene.api.watches(), time::Instant::now());
+    while scene.api.watches() == watches {
+        assert!(began.elapsed() < PATIENCE, "they are not begun again");
+        time::sleep(Duration::from_millis(5)).await;
+    }
+    let (watches, period) = (scene.api.watches(), Duration::from_millis(500));
+    time::sleep(period).await;
+    let begun = scene.api.watches() - watches;
+    assert!(begun <= 40, "{begun} watches in {period:?}");
+    assert_eq!(addresses(&scene.envoy.pushes()).len(), 1);
+}
+
+/// A definition would not let these pass. What makes no sense costs only itself, and a pool that
+/// does not stays as it was.
+#[tokio::test]
+async fn objects_out_of_bounds_are_left_out() {
+    let scene = Scene::start().await;
+    let mut labelled = pod("a", "qwen", true);
+    let long = "x".repeat(100_000);
+    let many = (0..1000).map(|n| (format!("a{n}"), json!("x")));
+    let labels = labelled["metadata"]["labels"].as_object_mut().unwrap();
+    labels.extend(many.chain([("long".to_owned(), json!(long)), (long.clone(), json!("x"))]));
+    labels.insert("llm-d.ai/role".to_owned(), json!("decode"));
+    scene.api.put_unchecked(json!({
+        "apiVersion": "inference.networking.k8s.io/v1", "kind": "InferencePool",
+        "metadata": {"name": "qwen"}, "spec": {"selector": 7, "targetPorts": long},
+    }));
+    scene.api.drop_watches();
+    scene.api.put(labelled);
+    let role = ("llm-d.ai/role".to_owned(), "decode".to_owned());
+    let decodes = |it: &Endpoint| it.labels.contains(&role);
+    let endpoint = scene.envoy.wait_for(scene.server.address, "the label", decodes).await;
+    assert!(endpoint.labels.iter().all(|(key, value)| key.len() + value.len() < 400));
 }
 
 fn slice(ports: &[u16]) -> Vec<Value> {

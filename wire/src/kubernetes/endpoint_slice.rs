@@ -22,7 +22,8 @@ impl EndpointSlice {
         let stays = |endpoint: &Endpoint| !endpoint.conditions.terminating.unwrap_or(false);
         let addresses = endpoints.into_iter().flatten().filter(stays);
         let addresses = addresses.filter_map(|it| it.addresses.first()?.parse().ok());
-        let ports = ports.into_iter().flatten().filter_map(|port| port.port);
+        let ports =
+            ports.into_iter().flatten().filter_map(|port| port.port.filter(|port| *port > 0));
         Ok(Self { addresses: addresses.collect(), ports: ports.collect() })
     }
 

@@ -1,6 +1,6 @@
 //! InferencePools, InferenceObjectives and InferenceModelRewrites.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
     MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, ModelRewrite, Objective, RewriteRule,
@@ -15,6 +15,9 @@ use crate::snapshot::{MODEL_NAME_MAX, is_object_name};
 pub const POOL_GROUP: &str = "inference.networking.k8s.io";
 /// The groups of objectives and rewrites, the newer first.
 pub const GROUPS: [&str; 2] = ["llm-d.ai", "inference.networking.x-k8s.io"];
+
+/// Target ports of a pool, as its definition has it.
+const TARGET_PORTS_MAX: usize = 8;
 
 /// Who belongs to a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +57,15 @@ impl InferencePool {
         if spec.selector.match_labels.is_empty() {
             return Err("its selector has no labels, which would select every pod".to_owned());
         }
+        let ports: BTreeSet<_> = spec.target_ports.iter().map(|port| port.number).collect();
+        if ports.contains(&0) || !(1..=TARGET_PORTS_MAX).contains(&ports.len()) {
+            return Err(format!(
+                "found the target ports {ports:?}; allowed: 1 to {TARGET_PORTS_MAX} of 1 to 65535"
+            ));
+        }
         Ok(Self {
             selector: spec.selector.match_labels,
-            target_ports: spec.target_ports.iter().map(|port| port.number).collect(),
+            target_ports: ports.into_iter().collect(),
             http2: spec.app_protocol.as_deref() == Some("kubernetes.io/h2c"),
         })
     }

@@ -1,12 +1,17 @@
 //! Pods.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::snapshot::{LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX};
+
 /// The label of nodes, and of pods in newer clusters, that names the zone.
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
+/// What labels begin with that are about routing.
+const ROUTING: [&str; 3] = ["llm-d.ai/", "inference.networking.k8s.io/", "topology.kubernetes.io/"];
 
 /// The annotation that restricts the target ports of a pool to those that are served, and its older
 /// name.
@@ -20,8 +25,8 @@ pub struct Pod {
     pub address: IpAddr,
     /// The node that it runs on.
     pub node: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    /// Its labels, sorted by key: as many as an endpoint may have, less one for the zone of its node.
+    pub labels: Vec<(String, String)>,
     /// The ports that its annotation names, if it has one.
     active_ports: Option<Vec<u16>>,
 }
@@ -42,7 +47,7 @@ impl Pod {
         Some(Self {
             address: status.pod_ip?.parse().ok()?,
             node: spec.node_name,
-            labels: metadata.labels,
+            labels: fitting(metadata.labels),
             active_ports,
         })
     }
@@ -52,6 +57,19 @@ impl Pod {
         let active = |port: &&u16| self.active_ports.as_ref().is_none_or(|it| it.contains(port));
         target_ports.iter().filter(active).copied().collect()
     }
+}
+
+/// Of too many labels those that are about routing stay. An API server lets no longer ones pass.
+fn fitting(labels: BTreeMap<String, String>) -> Vec<(String, String)> {
+    let fits = |(key, value): &(String, String)| {
+        key.len() <= LABEL_KEY_MAX && value.len() <= LABEL_VALUE_MAX
+    };
+    let mut labels: Vec<_> = labels.into_iter().filter(fits).collect();
+    let routes = |key: &str| ROUTING.iter().any(|prefix| key.starts_with(prefix));
+    labels.sort_by_key(|(key, _)| Reverse(routes(key)));
+    labels.truncate(LABELS_MAX - 1);
+    labels.sort();
+    labels
 }
 
 #[derive(Deserialize)]
@@ -127,6 +145,19 @@ mod tests {
             without(|it| *it = json!(7)),
         ];
         assert_eq!(gone, [const { None }; 6]);
+    }
+
+    #[test]
+    fn labels_are_held_to_what_a_snapshot_takes() {
+        let mut object = object();
+        let many = (0..100).map(|n| (format!("a{n:02}"), json!("x")));
+        let others = [("llm-d.ai/role", "decode"), ("long", &"x".repeat(64))];
+        let others = others.map(|(key, value)| (key.to_owned(), json!(value)));
+        object["metadata"]["labels"] = many.chain(others).collect();
+        let labels = Pod::read(&object).unwrap().labels;
+        assert_eq!(labels.len(), LABELS_MAX - 1);
+        assert!(labels.contains(&("llm-d.ai/role".to_owned(), "decode".to_owned())));
+        assert!(labels.is_sorted() && labels.iter().all(|(key, _)| key != "long"));
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! What the watches have told so far, and the pool that it amounts to.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-use engine::{MAX_MODEL_REWRITES, MAX_OBJECTIVES, ModelRewrite, Objective};
+use engine::{MAX_MODEL_REWRITES, MAX_OBJECTIVES, ModelRewrite};
 use kube::{api::DynamicObject, runtime::watcher::Event};
 use serde_json::Value;
 use tracing::warn;
 use wire::{
     kubernetes::{InferenceModelRewrite, InferenceObjective, InferencePool, Pod, ZONE_LABEL},
-    snapshot::LABELS_MAX,
+    snapshot::LABEL_VALUE_MAX,
 };
 
-use super::Source;
+use super::{Source, groups::Groups};
 use crate::{board, discover::Found, kubernetes::Kept, objectives::Objectives};
+
+/// Bytes of all rewrites of a pool: a quarter of what an ingest takes of a snapshot by default, and
+/// thousands of names.
+const REWRITE_BYTES_MAX: usize = 1 << 20;
 
 /// One pool in a cluster.
 #[derive(Debug)]
@@ -24,70 +28,56 @@ pub(super) struct Cluster {
     pods: Kept<Pod>,
     /// Zones by node; nothing where nodes are not watched.
     zones: Option<Kept<String>>,
-    objectives: [Kept<InferenceObjective>; 2],
-    rewrites: [Kept<InferenceModelRewrite>; 2],
+    objectives: Groups<InferenceObjective>,
+    rewrites: Groups<InferenceModelRewrite>,
+    /// How many of each kind were too many, as far as it was told.
+    too_many: BTreeMap<&'static str, usize>,
 }
 
 impl Cluster {
     pub(super) fn new(name: &str, node_zones: bool) -> Self {
         Self {
             name: name.to_owned(),
-            pool: Kept::new(),
+            pool: Kept::new("InferencePool"),
             last: None,
-            pods: Kept::new(),
-            zones: node_zones.then(Kept::new),
-            objectives: [Kept::new(), Kept::new()],
-            rewrites: [Kept::new(), Kept::new()],
+            pods: Kept::new("Pod"),
+            zones: node_zones.then(|| Kept::new("Node")),
+            objectives: Groups::new("InferenceObjective"),
+            rewrites: Groups::new("InferenceModelRewrite"),
+            too_many: BTreeMap::new(),
         }
     }
 
     pub(super) fn take(&mut self, source: Source, event: Event<DynamicObject>) {
         match source {
             Source::Pool => {
-                self.pool.take(event, |it| told("InferencePool", it, InferencePool::read(it)));
+                self.pool.take(event, |it| InferencePool::read(it).map(Some));
                 if let Some(pool) = self.pool.get(&self.name) {
                     self.last = Some(pool.clone());
                 }
             }
-            Source::Pods => self.pods.take(event, Pod::read),
+            Source::Pods => self.pods.take(event, |it| Ok(Pod::read(it))),
             Source::Nodes => {
                 if let Some(zones) = &mut self.zones {
-                    zones.take(event, zone);
+                    zones.take(event, |it| Ok(zone(it)));
                 }
             }
-            Source::Objectives(index) => {
-                if let Some(kept) = self.objectives.get_mut(index) {
-                    let read =
-                        |it: &Value| told("InferenceObjective", it, InferenceObjective::read(it));
-                    kept.take(event, read);
-                }
+            Source::Objectives(group) => {
+                self.objectives.take(group, event, InferenceObjective::read);
             }
-            Source::Rewrites(index) => {
-                if let Some(kept) = self.rewrites.get_mut(index) {
-                    let read = |it: &Value| {
-                        told("InferenceModelRewrite", it, InferenceModelRewrite::read(it))
-                    };
-                    kept.take(event, read);
-                }
+            Source::Rewrites(group) => {
+                self.rewrites.take(group, event, InferenceModelRewrite::read);
             }
         }
     }
 
-    /// A watch failed. What pools can do without counts as absent where the cluster lacks it.
-    pub(super) fn failed(&mut self, source: Source, absent: bool) {
+    /// The cluster lacks what is watched, or hides it: what pools can do without is not waited for.
+    pub(super) fn lacks(&mut self, source: Source) {
         match source {
-            Source::Objectives(index) if absent => {
-                self.objectives.get_mut(index).into_iter().for_each(Kept::none);
-            }
-            Source::Rewrites(index) if absent => {
-                self.rewrites.get_mut(index).into_iter().for_each(Kept::none);
-            }
-            Source::Nodes if absent => self.zones.iter_mut().for_each(Kept::none),
-            Source::Pool
-            | Source::Pods
-            | Source::Nodes
-            | Source::Objectives(_)
-            | Source::Rewrites(_) => (),
+            Source::Objectives(group) => self.objectives.none(group),
+            Source::Rewrites(group) => self.rewrites.none(group),
+            Source::Nodes => self.zones.iter_mut().for_each(Kept::none),
+            Source::Pool | Source::Pods => (),
         }
     }
 
@@ -97,11 +87,11 @@ impl Cluster {
     }
 
     /// The pool, once every kind was listed.
-    pub(super) fn found(&self) -> Option<Found> {
+    pub(super) fn found(&mut self) -> Option<Found> {
         let known = self.pods.is_known()
             && self.zones.as_ref().is_none_or(Kept::is_known)
-            && self.objectives.iter().all(Kept::is_known)
-            && self.rewrites.iter().all(Kept::is_known);
+            && self.objectives.is_known()
+            && self.rewrites.is_known();
         self.last.as_ref().filter(|_| known)?;
         let pods = self.pool.get(&self.name).map(|pool| self.pods_of(pool)).unwrap_or_default();
         Some(Found { pods, objectives: self.objectives(), rewrites: self.rewrites() })
@@ -122,57 +112,59 @@ impl Cluster {
         all
     }
 
-    /// The pod's labels with its zone. Of too many, those that are about routing stay.
+    /// The pod's labels with its zone, for which there is always room.
     fn labels(&self, pod: &Pod) -> Vec<(String, String)> {
         let mut labels = pod.labels.clone();
         let zone = self.zones.as_ref().and_then(|zones| zones.get(&pod.node));
-        if let Some(zone) = zone {
-            labels.entry(ZONE_LABEL.to_owned()).or_insert_with(|| zone.clone());
+        if let Some(zone) = zone.filter(|_| labels.iter().all(|(key, _)| key != ZONE_LABEL)) {
+            labels.push((ZONE_LABEL.to_owned(), zone.clone()));
+            labels.sort();
         }
-        let mut labels: Vec<_> = labels.into_iter().collect();
-        let routes = |key: &str| key.starts_with("llm-d.ai/") || key == ZONE_LABEL;
-        labels.sort_by_key(|(key, _)| Reverse(routes(key)));
-        labels.truncate(LABELS_MAX);
-        labels.sort();
         labels
     }
 
-    /// By name; the newer group's comes before the older one's.
-    fn objectives(&self) -> Objectives {
-        let mut all = BTreeMap::<&str, &Objective>::new();
-        let of_pool = |kept: &&InferenceObjective| kept.is_of(&self.name);
-        for kept in &self.objectives {
-            for it in kept.iter().map(|(_, it)| it).filter(of_pool) {
-                all.entry(&it.objective.name).or_insert(&it.objective);
-            }
-        }
-        Objectives::new(all.into_values().take(MAX_OBJECTIVES).cloned().collect())
-            .unwrap_or_default()
+    fn objectives(&mut self) -> Objectives {
+        let all = self.objectives.merged(|it| it.is_of(&self.name));
+        let over = all.len().saturating_sub(MAX_OBJECTIVES);
+        let all = all.into_iter().map(|it| it.objective.clone()).take(MAX_OBJECTIVES).collect();
+        self.tell_over("InferenceObjectives", over);
+        Objectives::new(all).unwrap_or_default()
     }
 
-    /// The oldest first; the newer group's comes before the older one's of the same name.
-    fn rewrites(&self) -> Vec<ModelRewrite> {
-        let mut all = BTreeMap::<&str, &InferenceModelRewrite>::new();
-        let of_pool = |kept: &&InferenceModelRewrite| kept.is_of(&self.name);
-        for kept in &self.rewrites {
-            for it in kept.iter().map(|(_, it)| it).filter(of_pool) {
-                all.entry(&it.rewrite.name).or_insert(it);
-            }
-        }
-        let mut all: Vec<_> = all.into_values().collect();
+    /// The oldest first, as many as there is room for.
+    fn rewrites(&mut self) -> Vec<ModelRewrite> {
+        let mut all = self.rewrites.merged(|it| it.is_of(&self.name));
         all.sort_by(|one, other| one.created.cmp(&other.created));
-        all.truncate(MAX_MODEL_REWRITES);
-        all.into_iter().map(|it| it.rewrite.clone()).collect()
+        let mut bytes = 0;
+        let fits = |it: &&&InferenceModelRewrite| {
+            bytes += size(&it.rewrite);
+            bytes <= REWRITE_BYTES_MAX
+        };
+        let fitting = all.iter().take(MAX_MODEL_REWRITES).take_while(fits);
+        let rewrites: Vec<_> = fitting.map(|it| it.rewrite.clone()).collect();
+        let over = all.len() - rewrites.len();
+        self.tell_over("InferenceModelRewrites", over);
+        rewrites
     }
+
+    fn tell_over(&mut self, kind: &'static str, over: usize) {
+        let before = self.too_many.insert(kind, over).unwrap_or(0);
+        if over > before {
+            warn!("pool {} has too many {kind}: {over} are left out", self.name);
+        }
+    }
+}
+
+/// Bytes of all names.
+fn size(rewrite: &ModelRewrite) -> usize {
+    let names = rewrite
+        .rules
+        .iter()
+        .flat_map(|rule| rule.models.iter().chain(rule.targets.iter().map(|target| &target.model)));
+    names.chain([&rewrite.name]).map(String::len).sum()
 }
 
 fn zone(node: &Value) -> Option<String> {
-    let labels = node.pointer("/metadata/labels")?;
-    Some(labels.get(ZONE_LABEL)?.as_str()?.to_owned())
-}
-
-/// What was read, or a line in the log.
-fn told<T>(kind: &str, object: &Value, read: Result<T, String>) -> Option<T> {
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    read.inspect_err(|why| warn!("{kind} {name} is left out: {why}")).ok()
+    let zone = node.pointer("/metadata/labels")?.get(ZONE_LABEL)?.as_str()?;
+    (zone.len() <= LABEL_VALUE_MAX).then(|| zone.to_owned())
 }
