@@ -1,7 +1,10 @@
 //! One kept-alive HTTP connection to one peer, opened when needed: HTTP/1.1 or HTTP/2, with or
 //! without TLS.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -19,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use crate::{codec, fault::Fault, task::Task, tls::TlsSettings};
+use crate::{codec, fault::Fault, task::Task, tls::Tls};
 
 /// Where a peer is and how to talk to it.
 #[derive(Clone, Debug)]
@@ -28,7 +31,7 @@ pub(crate) struct Peer {
     pub(crate) authority: String,
     /// `HOST[:PORT]` as requests and certificates name it.
     pub(crate) host: String,
-    pub(crate) tls: Option<Arc<TlsSettings>>,
+    pub(crate) tls: Option<Arc<Tls>>,
     /// HTTP/2 without asking.
     pub(crate) http2: bool,
 }
@@ -153,14 +156,14 @@ async fn connect(peer: &Peer) -> Result<Line, Fault> {
     // A request is one small write: waiting for more to send with it would only delay it.
     stream.set_nodelay(true)?;
     let Some(tls) = &peer.tls else { return line(stream, peer.http2).await };
-    let mut config = tls.load().map_err(Fault::Unreachable)?;
+    let mut config = tls.at(Instant::now()).map_err(Fault::Unreachable)?;
     if peer.http2 {
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
     }
-    let name = tls.server_name.as_deref().unwrap_or_else(|| bare_host(&peer.host)).to_owned();
+    let name = tls.server_name().unwrap_or_else(|| bare_host(&peer.host)).to_owned();
     let name = ServerName::try_from(name)
         .map_err(|why| Fault::Unreachable(format!("no name for a certificate: {why}")))?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    let stream = TlsConnector::from(config).connect(name, stream).await?;
     line(stream, peer.http2).await
 }
 

@@ -9,11 +9,12 @@ use std::{
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use kube::runtime::watcher;
-use tokio::{net, sync::watch, time};
+use tokio::{sync::watch, time};
 use tracing::{info, warn};
 use wire::kubernetes::EndpointSlice;
 
 use crate::{
+    addresses,
     client::Peer,
     envoy::{Pusher, Standing},
     kubernetes::{self, Change, Kept, Resource, Standing as Watching},
@@ -21,6 +22,7 @@ use crate::{
     publisher::Round,
     settings::{EnvoyUrl, GatewayService, Gateways},
     task::Task,
+    tls::Tls,
 };
 
 /// How often names are looked up again: as often as those of pods.
@@ -42,6 +44,8 @@ pub(crate) type Watched = (EnvoyUrl, watch::Receiver<Standing>);
 /// All of them.
 pub(crate) struct Herd {
     settings: Gateways,
+    /// The settings'.
+    tls: Option<Arc<Tls>>,
     timeout: Duration,
     rounds: watch::Receiver<Option<Round>>,
     meters: Arc<Meters>,
@@ -68,7 +72,8 @@ impl Herd {
     ) -> Self {
         let (names, slices) = (BTreeMap::new(), Kept::new("EndpointSlice"));
         let pushers = BTreeMap::new();
-        Self { settings, timeout, rounds, meters, names, slices, over: 0, pushers }
+        let tls = settings.tls.clone().map(|settings| Arc::new(Tls::new(settings)));
+        Self { settings, tls, timeout, rounds, meters, names, slices, over: 0, pushers }
     }
 
     /// What tells of the gateways of a Service.
@@ -118,8 +123,8 @@ impl Herd {
             if name.parse::<SocketAddr>().is_ok() {
                 continue;
             }
-            match net::lookup_host(name).await {
-                Ok(found) => drop(self.names.insert(name.to_owned(), one_family(found.collect()))),
+            match addresses::look_up(name).await {
+                Ok(found) => drop(self.names.insert(name.to_owned(), found)),
                 Err(why) if !self.names.contains_key(name) => {
                     self.names.insert(name.to_owned(), Vec::new());
                     warn!("the gateways {name} can't be looked up: {why}");
@@ -184,7 +189,7 @@ impl Herd {
 
     fn start(&self, url: &EnvoyUrl, host: String) -> (Task, watch::Receiver<Standing>) {
         let (standing, seen) = watch::channel(Standing::default());
-        let tls = self.settings.tls.clone().filter(|_| url.is_https());
+        let tls = self.tls.clone().filter(|_| url.is_https());
         let peer = Peer { authority: url.authority().to_owned(), host, tls, http2: false };
         let pusher = Pusher {
             url: url.clone(),
@@ -201,12 +206,4 @@ impl Herd {
 /// There are no more rounds.
 async fn ended(rounds: &mut watch::Receiver<Option<Round>>) {
     let _ = rounds.wait_for(|_| false).await.map(drop);
-}
-
-/// A pod of a dual-stack cluster has an address in both families, and needs one push.
-fn one_family(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    if addresses.iter().any(SocketAddr::is_ipv4) {
-        addresses.retain(SocketAddr::is_ipv4);
-    }
-    addresses
 }

@@ -9,6 +9,7 @@
 //! is out of date and nobody waits for anybody. What is judged from the outcomes is in pure files:
 //! `link` (is a peer down?), `schedule`, `board`, [`targets`] and `stamp`.
 
+mod addresses;
 mod board;
 mod client;
 mod codec;

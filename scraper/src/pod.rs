@@ -24,6 +24,7 @@ use crate::{
     meters::Meters,
     notice, schedule,
     settings::{MetricsSource, Pace},
+    tls::Tls,
     waiting::Waited,
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct Orders {
     pub(crate) pool: Arc<str>,
     pub(crate) pace: Pace,
     pub(crate) source: MetricsSource,
+    /// The source's.
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) engines: Arc<Engines>,
     /// Turns, of all pools together.
     pub(crate) turns: Arc<Semaphore>,
@@ -60,7 +63,8 @@ impl Orders {
         let authority = SocketAddr::new(pod.address.ip(), port).to_string();
         let path = self.source.path.as_deref().or(engine.path.as_deref()).unwrap_or("/metrics");
         let uri = path.parse().map_err(|why| Fault::Unreachable(format!("{path:?}: {why}")))?;
-        let (tls, http2) = (self.source.tls.clone(), pod.http2);
+        // What a pool says of HTTP/2 is of its target ports.
+        let (tls, http2) = (self.tls.clone(), pod.http2 && port == pod.address.port());
         Ok((Peer { host: authority.clone(), authority, tls, http2 }, uri))
     }
 }

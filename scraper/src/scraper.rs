@@ -29,6 +29,7 @@ use crate::{
     settings::{Pace, PoolSettings, Settings},
     status::Status,
     task::Task,
+    tls::Tls,
     waiting::Waiting,
 };
 
@@ -138,6 +139,7 @@ pub(crate) async fn follow(
     let orders = Orders {
         pool: Arc::clone(&pool),
         pace,
+        tls: source.tls.clone().map(|settings| Arc::new(Tls::new(settings))),
         source,
         engines: Arc::new(engines),
         turns,

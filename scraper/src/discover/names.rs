@@ -6,10 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::net;
 use tracing::{info, warn};
 
-use crate::{board::Pod, targets::Target};
+use crate::{addresses, board::Pod, targets::Target};
 
 /// How often names are looked up again: a headless Service's pods come and go behind one name, and
 /// cluster DNS caches for 5 s or longer by default.
@@ -36,9 +35,9 @@ impl Names {
         self.looked_up = Some(Instant::now());
         let is_name = |name: &&str| name.parse::<SocketAddr>().is_err();
         for name in targets.iter().map(|target| target.authority.as_str()).filter(is_name) {
-            match net::lookup_host(name).await {
+            match addresses::look_up(name).await {
                 Ok(addresses) => {
-                    self.known.insert(name.to_owned(), one_family(addresses.collect()));
+                    self.known.insert(name.to_owned(), addresses);
                     if self.failing.remove(name) {
                         info!("{name} can be looked up again");
                     }
@@ -79,18 +78,6 @@ impl Names {
     }
 }
 
-/// A pod of a dual-stack cluster has an address in both families, and so has `localhost`: taken
-/// together they would count it twice.
-fn one_family(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    if addresses.iter().any(SocketAddr::is_ipv4) {
-        addresses.retain(SocketAddr::is_ipv4);
-    }
-    // The system's order may change with each look-up and means nothing.
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,12 +106,5 @@ mod tests {
 
         names.known.insert("svc:80".to_owned(), vec!["10.0.0.1:80".parse().unwrap()]);
         assert_eq!(names.pods(&targets).unwrap().len(), 1, "it was known before");
-    }
-
-    #[test]
-    fn a_dual_stack_name_is_one_pod() {
-        let both = ["[::1]:80", "127.0.0.1:80", "127.0.0.1:80"].map(|it| it.parse().unwrap());
-        assert_eq!(one_family(both.to_vec()), ["127.0.0.1:80".parse().unwrap()]);
-        assert_eq!(one_family(vec!["[::1]:80".parse().unwrap()]).len(), 1);
     }
 }
