@@ -19,7 +19,9 @@ export class Pods {
   answer(index, answer) {
     if (this.broken?.index === index) return answer.writeHead(500).end(this.broken.message);
     const wave = Math.sin(Date.now() / 4000 + index);
-    const lines = [`num_requests_waiting ${Math.max(0, Math.round(3 * wave))}`, `num_requests_running ${Math.round(9 + 6 * wave)}`,
+    // One token in so many was cached.
+    const queried = Math.round(performance.now()), cached = Math.round(queried / (index + 1));
+    const lines = [`prefix_cache_queries_total ${queried}`, `prefix_cache_hits_total ${cached}`, `num_requests_waiting ${Math.max(0, Math.round(3 * wave))}`, `num_requests_running ${Math.round(9 + 6 * wave)}`,
       `kv_cache_usage_perc ${(0.45 + 0.35 * wave).toFixed(3)}`];
     answer.end(lines.map(line => `vllm:${line}\n`).join(""));
   }

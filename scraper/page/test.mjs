@@ -48,6 +48,8 @@ test("three pods", t => story(t, { count: 3, size: WIDE, queues: QUEUES }, async
   assert.equal(await rows(page), 3);
   assert.match(await page.text("#tiles"), /In flight\s+12/);
   assert.match(await page.text("#tiles"), /Held in gateways\s+38/);
+  await page.until("document.querySelectorAll('#pods tr')[1].innerText.includes('50%')");
+  assert.match(await page.text("#tiles"), /Prefix hits\s+61%/, "the mean of 100, 50 and 33");
   assert.match(await page.text("#bands"), /Priority 100[\s\S]*interactive[\s\S]*Priority 0[\s\S]*Priority -10[\s\S]*nightly/);
   assert.match(await page.text("#gateways"), /takes snapshots\s+4 workers/);
   assert.deepEqual(page.complaints, []);

@@ -52,8 +52,8 @@ pub(crate) struct Said {
     pub(crate) waiting: u32,
     pub(crate) running: u32,
     pub(crate) kv_usage: f32,
-    /// The share of prompt tokens that were cached, of those of the last second; `None` where there
-    /// were none, or it does not say.
+    /// The share of prompt tokens that were cached, of those of the last ten seconds; `None` where
+    /// there were none, or it does not say.
     pub(crate) prefix_hits: Option<f32>,
 }
 

@@ -103,8 +103,17 @@ impl Scraper {
             history: Arc::clone(&history),
         };
         let pulls = Pulls::new(views.iter().map(|view| Arc::clone(&view.pool)).collect(), rounds);
-        let status =
-            Status { pools: views, envoys: watched, pulls, meters, history, started, interval };
+        let epoch = format!("{:016x}", fastrand::u64(..));
+        let status = Status {
+            pools: views,
+            envoys: watched,
+            pulls,
+            meters,
+            history,
+            started,
+            epoch,
+            interval,
+        };
         sources.push(Task::spawn(publisher.run(rounds_in)));
         sources.push(Task::spawn(sampler.run()));
         sources.push(Task::spawn(serve::run(listener, Arc::new(status), plugin)));

@@ -37,6 +37,8 @@ pub(crate) struct Status {
     pub(crate) meters: Arc<Meters>,
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) started: Instant,
+    /// Tells one life of the scraper from the next, in which columns are counted anew.
+    pub(crate) epoch: String,
     pub(crate) interval: Duration,
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,9 +29,7 @@ pub(super) fn page(
     (after, epoch): (u64, &str),
 ) -> Value {
     let uptime = now.saturating_duration_since(status.started);
-    // Tells one life of the scraper from the next, in which columns are counted anew.
-    let own_epoch = format!("{:p}-{}", Arc::as_ptr(&status.history), std::process::id());
-    let columns: Vec<_> = history.since(if epoch == own_epoch { after } else { 0 }).collect();
+    let columns: Vec<_> = history.since(if epoch == status.epoch { after } else { 0 }).collect();
     let standings: Vec<_> =
         status.envoys.borrow().iter().map(|(_, seen)| seen.borrow().clone()).collect();
     let problems = status.problems(now).into_iter().map(|problem| {
@@ -45,7 +42,7 @@ pub(super) fn page(
     let pools = status.pools.iter().map(|view| pool(view, now, &columns, &standings));
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "epoch": own_epoch,
+        "epoch": status.epoch,
         "uptimeMs": millis(uptime),
         "intervalMs": millis(status.interval),
         "problems": problems.collect::<Vec<_>>(),

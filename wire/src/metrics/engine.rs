@@ -16,6 +16,10 @@ pub struct Engine {
     pub kv_usage: Vec<Spec>,
     /// The layout of the KV cache, if the page says it.
     pub cache: Option<CacheSpec>,
+    /// Prompt tokens that were looked up in the prefix cache, counted since the start.
+    pub queried: Vec<Spec>,
+    /// Those of them that were found.
+    pub cached: Vec<Spec>,
     /// LoRA adapters, in vLLM's labels.
     pub lora: Option<Spec>,
     /// 0 while the engine sleeps and takes no requests.
@@ -85,6 +89,15 @@ impl Engine {
                 Spec::of("vllm:gpu_cache_usage_perc"),
             ],
             cache: Some(labels),
+            // Renamed like the usage.
+            queried: vec![
+                Spec::of("vllm:prefix_cache_queries_total"),
+                Spec::of("vllm:gpu_prefix_cache_queries_total"),
+            ],
+            cached: vec![
+                Spec::of("vllm:prefix_cache_hits_total"),
+                Spec::of("vllm:gpu_prefix_cache_hits_total"),
+            ],
             lora: Some(Spec::of("vllm:lora_requests_info")),
             awake: Some(Spec::with("vllm:engine_sleep_state", "sleep_state", "awake")),
             ..Self::default()
@@ -98,6 +111,8 @@ impl Engine {
             running: vec![Spec::of("sglang:num_running_reqs")],
             kv_usage: vec![Spec::of("sglang:token_usage")],
             cache: Some(cache_labels("sglang:cache_config_info", "page_size", "num_pages")),
+            queried: vec![Spec::of("sglang:prompt_tokens_total")],
+            cached: vec![Spec::of("sglang:cached_tokens_total")],
             ranks: vec!["tp_rank".to_owned(), "pp_rank".to_owned()],
             ..Self::default()
         }
@@ -113,6 +128,8 @@ impl Engine {
                 block_tokens: Spec::of("trtllm_kv_cache_tokens_per_block"),
                 blocks: Spec::of("trtllm_kv_cache_max_blocks"),
             }),
+            queried: vec![Spec::of("trtllm_prompt_tokens_total")],
+            cached: vec![Spec::of("trtllm_prompt_cached_tokens_total")],
             // Its /metrics is JSON.
             path: Some("/prometheus/metrics".to_owned()),
             ..Self::default()

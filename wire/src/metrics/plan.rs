@@ -39,6 +39,8 @@ pub(super) enum Part {
     CacheLabels { block_tokens: Vec<u8>, blocks: Vec<u8> },
     BlockTokens,
     Blocks,
+    Queried(usize),
+    Cached(usize),
     Lora,
     Awake,
 }
@@ -53,6 +55,8 @@ impl Plan {
         let mut all: Vec<(Spec, Part)> = ranked(&engine.waiting, Part::Waiting);
         all.extend(ranked(&engine.running, Part::Running));
         all.extend(ranked(&engine.kv_usage, Part::KvUsage));
+        all.extend(ranked(&engine.queried, Part::Queried));
+        all.extend(ranked(&engine.cached, Part::Cached));
         all.extend(engine.lora.clone().map(|spec| (spec, Part::Lora)));
         all.extend(engine.awake.clone().map(|spec| (spec, Part::Awake)));
         all.extend(engine.cache.iter().flat_map(cache));

@@ -22,15 +22,26 @@ pub struct Reading {
     /// The layout of the prefix cache, if the page says it: the block size of the first engine, and
     /// the blocks of all of them.
     pub cache: Option<CacheConfig>,
+    /// What the prefix cache was good for, if the page says it. Only people want to know.
+    pub prefixes: Option<PrefixUse>,
     /// The LoRA adapters by the newest of the series, if there is one.
     pub adapters: Option<Adapters>,
+}
+
+/// Counted in tokens since the engine started, over all its parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrefixUse {
+    /// Looked up.
+    pub queried: u64,
+    /// Found.
+    pub cached: u64,
 }
 
 impl Reading {
     /// The same, read `age` before the snapshot that it goes into.
     #[must_use]
     pub fn aged(self, age: Duration) -> Metrics {
-        let Self { waiting, running, kv_usage, cache, adapters } = self;
+        let Self { waiting, running, kv_usage, cache, prefixes: _, adapters } = self;
         Metrics { age, waiting, running, kv_usage, cache, adapters }
     }
 }
@@ -70,6 +81,8 @@ pub(super) struct Gathered {
     cache: Option<CacheConfig>,
     block_tokens: Option<f64>,
     blocks: Option<f64>,
+    queried: [Option<f64>; NAMES_MAX],
+    cached: [Option<f64>; NAMES_MAX],
     /// With the Unix time that is the series' value.
     adapters: Option<(f64, Adapters)>,
     asleep: bool,
@@ -88,6 +101,8 @@ impl Gathered {
             }
             Part::BlockTokens => raise(Some(&mut self.block_tokens), value),
             Part::Blocks => add(Some(&mut self.blocks), value),
+            Part::Queried(rank) => add(self.queried.get_mut(*rank), value),
+            Part::Cached(rank) => add(self.cached.get_mut(*rank), value),
             Part::Lora => self.take_adapters(series),
             Part::Awake => self.asleep |= value <= 0.0,
         }
@@ -145,8 +160,14 @@ impl Gathered {
             running: count(running),
             kv_usage: share(kv_usage),
             cache: self.cache.or_else(|| self.sized()),
+            prefixes: self.prefixes(),
             adapters: self.adapters.map(|(_, adapters)| adapters),
         })
+    }
+
+    fn prefixes(&self) -> Option<PrefixUse> {
+        let (queried, cached) = (first(&self.queried)?, first(&self.cached)?);
+        Some(PrefixUse { queried: total(queried), cached: total(cached) })
     }
 
     fn sized(&self) -> Option<CacheConfig> {
@@ -190,6 +211,15 @@ fn raise(highest: Option<&mut Option<f64>>, value: f64) {
 )]
 fn count(requests: f64) -> u32 {
     requests as u32
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float's cast saturates, and what a counter loses above 2^53 shows nowhere"
+)]
+fn total(tokens: f64) -> u64 {
+    tokens as u64
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "within 0 to 1 only precision is lost")]

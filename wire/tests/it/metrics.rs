@@ -17,6 +17,11 @@ fn labels_may_hold_anything_and_come_in_any_order() {
          vllm:num_requests_waiting_by_reason{{reason=\"capacity\"}} 100\n\
          vllm:num_requests_running{{engine=\"1\"}} NaN\n\
          vllm:kv_cache_usage_perc{{}} 7.5e-1\n\
+         vllm:prefix_cache_queries_total{{engine=\"0\"}} 1.0e3\n\
+         vllm:prefix_cache_queries_total{{engine=\"1\"}} 500.0\n\
+         vllm:gpu_prefix_cache_hits_total 7.0\n\
+         vllm:prefix_cache_hits_total{{engine=\"1\"}} 600.0\n\
+         vllm:external_prefix_cache_hits_total{{engine=\"1\"}} 9.0\n\
          vllm:lora_requests_info{{max_lora=\"4\",running_lora_adapters=\"old\",waiting_lora_adapters=\"\"}} 1.7e9\n\
          vllm:lora_requests_info{{waiting_lora_adapters=\"c\",running_lora_adapters=\"a, b\",max_lora=\"2\"}} 1.8e9\n\
          vllm:cache_config_info{{num_gpu_blocks=\"None\",block_size=\"16\"}} 1\n\
@@ -28,6 +33,12 @@ fn labels_may_hold_anything_and_come_in_any_order() {
         running: 2,
         kv_usage: 0.75,
         cache: None,
+        prefixes: Some(
+            PrefixUse {
+                queried: 1500,
+                cached: 600,
+            },
+        ),
         adapters: Some(
             Adapters {
                 max: 2,
@@ -88,6 +99,9 @@ fn every_known_engine_is_read() {
              sglang:num_queue_reqs{model_name=\"m\",tp_rank=\"1\",pp_rank=\"0\",dp_rank=\"0\"} 3.0\n\
              sglang:num_running_reqs{model_name=\"m\",tp_rank=\"0\",pp_rank=\"0\"} 7.0\n\
              sglang:token_usage{model_name=\"m\",tp_rank=\"0\",pp_rank=\"0\"} 0.25\n\
+             sglang:prompt_tokens_total{model_name=\"m\"} 1000.0\n\
+             sglang:cached_tokens_total{model_name=\"m\",cache_source=\"device\"} 200.0\n\
+             sglang:cached_tokens_total{model_name=\"m\",cache_source=\"host\"} 50.0\n\
              sglang:cache_config_info{page_size=\"64\",num_pages=\"100\"} 1.0\n",
         ),
         (
@@ -96,7 +110,9 @@ fn every_known_engine_is_read() {
              trtllm_num_requests_running{model_name=\"m\"} 7.0\n\
              trtllm_kv_cache_utilization{model_name=\"m\"} 0.25\n\
              trtllm_kv_cache_tokens_per_block{model_name=\"m\"} 32.0\n\
-             trtllm_kv_cache_max_blocks{model_name=\"m\"} 100.0\n",
+             trtllm_kv_cache_max_blocks{model_name=\"m\"} 100.0\n\
+             trtllm_prompt_tokens_total{model_name=\"m\"} 1000.0\n\
+             trtllm_prompt_cached_tokens_total{model_name=\"m\"} 250.0\n",
         ),
         (
             "triton-tensorrt-llm",
@@ -119,13 +135,14 @@ fn every_known_engine_is_read() {
         assert_eq!(engine.name, name);
         let it = Scanner::new(engine).scan(page.as_bytes()).unwrap();
         let cache = it.cache.map(|cache| (cache.block_tokens, cache.blocks));
-        format!("{name}: {} {} {} {cache:?}", it.waiting, it.running, it.kv_usage)
+        let prefixes = it.prefixes.map(|it| (it.queried, it.cached));
+        format!("{name}: {} {} {} {cache:?} {prefixes:?}", it.waiting, it.running, it.kv_usage)
     });
     insta::assert_snapshot!(said.join("\n"), @"
-        sglang: 4 7 0.25 Some((64, 100))
-        trtllm-serve: 3 7 0.25 Some((32, 100))
-        triton-tensorrt-llm: 3 7 0.25 Some((64, 100))
-        triton: 3 7 0 None
+        sglang: 4 7 0.25 Some((64, 100)) Some((1000, 250))
+        trtllm-serve: 3 7 0.25 Some((32, 100)) Some((1000, 250))
+        triton-tensorrt-llm: 3 7 0.25 Some((64, 100)) None
+        triton: 3 7 0 None None
         ");
 }
 
@@ -140,13 +157,14 @@ fn every_generation_of_vllm_is_read() {
     let said = pages.map(|(version, page)| {
         let it = scan(page.as_bytes()).unwrap();
         let cache = it.cache.map(|cache| (cache.block_tokens, cache.blocks));
-        format!("{version}: {} {} {} {cache:?}", it.waiting, it.running, it.kv_usage)
+        let prefixes = it.prefixes.map(|it| (it.queried, it.cached));
+        format!("{version}: {} {} {} {cache:?} {prefixes:?}", it.waiting, it.running, it.kv_usage)
     });
     insta::assert_snapshot!(said.join("\n"), @"
-        0.16.0: 22 8 0.18199609 Some((32, 512))
-        0.32.0: 24 8 0.18590999 Some((32, 512))
-        0.32.0 of two API servers: 24 8 0.18786693 Some((32, 512))
-        0.32.0 of two engines: 16 16 0.19569471 Some((32, 2048))
+        0.16.0: 22 8 0.18199609 Some((32, 512)) Some((75331, 36576))
+        0.32.0: 24 8 0.18590999 Some((32, 512)) Some((71886, 35552))
+        0.32.0 of two API servers: 24 8 0.18786693 Some((32, 512)) Some((18771, 8928))
+        0.32.0 of two engines: 16 16 0.19569471 Some((32, 2048)) Some((18760, 8640))
         ");
 }
 
