@@ -8,7 +8,7 @@ use crate::{
     explanation::{Explained, ProfileExplanation},
     rng::Rng,
     scene::Scene,
-    score::PrefixCache,
+    score::{EstimatedTtft, PrefixCache},
 };
 
 /// What one choice is made by (EPP: SchedulingProfile).
@@ -34,19 +34,32 @@ pub struct WeightedScorer {
 }
 
 impl Default for Profile {
-    /// The EPP's own when it is given no configuration, but with fallbacks (see [`Picker`]).
+    /// The least time to a first token, which in the replay of published traffic came before the
+    /// EPP's own weights and its token-aware guide at nearly every load.
     fn default() -> Self {
+        let scorer = Scorer::EstimatedTtft(EstimatedTtft::default());
+        Self::scored("default", vec![WeightedScorer { scorer, weight: Weight::ONE }])
+    }
+}
+
+impl Profile {
+    /// What the EPP has when it is given no configuration, but with fallbacks (see [`Picker`]).
+    #[must_use]
+    pub fn of_the_epp() -> Self {
         let weighted = |scorer, weight| WeightedScorer { scorer, weight: Weight::whole(weight) };
-        Self {
-            name: "default".to_owned(),
-            filters: Vec::new(),
-            scorers: vec![
-                weighted(Scorer::Queue, 2),
-                weighted(Scorer::KvCacheUtilization, 2),
-                weighted(Scorer::PrefixCache(PrefixCache::default()), 3),
-            ],
-            picker: Picker::default(),
-        }
+        let prefix = Scorer::PrefixCache(PrefixCache::default());
+        let scorers = vec![
+            weighted(Scorer::Queue, 2),
+            weighted(Scorer::KvCacheUtilization, 2),
+            weighted(prefix, 3),
+        ];
+        Self::scored("default", scorers)
+    }
+
+    /// One without filters, whose picker is the default one.
+    #[must_use]
+    pub fn scored(name: &str, scorers: Vec<WeightedScorer>) -> Self {
+        Self { name: name.to_owned(), filters: Vec::new(), scorers, picker: Picker::default() }
     }
 }
 

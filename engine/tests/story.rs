@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use engine::{
     Answer, Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Endpoint, Engine,
-    Event, Health, Instant, Metrics, Note, Objective, RequestId, Seed, Snapshot, Verdict,
+    Event, Health, Instant, Metrics, Note, Objective, Profile, RequestId, Seed, Snapshot, Verdict,
     flow::Priority, ledger::Ledger,
 };
 
@@ -20,7 +20,7 @@ use engine::{
 /// - `hear A aab`, `unhear A aab`: another worker placed this, withdrew this
 #[track_caller]
 fn tell(script: &str) -> String {
-    let mut engine = Engine::new(Config::default(), 1);
+    let mut engine = Engine::new(of_the_epp(), 1);
     let mut transcript = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (ms, words) = line.split_once(' ').unwrap();
@@ -34,6 +34,11 @@ fn tell(script: &str) -> String {
         transcript.push_str(&format!("{line}{arrow}{}\n", told.join("; ")));
     }
     transcript
+}
+
+/// The EPP's scorers, whose scores can be followed by eye.
+fn of_the_epp() -> Config {
+    Config { scheduling: Profile::of_the_epp().into(), ..Config::default() }
 }
 
 /// A request that is decided and sent at once, as it is while nothing else is in flight.

@@ -13,7 +13,8 @@ pub(crate) const NAME: &str = "x-llm-picker-decision";
 /// Envoy takes in a header, three times as long once escaped, would be more than clients take.
 const TOKEN_BYTES_MAX: usize = 128;
 
-/// Renders `endpoint=IP:PORT;queue=0.50;kv=0.91;prefix=0.83;score=5.31;snapshot-age-ms=42;…`.
+/// Renders `endpoint=IP:PORT;queue=0.50;kv=0.91;score=2.82;prefix-hit=0.83;snapshot-age-ms=42;…`:
+/// each scorer's score, their weighted sum, and the share of the prompt that was found cached there.
 pub(crate) fn render(decision: &Decision, identity: &Identity, priority: Priority) -> String {
     let mut text = String::with_capacity(160);
     if let Some(endpoint) = decision.ranked.first() {
@@ -28,6 +29,10 @@ pub(crate) fn render(decision: &Decision, identity: &Identity, priority: Priorit
     }
     text.push_str(";score=");
     text.push_hundredths(decision.total);
+    if decision.blocks > 0 {
+        text.push_str(";prefix-hit=");
+        text.push_hundredths(f64::from(decision.sight.matched) / f64::from(decision.blocks));
+    }
     text.push_str(";snapshot-age-ms=");
     match decision.age {
         Some(age) => text.push_number(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),

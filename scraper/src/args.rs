@@ -64,7 +64,7 @@ pub(crate) enum Command {
         #[arg(value_name = "BODY.json")]
         body: PathBuf,
 
-        /// The plugin's configuration as JSON; the EPP's defaults if left out
+        /// The plugin's configuration as JSON; all defaults if left out
         #[arg(long, value_name = "FILE")]
         picker: Option<PathBuf>,
 

@@ -40,7 +40,7 @@ def answers_and_stays(client, model):
 
     again = chat(client, model)
     assert decision(again)["endpoint"] == endpoint, (decision(again), endpoint)
-    assert float(decision(again)["prefix"]) > 0.9, decision(again)
+    assert float(decision(again)["prefix-hit"]) > 0.9, decision(again)
     cached = again.parse().usage.prompt_tokens_details.cached_tokens
     assert cached > 0, again.parse().usage
 

@@ -76,7 +76,7 @@ pub enum FailureMode {
     FailClose,
 }
 
-/// Reads a configuration. An empty one is that of a picker with the EPP's defaults.
+/// Reads a configuration. An empty one is one pool that goes by estimated times to first tokens.
 ///
 /// # Errors
 /// For what is no JSON object, and for the first thing in it that is not understood.

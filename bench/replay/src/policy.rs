@@ -12,7 +12,7 @@ mod lmetric;
 mod round_robin;
 mod smg;
 
-use engine::{Config, Profile, Scorer, Weight, WeightedScorer, score::EstimatedTtft};
+use engine::{Config, Profile};
 
 use crate::{
     fleet::Pod,
@@ -70,8 +70,8 @@ impl Contender {
             Self::LlmDTokenAware => "llm-d token-aware",
             Self::Dynamo => "Dynamo KV",
             Self::LMetric => "LMetric",
-            Self::Picker => "llm-picker",
-            Self::PickerTtft => "llm-picker, estimated TTFT",
+            Self::Picker => "llm-picker, 2,2,3",
+            Self::PickerTtft => "llm-picker",
             Self::EstimatedTtft => "estimated TTFT, prototype",
         }
     }
@@ -90,18 +90,16 @@ impl Contender {
             Self::Dynamo => Box::new(dynamo::Dynamo),
             Self::LMetric => Box::new(lmetric::LMetric),
             Self::EstimatedTtft => return Box::new(estimated_ttft::EstimatedTtft::new(pods, seed)),
-            Self::Picker => return Box::new(Picker::new(&Config::default(), WORKERS, pods, seed)),
+            Self::Picker => return Box::new(Picker::new(&of_the_epp(), WORKERS, pods, seed)),
             Self::PickerTtft => {
-                return Box::new(Picker::new(&estimated_ttft_alone(), WORKERS, pods, seed));
+                return Box::new(Picker::new(&Config::default(), WORKERS, pods, seed));
             }
         };
         Box::new(Peer::new(policy, pods, seed))
     }
 }
 
-/// The engine with that scorer and no other, and everything else by default.
-fn estimated_ttft_alone() -> Config {
-    let scorer = Scorer::EstimatedTtft(EstimatedTtft::default());
-    let scorers = vec![WeightedScorer { scorer, weight: Weight::ONE }];
-    Config { scheduling: Profile { scorers, ..Profile::default() }.into(), ..Config::default() }
+/// The engine as an EPP without a configuration would choose.
+fn of_the_epp() -> Config {
+    Config { scheduling: Profile::of_the_epp().into(), ..Config::default() }
 }

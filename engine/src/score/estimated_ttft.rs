@@ -2,11 +2,12 @@
 //! the EPP.
 //!
 //! The estimate, in seconds: `(backlog + (1 + own_weight) * own + 100 * requests) / rate`, and
-//! `kv_barrier * kv / (1 - kv)` more where that is asked for. The backlog is the prompt tokens sent
-//! there and not answered, `own` those of the request; of both only what has to be computed there.
-//! Endpoints that hold enough of the prompt come before all others unless they are much busier
-//! (EPP: prefix-cache-affinity-filter). The defaults are what did best over the loads of
-//! `bench replay`; what each was worth stands in bench/README.md.
+//! `kv_barrier * kv / (1 - kv)` more. The backlog is the prompt tokens sent there and not answered,
+//! `own` those of the request; of both only what has to be computed there. Requests that a scrape
+//! saw waiting and that nobody here sent, as those of another gateway, are taken to have prompts of
+//! the usual length. Endpoints that hold enough of the prompt come before all others unless they
+//! are much busier (EPP: prefix-cache-affinity-filter). The defaults are what did best over the
+//! loads of `bench replay`; what each was worth stands in bench/README.md.
 
 use super::Score;
 use crate::{Ask, candidate::Candidate, learned::Learned};
@@ -31,8 +32,9 @@ impl Default for EstimatedTtft {
             // Computing what another endpoint has cached delays everybody who comes after. From 1
             // to 8 the first tokens come equally soon, and the more it is the more is found cached.
             own_weight: 4.0,
-            // Nothing was gained by one.
-            kv_barrier: 0.0,
+            // Nothing was gained by a high one. This one decides between equals, of which the one
+            // that holds less for live requests has more room for a cache.
+            kv_barrier: 0.001,
             // From here on it is the same conversation and not the same system prompt.
             affinity: 0.3,
             penalty_max: None,
@@ -59,36 +61,28 @@ impl EstimatedTtft {
         candidates: &[Candidate<'_>],
         scores: &mut Vec<Score>,
     ) {
+        let estimator = Estimator::new(self, (ask, learned), candidates);
         let is_warm = |it: &Candidate<'_>| it.cached_share(ask) >= self.affinity;
-        let estimate = |it: &Candidate<'_>| self.estimate(it, ask, learned);
+        let estimates = candidates.iter().map(|it| (is_warm(it), estimator.estimate(it)));
+        let estimates: Vec<(bool, Estimate)> = estimates.collect();
         // Waits and not whole estimates: the warm one's own part is the smaller one in any case.
         let (mut warm, mut cold) = (f64::INFINITY, f64::INFINITY);
-        for candidate in candidates {
-            let least = if is_warm(candidate) { &mut warm } else { &mut cold };
-            *least = least.min(wait(candidate, learned));
+        let mut best = f64::INFINITY;
+        for (is_warm, estimate) in &estimates {
+            let least = if *is_warm { &mut warm } else { &mut cold };
+            *least = least.min(estimate.wait);
+            best = best.min(estimate.seconds);
         }
         let gated = warm.is_finite() && warm - cold <= self.penalty(learned);
-        let best = candidates.iter().map(estimate).fold(f64::INFINITY, f64::min);
-        scores.extend(candidates.iter().map(|candidate| {
-            let share = (best + STEP_SECONDS) / (estimate(candidate) + STEP_SECONDS);
+        scores.extend(estimates.into_iter().map(|(is_warm, Estimate { seconds, .. })| {
+            let share = (best + STEP_SECONDS) / (seconds + STEP_SECONDS);
             // Within the gate all that are warm come first, each group in its own order.
             Score::clamped(match gated {
-                true if is_warm(candidate) => 0.5 + 0.5 * share,
+                true if is_warm => 0.5 + 0.5 * share,
                 true => 0.499 * share,
                 false => share,
             })
         }));
-    }
-
-    /// Seconds to the first token.
-    fn estimate(&self, candidate: &Candidate<'_>, ask: &Ask, learned: &Learned) -> f64 {
-        let own = f64::from(candidate.uncached_tokens(ask));
-        let running = REQUEST_TOKENS * f64::from(candidate.requests);
-        let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
-        let rate = learned.rates.of(candidate.slot());
-        wait(candidate, learned)
-            + ((1.0 + self.own_weight) * own + running) / rate
-            + self.kv_barrier * kv / (1.0 - kv)
     }
 
     /// Seconds that one which has the prompt may be behind.
@@ -98,9 +92,58 @@ impl EstimatedTtft {
     }
 }
 
-/// Seconds until it has computed what it was sent before.
-fn wait(candidate: &Candidate<'_>, learned: &Learned) -> f64 {
-    f64::from(candidate.tokens) / learned.rates.of(candidate.slot())
+/// What is expected of one endpoint.
+struct Estimate {
+    /// Seconds until it has computed what it was sent before.
+    wait: f64,
+    /// Seconds to the first token.
+    seconds: f64,
+}
+
+/// What all candidates for one request are estimated by.
+struct Estimator<'a> {
+    ttft: &'a EstimatedTtft,
+    ask: &'a Ask,
+    learned: &'a Learned,
+    /// Tokens that an endpoint is taken to owe to others while it is not seen.
+    unseen: f64,
+}
+
+impl<'a> Estimator<'a> {
+    fn new(
+        ttft: &'a EstimatedTtft,
+        (ask, learned): (&'a Ask, &'a Learned),
+        candidates: &[Candidate<'_>],
+    ) -> Self {
+        let others = candidates.iter().filter_map(waiting_of_others).max().unwrap_or(0);
+        let most = f64::from(others) * learned.usual_tokens;
+        // Whatever keeps its metrics away may keep its answers away: as much as the busiest, and
+        // enough for a conversation to leave it.
+        let prompt = learned.usual_tokens.max(f64::from(ask.tokens()));
+        let unseen = most + EstimatedTtft::PENALTY_PROMPTS * prompt;
+        Self { ttft, ask, learned, unseen }
+    }
+
+    fn estimate(&self, candidate: &Candidate<'_>) -> Estimate {
+        let own = f64::from(candidate.uncached_tokens(self.ask));
+        let others = waiting_of_others(candidate);
+        let prompts = |others| f64::from(others) * self.learned.usual_tokens;
+        let backlog = f64::from(candidate.tokens) + others.map_or(self.unseen, prompts);
+        let requests = candidate.requests.saturating_add(others.unwrap_or(0));
+        let ahead = (1.0 + self.ttft.own_weight) * own + REQUEST_TOKENS * f64::from(requests);
+        let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
+        let rate = self.learned.rates.of(candidate.slot());
+        let wait = backlog / rate;
+        Estimate { wait, seconds: wait + ahead / rate + self.ttft.kv_barrier * kv / (1.0 - kv) }
+    }
+}
+
+/// Requests that wait there and that nobody here sent; `None` where it is not seen. Those that run
+/// are left out: a scrape has many of our own that ended since.
+fn waiting_of_others(candidate: &Candidate<'_>) -> Option<u32> {
+    let gauges = candidate.gauges?;
+    let others = gauges.waiting.saturating_add(gauges.running).saturating_sub(candidate.requests);
+    Some(others.min(gauges.waiting))
 }
 
 #[cfg(test)]
@@ -135,8 +178,8 @@ mod tests {
     /// Of ten blocks of 64 tokens, at 15,928 tokens a second.
     #[test]
     fn the_estimate_is_the_formula() {
-        let (member, learned, default) =
-            (member(&[]), Learned::default(), EstimatedTtft::default());
+        let (member, learned) = (member(&[]), Learned::default());
+        let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
         let barrier = EstimatedTtft { kv_barrier: 0.15, ..default };
         for (ttft, matched, tokens, requests, computed, seconds) in [
             (default, 10, 0, 0, 0.0, 0.0),
@@ -147,8 +190,66 @@ mod tests {
         ] {
             let gauges = Some(Gauges { waiting: 0, running: 0, kv_usage: 0.5 });
             let candidate = Candidate { gauges, requests, ..candidate(&member, matched, tokens) };
-            let found = ttft.estimate(&candidate, &ask(10), &learned);
+            let found = seconds_of(ttft, &candidate, &learned);
             assert!((found - computed / 15_928.0 - seconds).abs() < 1e-9, "{candidate:?}: {found}");
+        }
+    }
+
+    /// The estimate of a prompt of ten blocks.
+    fn seconds_of(ttft: EstimatedTtft, candidate: &Candidate<'_>, learned: &Learned) -> f64 {
+        Estimator::new(&ttft, (&ask(10), learned), &[*candidate]).estimate(candidate).seconds
+    }
+
+    #[test]
+    fn what_others_sent_counts_as_far_as_it_is_seen() {
+        let (member, learned) = (member(&[]), learned(5_000));
+        let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
+        for (waiting, running, requests, tokens) in [
+            (0, 0, 0, 0.0),
+            (0, 4, 4, 400.0),
+            // These may have ended since the scrape.
+            (0, 4, 0, 0.0),
+            (3, 4, 7, 700.0),
+            (3, 4, 6, 5_000.0 + 700.0),
+            (3, 4, 0, 3.0 * 5_000.0 + 300.0),
+        ] {
+            let gauges = Some(Gauges { waiting, running, kv_usage: 0.0 });
+            let candidate = Candidate { gauges, requests, ..candidate(&member, 10, 0) };
+            let found = seconds_of(default, &candidate, &learned) * 15_928.0;
+            assert!((found - tokens).abs() < 1e-6, "{waiting} wait of {requests}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_unseen_come_after_all_that_are_seen_until_those_are_busy() {
+        let (member, learned, ttft) = (member(&[]), learned(1_000), EstimatedTtft::default());
+        let unseen = Candidate { gauges: None, ..candidate(&member, 0, 0) };
+        let waiting = |waiting| Some(Gauges { waiting, running: 0, kv_usage: 0.0 });
+        for (tokens, is_first) in [(0, true), (1_800, true), (2_000, false)] {
+            let idle = candidate(&member, 0, tokens);
+            let busy = Candidate { gauges: waiting(1), ..candidate(&member, 0, tokens) };
+            let [unseen, _, seen] = scores(ttft, &[unseen, idle, busy], &learned)[..] else {
+                panic!()
+            };
+            assert_eq!(seen > unseen, is_first, "{tokens} in flight");
+        }
+        let alone = scores(ttft, &[unseen, unseen], &learned);
+        assert!(alone.iter().all(|score| (score - 1.0).abs() < 1e-12), "nobody is seen");
+    }
+
+    #[test]
+    fn of_equals_the_one_with_the_emptier_cache_is_first() {
+        let (member, learned, ttft) = (member(&[]), Learned::default(), EstimatedTtft::default());
+        let with = |kv_usage, tokens| {
+            let gauges = Some(Gauges { waiting: 0, running: 0, kv_usage });
+            Candidate { gauges, ..candidate(&member, 0, tokens) }
+        };
+        for (full, tokens) in [(0.1, 0), (0.9, 0), (0.0, 500)] {
+            let [first, second] = scores(ttft, &[with(0.0, 0), with(full, tokens)], &learned)[..]
+            else {
+                panic!()
+            };
+            assert!(first > second, "{full}, {tokens}");
         }
     }
 
@@ -188,16 +289,22 @@ mod tests {
     fn a_slow_endpoint_has_to_be_less_busy() {
         let (member, mut learned) = (member(&[]), Learned::default());
         let candidate = candidate(&member, 0, 1_000);
-        let before = wait(&candidate, &learned);
+        let wait = |learned: &Learned| {
+            let ttft = EstimatedTtft::default();
+            Estimator::new(&ttft, (&Ask::default(), learned), &[candidate])
+                .estimate(&candidate)
+                .wait
+        };
+        let before = wait(&learned);
         for other in 1..8 {
             (0..50)
                 .for_each(|_| learned.rates.observe(Slot(other), 15_928, Duration::from_secs(1)));
         }
-        assert!((wait(&candidate, &learned) - before).abs() < 1e-9, "as fast as the pool");
+        assert!((wait(&learned) - before).abs() < 1e-9, "as fast as the pool");
         (0..50).for_each(|_| learned.rates.observe(member.slot, 3_000, Duration::from_secs(1)));
         (1..8).cycle().take(70).for_each(|other| {
             learned.rates.observe(Slot(other), 15_928, Duration::from_secs(1));
         });
-        assert!(wait(&candidate, &learned) > 3.0 * before);
+        assert!(wait(&learned) > 3.0 * before);
     }
 }

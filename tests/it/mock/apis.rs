@@ -42,7 +42,7 @@ fn a_prompt_finds_its_pod_again_by_every_api() {
         world.pods(&[Pod { kv_usage: Some(0.5), ..Pod::idle(1) }, Pod::idle(2)]);
         let again = ask(1, &body);
         assert_eq!(world.pod(&again).number, 1, "{path}: it is cached there");
-        assert!(World::decision(&again).contains("prefix=1.00"), "{path}");
+        assert!(World::decision(&again).contains("prefix-hit=1.00"), "{path}");
         let (_, other) =
             requests(&about("stars")).into_iter().find(|(other, _)| *other == path).unwrap();
         assert_eq!(world.pod(&ask(2, &other)).number, 2, "{path}: another prompt");
@@ -68,7 +68,7 @@ fn what_is_not_computed_goes_by_load() {
         world.pods(&[Pod { waiting: 9, ..Pod::idle(1) }, Pod::idle(2)]);
         let again = ask();
         assert_eq!(world.pod(&again).number, 2, "{path}");
-        assert!(World::decision(&again).contains("prefix=0.00"), "{path}");
+        assert!(!World::decision(&again).contains("prefix-hit="), "{path}: nothing to hit");
     }
     world.is_well();
 }
@@ -121,7 +121,7 @@ fn a_prompt_over_the_limit_is_hashed_up_to_it() {
     for worker in 0..4 {
         let stream = world.chat(worker, &format!("{long}b"));
         assert_eq!(world.pod(&stream), home);
-        assert!(World::decision(&stream).contains("prefix=1.00"));
+        assert!(World::decision(&stream).contains("prefix-hit=1.00"));
     }
     world.is_well();
 }

@@ -78,7 +78,7 @@ fn a_prompt_of_four_megabytes_is_placed_and_found_again() {
     assert_eq!(world.pod(&stream), home);
     let longer = world.chat(2, &format!("{prompt} and then?"));
     assert_eq!(world.pod(&longer), home);
-    assert!(World::decision(&longer).contains("prefix=1.00"));
+    assert!(World::decision(&longer).contains("prefix-hit=1.00"));
     world.is_well();
 }
 

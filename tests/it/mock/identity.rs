@@ -37,9 +37,9 @@ fn the_decision_header_says_who_where_and_why() {
     let headers = &[(OBJECTIVE, "paid"), (FAIRNESS, "tenant-7")];
     world.pods(&[Pod { kv_usage: Some(0.25), ..Pod::idle(1) }, Pod { waiting: 3, ..Pod::idle(2) }]);
     let ask = |worker| World::decision(&world.chat_with(worker, headers, &about("rivers")));
-    insta::assert_snapshot!(ask(0), @"endpoint=10.0.0.1:8000;queue=1.00;kv=0.75;prefix=0.00;score=3.50;snapshot-age-ms=0;priority=10;fairness-id=tenant-7");
+    insta::assert_snapshot!(ask(0), @"endpoint=10.0.0.1:8000;ttft=1.00;score=1.00;prefix-hit=0.00;snapshot-age-ms=0;priority=10;fairness-id=tenant-7");
     world.envoy.run_for(Duration::from_millis(42));
-    insta::assert_snapshot!(ask(3), @"endpoint=10.0.0.1:8000;queue=1.00;kv=0.75;prefix=1.00;score=6.50;snapshot-age-ms=42;priority=10;fairness-id=tenant-7");
+    insta::assert_snapshot!(ask(3), @"endpoint=10.0.0.1:8000;ttft=1.00;score=1.00;prefix-hit=1.00;snapshot-age-ms=42;priority=10;fairness-id=tenant-7");
 }
 
 #[test]

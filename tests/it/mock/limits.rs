@@ -29,7 +29,7 @@ fn the_ring_of_notes_goes_round() {
     let home = world.pod(&world.chat(0, &last));
     let stream = world.chat(3, &last);
     assert_eq!(world.pod(&stream), home);
-    assert!(World::decision(&stream).contains("prefix=1.00"));
+    assert!(World::decision(&stream).contains("prefix-hit=1.00"));
     world.is_well();
 }
 
@@ -48,6 +48,6 @@ fn requests_that_come_to_nothing_leave_nothing() {
         }
         assert!(stream.is_over());
     }
-    assert!(World::decision(&world.chat(2, "hello")).contains("prefix=0.00"));
+    assert!(World::decision(&world.chat(2, "hello")).contains("prefix-hit=0.00"));
     world.is_well();
 }

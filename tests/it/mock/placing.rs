@@ -116,10 +116,13 @@ fn what_is_not_known_of_a_pod_counts_against_it() {
         "
         pods ? 0.9
         0 asks a about rivers => pod 2
+        a gets 200
         pods down 0.9
         1 asks b about stars => pod 2
+        b gets 200
         pods down down
         2 asks c about rivers => pod 2
+        c gets 200
         ",
     );
     let old = Pod { age: Duration::from_secs(3), ..Pod::idle(1) };
@@ -185,7 +188,10 @@ fn as_much_of_a_prompt_is_matched_as_is_configured() {
         let stream = world.chat(1, &format!("{}{}", about("rivers"), about("stars")));
         assert_eq!(world.pod(&stream).number, 1, "{tokens} tokens");
         let decision = World::decision(&stream);
-        assert!(decision.contains(&format!(";prefix={matched};")), "{tokens} tokens: {decision}");
+        assert!(
+            decision.contains(&format!(";prefix-hit={matched};")),
+            "{tokens} tokens: {decision}"
+        );
     }
 }
 

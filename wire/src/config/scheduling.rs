@@ -74,9 +74,11 @@ fn profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {
         weighted.push((plugins.refer(&entry.required("pluginRef")?)?, weight));
     }
     let name = object.read("name", "default", At::text)?;
-    let empty = Profile { filters: Vec::new(), scorers: Vec::new(), ..Profile::default() };
     gather(weighted)
-        .map(|profile| Profile { name: name.to_owned(), ..profile.unwrap_or(empty) })
+        .map(|profile| match profile {
+            Some(profile) => Profile { name: name.to_owned(), ..profile },
+            None => Profile::scored(name, Vec::new()),
+        })
         .map_err(|TwoPickers| at.problem(TwoPickers::PROBLEM.to_owned()))
 }
 

@@ -63,13 +63,26 @@ fn an_epp_configuration_is_pasted_whole() {
 }
 
 #[test]
-fn nothing_at_all_is_the_epp_default() {
+fn nothing_at_all_goes_by_estimated_ttft() {
     assert_eq!(parse(b""), parse(b"{}"));
     assert_eq!(picker(""), picker(r#"{"pools": [{}]}"#));
     let PoolConfig { name, engine, prompt_blocks_max, flow, .. } = pool("").unwrap();
     assert_eq!((name.as_str(), prompt_blocks_max, flow), ("default", engine::MAX_BLOCKS, None));
     assert_eq!(engine, engine::Config::default());
-    insta::assert_snapshot!(say(""), @"default: default: 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer, max-score-picker of 3; 16384 blocks; cache 31250 unless said");
+    insta::assert_snapshot!(say(""), @"default: default: 1 estimated-ttft-scorer, max-score-picker of 3; 16384 blocks; cache 31250 unless said");
+}
+
+#[test]
+fn the_epp_default_can_be_had() {
+    let plugins = ["queue-scorer", "kv-cache-utilization-scorer", "prefix-cache-scorer"];
+    let refs = [(plugins[0], 2), (plugins[1], 2), (plugins[2], 3)]
+        .map(|(name, weight)| format!(r#"{{"pluginRef": "{name}", "weight": {weight}}}"#));
+    let plugins = plugins.map(|name| format!(r#"{{"type": "{name}"}}"#));
+    let (plugins, refs) = (plugins.join(","), refs.join(","));
+    let profiles = format!(r#"[{{"name": "default", "plugins": [{refs}]}}]"#);
+    let config = format!(r#"{{"plugins": [{plugins}], "schedulingProfiles": {profiles}}}"#);
+    let profile = Profile::of_the_epp();
+    assert_eq!(pool(&config).unwrap().engine.scheduling, profile.into());
 }
 
 #[test]
