@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use engine::{Adapters, CacheConfig, Endpoint, Health, Metrics, Snapshot};
+use engine::{
+    Adapters, CacheConfig, Endpoint, Health, Metrics, ModelRewrite, RewriteRule, RewriteTarget,
+    Snapshot,
+};
 use serde_json::{Value, json};
 use tokio::time;
 
@@ -65,7 +68,15 @@ pub fn to_json(snapshot: &Snapshot) -> Value {
         "pool": snapshot.pool,
         "endpoints": snapshot.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
         "objectives": objectives.collect::<Vec<_>>(),
+        "modelRewrites": snapshot.model_rewrites.iter().map(rewrite).collect::<Vec<_>>(),
     })
+}
+
+fn rewrite(rewrite: &ModelRewrite) -> Value {
+    let target = |it: &RewriteTarget| json!({"model": it.model, "weight": it.weight});
+    let rule = |it: &RewriteRule| json!({"models": it.models, "targets": it.targets.iter().map(target).collect::<Vec<_>>()});
+    let rules: Vec<_> = rewrite.rules.iter().map(rule).collect();
+    json!({"name": rewrite.name, "rules": rules})
 }
 
 fn endpoint(endpoint: &Endpoint) -> Value {

@@ -1,9 +1,18 @@
 //! The program itself: what it prints, and how it ends.
 
 use std::{
-    io::{BufRead, BufReader},
-    process::{Command, Output, Stdio},
+    fs,
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
 };
+
+use sha2::{Digest as _, Sha256};
+
+use crate::world::{Pod, page, page_of};
+
+const SECRET: &str = "0123456789abcdef";
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llm-scraper"));
@@ -13,6 +22,20 @@ fn program() -> Command {
         .env_remove("LLM_PICKER_SECRET")
         .env_remove("RUST_LOG");
     command
+}
+
+/// With these arguments and no secret.
+fn bare(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_llm-scraper"));
+    command.args(args).env_remove("LLM_PICKER_SECRET").env_remove("RUST_LOG");
+    command
+}
+
+/// What it printed, having ended well.
+async fn printed(mut command: Command) -> String {
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", last_words(&output));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn last_words(output: &Output) -> &str {
@@ -33,7 +56,7 @@ fn without_a_good_secret_it_does_not_start() {
 #[test]
 fn an_objective_given_twice_is_refused() {
     let twice = ["--objective", "paid=10", "--objective", "paid=20"];
-    let output = program().env("LLM_PICKER_SECRET", "0123456789abcdef").args(twice).output();
+    let output = program().env("LLM_PICKER_SECRET", SECRET).args(twice).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1));
     insta::assert_snapshot!(last_words(&output), @r#"llm-scraper: objective "paid" is given twice"#);
@@ -41,19 +64,164 @@ fn an_objective_given_twice_is_refused() {
 
 #[test]
 fn it_says_where_it_listens_and_stops_when_asked() {
-    let mut child = program()
-        .env("LLM_PICKER_SECRET", "0123456789abcdef")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("listening: http://127.0.0.1:"), "{line}");
+    let (child, _) = started(&mut program());
 
     let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", last_words(&output));
     assert!(last_words(&output).contains("SIGTERM: stopping"), "{}", last_words(&output));
+}
+
+/// A program that serves, and where.
+fn started(command: &mut Command) -> (Child, String) {
+    command.env("LLM_PICKER_SECRET", SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening: http://").expect(&line).to_owned();
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    (child, address)
+}
+
+/// A head in lower case and a body.
+fn fetch(address: &str, path: &str, header: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+    let body = answer.split_off(end + 4);
+    (String::from_utf8(answer).unwrap().to_lowercase(), body)
+}
+
+#[tokio::test]
+async fn one_look_needs_no_secret_and_tells_of_every_pod() {
+    let (busy, idle) = (Pod::start(page(3)).await, Pod::start(page_of(0, 0)).await);
+    let gone = Pod::start(page(0)).await;
+    let away = gone.address.to_string();
+    gone.stop().await;
+    let [busy, idle] = [busy, idle].map(|pod| (pod.address.to_string(), pod));
+    let labelled = format!("{} llm-d.ai/role=decode", busy.0);
+    let mut args = vec!["--once", "--pool", "chat", "--objective", "batch=-5"];
+    args.extend(["--endpoint", &labelled, "--endpoint", &idle.0, "--endpoint", &away]);
+    let mut said = printed(bare(&args)).await;
+    for (address, name) in [(&busy.0, "BUSY"), (&idle.0, "IDLE"), (&away, "AWAY")] {
+        said = said.replace(address, name);
+    }
+    let mut json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let endpoints = json[0]["endpoints"].as_array_mut().unwrap();
+    for metrics in endpoints.iter_mut().map(|it| &mut it["metrics"]).filter(|it| !it.is_null()) {
+        let age = metrics["ageMs"].take();
+        assert!(age.as_u64().unwrap() < 20_000, "{age}");
+    }
+    let lines = endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(lines, @r#"
+    {"address":"BUSY","health":"up","labels":{"llm-d.ai/role":"decode"},"metrics":{"adapters":null,"ageMs":null,"cache":null,"kvUsage":0.5,"running":2,"waiting":3}}
+    {"address":"IDLE","health":"up","labels":{},"metrics":{"adapters":null,"ageMs":null,"cache":null,"kvUsage":0.5,"running":0,"waiting":0}}
+    {"address":"AWAY","health":"down","labels":{},"metrics":null}
+    "#);
+    assert_eq!(json[0]["pool"], "chat");
+    assert_eq!(json[0]["objectives"], serde_json::json!([{"name": "batch", "priority": -5}]));
+}
+
+#[tokio::test]
+async fn a_request_is_explained_by_what_the_pods_say_now() {
+    let (busy, idle) = (Pod::start(page(3)).await, Pod::start(page(0)).await);
+    let [busy, idle] = [busy, idle].map(|pod| (pod.address.to_string(), pod));
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| -> PathBuf {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let body = write("body", r#"{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}"#);
+    let picker = write("picker", r#"{"plugins": [{"type": "queue-scorer"}]}"#);
+    let broken = write("broken", r#"{"plugins": [{"type": "queue-score"}]}"#);
+    let explain = |picker: &PathBuf| {
+        let mut command = bare(&["--endpoint", &busy.0, "--endpoint", &idle.0, "explain"]);
+        command.arg(&body).arg("--picker").arg(picker);
+        command
+    };
+    let said = printed(explain(&picker)).await.replace(&busy.0, "BUSY").replace(&idle.0, "IDLE");
+    let lines: Vec<Vec<_>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(lines.contains(&vec!["picked", "IDLE", "with", "1.000,", "then", "BUSY"]), "{said}");
+    assert!(lines.contains(&vec!["BUSY", "0.000", "0.000"]), "{said}");
+
+    let mut command = explain(&broken);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = last_words(&output);
+    assert!(said.contains(r#"plugins[0].type: found "queue-score"; allowed: "#), "{said}");
+}
+
+#[test]
+fn settings_are_checked_without_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scraper.yaml");
+    let check = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let mut command = bare(&["--check", "--config", path.to_str().unwrap()]);
+        command.env("LLM_PICKER_SECRET", SECRET).output().unwrap()
+    };
+    let output = check(
+        "gateways: {service: {name: ingest}, urls: ['http://10.0.0.5:15080']}
+interval: 20ms
+pools:
+- {name: chat, endpoints: ['10.0.0.1:8000', 'vllm:8000'], endpointsFile: /etc/more}
+- inferencePool: {name: qwen, namespace: models}
+",
+    );
+    assert!(output.status.success(), "{}", last_words(&output));
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r#"
+    the settings are good
+      pool chat: 10.0.0.1:8000, vllm:8000, the file /etc/more
+      pool qwen: InferencePool models/qwen
+      pushes to http://10.0.0.5:15080, Service ingest
+      every 20ms, each scrape and push within 1s
+      serves its pages on 127.0.0.1:9091
+    "#);
+
+    let output = check("pools: [{endpoints: ['10.0.0.1']}]");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    let said = last_words(&output).replace(path.to_str().unwrap(), "FILE");
+    insta::assert_snapshot!(said, @r#"
+    llm-scraper: FILE: pools[0].endpoints[0]: "10.0.0.1" is no HOST:PORT: there is no port
+    "#);
+}
+
+#[test]
+fn a_plugin_is_served_with_its_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plugin.wasm");
+    let plugin = [b"\0asm\x01\0\0\0".as_slice(), &[7; 100_000]].concat();
+    fs::write(&path, &plugin).unwrap();
+    let digest: String = Sha256::digest(&plugin).iter().map(|it| format!("{it:02x}")).collect();
+    let (mut child, address) = started(program().arg("--plugin").arg(&path));
+
+    let (head, body) = fetch(&address, "/plugin.wasm", "");
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(head.contains("content-type: application/wasm\r\n"), "{head}");
+    assert!(head.contains(&format!("x-sha256: {digest}\r\n")), "{head}");
+    assert_eq!(body, plugin);
+    let (head, body) = fetch(&address, "/plugin.wasm", &format!("if-none-match: \"{digest}\"\r\n"));
+    assert!(head.starts_with("http/1.1 304") && body.is_empty(), "{head}");
+    let (_, body) = fetch(&address, "/plugin.wasm.sha256", "");
+    assert_eq!(String::from_utf8(body).unwrap(), format!("{digest}  plugin.wasm\n"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let (mut child, address) = started(&mut program());
+    for path in ["/plugin.wasm", "/plugin.wasm.sha256"] {
+        let (head, body) = fetch(&address, path, "");
+        assert!(head.starts_with("http/1.1 404") && !body.is_empty(), "{head}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::write(&path, "<html>").unwrap();
+    let output = program().env("LLM_PICKER_SECRET", SECRET).arg("--plugin").arg(&path).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(last_words(&output).ends_with("this is no WebAssembly module"));
 }
