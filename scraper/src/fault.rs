@@ -62,6 +62,11 @@ impl Fault {
         matches!(self, Self::Status(..))
     }
 
+    /// Whether the peer answers well, but not with what was asked for.
+    pub(crate) const fn is_about_page(&self) -> bool {
+        matches!(self, Self::Status(..) | Self::Garbage(_))
+    }
+
     /// Whether it says that what was asked for is not there, or not for us to see.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::Status(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, _))

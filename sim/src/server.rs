@@ -133,6 +133,7 @@ fn routes(shared: &Arc<Shared>) -> Router {
         .route("/version", get(status::version))
         .route("/load", get(status::load))
         .route("/metrics", get(page::metrics))
+        .route("/metrics/", get(page::selected))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(shared), front::front))

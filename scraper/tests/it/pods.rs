@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -11,7 +11,7 @@ use std::{
 use scraper::{settings::Discovery, targets::Listed};
 
 use crate::{
-    server::Reply,
+    server::{Reply, Server},
     world::{Envoy, Pod, anywhere, get, is_down, page, page_of, settings, start, waiting},
 };
 
@@ -112,6 +112,38 @@ async fn an_idle_pod_is_asked_at_once_when_a_gateway_waits() {
     assert_eq!(pod.asked(), 1, "it is idle");
     waits.store(true, Ordering::SeqCst);
     pod.wait_until_asked(10).await;
+}
+
+/// vLLM serves the wanted families alone where it is asked for them; whatever does not is read whole,
+/// and not asked for a part each time.
+#[tokio::test]
+async fn a_pod_is_asked_for_what_is_wanted() {
+    let answers: [(&str, Reply, &str); 3] = [
+        ("a selection", page(1), "GET /metrics/?"),
+        ("404", Reply::Whole(404, Vec::new()), "GET /metrics"),
+        ("an empty selection", Reply::Whole(200, Vec::new()), "GET /metrics"),
+    ];
+    for (what, selection, used) in answers {
+        let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+        let seen = Arc::clone(&asked);
+        let pod = Server::start(anywhere(), move |it| {
+            seen.lock().unwrap().push(it.line.clone());
+            let selects =
+                it.line.starts_with("GET /metrics/?name%5B%5D=vllm:num_requests_waiting&");
+            if selects { selection.clone() } else { page(2) }
+        });
+        let (pod, envoy) = (pod.await, Envoy::start().await);
+        let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
+        let waits = if used.ends_with('?') { 1 } else { 2 };
+        envoy.wait_for(pod.address, what, |it| waiting(it) == Some(waits)).await;
+        envoy.wait("ten pushes", |it| it.count >= 10).await;
+        let asked = asked.lock().unwrap();
+        let later = asked.iter().skip(2);
+        assert!(asked.len() > 3, "{what}: {asked:?}");
+        for line in later {
+            assert_eq!(line.split_inclusive('?').next().unwrap(), used, "{what}: {asked:?}");
+        }
+    }
 }
 
 #[tokio::test]

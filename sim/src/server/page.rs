@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::State,
+    extract::{Query, State},
     http::{HeaderValue, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
@@ -25,9 +25,33 @@ const GARBAGE: &[u8] =
     b"<html>\xff\xfe vllm:num_requests_running{engine=\"0\" NaN\nvllm:num_requests_waiting}1{ x\n";
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    answer(&shared, |page| page).await
+}
+
+/// The series that the query names as `name[]`, all without a name: prometheus-client's own page,
+/// which vLLM has behind the slash.
+pub(super) async fn selected(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Response {
+    let names: Vec<_> =
+        query.into_iter().filter(|(key, _)| key == "name[]").map(|(_, name)| name).collect();
+    let wanted = |line: &&str| {
+        let comment = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+        let name = comment.unwrap_or(line).split(['{', ' ']).next().unwrap_or_default();
+        names.iter().any(|wanted| wanted == name)
+    };
+    let select = |page: String| match names.is_empty() {
+        true => page,
+        false => page.split_inclusive('\n').filter(wanted).collect(),
+    };
+    answer(&shared, select).await
+}
+
+async fn answer(shared: &Shared, select: impl FnOnce(String) -> String) -> Response {
     let fault = shared.fault();
     sleep(fault.metrics_delay().unwrap_or(Duration::ZERO)).await;
-    let mut page = render(&shared).into_bytes();
+    let mut page = select(render(shared)).into_bytes();
     if fault.kind == Kind::TruncatedMetrics {
         page.truncate(cut(&page));
     } else if fault.kind == Kind::GarbageMetrics {

@@ -55,6 +55,27 @@ fn what_was_observed_is_on_the_page() {
     }
 }
 
+/// As a real vLLM 0.32 answers it, but for the order.
+#[test]
+fn a_part_of_the_page_can_be_asked_for() {
+    let server = Server::start(Options { speed: 100.0, ..Options::default() }).unwrap();
+    let names = ["vllm:num_requests_waiting", "vllm:prefix_cache_hits_total", "nothing"];
+    let query = names.map(|name| format!("name%5B%5D={name}")).join("&");
+    let page = client::get(server.addr, &format!("/metrics/?{query}"));
+    insta::assert_snapshot!(page, @r#"
+    # HELP vllm:num_requests_waiting Number of requests waiting to be processed.
+    # TYPE vllm:num_requests_waiting gauge
+    vllm:num_requests_waiting{engine="0",model_name="tiny"} 0.0
+    # HELP vllm:prefix_cache_hits_total Prefix cache hits, in terms of number of cached tokens.
+    # TYPE vllm:prefix_cache_hits_total counter
+    vllm:prefix_cache_hits_total{engine="0",model_name="tiny"} 0.0
+    "#);
+    let whole = shape(&client::get(server.addr, "/metrics"));
+    for path in ["/metrics/", &format!("/metrics?{query}")] {
+        assert!(shape(&client::get(server.addr, path)) == whole, "{path} is not whole");
+    }
+}
+
 #[test]
 fn adapters_have_a_series_for_every_combination_seen() {
     let lora = LoraModule { name: "sql".to_owned(), path: "sql".to_owned() };

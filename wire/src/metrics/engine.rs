@@ -3,6 +3,8 @@
 
 use std::{fmt, str::FromStr};
 
+use super::plan::Plan;
+
 /// An inference engine, by how its page tells its load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Engine {
@@ -28,6 +30,9 @@ pub struct Engine {
     pub ranks: Vec<String>,
     /// Where the engine serves its page, if not at `/metrics`.
     pub path: Option<String>,
+    /// Where the engine serves those of its families alone that a query names as `name[]`, if it is
+    /// known to.
+    pub selecting: Option<String>,
     /// The port that the page is on, if not that of the endpoint.
     pub port: Option<u16>,
 }
@@ -100,8 +105,22 @@ impl Engine {
             ],
             lora: Some(Spec::of("vllm:lora_requests_info")),
             awake: Some(Spec::with("vllm:engine_sleep_state", "sleep_state", "awake")),
+            // With the slash prometheus-client answers, which selects; without it a page of vLLM's
+            // own comes first, which does not.
+            selecting: Some("/metrics/".to_owned()),
             ..Self::default()
         }
+    }
+
+    /// The path and query of a page that has the wanted families only.
+    #[must_use]
+    pub fn selection(&self) -> Option<String> {
+        let path = self.selecting.as_ref()?;
+        let plan = Plan::new(self);
+        let names = plan.families.iter().map(|family| String::from_utf8_lossy(&family.name));
+        // Brackets are escaped as no URI has them in its query; names need no escape.
+        let names: Vec<_> = names.map(|name| format!("name%5B%5D={name}")).collect();
+        Some(format!("{path}?{}", names.join("&")))
     }
 
     fn sglang() -> Self {

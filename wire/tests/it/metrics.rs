@@ -177,6 +177,27 @@ fn an_engine_that_sleeps_takes_no_requests() {
 }
 
 #[test]
+fn only_an_engine_that_is_known_to_select_is_asked_for_a_part() {
+    let selection = Engine::vllm().selection().unwrap().replace("name%5B%5D=", "");
+    insta::assert_snapshot!(selection.replace(['?', '&'], "\n"), @"
+    /metrics/
+    vllm:num_requests_waiting
+    vllm:num_requests_running
+    vllm:kv_cache_usage_perc
+    vllm:gpu_cache_usage_perc
+    vllm:prefix_cache_queries_total
+    vllm:gpu_prefix_cache_queries_total
+    vllm:prefix_cache_hits_total
+    vllm:gpu_prefix_cache_hits_total
+    vllm:lora_requests_info
+    vllm:engine_sleep_state
+    vllm:cache_config_info
+    ");
+    let others = Engine::known().into_iter().filter(|engine| engine.name != "vllm");
+    assert!(others.map(|engine| engine.selection()).all(|it| it.is_none()));
+}
+
+#[test]
 fn an_engine_can_be_described() {
     let spec = |text: &str| text.parse::<Spec>().unwrap();
     let mine = Engine {
