@@ -112,26 +112,27 @@ pub(crate) async fn run(pod: Pod, mut orders: Orders, phase: Duration, row: watc
     };
     let mut scrape = Scrape { client, pages, scanner: Scanner::new(engine), page_bytes: 0 };
     let (mut link, mut due) = (Link::new(), Instant::now() + phase);
-    let mut idle = false;
+    let mut left_alone = false;
     loop {
-        wait(due, idle, &mut orders).await;
+        wait(due, left_alone, &mut orders).await;
         let turn = Arc::clone(&orders.turns).acquire_owned().await.ok();
         let began = Instant::now();
         let outcome = with_turn(turn, scrape.once()).await;
         orders.meters.scraped(&orders.pool, address, began.elapsed(), &outcome);
         let now = Instant::now();
-        idle = outcome.as_ref().is_ok_and(|it| it.waiting == 0 && it.running == 0);
+        let idle = outcome.as_ref().is_ok_and(|it| it.waiting == 0 && it.running == 0);
         record(address, began, outcome, &mut link, &row);
-        let interval = orders.pace.interval(idle && orders.waited.borrow().is_empty());
+        left_alone = idle && orders.waited.borrow().is_empty();
+        let interval = orders.pace.interval(left_alone);
         let interval = schedule::interval(interval, scrape.page_bytes);
         due = schedule::next(due.min(began), now, interval, link.wait());
     }
 }
 
-/// Until the next scrape is due. An idle pod's comes at once when a gateway begins to wait.
-async fn wait(due: Instant, idle: bool, orders: &mut Orders) {
+/// Until the next scrape is due. That of a pod that is left alone comes at once when a gateway begins to wait.
+async fn wait(due: Instant, left_alone: bool, orders: &mut Orders) {
     let sleep = time::sleep_until(due.into());
-    if !idle {
+    if !left_alone {
         return sleep.await;
     }
     tokio::select! {

@@ -112,6 +112,11 @@ async fn an_idle_pod_is_asked_at_once_when_a_gateway_waits() {
     assert_eq!(pod.asked(), 1, "it is idle");
     waits.store(true, Ordering::SeqCst);
     pod.wait_until_asked(10).await;
+    // Then at the pace of all others, which is that of the pushes, however idle it is.
+    let (asked, pushed) = (pod.asked(), envoy.pushes().count);
+    let pushed = envoy.wait("20 more pushes", |it| it.count >= pushed + 20).await.count - pushed;
+    let asked = pod.asked() - asked;
+    assert!(asked <= 3 * pushed, "{asked} scrapes in {pushed} intervals");
 }
 
 /// vLLM serves the wanted families alone where it is asked for them; whatever does not is read whole,
