@@ -10,6 +10,7 @@ readonly KUBERNETES_VALIDATE=kubernetes-validate==1.37.0
 readonly KUBE=target/kube
 readonly OPENAI_VERSION=3.54.0
 readonly ANTHROPIC_VERSION=2.13.0
+readonly ROUTERS=(vllm-router==0.1.17 smg==1.13.0 sglang-router==0.3.2)
 readonly VENV=target/envoy-venv
 readonly CLIENTS=target/clients-venv
 readonly TOOLS=target/tools
@@ -221,6 +222,22 @@ PYTHON
   "$KUBE/helm" version
 }
 
+# The other routers: they ask for different versions of the same packages, so each has an environment of its own.
+ensure_routers() {
+  local router
+  for router in "${ROUTERS[@]}"; do
+    [[ -f target/peers/${router%%=*}/$router ]] || step "install $router" install_router "$router"
+  done
+}
+
+install_router() {
+  local venv=target/peers/${1%%=*}
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet "$1"
+  touch "$venv/$1"
+}
+
 # The official clients that users' programs are written with: they are told to a real Envoy.
 ensure_clients() {
   [[ -f $CLIENTS/$(clients_stamp) ]] || step "install Python clients" install_clients
@@ -312,6 +329,7 @@ build_natives() {
 # The replay runs in virtual time and without an Envoy.
 build_for_bench() {
   if [[ $1 == replay ]]; then ensure_linker; else build; fi
+  [[ $1 != peers ]] || ensure_routers
   step "the benches" build_bench
 }
 

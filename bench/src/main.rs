@@ -8,6 +8,7 @@ mod dispatch;
 mod flow_control;
 mod load;
 mod machine;
+mod memory;
 mod overhead;
 mod report;
 mod summary;
@@ -47,6 +48,8 @@ struct Args {
 enum Bench {
     /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 5 minutes.
     Overhead,
+    /// The standalone routers of PyPI (sglang-router, smg, vllm-router) beside the picker. 10 minutes.
+    Peers,
     /// Two priorities beyond the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
     FlowControl,
     /// A queue of 5,000 drained, overshoot, fairness, idle cost, the cost of the ledger. 2 minutes.
@@ -59,6 +62,8 @@ enum Bench {
 #[derive(Debug)]
 struct Setting {
     programs: Programs,
+    /// Where the other routers are installed.
+    peers: PathBuf,
     quick: bool,
     seconds: u64,
 }
@@ -91,10 +96,12 @@ async fn run(args: &Args) -> Result<()> {
     let setting = || {
         let programs = Programs::built_in(&root)?;
         let (quick, seconds) = (args.quick, args.seconds);
-        anyhow::Ok(Setting { programs, quick, seconds })
+        let peers = root.join("target/peers");
+        anyhow::Ok(Setting { programs, peers, quick, seconds })
     };
     let report = match bench {
         Bench::Overhead => overhead::run(&setting()?).await?,
+        Bench::Peers => overhead::peers(&setting()?).await?,
         Bench::FlowControl => flow_control::run(&setting()?).await?,
         Bench::Dispatch => dispatch::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,

@@ -1,9 +1,10 @@
-//! What the picker adds to an Envoy that is the same in all else.
+//! What the picker adds to an Envoy that is the same in all else, and what other routers take.
 //!
-//! All the Envoys stand beside each other all the time, so that each is measured under the same background, and take
+//! All the servers stand beside each other all the time, so that each is measured under the same background, and take
 //! turns round by round, so that a slow minute of the machine is slow for all.
 
 mod figures;
+mod peer;
 mod rows;
 
 use std::{fs, time::Duration};
@@ -19,6 +20,7 @@ use self::{
 use crate::{
     Setting, cpu,
     load::{Kind, Load, Outcome, Pace},
+    memory,
     report::{Report, Table},
     summary::Rounds,
     upstream,
@@ -63,16 +65,26 @@ const QUICK: Effort =
 /// Before the first round, so that what is measured is compiled code and open connections.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Measures and reports.
+/// What the picker adds to an Envoy.
 pub(crate) async fn run(setting: &Setting) -> Result<Report> {
+    let rows = Row::ways(&setting.programs, &upstream::start(PODS)?).await?;
+    compare(setting, Report::begin("overhead"), &rows).await
+}
+
+/// What other routers take, beside the picker.
+pub(crate) async fn peers(setting: &Setting) -> Result<Report> {
+    let rows = Row::peers(&setting.programs, &upstream::start(PODS)?, &setting.peers).await?;
+    compare(setting, Report::begin("peers"), &rows).await
+}
+
+async fn compare(setting: &Setting, mut report: Report, rows: &[Row]) -> Result<Report> {
     let effort = if setting.quick { QUICK } else { FULL };
-    let mut report = Report::begin("overhead");
     let wasm = fs::metadata(setting.programs.wasm())?.len();
-    let rows = Row::start_all(&setting.programs, &upstream::start(PODS)?).await?;
     report.say(format!(
         "{} rounds, rows in turn; medians (lowest–highest). Open loop: {PER_SECOND} req/s for {} s, latency from when a \
-         request was due. Closed loop: {} s. CPU: of Envoy's process. Two workers; the upstream answers at once, the \
-         same for all; half of each prompt is new. llm-picker.wasm: {} kB.",
+         request was due. Closed loop: {} s. CPU and memory: of the proxy's process, memory as it is after the last \
+         round. Envoy with two workers; the upstream answers at once, the same for all; half of each prompt is new. \
+         llm-picker.wasm: {} kB.",
         effort.rounds,
         effort.open.as_secs(),
         effort.closed.as_secs(),
@@ -80,9 +92,9 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     ));
     let mut raw = Vec::new();
     for size in SIZES {
-        let figures = measure(&rows, size, effort).await?;
-        report.show(table(&rows, size, &figures));
-        raw.push(json!({"size": size.name, "rows": raw_rows(&rows, &figures)}));
+        let figures = measure(rows, size, effort).await?;
+        report.show(table(rows, size, &figures)?);
+        raw.push(json!({"size": size.name, "rows": raw_rows(rows, &figures)}));
     }
     report.raw(json!({"wasm_bytes": wasm, "sizes": raw}));
     Ok(report)
@@ -105,7 +117,7 @@ async fn measure(rows: &[Row], size: Size, effort: Effort) -> Result<Vec<Vec<Fig
     Ok(figures)
 }
 
-/// One load on one row, and the CPU time it cost Envoy.
+/// One load on one row, and the CPU time it cost the proxy.
 async fn press(
     row: &Row,
     size: Size,
@@ -114,11 +126,11 @@ async fn press(
 ) -> Result<(Outcome, Duration)> {
     let clients = if matches!(pace, Pace::Closed) { size.clients } else { OPEN_CLIENTS };
     let kind = Kind::Chat { bytes: size.bytes };
-    let load = Load { target: row.stack.gateway, kind, clients, pace, duration };
-    let (envoy, _) = row.stack.pids();
-    let before = cpu::time(envoy)?;
+    let load = Load { target: row.address(), kind, clients, pace, duration };
+    let spent_so_far = || row.pid().map_or(Ok(Duration::ZERO), cpu::time);
+    let before = spent_so_far()?;
     let outcome = spawn_blocking(move || load.run()).await??;
-    let spent = cpu::time(envoy)?.saturating_sub(before);
+    let spent = spent_so_far()?.saturating_sub(before);
     ensure!(
         outcome.failed == 0 && !outcome.latencies.is_empty(),
         "{}: {} requests failed, {} succeeded: the figures would mean nothing",
@@ -129,7 +141,7 @@ async fn press(
     Ok((outcome, spent))
 }
 
-fn table(rows: &[Row], size: Size, figures: &[Vec<Figures>]) -> Table {
+fn table(rows: &[Row], size: Size, figures: &[Vec<Figures>]) -> Result<Table> {
     let closed = format!("req/s, c={}", size.clients);
     let mut table = Table::new(&[
         size.name,
@@ -143,8 +155,9 @@ fn table(rows: &[Row], size: Size, figures: &[Vec<Figures>]) -> Table {
         "p99, ms",
         "CPU, µs/req",
         "added CPU, µs/req",
+        "memory, MB",
     ]);
-    let Some(plain) = figures.first() else { return table };
+    let Some(plain) = figures.first() else { return Ok(table) };
     for (row, figures) in rows.iter().zip(figures) {
         let all = |metric: Metric| Rounds::of(figures.iter().map(metric));
         let added = |metric: Metric| {
@@ -165,9 +178,13 @@ fn table(rows: &[Row], size: Size, figures: &[Vec<Figures>]) -> Table {
             format!("{:.1}", all(|figures| figures.closed_p99 / 1000.0)),
             format!("{:.0}", all(|figures| figures.closed_cpu)),
             added(|figures| figures.closed_cpu),
+            row.pid()
+                .map(memory::megabytes)
+                .transpose()?
+                .map_or_else(String::new, |it| it.to_string()),
         ]);
     }
-    table
+    Ok(table)
 }
 
 fn raw_rows(rows: &[Row], figures: &[Vec<Figures>]) -> Vec<Value> {

@@ -20,6 +20,8 @@ const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"tiny\
     vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"tiny\"} 0.0\n\
     vllm:cache_config_info{block_size=\"16\",engine=\"0\",num_gpu_blocks=\"16384\"} 1.0\n";
 
+const MODELS: &str = r#"{"object":"list","data":[{"id":"tiny","object":"model","created":0,"owned_by":"vllm","root":"tiny","max_model_len":32768}]}"#;
+
 /// The response to a prompt, by its own account so many tokens long.
 pub(crate) fn answer(tokens: u32) -> String {
     let usage = format!(r#""completion_tokens":{tokens}"#);
@@ -29,6 +31,11 @@ pub(crate) fn answer(tokens: u32) -> String {
 /// The response to the scraper.
 pub(crate) fn metrics() -> String {
     respond("text/plain; version=0.0.4", METRICS)
+}
+
+/// What routers ask before they send anything.
+fn models() -> String {
+    respond("application/json", MODELS)
 }
 
 fn respond(kind: &str, body: &str) -> String {
@@ -56,11 +63,17 @@ fn accept(listener: &TcpListener) {
 }
 
 fn serve(stream: TcpStream) -> io::Result<()> {
-    let (answer, metrics) = (answer(1), metrics());
+    let (answer, metrics, models) = (answer(1), metrics(), models());
     let mut connection = Connection::accepted(stream)?;
     loop {
         let head = connection.read_message()?;
-        let asks_for_metrics = head.starts_with(b"GET /metrics");
-        connection.write(if asks_for_metrics { &metrics } else { &answer }.as_bytes())?;
+        let response = if head.starts_with(b"GET /metrics") {
+            &metrics
+        } else if head.starts_with(b"GET /v1/models") {
+            &models
+        } else {
+            &answer
+        };
+        connection.write(response.as_bytes())?;
     }
 }

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use stack::Stack;
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{interval, sleep},
+};
 
 use super::{config, crowd::Crowd};
 use crate::{
@@ -30,6 +33,11 @@ const WAITING: usize = 5000;
 /// Answers let out one by one, with time between them for all that follows from one.
 const ONE_BY_ONE: usize = 200;
 const BETWEEN: Duration = Duration::from_millis(10);
+
+/// Answers let out at this pace, as many as the probe behind the goal of 500 µs had hops a second: draining is as fast as
+/// all cores can, so there a grant waits above all for its worker's turn.
+const PACED: usize = 5;
+const PACE: Duration = Duration::from_millis(1);
 
 /// A queue that does not fill or empty by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,16 +66,23 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     for _ in 0..if setting.quick { 1 } else { ROUNDS } {
         rounds.push(round(setting, &valve).await?);
     }
+    let mut paced = Vec::new();
+    for _ in 0..rounds.len() {
+        paced.push(paced_round(setting, &valve).await?);
+    }
     let all = |figure: fn(&Round) -> f64| Rounds::of(rounds.iter().map(figure));
+    let at_pace = |n: usize| Rounds::of(paced.iter().filter_map(|grant| grant.get(n).copied()));
     report.say(format!(
         "{WAITING} requests of 1 KB wait in an Envoy with {WORKERS} workers, behind a concurrency-detector of {PLACES} \
          places at each of {PODS} pods, which answer at once when a valve opens; {} rounds. The time in which a place is \
          filled again runs from the pod's answer to the next request at a pod: the answer's way through Envoy, the \
          ledger, the arbiter, the grant's way to the worker, the pick, the resume, and the way to the pod. \"One by one\" \
          frees a place every {} ms. Grant to resume is the filter's own histogram, llm_picker_grant_to_resume_microseconds, \
-         of all grants of a round; its buckets are a tenth wide.",
+         of all grants of a round; its buckets are a tenth wide. \"Paced\" are rounds of their own, in which {PACED} places are \
+         freed every {} ms.",
         rounds.len(),
-        BETWEEN.as_millis()
+        BETWEEN.as_millis(),
+        PACE.as_millis()
     ));
     let mut table = Table::new(&["a queue of 5,000", "found"]);
     let mut row = |name: &str, found: String| table.row(&[name.to_owned(), found]);
@@ -77,15 +92,18 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     row("place filled again, one by one, p99 ms", format!("{:.2}", all(|round| round.alone[1])));
     row("place filled again, draining, p50 ms", format!("{:.2}", all(|round| round.under_load[0])));
     row("place filled again, draining, p99 ms", format!("{:.2}", all(|round| round.under_load[1])));
-    row("grant to resume, p50 µs", format!("{:.0}", all(|round| round.grant[0])));
-    row("grant to resume, p99 µs", format!("{:.0}", all(|round| round.grant[1])));
+    row("grant to resume, draining, p50 µs", format!("{:.0}", all(|round| round.grant[0])));
+    row("grant to resume, draining, p99 µs", format!("{:.0}", all(|round| round.grant[1])));
+    row("grant to resume, paced, p50 µs", format!("{:.0}", at_pace(0)));
+    row("grant to resume, paced, p99 µs", format!("{:.0}", at_pace(1)));
     row("most in flight above the limit of 128", format!("{:.0}", all(|round| round.above as f64)));
     report.show(table);
-    Ok(rounds.iter().map(Round::raw).collect())
+    let drained: Vec<Value> = rounds.iter().map(Round::raw).collect();
+    Ok(json!({"drained": drained, "paced_grant_to_resume_p50_p99_us": paced}))
 }
 
-/// Fills the queue and lets it drain, on a new stack: the valve is closed again with it.
-async fn round(setting: &Setting, valve: &Valve) -> Result<Round> {
+/// Fills the queue of a new stack: the valve is closed again with it.
+async fn full(setting: &Setting, valve: &Valve) -> Result<(Stack, Crowd)> {
     let stack = Stack::builder(setting.programs.clone())
         .upstreams(valve.pods.clone())
         .workers(WORKERS)
@@ -95,6 +113,26 @@ async fn round(setting: &Setting, valve: &Valve) -> Result<Round> {
     valve.take_log();
     let crowd = Crowd::send(stack.gateway, LIMIT + WAITING)?;
     filled(&stack, valve).await?;
+    Ok((stack, crowd))
+}
+
+/// Lets the queue drain by [`PACED`] places every [`PACE`]. Grant to resume, p50 and p99.
+async fn paced_round(setting: &Setting, valve: &Valve) -> Result<[f64; 2]> {
+    let (stack, crowd) = full(setting, valve).await?;
+    let mut every = interval(PACE);
+    // No more than there are: the next round's would be let out.
+    for first in (0..LIMIT + WAITING).step_by(PACED) {
+        every.tick().await;
+        valve.release(PACED.min(LIMIT + WAITING - first));
+    }
+    let answered = spawn_blocking(|| crowd.answered()).await??;
+    ensure!(answered == LIMIT + WAITING, "{answered} of {} were answered", LIMIT + WAITING);
+    grant_to_resume(&stack).await
+}
+
+/// Frees places one by one, and then all at once.
+async fn round(setting: &Setting, valve: &Valve) -> Result<Round> {
+    let (stack, crowd) = full(setting, valve).await?;
     for _ in 0..ONE_BY_ONE {
         valve.release(1);
         sleep(BETWEEN).await;

@@ -1,25 +1,35 @@
-//! The Envoys that are compared.
+//! What is compared.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stack::{Builder, Programs, Stack, Way};
 
-/// One Envoy, for as long as the bench lasts.
+use super::peer::{self, Peer};
+
+/// One server, for as long as the bench lasts.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: &'static str,
-    pub(super) stack: Stack,
+    server: Server,
+}
+
+#[derive(Debug)]
+enum Server {
+    Envoy(Box<Stack>),
+    Peer(Peer),
+    /// A pod itself.
+    Pod(SocketAddr),
 }
 
 impl Row {
-    /// All of them, the plain one first.
-    pub(super) async fn start_all(programs: &Programs, pods: &[SocketAddr]) -> Result<Vec<Self>> {
-        let stack = || Stack::builder(programs.clone()).upstreams(pods.to_vec()).workers(2);
+    /// The picker in its ways, the plain Envoy first.
+    pub(super) async fn ways(programs: &Programs, pods: &[SocketAddr]) -> Result<Vec<Self>> {
+        let stack = || envoy(programs, pods);
         let picker = |way| stack().way(way).plugin(plugin(false));
         let builders: [(&str, Builder); 4] = [
-            ("plain Envoy", stack().without_filter()),
+            (PLAIN, stack().without_filter()),
             ("picker", picker(Way::StopIterationHeader)),
             (
                 "picker, flow control on, gate open",
@@ -29,11 +39,59 @@ impl Row {
         ];
         let mut rows = Vec::new();
         for (name, builder) in builders {
-            let stack = builder.start().await.context(name)?;
-            rows.push(Self { name, stack });
+            rows.push(Self::envoy(name, builder).await?);
         }
         Ok(rows)
     }
+
+    /// The plain Envoy, a pod without any proxy, the picker as it comes, and the routers installed in `folder`.
+    pub(super) async fn peers(
+        programs: &Programs,
+        pods: &[SocketAddr],
+        folder: &Path,
+    ) -> Result<Vec<Self>> {
+        let plugin = json!({"failureMode": "FailClose"});
+        let mut rows = vec![
+            Self::envoy(PLAIN, envoy(programs, pods).without_filter()).await?,
+            Self::envoy("llm-picker in Envoy", envoy(programs, pods).plugin(plugin)).await?,
+        ];
+        let pod = pods.first().context("no pods")?;
+        rows.push(Self { name: "no proxy: one pod", server: Server::Pod(*pod) });
+        for launch in &peer::ALL {
+            let peer = Peer::start(launch, folder, pods).await.context(launch.name)?;
+            rows.push(Self { name: launch.name, server: Server::Peer(peer) });
+        }
+        Ok(rows)
+    }
+
+    async fn envoy(name: &'static str, builder: Builder) -> Result<Self> {
+        let stack = builder.start().await.context(name)?;
+        Ok(Self { name, server: Server::Envoy(Box::new(stack)) })
+    }
+
+    /// Where its requests go.
+    pub(super) fn address(&self) -> SocketAddr {
+        match &self.server {
+            Server::Envoy(stack) => stack.gateway,
+            Server::Peer(peer) => peer.address,
+            Server::Pod(address) => *address,
+        }
+    }
+
+    /// The proxy's process, where there is one.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match &self.server {
+            Server::Envoy(stack) => Some(stack.pids().0),
+            Server::Peer(peer) => Some(peer.pid),
+            Server::Pod(_) => None,
+        }
+    }
+}
+
+const PLAIN: &str = "plain Envoy";
+
+fn envoy(programs: &Programs, pods: &[SocketAddr]) -> Builder {
+    Stack::builder(programs.clone()).upstreams(pods.to_vec()).workers(2)
 }
 
 /// The scorers of the EPP's default, with or without flow control and its default saturation detector, which idle pods
