@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Instant, candidate::Candidate, prefix::Slot};
+use crate::{Client, Fault, Instant, candidate::Candidate, prefix::Slot};
 
 /// How each endpoint failed lately.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ struct Record {
     failures: u32,
     /// It is avoided until then; after that one request may try.
     until: Instant,
+    /// Whose failures of unclear cause have counted, the newest first.
+    counted: [Option<Client>; Avoidance::FAILURES as usize],
 }
 
 impl Avoidance {
@@ -33,12 +35,15 @@ impl Avoidance {
     /// A probe that is not answered within this time makes room for the next.
     const PROBE: Duration = Duration::from_secs(10);
 
-    /// An endpoint failed a request. How long it is avoided from now on, if it is.
-    pub(crate) fn failed(&mut self, slot: Slot, at: Instant) {
+    /// An endpoint failed a request.
+    pub(crate) fn failed(&mut self, slot: Slot, at: Instant, fault: Fault) {
         if self.by_slot.len() <= slot.index() {
             self.by_slot.resize(slot.index() + 1, Record::default());
         }
         let Some(record) = self.by_slot.get_mut(slot.index()) else { return };
+        if !record.counts(fault) {
+            return;
+        }
         record.failures = record.failures.saturating_add(1);
         if let Some(beyond) = record.failures.checked_sub(Self::FAILURES) {
             let until = at + Self::FIRST * (1 << beyond.min(Self::DOUBLINGS));
@@ -87,11 +92,51 @@ impl Avoidance {
     }
 }
 
+impl Record {
+    /// Whether a failure says something of the endpoint that is not known yet.
+    fn counts(&mut self, fault: Fault) -> bool {
+        let Fault::Unclear(client) = fault else { return true };
+        if self.counted.contains(&Some(client)) {
+            return false;
+        }
+        self.counted.rotate_right(1);
+        if let Some(newest) = self.counted.first_mut() {
+            *newest = Some(client);
+        }
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const SLOT: Slot = Slot(2);
+
+    /// A failure that is the endpoint's fault.
+    fn fail(avoidance: &mut Avoidance, at: Instant) {
+        avoidance.failed(SLOT, at, Fault::Endpoint);
+    }
+
+    /// An error that this client got.
+    fn err(avoidance: &mut Avoidance, client: u64) {
+        avoidance.failed(SLOT, at(0), Fault::Unclear(Client(client)));
+    }
+
+    #[test]
+    fn one_client_alone_has_nobody_avoided() {
+        let mut avoidance = Avoidance::default();
+        (0..99).for_each(|_| err(&mut avoidance, 1));
+        (0..99).for_each(|turn| err(&mut avoidance, turn % 2));
+        assert!(avoidance.has_failed(SLOT) && !avoidance.avoids(SLOT, at(1)));
+        avoidance.clear(SLOT);
+        err(&mut avoidance, 1);
+        fail(&mut avoidance, at(0));
+        err(&mut avoidance, 1);
+        assert!(!avoidance.avoids(SLOT, at(1)));
+        err(&mut avoidance, 2);
+        assert!(avoidance.avoids(SLOT, at(1)), "two clients, and a failure of its own");
+    }
 
     fn at(ms: u64) -> Instant {
         Instant::from_nanos(ms * 1_000_000)
@@ -100,17 +145,17 @@ mod tests {
     #[test]
     fn three_in_a_row_and_twice_as_long_each_time() {
         let mut avoidance = Avoidance::default();
-        avoidance.failed(SLOT, at(0));
-        avoidance.failed(SLOT, at(1));
+        fail(&mut avoidance, at(0));
+        fail(&mut avoidance, at(1));
         assert!(!avoidance.avoids(SLOT, at(1)));
         avoidance.clear(SLOT);
         for ms in [10, 11, 12] {
-            avoidance.failed(SLOT, at(ms));
+            fail(&mut avoidance, at(ms));
         }
         assert!(avoidance.avoids(SLOT, at(2_011)) && !avoidance.avoids(SLOT, at(2_012)));
-        avoidance.failed(SLOT, at(3_000));
+        fail(&mut avoidance, at(3_000));
         assert!(avoidance.avoids(SLOT, at(6_999)) && !avoidance.avoids(SLOT, at(7_000)));
-        (0..40).for_each(|_| avoidance.failed(SLOT, at(10_000)));
+        (0..40).for_each(|_| fail(&mut avoidance, at(10_000)));
         assert!(avoidance.avoids(SLOT, at(73_999)) && !avoidance.avoids(SLOT, at(74_000)));
         avoidance.clear(SLOT);
         assert!(!avoidance.avoids(SLOT, at(10_001)) && !avoidance.has_failed(SLOT));
@@ -119,7 +164,7 @@ mod tests {
     #[test]
     fn one_probe_at_a_time() {
         let mut avoidance = Avoidance::default();
-        (0..3).for_each(|_| avoidance.failed(SLOT, at(0)));
+        (0..3).for_each(|_| fail(&mut avoidance, at(0)));
         assert!(!avoidance.avoids(SLOT, at(2_000)), "time for a probe");
         avoidance.sent(SLOT, at(2_000));
         assert!(avoidance.avoids(SLOT, at(2_001)), "which one request is");

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    Answer, Ask, Chain, Config, Decision, Event, Explanation, Health, Instant, MAX_OBJECTIVES,
-    NoPick, Note, Objective, RequestId, Snapshot, Verdict,
+    Answer, Ask, Chain, Config, Decision, Event, Explanation, Fault, Health, Instant,
+    MAX_OBJECTIVES, NoPick, Note, Objective, RequestId, Snapshot, Verdict,
     avoidance::Avoidance,
     candidate::Candidate,
     cluster::Capacity,
@@ -197,11 +197,10 @@ impl Engine {
                 self.learn_first_token(request, at);
                 Vec::new()
             }
-            Event::Broke { request, at } => {
+            Event::Broke { request, at, fault } => {
                 let endpoint = self.placements.get(request).map(|placement| placement.endpoint);
-                endpoint
-                    .map(|it| self.told(at, it, Chain::default(), Verdict::Failed))
-                    .unwrap_or_default()
+                let verdict = Verdict::Failed(fault);
+                endpoint.map(|it| self.told(at, it, Chain::default(), verdict)).unwrap_or_default()
             }
             Event::Ended { request } => self.end(request),
             Event::Reported { endpoint, at, waiting, kv_usage } => {
@@ -273,22 +272,26 @@ impl Engine {
         let server = served_by.unwrap_or(first);
         let mut notes = Vec::new();
         if server != first {
-            // Envoy got there by failures alone.
+            // Envoy got there by failures alone. Where the last one failed as well, it is the
+            // request that fails everywhere.
+            let verdict = match answer {
+                Answer::Failed(_) => Verdict::Withdrawn,
+                Answer::Taken | Answer::Refused => Verdict::Failed(Fault::Endpoint),
+            };
             let passed = placement.fallbacks.iter().take_while(|other| **other != server);
             let passed: Vec<SocketAddr> = passed.copied().collect();
             placement.endpoint = server;
-            notes = self.told(at, first, chain.clone(), Verdict::Failed);
+            notes = self.told(at, first, chain.clone(), verdict);
             for other in passed {
-                notes.extend(self.told(at, other, Chain::default(), Verdict::Failed));
+                notes.extend(self.told(at, other, Chain::default(), verdict));
             }
         }
         let (chain, verdict) = match answer {
             Answer::Taken if server != first => (chain, Verdict::Placed),
             Answer::Taken => (Chain::default(), Verdict::Served),
             Answer::Refused if server == first => (chain, Verdict::Withdrawn),
-            Answer::Refused => return notes,
-            Answer::Failed if server == first => (chain, Verdict::Failed),
-            Answer::Failed => (Chain::default(), Verdict::Failed),
+            Answer::Failed(fault) if server == first => (chain, Verdict::Failed(fault)),
+            Answer::Refused | Answer::Failed(_) => return notes,
         };
         if answer == Answer::Taken && verdict == Verdict::Placed && self.has_failed(server) {
             notes.extend(self.told(at, server, Chain::default(), Verdict::Served));
@@ -352,12 +355,12 @@ impl Engine {
                     self.index.learn(slot, chain);
                 }
             }
-            Verdict::Withdrawn | Verdict::Failed => {
+            Verdict::Withdrawn | Verdict::Failed(_) => {
                 if let Some(chain) = chain {
                     self.index.withdraw(slot, chain);
                 }
-                if note.verdict == Verdict::Failed {
-                    self.avoidance.failed(slot, note.at);
+                if let Verdict::Failed(fault) = note.verdict {
+                    self.avoidance.failed(slot, note.at, fault);
                 }
             }
             Verdict::Served => self.avoidance.clear(slot),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Ask, Decision, Instant, Note, Snapshot};
+use crate::{Ask, Decision, Fault, Instant, Note, Snapshot};
 
 /// Something that happened, for [`crate::Engine::handle`].
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,8 @@ pub enum Event {
         request: RequestId,
         /// When.
         at: Instant,
+        /// Whose fault that was.
+        fault: Fault,
     },
     /// An endpoint said with an answer how it is, which is newer than any scrape.
     Reported {
@@ -87,19 +89,7 @@ pub enum Answer {
     Refused,
     /// It could not serve it: a status from 500 on, a connection that was refused, reset or timed
     /// out. Enough of those and it is avoided for a while.
-    Failed,
-}
-
-impl Answer {
-    /// By a response's status.
-    #[must_use]
-    pub const fn of_status(status: u16) -> Self {
-        match status {
-            0..400 => Self::Taken,
-            400..500 => Self::Refused,
-            500.. => Self::Failed,
-        }
-    }
+    Failed(Fault),
 }
 
 /// Identifies one request within one worker, until it ends.

@@ -46,6 +46,7 @@ pub mod score;
 mod config;
 mod engine;
 mod event;
+mod fault;
 mod note;
 mod placements;
 
@@ -55,6 +56,7 @@ pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
 pub use engine::Engine;
 pub use event::{Answer, Event, RequestId};
 pub use explanation::{Explained, Explanation, ProfileExplanation};
+pub use fault::{Client, Fault};
 pub use filter::Filter;
 pub use model_rewrite::{
     MAX_MODEL_REWRITES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, ModelRewrite,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Chain, Instant};
+use crate::{Chain, Fault, Instant};
 
 /// News of one request, for what the other workers know of prefixes and of failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Verdict {
     /// It was not taken there, so what it alone would have brought is not cached.
     Withdrawn,
     /// The endpoint failed it: not cached, and enough of those and the endpoint is avoided.
-    Failed,
+    Failed(Fault),
     /// The endpoint served it, after it had failed others.
     Served,
 }

@@ -7,7 +7,7 @@ mod seed;
 
 pub use chainer::{Chainer, MAX_BLOCKS};
 pub use digest::BLOCK_BYTES;
-pub(crate) use digest::mix;
+pub(crate) use digest::{digest_all, mix};
 pub use seed::Seed;
 
 /// Names a prompt's beginning up to the end of one block: equal for equal bytes of the same model.

@@ -5,10 +5,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Config, Decider, Decision, Disagg, Endpoint, Engine,
-    Event, Filter, Handler, Health, Instant, Metrics, NoPick, Note, Picker, Profile, RequestId,
-    Scheduling, Scorer, Seed, Snapshot, StageOrder, Subset, Verdict, Weight, WeightedScorer,
-    filter::Role, ledger::Ledger,
+    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Client, Config, Decider, Decision, Disagg, Endpoint,
+    Engine, Event, Fault, Filter, Handler, Health, Instant, Metrics, NoPick, Note, Picker, Profile,
+    RequestId, Scheduling, Scorer, Seed, Snapshot, StageOrder, Subset, Verdict, Weight,
+    WeightedScorer, filter::Role, ledger::Ledger,
 };
 
 fn at(ms: u64) -> Instant {
@@ -196,7 +196,7 @@ fn an_endpoint_that_fails_is_avoided_and_probed() {
     let endpoints = vec![endpoint(1, "decode", 0), endpoint(2, "decode", 5)];
     let mut engine = engine(profile("default", Vec::new()).into(), endpoints.clone());
     for ms in [1, 2, 3] {
-        assert_eq!(serve(&mut engine, ms, Answer::Failed).0, address(1));
+        assert_eq!(serve(&mut engine, ms, Answer::Failed(Fault::Endpoint)).0, address(1));
     }
     assert_eq!(serve(&mut engine, 4, Answer::Taken).0, address(2), "longer queue, but it serves");
     renew(&mut engine, 2_000, endpoints);
@@ -212,7 +212,7 @@ fn what_other_workers_saw_fail_is_avoided_but_never_most_of_the_pool() {
     let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
     let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
     let fail = |engine: &mut Engine, last| {
-        let verdict = Verdict::Failed;
+        let verdict = Verdict::Failed(Fault::Endpoint);
         let note = Note { at: at(1), endpoint: address(last), chain: Chain::default(), verdict };
         (0..3).for_each(|_| drop(engine.handle(Event::Noted(note.clone()))));
     };
@@ -238,11 +238,42 @@ fn a_retry_moves_the_prompt_and_counts_against_the_first() {
     assert_eq!(
         told,
         [
-            (address(1), Verdict::Failed, 4),
-            (address(2), Verdict::Failed, 0),
+            (address(1), Verdict::Failed(Fault::Endpoint), 4),
+            (address(2), Verdict::Failed(Fault::Endpoint), 0),
             (address(3), Verdict::Placed, 4),
         ]
     );
+}
+
+/// Envoy tries the next of the list, so a request that every endpoint fails would blame them all.
+#[test]
+fn a_request_that_fails_everywhere_blames_nobody() {
+    let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+    let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
+    for turn in 0..30 {
+        let (request, decision) = (RequestId(turn), decide(&mut engine, &ask(4)).unwrap());
+        assert_eq!(decision.ranked[0], address(1), "none of its failures counts");
+        let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+        let answer = Answer::Failed(Fault::Unclear(Client(u64::from(turn))));
+        let served_by = Some(address(3));
+        let notes = engine.handle(Event::Answered { request, at: at(2), served_by, answer });
+        let verdicts: Vec<Verdict> = notes.iter().map(|note| note.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Withdrawn], "only what it would have brought is taken back");
+    }
+}
+
+/// Whatever one client sends and however it fails, the others are served where they were.
+#[test]
+fn no_client_alone_has_an_endpoint_avoided() {
+    let endpoints = vec![endpoint(1, "decode", 0), endpoint(2, "decode", 5)];
+    let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
+    let errs = |client| Answer::Failed(Fault::Unclear(Client(client)));
+    for ms in 1..50 {
+        assert_eq!(serve(&mut engine, ms, errs(1)).0, address(1));
+    }
+    assert_eq!(serve(&mut engine, 50, errs(2)).0, address(1));
+    assert_eq!(serve(&mut engine, 51, errs(3)).0, address(1), "it fails everybody");
+    assert_eq!(serve(&mut engine, 52, errs(3)).0, address(2));
 }
 
 #[test]

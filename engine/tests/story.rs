@@ -6,8 +6,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use engine::{
     Answer, Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Endpoint, Engine,
-    Event, Health, Instant, Metrics, Note, Objective, Profile, RequestId, Seed, Snapshot, Verdict,
-    flow::Priority, ledger::Ledger,
+    Event, Fault, Health, Instant, Metrics, Note, Objective, Profile, RequestId, Seed, Snapshot,
+    Verdict, flow::Priority, ledger::Ledger,
 };
 
 /// The single place that knows the engine's API. A line of script is a time in ms and one of
@@ -71,7 +71,7 @@ fn event(now: Instant, words: &str) -> Event {
             Event::Snapshot { snapshot, received_at: now }
         }
         ["ok", id] => answered(request(id), Answer::Taken),
-        ["fail", id] => answered(request(id), Answer::Failed),
+        ["fail", id] => answered(request(id), Answer::Failed(Fault::Endpoint)),
         ["end", id] => Event::Ended { request: request(id) },
         ["hear", endpoint, prompt] => note(endpoint, prompt, Verdict::Placed),
         ["unhear", endpoint, prompt] => note(endpoint, prompt, Verdict::Withdrawn),
@@ -212,7 +212,7 @@ fn a_failure_is_unlearnt() {
     "), @"
     0 pool A B:k1
     1 ask 1 aab => 1 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/3); tell Placed 3 blocks on A
-    2 fail 1 => tell Failed 3 blocks on A
+    2 fail 1 => tell Failed(Endpoint) 3 blocks on A
     3 pool A:k1 B
     4 ask 2 aab => 2 to BA (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/3); tell Placed 3 blocks on B
     5 end 2 => tell Withdrawn 3 blocks on B

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Error, Unstructured};
 use engine::{
-    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Config, Decision, Endpoint, Engine, Event, Health,
-    Instant, Metrics, NoPick, Note, RequestId, Seed, Snapshot, Verdict,
+    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Client, Config, Decision, Endpoint, Engine, Event,
+    Fault, Health, Instant, Metrics, NoPick, Note, RequestId, Seed, Snapshot, Verdict,
     ledger::{Account, Ledger},
 };
 
@@ -68,6 +68,19 @@ fn any_ledger(u: &mut Unstructured<'_>) -> Arbitrary<Ledger> {
     Ok(Ledger { accounts: accounts.into_iter().collect(), ..Ledger::default() })
 }
 
+fn any_fault(u: &mut Unstructured<'_>) -> Arbitrary<Fault> {
+    Ok(if u.arbitrary()? {
+        Fault::Endpoint
+    } else {
+        Fault::Unclear(Client(u.int_in_range(0..=3)?))
+    })
+}
+
+fn any_answer(u: &mut Unstructured<'_>) -> Arbitrary<Answer> {
+    let failed = Answer::Failed(any_fault(u)?);
+    Ok(*u.choose(&[Answer::Taken, Answer::Refused, failed])?)
+}
+
 fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
     let request = RequestId(u.int_in_range(0..=9)?);
     Ok(Act::Event(match u.int_in_range(0..=9)? {
@@ -90,13 +103,14 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
             request,
             at: now,
             served_by: if u.arbitrary()? { Some(any_address(u)?) } else { None },
-            answer: *u.choose(&[Answer::Taken, Answer::Refused, Answer::Failed])?,
+            answer: any_answer(u)?,
         },
         5 => Event::Ended { request },
         6 => Event::FirstToken { request, at: now },
-        7 => Event::Broke { request, at: now },
+        7 => Event::Broke { request, at: now, fault: any_fault(u)? },
         _ => {
-            let all = [Verdict::Placed, Verdict::Withdrawn, Verdict::Failed, Verdict::Served];
+            let failed = Verdict::Failed(any_fault(u)?);
+            let all = [Verdict::Placed, Verdict::Withdrawn, failed, Verdict::Served];
             let (endpoint, verdict) = (any_address(u)?, *u.choose(&all)?);
             Event::Noted(Note { at: now, endpoint, chain: any_chain(u)?, verdict })
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Objective, Subset, flow::Priority};
+use engine::{Client, Objective, Subset, flow::Priority};
 use wire::{
     body::Video,
     config::{self, FairnessKey},
@@ -79,6 +79,14 @@ impl Identity {
         let Some(name) = self.objective.as_deref() else { return Priority::default() };
         let found = configured.iter().find(|objective| objective.name == name);
         found.map(|it| it.priority).or_else(|| in_snapshot(name)).unwrap_or_default()
+    }
+
+    /// Who asks, for failures of which the request may be the cause: the tenant, or the address
+    /// where none is named. An address costs a call of the host, so only a failure asks.
+    pub(crate) fn client(&self) -> Client {
+        let address = || host::client_address().map(|address| address.to_string());
+        let name = self.fairness_id.clone().or_else(address);
+        Client::new(&name.unwrap_or_default())
     }
 }
 

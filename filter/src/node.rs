@@ -15,7 +15,7 @@ use std::{
 };
 
 use engine::{
-    Answer, Ask, Decision, Engine, Event, Instant, Models, RequestId, Rewritten,
+    Answer, Ask, Decision, Engine, Event, Fault, Instant, Models, RequestId, Rewritten,
     cluster::{Admission, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Target},
     flow::{FlowConfig, FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
@@ -236,8 +236,8 @@ impl Node {
     }
 
     /// Says that a response which had begun well did not end well.
-    pub(crate) fn broke(&self, request: RequestId) {
-        self.learn(Event::Broke { request, at: host::now() });
+    pub(crate) fn broke(&self, request: RequestId, fault: Fault) {
+        self.learn(Event::Broke { request, at: host::now(), fault });
     }
 
     /// The answer to who asks which models there are; `None` where no scraper says what is served.
@@ -297,6 +297,10 @@ impl Node {
     /// Tells the engine of an event, and the other workers what comes of it. What they said of the
     /// same prompt is read first: it was before this, and must not undo it.
     fn learn(&self, event: Event) {
+        // The success of an endpoint that others saw fail is news to all: their word comes first.
+        if matches!(event, Event::Answered { .. }) {
+            self.catch_up(&self.ledger.read());
+        }
         if !self.engine.borrow().may_tell(&event) {
             let notes = self.engine.borrow_mut().handle(event);
             debug_assert!(notes.is_empty(), "said to have nothing to tell");

@@ -110,13 +110,14 @@ impl HttpContext for Picker {
             request.reported(report);
         }
         let response = Response::begin(&headers, &request.models.borrow());
-        let (served_by, answer) = (host::upstream_address(), response.answer());
+        let (served_by, answer) =
+            (host::upstream_address(), response.answer(|| request.identity.borrow().client()));
         pool.node.answered(request.id, served_by, answer);
         request.response.replace(response);
         if let Some(decision) = decision {
             self.label_response(decision);
             // Who failed has served nobody: the client keeps the token that it has.
-            if answer != Answer::Failed {
+            if !matches!(answer, Answer::Failed(_)) {
                 // Where Envoy does not say who it was, it was sent to the first.
                 keep_session(pool, served_by.or_else(|| decision.ranked.first().copied()));
             }

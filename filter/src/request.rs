@@ -325,8 +325,8 @@ impl Request {
         if pool.charges && tokens > 0 {
             pool.node.charge(flow.clone(), tokens);
         }
-        if response.has_broken() {
-            pool.node.broke(self.id);
+        if let Some(fault) = response.broke(|| self.identity.borrow().client()) {
+            pool.node.broke(self.id, fault);
         }
         pool.node.ended(self.id);
         let phase = self.phase.borrow();

@@ -1,6 +1,6 @@
 //! A response on its way back: watched as it passes, and changed where a model goes by another name.
 
-use engine::{Answer, Instant};
+use engine::{Answer, Client, Fault, Instant};
 use wire::response::{Kind, LoadReport, Reader, Renamer};
 
 use crate::{
@@ -73,24 +73,26 @@ impl Response {
         self.is_whole = true;
     }
 
-    /// Whether it began well and did not end well, by the model server's doing. From `on_log` only.
-    pub(crate) fn has_broken(&self) -> bool {
-        let began_well = (200..300).contains(&self.status);
-        began_well && (self.reader.has_failed() || !self.is_whole && host::upstream_broke())
+    /// Whose fault it is that it began well and did not end well. From `on_log` only.
+    pub(crate) fn broke(&self, client: impl FnOnce() -> Client) -> Option<Fault> {
+        if !(200..300).contains(&self.status) {
+            None
+        } else if !self.is_whole && host::upstream_broke() {
+            Some(Fault::Endpoint)
+        } else {
+            self.reader.has_failed().then(|| Fault::Unclear(client()))
+        }
     }
 
     /// What its status says of who sent it; no status at all is no answer.
-    pub(crate) const fn answer(&self) -> Answer {
-        match self.status {
-            0 => Answer::Failed,
-            status => Answer::of_status(status),
-        }
+    pub(crate) fn answer(&self, client: impl FnOnce() -> Client) -> Answer {
+        Answer::of_status(self.status, client)
     }
 
     /// How it failed, by the EPP's code: by its status, by an error within a stream that had begun
     /// well, or because nothing came at all.
     pub(crate) fn error(&self) -> Option<&'static str> {
-        let is_well = (200..400).contains(&self.status) && !self.has_broken();
+        let is_well = (200..400).contains(&self.status) && self.broke(Client::default).is_none();
         (!is_well).then_some("ModelServerError")
     }
 }

@@ -6,7 +6,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use engine::{
-    Answer, Endpoint, Engine, Event, Health, Instant, Metrics, RequestId, Snapshot, ledger::Ledger,
+    Answer, Endpoint, Engine, Event, Fault, Health, Instant, Metrics, RequestId, Snapshot,
+    ledger::Ledger,
 };
 use wire::body::{Api, Video};
 
@@ -32,7 +33,7 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
     let request = RequestId(0);
     let mut engine = Engine::new(config.engine.clone(), 0);
     drop(engine.handle(Event::Snapshot { snapshot, received_at: at }));
-    for answer in [Answer::Taken, Answer::Failed] {
+    for answer in [Answer::Taken, Answer::Failed(Fault::Endpoint)] {
         let Ok(decision) = engine.decide(at, &ask, &Ledger::default()) else { return };
         // What it would have Envoy do is left undone.
         drop(engine.handle(Event::Sent { request, at, ask: ask.clone(), decision }));

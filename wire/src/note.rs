@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use engine::{BlockHash, Chain, Instant, Note, Verdict};
+use engine::{BlockHash, Chain, Client, Fault, Instant, Note, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, FrameError, bound};
@@ -13,7 +13,7 @@ pub const NOTES_MAX: usize = 1024;
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
-const FRAME: Frame = Frame { magic: *b"LPN", version: 2 };
+const FRAME: Frame = Frame { magic: *b"LPN", version: 3 };
 
 /// A [`Note`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
@@ -21,6 +21,8 @@ struct Line<'a> {
     at: u64,
     endpoint: SocketAddr,
     verdict: u8,
+    /// Who got an error of unclear cause; else 0.
+    client: u64,
     blocks: u32,
     /// Eight bytes each, little-endian: hashes are random, so that a variable length costs more.
     hashes: &'a [u8],
@@ -63,8 +65,14 @@ impl<'a> Line<'a> {
             verdict: match note.verdict {
                 Verdict::Placed => 0,
                 Verdict::Withdrawn => 1,
-                Verdict::Failed => 2,
+                Verdict::Failed(Fault::Endpoint) => 2,
                 Verdict::Served => 3,
+                Verdict::Failed(Fault::Unclear(_)) => 4,
+            },
+            client: if let Verdict::Failed(Fault::Unclear(Client(client))) = note.verdict {
+                client
+            } else {
+                0
             },
             blocks: note.chain.blocks,
             hashes,
@@ -80,13 +88,18 @@ impl<'a> Line<'a> {
         self.check()?;
         let (hashes, _) = self.hashes.as_chunks::<8>();
         let hashes = hashes.iter().map(|bytes| BlockHash(u64::from_le_bytes(*bytes)));
-        let verdicts = [Verdict::Placed, Verdict::Withdrawn, Verdict::Failed, Verdict::Served];
-        let verdict = verdicts.get(usize::from(self.verdict)).copied();
         Ok(Note {
             at: Instant::from_nanos(self.at),
             endpoint: self.endpoint,
             chain: Chain { hashes: hashes.collect(), blocks: self.blocks },
-            verdict: verdict.ok_or(FrameError::Malformed)?,
+            verdict: match self.verdict {
+                0 => Verdict::Placed,
+                1 => Verdict::Withdrawn,
+                2 => Verdict::Failed(Fault::Endpoint),
+                3 => Verdict::Served,
+                4 => Verdict::Failed(Fault::Unclear(Client(self.client))),
+                _ => return Err(FrameError::Malformed),
+            },
         })
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn digest(block: &Block) -> u64 {
 
 /// A number for bytes of any length, behind `hash`. Their length goes in first, so that ("ab", "c")
 /// and ("a", "bc") differ in a row.
-pub(super) fn digest_all(hash: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn digest_all(hash: u64, bytes: &[u8]) -> u64 {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     bytes.chunks(BLOCK_BYTES).fold(mix(hash, length), |hash, chunk| {
         let mut block = [0; BLOCK_BYTES];

@@ -51,10 +51,52 @@ async fn the_decode_pod_is_told_who_computes_the_prompt() {
     }
 }
 
+/// It answers with errors, and does so to one client only, as far as anybody can see: those may be its requests.
+#[tokio::test]
+async fn errors_of_one_client_have_no_pod_avoided() {
+    let bad = upstream::fails(500).await;
+    let good = upstream::answers().await;
+    world::tell_in_every_way(
+        |stack| stack.upstreams(vec![bad, good]).without_scraper(),
+        async |stack| {
+            push::snapshot(stack, 1, &[bad, good]).await;
+            let mut number = 0;
+            let mut err = async |tenant: &str| {
+                // Both pods look idle, so that half of the prompts go to the one that fails.
+                loop {
+                    number += 1;
+                    let tenant = [("x-llm-d-inference-fairness-id", tenant.to_owned())];
+                    let prompt = long_prompt(&number.to_string());
+                    let reply = chat_with(stack.gateway, &prompt, &tenant).await;
+                    assert!([200, 500].contains(&reply.status), "{reply:?}");
+                    if reply.status == 500 {
+                        return;
+                    }
+                }
+            };
+            for _ in 0..8 {
+                err("mallory").await;
+            }
+            err("alice").await;
+            let began = Instant::now();
+            err("bob").await;
+            let mut later = 0;
+            for number in 0..30 {
+                let reply = chat(stack.gateway, &long_prompt(&format!("after {number}"))).await;
+                later += u64::from(reply.status == 500);
+            }
+            // Now it is avoided, but for a probe after two seconds.
+            let probes = began.elapsed().as_secs() / 2;
+            assert!(later <= probes, "{}: {later} errors for {probes} probes", stack.way);
+        },
+    )
+    .await;
+}
+
 /// Both pods look idle, so that half of the prompts would go to the one that fails.
 #[tokio::test]
 async fn a_pod_that_fails_is_left_alone() {
-    let bad = upstream::fails().await;
+    let bad = upstream::fails(502).await;
     let good = upstream::answers().await;
     world::tell_in_every_way(
         |stack| stack.upstreams(vec![bad, good]).without_scraper(),
@@ -64,8 +106,8 @@ async fn a_pod_that_fails_is_left_alone() {
             let mut fails = async || {
                 number += 1;
                 let reply = chat(stack.gateway, &long_prompt(&number.to_string())).await;
-                assert!([200, 500].contains(&reply.status), "{reply:?}");
-                reply.status == 500
+                assert!([200, 502].contains(&reply.status), "{reply:?}");
+                reply.status == 502
             };
             let mut failures = 0;
             let mut began = Instant::now();

@@ -44,10 +44,11 @@ pub(super) async fn answers() -> SocketAddr {
     .await
 }
 
-/// A pod that fails every request, and says so.
-pub(super) async fn fails() -> SocketAddr {
-    pod(|mut stream| async move {
-        let answer = "HTTP/1.1 500 Internal Server Error\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+/// A pod that fails every request, and says so with this status.
+pub(super) async fn fails(status: u16) -> SocketAddr {
+    pod(move |mut stream| async move {
+        let answer =
+            format!("HTTP/1.1 {status} \r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
         stream.write_all(answer.as_bytes()).await.unwrap_or(());
     })
     .await

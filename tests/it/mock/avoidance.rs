@@ -1,6 +1,9 @@
 //! A pod that fails is left alone by all workers, tried again, and taken back.
 
-use super::{story::tell, world::World};
+use super::{
+    story::tell,
+    world::{WORKERS, World, about},
+};
 
 /// Failures that three different workers saw, each in another way.
 const THREE_FAILURES: &str = "
@@ -93,6 +96,73 @@ fn more_than_half_of_the_pool_is_never_avoided() {
         1 asks f about boats => pod 2
         f gets 503
         2 asks g about trees => pod 1
+        ",
+    );
+    world.is_well();
+}
+
+/// Worker 1 has not failed there, and its success counts all the same.
+#[test]
+fn a_success_that_another_worker_sees_ends_the_row() {
+    let world = World::new();
+    tell(
+        &world,
+        "
+        pods 0.0 0.2 0.3
+        1 asks a about lakes => pod 1
+        0 asks b about lakes => pod 1
+        b gets 503
+        0 asks c about lakes => pod 1
+        c gets 503
+        a gets 200
+        0 asks d about lakes => pod 1
+        d gets 503
+        2 asks e about lakes => pod 1
+        ",
+    );
+    world.is_well();
+}
+
+/// An error may be the request's own doing: whoever knows such a request must not be able to take
+/// pods out of the pool with it.
+#[test]
+fn errors_of_one_client_have_no_pod_avoided() {
+    let world = World::new();
+    let ask = |client, topic: &str, worker| {
+        let headers = [("x-llm-d-inference-fairness-id", client)];
+        world.chat_with(worker, &headers, &about(topic))
+    };
+    tell(&world, "pods 0.0 0.2 0.3");
+    let err = |client, topic, worker| {
+        let stream = ask(client, topic, worker);
+        assert_eq!(world.pod(&stream).number, 1, "{client} {topic}");
+        stream.respond(500, (), b"{}");
+    };
+    for (worker, topic) in ["rivers", "stars", "hills", "clouds", "lakes"].iter().enumerate() {
+        err("mallory", topic, worker % WORKERS);
+    }
+    err("alice", "boats", 0);
+    err("bob", "trees", 1);
+    let next = ask("carol", "birds", 2);
+    assert_eq!(world.pod(&next).number, 2, "three clients: it is the pod");
+    world.is_well();
+}
+
+/// The second of the list answered, and with an error too.
+#[test]
+fn a_request_that_fails_everywhere_blames_nobody() {
+    let world = World::new();
+    tell(
+        &world,
+        "
+        pods 0.0 0.2 0.3
+        0 asks a about rivers => pod 1
+        a gets 503 from 2
+        1 asks b about stars => pod 1
+        b gets 503 from 2
+        2 asks c about hills => pod 1
+        c gets 503 from 2
+        3 asks d about clouds => pod 1
         ",
     );
     world.is_well();

@@ -4,10 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Result, Unstructured};
 use engine::{
-    Adapters, BlockHash, CacheConfig, Chain, Endpoint, Health, Instant, MAX_MODEL_REWRITES,
-    MAX_MODELS, MAX_OBJECTIVES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, Metrics,
-    Model, ModelRewrite, Note, Objective, RewriteRule, RewriteTarget, Snapshot, Verdict,
-    flow::Priority,
+    Adapters, BlockHash, CacheConfig, Chain, Client, Endpoint, Fault, Health, Instant,
+    MAX_MODEL_REWRITES, MAX_MODELS, MAX_OBJECTIVES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES,
+    MAX_REWRITE_WEIGHT, Metrics, Model, ModelRewrite, Note, Objective, RewriteRule, RewriteTarget,
+    Snapshot, Verdict, flow::Priority,
 };
 use wire::{note, snapshot};
 
@@ -93,6 +93,7 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;
+        let unclear = Verdict::Failed(Fault::Unclear(Client(u.arbitrary()?)));
         notes.push(Note {
             at: Instant::from_nanos(u.arbitrary()?),
             endpoint: address(u)?,
@@ -103,7 +104,8 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
             verdict: *u.choose(&[
                 Verdict::Placed,
                 Verdict::Withdrawn,
-                Verdict::Failed,
+                Verdict::Failed(Fault::Endpoint),
+                unclear,
                 Verdict::Served,
             ])?,
         });
