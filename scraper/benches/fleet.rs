@@ -14,19 +14,23 @@
 #[allow(dead_code, reason = "the bench needs less of it")]
 mod server;
 
+#[path = "parts/program.rs"]
+mod program;
+
 use std::{
     fs,
     hint::black_box,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use program::anywhere;
 use server::{Asked, Reply, Server};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, Command},
+    process::Child,
     time,
 };
 use wire::metrics::{Engine, Scanner};
@@ -39,21 +43,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 #[tokio::main]
 async fn main() {
-    let page = fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../wire/tests/data/vllm-0.32.0.txt"));
-    let page = page.unwrap();
-    measure("pods that select, as vLLM does", &selection(&page), &page).await;
+    let page = program::page();
+    measure("pods that select, as vLLM does", &program::selection(&page), &page).await;
     measure("pods that do not", &page, &page).await;
-}
-
-/// What vLLM answers to the scraper's query.
-fn selection(page: &[u8]) -> Vec<u8> {
-    let query = Engine::vllm().selection().unwrap();
-    let names: Vec<_> = query.split("name%5B%5D=").map(|name| name.trim_end_matches('&')).collect();
-    let lines = str::from_utf8(page).unwrap().split_inclusive('\n').filter(|line| {
-        let name = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
-        names.contains(&name.split(['{', ' ']).next().unwrap())
-    });
-    lines.collect::<String>().into_bytes()
 }
 
 async fn measure(what: &str, selected: &[u8], whole: &[u8]) {
@@ -76,7 +68,9 @@ async fn measure(what: &str, selected: &[u8], whole: &[u8]) {
         Reply::Whole(204, Vec::new())
     });
     let envoy = envoy.await;
-    let (child, address) = scraper(&pods, &envoy).await;
+    let endpoints = pods.iter().flat_map(|pod| ["--endpoint".into(), pod.address.to_string()]);
+    let endpoints: Vec<String> = endpoints.collect();
+    let (child, address) = program::start(&envoy, &endpoints).await;
 
     time::sleep(WARM_UP).await;
     let before = Sample::take(&child, address).await;
@@ -107,10 +101,6 @@ fn report_ages(mut ages: Vec<Duration>) {
     );
 }
 
-fn anywhere() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, 0).into()
-}
-
 /// Seconds that one page takes to be scanned, where pages of its shape were seen before.
 fn scan_time(page: &[u8]) -> f64 {
     const ROUNDS: u32 = 20_000;
@@ -120,18 +110,6 @@ fn scan_time(page: &[u8]) -> f64 {
         black_box(scanner.scan(black_box(page)).unwrap());
     }
     (began.elapsed() / ROUNDS).as_secs_f64()
-}
-
-async fn scraper(pods: &[Server], envoy: &Server) -> (Child, SocketAddr) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_llm-scraper"));
-    command.args(["--envoy", &format!("http://{}", envoy.address), "--listen", "127.0.0.1:0"]);
-    command.args(pods.iter().flat_map(|pod| ["--endpoint".into(), pod.address.to_string()]));
-    command.env("LLM_PICKER_SECRET", "0123456789abcdef").kill_on_drop(true);
-    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
-    let address = line.trim().strip_prefix("listening: http://").unwrap().parse().unwrap();
-    (child, address)
 }
 
 /// Totals since the scraper's start.
