@@ -17,6 +17,7 @@ mod pull;
 mod quantity;
 mod rewrites;
 mod scheduling;
+mod share;
 
 use serde_json::Value;
 
@@ -106,8 +107,9 @@ fn ingest(object: &Object<'_>) -> Result<IngestConfig, ConfigError> {
 }
 
 /// Our keys beside the EndpointPickerConfig.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "pools",
+    "gatewayShare",
     "objectives",
     "modelRewrites",
     "identity",

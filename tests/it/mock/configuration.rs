@@ -89,7 +89,7 @@ fn what_is_not_understood_is_refused_and_said_where() {
     {"kind": "Service"}
         kind: found "Service"; allowed: EndpointPickerConfig
     {"pluginz": []}
-        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
+        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
     {"plugins": [{"name": "a"}]}
         plugins[0]: the field "type" is missing
     {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}

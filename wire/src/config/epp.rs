@@ -8,6 +8,7 @@ use super::{
     flow,
     plugin::{Plugin, Plugins, Prefix},
     scheduling,
+    share::Share,
 };
 
 /// What an EndpointPickerConfig says.
@@ -38,16 +39,16 @@ const API_VERSIONS: [(&str, ()); 3] = [
 ];
 
 /// Reads a configuration that has no other fields.
-pub(super) fn read_strict(at: &At<'_>) -> Result<Epp, ConfigError> {
-    read(&at.object(&KEYS)?)
+pub(super) fn read_strict(at: &At<'_>, share: Share) -> Result<Epp, ConfigError> {
+    read(&at.object(&KEYS)?, share)
 }
 
 /// Reads a configuration whose fields were checked, and which may have others beside them.
-pub(super) fn read(object: &Object<'_>) -> Result<Epp, ConfigError> {
+pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError> {
     object.read("apiVersion", (), |at| at.one_of(&API_VERSIONS))?;
     object.read("kind", (), |at| at.one_of(&[("EndpointPickerConfig", ())]))?;
     let gate = flow_control_gate(object)?;
-    let plugins = object.read("plugins", Plugins::default(), Plugins::read)?;
+    let plugins = Plugins::read(object, share)?;
     let propagate_priority = handlers(object, &plugins)?;
     // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;

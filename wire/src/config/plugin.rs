@@ -15,7 +15,7 @@ use engine::{
     saturation::{Detector, DetectorKind},
 };
 
-use super::{At, ConfigError, at::Object};
+use super::{At, ConfigError, at::Object, share::Share};
 use kind::{IN_FLIGHT, Kind, TOKEN_PRODUCER};
 use role::Role;
 
@@ -56,21 +56,25 @@ impl Plugin {
 }
 
 /// The named plugins of a configuration.
-#[derive(Default)]
-pub(super) struct Plugins<'a>(Vec<(&'a str, Plugin)>);
+pub(super) struct Plugins<'a> {
+    named: Vec<(&'a str, Plugin)>,
+    /// What part of the pool is this gateway's.
+    share: Share,
+}
 
 impl<'a> Plugins<'a> {
     /// Reads `plugins`, those that refer to others last.
-    pub(super) fn read(at: &At<'a>) -> Result<Self, ConfigError> {
+    pub(super) fn read(object: &Object<'a>, share: Share) -> Result<Self, ConfigError> {
+        let mut plugins = Self { named: Vec::new(), share };
+        let Some(at) = object.get("plugins") else { return Ok(plugins) };
         let mut entries = at.list()?;
         entries.sort_by_key(refers);
-        let mut plugins = Self::default();
         for at in entries {
             let (name, plugin) = plugins.entry(&at)?;
-            if plugins.0.iter().any(|(other, _)| *other == name) {
+            if plugins.named.iter().any(|(other, _)| *other == name) {
                 return Err(at.problem(format!("found {name:?} twice; allowed: names that differ")));
             }
-            plugins.0.push((name, plugin));
+            plugins.named.push((name, plugin));
         }
         Ok(plugins)
     }
@@ -84,13 +88,13 @@ impl<'a> Plugins<'a> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Plugin> {
-        self.0.iter().map(|(_, plugin)| plugin)
+        self.named.iter().map(|(_, plugin)| plugin)
     }
 
     /// The plugin that is named here, whatever it is.
     pub(super) fn refer(&self, at: &At<'_>) -> Result<&Plugin, ConfigError> {
         let choices: Vec<(&str, &Plugin)> =
-            self.0.iter().map(|(name, plugin)| (*name, plugin)).collect();
+            self.named.iter().map(|(name, plugin)| (*name, plugin)).collect();
         at.one_of(&choices)
     }
 
@@ -98,11 +102,11 @@ impl<'a> Plugins<'a> {
     /// without parameters where none is listed under that name, as it does for the EPP's defaults.
     pub(super) fn find<T: Role>(&self, at: &At<'_>) -> Result<T, ConfigError> {
         let name = at.text()?;
-        let found = match self.0.iter().find(|(other, _)| *other == name) {
+        let found = match self.named.iter().find(|(other, _)| *other == name) {
             Some((_, plugin)) => T::of(plugin).cloned(),
             None => self.without_parameters(at)?.as_ref().and_then(T::of).cloned(),
         };
-        let named = self.0.iter().filter(|(_, plugin)| T::of(plugin).is_some());
+        let named = self.named.iter().filter(|(_, plugin)| T::of(plugin).is_some());
         let named = named.map(|(name, _)| *name).filter(|name| !T::TYPES.contains(name));
         found.ok_or_else(|| {
             at.refuse(&named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>().join(", "))

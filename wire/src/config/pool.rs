@@ -9,6 +9,7 @@ use super::{
     identity, matching,
     pull::{self, PullConfig},
     rewrites,
+    share::Share,
 };
 use crate::snapshot::POOL_NAME_MAX;
 
@@ -44,6 +45,7 @@ pub struct PoolConfig {
 struct Beside {
     objectives: Vec<Objective>,
     model_rewrites: Vec<ModelRewrite>,
+    share: Share,
 }
 
 /// Reads the entries of `pools`, or else the EndpointPickerConfig at top level.
@@ -60,7 +62,7 @@ pub(super) fn read(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> 
 fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
     let beside = Beside::default().read(object)?;
     let Some(pools) = object.get("pools") else {
-        let epp = epp::read(object)?;
+        let epp = epp::read(object, beside.share)?;
         return Ok(vec![PoolConfig::new("default".to_owned(), Match::default(), epp, beside)]);
     };
     if let Some(at) = epp::KEYS.iter().find_map(|key| object.get(key)) {
@@ -93,14 +95,15 @@ fn hides(earlier: &PoolConfig, pool: &PoolConfig) -> bool {
 }
 
 fn pool(at: &At<'_>, common: &Beside) -> Result<PoolConfig, ConfigError> {
-    let entry = at.object(&["name", "match", "config", "objectives", "modelRewrites"])?;
+    let keys = ["name", "match", "config", "objectives", "modelRewrites", "gatewayShare"];
+    let entry = at.object(&keys)?;
     let name = entry.read("name", "default", name)?;
     let matches = entry.read("match", Match::default(), matching::read)?;
-    let epp = match entry.get("config") {
-        Some(at) => epp::read_strict(&at)?,
-        None => epp::read(&Object::absent())?,
-    };
     let beside = common.clone().read(&entry)?;
+    let epp = match entry.get("config") {
+        Some(at) => epp::read_strict(&at, beside.share)?,
+        None => epp::read(&Object::absent(), beside.share)?,
+    };
     Ok(PoolConfig::new(name.to_owned(), matches, epp, beside))
 }
 
@@ -110,6 +113,7 @@ impl Beside {
         Ok(Self {
             objectives: object.read("objectives", self.objectives, identity::objectives)?,
             model_rewrites: object.read("modelRewrites", self.model_rewrites, rewrites::read)?,
+            share: object.read("gatewayShare", self.share, Share::read)?,
         })
     }
 }

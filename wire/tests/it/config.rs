@@ -175,7 +175,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     plugins[0].type: found "precise-prefix-cache-scorer": engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer; allowed: …
     envoy: found hold bufferFilter with destination header; allowed: property or filterState there, because headers can no longer be written once they went on
     envoy.hold: found "maybe"; allowed: stopIteration, bufferFilter
-    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
+    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
     apiVersion: found "v2"; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
     objectives[0].priority: found 3000000000.0; allowed: a whole number of 32 bits
     identity.fairnessHeaders[0]: found "a b"; allowed: a header's name

@@ -261,3 +261,52 @@ fn parameters_are_checked() {
     plugins[0].parameters.threshold: found 80; allowed: a number from 0 to 10
     "#);
 }
+
+/// Of several gateways before one pool each knows its own requests only: their parts add up to what
+/// the pool takes. What goes by the pods' own numbers is the whole pool's.
+#[test]
+fn a_gateway_s_share_divides_what_counts_its_own_requests() {
+    let read = |detector: &str, share: &str| {
+        let plugins = r#"
+            {"name": "slots", "type": "concurrency-detector", "parameters": {"maxConcurrency": 8}},
+            {"name": "both", "type": "max-saturation-detector",
+             "parameters": {"detectors": ["slots", "utilization-detector"]}}"#;
+        let fields =
+            format!(r#""flowControl": {{"saturationDetector": {{"pluginRef": "{detector}"}}}}"#);
+        crate::flow::detector(plugins, &format!("{fields}{share}"))
+    };
+    let third = r#", "gatewayShare": 0.3334"#;
+    let limits = |detector| match detector {
+        Detector::Concurrency(it) => (it.max_requests, it.max_tokens),
+        Detector::Utilization(_) | Detector::Max(_) => panic!("it is another"),
+    };
+    assert_eq!(limits(read("slots", "").unwrap()), (8, 1_000_000));
+    assert_eq!(limits(read("slots", third).unwrap()), (3, 333_400));
+    assert_eq!(limits(read("concurrency-detector", third).unwrap()), (34, 333_400));
+    assert_eq!(read("utilization-detector", third), read("utilization-detector", ""));
+    let children = match read("both", third).unwrap() {
+        Detector::Max(children) => children,
+        Detector::Concurrency(_) | Detector::Utilization(_) => panic!("it is another"),
+    };
+    assert_eq!(limits(children[0].clone()), (3, 333_400));
+    for wrong in ["0", "1.5", "\"half\"", "-1"] {
+        let said = read("slots", &format!(r#", "gatewayShare": {wrong}"#)).unwrap_err().to_string();
+        assert!(said.starts_with("gatewayShare: found "), "{said}");
+        assert!(said.ends_with("allowed: a number above 0, at most 1"), "{said}");
+    }
+}
+
+#[test]
+fn a_pool_s_own_share_comes_before_the_common_one() {
+    let config = r#"{"gatewayShare": 0.5, "pools": [
+        {"name": "a", "match": {"model": "a"}, "config": {"saturationDetector": {"pluginRef": "concurrency-detector"}}},
+        {"name": "b", "gatewayShare": 0.1, "config": {"saturationDetector": {"pluginRef": "concurrency-detector"}}}]}"#;
+    let PluginConfig::Picker(picker) = parse(config.as_bytes()).unwrap() else {
+        panic!("a picker")
+    };
+    let limit = |pool: &PoolConfig| match &pool.engine.detector {
+        Detector::Concurrency(it) => it.max_requests,
+        Detector::Utilization(_) | Detector::Max(_) => 0,
+    };
+    assert_eq!(picker.pools.iter().map(limit).collect::<Vec<_>>(), [50, 10]);
+}

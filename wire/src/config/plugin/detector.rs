@@ -5,7 +5,7 @@ use engine::saturation::{
 };
 
 use super::Plugins;
-use crate::config::{At, ConfigError, at::Object};
+use crate::config::{At, ConfigError, at::Object, share::Share};
 
 /// The fields of a `utilization-detector`.
 pub(in crate::config) const UTILIZATION: [&str; 6] = [
@@ -24,7 +24,7 @@ pub(super) fn read(
 ) -> Result<Detector, ConfigError> {
     match kind {
         DetectorKind::Utilization => utilization(&entry.child("parameters", &UTILIZATION)?),
-        DetectorKind::Concurrency => concurrency(entry),
+        DetectorKind::Concurrency => concurrency(entry, plugins.share),
         DetectorKind::Max => max(entry, plugins),
     }
 }
@@ -61,17 +61,21 @@ pub(in crate::config) fn utilization(parameters: &Object<'_>) -> Result<Detector
     }))
 }
 
-fn concurrency(entry: &Object<'_>) -> Result<Detector, ConfigError> {
+/// Knows only this gateway's requests, and so gets its part of what an endpoint should have.
+fn concurrency(entry: &Object<'_>, share: Share) -> Result<Detector, ConfigError> {
     let known = ["maxConcurrency", "maxTokenConcurrency", "concurrencyMode", "headroom"];
     let parameters = entry.child("parameters", &known)?;
     let default = Concurrency::default();
+    let default_tokens = u32::try_from(default.max_tokens).unwrap_or(u32::MAX);
     Ok(Detector::Concurrency(Concurrency {
-        max_requests: parameters
-            .read("maxConcurrency", default.max_requests, |at| at.whole(1, u32::MAX))?,
-        max_tokens: parameters.read("maxTokenConcurrency", default.max_tokens, |at| {
-            // Four billion tokens are more than any endpoint's cache.
-            at.whole(1, u32::MAX).map(u64::from)
-        })?,
+        max_requests: share
+            .of(parameters
+                .read("maxConcurrency", default.max_requests, |at| at.whole(1, u32::MAX))?),
+        // Four billion tokens are more than any endpoint's cache.
+        max_tokens: share
+            .of(parameters
+                .read("maxTokenConcurrency", default_tokens, |at| at.whole(1, u32::MAX))?)
+            .into(),
         mode: parameters.read("concurrencyMode", default.mode, |at| {
             at.text()?.parse().map_err(|_| at.refuse(&ConcurrencyMode::NAMES.join(", ")))
         })?,
