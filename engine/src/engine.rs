@@ -1,10 +1,13 @@
 //! All that one worker knows of one pool, and the one function that changes it.
 
+mod binding;
+mod view;
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    Answer, Ask, Chain, Config, Decision, Event, Explanation, Fault, Health, Instant,
-    MAX_OBJECTIVES, NoPick, Note, Objective, RequestId, Snapshot, Verdict,
+    Answer, Ask, Chain, Config, Decision, Event, Fault, Health, Instant, MAX_OBJECTIVES, NoPick,
+    Note, Objective, RequestId, Snapshot, Verdict,
     avoidance::Avoidance,
     candidate::Candidate,
     cluster::Capacity,
@@ -15,8 +18,8 @@ use crate::{
     pool::Pool,
     prefix::{Index, Matches, Slot},
     rng::Rng,
-    saturation::Load,
     scene::Scene,
+    sessions::Sessions,
 };
 
 /// Decides for one pool within one worker.
@@ -31,6 +34,7 @@ pub struct Engine {
     placements: Placements,
     learned: Learned,
     avoidance: Avoidance,
+    sessions: Sessions,
     rng: Rng,
     /// Kept between picks for its memory.
     matches: Matches,
@@ -49,6 +53,7 @@ impl Engine {
             placements: Placements::default(),
             learned: Learned::default(),
             avoidance: Avoidance::default(),
+            sessions: Sessions::default(),
             rng: Rng::new(seed),
             matches: Matches::default(),
         }
@@ -58,7 +63,7 @@ impl Engine {
     /// their board.
     #[must_use]
     pub fn announces(&self, ask: &Ask) -> bool {
-        !ask.chain.hashes.is_empty()
+        !ask.chain.hashes.is_empty() || self.config.scheduling.has_session(ask)
     }
 
     /// Whether an event may have something for the other workers. What they said before is to be
@@ -137,34 +142,7 @@ impl Engine {
     }
 
     fn scene<'a>(&'a self, now: Instant, ask: &'a Ask) -> Scene<'a> {
-        Scene { ask, now, learned: &self.learned, peer: None }
-    }
-
-    /// What [`Self::decide`] would say, and every score of every endpoint. Nothing changes.
-    #[must_use]
-    pub fn explain(&self, now: Instant, ask: &Ask, ledger: &Ledger) -> Explanation {
-        let mut matches = Matches::default();
-        self.index.matches(&ask.chain, &mut matches);
-        let mut rng = self.rng.clone();
-        let candidates = self.candidates((now, ask, ledger), &matches).unwrap_or_default();
-        let scene = self.scene(now, ask);
-        let profiles = self.config.scheduling.explain(&scene, &candidates, &mut rng);
-        let decision = self.choose((now, ask, ledger), &matches, &mut self.rng.clone());
-        Explanation { decision, profiles }
-    }
-
-    /// What is known of each endpoint and in flight there, in the snapshot's order.
-    #[must_use]
-    pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
-        let Some(pool) = &self.pool else { return Vec::new() };
-        let addresses = pool.members().iter().map(|member| member.address);
-        addresses.zip(pool.loads(now, &ledger.accounts)).collect()
-    }
-
-    /// Entries of the prefix index, over all endpoints.
-    #[must_use]
-    pub fn indexed(&self) -> usize {
-        self.index.entries()
+        Scene { ask, now, learned: &self.learned, sessions: &self.sessions, peer: None }
     }
 
     /// How much more the pool takes, by the detector and with all that the ledger says is in flight.
@@ -187,9 +165,7 @@ impl Engine {
                 self.renew(snapshot, received_at);
                 Vec::new()
             }
-            Event::Sent { request, at, ask, decision } => {
-                self.send((request, at), ask.chain, decision)
-            }
+            Event::Sent { request, at, ask, decision } => self.send((request, at), ask, decision),
             Event::Answered { request, at, served_by, answer } => {
                 self.answer((request, at), served_by, answer)
             }
@@ -238,10 +214,12 @@ impl Engine {
     fn send(
         &mut self,
         (request, at): (RequestId, Instant),
-        chain: Chain,
+        ask: Ask,
         decision: Decision,
     ) -> Vec<Note> {
         let prefill = decision.prefill;
+        let bound = self.bind_sessions(at, &ask, &decision);
+        let chain = ask.chain;
         let Some(placement) = Placement::new(at, chain.clone(), decision) else {
             return Vec::new();
         };
@@ -256,6 +234,7 @@ impl Engine {
             prefill.map(|prefill| self.told(at, prefill, chain.clone(), Verdict::Placed));
         let mut notes = self.told(at, endpoint, chain, Verdict::Placed);
         notes.extend(computed.unwrap_or_default());
+        notes.extend(bound);
         notes
     }
 
@@ -364,6 +343,7 @@ impl Engine {
                 }
             }
             Verdict::Served => self.avoidance.clear(slot),
+            Verdict::Bound(session) => self.sessions.bind(session, note.endpoint, note.at),
         }
     }
 

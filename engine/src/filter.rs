@@ -91,9 +91,9 @@ impl Filter {
         matches!(self, Self::PrefixAffinity(_) | Self::HeadroomTier(_))
     }
 
-    /// The header that it goes by.
-    pub(crate) fn header(&self) -> Option<&str> {
-        if let Self::SessionAffinity(session) = self { Some(&session.header) } else { None }
+    /// The sessions that it keeps, if it keeps any.
+    pub(crate) const fn session(&self) -> Option<&SessionAffinity> {
+        if let Self::SessionAffinity(session) = self { Some(session) } else { None }
     }
 
     /// Drops what it does not keep.
@@ -109,7 +109,7 @@ impl Filter {
             Self::Role(role) => candidates.retain(|it| role.keeps(it.member)),
             Self::PrefixAffinity(affinity) => affinity.apply(scene, candidates, rng),
             Self::SessionAffinity(session) => {
-                let pinned = session.endpoint(scene.ask);
+                let pinned = session.endpoint(scene);
                 let is_it = |it: &Candidate<'_>| Some(it.member.address) == pinned;
                 if candidates.iter().any(is_it) {
                     candidates.retain(is_it);

@@ -42,6 +42,7 @@ mod rng;
 mod scene;
 mod scheduling;
 pub mod score;
+mod sessions;
 
 mod config;
 mod engine;
@@ -71,5 +72,6 @@ pub use profile::{Profile, WeightedScorer};
 pub use prompt::{BLOCK_BYTES, BlockHash, Chain, Chainer, MAX_BLOCKS, Seed};
 pub use scheduling::{Decider, Disagg, Handler, Scheduling, StageOrder};
 pub use score::{Score, Scorer, Weight};
+pub use sessions::SessionId;
 pub use snapshot::{MAX_MODELS, Model, Snapshot};
 pub use time::Instant;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Chain, Fault, Instant};
+use crate::{Chain, Fault, Instant, SessionId};
 
 /// News of one request, for what the other workers know of prefixes and of failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,4 +28,6 @@ pub enum Verdict {
     Failed(Fault),
     /// The endpoint served it, after it had failed others.
     Served,
+    /// Its session is kept there.
+    Bound(SessionId),
 }

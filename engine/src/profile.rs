@@ -8,7 +8,7 @@ use crate::{
     explanation::{Explained, ProfileExplanation},
     rng::Rng,
     scene::Scene,
-    score::{EstimatedTtft, PrefixCache},
+    score::{EstimatedTtft, PrefixCache, SessionAffinity},
 };
 
 /// What one choice is made by (EPP: SchedulingProfile).
@@ -141,16 +141,15 @@ impl Profile {
 
     /// The headers that plugins go by.
     pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        let of_sessions = self.sessions().flat_map(|session| session.strategy.headers());
         let scorers = self.scorers.iter().filter_map(|weighted| weighted.scorer.header());
-        self.filters.iter().filter_map(Filter::header).chain(scorers)
+        of_sessions.map(String::as_str).chain(scorers)
     }
 
-    /// The headers with which sessions come back, for the response to set.
-    pub(crate) fn session_headers(&self) -> impl Iterator<Item = &str> {
-        let filters = self.filters.iter().filter_map(Filter::header);
-        let is_session = |it: &&WeightedScorer| matches!(it.scorer, Scorer::SessionAffinity(_));
-        let scorers = self.scorers.iter().filter(is_session);
-        filters.chain(scorers.filter_map(|weighted| weighted.scorer.header()))
+    /// The plugins that keep sessions.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &SessionAffinity> {
+        let scorers = self.scorers.iter().filter_map(|weighted| weighted.scorer.session());
+        self.filters.iter().filter_map(Filter::session).chain(scorers)
     }
 
     fn table(&self, scene: &Scene<'_>, candidates: &[Candidate<'_>]) -> Table {

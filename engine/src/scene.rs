@@ -5,6 +5,7 @@ use crate::{
     candidate::Candidate,
     learned::{Features, Learned},
     pool::Member,
+    sessions::Sessions,
 };
 
 /// What plugins may look at.
@@ -13,6 +14,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) now: Instant,
     pub(crate) learned: &'a Learned,
+    pub(crate) sessions: &'a Sessions,
     /// The endpoint of an earlier stage, to which this one should be near.
     pub(crate) peer: Option<&'a Member>,
 }

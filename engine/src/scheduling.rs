@@ -9,8 +9,13 @@ pub use handler::Handler;
 use std::net::SocketAddr;
 
 use crate::{
-    Decision, NoPick, Profile, candidate::Candidate, explanation::ProfileExplanation,
-    profile::Ranking, rng::Rng, scene::Scene,
+    Ask, Decision, NoPick, Profile, SessionId,
+    candidate::Candidate,
+    explanation::ProfileExplanation,
+    profile::Ranking,
+    rng::Rng,
+    scene::Scene,
+    score::{SessionAffinity, SessionStrategy},
 };
 
 /// How endpoints are chosen.
@@ -88,9 +93,51 @@ impl Scheduling {
     }
 
     /// Headers for the response with which the client's session comes back to where it was.
-    pub fn session_headers(&self, served_by: SocketAddr) -> impl Iterator<Item = (&str, String)> {
-        let names = self.profiles.iter().flat_map(Profile::session_headers);
-        names.map(move |name| (name, served_by.to_string()))
+    pub fn session_headers(
+        &self,
+        (served_by, prefill): (SocketAddr, Option<SocketAddr>),
+    ) -> impl Iterator<Item = (&str, String)> {
+        self.sessions().filter_map(move |session| {
+            let SessionStrategy::Token(header) = &session.strategy else { return None };
+            let endpoint = self.kept_at(session, served_by, prefill)?;
+            Some((header.as_str(), endpoint.to_string()))
+        })
+    }
+
+    /// The sessions of a request by the client's own word, each with the choice that it is kept at.
+    pub(crate) fn session_ids(
+        &self,
+        ask: &Ask,
+        (chosen, prefill): (SocketAddr, Option<SocketAddr>),
+    ) -> impl Iterator<Item = (SessionId, &SessionAffinity, SocketAddr)> {
+        self.sessions().filter_map(move |session| {
+            let endpoint = self.kept_at(session, chosen, prefill)?;
+            Some((session.session(ask)?, session, endpoint))
+        })
+    }
+
+    /// Whether a request has a session by the client's own word.
+    pub(crate) fn has_session(&self, ask: &Ask) -> bool {
+        self.sessions().any(|session| session.session(ask).is_some())
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = &SessionAffinity> {
+        self.profiles.iter().flat_map(Profile::sessions)
+    }
+
+    /// Of who answers and who computes the prompt, the one whose profile the plugin names.
+    fn kept_at(
+        &self,
+        session: &SessionAffinity,
+        chosen: SocketAddr,
+        prefill: Option<SocketAddr>,
+    ) -> Option<SocketAddr> {
+        if let Handler::Disagg(disagg) = &self.handler
+            && disagg.prefill == session.profile
+        {
+            return prefill;
+        }
+        Some(chosen)
     }
 
     /// Whether decisions may bring headers for the request, beside the destination.

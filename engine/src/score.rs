@@ -23,7 +23,7 @@ pub use latency::{Headroom, Latency};
 pub use load::{ActiveRequest, LoadAware, TokenLoad};
 pub use prefix_cache::PrefixCache;
 pub use scorer::Scorer;
-pub use session_affinity::SessionAffinity;
+pub use session_affinity::{SessionAffinity, SessionStrategy};
 pub use weight::{BadWeight, Weight};
 
 /// A number in `0.0..=1.0`, never NaN, so that scores can be ordered and weighted.

@@ -8,7 +8,10 @@ use engine::{
     Answer, Ask, BLOCK_BYTES, Chain, Chainer, Client, Config, Decider, Decision, Disagg, Endpoint,
     Engine, Event, Fault, Filter, Handler, Health, Instant, Metrics, NoPick, Note, Picker, Profile,
     RequestId, Scheduling, Scorer, Seed, Snapshot, StageOrder, Subset, Verdict, Weight,
-    WeightedScorer, filter::Role, ledger::Ledger,
+    WeightedScorer,
+    filter::Role,
+    ledger::Ledger,
+    score::{SessionAffinity, SessionStrategy},
 };
 
 fn at(ms: u64) -> Instant {
@@ -274,6 +277,46 @@ fn no_client_alone_has_an_endpoint_avoided() {
     assert_eq!(serve(&mut engine, 50, errs(2)).0, address(1));
     assert_eq!(serve(&mut engine, 51, errs(3)).0, address(1), "it fails everybody");
     assert_eq!(serve(&mut engine, 52, errs(3)).0, address(2));
+}
+
+/// Each plugin keeps its own, at the choice of the profile that it names.
+#[test]
+fn prefill_and_decode_are_each_kept_at_their_own() {
+    let of = |profile: &str| {
+        let strategy = SessionStrategy::Id {
+            headers: vec!["x-session-id".to_owned()],
+            ttl: Duration::from_secs(60),
+        };
+        Filter::SessionAffinity(SessionAffinity { strategy, profile: profile.to_owned() })
+    };
+    let profiles = vec![
+        profile("decode", vec![Filter::Role(Role::Decode), of("")]),
+        profile("prefill", vec![Filter::Role(Role::Prefill), of("prefill")]),
+    ];
+    let disagg = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
+    let scheduling = Scheduling { profiles, handler: Handler::Disagg(disagg) };
+    let mut engine = engine(scheduling, stages());
+    let mut turn = 0;
+    let mut go = |engine: &mut Engine| {
+        turn += 1;
+        let headers = vec![("x-session-id".to_owned(), "mine".to_owned())];
+        let ask = Ask { headers, ..ask(1) };
+        let decision = decide(engine, &ask).unwrap();
+        let to = [decision.ranked[0], decision.prefill.unwrap()];
+        let request = RequestId(turn);
+        let notes = engine.handle(Event::Sent { request, at: at(1), ask, decision });
+        let bound = notes.iter().filter(|note| matches!(note.verdict, Verdict::Bound(_)));
+        assert_eq!(bound.map(|note| note.endpoint).collect::<Vec<_>>(), to);
+        to
+    };
+    let first = go(&mut engine);
+    // Longer queues there do not move it.
+    let busy = |it: Endpoint| {
+        let waiting = if first.contains(&it.address) { 9 } else { 0 };
+        Endpoint { metrics: it.metrics.map(|metrics| Metrics { waiting, ..metrics }), ..it }
+    };
+    renew(&mut engine, 1, stages().into_iter().map(busy).collect());
+    assert_eq!(go(&mut engine), first);
 }
 
 #[test]

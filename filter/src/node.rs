@@ -230,7 +230,7 @@ impl Node {
         self.learn(Event::Answered { request, at: host::now(), served_by, answer });
     }
 
-    /// Says that the first token of a streamed response came.
+    /// The first token of a streamed response came.
     pub(crate) fn first_token(&self, request: RequestId, at: Instant) {
         self.learn(Event::FirstToken { request, at });
     }
@@ -287,17 +287,16 @@ impl Node {
         decision: &Decision,
         position: Option<u64>,
     ) {
-        let decision = decision.clone();
-        let notes = self.engine.borrow_mut().handle(Event::Sent { request, at, ask, decision });
+        let event = Event::Sent { request, at, ask, decision: decision.clone() };
+        let notes = self.engine.borrow_mut().handle(event);
         if let Some(position) = position {
             self.board.borrow_mut().post_notes(position, &notes);
         }
     }
 
-    /// Tells the engine of an event, and the other workers what comes of it. What they said of the
-    /// same prompt is read first: it was before this, and must not undo it.
+    /// Tells the engine of an event, and the other workers what comes of it. What they said before is
+    /// read first: of the same prompt, which it must not undo, and of failures, which an answer ends.
     fn learn(&self, event: Event) {
-        // The success of an endpoint that others saw fail is news to all: their word comes first.
         if matches!(event, Event::Answered { .. }) {
             self.catch_up(&self.ledger.read());
         }

@@ -118,8 +118,7 @@ impl HttpContext for Picker {
             self.label_response(decision);
             // Who failed has served nobody: the client keeps the token that it has.
             if !matches!(answer, Answer::Failed(_)) {
-                // Where Envoy does not say who it was, it was sent to the first.
-                keep_session(pool, served_by.or_else(|| decision.ranked.first().copied()));
+                keep_session(pool, served_by, decision);
             }
         }
         Action::Continue
@@ -149,9 +148,11 @@ impl HttpContext for Picker {
 }
 
 /// Has the client's session come back to whoever served it.
-fn keep_session(pool: &Pool, served_by: Option<SocketAddr>) {
-    let Some(endpoint) = served_by else { return };
-    for (name, token) in pool.config.engine.scheduling.session_headers(endpoint) {
+fn keep_session(pool: &Pool, served_by: Option<SocketAddr>, decision: &Decision) {
+    // Where Envoy does not say who it was, it was sent to the first.
+    let Some(server) = served_by.or_else(|| decision.ranked.first().copied()) else { return };
+    let scheduling = &pool.config.engine.scheduling;
+    for (name, token) in scheduling.session_headers((server, decision.prefill)) {
         host::set_response_header(name, &token);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use engine::{BlockHash, Chain, Client, Fault, Instant, Note, Verdict};
+use engine::{BlockHash, Chain, Client, Fault, Instant, Note, SessionId, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, FrameError, bound};
@@ -21,8 +21,8 @@ struct Line<'a> {
     at: u64,
     endpoint: SocketAddr,
     verdict: u8,
-    /// Who got an error of unclear cause; else 0.
-    client: u64,
+    /// Who got an error of unclear cause, or the session that is kept; else 0.
+    whose: u64,
     blocks: u32,
     /// Eight bytes each, little-endian: hashes are random, so that a variable length costs more.
     hashes: &'a [u8],
@@ -68,11 +68,15 @@ impl<'a> Line<'a> {
                 Verdict::Failed(Fault::Endpoint) => 2,
                 Verdict::Served => 3,
                 Verdict::Failed(Fault::Unclear(_)) => 4,
+                Verdict::Bound(_) => 5,
             },
-            client: if let Verdict::Failed(Fault::Unclear(Client(client))) = note.verdict {
-                client
-            } else {
-                0
+            whose: match note.verdict {
+                Verdict::Failed(Fault::Unclear(Client(client))) => client,
+                Verdict::Bound(SessionId(session)) => session,
+                Verdict::Placed
+                | Verdict::Withdrawn
+                | Verdict::Failed(Fault::Endpoint)
+                | Verdict::Served => 0,
             },
             blocks: note.chain.blocks,
             hashes,
@@ -97,7 +101,8 @@ impl<'a> Line<'a> {
                 1 => Verdict::Withdrawn,
                 2 => Verdict::Failed(Fault::Endpoint),
                 3 => Verdict::Served,
-                4 => Verdict::Failed(Fault::Unclear(Client(self.client))),
+                4 => Verdict::Failed(Fault::Unclear(Client(self.whose))),
+                5 => Verdict::Bound(SessionId(self.whose)),
                 _ => return Err(FrameError::Malformed),
             },
         })

@@ -87,13 +87,15 @@ impl PrefixAffinity {
 #[allow(clippy::float_cmp, reason = "what is compared is exact or was rounded")]
 mod tests {
     use super::*;
-    use crate::{Ask, Chain, Instant, learned::Learned, pool::tests::member};
+    use crate::{Ask, Chain, Instant, learned::Learned, pool::tests::member, sessions::Sessions};
 
     /// Which of a warm one with `tokens` in flight and two cold ones, one of them idle, are kept.
     fn kept(affinity: PrefixAffinity, matched: u32, tokens: u32) -> Vec<u32> {
         let (member, learned) = (member(&[]), Learned::default());
         let ask = Ask { chain: Chain { blocks: 10, ..Chain::default() }, ..Ask::default() };
-        let scene = Scene { ask: &ask, now: Instant::default(), learned: &learned, peer: None };
+        let sessions = Sessions::default();
+        let now = Instant::default();
+        let scene = Scene { ask: &ask, now, learned: &learned, sessions: &sessions, peer: None };
         let candidate = |matched, tokens| Candidate {
             member: &member,
             gauges: None,

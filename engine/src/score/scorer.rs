@@ -122,15 +122,14 @@ impl Scorer {
         matches!(self, Self::TokenLoad(_) | Self::Latency(_) | Self::EstimatedTtft(_))
     }
 
-    /// The header that it goes by.
+    /// The header that it goes by, beside those of its sessions.
     pub(crate) fn header(&self) -> Option<&str> {
-        if let Self::SessionAffinity(session) = self {
-            Some(&session.header)
-        } else if let Self::HeaderLabel(affinity) = self {
-            Some(&affinity.header)
-        } else {
-            None
-        }
+        if let Self::HeaderLabel(affinity) = self { Some(&affinity.header) } else { None }
+    }
+
+    /// The sessions that it keeps, if it keeps any.
+    pub(crate) const fn session(&self) -> Option<&SessionAffinity> {
+        if let Self::SessionAffinity(session) = self { Some(session) } else { None }
     }
 
     /// Appends a score for each candidate, in their order.
@@ -163,7 +162,7 @@ impl Scorer {
             }),
             Self::NoHitLru => cold::score(scene.learned, candidates, scores),
             Self::SessionAffinity(session) => {
-                let pinned = session.endpoint(ask);
+                let pinned = session.endpoint(scene);
                 each(candidates, scores, |candidate| {
                     if Some(candidate.member.address) == pinned { Score::ONE } else { Score::ZERO }
                 });

@@ -1,6 +1,8 @@
 //! To where the session was, and to where the adapter is.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
+
 use host_mock::Stream;
 use serde_json::json;
 
@@ -38,6 +40,39 @@ fn a_session_comes_back_to_who_served_it() {
             let next = world.chat_with(worker, &headers, &about(&worker.to_string()));
             assert_eq!(world.pod(&next).number, server, "{way:?}");
         }
+        world.is_well();
+    }
+}
+
+/// The session is the client's own word, which nothing is put into the answer for (EPP: session_id).
+#[test]
+fn a_named_session_is_kept_by_all_workers_until_its_pod_is_gone() {
+    for way in Way::ALL {
+        let id = json!({"strategy": "session_id", "sessionIdConfig": {"evictionTtlSeconds": 60}});
+        let plugins = json!([{"type": "session-affinity-filter", "parameters": id}]);
+        let world = World::with(way, &json!({"plugins": plugins}));
+        world.pods(&Pod::idles(5));
+        let ask = |worker, session: &str| {
+            let headers = [("x-session-id", session)];
+            let stream = world.chat_with(worker, &headers, &about(&worker.to_string()));
+            let pod = world.pod(&stream).number;
+            assert_eq!(token(&stream, 200, pod), None, "{way:?}");
+            pod
+        };
+        let home = ask(0, "mine");
+        let asked = (0..20).map(|turn| ask(turn % WORKERS, "mine"));
+        assert!(asked.into_iter().all(|pod| pod == home), "{way:?}");
+        let others: BTreeSet<u8> = (0..40).map(|turn| ask(0, &turn.to_string())).collect();
+        assert_eq!(others.len(), 5, "{way:?}: others are kept elsewhere");
+
+        let without = |pods: Vec<Pod>| {
+            pods.into_iter().map(|pod| Pod { up: pod.number != home, ..pod }).collect::<Vec<_>>()
+        };
+        world.pods(&without(Pod::idles(5)));
+        let moved = ask(1, "mine");
+        assert_ne!(moved, home, "{way:?}");
+        world.pods(&Pod::idles(5));
+        assert_eq!(ask(2, "mine"), moved, "{way:?}: it does not go back");
         world.is_well();
     }
 }

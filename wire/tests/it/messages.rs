@@ -7,7 +7,7 @@ use engine::{
     Adapters, BlockHash, CacheConfig, Chain, Client, Endpoint, Fault, Health, Instant,
     MAX_MODEL_REWRITES, MAX_MODELS, MAX_OBJECTIVES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES,
     MAX_REWRITE_WEIGHT, Metrics, Model, ModelRewrite, Note, Objective, RewriteRule, RewriteTarget,
-    Snapshot, Verdict, flow::Priority,
+    SessionId, Snapshot, Verdict, flow::Priority,
 };
 use wire::{note, snapshot};
 
@@ -93,6 +93,7 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;
+        let bound = Verdict::Bound(SessionId(u.arbitrary()?));
         let unclear = Verdict::Failed(Fault::Unclear(Client(u.arbitrary()?)));
         notes.push(Note {
             at: Instant::from_nanos(u.arbitrary()?),
@@ -106,6 +107,7 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
                 Verdict::Withdrawn,
                 Verdict::Failed(Fault::Endpoint),
                 unclear,
+                bound,
                 Verdict::Served,
             ])?,
         });

@@ -1,10 +1,12 @@
 //! The parameters of scorers.
 
+use std::time::Duration;
+
 use engine::{
     Scorer,
     score::{
         ActiveRequest, ContextLength, EstimatedTtft, HeaderLabel, Headroom, Latency, LoadAware,
-        PrefixCache, SessionAffinity, TokenLoad,
+        PrefixCache, SessionAffinity, SessionStrategy, TokenLoad,
     },
 };
 
@@ -90,15 +92,43 @@ fn prefix_cache(default: PrefixCache, parameters: &Object<'_>) -> Result<PrefixC
     })
 }
 
-/// The strategy that keeps the session with the client.
+/// For how long a session is kept that is not used (EPP: evictionTtlSeconds).
+const SESSION_TTL: f64 = 300.0;
+
+/// The strategies of the scorer and of the filter.
 pub(super) fn session_affinity(
     default: SessionAffinity,
     entry: &Object<'_>,
 ) -> Result<SessionAffinity, ConfigError> {
-    let parameters = entry.child("parameters", &["strategy", "encodedEndpointHeaderConfig"])?;
-    parameters.read("strategy", (), |at| at.one_of(&[("encoded_endpoint_header", ())]))?;
-    let config = parameters.child("encodedEndpointHeaderConfig", &["header"])?;
-    Ok(SessionAffinity { header: config.read("header", default.header, identity::header)? })
+    let known = ["strategy", "encodedEndpointHeaderConfig", "sessionIdConfig", "profileName"];
+    let parameters = entry.child("parameters", &known)?;
+    let strategies = [("encoded_endpoint_header", false), ("session_id", true)];
+    let is_id = parameters.read("strategy", false, |at| at.one_of(&strategies))?;
+    // Only the one that is chosen counts, and both have to be understood.
+    let token = parameters.child("encodedEndpointHeaderConfig", &["header"])?;
+    let header = token.get("header").map(|at| identity::header(&at)).transpose()?;
+    let id = session_id(&parameters)?;
+    let profile = parameters.read("profileName", "", At::text)?.to_owned();
+    let strategy = if is_id { id } else { header.map_or(default.strategy, SessionStrategy::Token) };
+    Ok(SessionAffinity { strategy, profile })
+}
+
+fn session_id(parameters: &Object<'_>) -> Result<SessionStrategy, ConfigError> {
+    let known = ["sources", "evictionTtlSeconds", "evictionSweepSeconds"];
+    let config = parameters.child("sessionIdConfig", &known)?;
+    let seconds = |at: &At<'_>| at.within(1e-3, 1e9);
+    // Who is out of date is not looked for: that is seen when somebody asks.
+    config.read("evictionSweepSeconds", 0.0, seconds)?;
+    let ttl = Duration::from_secs_f64(config.read("evictionTtlSeconds", SESSION_TTL, seconds)?);
+    let mut headers = Vec::new();
+    for source in config.read("sources", Vec::new(), At::list)? {
+        // Attributes are other plugins' of the EPP.
+        headers.push(identity::header(&source.object(&["header"])?.required("header")?)?);
+    }
+    if headers.is_empty() {
+        headers.push("x-session-id".to_owned());
+    }
+    Ok(SessionStrategy::Id { headers, ttl })
 }
 
 fn latency(default: Latency, entry: &Object<'_>) -> Result<Latency, ConfigError> {

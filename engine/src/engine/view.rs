@@ -1,0 +1,35 @@
+//! What an engine shows of itself.
+
+use std::net::SocketAddr;
+
+use super::Engine;
+use crate::{Ask, Explanation, Instant, ledger::Ledger, prefix::Matches, saturation::Load};
+
+impl Engine {
+    /// What [`Self::decide`] would say, and every score of every endpoint. Nothing changes.
+    #[must_use]
+    pub fn explain(&self, now: Instant, ask: &Ask, ledger: &Ledger) -> Explanation {
+        let mut matches = Matches::default();
+        self.index.matches(&ask.chain, &mut matches);
+        let mut rng = self.rng.clone();
+        let candidates = self.candidates((now, ask, ledger), &matches).unwrap_or_default();
+        let scene = self.scene(now, ask);
+        let profiles = self.config.scheduling.explain(&scene, &candidates, &mut rng);
+        let decision = self.choose((now, ask, ledger), &matches, &mut self.rng.clone());
+        Explanation { decision, profiles }
+    }
+
+    /// What is known of each endpoint and in flight there, in the snapshot's order.
+    #[must_use]
+    pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
+        let Some(pool) = &self.pool else { return Vec::new() };
+        let addresses = pool.members().iter().map(|member| member.address);
+        addresses.zip(pool.loads(now, &ledger.accounts)).collect()
+    }
+
+    /// Entries of the prefix index, over all endpoints.
+    #[must_use]
+    pub fn indexed(&self) -> usize {
+        self.index.entries()
+    }
+}
