@@ -70,6 +70,7 @@ class Chart(unittest.TestCase):
             ('picker.way="wasm"', "'wasmPlugin', 'wasmPluginFailover', 'envoyFilter'"),
             ('picker.wya="wasmPlugin"', "additional properties 'wya' not allowed"),
             ("model.port=0", "/model/port"),
+            ("picker.gatewayShare=0", "/picker/gatewayShare"),
             ('scraper.interval="50"', "/scraper/interval"),
             ('picker.image.digest="sha256:12"', "/picker/image/digest"),
             ('objectives=[{"name":"a"}]', "priority"),
@@ -86,6 +87,13 @@ class Chart(unittest.TestCase):
                 chart = envoy_specs(kube.objects(kube.render(f'picker.way="{way}"')))
                 plain = envoy_specs(kube.objects(kube.run("kubectl", "kustomize", kube.ROOT / "envoy/istio" / folder)))
                 self.assertEqual(chart, plain)
+
+    def test_a_share_is_told_to_the_plugin(self):
+        for way in SAME:
+            for share in 1, 0.5:
+                with self.subTest(way=way, share=share):
+                    said = kube.render(f'picker.way="{way}"', f"picker.gatewayShare={share}").stdout
+                    self.assertIs("gatewayShare" in said and "0.5" in said, share == 0.5)
 
     def test_containers_are_as_restricted_v2_wants_them(self):
         for instance in kube.objects(kube.render()):

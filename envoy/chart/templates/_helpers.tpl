@@ -69,8 +69,12 @@ kserve.io/component: workload
   "envoyFilter" (dict "hold" "stopIteration" "destination" "header") -}}
 {{- $p := .Values.picker -}}
 {{- $envoy := merge (dict "maxBodyBytes" $p.maxBodyBytes) (get $ways $p.way) -}}
+{{- $pool := dict "name" .Values.model.name "config" $p.config -}}
+{{- if lt (float64 $p.gatewayShare) 1.0 -}}
+{{- $pool = set $pool "gatewayShare" $p.gatewayShare -}}
+{{- end -}}
 {{- dict
-  "pools" (list (dict "name" .Values.model.name "config" $p.config))
+  "pools" (list $pool)
   "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader
   "envoy" $envoy | toJson -}}
 {{- end }}
