@@ -111,8 +111,18 @@ impl Push {
         Self::with(Snapshot { models, ..Snapshot::default() }, pods)
     }
 
+    /// Of so many idle pods, told apart by their ports.
+    pub(super) fn of_many(pods: u16) -> Self {
+        let pod =
+            |port| Endpoint { address: ([10, 0, 0, 1], port).into(), ..Pod::idle(1).endpoint() };
+        Self::of_endpoints(Snapshot::default(), (1..=pods).map(pod).collect())
+    }
+
     fn with(snapshot: Snapshot, pods: &[Pod]) -> Self {
-        let endpoints = pods.iter().map(|pod| pod.endpoint()).collect();
+        Self::of_endpoints(snapshot, pods.iter().map(|pod| pod.endpoint()).collect())
+    }
+
+    fn of_endpoints(snapshot: Snapshot, endpoints: Vec<Endpoint>) -> Self {
         let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..snapshot };
         Self {
             time: 0,

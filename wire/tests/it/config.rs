@@ -46,10 +46,10 @@ const PASTED: &str = r#"{
         {"type": "prefix-cache-scorer"}, {"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 2.0}},
         {"type": "single-profile-handler"},
         {"type": "approx-prefix-cache-producer", "parameters": {"blockSizeTokens": 16, "autoTune": false}},
-        {"type": "metrics-data-source"}, {"type": "core-metrics-extractor"}, {"type": "openai-parser"}],
+        {"type": "metrics-data-source"}, {"type": "core-metrics-extractor"}, {"type": "openai-parser"}, {"type": "anthropic-parser"}, {"type": "vllmhttp-parser"}],
     "schedulingProfiles": [{"name": "default", "plugins": [
         {"pluginRef": "queue-scorer", "weight": 2.5}, {"pluginRef": "kv"}, {"pluginRef": "max-score-picker"}]}],
-    "requestHandler": {"parsers": [{"pluginRef": "openai-parser"}]},
+    "requestHandler": {"parsers": [{"pluginRef": "openai-parser"}, {"pluginRef": "anthropic-parser"}, {"pluginRef": "vllmhttp-parser"}]},
     "dataLayer": {"sources": [{"pluginRef": "metrics-data-source", "extractors": [{"pluginRef": "core-metrics-extractor"}]}]},
     "objectives": [{"name": "batch", "priority": -1.0}], "failureMode": "FailOpen", "decisionHeader": true,
     "envoy": {"hold": "bufferFilter", "destination": "property", "maxBodyBytes": "1Mi"}}"#;

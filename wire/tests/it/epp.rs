@@ -109,6 +109,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
     insta::assert_snapshot!([
         r#"{"plugins": [{"type": "precise-prefix-cache-producer"}]}"#,
         r#"{"plugins": [{"type": "endpoint-attribute-scorer"}]}"#,
+        r#"{"plugins": [{"type": "vllmgrpc-parser"}]}"#,
         r#"{"plugins": [{"type": "session-affinity-scorer", "parameters": {"strategy": "cookie"}}]}"#,
         r#"{"plugins": [{"type": "session-affinity-scorer", "parameters": {"sessionIdConfig": {"sources": [{"attribute": "agent-identity"}]}}}]}"#,
         r#"{"plugins": [{"type": "header-label-affinity-scorer"}]}"#,
@@ -119,6 +120,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
     ].map(say).join("\n"), @r#"
     plugins[0].type: found "precise-prefix-cache-producer": engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer
     plugins[0].type: found "endpoint-attribute-scorer": the scraper reads no custom metrics; use utilization-filter, queue-scorer or kv-cache-utilization-scorer
+    plugins[0].type: found "vllmgrpc-parser": bodies of protobuf are not read, and go by load
     plugins[0].parameters.strategy: found "cookie"; allowed: encoded_endpoint_header, session_id
     plugins[0].parameters.sessionIdConfig.sources[0]: found the unknown field "attribute"; allowed: header
     plugins[0].parameters: the field "headerName" is missing

@@ -33,11 +33,16 @@ pub(super) const MEDIA_DECIDER: &str = "always-disagg-multimodal-decider";
 const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
 pub(super) const TOKEN_PRODUCER: &str = "token-producer";
 pub(super) const IN_FLIGHT: &str = "inflight-load-producer";
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 12] = [
     "metrics-data-source",
     "core-metrics-extractor",
     "topology-extractor",
+    // Every API is read that has a path of its own, and all else goes by load.
     "openai-parser",
+    "anthropic-parser",
+    "vllmhttp-parser",
+    "sglanghttp-parser",
+    "passthrough-parser",
     // What these did in older EPPs the disagg-profile-handler does.
     "disagg-headers-handler",
     "prefill-header-handler",
@@ -53,9 +58,17 @@ const ABSENT: &[(&str, &str)] = &[
     ("endpoint-attribute-filter", CUSTOM_METRICS),
     ("program-aware-fairness", "use token-fair-fairness-policy"),
     ("predicted-latency-producer", "latency-scorer learns by itself and needs no sidecar"),
-    ("anthropic-parser", "not supported yet"),
-    ("vllmhttp-parser", "not supported yet"),
+    ("mm-embeddings-cache-scorer", "what encoders have cached is not followed"),
+    ("mm-embeddings-cache-producer", "what encoders have cached is not followed"),
+    ("topology-affinity-filter", "use topology-affinity-scorer"),
+    ("session-id-producer", "session-affinity-scorer reads the header itself"),
+    ("agent-identity", "identity.fairnessHeaders may name the header of a session"),
+    ("latency-slo-admitter", "nothing refuses a request before it is scheduled"),
+    ("probabilistic-admitter", "flowControl sheds what has a priority below 0"),
+    ("vllmgrpc-parser", PROTOBUF),
+    ("vertexai-parser", PROTOBUF),
 ];
+const PROTOBUF: &str = "bodies of protobuf are not read, and go by load";
 const KV_EVENTS: &str = "engines' KV events come over ZMQ, which a filter in Envoy cannot read; use \
                          prefix-cache-scorer with approx-prefix-cache-producer";
 const CUSTOM_METRICS: &str = "the scraper reads no custom metrics; use utilization-filter, \
