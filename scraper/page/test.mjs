@@ -42,13 +42,15 @@ async function story(t, { count, size, queues = [], labels, quiet = false, dark 
 
 const rows = page => page.evaluate("document.querySelectorAll('#pods tr').length");
 
-test("three pods", t => story(t, { count: 3, size: WIDE, queues: QUEUES }, async page => {
+test("three pods", t => story(t, { count: 3, size: WIDE, queues: QUEUES }, async (page, { pods }) => {
   await page.until("document.querySelector('#health').textContent === 'All well'");
   await page.until("model.times.length > 3 && model.rates.placed.at(-1) > 0");
   assert.equal(await rows(page), 3);
   assert.match(await page.text("#tiles"), /In flight\s+12/);
   assert.match(await page.text("#tiles"), /Held in gateways\s+38/);
-  await page.until("document.querySelectorAll('#pods tr')[1].innerText.includes('50%')");
+  // By its port: rows are in the order of addresses, and ports are as they come.
+  await page.until(`[...document.querySelectorAll('#pods tr')].some(row =>
+    row.innerText.includes(':${pods.ports[1]}') && /\\s50%\\s+\\d+ ms ago/.test(row.innerText))`);
   assert.match(await page.text("#tiles"), /Prefix hits\s+61%/, "the mean of 100, 50 and 33");
   assert.match(await page.text("#bands"), /Priority 100[\s\S]*interactive[\s\S]*Priority 0[\s\S]*Priority -10[\s\S]*nightly/);
   assert.match(await page.text("#gateways"), /takes snapshots\s+4 workers/);
