@@ -23,6 +23,7 @@ use crate::{
     hints::Hints,
     host::{self, Headers},
     identity::{self, Identity},
+    models::Models,
     node::{Applicant, Released},
     pool::Pool,
     refusal::Refusal,
@@ -74,20 +75,6 @@ pub(crate) enum Phase {
     Answered,
     /// It was answered from here, with this error.
     Refused(&'static str),
-}
-
-/// The model that a request asks for, and the one that it is sent to.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Models {
-    pub(crate) asked: String,
-    pub(crate) sent: String,
-}
-
-impl Models {
-    /// Whether the client knows the model by another name than the server.
-    pub(crate) fn are_renamed(&self) -> bool {
-        self.asked != self.sent && !self.asked.is_empty()
-    }
 }
 
 impl Request {

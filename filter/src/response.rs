@@ -6,7 +6,7 @@ use wire::response::{Kind, LoadReport, Reader, Renamer};
 use crate::{
     host::{self, Headers},
     identity,
-    request::Models,
+    models::Models,
 };
 
 /// The load that a model server reports with its answer (ORCA), as text or as binary.

@@ -15,7 +15,7 @@ use engine::{Decision, Instant, flow::FlowKey, tokens};
 use wire::response::Usage;
 
 use super::label::{LABEL_MAX, dotted, plain};
-use crate::{host::Metric, request::Models};
+use crate::{host::Metric, models::Models};
 
 /// Label sets of counters at one time, as in the EPP. What comes beyond is "other".
 const COUNTED_MAX: usize = 1000;

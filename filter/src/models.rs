@@ -1,0 +1,15 @@
+//! The two names that a model may have: the client's and the server's.
+
+/// The model that a request asks for, and the one that it is sent to.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Models {
+    pub(crate) asked: String,
+    pub(crate) sent: String,
+}
+
+impl Models {
+    /// Whether the client knows the model by another name than the server.
+    pub(crate) fn are_renamed(&self) -> bool {
+        self.asked != self.sent && !self.asked.is_empty()
+    }
+}
