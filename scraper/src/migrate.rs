@@ -6,9 +6,12 @@
 mod config;
 mod epp;
 mod kserve;
+mod models;
 mod pool;
 
 use serde_json::{Map, Value, json};
+
+use models::{Model, Models};
 
 /// Bytes of all input: some hundred manifests.
 const INPUT_BYTES_MAX: usize = 8 << 20;
@@ -16,14 +19,22 @@ const INPUT_BYTES_MAX: usize = 8 << 20;
 /// What is there, on its way to the chart's values.
 #[derive(Debug, Default)]
 struct Migration {
-    model: Map<String, Value>,
+    models: Models,
     picker: Map<String, Value>,
     objectives: Vec<Value>,
     objective_group: Option<String>,
     /// What is not carried over, or is to be done by hand.
     notes: Vec<String>,
-    /// A ConfigMap's key that a manifest refers to: it must be among the input.
-    wanted: Vec<String>,
+    /// The configurations in ConfigMaps: whose they are shows when all was read.
+    loose: Vec<Loose>,
+}
+
+/// An EndpointPickerConfig in a ConfigMap.
+#[derive(Debug)]
+struct Loose {
+    map: String,
+    key: String,
+    config: Value,
 }
 
 /// The chart's values for the manifests in `yaml`, as YAML under comments that list what they leave
@@ -57,7 +68,13 @@ impl Migration {
             "LLMInferenceService" => kserve::read(self, object),
             "Deployment" => epp::read_deployment(self, object),
             "ConfigMap" => epp::read_config_map(self, object),
-            "EndpointPickerConfig" => config::read(self, object, "EndpointPickerConfig"),
+            "EndpointPickerConfig" => {
+                self.loose.push(Loose {
+                    map: String::new(),
+                    key: title(object),
+                    config: object.clone(),
+                });
+            }
             "InferencePool" => pool::read_pool(self, object),
             "InferenceObjective" => pool::read_objective(self, object),
             _ => self.note(format!("{}: not read; llm-picker has no use for it", title(object))),
@@ -78,18 +95,65 @@ impl Migration {
         }
     }
 
-    fn print(mut self) -> Result<String, String> {
-        for wanted in std::mem::take(&mut self.wanted) {
-            self.note(format!("{wanted}: referred to and not among the input; give it too"));
+    /// Each model's configuration from the ConfigMap that it names, and one that nobody names to the model that has none.
+    fn settle(&mut self, models: &mut [Model]) {
+        let mut loose = std::mem::take(&mut self.loose);
+        for model in &mut *models {
+            let Some(wanted) = model.wanted.take() else { continue };
+            match loose.iter().position(|it| wanted.is(&it.map, &it.key)) {
+                Some(at) => self.configure(&mut model.values, &loose.remove(at)),
+                None if !loose.iter().any(|it| it.map.is_empty()) => {
+                    let key = wanted.key;
+                    self.note(format!("{key}: referred to and not among the input; give it too"));
+                }
+                None => (),
+            }
         }
-        if !self.model.is_empty() && !self.model.contains_key("name") {
-            self.note("model.name: not in the input; set it".to_owned());
+        for config in loose {
+            let mut without = models.iter_mut().filter(|it| !it.values.contains_key("config"));
+            match (without.next(), without.next()) {
+                (Some(only), None) => self.configure(&mut only.values, &config),
+                _ => {
+                    let title = config.title();
+                    self.note(format!(
+                        "{title}: an EndpointPickerConfig that no one model names; not carried over"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn configure(&mut self, values: &mut Map<String, Value>, loose: &Loose) {
+        if let Some(config) = config::carried(self, &loose.config, &loose.title()) {
+            values.insert("config".to_owned(), config);
+        }
+    }
+
+    fn print(mut self) -> Result<String, String> {
+        let mut models = std::mem::take(&mut self.models).into_all();
+        if models.is_empty() {
+            // What has no model in the input is one's all the same.
+            models.push(Model::default());
+        }
+        self.settle(&mut models);
+        let mut models: Vec<_> = models.into_iter().map(|model| model.values).collect();
+        if let [only] = &mut *models {
+            // What the chart takes for all models, and so for those to come.
+            self.picker.extend(only.remove_entry("config"));
+        }
+        models.retain(|model| !model.is_empty());
+        for (number, model) in models.iter().enumerate() {
+            for key in ["name", "namespace"].into_iter().filter(|key| !model.contains_key(*key)) {
+                self.note(format!("models[{number}].{key}: not in the input; set it"));
+            }
         }
         let mut values = Map::new();
-        for (key, section) in [("model", self.model), ("picker", self.picker)] {
-            if !section.is_empty() {
-                values.insert(key.to_owned(), Value::Object(section));
-            }
+        if !models.is_empty() {
+            let models = models.into_iter().map(Value::Object).collect();
+            values.insert("models".to_owned(), Value::Array(models));
+        }
+        if !self.picker.is_empty() {
+            values.insert("picker".to_owned(), Value::Object(self.picker));
         }
         if !self.objectives.is_empty() {
             values.insert("objectives".to_owned(), Value::Array(self.objectives));
@@ -104,16 +168,30 @@ impl Migration {
                 self.notes.join("\n")
             ));
         }
-        let yaml = serde_saphyr::to_string(&values).map_err(|why| why.to_string())?;
-        let mut text = "# Values for llm-picker's chart: helm install -f THIS …\n".to_owned();
-        if !self.notes.is_empty() {
-            text += "#\n# Left out, or left to do:\n";
-        }
-        for note in self.notes {
-            text += &format!("# - {}\n", note.replace('\n', " "));
-        }
-        Ok(text + &yaml)
+        written(&values, &self.notes)
     }
+}
+
+impl Loose {
+    fn title(&self) -> String {
+        if self.map.is_empty() {
+            return self.key.clone();
+        }
+        format!("ConfigMap {}, key {}", self.map, self.key)
+    }
+}
+
+/// The values as YAML, under the list of what they leave out.
+fn written(values: &Map<String, Value>, notes: &[String]) -> Result<String, String> {
+    let yaml = serde_saphyr::to_string(values).map_err(|why| why.to_string())?;
+    let mut text = "# Values for llm-picker's chart: helm install -f THIS …\n".to_owned();
+    if !notes.is_empty() {
+        text += "#\n# Left out, or left to do:\n";
+    }
+    for note in notes {
+        text += &format!("# - {}\n", note.replace('\n', " "));
+    }
+    Ok(text + &yaml)
 }
 
 fn kind(object: &Value) -> &str {

@@ -1,5 +1,6 @@
 """The chart in envoy/chart/."""
 
+import functools
 import itertools
 import json
 import os
@@ -21,12 +22,30 @@ RICH = {
     "scraper": {"replicas": 3, "image": {"digest": DIGEST}, "imagePullSecrets": [{"name": "mirror"}]},
 }
 
+QWEN = {"name": "qwen", "namespace": "models", "podLabels": {"app": "qwen"}}
+KSERVE = {"name": "qwen", "namespace": "demo-llmd", "kind": "llmInferenceService"}
+
+# Two in one namespace, one of the same name elsewhere, each with something that the others have not.
+SEVERAL = [
+    QWEN,
+    {"name": "llama", "namespace": "models", "podLabels": {"app": "llama"}, "port": 9000, "gatewayShare": 0.5},
+    KSERVE | {"config": {"plugins": [{"type": "queue-scorer"}]}, "inferencePool": {"create": False, "name": "theirs"}},
+]
+
+
+def models(*of):
+    return f"models={json.dumps(of)}"
+
+
+# A gateway that nobody may connect to, and that no registry serves.
+APART = ['snapshots="pull"', 'picker.image={"fromScraper":true,"sha256":"%s"}' % ("0" * 64), "scraper.nodeZones=true"]
+
 # One value of each line, in all combinations.
 MATRIX = [
     [[f'picker.way="{way}"'] for way in WAYS],
-    [['model.kind="pods"'], ['model.kind="llmInferenceService"']],
-    [["scraper.replicas=1"], [f"{key}={json.dumps(value)}" for key, value in RICH.items()]],
-    [["serviceAccounts=[]"], [ACCOUNT]],
+    [[models(QWEN)], [models(KSERVE)], [models(*SEVERAL)]],
+    [[], APART],
+    [["scraper.replicas=1"], [ACCOUNT, *(f"{key}={json.dumps(value)}" for key, value in RICH.items())]],
 ]
 
 # The Envoy configuration of the chart is that of the manifests, which runs in real Envoys.
@@ -44,24 +63,31 @@ class Chart(unittest.TestCase):
                 with self.subTest(settings=settings, kind=instance["kind"], name=instance["metadata"]["name"]):
                     schemas.check(instance)
 
-    def test_the_scraper_takes_its_settings_from_every_rendering(self):
+    def test_the_programs_take_their_settings_from_every_rendering(self):
         for settings, rendering in renderings():
             with self.subTest(settings=settings):
-                [file] = [it["data"]["scraper.yaml"] for it in rendering if "scraper.yaml" in it.get("data", {})]
-                result = check_settings(file)
-                self.assertEqual(result.returncode, 0, result.stderr)
+                for result in check_settings(scraper_file(rendering)), check_plugin(plugin_configuration(rendering)):
+                    self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_the_scraper_may_do_what_it_does_and_no_more(self):
-        needed = yaml.safe_load_all((kube.ROOT / "scraper/kubernetes/rbac.yaml").read_text())
-        without_zones = [it for it in needed if it["kind"] == "Role"]
-        granted = [it for it in kube.objects(kube.render()) if it["kind"] == "Role"]
-        self.assertEqual(sorted(rules(granted)), sorted(rules(without_zones)))
+        needed = list(yaml.safe_load_all((kube.ROOT / "scraper/kubernetes/rbac.yaml").read_text()))
+        of_pools, of_gateways, of_zones = ([rules([it])] for it in needed)
+        for settings, allowed in [
+            ([], of_pools + of_gateways),
+            ([models(*SEVERAL)], of_pools * 2 + of_gateways),
+            (["scraper.nodeZones=true"], of_pools + of_gateways + of_zones),
+            (['snapshots="pull"'], of_pools),
+        ]:
+            with self.subTest(settings=settings):
+                rendering = kube.objects(kube.render(*settings))
+                granted = [rules([it]) for it in rendering if it["kind"] in ("Role", "ClusterRole")]
+                self.assertEqual(sorted(granted), sorted(allowed))
 
     def test_parts_are_apart(self):
         """A model team's release holds nothing of the gateway's namespace, and the other way round."""
-        model = kube.objects(kube.render('install={"gateway":false,"model":true,"scraper":false}'))
+        model = kube.objects(kube.render('install={"gateway":false,"models":true,"scraper":false}'))
         self.assertEqual({it["metadata"]["namespace"] for it in model}, {"models"})
-        gateway = kube.objects(kube.render('install={"gateway":true,"model":false,"scraper":false}'))
+        gateway = kube.objects(kube.render('install={"gateway":true,"models":false,"scraper":false}'))
         self.assertEqual({it["metadata"]["namespace"] for it in gateway}, {"istio-ingress"})
         self.assertFalse({"EnvoyFilter", "WasmPlugin"} & {it["kind"] for it in model})
 
@@ -69,7 +95,14 @@ class Chart(unittest.TestCase):
         for setting, reason in [
             ('picker.way="wasm"', "'wasmPlugin', 'wasmPluginFailover', 'envoyFilter'"),
             ('picker.wya="wasmPlugin"', "additional properties 'wya' not allowed"),
-            ("model.port=0", "/model/port"),
+            (models(QWEN | {"port": 0}), "/models/0/port"),
+            (models(QWEN | {"podLabels": {}}), "/models/0/podLabels"),
+            (models({"name": "a", "namespace": "b"}), "models[0].podLabels: missing"),
+            (models(), "minItems: got 0, want 1"),
+            ('gateway.istio="1.27"', "snapshots: found push with gateway.istio 1.27; allowed: pull"),
+            ('gateway={"istio":"1.28.0-rc"}', "/gateway/istio"),
+            ('picker.image.fromScraper=true', "picker.image.sha256: missing"),
+            ('picker.image={"fromScraper":true,"url":"https://a/b"}', "found url and fromScraper"),
             ("picker.gatewayShare=0", "/picker/gatewayShare"),
             ('scraper.interval="50"', "/scraper/interval"),
             ('picker.image.digest="sha256:12"', "/picker/image/digest"),
@@ -80,6 +113,90 @@ class Chart(unittest.TestCase):
                 result = kube.render(setting)
                 self.assertNotEqual(result.returncode, 0)
                 self.assertIn(reason, result.stderr)
+
+    def test_an_older_istio_gets_what_it_can_do(self):
+        older = ['gateway.istio="1.26.3"', 'snapshots="pull"', 'picker.failStrategy="FAIL_CLOSE"']
+        self.assertNotIn("allow_on_headers_stop_iteration", json.dumps(kube.objects(kube.render(*older))))
+        for setting, reason in [
+            ('picker.way="envoyFilter"', "picker.way: found envoyFilter with gateway.istio 1.26.3"),
+            ('picker.failStrategy="FAIL_RELOAD"', "picker.failStrategy: found FAIL_RELOAD"),
+        ]:
+            self.assertIn(reason, kube.render(*older, setting).stderr)
+
+    def test_each_model_is_a_pool_with_its_own_requests(self):
+        for way, suffix in ("wasmPlugin", "-picked"), ("wasmPluginFailover", ""), ("envoyFilter", ""):
+            with self.subTest(way=way):
+                rendering = kube.objects(kube.render(f'picker.way="{way}"', models(*SEVERAL)))
+                pools = plugin_configuration(rendering)["pools"]
+                self.assertEqual([it["name"] for it in pools], ["qwen", "llama", "demo-llmd.qwen"])
+                kserve = "qwen-picked" if suffix else "qwen-kserve-workload-svc"
+                hosts = [f"qwen{suffix}.models", f"llama{suffix}.models", f"{kserve}.demo-llmd"]
+                clusters = [f"outbound|{port}||{host}.svc.cluster.local" for port, host in zip([8000, 9000, 8000], hosts)]
+                self.assertEqual([it["match"] for it in pools], [{"cluster": it} for it in clusters])
+                self.assertEqual([it.get("gatewayShare", 1) for it in pools], [1, 0.5, 1])
+                self.assertEqual(pools[2]["config"], {"plugins": [{"type": "queue-scorer"}]})
+                patched = [it["spec"]["configPatches"] for it in rendering if it["metadata"]["name"] == "picker-cluster"]
+                services = [it["match"]["cluster"]["service"] for patches in patched for it in patches]
+                self.assertEqual(services, [] if suffix else [f"{host}.svc.cluster.local" for host in hosts])
+                scraped = yaml.safe_load(scraper_file(rendering))["pools"]
+                self.assertEqual([it["name"] for it in scraped], [it["name"] for it in pools])
+
+    def test_every_model_has_the_objectives(self):
+        """As objects, of which a namespace has one of a name, or else in the plugin's configuration."""
+        rendering = kube.objects(kube.render(models(*SEVERAL), ACCOUNT))
+        objects = [it for it in rendering if it["kind"] == "InferenceObjective"]
+        there = {}
+        for it in objects:
+            there.setdefault(it["spec"]["poolRef"]["name"], {})[it["metadata"]["name"]] = it["spec"]["priority"]
+        configured = {it["name"]: it.get("objectives") for it in plugin_configuration(rendering)["pools"]}
+        wanted = {"authenticated": 0, "unauthenticated": -10, "team-a": 100}
+        self.assertEqual(there, {"qwen-picked": wanted, "theirs": wanted})
+        self.assertEqual([name for name, said in configured.items() if said], ["llama"])
+        self.assertEqual({it["name"]: it["priority"] for it in configured["llama"]}, wanted)
+        named = [(it["kind"], it["metadata"].get("namespace"), it["metadata"]["name"]) for it in rendering]
+        self.assertEqual(len(named), len(set(named)))
+
+    def test_only_the_scraper_reaches_the_port_for_snapshots(self):
+        def ports(rule):
+            return {(it["protocol"], it["port"], it.get("endPort", it["port"])) for it in rule["ports"]}
+
+        for open, port in (True, 15810), (False, 15810), (True, 1), (True, 65535):
+            with self.subTest(open=open, port=port):
+                rendering = kube.objects(
+                    kube.render(f"networkPolicy.gatewayPortsOpen={json.dumps(open)}", f"ingest.port={port}")
+                )
+                [policy] = [it["spec"] for it in rendering if it["metadata"]["name"] == "picker-ingest" and it["kind"] == "NetworkPolicy"]
+                scraper = next(it for it in rendering if it["kind"] == "Deployment")
+                ours, *others = policy["ingress"]
+                self.assertEqual(ports(ours), {("TCP", port, port)})
+                [peer] = ours["from"]
+                self.assertEqual(peer["podSelector"]["matchLabels"], scraper["spec"]["selector"]["matchLabels"])
+                self.assertEqual(
+                    peer["namespaceSelector"]["matchLabels"], {"kubernetes.io/metadata.name": scraper["metadata"]["namespace"]}
+                )
+                opened = {
+                    number
+                    for rule in others
+                    for protocol, first, last in ports(rule)
+                    if protocol == "TCP"
+                    for number in range(first, last + 1)
+                }
+                self.assertEqual(opened, set(range(1, 65536)) - {port} if open else set())
+
+    def test_gateways_that_fetch_take_no_connection(self):
+        for way in WAYS:
+            with self.subTest(way=way):
+                rendering = kube.objects(kube.render(f'picker.way="{way}"', *APART))
+                text = json.dumps(rendering)
+                self.assertNotIn("15810", text)
+                self.assertNotIn('"ingest', text)
+                config = plugin_configuration(rendering)
+                self.assertEqual(
+                    config["pull"], {"cluster": "outbound|9091||picker-scraper.llm-picker.svc.cluster.local"}
+                )
+                self.assertIn("http://picker-scraper.llm-picker.svc.cluster.local:9091/plugin.wasm", text)
+                [policy] = [it["spec"] for it in rendering if it["kind"] == "NetworkPolicy"]
+                self.assertIn("istio-ingress", json.dumps(policy))
 
     def test_it_puts_the_same_into_envoy_as_the_manifests(self):
         for way, folder in SAME.items():
@@ -106,30 +223,61 @@ class Chart(unittest.TestCase):
                 self.assertFalse(context["allowPrivilegeEscalation"])
 
 
+@functools.cache
 def renderings():
     """Every combination of the matrix, and what the chart makes of it."""
-    for settings in itertools.product(*MATRIX):
-        settings = list(itertools.chain(*settings))
-        yield settings, kube.objects(kube.render(*settings))
+    combinations = [list(itertools.chain(*settings)) for settings in itertools.product(*MATRIX)]
+    return [(settings, kube.objects(kube.render(*settings))) for settings in combinations]
+
+
+def scraper_file(rendering):
+    [file] = [it["data"]["scraper.yaml"] for it in rendering if "scraper.yaml" in it.get("data", {})]
+    return file
+
+
+def plugin_configuration(rendering):
+    """What the picker is told, by whichever way."""
+    for it in rendering:
+        if it["kind"] == "WasmPlugin":
+            return it["spec"]["pluginConfig"]
+        if it["kind"] == "EnvoyFilter" and it["metadata"]["name"] == "picker":
+            config = it["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]["config"]
+            return json.loads(config["configuration"]["value"])
+    raise AssertionError("there is no picker")
+
+
+def scraper(folder, *arguments):
+    return subprocess.run(
+        [kube.ROOT / "dist/llm-scraper", *arguments],
+        cwd=folder,
+        env=os.environ | {"LLM_PICKER_SECRET": "only for this test"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def check_settings(file):
     """What the scraper says to this configuration file."""
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "scraper.yaml"
-        path.write_text(file)
-        return subprocess.run(
-            [kube.ROOT / "dist/llm-scraper", "--config", path, "--check"],
-            env=os.environ | {"LLM_PICKER_SECRET": "only for this test"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        # Where its image has it.
+        file = file.replace("/usr/local/share/llm-picker", str(kube.ROOT / "dist"))
+        pathlib.Path(folder, "scraper.yaml").write_text(file)
+        return scraper(folder, "--config", "scraper.yaml", "--check")
+
+
+def check_plugin(config):
+    """What the plugin would say to its configuration: the scraper explains a request by it, for pods that it cannot reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "picker.json").write_text(json.dumps(config))
+        pathlib.Path(folder, "body.json").write_text('{"model": "qwen", "prompt": "hello"}')
+        where = ["--endpoint", "127.0.0.1:1", "--pool", config["pools"][0]["name"]]
+        return scraper(folder, *where, "explain", "body.json", "--picker", "picker.json", "--path", "/v1/completions")
 
 
 def rules(roles):
-    """The rules of all roles of the scraper, as text that can be compared."""
-    return [json.dumps(rule, sort_keys=True) for role in roles for rule in role["rules"]]
+    """The rules of these roles, as text that can be compared."""
+    return sorted(json.dumps(rule, sort_keys=True) for role in roles for rule in role["rules"])
 
 
 def envoy_specs(objects):

@@ -16,10 +16,19 @@ app.kubernetes.io/component: scraper
 {{ printf "%s-scraper" (.Release.Name | trunc 50 | trimSuffix "-") }}
 {{- end }}
 
+{{- define "llm-picker.scraperNamespace" -}}
+{{ .Values.scraper.namespace | default .Release.Namespace }}
+{{- end }}
+
+{{- define "llm-picker.scraperHost" -}}
+{{ include "llm-picker.scraperName" . }}.{{ include "llm-picker.scraperNamespace" . }}.svc.cluster.local
+{{- end }}
+
 {{- /* "oci://repository@digest", "oci://repository:tag", or the URL that takes their place. */ -}}
 {{- define "llm-picker.url" -}}
 {{- with .Values.picker.image -}}
-{{- if .url -}}{{ .url }}
+{{- if .fromScraper -}}http://{{ include "llm-picker.scraperHost" $ }}:9091/plugin.wasm
+{{- else if .url -}}{{ .url }}
 {{- else -}}oci://{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end -}}
 {{- end -}}
@@ -36,29 +45,76 @@ app.kubernetes.io/component: scraper
 {{ if eq .Values.picker.way "envoyFilter" }}llm-picker{{ end }}
 {{- end }}
 
-{{- define "llm-picker.kserve" -}}
-{{ if eq .Values.model.kind "llmInferenceService" }}true{{ end }}
+{{- define "llm-picker.pull" -}}
+{{ if eq .Values.snapshots "pull" }}true{{ end }}
 {{- end }}
 
-{{- define "llm-picker.service" -}}
-{{- if .Values.model.service -}}{{ .Values.model.service }}
-{{- else if include "llm-picker.kserve" . -}}{{ .Values.model.name }}-kserve-workload-svc
-{{- else -}}{{ .Values.model.name }}
+{{- /* What no schema can say of values that have to fit together. */ -}}
+{{- define "llm-picker.check" -}}
+{{- $p := .Values.picker -}}
+{{- $istio := .Values.gateway.istio -}}
+{{- if semverCompare "<1.28-0" $istio -}}
+  {{- if eq $p.way "envoyFilter" -}}
+    {{- fail (printf "picker.way: found envoyFilter with gateway.istio %s; allowed: from Istio 1.28 on. An older istiod drops allow_on_headers_stop_iteration in silence, and every request with a body hangs" $istio) -}}
+  {{- end -}}
+  {{- if not (include "llm-picker.pull" .) -}}
+    {{- fail (printf "snapshots: found push with gateway.istio %s; allowed: pull, or Istio 1.28 and newer. The listener for pushes needs allow_on_headers_stop_iteration, which an older istiod drops in silence" $istio) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and (semverCompare "<1.27-0" $istio) (eq $p.failStrategy "FAIL_RELOAD") -}}
+  {{- fail (printf "picker.failStrategy: found FAIL_RELOAD with gateway.istio %s; allowed: FAIL_CLOSE or FAIL_OPEN before Istio 1.27" $istio) -}}
+{{- end -}}
+{{- if and $p.image.fromScraper $p.image.url -}}
+  {{- fail "picker.image: found url and fromScraper; allowed: one of the two" -}}
+{{- end -}}
+{{- if and $p.image.fromScraper (not $p.image.sha256) -}}
+  {{- fail "picker.image.sha256: missing; with fromScraper it is needed, or a gateway would keep an old plugin: sha256sum dist/llm-picker.wasm" -}}
+{{- end -}}
+{{- range $number, $model := .Values.models -}}
+  {{- if and (ne (.kind | default "pods") "llmInferenceService") (not .podLabels) -}}
+    {{- fail (printf "models[%d].podLabels: missing; needed for %s, whose kind is pods" $number .name) -}}
+  {{- end -}}
 {{- end -}}
 {{- end }}
 
-{{- define "llm-picker.podLabels" -}}
-{{- if include "llm-picker.kserve" . -}}
-app.kubernetes.io/name: {{ .Values.model.name }}
-app.kubernetes.io/part-of: llminferenceservice
-kserve.io/component: workload
-{{- else -}}
-{{ toYaml .Values.model.podLabels }}
+{{- /* The models as JSON, with every default filled in. `first` is the first of its namespace. */ -}}
+{{- define "llm-picker.models" -}}
+{{- include "llm-picker.check" . -}}
+{{- $models := list -}}
+{{- $names := list -}}
+{{- $namespaces := list -}}
+{{- range .Values.models -}}
+{{- $kserve := eq (.kind | default "pods") "llmInferenceService" -}}
+{{- $pool := .inferencePool | default dict -}}
+{{- $model := dict "name" .name "namespace" .namespace "kserve" $kserve "port" (.port | default 8000) -}}
+{{- /* Metrics and snapshots are told apart by it. */ -}}
+{{- $_ := set $model "poolName" (ternary (printf "%s.%s" .namespace .name) .name (has .name $names)) -}}
+{{- $_ := set $model "service" (.service | default (ternary (printf "%s-kserve-workload-svc" .name) .name $kserve)) -}}
+{{- $_ := set $model "backend" (ternary (printf "%s-picked" .name) $model.service (eq $.Values.picker.way "wasmPlugin")) -}}
+{{- $_ := set $model "host" (printf "%s.%s.svc.cluster.local" $model.backend .namespace) -}}
+{{- $ofService := dict "app.kubernetes.io/name" .name "app.kubernetes.io/part-of" "llminferenceservice" "kserve.io/component" "workload" -}}
+{{- $_ := set $model "podLabels" (ternary $ofService (.podLabels | default dict) $kserve) -}}
+{{- $_ := set $model "createPool" (ne (toString $pool.create) "false") -}}
+{{- $_ := set $model "pool" ($pool.name | default (printf "%s-picked" .name)) -}}
+{{- $_ := set $model "https" (or $kserve (dig "insecureSkipVerify" false (.tls | default dict))) -}}
+{{- $_ := set $model "match" (.match | default (dict "cluster" (printf "outbound|%v||%s" $model.port $model.host))) -}}
+{{- $_ := set $model "config" (.config | default $.Values.picker.config) -}}
+{{- $_ := set $model "gatewayShare" (.gatewayShare | default $.Values.picker.gatewayShare) -}}
+{{- $_ := set $model "first" (not (has .namespace $namespaces)) -}}
+{{- $models = append $models $model -}}
+{{- $names = append $names .name -}}
+{{- $namespaces = append $namespaces .namespace -}}
 {{- end -}}
+{{- toJson $models -}}
 {{- end }}
 
-{{- define "llm-picker.poolName" -}}
-{{ .Values.model.inferencePool.name | default (printf "%s-picked" .Values.model.name) }}
+{{- /* Those of the values and of the service accounts, as JSON. */ -}}
+{{- define "llm-picker.objectives" -}}
+{{- $objectives := .Values.objectives -}}
+{{- range .Values.serviceAccounts -}}
+{{- $objectives = append $objectives (dict "name" .namespace "priority" .priority) -}}
+{{- end -}}
+{{- toJson $objectives -}}
 {{- end }}
 
 {{- /* The plugin's configuration. */ -}}
@@ -69,14 +125,22 @@ kserve.io/component: workload
   "envoyFilter" (dict "hold" "stopIteration" "destination" "header") -}}
 {{- $p := .Values.picker -}}
 {{- $envoy := merge (dict "maxBodyBytes" $p.maxBodyBytes) (get $ways $p.way) -}}
-{{- $pool := dict "name" .Values.model.name "config" $p.config -}}
-{{- if lt (float64 $p.gatewayShare) 1.0 -}}
-{{- $pool = set $pool "gatewayShare" $p.gatewayShare -}}
+{{- $pools := list -}}
+{{- range include "llm-picker.models" . | fromJsonArray -}}
+{{- $pool := dict "name" .poolName "match" .match "config" .config -}}
+{{- if lt (float64 .gatewayShare) 1.0 -}}
+{{- $_ := set $pool "gatewayShare" .gatewayShare -}}
 {{- end -}}
-{{- dict
-  "pools" (list $pool)
-  "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader
-  "envoy" $envoy | toJson -}}
+{{- if not .first -}}
+{{- $_ := set $pool "objectives" (include "llm-picker.objectives" $ | fromJsonArray) -}}
+{{- end -}}
+{{- $pools = append $pools $pool -}}
+{{- end -}}
+{{- $config := dict "pools" $pools "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader "envoy" $envoy -}}
+{{- if include "llm-picker.pull" . -}}
+{{- $_ := set $config "pull" (dict "cluster" (printf "outbound|9091||%s" (include "llm-picker.scraperHost" .))) -}}
+{{- end -}}
+{{- toJson $config -}}
 {{- end }}
 
 {{- /* A body that Envoy may hold: a little more than the plugin takes, which answers beyond it in its own words. */ -}}
@@ -109,7 +173,7 @@ labels: {gateway.networking.k8s.io/gateway-name: {{ .Values.gateway.name }}}
 remote:
   # The agent in the gateway's pod fetches this. Envoy itself demands a cluster and a checksum; nil is none.
   http_uri: {uri: {{ include "llm-picker.url" . | quote }}, cluster: _, timeout: 30s}
-  sha256: {{ .Values.picker.image.sha256 | default "nil" }}
+  sha256: {{ .Values.picker.image.sha256 | default "nil" | quote }}
 {{- end }}
 
 {{- define "llm-picker.discovery" -}}
@@ -123,12 +187,21 @@ type_urls:
 listen: 0.0.0.0:9091
 interval: {{ .Values.scraper.interval }}
 timeout: {{ .Values.scraper.timeout }}
+{{- if .Values.picker.image.fromScraper }}
+plugin: /usr/local/share/llm-picker/llm-picker.wasm
+{{- end }}
 gateways:
+  {{- if include "llm-picker.pull" . }}
+  pull: true
+  {{- else }}
   service: {name: {{ .Release.Name }}-gateways, namespace: {{ .Values.gateway.namespace }}, port: {{ .Values.ingest.port }}}
+  {{- end }}
 pools:
-- name: {{ .Values.model.name }}
-  inferencePool: {name: {{ include "llm-picker.poolName" . }}, namespace: {{ .Values.model.namespace }}}
-  {{- if or (include "llm-picker.kserve" .) .Values.model.tls.insecureSkipVerify }}
+{{- range include "llm-picker.models" . | fromJsonArray }}
+- name: {{ .poolName }}
+  inferencePool: {name: {{ .pool }}, namespace: {{ .namespace }}, nodeZones: {{ $.Values.scraper.nodeZones }}}
+  {{- if .https }}
   metrics: {scheme: https, insecureSkipVerify: true}
   {{- end }}
+{{- end }}
 {{- end }}

@@ -13,23 +13,16 @@ enum Step {
     Index(usize),
 }
 
-/// Carries over as much of `config` as the plugin takes, and lists the rest in its words.
-pub(super) fn read(migration: &mut Migration, config: &Value, of: &str) {
+/// As much of `config` as the plugin takes; lists the rest in its words.
+pub(super) fn carried(migration: &mut Migration, config: &Value, of: &str) -> Option<Value> {
     let mut config = config.clone();
     if let Some(object) = config.as_object_mut() {
         // A file has none; an object of that kind brings it.
         object.remove("metadata");
     }
-    if migration.picker.contains_key("config") {
-        migration.note(format!("{of}: a second EndpointPickerConfig; the first was carried over"));
-        return;
-    }
     for _ in 0..FAULTS_MAX {
         match wire::config::parse(config.to_string().as_bytes()) {
-            Ok(_) => {
-                migration.picker.insert("config".to_owned(), config);
-                return;
-            }
+            Ok(_) => return Some(config),
             Err(error) => {
                 migration.note(format!("{of}: {error}"));
                 if !leave_out(&mut config, &error.path) {
@@ -39,6 +32,18 @@ pub(super) fn read(migration: &mut Migration, config: &Value, of: &str) {
         }
     }
     migration.note(format!("{of}: not carried over as a whole"));
+    None
+}
+
+/// Carries over the configuration of the model that is being read, its first one.
+pub(super) fn read(migration: &mut Migration, config: &Value, of: &str) {
+    if migration.models.current().values.contains_key("config") {
+        migration.note(format!("{of}: a second EndpointPickerConfig; the first was carried over"));
+        return;
+    }
+    if let Some(config) = carried(migration, config, of) {
+        migration.models.current().values.insert("config".to_owned(), config);
+    }
 }
 
 /// Takes out what is at `path`: a parameter or a field by itself, a list's item whole.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Migration, config, text, title};
+use super::{Loose, Migration, config, models::Wanted, text, title};
 
 /// Arguments of the EPP whose work is done otherwise here, and by what.
 const ELSEWHERE: [(&str, &str); 9] = [
@@ -17,6 +17,9 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("v", "set RUST_LOG for the scraper, the wasm component's level for Envoy"),
 ];
 
+/// Arguments that are carried over, which older EPPs wrote without hyphens.
+const READ: [&str; 4] = ["configtext", "configfile", "poolname", "poolnamespace"];
+
 /// Reads an EPP's Deployment: the arguments of its first container.
 pub(super) fn read_deployment(migration: &mut Migration, object: &Value) {
     let title = title(object);
@@ -30,7 +33,9 @@ pub(super) fn read_deployment(migration: &mut Migration, object: &Value) {
     };
     let arguments: Vec<String> =
         strings("command").into_iter().skip(1).chain(strings("args")).collect();
-    read_arguments(migration, &title, &arguments);
+    let volumes = object.pointer("/spec/template/spec/volumes").and_then(Value::as_array);
+    let maps = volumes.into_iter().flatten().filter_map(|it| text(it, "/configMap/name"));
+    read_arguments(migration, &title, &arguments, maps.map(str::to_owned).collect());
     if object.pointer(containers).and_then(Value::as_array).is_some_and(|all| all.len() > 1) {
         migration.note(format!("{title}: containers beside the first: not carried over"));
     }
@@ -53,8 +58,29 @@ pub(super) fn read_deployment(migration: &mut Migration, object: &Value) {
     );
 }
 
-/// Reads the arguments of an EPP.
-pub(super) fn read_arguments(migration: &mut Migration, of: &str, arguments: &[String]) {
+/// Reads the arguments of an EPP, whose files are in these ConfigMaps.
+pub(super) fn read_arguments(
+    migration: &mut Migration,
+    of: &str,
+    arguments: &[String],
+    maps: Vec<String>,
+) {
+    let flags = flags(migration, of, arguments);
+    // Whose arguments they are comes first.
+    let pool = flags.iter().find(|(name, value)| name == "poolname" && is_said(value));
+    if let Some((_, pool)) = pool {
+        let values = &mut migration.models.of_pool(pool).values;
+        let none = || json!({"create": false, "name": pool});
+        values.entry("inferencePool").or_insert_with(none);
+    }
+    for (name, value) in flags {
+        read_flag(migration, of, &name, &value, &maps);
+    }
+}
+
+/// Names and values; those that the picker reads are without hyphens.
+fn flags(migration: &mut Migration, of: &str, arguments: &[String]) -> Vec<(String, String)> {
+    let mut flags = Vec::new();
     let mut rest = arguments.iter().map(String::as_str).peekable();
     while let Some(argument) = rest.next() {
         let Some(flag) = argument.strip_prefix('-').map(|flag| flag.trim_start_matches('-')) else {
@@ -65,26 +91,30 @@ pub(super) fn read_arguments(migration: &mut Migration, of: &str, arguments: &[S
             Some((name, value)) => (name, Some(value)),
             None => (flag, rest.next_if(|next| !next.starts_with('-'))),
         };
-        read_argument(migration, of, name, value.unwrap_or_default());
+        let plain = name.replace('-', "");
+        let name = if READ.contains(&&*plain) { plain } else { name.to_owned() };
+        flags.push((name, value.unwrap_or_default().to_owned()));
     }
+    flags
 }
 
-fn read_argument(migration: &mut Migration, of: &str, name: &str, value: &str) {
-    match name.replace("-", "").as_str() {
+/// A template's placeholder says nothing.
+fn is_said(value: &str) -> bool {
+    !value.contains("{{")
+}
+
+fn read_flag(migration: &mut Migration, of: &str, name: &str, value: &str, maps: &[String]) {
+    match name {
         "configtext" => read_config(migration, of, value),
         "configfile" => {
-            let file = value.rsplit('/').next().unwrap_or(value);
-            if !migration.picker.contains_key("config") {
-                migration.wanted.push(file.to_owned());
+            let key = value.rsplit('/').next().unwrap_or(value).to_owned();
+            let model = migration.models.current();
+            if !model.values.contains_key("config") {
+                model.wanted = Some(Wanted { maps: maps.to_vec(), key });
             }
         }
-        "poolname" if !value.contains("{{") => {
-            migration
-                .model
-                .insert("inferencePool".to_owned(), json!({"create": false, "name": value}));
-        }
-        "poolnamespace" if !value.contains("{{") => {
-            migration.model.insert("namespace".to_owned(), json!(value));
+        "poolnamespace" if is_said(value) => {
+            migration.models.current().values.insert("namespace".to_owned(), json!(value));
         }
         "poolname" | "poolnamespace" => (),
         _ => {
@@ -98,14 +128,14 @@ fn read_argument(migration: &mut Migration, of: &str, name: &str, value: &str) {
 /// Reads every key of a ConfigMap that holds an EndpointPickerConfig.
 pub(super) fn read_config_map(migration: &mut Migration, object: &Value) {
     let title = title(object);
+    let name = text(object, "/metadata/name").unwrap_or("without a name");
     let data = object.get("data").and_then(Value::as_object);
     for (key, value) in data.into_iter().flatten() {
         let of = format!("{title}, key {key}");
-        migration.wanted.retain(|wanted| wanted != key);
         let yaml = value.as_str().unwrap_or_default();
         match serde_saphyr::from_str::<Value>(yaml) {
-            Ok(found) if text(&found, "/kind") == Some("EndpointPickerConfig") => {
-                config::read(migration, &found, &of);
+            Ok(config) if text(&config, "/kind") == Some("EndpointPickerConfig") => {
+                migration.loose.push(Loose { map: name.to_owned(), key: key.clone(), config });
             }
             _ => migration.note(format!("{of}: no EndpointPickerConfig; not read")),
         }

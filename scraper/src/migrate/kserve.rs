@@ -2,17 +2,29 @@
 
 use serde_json::{Value, json};
 
-use super::{Migration, config, epp, text, title};
+use super::{Migration, config, epp, models::Wanted, text, title};
 
 /// Reads which model it is, and what its scheduler is told.
 pub(super) fn read(migration: &mut Migration, object: &Value) {
     let title = title(object);
-    migration.model.insert("kind".to_owned(), json!("llmInferenceService"));
+    let name = text(object, "/metadata/name").unwrap_or_default();
+    let own = format!("{name}-inference-pool");
+    let pool = text(object, "/spec/router/scheduler/pool/ref/name");
+    let values = &mut migration.models.of_pool(pool.unwrap_or(&own)).values;
+    values.insert("kind".to_owned(), json!("llmInferenceService"));
     for key in ["name", "namespace"] {
         if let Some(value) = text(object, &format!("/metadata/{key}")) {
-            migration.model.insert(key.to_owned(), json!(value));
+            values.insert(key.to_owned(), json!(value));
         }
     }
+    match pool {
+        Some(pool) => {
+            values.insert("inferencePool".to_owned(), json!({"create": false, "name": pool}));
+        }
+        // Without a scheduler KServe makes none.
+        None => drop(values.remove("inferencePool")),
+    }
+    values.remove("podLabels");
     if object.pointer("/spec/prefill").is_some() {
         migration.note(format!(
             "{title}: spec.prefill: look whether the configuration has a profile for each role"
@@ -30,15 +42,11 @@ pub(super) fn read(migration: &mut Migration, object: &Value) {
         config::read(migration, inline, &title);
     }
     if let Some(name) = text(scheduler, "/config/ref/name") {
-        let key = text(scheduler, "/config/ref/key").unwrap_or(name);
-        if !migration.picker.contains_key("config") {
-            migration.wanted.push(key.to_owned());
-        }
+        let key = text(scheduler, "/config/ref/key").unwrap_or(name).to_owned();
+        let wanted = Wanted { maps: vec![name.to_owned()], key };
+        migration.models.current().wanted = Some(wanted);
     }
     read_template(migration, scheduler, &title);
-    if let Some(pool) = text(scheduler, "/pool/ref/name") {
-        migration.model.insert("inferencePool".to_owned(), json!({"create": false, "name": pool}));
-    }
     if scheduler.pointer("/pool/spec").is_some() {
         migration.note(format!(
             "{title}: spec.router.scheduler.pool.spec: without a scheduler KServe makes no \
@@ -59,7 +67,7 @@ fn read_template(migration: &mut Migration, scheduler: &Value, title: &str) {
         let arguments = container.get("args").and_then(Value::as_array);
         let arguments: Vec<String> =
             arguments.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-        epp::read_arguments(migration, title, &arguments);
+        epp::read_arguments(migration, title, &arguments, Vec::new());
         let of = format!("{title}: spec.router.scheduler.template container");
         migration.note_others(container, &of, &["name", "image", "args"]);
     }

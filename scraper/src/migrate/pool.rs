@@ -7,26 +7,32 @@ use super::{Migration, text, title};
 /// Reads which pods there are, and what happens without a picker.
 pub(super) fn read_pool(migration: &mut Migration, object: &Value) {
     let title = title(object);
-    if let Some(name) = text(object, "/metadata/name") {
-        let pool = json!({"create": false, "name": name});
-        migration.model.insert("inferencePool".to_owned(), pool);
-        migration.model.entry("name").or_insert_with(|| json!(name));
+    let ports = object.pointer("/spec/targetPorts").and_then(Value::as_array);
+    let name = text(object, "/metadata/name").unwrap_or_default();
+    let values = &mut migration.models.of_pool(name).values;
+    if values.get("kind").is_none() {
+        values.insert("inferencePool".to_owned(), json!({"create": false, "name": name}));
+        values.entry("name").or_insert_with(|| json!(name));
+        if let Some(labels) = object.pointer("/spec/selector/matchLabels") {
+            values.insert("podLabels".to_owned(), labels.clone());
+        }
     }
     if let Some(namespace) = text(object, "/metadata/namespace") {
-        migration.model.insert("namespace".to_owned(), json!(namespace));
+        values.insert("namespace".to_owned(), json!(namespace));
     }
-    if let Some(labels) = object.pointer("/spec/selector/matchLabels") {
-        migration.model.insert("podLabels".to_owned(), labels.clone());
-    }
-    let ports = object.pointer("/spec/targetPorts").and_then(Value::as_array);
     if let Some(port) = ports.and_then(|ports| ports.first()?.get("number")) {
-        migration.model.insert("port".to_owned(), port.clone());
+        values.insert("port".to_owned(), port.clone());
     }
     if ports.is_some_and(|ports| ports.len() > 1) {
         migration.note(format!("{title}: spec.targetPorts: the scraper takes all of them, the chart's Service only the first"));
     }
     if let Some(mode) = text(object, "/spec/endpointPickerRef/failureMode") {
-        migration.picker.insert("failureMode".to_owned(), json!(mode));
+        let first = migration.picker.entry("failureMode").or_insert_with(|| json!(mode));
+        if first != mode {
+            migration.note(format!(
+                "{title}: spec.endpointPickerRef.failureMode: {mode}; it is one for all models, and another has come first"
+            ));
+        }
     }
     if object.pointer("/spec/endpointPickerRef").is_some() {
         migration.note(format!(
@@ -47,7 +53,15 @@ pub(super) fn read_objective(migration: &mut Migration, object: &Value) {
         return migration.note(format!("{title}: not carried over"));
     };
     let priority = object.pointer("/spec/priority").cloned().unwrap_or_else(|| json!(0));
-    migration.objectives.push(json!({"name": name, "priority": priority}));
+    let objective = json!({"name": name, "priority": priority});
+    let same = migration.objectives.iter().find(|it| it.get("name") == objective.get("name"));
+    match same {
+        None => migration.objectives.push(objective),
+        Some(first) if *first == objective => (),
+        Some(_) => migration.note(format!(
+            "{title}: spec.priority: {priority}; one of this name has come first, and objectives are the same for all models"
+        )),
+    }
     let group = text(object, "/apiVersion").and_then(|version| version.split_once('/'));
     if let Some((group, _)) = group {
         migration.objective_group.get_or_insert_with(|| group.to_owned());

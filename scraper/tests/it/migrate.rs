@@ -65,8 +65,8 @@ fn an_llm_inference_service_becomes_values_and_a_list() {
     # - Secret other: not read; llm-picker has no use for it
     "#);
     insta::assert_snapshot!(values.join("\n"), @r#"
-    model:
-      kind: llmInferenceService
+    models:
+    - kind: llmInferenceService
       name: qwen
       namespace: demo-llmd
     objectiveGroup: inference.networking.x-k8s.io
@@ -117,9 +117,9 @@ data:
     #
     # Left out, or left to do:
     # - ConfigMap epp, key other.txt: no EndpointPickerConfig; not read
-    # - model.name: not in the input; set it
-    model:
-      inferencePool:
+    # - models[0].name: not in the input; set it
+    models:
+    - inferencePool:
         create: false
         name: qwen
       namespace: models
@@ -131,6 +131,74 @@ data:
     "#);
     let alone = manifests.split("---").next().unwrap();
     assert!(migrate(alone).unwrap().contains("default.yaml: referred to and not among the input"));
+}
+
+/// As kubectl prints them: by kind, not by model.
+#[test]
+fn several_models_keep_what_is_theirs() {
+    let epp = |name: &str| {
+        format!(
+            "
+kind: Deployment
+metadata: {{name: {name}-epp}}
+spec: {{template: {{spec: {{containers: [{{args: [--config-file=/config/default.yaml, --pool-name, {name}]}}],
+  volumes: [{{configMap: {{name: {name}-epp}}}}]}}}}}}
+---
+"
+        )
+    };
+    let config = |name: &str, scorer: &str| {
+        format!(
+            "
+kind: ConfigMap
+metadata: {{name: {name}-epp}}
+data: {{default.yaml: '{{kind: EndpointPickerConfig, plugins: [{{type: {scorer}}}]}}'}}
+---
+"
+        )
+    };
+    let pool = |name: &str| {
+        format!(
+            "
+kind: InferencePool
+metadata: {{name: {name}, namespace: models}}
+spec: {{selector: {{matchLabels: {{app: {name}}}}}, targetPorts: [{{number: 8000}}]}}
+---
+"
+        )
+    };
+    let configs = config("llama", "queue-scorer") + &config("qwen", "prefix-cache-scorer");
+    let manifests = epp("qwen") + &epp("llama") + &configs + &pool("llama") + &pool("qwen");
+    insta::assert_snapshot!(migrate(&manifests).unwrap(), @r"
+    # Values for llm-picker's chart: helm install -f THIS …
+    models:
+    - config:
+        kind: EndpointPickerConfig
+        plugins:
+        - type: queue-scorer
+      inferencePool:
+        create: false
+        name: llama
+      name: llama
+      namespace: models
+      podLabels:
+        app: llama
+      port: 8000
+    - config:
+        kind: EndpointPickerConfig
+        plugins:
+        - type: prefix-cache-scorer
+      inferencePool:
+        create: false
+        name: qwen
+      name: qwen
+      namespace: models
+      podLabels:
+        app: qwen
+      port: 8000
+    ");
+    let loose = migrate(&(pool("a") + &pool("b") + &config("c", "queue-scorer"))).unwrap();
+    assert!(loose.contains("that no one model names; not carried over"), "{loose}");
 }
 
 #[test]
