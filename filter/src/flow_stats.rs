@@ -12,7 +12,7 @@ use std::{
 
 use engine::{
     cluster::Capacity,
-    flow::{Controller, FlowKey, Outcome},
+    flow::{Controller, FlowKey, FlowSize, Outcome},
 };
 
 use crate::host::Metric;
@@ -70,12 +70,7 @@ impl FlowStats {
         self.shown.borrow_mut().drain(..).for_each(|gauge| gauge.record(0));
         let Some(queues) = queues else { return };
         for size in queues.flow_sizes(FLOWS_MAX) {
-            let flow = &size.flow;
-            let labels =
-                format!("priority={}.fairness_id={}", flow.priority, label(flow.id.as_str()));
-            let usage = [("queue_size", size.usage.requests), ("queue_bytes", size.usage.bytes)];
-            for (name, value) in usage {
-                let gauge = self.metric(name, &labels, Metric::gauge);
+            for (gauge, value) in self.gauges(&size) {
                 gauge.record(value);
                 self.shown.borrow_mut().push(gauge);
             }
@@ -84,6 +79,21 @@ impl FlowStats {
             self.metric("pool_saturation_thousandths", "", Metric::gauge)
                 .record(thousandths(room.saturation()));
         }
+    }
+
+    /// What another worker has shown of these flows, which may be dead by now, is this one's to put right from now on.
+    pub(crate) fn take_over(&self, flows: &[FlowSize]) {
+        for size in flows {
+            self.shown.borrow_mut().extend(self.gauges(size).map(|(gauge, _)| gauge));
+        }
+    }
+
+    /// A flow's gauges, and what they are to show.
+    fn gauges(&self, size: &FlowSize) -> [(Metric, u64); 2] {
+        let FlowSize { flow, usage } = size;
+        let labels = format!("priority={}.fairness_id={}", flow.priority, label(flow.id.as_str()));
+        [("queue_size", usage.requests), ("queue_bytes", usage.bytes)]
+            .map(|(name, value)| (self.metric(name, &labels, Metric::gauge), value))
     }
 
     fn metric(&self, name: &str, labels: &str, define: fn(&str) -> Metric) -> Metric {

@@ -65,6 +65,8 @@ pub(crate) struct Node {
     charges: Cell<bool>,
     /// Whether this worker looks at the clock often.
     is_busy: Cell<bool>,
+    /// Whether it was the arbiter at its last tick.
+    keeps_queues: Cell<bool>,
     /// A snapshot that does not decode is logged once, not per request.
     snapshot_is_bad: Cell<bool>,
     /// The priorities of the configured objectives.
@@ -145,6 +147,7 @@ impl Node {
             enlisted: Cell::new(false),
             charges: Cell::new(false),
             is_busy: Cell::new(false),
+            keeps_queues: Cell::new(false),
             snapshot_is_bad: Cell::new(false),
             configured: RefCell::default(),
             provisioned: RefCell::default(),

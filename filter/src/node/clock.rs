@@ -23,6 +23,10 @@ impl Node {
         self.is_busy.set(member.is_busy());
         let ledger = self.ledger.read();
         let engine = self.engine.borrow();
+        let keeps_queues = member.queues().is_some();
+        if !self.keeps_queues.replace(keeps_queues) && keeps_queues {
+            self.stats.take_over(&self.board.borrow().queues().1);
+        }
         self.stats.show(member.queues(), &engine.capacity(now, &ledger));
         if self.enlisted.get() && self.pool_stats.are_due(now) {
             self.pool_stats.show(&engine.survey(now, &ledger), engine.indexed());
@@ -38,9 +42,14 @@ impl Node {
 
     /// Takes back what workers had counted that gave no sign of life.
     fn bury_the_dead(&self, now: Instant, me: WorkerId) {
-        for (worker, row) in self.roll.strike(|worker, row| worker != me && row.is_dead(now)) {
+        let dead = self.roll.strike(|worker, row| worker != me && row.is_dead(now));
+        for (worker, row) in &dead {
             log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
-            mail::post([Member::bury(&self.ledger, worker, &row)]);
+            mail::post([Member::bury(&self.ledger, *worker, row)]);
+        }
+        if !dead.is_empty() && self.ledger.read().waiting == 0 {
+            // If it kept the queues, nobody will after it.
+            self.stats.take_over(&self.board.borrow().queues().1);
         }
     }
 }

@@ -10,6 +10,7 @@ use engine::{Endpoint, Health, Metrics, Snapshot};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use stack::Stack;
+use wire::report::{self, Report};
 
 use super::client::{Reply, post};
 
@@ -54,12 +55,16 @@ impl Push {
 
     /// Pushes it under a signature from elsewhere.
     pub(super) async fn send_signed(&self, stack: &Stack, signature: String) -> Reply {
-        let headers = [
+        let headers = self.headers(signature);
+        post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await
+    }
+
+    fn headers(&self, signature: String) -> [(&'static str, String); 3] {
+        [
             ("x-llm-picker-time", self.time.to_string()),
             ("x-llm-picker-sequence", self.sequence.to_string()),
             ("x-llm-picker-signature", signature),
-        ];
-        post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await
+        ]
     }
 }
 
@@ -67,6 +72,16 @@ impl Push {
 pub(super) async fn snapshot(stack: &Stack, sequence: u64, pods: &[SocketAddr]) {
     let reply = Push::of(stack, sequence, pods).send(stack).await;
     assert_eq!(reply.status, 204, "{reply:?}");
+}
+
+/// Pushes a good snapshot of these pods, and asks what the gateway knows of them.
+pub(super) async fn report(stack: &Stack, pods: &[SocketAddr]) -> Report {
+    let push = Push::of(stack, 0, pods);
+    let accept = ("accept", report::MEDIA_TYPE.to_owned());
+    let headers: Vec<_> = push.headers(push.signature()).into_iter().chain([accept]).collect();
+    let reply = post(stack.ingest, "/v1/snapshot", &headers, push.body).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    Report::decode(reply.body.as_bytes()).unwrap()
 }
 
 /// Pushes a good snapshot of another pool.

@@ -19,9 +19,9 @@ const STORY: Duration = Duration::from_secs(60);
 /// Between two looks at what changes within tens of milliseconds.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Connections that it may take until the kernel has given one to each of two workers: all on one side has a chance of
-/// 1 in 2^63.
-const CONNECTIONS: usize = 64;
+/// Connections that it may take until the kernel has given one to each worker: that one of two gets none has a chance of 1
+/// in 2^63, that one of four does, of 1 in 10^7.
+pub(super) const CONNECTIONS: usize = 64;
 
 /// The built programs; an error that says what to run where one is missing.
 pub(super) fn stack() -> Builder {

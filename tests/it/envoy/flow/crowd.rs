@@ -1,5 +1,5 @@
 //! Clients that ask all at once, and a pool that takes one request a pod.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use std::net::SocketAddr;
 
@@ -108,8 +108,11 @@ pub(super) async fn is_quiet(stack: &Stack, pod: &PatientPod) {
     until_held(stack, 0).await;
     // An answer's last byte is with its client before Envoy is done with the stream.
     world::until(async || (world::active_requests(stack).await == 0).then_some(())).await;
-    let last = Client::named("last").ask(stack);
-    let arrived = pod.next().await;
+    let mut last = Client::named("last").ask(stack);
+    let arrived = tokio::select! {
+        arrived = pod.next() => arrived,
+        reply = &mut last => panic!("the last one was answered without a pod: {:?}", reply.unwrap()),
+    };
     assert_eq!(arrived.who, "last");
     arrived.answer();
     let reply = last.await.unwrap();

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::envoy::{
     client::{Reply, post},
-    world::{tell, tell_of_death, until},
+    push::report,
+    world::{CONNECTIONS, tell, tell_of_death, until},
 };
 
 /// Each worker holds some.
@@ -34,7 +35,7 @@ async fn a_vm_dies_while_it_holds() {
         until_held(stack, u64::try_from(HELD).unwrap()).await;
         assert_eq!(mine::step(stack.gateway).await.status, 503);
         running.answer();
-        until_every_place_is_back(stack, &pod).await;
+        until_nothing_is_counted(stack, &pod).await;
         // What its VM held has nobody left to go on with it: it would hang until Envoy gives it up.
         let (over, hanging): (Vec<_>, Vec<_>) =
             asked.into_iter().partition(tokio::task::JoinHandle::is_finished);
@@ -45,13 +46,9 @@ async fn a_vm_dies_while_it_holds() {
         }
         drop(first);
         assert!((1..HELD).contains(&served), "{served} of {HELD} were served");
+        until_every_worker_serves(stack).await;
+        assert_eq!(mine::reloads(stack).await, 1);
         is_quiet(stack, &pod).await;
-        // The next request that comes to that worker gets it a new VM.
-        until(async || {
-            post(stack.gateway, "/v1/chat/completions", &[], "no JSON").await;
-            (mine::reloads(stack).await == 1).then_some(())
-        })
-        .await;
     })
     .await;
 }
@@ -75,7 +72,8 @@ async fn every_vm_dies() {
         for client in asked {
             client.abort();
         }
-        until_every_place_is_back(stack, &pod).await;
+        until_every_worker_serves(stack).await;
+        until_nothing_is_counted(stack, &pod).await;
         is_quiet(stack, &pod).await;
     })
     .await;
@@ -140,16 +138,28 @@ async fn two_instances_in_one_vm() {
     .await;
 }
 
-/// Whoever asks goes at once, and nobody else is anywhere: what dead VMs had counted is taken back after five seconds.
-async fn until_every_place_is_back(stack: &Stack, pod: &PatientPod) {
+/// What dead VMs had counted is taken back after five seconds, and who still waits is served.
+async fn until_nothing_is_counted(stack: &Stack, pod: &PatientPod) {
+    let counted = until(async || {
+        let known = report(stack, &[pod.address]).await;
+        (known.waiting == 0 && known.in_flight.is_empty()).then_some(())
+    });
+    tokio::select! {
+        () = counted => (),
+        () = async { loop { pod.next().await.answer(); } } => (),
+    }
+}
+
+/// The next request that comes to a worker gets it a new VM, about a second later.
+async fn until_every_worker_serves(stack: &Stack) {
     until(async || {
-        let asks = Client { name: "probe", ttl: "100ms", ..Client::default() }.ask(stack);
-        let reply = tokio::select! {
-            reply = asks => reply.ok(),
-            // It may go at any moment, and then wants its answer.
-            () = async { loop { pod.next().await.answer(); } } => None,
-        };
-        reply.filter(is_served_at_once).map(|_| ())
+        for _ in 0..CONNECTIONS {
+            let reply = post(stack.gateway, "/v1/chat/completions", &[], "no JSON").await;
+            if reply.status != 400 {
+                return None;
+            }
+        }
+        Some(())
     })
     .await;
 }

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{script::tell, world::gated};
+use super::{
+    script::tell,
+    world::{gated, shows_no_queue},
+};
 
 /// The place that the dead worker was granted comes back after five seconds and a tick.
 #[test]
@@ -79,6 +82,31 @@ fn the_next_arbiter_hears_everyone_before_it_decides() {
         h ends => l goes
         ",
     );
+}
+
+/// The only one who ever kept queues, and whoever it kept them for, are gone.
+#[test]
+fn nobody_goes_on_showing_what_waited_at_the_dead() {
+    let world = gated(&json!({}));
+    tell(
+        &world,
+        "
+        1 pods
+        0 asks a => a goes
+        1 asks b c
+        30 ms pass
+        ",
+    );
+    assert!(!shows_no_queue(&world));
+    tell(
+        &world,
+        "
+        1 dies
+        7 s pass
+        count => (0, 0, 1)
+        ",
+    );
+    assert!(shows_no_queue(&world));
 }
 
 /// What was granted and not taken is void; nobody is sent twice, and nobody waits for it.

@@ -7,7 +7,7 @@ use arbtest::arbitrary::Unstructured;
 use host_mock::Stream;
 use serde_json::json;
 
-use super::world::{counts, gated_with};
+use super::world::{counts, gated_with, shows_no_queue};
 use crate::mock::{
     push::Pod,
     world::{WORKERS, World},
@@ -143,6 +143,7 @@ fn everyone_gets_one_answer_and_the_ledger_comes_down_to_nothing() {
             assert!(asked.stream.is_over() || asked.lost, "{n} is forgotten");
         }
         assert_eq!(counts(&run.world), (0, 0, 0));
+        assert!(shows_no_queue(&run.world));
         Ok(())
     })
     .size_min(2_000)

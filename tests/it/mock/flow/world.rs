@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use engine::ledger::Ledger;
+use host_mock::Metric;
 use serde_json::{Value, json};
 
 use crate::mock::world::{Way, World};
@@ -55,6 +56,14 @@ pub(super) fn plugins_with(detector: &Value, more: &[Value]) -> Vec<Value> {
 pub(super) fn ledger(world: &World) -> Ledger {
     let bytes = world.envoy.shared_data("llm-picker/default/v1/ledger");
     wire::ledger::decode(&bytes.unwrap_or_default())
+}
+
+/// Whether every gauge says that nobody waits.
+pub(super) fn shows_no_queue(world: &World) -> bool {
+    let metrics = world.envoy.metrics();
+    let mut queues =
+        metrics.iter().filter(|(name, _)| name.starts_with("llm_d_epp_flow_control_queue_"));
+    queues.all(|(_, value)| *value == Metric::Gauge(0))
 }
 
 /// Waiting, granted, in flight.
