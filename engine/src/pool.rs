@@ -29,6 +29,8 @@ pub(crate) struct Pool {
     free: Vec<Slot>,
     /// Slots below this are taken or free; at most twice [`MAX_ENDPOINTS`], when all are replaced.
     issued: u16,
+    /// The snapshot's.
+    quiet_for: Duration,
 }
 
 /// What a pick needs to know of an endpoint.
@@ -56,6 +58,7 @@ impl Pool {
     /// Replaces the members; returns the slots of those that left, which are free from now on.
     pub(crate) fn update(&mut self, snapshot: Snapshot, received_at: Instant) -> Vec<Slot> {
         let mut before = std::mem::take(&mut self.slots);
+        self.quiet_for = snapshot.quiet_for;
         self.members.clear();
         for endpoint in snapshot.endpoints {
             if self.members.len() == MAX_ENDPOINTS {
@@ -106,9 +109,14 @@ impl Pool {
         candidates
     }
 
-    /// What each member carries, in their order.
+    /// What each member carries, in their order. While the scraper said that it would be quiet if nothing changed, its
+    /// numbers grow no older.
     pub(crate) fn loads(&self, now: Instant, accounts: &Accounts) -> Vec<saturation::Load> {
-        let mut loads: Vec<_> = self.members.iter().map(|member| member.carries(now)).collect();
+        let carries = |member: &Member| {
+            let age = member.age(now).map(|age| age.saturating_sub(self.quiet_for));
+            member.carries(age)
+        };
+        let mut loads: Vec<_> = self.members.iter().map(carries).collect();
         self.each_account(accounts, |place, account| {
             if let Some(load) = loads.get_mut(place) {
                 load.in_flight = account.requests;
@@ -198,13 +206,13 @@ impl Member {
     }
 
     /// What a saturation detector goes by, but for what is in flight.
-    fn carries(&self, now: Instant) -> saturation::Load {
+    fn carries(&self, metrics_age: Option<Duration>) -> saturation::Load {
         let gauges = self.read.map(|read| read.gauges);
         saturation::Load {
             waiting: gauges.map_or(0, |gauges| gauges.waiting),
             running: gauges.map_or(0, |gauges| gauges.running),
             kv_usage: gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage)),
-            metrics_age: self.age(now),
+            metrics_age,
             in_flight: 0,
             in_flight_tokens: 0,
         }
@@ -214,6 +222,7 @@ impl Member {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::Metrics;
 
     /// A member with these labels, of which nothing else is known.
     pub(crate) fn member(labels: &[(&str, &str)]) -> Member {
@@ -246,6 +255,36 @@ pub(crate) mod tests {
         assert_eq!(slots(&mut pool, &[3, 1]), [2, 0]);
         assert_eq!(slots(&mut pool, &[9, 3, 1]), [1, 2, 0]);
         assert_eq!(slots(&mut pool, &[7, 7, 9]), [3, 3, 1], "an address listed twice counts once");
+    }
+
+    #[test]
+    fn numbers_grow_no_older_while_nothing_was_to_be_said() {
+        let age_ms = |quiet_for_ms: u64, after_ms: u64| {
+            let mut pool = Pool::default();
+            let metrics = Metrics {
+                age: Duration::from_millis(30),
+                waiting: 0,
+                running: 0,
+                kv_usage: 0.0,
+                cache: None,
+                adapters: None,
+            };
+            let address = SocketAddr::from(([10, 0, 0, 1], 8000));
+            let endpoint = Endpoint {
+                address,
+                health: Health::Up,
+                metrics: Some(metrics),
+                labels: Vec::new(),
+            };
+            let quiet_for = Duration::from_millis(quiet_for_ms);
+            let snapshot = Snapshot { endpoints: vec![endpoint], quiet_for, ..Snapshot::default() };
+            let received_at = Instant::from_nanos(1_000_000_000);
+            pool.update(snapshot, received_at);
+            let now = Instant::from_nanos((1_000 + after_ms) * 1_000_000);
+            pool.loads(now, &Accounts::default())[0].metrics_age.unwrap().as_millis()
+        };
+        assert_eq!([age_ms(0, 0), age_ms(0, 200)], [30, 230]);
+        assert_eq!([age_ms(250, 0), age_ms(250, 200), age_ms(250, 400)], [0, 0, 180]);
     }
 
     #[test]

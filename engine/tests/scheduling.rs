@@ -47,13 +47,7 @@ fn engine(scheduling: Scheduling, endpoints: Vec<Endpoint>) -> Engine {
 }
 
 fn renew(engine: &mut Engine, ms: u64, endpoints: Vec<Endpoint>) {
-    let snapshot = Snapshot {
-        pool: "default".to_owned(),
-        endpoints,
-        objectives: Vec::new(),
-        model_rewrites: Vec::new(),
-        models: Vec::new(),
-    };
+    let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..Snapshot::default() };
     let _ = engine.handle(Event::Snapshot { snapshot, received_at: at(ms) });
 }
 

@@ -61,7 +61,8 @@ impl Pusher {
             Ok(client) => client,
             Err(fault) => return self.standing.send_modify(|it| it.down = Some(fault.to_string())),
         };
-        let (mut link, mut refusals) = (Link::new(), Refusals::new(&self.url));
+        let mut past = Past { refusals: Refusals::new(&self.url), sent: BTreeMap::new() };
+        let mut link = Link::new();
         let (mut rest_until, mut ask_at) = (Instant::now(), Instant::now());
         // What was made before this gateway was there is new to it.
         self.rounds.mark_changed();
@@ -73,11 +74,14 @@ impl Pusher {
             if asks {
                 ask_at = began + REPORT_INTERVAL;
             }
-            let outcome = self.push(&mut client, &mut refusals, &round, asks).await;
-            self.judge(&mut link, &refusals, outcome);
+            let outcome = self.push(&mut client, &mut past, &round, asks).await;
+            self.judge(&mut link, &past.refusals, outcome);
             rest_until = began + link.wait();
-            // What came meanwhile has aged; the next is at most one interval away and exact.
-            self.rounds.mark_unchanged();
+            // What came meanwhile has aged; the next is at most one interval away and exact, or will be a while.
+            let newest = self.rounds.borrow().clone();
+            if !newest.iter().flat_map(|it| it.iter()).any(|it| it.is_quiet && !past.has(it)) {
+                self.rounds.mark_unchanged();
+            }
         }
     }
 
@@ -85,21 +89,22 @@ impl Pusher {
     async fn push(
         &self,
         client: &mut Client,
-        refusals: &mut Refusals,
-        round: &[Parcel],
+        past: &mut Past,
+        round: &[Arc<Parcel>],
         asks: bool,
     ) -> Result<bool, Fault> {
         let mut took = false;
         for parcel in round {
-            if !refusals.is_due(&parcel.pool) {
+            if past.has(parcel) || !past.refusals.is_due(&parcel.pool) {
                 continue;
             }
+            past.sent.insert(Arc::clone(&parcel.pool), parcel.tag.clone());
             let outcome = push(client, parcel, asks).await;
             self.meters.pushed(&self.url, &outcome);
             parcel.waiting.tell(&self.url, outcome.as_ref().is_ok_and(|told| told.holds));
             match outcome {
                 Ok(Told { report, .. }) => {
-                    refusals.took(&parcel.pool);
+                    past.refusals.took(&parcel.pool);
                     took = true;
                     if let Some(report) = report {
                         let reported = (Instant::now(), report);
@@ -108,7 +113,7 @@ impl Pusher {
                         });
                     }
                 }
-                Err(fault) if fault.is_answer() => refusals.refused(&parcel.pool, &fault),
+                Err(fault) if fault.is_answer() => past.refusals.refused(&parcel.pool, &fault),
                 Err(fault) => return Err(fault),
             }
         }
@@ -136,6 +141,19 @@ impl Pusher {
                 standing.taken = Some(now);
             }
         });
+    }
+}
+
+/// What one Envoy was sent, and would not have.
+struct Past {
+    refusals: Refusals,
+    /// Of each pool the last parcel. Each is sent once: an Envoy refuses a stamp that it has seen.
+    sent: BTreeMap<Arc<str>, HeaderValue>,
+}
+
+impl Past {
+    fn has(&self, parcel: &Parcel) -> bool {
+        self.sent.get(&parcel.pool) == Some(&parcel.tag)
     }
 }
 

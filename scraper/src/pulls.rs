@@ -88,7 +88,7 @@ pub(crate) async fn snapshot(
 
 /// The pool's parcel, if there is one.
 fn find<T>(round: &Option<Round>, pool: &str, then: impl FnOnce(&Parcel) -> T) -> Option<T> {
-    round.iter().flat_map(|round| round.iter()).find(|it| *it.pool == *pool).map(then)
+    round.iter().flat_map(|round| round.iter()).find(|it| *it.pool == *pool).map(|it| then(it))
 }
 
 fn answer(parcel: &Parcel) -> Response {

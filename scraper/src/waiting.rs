@@ -18,6 +18,10 @@ impl Waiting {
         Self(watch::Sender::new(BTreeSet::new()))
     }
 
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     pub(crate) fn watch(&self) -> Waited {
         self.0.subscribe()
     }

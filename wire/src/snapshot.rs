@@ -19,6 +19,8 @@ use layout::Pool;
 pub const ENDPOINTS_MAX: usize = 4096;
 /// Bytes of a pool's name.
 pub const POOL_NAME_MAX: usize = 63;
+/// Milliseconds without a snapshot that one may announce: a scraper that died is noticed that much later.
+pub const QUIET_MS_MAX: u16 = 1_000;
 /// Labels of an endpoint. Kubernetes sets no limit; a pod of a large chart has some twenty.
 pub const LABELS_MAX: usize = 64;
 /// Bytes of a label's key in Kubernetes: a DNS name, a slash and 63 more.
@@ -32,8 +34,8 @@ pub const MODEL_NAME_MAX: usize = ADAPTER_NAME_MAX;
 /// Bytes of a Kubernetes object's name.
 pub const OBJECT_NAME_MAX: usize = 253;
 
-/// 2 since there are objectives, 3 since there are model rewrites and models.
-const FRAME: Frame = Frame { magic: *b"LPS", version: 3 };
+/// 2 since there are objectives, 3 since there are model rewrites and models, 4 since a scraper may be quiet.
+const FRAME: Frame = Frame { magic: *b"LPS", version: 4 };
 
 /// Whether an objective or a rewrite may be called so: a DNS subdomain, as Kubernetes has it for object names.
 #[must_use]

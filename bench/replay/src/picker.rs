@@ -98,13 +98,7 @@ impl Router for Picker {
     fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration) {
         let endpoint = |(pod, reading)| self.endpoint(pod, reading, age);
         let endpoints = readings.iter().enumerate().map(endpoint).collect();
-        let snapshot = Snapshot {
-            pool: String::new(),
-            endpoints,
-            objectives: Vec::new(),
-            model_rewrites: Vec::new(),
-            models: Vec::new(),
-        };
+        let snapshot = Snapshot { endpoints, ..Snapshot::default() };
         self.shared.post_snapshot(instant(now), snapshot);
     }
 

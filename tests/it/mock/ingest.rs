@@ -36,7 +36,7 @@ fn only_a_fresh_push_of_the_secrets_holder_is_taken() {
     let wrong_secret = Push { secret: "another key of thirty-two bytes", ..good.clone() };
     let changed = Push { body: world.push(&[Pod::idle(9)]).body, ..good.clone() };
     let at = |time| Push { time, ..good.clone() };
-    let garbage = Push { body: b"LPS\x03 and then nonsense".to_vec(), ..good.clone() };
+    let garbage = Push { body: b"LPS\x04 and then nonsense".to_vec(), ..good.clone() };
     let truncated = Push { body: good.body[..good.body.len() - 1].to_vec(), ..good.clone() };
     let large = Push { body: vec![0; 100_001], ..good.clone() };
     let empty = Push { body: Vec::new(), ..good.clone() };
@@ -110,7 +110,7 @@ fn what_is_no_push_is_told_what_is_missing() {
     no header: 401 the header x-llm-picker-time is missing
     no signature: 401 the header x-llm-picker-signature is missing
     no sequence: 401 the header x-llm-picker-sequence is missing
-    in upper case: 400 x-llm-picker-signature: found "C858F347D2DCFA0AB62298F2AFFE5073C81CF3B967DB954B71E4499FA9A485AE"; allowed: 64 hexadecimal digits in lower case
+    in upper case: 400 x-llm-picker-signature: found "A0331E16653BCE1EB1AED8D4DF6D4D2042C176CFED38F9FBBE1565C0F665DC00"; allowed: 64 hexadecimal digits in lower case
     signed minus: 400 x-llm-picker-time: found "-1"; allowed: a decimal number below 2^64
     2^64: 400 x-llm-picker-time: found "18446744073709551616"; allowed: a decimal number below 2^64
     no UTF-8: 400 x-llm-picker-time: found "�"; allowed: a decimal number below 2^64

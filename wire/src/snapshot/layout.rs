@@ -9,7 +9,8 @@ use engine::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX, is_object_name,
+    ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX, QUIET_MS_MAX,
+    is_object_name,
     rewrite::{self, Rewrite, Served},
 };
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub(super) struct Pool<'a> {
     name: &'a str,
+    quiet_for_ms: u16,
     #[serde(borrow)]
     endpoints: Vec<Server<'a>>,
     /// Names with priorities.
@@ -73,6 +75,7 @@ impl<'a> Pool<'a> {
         let objectives = objectives.map(|it| (it.name.as_str(), it.priority.0)).collect();
         let pool = Self {
             name: &snapshot.pool,
+            quiet_for_ms: u16::try_from(snapshot.quiet_for.as_millis()).unwrap_or(u16::MAX),
             endpoints,
             objectives,
             model_rewrites: snapshot.model_rewrites.iter().map(Rewrite::of).collect(),
@@ -84,6 +87,7 @@ impl<'a> Pool<'a> {
 
     fn check(&self) -> Result<(), FrameError> {
         bound(self.name.len() <= POOL_NAME_MAX, "the pool's name", "63 bytes")?;
+        bound(self.quiet_for_ms <= QUIET_MS_MAX, "how long it is quiet", "1 s")?;
         bound(self.endpoints.len() <= ENDPOINTS_MAX, "endpoints", "4,096")?;
         self.endpoints.iter().try_for_each(Server::check)?;
         self.check_objectives()?;
@@ -114,6 +118,7 @@ impl TryFrom<Pool<'_>> for Snapshot {
         let objectives = pool.objectives.into_iter().map(objective).collect();
         Ok(Self {
             pool: pool.name.to_owned(),
+            quiet_for: Duration::from_millis(pool.quiet_for_ms.into()),
             endpoints,
             objectives,
             model_rewrites: pool.model_rewrites.into_iter().map(ModelRewrite::from).collect(),

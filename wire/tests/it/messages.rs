@@ -49,6 +49,7 @@ fn some_snapshot(u: &mut Unstructured<'_>) -> Result<Snapshot> {
     }
     Ok(Snapshot {
         pool: "default".into(),
+        quiet_for: Duration::from_millis(u.int_in_range(0..=1_000)?),
         endpoints,
         objectives: some_objectives(u)?,
         model_rewrites: some_rewrites(u)?,
@@ -146,17 +147,19 @@ fn what_is_not_understood_is_refused_with_the_reason() {
     let say = |bytes: &[u8]| snapshot::decode(bytes).unwrap_err().to_string();
     let of_version = |version| [&bytes[..3], &[version], &bytes[4..]].concat();
     let long = Snapshot { pool: "p".repeat(64), ..empty.clone() };
+    let silent = Snapshot { quiet_for: Duration::from_millis(1_001), ..empty.clone() };
     insta::assert_snapshot!([
-        say(b""), say(b"LPN\x01"), say(&of_version(2)), say(&of_version(4)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
-        snapshot::encode(&long).unwrap_err().to_string(),
+        say(b""), say(b"LPN\x01"), say(&of_version(3)), say(&of_version(5)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
+        snapshot::encode(&long).unwrap_err().to_string(), snapshot::encode(&silent).unwrap_err().to_string(),
     ].join("\n"), @r#"
     does not begin with "LPS"
     does not begin with "LPS"
-    found version 2; allowed: 3
-    found version 4; allowed: 3
+    found version 3; allowed: 4
+    found version 5; allowed: 4
     cut off or not decodable
     1 bytes after the end
     the pool's name out of bounds; allowed: 63 bytes
+    how long it is quiet out of bounds; allowed: 1 s
     "#);
 }
 
