@@ -10,6 +10,8 @@ mod config;
 mod epp;
 #[path = "it/flow.rs"]
 mod flow;
+#[path = "it/guides.rs"]
+mod guides;
 #[path = "it/messages.rs"]
 mod messages;
 #[path = "it/metrics.rs"]

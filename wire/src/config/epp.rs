@@ -6,7 +6,7 @@ use super::{
     At, ConfigError,
     at::Object,
     flow,
-    plugin::{Plugin, Plugins, Prefix},
+    plugin::{self, Plugin, Plugins, Prefix},
     scheduling,
     share::Share,
 };
@@ -49,6 +49,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     object.read("kind", (), |at| at.one_of(&[("EndpointPickerConfig", ())]))?;
     let gate = flow_control_gate(object)?;
     let plugins = Plugins::read(object, share)?;
+    plugin::one_index(object)?;
     let propagate_priority = handlers(object, &plugins)?;
     // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
@@ -65,8 +66,9 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     Ok(Epp { engine, prompt_blocks_max, flow, propagate_priority })
 }
 
-/// Whether the gate `flowControl` is on. The other one that the EPP has says which of its replicas
-/// fill their stores, and no gate that is off matters.
+/// Whether the gate `flowControl` is on. Of the others that the EPP has one says which of its replicas
+/// fill their stores, one admits plugins that need no such leave here; and no gate that is off
+/// matters.
 fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
     let mut on = false;
     for at in object.read("featureGates", Vec::new(), At::list)? {
@@ -74,6 +76,7 @@ fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
             "flowControl" | "flowControl=true" => on = true,
             "flowControl=false" => on = false,
             "haPopulateNonLeaderDatastore" | "haPopulateNonLeaderDatastore=true" => (),
+            "experimentalPlugins" | "experimentalPlugins=true" => (),
             other if other.ends_with("=false") => (),
             _ => return Err(at.refuse("flowControl, flowControl=true, flowControl=false")),
         }

@@ -20,7 +20,7 @@ use kind::{IN_FLIGHT, Kind, TOKEN_PRODUCER};
 use role::Role;
 
 pub(super) use detector::{UTILIZATION, utilization};
-pub(super) use prefix::Prefix;
+pub(super) use prefix::{Prefix, one_index};
 
 /// A plugin with its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +111,12 @@ impl<'a> Plugins<'a> {
         found.ok_or_else(|| {
             at.refuse(&named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>().join(", "))
         })
+    }
+
+    /// The plugin that is listed under this name, if it can play that part.
+    pub(super) fn named<T: Role>(&self, name: &str) -> Option<T> {
+        let found = self.named.iter().find(|(other, _)| *other == name);
+        found.and_then(|(_, plugin)| T::of(plugin)).cloned()
     }
 
     fn without_parameters(&self, at: &At<'_>) -> Result<Option<Plugin>, ConfigError> {

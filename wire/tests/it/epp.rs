@@ -4,7 +4,7 @@ use engine::Profile;
 use wire::config::{PluginConfig, parse};
 
 /// The profiles that a configuration gives, or why it gives none; without the list of all types.
-fn say(json: &str) -> String {
+pub(crate) fn say(json: &str) -> String {
     match parse(json.as_bytes()) {
         Ok(PluginConfig::Picker(picker)) => {
             let pool = picker.pools.first().unwrap();

@@ -2,7 +2,10 @@
 
 use engine::{Decider, Disagg, Handler, StageOrder};
 
-use super::{Plugin, Plugins, kind::MEDIA_DECIDER};
+use super::{
+    Plugin, Plugins,
+    kind::{MEDIA_DECIDER, PREFIX_BASED},
+};
 use crate::config::{At, ConfigError, at::Object, identity};
 
 pub(super) fn read(
@@ -46,7 +49,11 @@ fn disagg(
         return Ok(Disagg {
             decode: parameters.read("decodeProfile", default.decode, name)?,
             prefill: parameters.read("prefillProfile", default.prefill, name)?,
-            prefill_decider: parameters.read("deciderPluginName", None, decider)?,
+            prefill_decider: match parameters.get("deciderPluginName") {
+                Some(at) => decider(&at)?,
+                // As in the EPP, the one of that name, and never without one.
+                None => plugins.named(PREFIX_BASED),
+            },
             ..Disagg::default()
         });
     }

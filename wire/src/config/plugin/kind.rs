@@ -28,15 +28,17 @@ pub(super) enum Kind {
 }
 
 const ALWAYS: &str = "always-disagg-pd-decider";
-const PREFIX_BASED: &str = "prefix-based-pd-decider";
+pub(super) const PREFIX_BASED: &str = "prefix-based-pd-decider";
 pub(super) const MEDIA_DECIDER: &str = "always-disagg-multimodal-decider";
-const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
+pub(super) const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
 pub(super) const TOKEN_PRODUCER: &str = "token-producer";
 pub(super) const IN_FLIGHT: &str = "inflight-load-producer";
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "metrics-data-source",
     "core-metrics-extractor",
     "topology-extractor",
+    // The scheduler learns by itself how long first tokens take.
+    "predicted-latency-producer",
     // Every API is read that has a path of its own, and all else goes by load.
     "openai-parser",
     "anthropic-parser",
@@ -57,7 +59,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("endpoint-attribute-scorer", CUSTOM_METRICS),
     ("endpoint-attribute-filter", CUSTOM_METRICS),
     ("program-aware-fairness", "use token-fair-fairness-policy"),
-    ("predicted-latency-producer", "latency-scorer learns by itself and needs no sidecar"),
     ("mm-embeddings-cache-scorer", "what encoders have cached is not followed"),
     ("mm-embeddings-cache-producer", "what encoders have cached is not followed"),
     ("topology-affinity-filter", "use topology-affinity-scorer"),

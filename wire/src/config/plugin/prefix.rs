@@ -2,7 +2,11 @@
 
 use engine::{Config, MAX_BLOCKS};
 
+use super::kind::PREFIX_PRODUCER;
 use crate::config::{At, ConfigError, at::Object};
+
+/// The parameter that names whose index a plugin goes by.
+const PRODUCER_NAME: &str = "prefixMatchInfoProducerName";
 
 /// Tokens in a block of the index, at the EPP's four bytes a token. It raises smaller blocks to
 /// this size.
@@ -24,6 +28,34 @@ impl Default for Prefix {
         let Config { auto_tune, default_capacity, .. } = Config::default();
         Self { auto_tune, prompt_blocks_max: MAX_BLOCKS, capacity: default_capacity }
     }
+}
+
+/// Types that go by what endpoints have cached of a prompt.
+const READERS: [&str; 4] =
+    ["prefix-cache-scorer", "no-hit-lru-scorer", "prefix-cache-affinity-filter", "latency-scorer"];
+
+/// Refuses plugins that go by the indexes of different producers, of which there is one here: the
+/// others would be believed to say what they do not.
+pub(in crate::config) fn one_index(config: &Object<'_>) -> Result<(), ConfigError> {
+    let mut first = None;
+    for at in config.read("plugins", Vec::new(), At::list)? {
+        let entry = at.members()?;
+        let kind = entry.required("type")?.text()?;
+        if !READERS.contains(&kind) {
+            continue;
+        }
+        let named = entry.get("parameters").map(|at| at.members()).transpose()?;
+        let named = named.and_then(|parameters| parameters.get(PRODUCER_NAME));
+        let name = named.map_or(Ok(PREFIX_PRODUCER), |at| at.text())?;
+        let other = *first.get_or_insert(name);
+        if other != name {
+            return Err(at.problem(format!(
+                "found the prefixes of {name:?} beside those of {other:?}; allowed: those of one \
+                 producer, as one index of one capacity is kept for each endpoint"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The EPP counts in blocks of a size that can be set, the index in blocks of one size: what is
