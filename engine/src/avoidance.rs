@@ -84,7 +84,7 @@ impl Avoidance {
         if self.by_slot.is_empty() {
             return;
         }
-        let is_avoided = |it: &Candidate<'_>| self.avoids(it.slot(), now);
+        let is_avoided = |it: &Candidate<'_>| self.avoids(it.slot, now);
         let avoided = candidates.iter().filter(|it| is_avoided(it)).count();
         if avoided > 0 && avoided * 2 <= candidates.len() {
             candidates.retain(|it| !is_avoided(it));

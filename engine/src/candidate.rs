@@ -1,16 +1,16 @@
 //! An endpoint that a request may go to, at the moment of choice.
 
-use crate::{
-    Ask,
-    pool::Member,
-    prefix::{Matches, Slot},
-};
+use crate::{Ask, pool::Member, prefix::Slot};
 
 /// An endpoint as filters and scorers see it. A plugin that needs more than this of an endpoint
 /// finds it in its [`Member`]; what it needs of the request is in the [`crate::scene::Scene`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {
     pub(crate) member: &'a Member,
+    /// The member's slot and whether it is up, as each choice asks for them of every candidate: in a
+    /// large pool the members themselves are out of the processor's nearest cache.
+    pub(crate) slot: Slot,
+    pub(crate) is_up: bool,
     /// What its last scrape read, if that is recent enough to go by. A scorer of load gives
     /// [`crate::Score::ZERO`] where there is nothing: an endpoint that we can't see is not
     /// preferred, and when we see none of them the other scorers decide.
@@ -35,18 +35,15 @@ pub(crate) struct Gauges {
 }
 
 impl<'a> Candidate<'a> {
-    /// A member of whose load nothing is known yet.
-    pub(crate) fn idle(member: &'a Member, matches: &Matches) -> Self {
-        let matched = matches.blocks(member.slot);
-        Self { member, gauges: None, matched, requests: 0, tokens: 0 }
+    /// A member of whose load nothing is known yet, and that holds so many blocks of the prompt.
+    #[cfg(test)]
+    pub(crate) fn idle(member: &'a Member, matched: u32) -> Self {
+        let (slot, is_up) = (member.slot, member.health == crate::Health::Up);
+        Self { member, slot, is_up, gauges: None, matched, requests: 0, tokens: 0 }
     }
 }
 
 impl Candidate<'_> {
-    pub(crate) fn slot(&self) -> Slot {
-        self.member.slot
-    }
-
     /// The share of the prompt that it holds; nothing of a prompt without a block.
     pub(crate) fn cached_share(&self, ask: &Ask) -> f64 {
         match ask.chain.blocks {

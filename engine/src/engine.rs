@@ -6,8 +6,8 @@ mod view;
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    Answer, Ask, Chain, Config, Decision, Event, Fault, Health, Instant, MAX_OBJECTIVES, NoPick,
-    Note, Objective, RequestId, Snapshot, Verdict,
+    Answer, Ask, Chain, Config, Decision, Event, Fault, Instant, MAX_OBJECTIVES, NoPick, Note,
+    Objective, RequestId, Snapshot, Verdict,
     avoidance::Avoidance,
     candidate::Candidate,
     cluster::Capacity,
@@ -368,8 +368,8 @@ fn narrow(candidates: &mut Vec<Candidate<'_>>, ask: &Ask) {
     if let Some(subset) = &ask.subset {
         candidates.retain(|candidate| subset.contains(candidate.member.address));
     }
-    let is_up = |candidate: &Candidate<'_>| candidate.member.health == Health::Up;
-    if candidates.iter().any(is_up) {
-        candidates.retain(is_up);
+    let up = candidates.iter().filter(|candidate| candidate.is_up).count();
+    if (1..candidates.len()).contains(&up) {
+        candidates.retain(|candidate| candidate.is_up);
     }
 }

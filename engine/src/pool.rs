@@ -89,24 +89,29 @@ impl Pool {
 
     /// The members as candidates, in their order, with what is in flight on each and what each has
     /// of a prompt. Metrics of the age `stale_after` and above are left out.
-    pub(crate) fn candidates(
-        &self,
+    pub(crate) fn candidates<'a>(
+        &'a self,
         (now, stale_after): (Instant, Duration),
         accounts: &Accounts,
         matches: &Matches,
-    ) -> Vec<Candidate<'_>> {
-        let candidate = |member| Candidate::idle(member, matches);
-        let mut candidates: Vec<_> = self.members.iter().map(candidate).collect();
+    ) -> Vec<Candidate<'a>> {
+        let mut in_flight = vec![(0, 0); self.members.len()];
         self.each_account(accounts, |place, account| {
-            if let Some(candidate) = candidates.get_mut(place) {
-                candidate.requests = account.requests;
-                candidate.tokens = account.tokens;
+            if let Some(counts) = in_flight.get_mut(place) {
+                *counts = (account.requests, account.tokens);
             }
         });
-        for candidate in &mut candidates {
-            candidate.gauges = candidate.member.gauges(now, stale_after, candidate.requests);
-        }
-        candidates
+        // Field by field: the rest of another candidate would be written twice.
+        let candidate = |(member, (requests, tokens)): (&'a Member, (u32, u32))| Candidate {
+            member,
+            slot: member.slot,
+            is_up: member.health == Health::Up,
+            gauges: member.gauges(now, stale_after, requests),
+            matched: matches.blocks(member.slot),
+            requests,
+            tokens,
+        };
+        self.members.iter().zip(in_flight).map(candidate).collect()
     }
 
     /// What each member carries, in their order. While the scraper said that it would be quiet if nothing changed, its

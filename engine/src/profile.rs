@@ -178,9 +178,9 @@ impl Profile {
         for filter in &self.filters {
             let before = candidates.clone();
             filter.apply(scene, &mut candidates, rng);
-            let mut kept = candidates.iter().map(Candidate::slot).collect::<Vec<_>>();
+            let mut kept = candidates.iter().map(|it| it.slot).collect::<Vec<_>>();
             kept.sort_unstable();
-            let dropped = before.iter().filter(|it| kept.binary_search(&it.slot()).is_err());
+            let dropped = before.iter().filter(|it| kept.binary_search(&it.slot).is_err());
             endpoints.extend(dropped.map(|it| Explained::dropped(it, scene, filter.name())));
         }
         let table = self.table(scene, &candidates);

@@ -96,13 +96,7 @@ mod tests {
         let sessions = Sessions::default();
         let now = Instant::default();
         let scene = Scene { ask: &ask, now, learned: &learned, sessions: &sessions, peer: None };
-        let candidate = |matched, tokens| Candidate {
-            member: &member,
-            gauges: None,
-            matched,
-            requests: 0,
-            tokens,
-        };
+        let candidate = |matched, tokens| Candidate { tokens, ..Candidate::idle(&member, matched) };
         let mut candidates =
             vec![candidate(0, 9_000), candidate(matched, tokens), candidate(0, 1_000)];
         affinity.apply(&scene, &mut candidates, &mut Rng::new(1));

@@ -100,11 +100,9 @@ mod tests {
     fn every_limit_holds() {
         let member = member(&[]);
         let candidate = |requests, waiting| Candidate {
-            member: &member,
             gauges: Some(Gauges { waiting, running: 0, kv_usage: 0.5 }),
-            matched: 0,
             requests,
-            tokens: 0,
+            ..Candidate::idle(&member, 0)
         };
         let blind = Candidate { gauges: None, ..candidate(0, 0) };
         let kept = |limits: &[(Gauge, f64)], fallback_on_empty| {

@@ -108,8 +108,13 @@ fn best(
     let mut best: Vec<Ranked> = Vec::with_capacity(count + 1);
     for (place, &total) in totals.iter().enumerate() {
         let key = key(total, rng);
+        let last = best.last().copied().filter(|_| best.len() == count);
+        // In a busy pool nearly all end here: dice are thrown only where there is a tie to break.
+        if last.is_some_and(|last| key < last.key) {
+            continue;
+        }
         let ranked = Ranked { key, tie_break: rng.draw(), place };
-        if best.len() == count && best.last().is_some_and(|last| last.is_before(&ranked)) {
+        if last.is_some_and(|last| last.is_before(&ranked)) {
             continue;
         }
         let at = best.partition_point(|better| better.is_before(&ranked));

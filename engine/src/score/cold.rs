@@ -14,7 +14,7 @@ pub(super) fn score(learned: &Learned, candidates: &[Candidate<'_>], scores: &mu
     let mut order: Vec<(u64, usize)> = candidates
         .iter()
         .enumerate()
-        .map(|(place, candidate)| (learned.last_cold(candidate.slot()), place))
+        .map(|(place, candidate)| (learned.last_cold(candidate.slot), place))
         .collect();
     order.sort_unstable();
     let before = scores.len();

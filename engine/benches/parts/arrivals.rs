@@ -1,0 +1,81 @@
+//! Requests that arrive at a warm pool, again and again.
+
+use std::{net::SocketAddr, time::Duration};
+
+use engine::{
+    Answer, Ask, Chain, Chainer, Config, Endpoint, Engine, Event, Health, Instant, MAX_BLOCKS,
+    Metrics, RequestId, Seed, Snapshot,
+    ledger::{Account, Ledger},
+};
+
+/// Prompts in turn: enough that one is not just where it was.
+const PROMPTS: u32 = 1_000;
+
+const NOW: Instant = Instant::from_nanos(1_000_000_000);
+
+/// A system prompt that all share, a conversation of `bytes` that only equal `who` share.
+pub(crate) fn chain(who: u32, bytes: usize) -> Chain {
+    let mut chainer = Chainer::new(&Seed::default(), MAX_BLOCKS);
+    chainer.update(&[b's'; 4_096]);
+    chainer.update(&who.to_le_bytes().repeat(bytes / 4));
+    chainer.finish()
+}
+
+/// An engine that knows all prompts, with three requests in flight at each endpoint.
+pub(crate) struct Arrivals {
+    engine: Engine,
+    ledger: Ledger,
+    asks: Vec<Ask>,
+    next: usize,
+}
+
+impl Arrivals {
+    pub(crate) fn new(endpoints: u16) -> Self {
+        let snapshot =
+            Snapshot { endpoints: (1..=endpoints).map(endpoint).collect(), ..Snapshot::default() };
+        let mut engine = Engine::new(Config::default(), 1);
+        let _ = engine.handle(Event::Snapshot { snapshot, received_at: NOW });
+        let busy = |port| Account { endpoint: address(port).into(), requests: 3, tokens: 900 };
+        let ledger = Ledger { accounts: (1..=endpoints).map(busy).collect(), ..Ledger::default() };
+        let asks = (0..PROMPTS).map(|who| Ask { chain: chain(who, 20_000), ..Ask::default() });
+        let mut arrivals = Self { engine, ledger, asks: asks.collect(), next: 0 };
+        (0..PROMPTS).for_each(|_| arrivals.arrive());
+        arrivals
+    }
+
+    /// Match, score, pick, learn, answer, end.
+    pub(crate) fn arrive(&mut self) {
+        let request = RequestId(1);
+        self.next = (self.next + 1) % self.asks.len();
+        let ask = self.asks[self.next].clone();
+        let decision = self.engine.decide(NOW, &ask, &self.ledger).unwrap();
+        let answer = Answer::Taken;
+        for event in [
+            Event::Sent { request, at: NOW, ask, decision },
+            Event::Answered { request, at: NOW, served_by: None, answer },
+            Event::Ended { request },
+        ] {
+            std::hint::black_box(self.engine.handle(event));
+        }
+    }
+}
+
+fn endpoint(port: u16) -> Endpoint {
+    Endpoint {
+        address: address(port),
+        health: Health::Up,
+        metrics: Some(Metrics {
+            age: Duration::ZERO,
+            waiting: u32::from(port % 7),
+            running: 0,
+            kv_usage: f32::from(port % 13) / 13.0,
+            cache: None,
+            adapters: None,
+        }),
+        labels: Vec::new(),
+    }
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], port))
+}
