@@ -14,6 +14,7 @@ mod board;
 mod client;
 mod codec;
 pub mod config;
+mod connections;
 mod discover;
 mod envoy;
 mod explain;

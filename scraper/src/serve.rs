@@ -1,6 +1,6 @@
 //! The scraper's own pages.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use axum::{
     Json, Router,
@@ -13,9 +13,9 @@ use axum::{
     routing::get,
 };
 use tokio::net::TcpListener;
-use tracing::error;
 
 use crate::{
+    connections::{self, Limits},
     page,
     plugin::{self, Plugin},
     pulls,
@@ -43,11 +43,8 @@ pub(crate) async fn run(listener: TcpListener, status: Arc<Status>, plugin: Opti
         .route("/readyz", get(readyz))
         .with_state(status)
         .merge(plugin)
-        .merge(snapshots)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    if let Err(why) = axum::serve(listener, pages).await {
-        error!("the scraper's own pages are gone: {why}");
-    }
+        .merge(snapshots);
+    connections::serve(listener, pages, Limits::default()).await;
 }
 
 /// The status page for a browser, the overview for a terminal.
