@@ -4,6 +4,7 @@
 //! out is written down in fixtures/, so that a change of a manifest shows what it changes in Envoy.
 
 mod agent;
+mod chart;
 mod fixture;
 mod identity;
 mod manifests;

@@ -32,13 +32,18 @@ fn template(scraper: u16) -> Template {
 }
 
 /// A scraper that pushes to nobody; killed when dropped.
-struct Scraper(Child);
+pub(super) struct Scraper(Child);
 
 impl Scraper {
     fn start(stack: &Stack, port: u16) -> Self {
+        Self::of_pool("default", stack, port)
+    }
+
+    /// All of the stack's pods as a pool of this name.
+    pub(super) fn of_pool(pool: &str, stack: &Stack, port: u16) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/llm-scraper");
         let mut command = Command::new(program);
-        command.args(["--pull", "--listen", &format!("127.0.0.1:{port}")]);
+        command.args(["--pool", pool, "--pull", "--listen", &format!("127.0.0.1:{port}")]);
         for pod in &stack.pods {
             command.args(["--endpoint", &pod.addr.to_string()]);
         }
@@ -54,6 +59,11 @@ impl Drop for Scraper {
     }
 }
 
+/// A port that nobody has just now.
+pub(super) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
 async fn stored(stack: &Stack) -> u64 {
     let stats = stack.stats("llm_picker_snapshots_total.outcome=stored").await.unwrap();
     stats.trim().rsplit(' ').next().unwrap().parse().unwrap()
@@ -61,7 +71,7 @@ async fn stored(stack: &Stack) -> u64 {
 
 #[tokio::test]
 async fn a_gateway_fetches_what_nobody_may_push() {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let plugin = json!({"failureMode": "FailClose", "pull": {"cluster": "scraper"}});
     let builder =
         world::stack().endpoints(2).plugin(plugin).without_scraper().template(template(port));

@@ -41,6 +41,18 @@ impl Push {
         Self { time: now(), sequence, secret: stack.secret.clone(), body }
     }
 
+    /// The same while these others are down: known, and not to be chosen.
+    pub(super) fn beside(
+        stack: &Stack,
+        sequence: u64,
+        pods: &[SocketAddr],
+        down: &[SocketAddr],
+    ) -> Self {
+        let down = down.iter().map(|at| Endpoint { health: Health::Down, ..idle(*at) });
+        let up = pods.iter().copied().map(idle);
+        Self::with("default", stack, sequence, up.chain(down).collect())
+    }
+
     pub(super) fn signature(&self) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).unwrap();
         mac.update(format!("{}\n{}\n", self.time, self.sequence).as_bytes());
@@ -57,6 +69,15 @@ impl Push {
     pub(super) async fn send_signed(&self, stack: &Stack, signature: String) -> Reply {
         let headers = self.headers(signature);
         post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await
+    }
+
+    /// Pushes it and asks what only the gateway knows.
+    pub(super) async fn send_for_report(&self, stack: &Stack) -> Report {
+        let accept = ("accept", report::MEDIA_TYPE.to_owned());
+        let headers: Vec<_> = self.headers(self.signature()).into_iter().chain([accept]).collect();
+        let reply = post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        Report::decode(reply.body.as_bytes()).unwrap()
     }
 
     fn headers(&self, signature: String) -> [(&'static str, String); 3] {
@@ -76,12 +97,7 @@ pub(super) async fn snapshot(stack: &Stack, sequence: u64, pods: &[SocketAddr]) 
 
 /// Pushes a good snapshot of these pods, and asks what the gateway knows of them.
 pub(super) async fn report(stack: &Stack, pods: &[SocketAddr]) -> Report {
-    let push = Push::of(stack, 0, pods);
-    let accept = ("accept", report::MEDIA_TYPE.to_owned());
-    let headers: Vec<_> = push.headers(push.signature()).into_iter().chain([accept]).collect();
-    let reply = post(stack.ingest, "/v1/snapshot", &headers, push.body).await;
-    assert_eq!(reply.status, 200, "{reply:?}");
-    Report::decode(reply.body.as_bytes()).unwrap()
+    Push::of(stack, 0, pods).send_for_report(stack).await
 }
 
 /// Pushes a good snapshot of another pool.

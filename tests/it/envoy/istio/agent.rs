@@ -33,7 +33,8 @@ pub(super) fn file(extension: &str) -> String {
 /// The agent fetches a module and puts a file in its place.
 fn fetched(extension: &mut Value) {
     let vm = &mut extension["typed_config"]["config"]["vm_config"];
-    assert!(text(vm, "/code/remote/http_uri/uri").starts_with("oci://"));
+    let uri = text(vm, "/code/remote/http_uri/uri");
+    assert!(["oci://", "http://"].iter().any(|scheme| uri.starts_with(scheme)), "{uri}");
     vm["code"] = json!({"local": {"filename": "${WASM}"}});
 }
 

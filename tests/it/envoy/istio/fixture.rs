@@ -12,7 +12,7 @@ use super::{
     pilot::Gateway,
 };
 
-const GATEWAY: &str = include_str!("gateway.yaml");
+pub(super) const GATEWAY: &str = include_str!("gateway.yaml");
 
 /// One of the kustomizations in envoy/istio/.
 #[derive(Clone, Copy, Debug)]

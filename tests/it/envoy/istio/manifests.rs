@@ -17,6 +17,19 @@ pub(super) fn build(kustomization: &str) -> Vec<Value> {
     objects(&String::from_utf8(output.stdout).unwrap())
 }
 
+/// The objects that the chart makes of these settings, for a release called picker.
+pub(super) fn render(settings: &[&str]) -> Vec<Value> {
+    let mut helm = Command::new(installed("target/kube/helm"));
+    helm.args(["template", "picker", "--namespace", "llm-picker"]);
+    helm.arg(root().join("envoy/chart"));
+    for setting in settings {
+        helm.args(["--set-json", setting]);
+    }
+    let output = helm.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    objects(&String::from_utf8(output.stdout).unwrap())
+}
+
 /// The documents of a YAML stream.
 pub(super) fn objects(yaml: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}"))

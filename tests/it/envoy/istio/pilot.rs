@@ -5,7 +5,7 @@
 //! error here: in a cluster it would be silence.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::manifests::text;
 
@@ -56,7 +56,7 @@ impl Gateway {
         let name =
             format!("{}.{}", text(plugin, "/metadata/namespace"), text(plugin, "/metadata/name"));
         let extension = format!("extensions.istio.io/wasmplugin/{name}");
-        let config = json!({
+        let mut config = json!({
             "name": name,
             "root_id": text(plugin, "/spec/pluginName"),
             "failure_policy": text(plugin, "/spec/failStrategy"),
@@ -68,6 +68,12 @@ impl Gateway {
                 }},
             },
         });
+        if let Some(variables) = plugin.pointer("/spec/vmConfig/env") {
+            let variables = variables.as_array().unwrap().iter();
+            assert!(variables.clone().all(|it| it["valueFrom"] == "HOST"), "not played here");
+            let names: Vec<_> = variables.map(|it| it["name"].clone()).collect();
+            config["vm_config"]["environment_variables"] = json!({"host_env_keys": names});
+        }
         self.extensions
             .push(json!({"name": extension, "typed_config": {"@type": WASM, "config": config}}));
         let filter = json!({"name": extension, "config_discovery": {
@@ -81,7 +87,7 @@ impl Gateway {
     fn apply_rule(&mut self, rule: &Value) {
         assert_eq!(text(rule, "/spec/trafficPolicy/loadBalancer/simple"), "PASSTHROUGH");
         let host = text(rule, "/spec/host").to_owned();
-        let cluster = self.cluster(&host);
+        let cluster = self.cluster(&host).as_object_mut().unwrap();
         cluster.insert("type".to_owned(), json!("ORIGINAL_DST"));
         cluster.insert("lb_policy".to_owned(), json!("CLUSTER_PROVIDED"));
         cluster.remove("load_assignment");
@@ -113,10 +119,7 @@ impl Gateway {
             }
             ("CLUSTER", "MERGE") => {
                 assert_eq!(patch["match"]["cluster"]["portNumber"], 8000);
-                let mut cluster =
-                    Value::from(self.cluster(text(patch, "/match/cluster/service")).clone());
-                merge(&mut cluster, value);
-                self.bootstrap["static_resources"]["clusters"][0] = cluster;
+                merge(self.cluster(text(patch, "/match/cluster/service")), value);
             }
             ("BOOTSTRAP", "MERGE") => merge(&mut self.bootstrap, value),
             other => panic!("the manifests have a patch that is not played here: {other:?}"),
@@ -131,10 +134,11 @@ impl Gateway {
         self.connection_manager()["http_filters"].as_array_mut().unwrap()
     }
 
-    fn cluster(&mut self, host: &str) -> &mut Map<String, Value> {
-        let cluster = &mut self.bootstrap["static_resources"]["clusters"][0];
-        assert_eq!(cluster["name"], format!("outbound|8000||{host}"), "matches no cluster");
-        cluster.as_object_mut().unwrap()
+    fn cluster(&mut self, host: &str) -> &mut Value {
+        let clusters = self.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
+        let name = format!("outbound|8000||{host}");
+        let found = clusters.iter_mut().find(|it| it["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} is no cluster"))
     }
 }
 

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::{
+    cell::RefCell,
     fs,
+    net::SocketAddr,
     path::Path,
     sync::{
         Arc,
@@ -12,13 +14,19 @@ use std::{
 
 use serde_json::{Value, json};
 use stack::Stack;
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc::Sender, task::JoinHandle};
 
 use super::{fixture::Kustomization, manifests, versions};
-use crate::envoy::{client::chat, push, upstream, world};
+use crate::envoy::{
+    client::{Reply, chat},
+    push, upstream, world,
+};
 
 /// Clients that ask one request behind the other.
 const CLIENTS: usize = 4;
+
+/// Requests whose answers last over all updates.
+const LASTING: u32 = 3;
 
 /// Requests that must have been served before and after an update.
 const ENOUGH: u64 = 50;
@@ -96,6 +104,48 @@ fn another_module(folder: &Path) -> String {
     file.display().to_string()
 }
 
+/// Requests whose answers have begun before everything changes, and end after it.
+struct Lasting {
+    tokens: Sender<&'static str>,
+    requests: Vec<JoinHandle<Reply>>,
+}
+
+impl Lasting {
+    /// Sends them while their pod is the only one, and leaves it out of the choice from then on.
+    async fn start(stack: &Stack, pod: SocketAddr, tokens: Sender<&'static str>) -> Self {
+        push::snapshot(stack, 1, &[pod]).await;
+        let gateway = stack.gateway;
+        let ask = |_| tokio::spawn(async move { chat(gateway, "a long story").await });
+        let requests = (0..LASTING).map(ask).collect();
+        until_in_flight(stack, 2, (&[], pod), LASTING).await;
+        Self { tokens, requests }
+    }
+
+    /// All are answered to their end.
+    async fn end(self) {
+        drop(self.tokens);
+        for request in self.requests {
+            let reply = request.await.unwrap();
+            assert!(reply.status == 200 && reply.body.contains("begin"), "{reply:?}");
+        }
+    }
+}
+
+/// What the ledger says that a pod has, by the answer to a push of `up` and, as down, that pod.
+async fn in_flight(stack: &Stack, sequence: u64, (up, pod): (&[SocketAddr], SocketAddr)) -> u32 {
+    let report = push::Push::beside(stack, sequence, up, &[pod]).send_for_report(stack).await;
+    report.in_flight.iter().find(|it| it.endpoint == pod).map_or(0, |it| it.requests)
+}
+
+async fn until_in_flight(
+    stack: &Stack,
+    sequence: u64,
+    pods: (&[SocketAddr], SocketAddr),
+    count: u32,
+) {
+    world::until(async || (in_flight(stack, sequence, pods).await == count).then_some(())).await;
+}
+
 #[tokio::test]
 async fn no_request_fails_while_configuration_and_module_change() {
     let pods = [upstream::answers().await, upstream::answers().await];
@@ -104,14 +154,17 @@ async fn no_request_fails_while_configuration_and_module_change() {
         let template = kustomization.template(&json!({"failureMode": "FailClose"}));
         let names = template.files.iter().map(|(name, _)| name);
         let picker = names.into_iter().find(|name| !name.contains("ingest")).unwrap().clone();
+        let (slow, tokens) = upstream::streams_on_command().await;
+        let tokens = RefCell::new(Some(tokens));
         let builder = versions::stack(None)
             .way(kustomization.way)
             .template(template)
-            .upstreams(pods.to_vec())
+            .upstreams([&pods[..], &[slow]].concat())
             .without_scraper();
         world::tell(builder, async |stack| {
-            let first = push::Push::of(stack, 1, &pods);
-            assert_eq!(first.send(stack).await.status, 204);
+            let lasting = Lasting::start(stack, slow, tokens.take().unwrap()).await;
+            let last = push::Push::beside(stack, 3, &pods, &[slow]);
+            assert_eq!(last.send(stack).await.status, 204);
             let load = Load::start(stack);
             load.go_on().await;
             let before = reloads(stack).await;
@@ -133,9 +186,12 @@ async fn no_request_fails_while_configuration_and_module_change() {
             load.go_on().await;
             load.end().await;
             // The new ingest knows what was pushed before: the same again is refused as that.
-            let replayed = first.send(stack).await;
+            let replayed = last.send(stack).await;
             assert_eq!(replayed.status, 409, "{replayed:?}");
-            push::snapshot(stack, 2, &pods).await;
+            // And what was in flight before is still counted, until its end.
+            assert_eq!(in_flight(stack, 4, (&pods, slow)).await, LASTING);
+            lasting.end().await;
+            until_in_flight(stack, 5, (&pods, slow), 0).await;
         })
         .await;
     }
