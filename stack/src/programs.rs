@@ -47,6 +47,12 @@ impl Programs {
         self
     }
 
+    /// Envoy.
+    #[must_use]
+    pub fn envoy(&self) -> &Path {
+        &self.envoy
+    }
+
     /// The filter.
     #[must_use]
     pub fn wasm(&self) -> &Path {

@@ -11,6 +11,8 @@ import tempfile
 import unittest
 
 import kube
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 SCRIPT = kube.ROOT / "envoy/image/oci.py"
 WASM = kube.ROOT / "dist/llm-picker.wasm"
@@ -22,6 +24,13 @@ def image():
         digest = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
         with open(f"{folder}/image.tar", "rb") as file:
             return digest, file.read()
+
+
+def parts_list(package, product):
+    metadata = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", "wasm32-wasip1"]
+    found = subprocess.run(metadata, cwd=kube.ROOT, check=True, capture_output=True).stdout
+    command = [sys.executable, SCRIPT.with_name("sbom.py"), package, product]
+    return subprocess.run(command, input=found, check=True, capture_output=True).stdout.decode()
 
 
 class Image(unittest.TestCase):
@@ -51,11 +60,14 @@ class Image(unittest.TestCase):
     def test_it_is_the_same_every_time(self):
         self.assertEqual(image(), image())
 
+    def test_the_parts_lists_are_cyclonedx(self):
+        for package, product in ("filter", "llm-picker"), ("scraper", "llm-scraper"):
+            validator = JsonStrictValidator(SchemaVersion.V1_5)
+            self.assertIsNone(validator.validate_str(parts_list(package, product)), product)
+            self.assertIsNotNone(validator.validate_str(parts_list(package, product).replace('"library"', '"book"')))
+
     def test_the_parts_list_holds_what_is_linked_and_no_more(self):
-        metadata = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", "wasm32-wasip1"]
-        found = subprocess.run(metadata, cwd=kube.ROOT, check=True, capture_output=True).stdout
-        command = [sys.executable, SCRIPT.with_name("sbom.py"), "filter", "llm-picker"]
-        bom = json.loads(subprocess.run(command, input=found, check=True, capture_output=True).stdout)
+        bom = json.loads(parts_list("filter", "llm-picker"))
         names = {component["name"] for component in bom["components"]}
         self.assertLessEqual({"proxy-wasm", "serde_json", "engine", "wire"}, names)
         self.assertFalse({"insta", "tokio", "wasmtime"} & names)

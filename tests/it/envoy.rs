@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod document;
 mod echo;
 mod failures;
 mod flow;
