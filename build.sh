@@ -393,12 +393,13 @@ test_wasmtime() {
   cargo test --locked --workspace --test it -- mock::
 }
 
-# The stories, and the cases by which the mock is held to what Envoy does.
+# The stories, and the cases by which the mock is held to what Envoy does. Most of their time they wait, for an Envoy to
+# start or a clock to run out, so more of them than cores run at once.
 test_envoy() {
   export ENVOY=${LLM_PICKER_ENVOY:-$PWD/$VENV/bin/envoy}
   if has_nextest; then
-    cargo nextest run --locked --workspace --run-ignored ignored-only -E 'package(host-mock)'
-    cargo nextest run --locked --workspace -E 'package(tests) and test(/^envoy::/)'
+    cargo nextest run --locked --workspace --run-ignored all --test-threads 4 \
+      -E 'test(the_real_envoy_agrees) or (package(tests) and test(/^envoy::/))'
   else
     cargo test --locked --workspace --test agreement -- --ignored
     cargo test --locked --workspace --test it -- envoy::
