@@ -34,6 +34,7 @@ usage() {
 ./build.sh test      builds, then runs every test: native, documentation, manifests, wasm in Node, page in Chromium, wasm in wasmtime, real Envoy
 ./build.sh bench [NAME]      builds, then measures; without NAME lists the benches, with a line on each
     --quick                    one short round: whether it works
+    --servers HOST:PORT,...    vLLM servers that already run, of one model: for real-vllm
 ./build.sh image     builds, then writes dist/llm-picker-image.tar, an OCI image of the plugin, and what is in it (CycloneDX)
 ./build.sh help      this text
 TEXT
@@ -331,7 +332,7 @@ build_natives() {
 # The replay runs in virtual time and without an Envoy.
 build_for_bench() {
   if [[ $1 == replay ]]; then ensure_linker; else build; fi
-  [[ $1 != peers ]] || ensure_routers
+  case $1 in peers | real-vllm) ensure_routers ;; esac
   step "the benches" build_bench
 }
 

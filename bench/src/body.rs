@@ -50,6 +50,13 @@ impl Request {
         Self::post(&body, headers)
     }
 
+    /// The shortest chat completion with this model.
+    pub(crate) fn hello(model: &str) -> Self {
+        let messages = json!([{"role": "user", "content": NUMBER}]);
+        let body = json!({"model": model, "max_tokens": 1, "messages": messages}).to_string();
+        Self::post(&body, "")
+    }
+
     /// A request without a body, which is placed by load alone.
     pub(crate) fn without_body() -> Self {
         let bytes = b"GET /v1/models HTTP/1.1\r\nhost: gateway\r\n\r\n".to_vec();

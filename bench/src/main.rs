@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 mod body;
+mod chat;
 mod connection;
 mod cpu;
 mod dispatch;
@@ -10,12 +11,14 @@ mod load;
 mod machine;
 mod memory;
 mod overhead;
+mod real_vllm;
 mod report;
 mod summary;
 mod upstream;
 mod valve;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -41,6 +44,9 @@ struct Args {
     /// A published trace for replay: Mooncake's JSON lines or Azure's CSV, in place of the one that comes along.
     #[arg(long)]
     trace: Option<PathBuf>,
+    /// The engines of real-vllm, which must run already and serve the same model: HOST:PORT,HOST:PORT,...
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<SocketAddr>,
 }
 
 /// A bench.
@@ -54,6 +60,8 @@ enum Bench {
     FlowControl,
     /// A queue of 5,000 drained, overshoot, fairness, idle cost, the cost of the ledger. 2 minutes.
     Dispatch,
+    /// Real engines, which run at --servers, behind the picker, behind Envoy alone and behind the other routers. 10 minutes.
+    RealVllm,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
 }
@@ -64,6 +72,8 @@ struct Setting {
     programs: Programs,
     /// Where the other routers are installed.
     peers: PathBuf,
+    /// Engines that run already.
+    servers: Vec<SocketAddr>,
     quick: bool,
     seconds: u64,
 }
@@ -97,13 +107,15 @@ async fn run(args: &Args) -> Result<()> {
         let programs = Programs::built_in(&root)?;
         let (quick, seconds) = (args.quick, args.seconds);
         let peers = root.join("target/peers");
-        anyhow::Ok(Setting { programs, peers, quick, seconds })
+        let servers = args.servers.clone();
+        anyhow::Ok(Setting { programs, peers, servers, quick, seconds })
     };
     let report = match bench {
         Bench::Overhead => overhead::run(&setting()?).await?,
         Bench::Peers => overhead::peers(&setting()?).await?,
         Bench::FlowControl => flow_control::run(&setting()?).await?,
         Bench::Dispatch => dispatch::run(&setting()?).await?,
+        Bench::RealVllm => real_vllm::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,
     };
     println!("{}", report.markdown());

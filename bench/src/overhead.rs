@@ -13,10 +13,9 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use self::{
-    figures::{Figures, Metric},
-    rows::Row,
-};
+pub(crate) use self::rows::Row;
+
+use self::figures::{Figures, Metric};
 use crate::{
     Setting, cpu,
     load::{Kind, Load, Outcome, Pace},

@@ -17,6 +17,15 @@ pub struct Template {
     pub files: Vec<(String, String)>,
 }
 
+/// How an Envoy without our filter balances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balancing {
+    /// One endpoint after the other.
+    RoundRobin,
+    /// The one of two with fewer requests in flight.
+    LeastRequest,
+}
+
 /// What a template leaves open.
 #[derive(Debug)]
 pub(crate) struct Bootstrap<'a> {
@@ -32,8 +41,8 @@ pub(crate) struct Bootstrap<'a> {
     /// The ingest instance's.
     pub(crate) ingest: &'a Value,
     pub(crate) endpoints: &'a [SocketAddr],
-    /// Whether our filter is in it; without, Envoy balances by itself.
-    pub(crate) filter: bool,
+    /// How Envoy balances by itself, if our filter is not in it.
+    pub(crate) alone: Option<Balancing>,
 }
 
 impl Bootstrap<'_> {
@@ -43,7 +52,10 @@ impl Bootstrap<'_> {
             return self.fill(&template.bootstrap);
         }
         let template = template(self.way);
-        if self.filter { self.fill(template) } else { self.fill(&without_filters(template)) }
+        match self.alone {
+            None => self.fill(template),
+            Some(balancing) => self.fill(&without_filters(template, balancing)),
+        }
     }
 
     /// The files that belong to it: name and text.
@@ -70,7 +82,7 @@ impl Bootstrap<'_> {
 }
 
 /// The template with our filters cut out, and what stands between them and the router: the same Envoy in all else.
-fn without_filters(template: &str) -> String {
+fn without_filters(template: &str, balancing: Balancing) -> String {
     let mut cut = false;
     let kept = template.split_inclusive('\n').filter(|line| {
         match line.trim_start().strip_prefix("- name: ").map(str::trim_end) {
@@ -80,7 +92,13 @@ fn without_filters(template: &str) -> String {
         }
         !cut
     });
-    kept.collect()
+    let kept: String = kept.collect();
+    match balancing {
+        Balancing::RoundRobin => kept,
+        Balancing::LeastRequest => {
+            kept.replace("round_robin", "least_request").replace("RoundRobin", "LeastRequest")
+        }
+    }
 }
 
 const fn template(way: Way) -> &'static str {
@@ -156,7 +174,7 @@ mod tests {
                 plugin: &plugin,
                 ingest: &json!({"ingest": {}}),
                 endpoints: &[SocketAddr::from(([127, 0, 0, 1], 8000))],
-                filter: true,
+                alone: None,
             };
             let yaml = bootstrap.render().unwrap();
             assert!(yaml.contains(r#"value: "{\"a\":\"it's \\\"quoted\\\"\"}""#), "{way}");
@@ -167,10 +185,13 @@ mod tests {
     #[test]
     fn without_our_filters_nothing_of_wasm_is_left() {
         let template = template(Way::StopIterationHeader);
-        let plain = without_filters(template);
+        let plain = without_filters(template, Balancing::RoundRobin);
         assert!(template.contains("filters.http.wasm"));
         assert!(!plain.contains("${WASM}") && !plain.contains("${PLUGIN_JSON}"), "{plain}");
         assert_eq!(plain.matches("- name: envoy.filters.http.router").count(), 2);
         assert!(plain.contains("override_host") && plain.contains("${ENDPOINTS}"));
+        assert!(plain.contains("round_robin.v3.RoundRobin"));
+        let plain = without_filters(template, Balancing::LeastRequest);
+        assert!(plain.contains("least_request.v3.LeastRequest") && !plain.contains("ound"));
     }
 }

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    Answer, Exit, Pod, Programs, Template, Way, bootstrap::Bootstrap, envoy::Envoy, http,
+    Answer, Exit, Pod, Programs, Template, Way,
+    bootstrap::{Balancing, Bootstrap},
+    envoy::Envoy,
+    http,
     scraper::Scraper,
 };
 
@@ -42,7 +45,7 @@ enum Parts {
     /// The filter alone.
     Filter,
     /// Nothing but Envoy.
-    None,
+    Envoy(Balancing),
 }
 
 /// A running stack. Dropping it kills all that it started.
@@ -143,8 +146,8 @@ impl Builder {
     /// Leaves our filter out, and the scraper that would feed it: the same Envoy, which balances by itself. What the
     /// filter costs is measured against it.
     #[must_use]
-    pub const fn without_filter(mut self) -> Self {
-        self.parts = Parts::None;
+    pub const fn without_filter(mut self, balancing: Balancing) -> Self {
+        self.parts = Parts::Envoy(balancing);
         self.way = Way::StopIterationHeader;
         self
     }
@@ -215,7 +218,10 @@ impl Builder {
             plugin: &plugin,
             ingest: &ingest,
             endpoints,
-            filter: self.parts != Parts::None,
+            alone: match self.parts {
+                Parts::Envoy(balancing) => Some(balancing),
+                Parts::All | Parts::Filter => None,
+            },
         };
         for (name, text) in bootstrap.files()? {
             let file = dir.join(name);

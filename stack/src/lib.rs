@@ -13,7 +13,7 @@ mod programs;
 mod scraper;
 mod way;
 
-pub use bootstrap::Template;
+pub use bootstrap::{Balancing, Template};
 pub use builder::{Builder, Stack};
 pub use child::Exit;
 pub use http::{Answer, get};

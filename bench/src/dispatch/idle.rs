@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use stack::{Builder, Stack};
+use stack::{Balancing, Builder, Stack};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use super::config;
@@ -24,7 +24,7 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     let stack =
         || Stack::builder(setting.programs.clone()).upstreams(pods.clone()).workers(WORKERS);
     let gate = config::gate(100, "round-robin-fairness-policy");
-    let plain = cost(stack().without_filter(), duration).await?;
+    let plain = cost(stack().without_filter(Balancing::RoundRobin), duration).await?;
     let picker = cost(stack().plugin(gate), duration).await?;
     let mut table = Table::new(&["idle, 4 workers", "Envoy, % of a core", "scraper, % of a core"]);
     table.row(&["plain Envoy".to_owned(), format!("{:.2}", plain.0), "-".to_owned()]);

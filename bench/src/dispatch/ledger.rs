@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use stack::Stack;
+use stack::{Balancing, Stack};
 use tokio::task::spawn_blocking;
 
 use super::config;
@@ -22,7 +22,7 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     let pods = upstream::start(3)?;
     let (rounds, seconds) = if setting.quick { (1, 1) } else { (5, 3) };
     let stack = || Stack::builder(setting.programs.clone()).upstreams(pods.clone()).workers(2);
-    let plain = stack().without_filter().start().await?;
+    let plain = stack().without_filter(Balancing::RoundRobin).start().await?;
     let gate = config::gate(1000, "round-robin-fairness-policy");
     let picker = stack().plugin(gate).start().await?;
     let mut found = [Vec::new(), Vec::new()];

@@ -5,15 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use anyhow::Result;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use super::class::Class;
+use crate::chat;
 
 /// Output tokens of each answer.
 const OUTPUT: u32 = 64;
@@ -58,7 +54,7 @@ impl Worker {
     /// Makes the worker's request of that number and reads its answer to the end.
     pub(super) async fn request(&self, number: usize) -> Served {
         let begun = Instant::now();
-        let (first_token, error) = match self.stream(number, begun).await {
+        let (first_token, error) = match self.stream(number).await {
             Ok(first_token) => (Some(first_token), None),
             Err(error) => (None, Some(error.to_string())),
         };
@@ -66,33 +62,12 @@ impl Worker {
     }
 
     /// The time to the first token, once the last has come.
-    async fn stream(&self, number: usize, begun: Instant) -> Result<Duration> {
-        let stream = TcpStream::connect(self.gateway).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::post("/v1/chat/completions")
-            .header("host", "gateway")
-            .header("content-type", "application/json")
-            .header("x-llm-d-inference-objective", self.class.name())
-            .body(Full::new(Bytes::from(self.body(number))))?;
-        let mut response = sender.send_request(request).await?;
-        ensure!(response.status() == 200, "{}", response.status());
-        let mut first = None;
-        let mut end = Bytes::new();
-        while let Some(frame) = response.frame().await {
-            if let Ok(data) = frame?.into_data() {
-                first.get_or_insert_with(|| begun.elapsed());
-                end = data;
-            }
-        }
-        let done = end.windows(6).any(|six| six == b"[DONE]");
-        match first {
-            Some(first) if done => Ok(first),
-            _ => anyhow::bail!("a stream without an end"),
-        }
+    async fn stream(&self, number: usize) -> Result<Duration> {
+        let objective = ("x-llm-d-inference-objective", self.class.name());
+        Ok(chat::stream(self.gateway, &[objective], &self.body(number)).await?.first_token)
     }
 
-    fn body(&self, number: usize) -> String {
+    fn body(&self, number: usize) -> Value {
         let mut prompt = format!("Worker {}, question {number}:", self.number);
         for word in 0..WORDS {
             prompt += &format!(" word{word}");
@@ -101,6 +76,5 @@ impl Worker {
             "model": "tiny", "stream": true, "max_tokens": OUTPUT, "ignore_eos": true,
             "messages": [{"role": "user", "content": prompt}]
         })
-        .to_string()
     }
 }

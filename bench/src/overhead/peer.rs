@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{connection::Connection, load::Kind};
+use crate::{body::Request, connection::Connection, load::next_number};
 
 /// A router looks at its pods before it serves: smg for some ten seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,7 +56,10 @@ const VLLM: Launch = Launch {
     log_level: "error",
 };
 
-/// As they come (cache_aware is the default of all three), and by the policy that costs them least.
+/// As they come: it is the default of all three.
+pub(super) const CACHE_AWARE: [Launch; 3] = [SGLANG, SMG, VLLM];
+
+/// As they come, and by the policy that costs them least.
 pub(super) const ALL: [Launch; 6] = [
     SGLANG,
     SMG,
@@ -65,6 +68,18 @@ pub(super) const ALL: [Launch; 6] = [
     Launch { name: "smg, round_robin", policy: "round_robin", ..SMG },
     Launch { name: "vllm-router, round_robin", policy: "round_robin", ..VLLM },
 ];
+
+impl Launch {
+    /// Whether it is in its environment.
+    pub(super) fn is_installed(&self, folder: &Path) -> bool {
+        let program = self.program.first().map(|program| self.bin(folder).join(program));
+        program.is_some_and(|program| program.is_file())
+    }
+
+    fn bin(&self, folder: &Path) -> PathBuf {
+        folder.join(self.folder).join("bin")
+    }
+}
 
 /// A router that runs; it ends with this.
 #[derive(Debug)]
@@ -76,13 +91,16 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Starts it in front of the pods, and waits until it serves.
-    pub(super) async fn start(launch: &Launch, folder: &Path, pods: &[SocketAddr]) -> Result<Self> {
+    pub(super) async fn start(
+        launch: &Launch,
+        folder: &Path,
+        (pods, model): (&[SocketAddr], &str),
+    ) -> Result<Self> {
         let (address, metrics) = (free()?, free()?);
-        let bin = folder.join(launch.folder).join("bin");
         let (program, args) = launch.program.split_first().context("no program")?;
-        let program = bin.join(program);
+        let program = launch.bin(folder).join(program);
         ensure!(
-            program.is_file(),
+            launch.is_installed(folder),
             "{} is missing: ./build.sh bench peers installs it",
             program.display()
         );
@@ -117,7 +135,12 @@ impl Peer {
             .spawn()
             .context("setpriv (of util-linux) starts the routers and could not be run")?;
         let deadline = Instant::now() + PATIENCE;
-        while !spawn_blocking(move || serves(address)).await? {
+        let hello = Request::hello(model);
+        loop {
+            let mut hello = hello.clone();
+            if spawn_blocking(move || serves(address, &mut hello)).await? {
+                break;
+            }
             if let Some(status) = process.try_wait()? {
                 bail!("ended, {status}; what it said is in {}", log.display());
             }
@@ -134,10 +157,9 @@ impl Peer {
 }
 
 /// Whether a request like those to come is answered.
-fn serves(address: SocketAddr) -> bool {
-    let answer = Connection::open(address).and_then(|mut connection| {
-        connection.exchange(Kind::Chat { bytes: 1 << 10 }.request(0).numbered(0))
-    });
+fn serves(address: SocketAddr, hello: &mut Request) -> bool {
+    let answer = Connection::open(address)
+        .and_then(|mut connection| connection.exchange(hello.numbered(next_number())));
     matches!(answer, Ok(200))
 }
 

@@ -4,14 +4,15 @@ use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use stack::{Builder, Programs, Stack, Way};
+use stack::{Balancing, Builder, Programs, Stack, Way};
 
 use super::peer::{self, Peer};
+use crate::Setting;
 
 /// One server, for as long as the bench lasts.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) name: &'static str,
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
     server: Server,
 }
 
@@ -25,11 +26,11 @@ enum Server {
 
 impl Row {
     /// The picker in its ways, the plain Envoy first.
-    pub(super) async fn ways(programs: &Programs, pods: &[SocketAddr]) -> Result<Vec<Self>> {
+    pub(crate) async fn ways(programs: &Programs, pods: &[SocketAddr]) -> Result<Vec<Self>> {
         let stack = || envoy(programs, pods);
         let picker = |way| stack().way(way).plugin(plugin(false));
         let builders: [(&str, Builder); 4] = [
-            (PLAIN, stack().without_filter()),
+            (PLAIN, stack().without_filter(Balancing::RoundRobin)),
             ("picker", picker(Way::StopIterationHeader)),
             (
                 "picker, flow control on, gate open",
@@ -45,20 +46,38 @@ impl Row {
     }
 
     /// The plain Envoy, a pod without any proxy, the picker as it comes, and the routers installed in `folder`.
-    pub(super) async fn peers(
+    pub(crate) async fn peers(
         programs: &Programs,
         pods: &[SocketAddr],
         folder: &Path,
     ) -> Result<Vec<Self>> {
         let plugin = json!({"failureMode": "FailClose"});
         let mut rows = vec![
-            Self::envoy(PLAIN, envoy(programs, pods).without_filter()).await?,
+            Self::envoy(PLAIN, envoy(programs, pods).without_filter(Balancing::RoundRobin)).await?,
             Self::envoy("llm-picker in Envoy", envoy(programs, pods).plugin(plugin)).await?,
         ];
         let pod = pods.first().context("no pods")?;
         rows.push(Self { name: "no proxy: one pod", server: Server::Pod(*pod) });
         for launch in &peer::ALL {
-            let peer = Peer::start(launch, folder, pods).await.context(launch.name)?;
+            let peer = Peer::start(launch, folder, (pods, MODEL)).await.context(launch.name)?;
+            rows.push(Self { name: launch.name, server: Server::Peer(peer) });
+        }
+        Ok(rows)
+    }
+
+    /// Envoy by itself, the picker as it comes, and the routers that are installed, over servers of this model.
+    pub(crate) async fn over_engines(setting: &Setting, model: &str) -> Result<Vec<Self>> {
+        let Setting { programs, servers, peers, .. } = setting;
+        let envoy = || envoy(programs, servers);
+        let alone = |balancing| envoy().without_filter(balancing);
+        let picker = envoy().plugin(json!({"failureMode": "FailClose", "decisionHeader": true}));
+        let mut rows = vec![
+            Self::envoy("Envoy, round robin", alone(Balancing::RoundRobin)).await?,
+            Self::envoy("Envoy, least request", alone(Balancing::LeastRequest)).await?,
+            Self::envoy("llm-picker in Envoy", picker).await?,
+        ];
+        for launch in peer::CACHE_AWARE.iter().filter(|launch| launch.is_installed(peers)) {
+            let peer = Peer::start(launch, peers, (servers, model)).await.context(launch.name)?;
             rows.push(Self { name: launch.name, server: Server::Peer(peer) });
         }
         Ok(rows)
@@ -70,7 +89,7 @@ impl Row {
     }
 
     /// Where its requests go.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         match &self.server {
             Server::Envoy(stack) => stack.gateway,
             Server::Peer(peer) => peer.address,
@@ -79,7 +98,7 @@ impl Row {
     }
 
     /// The proxy's process, where there is one.
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         match &self.server {
             Server::Envoy(stack) => Some(stack.pids().0),
             Server::Peer(peer) => Some(peer.pid),
@@ -89,6 +108,9 @@ impl Row {
 }
 
 const PLAIN: &str = "plain Envoy";
+
+/// What the benches' own upstream serves.
+const MODEL: &str = "tiny";
 
 fn envoy(programs: &Programs, pods: &[SocketAddr]) -> Builder {
     Stack::builder(programs.clone()).upstreams(pods.to_vec()).workers(2)
