@@ -12,7 +12,7 @@ pub struct Engine {
     pub name: String,
     /// Requests that wait. Of several families the first that the page has counts, here and below.
     pub waiting: Vec<Spec>,
-    /// Requests that run.
+    /// Requests that run; none for an engine that does not say how many.
     pub running: Vec<Spec>,
     /// KV-cache usage, 0 to 1; none for an engine that has no KV cache.
     pub kv_usage: Vec<Spec>,
@@ -176,7 +176,8 @@ impl Engine {
         Self {
             name: "triton".to_owned(),
             waiting: vec![Spec::of("nv_inference_pending_request_count")],
-            running: vec![Spec::of("nv_inference_exec_count")],
+            // The EPP takes nv_inference_exec_count, which counts all executions since the start.
+            running: Vec::new(),
             ..Self::default()
         }
     }

@@ -144,8 +144,10 @@ impl Gathered {
         if self.asleep {
             return Err(Unfit::Asleep);
         }
-        let (waiting, running) = (first(&self.waiting), first(&self.running));
-        let kv_usage = if engine.kv_usage.is_empty() { Some(0.0) } else { first(&self.kv_usage) };
+        let optional = |specs: &[Spec], found| if specs.is_empty() { Some(0.0) } else { found };
+        let waiting = first(&self.waiting);
+        let running = optional(&engine.running, first(&self.running));
+        let kv_usage = optional(&engine.kv_usage, first(&self.kv_usage));
         let (Some(waiting), Some(running), Some(kv_usage)) = (waiting, running, kv_usage) else {
             let needed = [
                 (waiting, &engine.waiting),

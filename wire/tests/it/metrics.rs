@@ -142,7 +142,7 @@ fn every_known_engine_is_read() {
         sglang: 4 7 0.25 Some((64, 100)) Some((1000, 250))
         trtllm-serve: 3 7 0.25 Some((32, 100)) Some((1000, 250))
         triton-tensorrt-llm: 3 7 0.25 Some((64, 100)) None
-        triton: 3 7 0 None None
+        triton: 3 0 0 None None
         ");
 }
 
