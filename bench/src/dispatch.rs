@@ -1,14 +1,15 @@
-//! What holding and releasing costs, and whether it keeps its word: speed, limit, shares, rest.
+//! What holding and releasing costs, and whether it keeps its word: speed, limit, shares.
 
 mod config;
 mod crowd;
 mod drain;
 mod fairness;
-mod idle;
 mod ledger;
 
 use anyhow::Result;
 use serde_json::json;
+
+pub(crate) use self::config::gate;
 
 use crate::{Setting, report::Report};
 
@@ -17,8 +18,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let mut report = Report::begin("dispatch");
     let drained = drain::run(setting, &mut report).await?;
     let shares = fairness::run(setting, &mut report).await?;
-    let idle = idle::run(setting, &mut report).await?;
     let ledger = ledger::run(setting, &mut report).await?;
-    report.raw(json!({"drain": drained, "fairness": shares, "idle": idle, "ledger": ledger}));
+    report.raw(json!({"drain": drained, "fairness": shares, "ledger": ledger}));
     Ok(report)
 }

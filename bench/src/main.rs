@@ -7,6 +7,7 @@ mod connection;
 mod cpu;
 mod dispatch;
 mod flow_control;
+mod idle;
 mod load;
 mod machine;
 mod memory;
@@ -58,8 +59,10 @@ enum Bench {
     Peers,
     /// Two priorities beyond the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
     FlowControl,
-    /// A queue of 5,000 drained, overshoot, fairness, idle cost, the cost of the ledger. 2 minutes.
+    /// A queue of 5,000 drained, overshoot, fairness, the cost of the ledger. 2 minutes.
     Dispatch,
+    /// What the picker costs while nobody asks anything. 1 minute.
+    Idle,
     /// Real engines, which run at --servers, behind the picker, behind Envoy alone and behind the other routers. 10 minutes.
     RealVllm,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
@@ -115,6 +118,7 @@ async fn run(args: &Args) -> Result<()> {
         Bench::Peers => overhead::peers(&setting()?).await?,
         Bench::FlowControl => flow_control::run(&setting()?).await?,
         Bench::Dispatch => dispatch::run(&setting()?).await?,
+        Bench::Idle => idle::run(&setting()?).await?,
         Bench::RealVllm => real_vllm::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,
     };

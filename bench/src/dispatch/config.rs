@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// A gate of `places` requests a pod, shared out by this fairness policy.
-pub(super) fn gate(places: usize, fairness: &str) -> Value {
+pub(crate) fn gate(places: usize, fairness: &str) -> Value {
     json!({
         "featureGates": ["flowControl"],
         "plugins": [
