@@ -1,6 +1,7 @@
 //! `build.sh bench`: measures llm-picker in a real Envoy, side by side with what it is compared with.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
+mod age;
 mod body;
 mod chat;
 mod connection;
@@ -65,6 +66,8 @@ enum Bench {
     Idle,
     /// Real engines, which run at --servers, behind the picker, behind Envoy alone and behind the other routers. 10 minutes.
     RealVllm,
+    /// How old a pod's numbers are at a decision, over 256 pods. 1 minute.
+    Age,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
 }
@@ -120,6 +123,7 @@ async fn run(args: &Args) -> Result<()> {
         Bench::Dispatch => dispatch::run(&setting()?).await?,
         Bench::Idle => idle::run(&setting()?).await?,
         Bench::RealVllm => real_vllm::run(&setting()?).await?,
+        Bench::Age => age::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,
     };
     println!("{}", report.markdown());

@@ -33,6 +33,27 @@ pub(crate) fn metrics() -> String {
     respond("text/plain; version=0.0.4", METRICS)
 }
 
+/// What a model server says to the scraper.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Says {
+    /// That it is idle.
+    TheSame,
+    /// That it is busy, with other numbers each time: so nobody may leave anything out.
+    News,
+}
+
+impl Says {
+    fn metrics(self, times: usize) -> String {
+        match self {
+            Self::TheSame => metrics(),
+            Self::News => {
+                let running = format!("}} {}.0\n", 1 + times % 7);
+                respond("text/plain; version=0.0.4", &METRICS.replacen("} 0.0\n", &running, 1))
+            }
+        }
+    }
+}
+
 /// What routers ask before they send anything.
 fn models() -> String {
     respond("application/json", MODELS)
@@ -45,29 +66,38 @@ fn respond(kind: &str, body: &str) -> String {
 
 /// Starts `count` of them; they end with this process.
 pub(crate) fn start(count: usize) -> io::Result<Vec<SocketAddr>> {
+    start_saying(count, Says::TheSame)
+}
+
+/// The same, with this for the scraper.
+pub(crate) fn start_saying(count: usize, says: Says) -> io::Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for _ in 0..count {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         addresses.push(listener.local_addr()?);
-        thread::spawn(move || accept(&listener));
+        thread::spawn(move || accept(&listener, says));
     }
     Ok(addresses)
 }
 
 /// A thread a connection: Envoy opens as many as there are requests in flight, which the load bounds.
-fn accept(listener: &TcpListener) {
+fn accept(listener: &TcpListener, says: Says) {
     for stream in listener.incoming().flatten() {
         // A connection that fails ends; Envoy opens another.
-        thread::spawn(move || serve(stream));
+        thread::spawn(move || serve(stream, says));
     }
 }
 
-fn serve(stream: TcpStream) -> io::Result<()> {
-    let (answer, metrics, models) = (answer(1), metrics(), models());
+fn serve(stream: TcpStream, says: Says) -> io::Result<()> {
+    let (answer, models) = (answer(1), models());
+    let mut times = 0;
     let mut connection = Connection::accepted(stream)?;
     loop {
         let head = connection.read_message()?;
+        let metrics;
         let response = if head.starts_with(b"GET /metrics") {
+            times += 1;
+            metrics = says.metrics(times);
             &metrics
         } else if head.starts_with(b"GET /v1/models") {
             &models
