@@ -44,6 +44,11 @@ impl<'a> Candidate<'a> {
 }
 
 impl Candidate<'_> {
+    /// A custom metric, if its last scrape is recent enough to go by.
+    pub(crate) fn attribute(&self, key: &str) -> Option<f64> {
+        self.gauges.and_then(|_| self.member.attribute(key))
+    }
+
     /// The share of the prompt that it holds; nothing of a prompt without a block.
     pub(crate) fn cached_share(&self, ask: &Ask) -> f64 {
         match ask.chain.blocks {

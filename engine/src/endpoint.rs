@@ -41,6 +41,9 @@ pub struct Metrics {
     pub cache: Option<CacheConfig>,
     /// Its LoRA adapters, where it reports any.
     pub adapters: Option<Adapters>,
+    /// Further metrics that the scraper was told to read, by the keys that it was given for them
+    /// (EPP: customMetrics).
+    pub attributes: Vec<(String, f64)>,
 }
 
 /// The layout of an engine's prefix cache (`vllm:cache_config_info`).

@@ -4,11 +4,15 @@
 //! goes by, and a line in the match that calls it. It keeps the order of those that it keeps.
 
 mod affinity;
+mod attribute;
 mod label;
+mod topology;
 mod utilization;
 
 pub use affinity::{PrefixAffinity, TtftSource};
+pub use attribute::{AttributeLimit, OnMissing, Operator};
 pub use label::{LabelValues, Requirement, Role, Selector};
+pub use topology::TopologyFloor;
 pub use utilization::{Gauge, HeadroomTier, UtilizationLimits};
 
 use crate::{
@@ -34,6 +38,10 @@ pub enum Filter {
     SessionAffinity(SessionAffinity),
     /// Keeps those within limits on load.
     Utilization(UtilizationLimits),
+    /// Keeps those of which a custom metric is within a limit.
+    Attribute(AttributeLimit),
+    /// Keeps those that are near the endpoint of the stage before.
+    Topology(TopologyFloor),
     /// Keeps those that are predicted to meet the objective.
     HeadroomTier(HeadroomTier),
     /// Keeps those for prompts of this length (EPP: context-length-aware, enableFiltering).
@@ -52,6 +60,8 @@ impl Filter {
         "prefix-cache-affinity-filter",
         "session-affinity-filter",
         "utilization-filter",
+        "endpoint-attribute-filter",
+        "topology-affinity-filter",
         "slo-headroom-tier-filter",
     ];
 
@@ -66,6 +76,8 @@ impl Filter {
             "prefix-cache-affinity-filter" => Self::PrefixAffinity(PrefixAffinity::default()),
             "session-affinity-filter" => Self::SessionAffinity(SessionAffinity::default()),
             "utilization-filter" => Self::Utilization(UtilizationLimits::default()),
+            "endpoint-attribute-filter" => Self::Attribute(AttributeLimit::default()),
+            "topology-affinity-filter" => Self::Topology(TopologyFloor::default()),
             "slo-headroom-tier-filter" => Self::HeadroomTier(HeadroomTier::default()),
             _ => Self::Role(Role::ALL.into_iter().find(|role| role.filter_name() == name)?),
         })
@@ -81,6 +93,8 @@ impl Filter {
             Self::PrefixAffinity(_) => "prefix-cache-affinity-filter",
             Self::SessionAffinity(_) => "session-affinity-filter",
             Self::Utilization(_) => "utilization-filter",
+            Self::Attribute(_) => "endpoint-attribute-filter",
+            Self::Topology(_) => "topology-affinity-filter",
             Self::HeadroomTier(_) => "slo-headroom-tier-filter",
             Self::ContextLength(_) => "context-length-aware",
         }
@@ -116,6 +130,8 @@ impl Filter {
                 }
             }
             Self::Utilization(limits) => limits.apply(candidates),
+            Self::Attribute(limit) => limit.apply(candidates),
+            Self::Topology(floor) => floor.apply(scene.peer, candidates),
             Self::HeadroomTier(tier) => tier.apply(scene, candidates, rng),
             Self::ContextLength(length) => {
                 candidates.retain(|it| length.keeps(it.member, scene.ask.tokens()));

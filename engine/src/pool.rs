@@ -44,6 +44,8 @@ pub(crate) struct Member {
     /// Sorted by key.
     labels: Vec<(String, String)>,
     pub(crate) adapters: Option<Adapters>,
+    /// Custom metrics by their keys; few, so that they are looked through.
+    attributes: Vec<(String, f64)>,
     read: Option<Reading>,
 }
 
@@ -179,13 +181,16 @@ impl Member {
             },
         });
         let cache = metrics.as_ref().and_then(|metrics| metrics.cache);
+        let (adapters, attributes) =
+            metrics.map_or((None, Vec::new()), |metrics| (metrics.adapters, metrics.attributes));
         Self {
             address,
             slot,
             capacity: cache.and_then(CacheConfig::capacity),
             health,
             labels,
-            adapters: metrics.and_then(|metrics| metrics.adapters),
+            adapters,
+            attributes,
             read,
         }
     }
@@ -194,6 +199,12 @@ impl Member {
     pub(crate) fn label(&self, key: &str) -> Option<&str> {
         let place = self.labels.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
         self.labels.get(place).map(|(_, value)| value.as_str())
+    }
+
+    /// A custom metric, however old.
+    pub(crate) fn attribute(&self, key: &str) -> Option<f64> {
+        let found = self.attributes.iter().find(|(other, _)| other == key);
+        found.map(|(_, value)| *value)
     }
 
     /// How long ago its metrics were read, if they ever were.
@@ -239,6 +250,12 @@ pub(crate) mod tests {
         Member::new(endpoint, Slot(0), Instant::default())
     }
 
+    /// A member with this custom metric, if it has it.
+    pub(crate) fn measured(key: &str, value: Option<f64>) -> Member {
+        let attributes = value.map(|value| (key.to_owned(), value)).into_iter().collect();
+        Member { attributes, ..member(&[]) }
+    }
+
     fn slots(pool: &mut Pool, ports: &[u16]) -> Vec<u16> {
         let endpoint = |port: &u16| Endpoint {
             address: SocketAddr::from(([10, 0, 0, 1], *port)),
@@ -273,6 +290,7 @@ pub(crate) mod tests {
                 kv_usage: 0.0,
                 cache: None,
                 adapters: None,
+                attributes: Vec::new(),
             };
             let address = SocketAddr::from(([10, 0, 0, 1], 8000));
             let endpoint = Endpoint {

@@ -4,6 +4,7 @@
 //! formula, and a line in the match that calls it. What it may look at is in
 //! `candidate::Candidate` and `scene::Scene`: a scorer that needs more brings a field there.
 
+mod attribute;
 mod cold;
 mod estimated_ttft;
 mod kv_cache_utilization;
@@ -17,8 +18,9 @@ mod scorer;
 mod session_affinity;
 mod weight;
 
+pub use attribute::Attribute;
 pub use estimated_ttft::EstimatedTtft;
-pub use label::{ContextLength, HeaderLabel, Topology};
+pub use label::{ContextLength, HeaderLabel, Level, Topology};
 pub use latency::{Headroom, Latency};
 pub use load::{ActiveRequest, LoadAware, TokenLoad};
 pub use prefix_cache::PrefixCache;

@@ -55,9 +55,10 @@ impl Snapshot {
 
 impl Metrics {
     fn say_what(&self, other: &Self) -> bool {
-        let Self { age: _, waiting, running, kv_usage, cache, adapters } = self;
+        let Self { age: _, waiting, running, kv_usage, cache, adapters, attributes } = self;
         (waiting, running, kv_usage) == (&other.waiting, &other.running, &other.kv_usage)
             && (cache, adapters) == (&other.cache, &other.adapters)
+            && *attributes == other.attributes
     }
 }
 

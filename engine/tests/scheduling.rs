@@ -31,6 +31,7 @@ fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
         kv_usage: 0.0,
         cache: None,
         adapters: None,
+        attributes: Vec::new(),
     };
     Endpoint {
         address: address(last),

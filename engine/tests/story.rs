@@ -89,6 +89,7 @@ fn endpoint(words: &str) -> Endpoint {
         kv_usage: 0.0,
         cache: None,
         adapters: None,
+        attributes: Vec::new(),
     };
     let (mut health, mut blind) = (Health::Up, false);
     for word in words {

@@ -25,6 +25,7 @@ fn any_endpoint(u: &mut Unstructured<'_>) -> Arbitrary<Endpoint> {
         kv_usage: u.arbitrary()?,
         cache: None,
         adapters: None,
+        attributes: Vec::new(),
     };
     Ok(Endpoint {
         address: any_address(u)?,

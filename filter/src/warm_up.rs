@@ -53,6 +53,7 @@ fn snapshot() -> Snapshot {
                 kv_usage: 0.0,
                 cache: None,
                 adapters: None,
+                attributes: Vec::new(),
             }),
             labels: Vec::new(),
         })

@@ -168,6 +168,16 @@ pools:
     }
 
     #[test]
+    fn a_known_engine_is_told_what_is_different_only() {
+        let custom = "customMetrics: [{attributeKey: heat, metricSpec: 'my:heat{kind=gpu}'}]";
+        let text =
+            format!("pools: [{{endpoints: [a:1], engineConfigs: [{{name: vllm, {custom}}}]}}]");
+        let engine = parse(&text).unwrap().pools.first().unwrap().engines.of(&[]);
+        let custom = vec![("heat".to_owned(), "my:heat{kind=gpu}".parse().unwrap())];
+        assert_eq!(*engine, wire::metrics::Engine { custom, ..wire::metrics::Engine::vllm() });
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let texts = [
             "pools: [",
@@ -183,6 +193,7 @@ pools:
             "pools: [{endpoints: [a:1], inferencePool: {name: a}}]",
             "pools: [{endpoints: [a:1], defaultEngine: b}]",
             "pools: [{endpoints: [a:1], engineConfigs: [{name: b}]}]",
+            "pools: [{endpoints: [a:1], engineConfigs: [{name: vllm, customMetrics: [{attributeKey: a, metricSpec: m}, {attributeKey: a, metricSpec: n}]}]}]",
             "pools: [{endpoints: [a:1], metrics: {path: stats, port: 8443}}]",
             "pools: [{endpoints: [a:1], metrics: {port: 0}}]",
             "pools: [{endpoints: [a:1], metrics: {scheme: https}}]",
@@ -211,6 +222,7 @@ pools:
         pools[0]: its endpoints come from one place; allowed: inferencePool, or endpoints and endpointsFile
         pools[0].defaultEngine: found "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
         pools[0].engineConfigs[0]: the field "queuedRequestsSpec" is missing
+        pools[0].engineConfigs[0].customMetrics[1].attributeKey: found "a"; allowed: keys of 1 to 63 bytes that differ
         pools[0].metrics.path: found "stats"; allowed: a path that begins with /
         pools[0].metrics.port: found 0; allowed: a whole number from 1 to 65535
         pools[0].metrics: HTTPS needs caCertPath or insecureSkipVerify: true, and not both

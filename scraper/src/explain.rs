@@ -121,6 +121,7 @@ mod tests {
             kv_usage,
             cache: None,
             adapters: None,
+            attributes: Vec::new(),
         };
         let address = ([10, 0, 0, 1], port).into();
         Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }

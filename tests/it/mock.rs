@@ -13,6 +13,7 @@ mod taking_back;
 mod ways;
 
 mod affinity;
+mod attributes;
 mod avoidance;
 mod disagg;
 mod subset;

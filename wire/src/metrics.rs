@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use adapters::{ADAPTER_NAME_MAX, ADAPTERS_MAX};
 pub use engine::{CacheSpec, Engine, Spec};
 pub use engines::Engines;
-pub use reading::{PrefixUse, Reading, Unfit};
+pub use reading::{CUSTOM_MAX, PrefixUse, Reading, Unfit};
 pub use scanner::Scanner;
 
 use series::Series;

@@ -47,6 +47,12 @@ pub fn is_object_name(name: &str) -> bool {
     name.len() <= OBJECT_NAME_MAX && name.split('.').all(part)
 }
 
+/// Whether a custom metric may be under this key.
+#[must_use]
+pub fn is_attribute_key(key: &str) -> bool {
+    (1..=LABEL_VALUE_MAX).contains(&key.len())
+}
+
 /// The bytes of a snapshot.
 ///
 /// # Errors

@@ -80,6 +80,7 @@ impl Picker {
             kv_usage: reading.kv_usage as f32,
             cache: Some(CacheConfig { block_tokens: small(BLOCK_TOKENS), blocks: small(blocks) }),
             adapters: None,
+            attributes: Vec::new(),
         };
         Endpoint {
             address: address(pod),

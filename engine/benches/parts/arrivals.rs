@@ -71,6 +71,7 @@ fn endpoint(port: u16) -> Endpoint {
             kv_usage: f32::from(port % 13) / 13.0,
             cache: None,
             adapters: None,
+            attributes: Vec::new(),
         }),
         labels: Vec::new(),
     }

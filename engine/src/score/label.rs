@@ -76,6 +76,30 @@ impl HeaderLabel {
     }
 }
 
+/// How near two pods are, the tightest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// On the same host.
+    #[default]
+    Host,
+    /// In the same rack.
+    Rack,
+    /// In the same zone.
+    Zone,
+    /// In the same region.
+    Region,
+}
+
+impl Level {
+    /// By the EPP's names, the tightest first.
+    pub const NAMED: [(&str, Self); 4] = [
+        ("host", Self::Host),
+        ("rack", Self::Rack),
+        ("zone", Self::Zone),
+        ("region", Self::Region),
+    ];
+}
+
 /// By how near a pod is to the one of an earlier stage, by the bandwidth between them
 /// (EPP: topology-affinity-scorer).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,17 +122,24 @@ impl Default for Topology {
 }
 
 impl Topology {
-    /// The same host, rack, zone, region.
-    const SCORES: [f64; 4] = [1.0, 0.20, 0.05, 0.02];
-
     pub(super) fn score(&self, member: &Member, peer: Option<&Member>) -> Score {
-        let Some(peer) = peer else { return Score::ZERO };
+        match peer.and_then(|peer| self.nearest(member, peer)) {
+            None => Score::ZERO,
+            Some(Level::Host) => Score::ONE,
+            Some(Level::Rack) => Score::clamped(0.20),
+            Some(Level::Zone) => Score::clamped(0.05),
+            Some(Level::Region) => Score::clamped(0.02),
+        }
+    }
+
+    /// The tightest level that both say they are in.
+    pub(crate) fn nearest(&self, member: &Member, peer: &Member) -> Option<Level> {
         let shared = |label: &String| {
             let here = member.label(label).filter(|value| !value.is_empty());
             here.is_some() && here == peer.label(label)
         };
-        let nearest = self.labels.iter().zip(Self::SCORES).find(|(label, _)| shared(label));
-        nearest.map_or(Score::ZERO, |(_, score)| Score::clamped(score))
+        let levels = Level::NAMED.into_iter().map(|(_, level)| level);
+        self.labels.iter().zip(levels).find(|(label, _)| shared(label)).map(|(_, level)| level)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The scorers that exist, by the EPP's names.
 
 use super::{
-    ActiveRequest, ContextLength, EstimatedTtft, HeaderLabel, Latency, LoadAware, PrefixCache,
-    Score, SessionAffinity, TokenLoad, Topology, cold, kv_cache_utilization, lora_affinity,
-    relative,
+    ActiveRequest, Attribute, ContextLength, EstimatedTtft, HeaderLabel, Latency, LoadAware,
+    PrefixCache, Score, SessionAffinity, TokenLoad, Topology, cold, kv_cache_utilization,
+    lora_affinity, relative,
 };
 use crate::{candidate::Candidate, scene::Scene};
 
@@ -34,6 +34,8 @@ pub enum Scorer {
     ContextLength(ContextLength),
     /// A label has the value of a header.
     HeaderLabel(HeaderLabel),
+    /// A custom metric of it is low, or high.
+    Attribute(Attribute),
     /// It is near the endpoint of the stage before.
     Topology(Topology),
     /// Its predicted first token leaves the right room to the objective.
@@ -57,6 +59,7 @@ impl Scorer {
         "session-affinity-scorer",
         "context-length-aware",
         "header-label-affinity-scorer",
+        "endpoint-attribute-scorer",
         "topology-affinity-scorer",
         "latency-scorer",
         "estimated-ttft-scorer",
@@ -78,6 +81,7 @@ impl Scorer {
             "session-affinity-scorer" => Self::SessionAffinity(SessionAffinity::default()),
             "context-length-aware" => Self::ContextLength(ContextLength::default()),
             "header-label-affinity-scorer" => Self::HeaderLabel(HeaderLabel::default()),
+            "endpoint-attribute-scorer" => Self::Attribute(Attribute::default()),
             "topology-affinity-scorer" => Self::Topology(Topology::default()),
             "latency-scorer" => Self::Latency(Latency::default()),
             "estimated-ttft-scorer" => Self::EstimatedTtft(EstimatedTtft::default()),
@@ -111,6 +115,7 @@ impl Scorer {
             Self::SessionAffinity(_) => ("session-affinity-scorer", "session"),
             Self::ContextLength(_) => ("context-length-aware", "length"),
             Self::HeaderLabel(_) => ("header-label-affinity-scorer", "label"),
+            Self::Attribute(_) => ("endpoint-attribute-scorer", "attribute"),
             Self::Topology(_) => ("topology-affinity-scorer", "topology"),
             Self::Latency(_) => ("latency-scorer", "latency"),
             Self::EstimatedTtft(_) => ("estimated-ttft-scorer", "ttft"),
@@ -173,6 +178,7 @@ impl Scorer {
             Self::HeaderLabel(affinity) => {
                 each(candidates, scores, |candidate| affinity.score(candidate.member, ask));
             }
+            Self::Attribute(attribute) => attribute.score(candidates, scores),
             Self::Topology(topology) => {
                 each(candidates, scores, |candidate| topology.score(candidate.member, scene.peer));
             }

@@ -2,7 +2,8 @@
 
 use wire::{
     config::{At, ConfigError, Object},
-    metrics::{CacheSpec, Engine, Engines, Spec},
+    metrics::{CUSTOM_MAX, CacheSpec, Engine, Engines, Spec},
+    snapshot::is_attribute_key,
 };
 
 use super::{checked, port};
@@ -10,7 +11,7 @@ use super::{checked, port};
 pub(super) const KEYS: [&str; 3] = ["engineLabelKey", "defaultEngine", "engineConfigs"];
 
 /// `path` and `port` are ours: where the engine has its page.
-const ENGINE_KEYS: [&str; 11] = [
+const ENGINE_KEYS: [&str; 12] = [
     "name",
     "queuedRequestsSpec",
     "runningRequestsSpec",
@@ -21,6 +22,7 @@ const ENGINE_KEYS: [&str; 11] = [
     "cacheNumBlocksLabelName",
     "cacheBlockSizeSpec",
     "cacheNumBlocksSpec",
+    "customMetrics",
     "path",
 ];
 
@@ -38,18 +40,49 @@ fn engine(at: &At<'_>) -> Result<Engine, ConfigError> {
     let keys: Vec<_> = ENGINE_KEYS.into_iter().chain(["port"]).collect();
     let object = at.object(&keys)?;
     let spec = |key| object.get(key).map(|at| checked(&at, str::parse::<Spec>)).transpose();
-    let required = |key| checked(&object.required(key)?, str::parse::<Spec>);
+    let name = object.required("name")?.text()?;
+    // One that is known needs only be told what is different.
+    let known = Engine::known().into_iter().find(|engine| engine.name == name);
+    let needed = |key, known: Option<&Vec<Spec>>| match (spec(key)?, known) {
+        (Some(spec), _) => Ok(vec![spec]),
+        (None, Some(known)) => Ok(known.clone()),
+        (None, None) => object.required(key).map(|_| Vec::new()),
+    };
+    let waiting = needed("queuedRequestsSpec", known.as_ref().map(|it| &it.waiting))?;
+    let running = needed("runningRequestsSpec", known.as_ref().map(|it| &it.running))?;
+    let base = known.unwrap_or_else(|| Engine { name: name.to_owned(), ..Engine::default() });
     Ok(Engine {
-        name: object.required("name")?.text()?.to_owned(),
-        waiting: vec![required("queuedRequestsSpec")?],
-        running: vec![required("runningRequestsSpec")?],
-        kv_usage: spec("kvUsageSpec")?.into_iter().collect(),
-        cache: cache(&object)?,
-        lora: spec("loraSpec")?,
-        path: object.get("path").map(|at| at.text().map(str::to_owned)).transpose()?,
-        port: object.get("port").map(|at| port(&at)).transpose()?,
-        ..Engine::default()
+        waiting,
+        running,
+        kv_usage: spec("kvUsageSpec")?.map_or(base.kv_usage, |spec| vec![spec]),
+        cache: cache(&object)?.or(base.cache),
+        lora: spec("loraSpec")?.or(base.lora),
+        custom: object.read("customMetrics", Vec::new(), custom)?,
+        path: object.read("path", base.path, |at| at.text().map(|path| Some(path.to_owned())))?,
+        port: object.read("port", base.port, |at| port(at).map(Some))?,
+        ..base
     })
+}
+
+/// The metrics that scorers and filters may go by, each under its key.
+fn custom(at: &At<'_>) -> Result<Vec<(String, Spec)>, ConfigError> {
+    let entries = at.list()?;
+    if entries.len() > CUSTOM_MAX {
+        let found = entries.len();
+        return Err(at.problem(format!("found {found} metrics; allowed: {CUSTOM_MAX}")));
+    }
+    let mut metrics: Vec<(String, Spec)> = Vec::new();
+    for entry in entries {
+        let metric = entry.object(&["attributeKey", "metricSpec"])?;
+        let key_at = metric.required("attributeKey")?;
+        let key = key_at.text()?;
+        if !is_attribute_key(key) || metrics.iter().any(|(other, _)| other == key) {
+            return Err(key_at.refuse("keys of 1 to 63 bytes that differ"));
+        }
+        let spec = checked(&metric.required("metricSpec")?, str::parse)?;
+        metrics.push((key.to_owned(), spec));
+    }
+    Ok(metrics)
 }
 
 /// Two labels of one series, or two series.

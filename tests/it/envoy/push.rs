@@ -112,7 +112,11 @@ pub(super) async fn stages(stack: &Stack, sequence: u64, pods: &[(SocketAddr, &s
         let labels = vec![("llm-d.ai/role".to_owned(), (*role).to_owned())];
         Endpoint { labels, ..idle(*address) }
     };
-    let endpoints = pods.iter().map(staged).collect();
+    endpoints(stack, sequence, pods.iter().map(staged).collect()).await;
+}
+
+/// Pushes a good snapshot of these endpoints.
+pub(super) async fn endpoints(stack: &Stack, sequence: u64, endpoints: Vec<Endpoint>) {
     let reply = Push::with("default", stack, sequence, endpoints).send(stack).await;
     assert_eq!(reply.status, 204, "{reply:?}");
 }
@@ -125,6 +129,7 @@ fn idle(address: SocketAddr) -> Endpoint {
         kv_usage: 0.0,
         cache: None,
         adapters: None,
+        attributes: Vec::new(),
     };
     Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
 }

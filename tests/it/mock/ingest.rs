@@ -110,7 +110,7 @@ fn what_is_no_push_is_told_what_is_missing() {
     no header: 401 the header x-llm-picker-time is missing
     no signature: 401 the header x-llm-picker-signature is missing
     no sequence: 401 the header x-llm-picker-sequence is missing
-    in upper case: 400 x-llm-picker-signature: found "A0331E16653BCE1EB1AED8D4DF6D4D2042C176CFED38F9FBBE1565C0F665DC00"; allowed: 64 hexadecimal digits in lower case
+    in upper case: 400 x-llm-picker-signature: found "6EDC07F5EBE407128DCC8969BBE8DB5EF10B78ECEC01C78AE5D7EA54A6A46FBA"; allowed: 64 hexadecimal digits in lower case
     signed minus: 400 x-llm-picker-time: found "-1"; allowed: a decimal number below 2^64
     2^64: 400 x-llm-picker-time: found "18446744073709551616"; allowed: a decimal number below 2^64
     no UTF-8: 400 x-llm-picker-time: found "�"; allowed: a decimal number below 2^64

@@ -63,6 +63,7 @@ impl Pod {
                 running: vec![name.to_owned()],
                 waiting: Vec::new(),
             }),
+            attributes: Vec::new(),
         });
         let health = if self.up { Health::Up } else { Health::Down };
         let address = ([10, 0, 0, self.number], 8000).into();
@@ -122,7 +123,7 @@ impl Push {
         Self::of_endpoints(snapshot, pods.iter().map(|pod| pod.endpoint()).collect())
     }
 
-    fn of_endpoints(snapshot: Snapshot, endpoints: Vec<Endpoint>) -> Self {
+    pub(super) fn of_endpoints(snapshot: Snapshot, endpoints: Vec<Endpoint>) -> Self {
         let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..snapshot };
         Self {
             time: 0,

@@ -24,6 +24,9 @@ pub struct Engine {
     pub cached: Vec<Spec>,
     /// LoRA adapters, in vLLM's labels.
     pub lora: Option<Spec>,
+    /// Further metrics, each under a key of its own (EPP: customMetrics); of several series the first
+    /// counts.
+    pub custom: Vec<(String, Spec)>,
     /// 0 while the engine sleeps and takes no requests.
     pub awake: Option<Spec>,
     /// Labels of ranks that all report the same queue: only rank 0 counts.

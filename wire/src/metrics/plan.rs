@@ -36,12 +36,17 @@ pub(super) enum Part {
     Waiting(usize),
     Running(usize),
     KvUsage(usize),
-    CacheLabels { block_tokens: Vec<u8>, blocks: Vec<u8> },
+    CacheLabels {
+        block_tokens: Vec<u8>,
+        blocks: Vec<u8>,
+    },
     BlockTokens,
     Blocks,
     Queried(usize),
     Cached(usize),
     Lora,
+    /// The custom metric of that number.
+    Custom(usize),
     Awake,
 }
 
@@ -58,6 +63,8 @@ impl Plan {
         all.extend(ranked(&engine.queried, Part::Queried));
         all.extend(ranked(&engine.cached, Part::Cached));
         all.extend(engine.lora.clone().map(|spec| (spec, Part::Lora)));
+        let custom = engine.custom.iter().enumerate();
+        all.extend(custom.map(|(number, (_, spec))| (spec.clone(), Part::Custom(number))));
         all.extend(engine.awake.clone().map(|spec| (spec, Part::Awake)));
         all.extend(engine.cache.iter().flat_map(cache));
         for (spec, part) in all {

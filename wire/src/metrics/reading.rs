@@ -26,6 +26,8 @@ pub struct Reading {
     pub prefixes: Option<PrefixUse>,
     /// The LoRA adapters by the newest of the series, if there is one.
     pub adapters: Option<Adapters>,
+    /// The custom metrics that the page has, by their keys.
+    pub attributes: Vec<(String, f64)>,
 }
 
 /// Counted in tokens since the engine started, over all its parts.
@@ -41,8 +43,8 @@ impl Reading {
     /// The same, read `age` before the snapshot that it goes into.
     #[must_use]
     pub fn aged(self, age: Duration) -> Metrics {
-        let Self { waiting, running, kv_usage, cache, prefixes: _, adapters } = self;
-        Metrics { age, waiting, running, kv_usage, cache, adapters }
+        let Self { waiting, running, kv_usage, cache, prefixes: _, adapters, attributes } = self;
+        Metrics { age, waiting, running, kv_usage, cache, adapters, attributes }
     }
 }
 
@@ -72,6 +74,10 @@ impl fmt::Display for Unfit {
 /// Names of one thing: no engine has more, and what a configuration describes has one.
 const NAMES_MAX: usize = 2;
 
+/// Custom metrics of an engine. Each is in every snapshot for every endpoint, and a scheduling
+/// profile goes by a few.
+pub const CUSTOM_MAX: usize = 8;
+
 /// What the lines so far said.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gathered {
@@ -85,6 +91,8 @@ pub(super) struct Gathered {
     cached: [Option<f64>; NAMES_MAX],
     /// With the Unix time that is the series' value.
     adapters: Option<(f64, Adapters)>,
+    /// By the numbers of the custom metrics.
+    custom: [Option<f64>; CUSTOM_MAX],
     asleep: bool,
 }
 
@@ -103,6 +111,11 @@ impl Gathered {
             Part::Blocks => add(Some(&mut self.blocks), value),
             Part::Queried(rank) => add(self.queried.get_mut(*rank), value),
             Part::Cached(rank) => add(self.cached.get_mut(*rank), value),
+            Part::Custom(number) => {
+                if let Some(first) = self.custom.get_mut(*number) {
+                    first.get_or_insert(value);
+                }
+            }
             Part::Lora => self.take_adapters(series),
             Part::Awake => self.asleep |= value <= 0.0,
         }
@@ -163,8 +176,15 @@ impl Gathered {
             kv_usage: share(kv_usage),
             cache: self.cache.or_else(|| self.sized()),
             prefixes: self.prefixes(),
+            attributes: self.attributes(engine),
             adapters: self.adapters.map(|(_, adapters)| adapters),
         })
+    }
+
+    fn attributes(&self, engine: &Engine) -> Vec<(String, f64)> {
+        let keys = engine.custom.iter().map(|(key, _)| key);
+        let found = keys.zip(self.custom).filter_map(|(key, value)| Some((key.clone(), value?)));
+        found.collect()
     }
 
     fn prefixes(&self) -> Option<PrefixUse> {

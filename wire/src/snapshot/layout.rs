@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ENDPOINTS_MAX, LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX, POOL_NAME_MAX, QUIET_MS_MAX,
-    is_object_name,
+    is_attribute_key, is_object_name,
     rewrite::{self, Rewrite, Served},
 };
 use crate::{
     frame::{FrameError, bound},
-    metrics::{ADAPTER_NAME_MAX, ADAPTERS_MAX},
+    metrics::{ADAPTER_NAME_MAX, ADAPTERS_MAX, CUSTOM_MAX},
 };
 
 /// A [`Snapshot`].
@@ -56,6 +56,9 @@ struct Load<'a> {
     cache: Option<(u32, u32)>,
     #[serde(borrow)]
     adapters: Option<Lora<'a>>,
+    /// Custom metrics by their keys.
+    #[serde(borrow)]
+    attributes: Vec<(&'a str, f64)>,
 }
 
 /// [`Adapters`].
@@ -168,11 +171,16 @@ impl<'a> Load<'a> {
             kv_usage: metrics.kv_usage,
             cache: metrics.cache.map(|cache| (cache.block_tokens, cache.blocks)),
             adapters: metrics.adapters.as_ref().map(Lora::of),
+            attributes: metrics.attributes.iter().map(|(key, value)| (&**key, *value)).collect(),
         }
     }
 
     fn check(&self) -> Result<(), FrameError> {
         bound((0.0..=1.0).contains(&self.kv_usage), "KV-cache usage", "0 to 1")?;
+        bound(self.attributes.len() <= CUSTOM_MAX, "an endpoint's custom metrics", "8")?;
+        let fit = |(key, value): &(&str, f64)| is_attribute_key(key) && value.is_finite();
+        let allowed = "a key of 1 to 63 bytes and a finite value";
+        bound(self.attributes.iter().all(fit), "a custom metric", allowed)?;
         let lists = self.adapters.iter().flat_map(|lora| [&lora.running, &lora.waiting]);
         for names in lists {
             bound(names.len() <= ADAPTERS_MAX, "adapters", "256")?;
@@ -185,10 +193,12 @@ impl<'a> Load<'a> {
 
 impl From<Load<'_>> for Metrics {
     fn from(load: Load<'_>) -> Self {
-        let Load { age, waiting, running, kv_usage, cache, adapters } = load;
+        let Load { age, waiting, running, kv_usage, cache, adapters, attributes } = load;
         let cache = cache.map(|(block_tokens, blocks)| CacheConfig { block_tokens, blocks });
         let adapters = adapters.map(Adapters::from);
-        Self { age, waiting, running, kv_usage, cache, adapters }
+        let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let attributes = attributes.collect();
+        Self { age, waiting, running, kv_usage, cache, adapters, attributes }
     }
 }
 

@@ -34,6 +34,7 @@ fn some_metrics(u: &mut Unstructured<'_>) -> Result<Metrics> {
             running: vec!["sql".into()],
             waiting: vec![],
         }),
+        attributes: if u.arbitrary()? { vec![("load".to_owned(), 0.25)] } else { Vec::new() },
     })
 }
 

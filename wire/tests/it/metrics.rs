@@ -51,6 +51,7 @@ fn labels_may_hold_anything_and_come_in_any_order() {
                 ],
             },
         ),
+        attributes: [],
     }
     "#);
 }
@@ -86,6 +87,20 @@ fn broken_pages_never_panic_and_stay_in_range() {
         let _ = scan(&any);
         Ok(())
     });
+}
+
+#[test]
+fn custom_metrics_have_keys_of_their_own() {
+    let metric = |key: &str, spec: &str| (key.to_owned(), spec.parse::<Spec>().unwrap());
+    let custom = vec![metric("load", "my:load{kind=a}"), metric("absent", "my:other")];
+    let mut scanner = Scanner::new(Arc::new(Engine { custom, ..Engine::vllm() }));
+    for value in ["3.5", "12.25"] {
+        let page = format!(
+            "{NEEDED}my:load{{kind=\"b\"}} 9\nmy:load{{kind=\"a\"}} {value}\nmy:load{{kind=\"a\",n=\"2\"}} 7\n"
+        );
+        let attributes = scanner.scan(page.as_bytes()).unwrap().attributes;
+        assert_eq!(attributes, [("load".to_owned(), value.parse().unwrap())], "the first of them");
+    }
 }
 
 /// Pages of engines other than vLLM, as their documentation has them.

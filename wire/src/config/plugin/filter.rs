@@ -3,9 +3,10 @@
 use engine::{
     Filter,
     filter::{
-        Gauge, HeadroomTier, LabelValues, PrefixAffinity, Requirement, Selector, TtftSource,
-        UtilizationLimits,
+        AttributeLimit, Gauge, HeadroomTier, LabelValues, OnMissing, Operator, PrefixAffinity,
+        Requirement, Selector, TopologyFloor, TtftSource, UtilizationLimits,
     },
+    score::Level,
 };
 
 use super::scorer;
@@ -21,6 +22,13 @@ pub(super) fn read(default: Filter, entry: &Object<'_>) -> Result<Filter, Config
             Filter::SessionAffinity(scorer::session_affinity(default, entry)?)
         }
         Filter::Utilization(_) => Filter::Utilization(utilization(entry)?),
+        Filter::Attribute(_) => Filter::Attribute(attribute(entry)?),
+        Filter::Topology(default) => {
+            let parameters = parameters(&["minAffinity", "topologyProducerName"])?;
+            let level =
+                parameters.read("minAffinity", default.level, |at| at.one_of(&Level::NAMED))?;
+            Filter::Topology(TopologyFloor { level, ..default })
+        }
         Filter::HeadroomTier(default) => {
             let share = |at: &At<'_>| at.within(0.0, 1.0);
             let exploration = parameters(&["epsilonExploreNeg"])?.read(
@@ -113,6 +121,22 @@ fn affinity(default: PrefixAffinity, entry: &Object<'_>) -> Result<PrefixAffinit
         exploration: share("explorationProbability", default.exploration)?,
         penalty_max: parameters.read("maxTTFTPenaltyMs", default.penalty_max, scorer::millis)?,
         source: if predicts { TtftSource::Predictor } else { TtftSource::Throughput(rate) },
+    })
+}
+
+fn attribute(entry: &Object<'_>) -> Result<AttributeLimit, ConfigError> {
+    let known = ["attribute", "producer", "onMissing", "fallbackOnEmpty", "algorithm"];
+    let parameters = entry.child("parameters", &known)?;
+    let algorithm = parameters.required("algorithm")?.object(&["type", "threshold"])?;
+    algorithm.required("type")?.one_of(&[("threshold", ())])?;
+    let threshold = algorithm.required("threshold")?.object(&["operator", "value"])?;
+    Ok(AttributeLimit {
+        key: parameters.required("attribute")?.text()?.to_owned(),
+        operator: threshold.required("operator")?.one_of(&Operator::NAMED)?,
+        value: threshold.required("value")?.within(-1e18, 1e18)?,
+        on_missing: parameters
+            .read("onMissing", OnMissing::Pass, |at| at.one_of(&OnMissing::NAMED))?,
+        fallback_on_empty: parameters.read("fallbackOnEmpty", false, At::flag)?,
     })
 }
 

@@ -39,7 +39,7 @@ const ELSEWHERE: [&str; 13] = [
     "topology-extractor",
     // The scheduler learns by itself how long first tokens take.
     "predicted-latency-producer",
-    // Every API is read that has a path of its own, and all else goes by load.
+    // What has no parser here goes by load.
     "openai-parser",
     "anthropic-parser",
     "vllmhttp-parser",
@@ -56,12 +56,9 @@ const ELSEWHERE: [&str; 13] = [
 const ABSENT: &[(&str, &str)] = &[
     ("precise-prefix-cache-scorer", KV_EVENTS),
     ("precise-prefix-cache-producer", KV_EVENTS),
-    ("endpoint-attribute-scorer", CUSTOM_METRICS),
-    ("endpoint-attribute-filter", CUSTOM_METRICS),
     ("program-aware-fairness", "use token-fair-fairness-policy"),
     ("mm-embeddings-cache-scorer", "what encoders have cached is not followed"),
     ("mm-embeddings-cache-producer", "what encoders have cached is not followed"),
-    ("topology-affinity-filter", "use topology-affinity-scorer"),
     ("session-id-producer", "session-affinity-scorer reads the header itself"),
     ("agent-identity", "identity.fairnessHeaders may name the header of a session"),
     ("latency-slo-admitter", "nothing refuses a request before it is scheduled"),
@@ -72,8 +69,6 @@ const ABSENT: &[(&str, &str)] = &[
 const PROTOBUF: &str = "bodies of protobuf are not read, and go by load";
 const KV_EVENTS: &str = "engines' KV events come over ZMQ, which a filter in Envoy cannot read; use \
                          prefix-cache-scorer with approx-prefix-cache-producer";
-const CUSTOM_METRICS: &str = "the scraper reads no custom metrics; use utilization-filter, \
-                              queue-scorer or kv-cache-utilization-scorer";
 
 impl Kind {
     pub(super) fn of(name: &str) -> Option<Self> {

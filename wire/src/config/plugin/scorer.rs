@@ -5,8 +5,8 @@ use std::time::Duration;
 use engine::{
     Scorer,
     score::{
-        ActiveRequest, ContextLength, EstimatedTtft, HeaderLabel, Headroom, Latency, LoadAware,
-        PrefixCache, SessionAffinity, SessionStrategy, TokenLoad,
+        ActiveRequest, Attribute, ContextLength, EstimatedTtft, HeaderLabel, Headroom, Latency,
+        LoadAware, PrefixCache, SessionAffinity, SessionStrategy, TokenLoad,
     },
 };
 
@@ -26,6 +26,7 @@ pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, Config
             parameters(&known)?.read("lruSize", 0, |at| at.whole(1, u32::MAX))?;
             Scorer::NoHitLru
         }
+        Scorer::Attribute(_) => Scorer::Attribute(attribute(entry)?),
         Scorer::Topology(_) => parameters(&["topologyProducerName"]).map(|_| default)?,
         Scorer::SessionAffinity(default) => {
             Scorer::SessionAffinity(session_affinity(default, entry)?)
@@ -78,6 +79,30 @@ pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, Config
             Scorer::TokenLoad(TokenLoad { threshold })
         }
     })
+}
+
+fn attribute(entry: &Object<'_>) -> Result<Attribute, ConfigError> {
+    let parameters = entry.child("parameters", &["attributeKey", "producer", "algorithm"])?;
+    let algorithm = parameters.required("algorithm")?.object(&["type", "normalization"])?;
+    let kinds = [("linear_lower_is_better", true), ("linear_higher_is_better", false)];
+    let normalization = algorithm.child("normalization", &["fixedRange", "adaptiveRange"])?;
+    let range = normalization.get("fixedRange").map(|at| fixed_range(&at)).transpose()?;
+    if range.is_some() && normalization.get("adaptiveRange").is_some() {
+        let found = "found both fixedRange and adaptiveRange; allowed: one of them";
+        return Err(normalization.problem(found.to_owned()));
+    }
+    Ok(Attribute {
+        key: parameters.required("attributeKey")?.text()?.to_owned(),
+        lower_is_better: algorithm.required("type")?.one_of(&kinds)?,
+        range,
+    })
+}
+
+fn fixed_range(at: &At<'_>) -> Result<(f64, f64), ConfigError> {
+    let range = at.object(&["min", "max"])?;
+    let bound = |key| range.required(key)?.within(-1e18, 1e18);
+    let (min, max) = (bound("min")?, bound("max")?);
+    if min < max { Ok((min, max)) } else { Err(at.refuse("a min below the max")) }
 }
 
 fn prefix_cache(default: PrefixCache, parameters: &Object<'_>) -> Result<PrefixCache, ConfigError> {
