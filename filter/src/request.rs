@@ -127,7 +127,12 @@ impl Request {
         if self.candidates.borrow().is_empty() {
             return Ok(self.pass());
         }
-        let Some(api) = api.filter(|_| !end_of_stream) else {
+        let reads = |api: &Api| match self.candidates.borrow().as_slice() {
+            // Whatever its body says, it is for that one.
+            [first, ..] if first.config.matches.models.is_empty() => first.config.reads(*api),
+            candidates => candidates.iter().any(|pool| pool.config.reads(*api)),
+        };
+        let Some(api) = api.filter(|api| !end_of_stream && reads(api)) else {
             let pool = self.settle_on(|pool| pool.config.matches.models.is_empty());
             let pool = pool.or_else(|| self.settle_on(|_| true));
             return pool.map_or_else(|| Ok(self.pass()), |pool| self.go_by_load(pool, headers));

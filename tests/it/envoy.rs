@@ -7,6 +7,7 @@ mod echo;
 mod failures;
 mod flow;
 mod headers;
+mod hermetic;
 mod istio;
 mod library;
 mod pull;

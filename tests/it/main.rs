@@ -2,5 +2,6 @@
 
 mod docs;
 mod envoy;
+mod hermetic;
 mod mock;
 mod tidy;

@@ -23,6 +23,7 @@ mod models;
 mod pools;
 mod responses;
 
+mod hermetic;
 mod identity;
 mod objectives;
 mod refusals;

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use cursor::Cursor;
 use fields::Fields;
 
-pub use api::{Api, Dialect};
+pub use api::{Api, Dialect, Parser};
 pub use error::BodyError;
 pub use piece::{Piece, Video};
 pub use place::Place;

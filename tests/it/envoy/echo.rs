@@ -2,7 +2,7 @@
 //! was sent.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -28,7 +28,12 @@ struct Asked {
 
 /// Starts one.
 pub(super) async fn pod() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pod_at(Ipv4Addr::LOCALHOST).await
+}
+
+/// Starts one at an address of its own.
+pub(super) async fn pod_at(host: Ipv4Addr) -> SocketAddr {
+    let listener = TcpListener::bind((host, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -44,6 +44,24 @@ pub(super) async fn answers() -> SocketAddr {
     .await
 }
 
+/// A pod that answers every request with these parts, one after the other.
+pub(super) async fn says(kind: &'static str, parts: &'static [&'static str]) -> SocketAddr {
+    pod(move |mut stream| async move {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap_or(());
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            let chunk = format!("{:x}\r\n{part}\r\n", part.len());
+            stream.write_all(chunk.as_bytes()).await.unwrap_or(());
+            // Let it pass: what comes together is read together.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stream.write_all(b"0\r\n\r\n").await.unwrap_or(());
+    })
+    .await
+}
+
 /// A pod that fails every request, and says so with this status.
 pub(super) async fn fails(status: u16) -> SocketAddr {
     pod(move |mut stream| async move {

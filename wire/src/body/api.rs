@@ -29,6 +29,32 @@ pub enum Api {
     SglangGenerate,
 }
 
+/// Reads the bodies of some APIs (EPP: the parsers that `requestHandler` names).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parser {
+    /// `openai-parser`.
+    OpenAi,
+    /// `anthropic-parser`.
+    Anthropic,
+    /// `vllmhttp-parser`.
+    Vllm,
+    /// `sglanghttp-parser`.
+    Sglang,
+    /// `passthrough-parser`, which reads none.
+    Passthrough,
+}
+
+impl Parser {
+    /// By their types in an EndpointPickerConfig.
+    pub(crate) const NAMED: [(&str, Self); 5] = [
+        ("openai-parser", Self::OpenAi),
+        ("anthropic-parser", Self::Anthropic),
+        ("vllmhttp-parser", Self::Vllm),
+        ("sglanghttp-parser", Self::Sglang),
+        ("passthrough-parser", Self::Passthrough),
+    ];
+}
+
 /// The words in which a client expects its errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
@@ -62,6 +88,24 @@ impl Api {
     pub fn of_path(path: &[u8]) -> Option<Self> {
         let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
         SUFFIXES.iter().find(|(suffix, _)| path.ends_with(suffix)).map(|(_, api)| *api)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn parser(self) -> Parser {
+        match self {
+            Self::Messages | Self::CountTokens => Parser::Anthropic,
+            Self::Generate => Parser::Vllm,
+            Self::SglangGenerate => Parser::Sglang,
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Embeddings
+            | Self::Responses
+            | Self::Conversations
+            | Self::Images
+            | Self::RenderChat
+            | Self::RenderCompletions => Parser::OpenAi,
+        }
     }
 
     /// Whether the server computes the prompt, so that its cache matters and holds it afterwards.

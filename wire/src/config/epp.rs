@@ -10,6 +10,7 @@ use super::{
     scheduling,
     share::Share,
 };
+use crate::body::Parser;
 
 /// What an EndpointPickerConfig says.
 pub(super) struct Epp {
@@ -17,6 +18,7 @@ pub(super) struct Epp {
     pub(super) prompt_blocks_max: u32,
     pub(super) flow: Option<FlowConfig>,
     pub(super) propagate_priority: bool,
+    pub(super) parsers: Vec<Parser>,
 }
 
 /// The fields at its top level.
@@ -50,7 +52,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     let gate = flow_control_gate(object)?;
     let plugins = Plugins::read(object, share)?;
     plugin::one_index(object)?;
-    let propagate_priority = handlers(object, &plugins)?;
+    let (propagate_priority, parsers) = handlers(object, &plugins)?;
     // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
     let prefix = plugins.iter().find_map(Plugin::prefix);
@@ -63,7 +65,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
         ..Config::default()
     };
     let flow = gate.then_some(flow);
-    Ok(Epp { engine, prompt_blocks_max, flow, propagate_priority })
+    Ok(Epp { engine, prompt_blocks_max, flow, propagate_priority, parsers })
 }
 
 /// Whether the gate `flowControl` is on. Of the others that the EPP has one says which of its replicas
@@ -84,13 +86,18 @@ fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
     Ok(on)
 }
 
-/// Checks what `requestHandler` and `dataLayer` refer to. All there is in them to choose is whether
-/// priorities are propagated.
-fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<bool, ConfigError> {
+/// Checks what `requestHandler` and `dataLayer` refer to; whether priorities are propagated, and
+/// whose bodies are read.
+fn handlers(
+    object: &Object<'_>,
+    plugins: &Plugins<'_>,
+) -> Result<(bool, Vec<Parser>), ConfigError> {
     let refer = |entry: &Object<'_>| plugins.refer(&entry.required("pluginRef")?).map(drop);
     let handler = object.child("requestHandler", &["parsers", "propagatePriority"])?;
+    let mut parsers = Vec::new();
     for parser in handler.read("parsers", Vec::new(), At::list)? {
-        refer(&parser.object(&["pluginRef"])?)?;
+        let at = parser.object(&["pluginRef"])?.required("pluginRef")?;
+        parsers.push(plugins.refer(&at)?.parser().ok_or_else(|| at.refuse("a parser's name"))?);
     }
     let layer = object.child("dataLayer", &["sources", "injectDefaults"])?;
     layer.read("injectDefaults", true, At::flag)?;
@@ -101,5 +108,5 @@ fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<bool, ConfigEr
             refer(&extractor.object(&["pluginRef"])?)?;
         }
     }
-    handler.read("propagatePriority", false, At::flag)
+    Ok((handler.read("propagatePriority", false, At::flag)?, parsers))
 }

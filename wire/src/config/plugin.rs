@@ -16,6 +16,7 @@ use engine::{
 };
 
 use super::{At, ConfigError, at::Object, share::Share};
+use crate::body::Parser;
 use kind::{IN_FLIGHT, Kind, TOKEN_PRODUCER};
 use role::Role;
 
@@ -36,6 +37,7 @@ pub(super) enum Plugin {
     Detector(Detector),
     Handler(Handler),
     Decider(Decider),
+    Parser(Parser),
     /// Prompts with media are encoded apart.
     MediaDecider,
     /// Done by the scraper, by the body scanner or not at all, whatever is configured: accepted so
@@ -47,6 +49,11 @@ impl Plugin {
     /// How prompts are cut and remembered, if this is what says it.
     pub(super) const fn prefix(&self) -> Option<Prefix> {
         if let Self::Prefix(prefix) = self { Some(*prefix) } else { None }
+    }
+
+    /// Whose bodies are read, if this is what says it.
+    pub(super) const fn parser(&self) -> Option<Parser> {
+        if let Self::Parser(parser) = self { Some(*parser) } else { None }
     }
 
     /// Which profiles run, if this is what says it.
@@ -171,8 +178,8 @@ fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
         parameters.read("backend", (), |at| at.one_of(&[("estimate", ())]))?;
     } else if kind.ends_with("-headers-handler") || kind.ends_with("-header-handler") {
         entry.child("parameters", &["prefillProfile", "encodeProfile"])?;
-    } else if kind.ends_with("-parser") {
-        entry.child("parameters", &[])?;
+    } else if let Some((_, parser)) = Parser::NAMED.into_iter().find(|(name, _)| *name == kind) {
+        return entry.child("parameters", &[]).map(|_| Plugin::Parser(parser));
     } else if kind == IN_FLIGHT {
         let known = ["prefixMatchInfoProducerName", "addEstimatedOutputTokens"];
         let parameters = entry.child("parameters", &known)?;

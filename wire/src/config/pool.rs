@@ -11,7 +11,10 @@ use super::{
     rewrites,
     share::Share,
 };
-use crate::snapshot::POOL_NAME_MAX;
+use crate::{
+    body::{Api, Parser},
+    snapshot::POOL_NAME_MAX,
+};
 
 /// Pools of one plugin instance. Each worker keeps a prefix index of some megabytes for each, and
 /// looks at all of them every second.
@@ -34,6 +37,8 @@ pub struct PoolConfig {
     pub pull: Option<PullConfig>,
     /// Whether the model server hears of a request's priority.
     pub propagate_priority: bool,
+    /// Whose bodies are read; all that there are if it names none.
+    pub parsers: Vec<Parser>,
     /// Objectives that are always there. They come before those of the same name in the snapshot.
     pub objectives: Vec<Objective>,
     /// Model rewrites that are always there. They count as older than those in the snapshot.
@@ -119,6 +124,12 @@ impl Beside {
 }
 
 impl PoolConfig {
+    /// Whether it reads the bodies of requests of this API; the others go by load.
+    #[must_use]
+    pub fn reads(&self, api: Api) -> bool {
+        self.parsers.is_empty() || self.parsers.contains(&api.parser())
+    }
+
     fn new(name: String, matches: Match, epp: Epp, beside: Beside) -> Self {
         Self {
             name,
@@ -128,6 +139,7 @@ impl PoolConfig {
             flow: epp.flow,
             pull: None,
             propagate_priority: epp.propagate_priority,
+            parsers: epp.parsers,
             objectives: beside.objectives,
             model_rewrites: beside.model_rewrites,
         }

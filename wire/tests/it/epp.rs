@@ -112,6 +112,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
         r#"{"plugins": [{"type": "endpoint-attribute-scorer", "parameters": {"attributeKey": "a", "algorithm": {"type": "linear_lower_is_better", "normalization": {"fixedRange": {"min": 2, "max": 1}}}}}]}"#,
         r#"{"plugins": [{"type": "endpoint-attribute-filter", "parameters": {"attribute": "a", "algorithm": {"type": "threshold", "threshold": {"operator": "Near", "value": 1}}}}]}"#,
         r#"{"plugins": [{"type": "topology-affinity-filter", "parameters": {"minAffinity": "planet"}}]}"#,
+        r#"{"plugins": [{"type": "queue-scorer"}], "requestHandler": {"parsers": [{"pluginRef": "queue-scorer"}]}}"#,
         r#"{"plugins": [{"type": "vllmgrpc-parser"}]}"#,
         r#"{"plugins": [{"type": "session-affinity-scorer", "parameters": {"strategy": "cookie"}}]}"#,
         r#"{"plugins": [{"type": "session-affinity-scorer", "parameters": {"sessionIdConfig": {"sources": [{"attribute": "agent-identity"}]}}}]}"#,
@@ -126,6 +127,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
     plugins[0].parameters.algorithm.normalization.fixedRange: found an object; allowed: a min below the max
     plugins[0].parameters.algorithm.threshold.operator: found "Near"; allowed: LessThan, LessThanOrEqual, GreaterThan, GreaterThanOrEqual, Equal, NotEqual
     plugins[0].parameters.minAffinity: found "planet"; allowed: host, rack, zone, region
+    requestHandler.parsers[0].pluginRef: found "queue-scorer"; allowed: a parser's name
     plugins[0].type: found "vllmgrpc-parser": bodies of protobuf are not read, and go by load
     plugins[0].parameters.strategy: found "cookie"; allowed: encoded_endpoint_header, session_id
     plugins[0].parameters.sessionIdConfig.sources[0]: found the unknown field "attribute"; allowed: header

@@ -1,0 +1,88 @@
+//! The EPP's hermetic tests, in the mock.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::net::SocketAddr;
+
+use engine::Snapshot;
+use host_mock::{Metric, Stream};
+use serde_json::Value;
+
+use super::{
+    push::{Pod, Push},
+    world::{CHAT, Way, World, chat_body},
+};
+use crate::hermetic::{ANSWERS, Outcome, PASSTHROUGH, ROWS, Row, config, passthrough};
+
+fn addresses() -> Vec<SocketAddr> {
+    (1..=3).map(|number| Pod::idle(number).endpoint().address).collect()
+}
+
+fn ask(world: &World, worker: usize, row: &Row) -> Stream {
+    let endpoints = row.endpoints(&addresses());
+    let push =
+        Push { body: Push::of_endpoints(Snapshot::default(), endpoints).body, ..world.push(&[]) };
+    assert_eq!(world.ingest(0, &push.headers(), &push.body).status(), Some(204));
+    let (worker, headers) = (world.envoy.worker(worker), row.headers(&addresses()));
+    if row.parts.is_empty() {
+        return worker.get(Row::PATH, &*headers);
+    }
+    let stream = worker.post_headers(Row::PATH, &*headers);
+    row.parts.iter().for_each(|part| stream.chunk(part.as_bytes()));
+    stream.end();
+    stream
+}
+
+fn tell(world: &World, worker: usize, row: &Row) {
+    let (stream, name) = (ask(world, worker, row), row.name);
+    match row.outcome {
+        Outcome::Pod(number, model) => {
+            assert_eq!(usize::from(world.pod(&stream).number), number, "{name}");
+            let body: Value =
+                serde_json::from_slice(&stream.sent().unwrap().body).unwrap_or_default();
+            assert_eq!(body.get("model").and_then(Value::as_str).unwrap_or(""), model, "{name}");
+            stream.respond(200, (), b"{}");
+        }
+        Outcome::Refused(status, reason, message) => {
+            let response = stream.response().unwrap();
+            let told = response.headers.text("x-llm-d-request-dropped-reason");
+            assert_eq!((response.status, told), (status, reason), "{name}");
+            assert!(response.text().contains(message), "{name}: {}", response.text());
+        }
+    }
+}
+
+#[test]
+fn requests_in_every_way() {
+    for way in Way::ALL {
+        let world = World::with(way, &config());
+        ROWS.iter().enumerate().for_each(|(number, row)| tell(&world, number % 4, row));
+        world.is_well();
+        let world = World::with(way, &passthrough());
+        tell(&world, 0, &PASSTHROUGH);
+        world.is_well();
+    }
+}
+
+#[test]
+fn answers() {
+    let world = World::with(Way::Header, &config());
+    world.pods(&[Pod::idle(1)]);
+    for (name, kind, parts) in ANSWERS {
+        let stream = world.envoy.worker(0).post(CHAT, (), &chat_body("hello"));
+        stream.respond_headers(200, &[("content-type", *kind)]);
+        parts.iter().for_each(|part| stream.respond_chunk(part.as_bytes()));
+        stream.respond_end();
+        assert_eq!(stream.response().unwrap().text(), parts.concat(), "{name}");
+    }
+    for (tokens, count) in [("input", 7), ("output", 10)] {
+        let metric = format!("llm_d_epp_request_{tokens}_tokens");
+        let found: Vec<_> = world
+            .envoy
+            .metrics()
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(&metric))
+            .collect();
+        assert!(found.iter().any(|(_, it)| *it == Metric::Histogram(vec![count])), "{found:?}");
+    }
+    world.is_well();
+}
