@@ -1,0 +1,58 @@
+//! What a worker takes in of what the scraper and the other workers say.
+
+use engine::{Event, flow::Priority, ledger::Ledger};
+
+use super::Node;
+use crate::{board::News, host};
+
+impl Node {
+    /// Reads what is new between two decisions.
+    pub(super) fn look_around(&self) {
+        self.catch_up(&self.ledger.read());
+        if self.snapshot_is_new.replace(false) && self.priorities() != *self.provisioned.borrow() {
+            self.provision();
+        }
+    }
+
+    /// Tells the member which priorities are to have bands.
+    pub(super) fn provision(&self) {
+        let priorities = self.priorities();
+        self.member.borrow_mut().provision(host::now(), &priorities);
+        self.provisioned.replace(priorities);
+    }
+
+    /// Of all objectives; the configured come first, in case that there can't be a band for each.
+    fn priorities(&self) -> Vec<Priority> {
+        let mut priorities = self.configured.borrow().clone();
+        priorities.extend(self.engine.borrow().priorities());
+        priorities
+    }
+
+    /// Brings the engine up to what all workers know.
+    pub(super) fn catch_up(&self, ledger: &Ledger) {
+        let News { snapshot, notes } = self.board.borrow_mut().read(ledger);
+        let mut engine = self.engine.borrow_mut();
+        if let Some(posted) = snapshot {
+            match wire::snapshot::decode(&posted.body) {
+                Ok(mut snapshot) => {
+                    self.snapshot_is_bad.set(false);
+                    self.snapshot_is_new.set(true);
+                    self.knows_snapshot.set(true);
+                    let rewrites = std::mem::take(&mut snapshot.model_rewrites);
+                    let models = std::mem::take(&mut snapshot.models);
+                    self.models.borrow_mut().renew(rewrites, models);
+                    let received_at = posted.received_at;
+                    let _ = engine.handle(Event::Snapshot { snapshot, received_at });
+                }
+                // The ingest instance decoded it before it stored it, so this is another version's.
+                Err(error) if !self.snapshot_is_bad.replace(true) => {
+                    log::error!("cannot read the snapshot in shared data: {error}");
+                }
+                Err(_) => (),
+            }
+        }
+        for note in notes {
+            let _ = engine.handle(Event::Noted(note));
+        }
+    }
+}
