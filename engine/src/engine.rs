@@ -1,13 +1,14 @@
 //! All that one worker knows of one pool, and the one function that changes it.
 
 mod binding;
+mod fate;
 mod view;
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    Answer, Ask, Chain, Config, Decision, Event, Fault, Instant, MAX_OBJECTIVES, NoPick, Note,
-    Objective, RequestId, Snapshot, Verdict,
+    Answer, Ask, Chain, Config, Decision, Event, Instant, MAX_OBJECTIVES, NoPick, Note, Objective,
+    Snapshot, Verdict,
     avoidance::Avoidance,
     candidate::Candidate,
     cluster::Capacity,
@@ -207,95 +208,6 @@ impl Engine {
             let capacity = said.unwrap_or(self.config.default_capacity);
             self.index.admit(member.slot, capacity);
         }
-    }
-
-    /// Learns a prompt as soon as it is on its way, so that the next request of a burst with the
-    /// same prompt follows.
-    fn send(
-        &mut self,
-        (request, at): (RequestId, Instant),
-        ask: Ask,
-        decision: Decision,
-    ) -> Vec<Note> {
-        let prefill = decision.prefill;
-        let bound = self.bind_sessions(at, &ask, &decision);
-        let chain = ask.chain;
-        let Some(placement) = Placement::new(at, chain.clone(), decision) else {
-            return Vec::new();
-        };
-        let endpoint = placement.endpoint;
-        if let Some(slot) = self.slot(endpoint) {
-            self.avoidance.sent(slot, at);
-            self.learned.sent(slot, &placement.sight);
-        }
-        self.placements.insert(request, placement);
-        // Who computes the prompt has it as well as who was sent it.
-        let computed =
-            prefill.map(|prefill| self.told(at, prefill, chain.clone(), Verdict::Placed));
-        let mut notes = self.told(at, endpoint, chain, Verdict::Placed);
-        notes.extend(computed.unwrap_or_default());
-        notes.extend(bound);
-        notes
-    }
-
-    /// Moves a prompt to where it really went, and unlearns one that was not taken.
-    fn answer(
-        &mut self,
-        (request, at): (RequestId, Instant),
-        served_by: Option<SocketAddr>,
-        answer: Answer,
-    ) -> Vec<Note> {
-        let Some(placement) = self.placements.get_mut(request) else { return Vec::new() };
-        let first = placement.endpoint;
-        let Some(chain) = placement.answered() else { return Vec::new() };
-        let server = served_by.unwrap_or(first);
-        let mut notes = Vec::new();
-        if server != first {
-            // Envoy got there by failures alone. Where the last one failed as well, it is the
-            // request that fails everywhere.
-            let verdict = match answer {
-                Answer::Failed(_) => Verdict::Withdrawn,
-                Answer::Taken | Answer::Refused => Verdict::Failed(Fault::Endpoint),
-            };
-            let passed = placement.fallbacks.iter().take_while(|other| **other != server);
-            let passed: Vec<SocketAddr> = passed.copied().collect();
-            placement.endpoint = server;
-            notes = self.told(at, first, chain.clone(), verdict);
-            for other in passed {
-                notes.extend(self.told(at, other, Chain::default(), verdict));
-            }
-        }
-        let (chain, verdict) = match answer {
-            Answer::Taken if server != first => (chain, Verdict::Placed),
-            Answer::Taken => (Chain::default(), Verdict::Served),
-            Answer::Refused if server == first => (chain, Verdict::Withdrawn),
-            Answer::Failed(fault) if server == first => (chain, Verdict::Failed(fault)),
-            Answer::Refused | Answer::Failed(_) => return notes,
-        };
-        if answer == Answer::Taken && verdict == Verdict::Placed && self.has_failed(server) {
-            notes.extend(self.told(at, server, Chain::default(), Verdict::Served));
-        }
-        if verdict != Verdict::Served || self.has_failed(server) {
-            notes.extend(self.told(at, server, chain, verdict));
-        }
-        notes
-    }
-
-    /// Learns how long a first token took. After a retry it is not known from when to count.
-    fn learn_first_token(&mut self, request: RequestId, at: Instant) {
-        let Some(placement) = self.placements.get(request) else { return };
-        let (sight, took) = (placement.sight, at.saturating_since(placement.at));
-        if let Some(slot) = self.slot(placement.endpoint) {
-            self.learned.first_token(slot, &sight, took);
-        }
-    }
-
-    /// Unlearns what an unanswered request had brought.
-    fn end(&mut self, request: RequestId) -> Vec<Note> {
-        let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
-        let (at, endpoint) = (placement.at, placement.endpoint);
-        let chain = placement.answered();
-        chain.map(|chain| self.told(at, endpoint, chain, Verdict::Withdrawn)).unwrap_or_default()
     }
 
     /// Takes a note of its own in before the others get it.

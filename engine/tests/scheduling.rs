@@ -2,141 +2,20 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::{net::SocketAddr, time::Duration};
+#[path = "scheduling/pods.rs"]
+mod pods;
+#[path = "scheduling/stages.rs"]
+mod stages;
+
+use std::net::SocketAddr;
 
 use engine::{
-    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Client, Config, Decider, Decision, Disagg, Endpoint,
-    Engine, Event, Fault, Filter, Handler, Health, Instant, Metrics, NoPick, Note, Picker, Profile,
-    RequestId, Scheduling, Scorer, Seed, Snapshot, StageOrder, Subset, Verdict, Weight,
-    WeightedScorer,
-    filter::Role,
-    ledger::Ledger,
-    score::{SessionAffinity, SessionStrategy},
+    Answer, Ask, Chain, Client, Engine, Event, Fault, Filter, Handler, Note, Profile, RequestId,
+    Scheduling, Scorer, Subset, Verdict, Weight, WeightedScorer, filter::Role, ledger::Ledger,
 };
 
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
-
-fn address(last: u8) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, last], 8000))
-}
-
-/// An endpoint with this role and queue.
-fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
-    let metrics = Metrics {
-        age: Duration::ZERO,
-        waiting,
-        running: 0,
-        kv_usage: 0.0,
-        cache: None,
-        adapters: None,
-        attributes: Vec::new(),
-    };
-    Endpoint {
-        address: address(last),
-        health: Health::Up,
-        metrics: Some(metrics),
-        labels: vec![("llm-d.ai/role".to_owned(), role.to_owned())],
-    }
-}
-
-fn engine(scheduling: Scheduling, endpoints: Vec<Endpoint>) -> Engine {
-    let mut engine = Engine::new(Config { scheduling, ..Config::default() }, 1);
-    renew(&mut engine, 0, endpoints);
-    engine
-}
-
-fn renew(engine: &mut Engine, ms: u64, endpoints: Vec<Endpoint>) {
-    let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..Snapshot::default() };
-    let _ = engine.handle(Event::Snapshot { snapshot, received_at: at(ms) });
-}
-
-fn profile(name: &str, filters: Vec<Filter>) -> Profile {
-    let queue = WeightedScorer { scorer: Scorer::Queue, weight: Weight::ONE };
-    Profile { name: name.to_owned(), filters, scorers: vec![queue], picker: Picker::default() }
-}
-
-fn chain(blocks: usize) -> Chain {
-    let mut chainer = Chainer::new(&Seed::default(), 9_999);
-    chainer.update(&vec![b'p'; blocks * BLOCK_BYTES]);
-    chainer.finish()
-}
-
-fn ask(blocks: usize) -> Ask {
-    Ask { chain: chain(blocks), ..Ask::default() }
-}
-
-fn decide(engine: &mut Engine, ask: &Ask) -> Result<Decision, NoPick> {
-    engine.decide(at(1), ask, &Ledger::default())
-}
-
-/// Where a request goes, and with which headers.
-fn told(decision: Result<Decision, NoPick>) -> String {
-    let decision = match decision {
-        Ok(decision) => decision,
-        Err(why) => return why.to_string(),
-    };
-    let headers: Vec<String> =
-        decision.headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-    format!("{}{}", decision.ranked[0], headers.concat())
-}
-
-fn disagg(disagg: Disagg) -> Scheduling {
-    let role = |name: &str, role| profile(name, vec![Filter::Role(role)]);
-    Scheduling {
-        profiles: vec![
-            role("decode", Role::Decode),
-            role("prefill", Role::Prefill),
-            role("encode", Role::Encode),
-        ],
-        handler: Handler::Disagg(disagg),
-    }
-}
-
-fn stages() -> Vec<Endpoint> {
-    vec![
-        endpoint(1, "decode", 0),
-        endpoint(2, "decode", 9),
-        endpoint(3, "prefill", 0),
-        endpoint(4, "encode", 0),
-    ]
-}
-
-#[test]
-fn prompts_are_computed_apart_where_much_is_uncached() {
-    let decider = Decider::PrefixBased { uncached: 512, prompt: 0 };
-    let config = Disagg { prefill_decider: Some(decider), ..Disagg::default() };
-    let mut engine = engine(disagg(config), stages());
-    // A block is 64 tokens.
-    assert_eq!(told(decide(&mut engine, &ask(7))), "10.0.0.1:8000");
-    let apart = decide(&mut engine, &ask(8));
-    assert_eq!(told(apart.clone()), "10.0.0.1:8000 x-prefiller-host-port=10.0.0.3:8000");
-    let (request, ask_of, decision) = (RequestId(1), ask(8), apart.unwrap());
-    let sent = Event::Sent { request, at: at(1), ask: ask_of, decision };
-    let notes: Vec<SocketAddr> = engine.handle(sent).iter().map(|note| note.endpoint).collect();
-    assert_eq!(notes, [address(1), address(3)], "both have it now");
-    assert_eq!(told(decide(&mut engine, &ask(15))), "10.0.0.1:8000", "half of it is cached");
-}
-
-#[test]
-fn a_prompt_that_must_be_computed_apart_is_not_computed_elsewhere() {
-    let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
-    let mut engine = engine(disagg(config), vec![endpoint(1, "decode", 0)]);
-    assert_eq!(told(decide(&mut engine, &ask(1))), "prefill-filter left no endpoint");
-}
-
-#[test]
-fn prefill_may_be_chosen_first_and_media_apart() {
-    let order = StageOrder::PrefillFirst;
-    let config = Disagg { order, encodes_media: true, ..Disagg::default() };
-    let mut engine = engine(disagg(config), stages());
-    let media = Ask { media: 1, ..ask(1) };
-    assert_eq!(
-        told(decide(&mut engine, &media)),
-        "10.0.0.1:8000 x-prefiller-host-port=10.0.0.3:8000 x-encoder-hosts-ports=10.0.0.4:8000"
-    );
-}
+use pods::{address, ask, at, decide, endpoint, engine, profile, renew, told};
+use stages::stages;
 
 #[test]
 fn a_header_names_the_profile() {
@@ -154,15 +33,6 @@ fn a_header_names_the_profile() {
         [of(None), of(Some(" b ")), of(Some("c"))],
         ["10.0.0.1:8000", "10.0.0.3:8000", "no scheduling profile is configured for the request",]
     );
-}
-
-#[test]
-fn a_rank_is_reached_through_the_main_port() {
-    let handler = Handler::DataParallel { primary_port: 9000 };
-    let profiles = vec![profile("default", Vec::new())];
-    let mut engine = engine(Scheduling { profiles, handler }, vec![endpoint(1, "decode", 0)]);
-    let decision = decide(&mut engine, &ask(1));
-    assert_eq!(told(decision), "10.0.0.1:9000 x-data-parallel-host-port=10.0.0.1:8000");
 }
 
 #[test]
@@ -272,46 +142,6 @@ fn no_client_alone_has_an_endpoint_avoided() {
     assert_eq!(serve(&mut engine, 50, errs(2)).0, address(1));
     assert_eq!(serve(&mut engine, 51, errs(3)).0, address(1), "it fails everybody");
     assert_eq!(serve(&mut engine, 52, errs(3)).0, address(2));
-}
-
-/// Each plugin keeps its own, at the choice of the profile that it names.
-#[test]
-fn prefill_and_decode_are_each_kept_at_their_own() {
-    let of = |profile: &str| {
-        let strategy = SessionStrategy::Id {
-            headers: vec!["x-session-id".to_owned()],
-            ttl: Duration::from_secs(60),
-        };
-        Filter::SessionAffinity(SessionAffinity { strategy, profile: profile.to_owned() })
-    };
-    let profiles = vec![
-        profile("decode", vec![Filter::Role(Role::Decode), of("")]),
-        profile("prefill", vec![Filter::Role(Role::Prefill), of("prefill")]),
-    ];
-    let disagg = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
-    let scheduling = Scheduling { profiles, handler: Handler::Disagg(disagg) };
-    let mut engine = engine(scheduling, stages());
-    let mut turn = 0;
-    let mut go = |engine: &mut Engine| {
-        turn += 1;
-        let headers = vec![("x-session-id".to_owned(), "mine".to_owned())];
-        let ask = Ask { headers, ..ask(1) };
-        let decision = decide(engine, &ask).unwrap();
-        let to = [decision.ranked[0], decision.prefill.unwrap()];
-        let request = RequestId(turn);
-        let notes = engine.handle(Event::Sent { request, at: at(1), ask, decision });
-        let bound = notes.iter().filter(|note| matches!(note.verdict, Verdict::Bound(_)));
-        assert_eq!(bound.map(|note| note.endpoint).collect::<Vec<_>>(), to);
-        to
-    };
-    let first = go(&mut engine);
-    // Longer queues there do not move it.
-    let busy = |it: Endpoint| {
-        let waiting = if first.contains(&it.address) { 9 } else { 0 };
-        Endpoint { metrics: it.metrics.map(|metrics| Metrics { waiting, ..metrics }), ..it }
-    };
-    renew(&mut engine, 1, stages().into_iter().map(busy).collect());
-    assert_eq!(go(&mut engine), first);
 }
 
 #[test]

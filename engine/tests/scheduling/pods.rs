@@ -1,0 +1,77 @@
+//! Endpoints to choose from, and an engine that does.
+
+use std::{net::SocketAddr, time::Duration};
+
+use engine::{
+    Ask, BLOCK_BYTES, Chain, Chainer, Config, Decision, Endpoint, Engine, Event, Filter, Health,
+    Instant, Metrics, NoPick, Picker, Profile, Scheduling, Scorer, Seed, Snapshot, Weight,
+    WeightedScorer, ledger::Ledger,
+};
+
+pub(crate) fn at(ms: u64) -> Instant {
+    Instant::from_nanos(ms * 1_000_000)
+}
+
+pub(crate) fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 8000))
+}
+
+/// An endpoint with this role and queue.
+pub(crate) fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
+    let metrics = Metrics {
+        age: Duration::ZERO,
+        waiting,
+        running: 0,
+        kv_usage: 0.0,
+        cache: None,
+        adapters: None,
+        attributes: Vec::new(),
+    };
+    Endpoint {
+        address: address(last),
+        health: Health::Up,
+        metrics: Some(metrics),
+        labels: vec![("llm-d.ai/role".to_owned(), role.to_owned())],
+    }
+}
+
+pub(crate) fn engine(scheduling: Scheduling, endpoints: Vec<Endpoint>) -> Engine {
+    let mut engine = Engine::new(Config { scheduling, ..Config::default() }, 1);
+    renew(&mut engine, 0, endpoints);
+    engine
+}
+
+pub(crate) fn renew(engine: &mut Engine, ms: u64, endpoints: Vec<Endpoint>) {
+    let snapshot = Snapshot { pool: "default".to_owned(), endpoints, ..Snapshot::default() };
+    let _ = engine.handle(Event::Snapshot { snapshot, received_at: at(ms) });
+}
+
+pub(crate) fn profile(name: &str, filters: Vec<Filter>) -> Profile {
+    let queue = WeightedScorer { scorer: Scorer::Queue, weight: Weight::ONE };
+    Profile { name: name.to_owned(), filters, scorers: vec![queue], picker: Picker::default() }
+}
+
+pub(crate) fn chain(blocks: usize) -> Chain {
+    let mut chainer = Chainer::new(&Seed::default(), 9_999);
+    chainer.update(&vec![b'p'; blocks * BLOCK_BYTES]);
+    chainer.finish()
+}
+
+pub(crate) fn ask(blocks: usize) -> Ask {
+    Ask { chain: chain(blocks), ..Ask::default() }
+}
+
+pub(crate) fn decide(engine: &mut Engine, ask: &Ask) -> Result<Decision, NoPick> {
+    engine.decide(at(1), ask, &Ledger::default())
+}
+
+/// Where a request goes, and with which headers.
+pub(crate) fn told(decision: Result<Decision, NoPick>) -> String {
+    let decision = match decision {
+        Ok(decision) => decision,
+        Err(why) => return why.to_string(),
+    };
+    let headers: Vec<String> =
+        decision.headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    format!("{}{}", decision.ranked[0], headers.concat())
+}
