@@ -15,7 +15,7 @@ mod member;
 mod message;
 mod under_way;
 
-pub use arrival::{Admission, Arrival, Step, Target};
+pub use arrival::{Admission, Answered, Arrival, Step, Target};
 pub use member::Member;
 pub use message::{Message, Post, QueueId};
 

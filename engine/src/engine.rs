@@ -19,6 +19,7 @@ use crate::{
     pool::Pool,
     prefix::{Index, Matches, Slot},
     rng::Rng,
+    saturation::Detector,
     scene::Scene,
     sessions::Sessions,
 };
@@ -154,7 +155,10 @@ impl Engine {
             Some(pool) if pool.members().is_empty() => Capacity::Empty,
             Some(pool) => {
                 let loads = pool.loads(now, &ledger.accounts);
-                Capacity::Serving(self.config.detector.room(&loads))
+                let Config { detector, scheduling, .. } = &self.config;
+                let in_stages = scheduling.may_compute_apart();
+                let room = if in_stages { Detector::room_in_stages } else { Detector::room };
+                Capacity::Serving(room(detector, &loads))
             }
         }
     }

@@ -31,7 +31,9 @@ impl Learned {
     /// Enough to tell the length that is usual from that of one long prompt.
     const SENDS_MEANT: u32 = 100;
 
-    /// A first token came `ttft` after its request was sent to an endpoint that was seen like this.
+    /// A first token came `ttft` after its request was sent, whose prompt was computed by an endpoint
+    /// that was seen like this. Where another answers, the time is still that of the first: there the
+    /// prompt queues and is computed, and what the other adds, a transfer and one step, is little.
     pub(crate) fn first_token(&mut self, slot: Slot, sight: &Sight, ttft: Duration) {
         self.rates.observe(
             slot,
@@ -43,18 +45,15 @@ impl Learned {
         }
     }
 
-    /// A request was sent to an endpoint that was seen like this.
-    pub(crate) fn sent(&mut self, slot: Slot, sight: &Sight) {
+    /// A request was sent of whose prompt so much has to be computed.
+    pub(crate) fn sent(&mut self, uncached_tokens: u32) {
         self.sends = self.sends.saturating_add(1).min(Self::SENDS_MEANT);
-        let tokens = f64::from(sight.uncached_tokens);
+        let tokens = f64::from(uncached_tokens);
         self.usual_tokens += (tokens - self.usual_tokens) / f64::from(self.sends);
-        if sight.cold {
-            self.sent_cold(slot);
-        }
     }
 
-    /// An endpoint was sent a prompt that nobody had cached.
-    fn sent_cold(&mut self, slot: Slot) {
+    /// An endpoint gets a prompt that nobody had cached.
+    pub(crate) fn sent_cold(&mut self, slot: Slot) {
         self.colds += 1;
         if self.cold.len() <= slot.index() {
             self.cold.resize(slot.index() + 1, 0);

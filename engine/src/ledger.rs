@@ -2,8 +2,8 @@
 //!
 //! A worker reads the ledger, decides, and writes it back unless another worker wrote it since; then
 //! it decides again on what it reads now. So two workers cannot take the same last place, and what
-//! the ledger says is true at the moment of each decision. Every change is one method here, and
-//! leaves the ledger as it was where it does not apply.
+//! the ledger says is true at the moment of each decision. Every change is one method here or
+//! of the accounts, and leaves them as they were where it does not apply.
 
 mod account;
 mod lease;
@@ -68,11 +68,6 @@ impl Ledger {
         Some(self.lease.queue)
     }
 
-    /// Counts a request that is sent to an endpoint without having waited.
-    pub fn open(&mut self, endpoint: EndpointKey, tokens: u32) {
-        self.accounts.open(endpoint, tokens);
-    }
-
     /// Takes the lease for a worker if nobody holds it. What an earlier holder granted is void.
     pub fn take_lease(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
         let before = self.lease.epoch;
@@ -87,17 +82,6 @@ impl Ledger {
         let position = self.notes;
         self.notes = position.saturating_add(1);
         position
-    }
-
-    /// Counts a request whose endpoint has read its prompt: the tokens are no load any more.
-    pub fn answered(&mut self, endpoint: EndpointKey, tokens: u32) {
-        self.accounts.answered(endpoint, tokens);
-    }
-
-    /// Counts a request whose stream is gone. `tokens` are those not yet taken off by
-    /// [`Ledger::answered`].
-    pub fn close(&mut self, endpoint: EndpointKey, tokens: u32) {
-        self.accounts.close(endpoint, tokens);
     }
 
     /// Takes back all that a dead worker had counted.

@@ -66,7 +66,7 @@ pub use model_rewrite::{
 pub use models::Models;
 pub use note::{Note, Verdict};
 pub use objective::{MAX_OBJECTIVES, Objective};
-pub use pick::{Decision, NoPick, Order, Picker, Sight};
+pub use pick::{Decision, NoPick, Order, Picker, Prefill, Sight};
 pub use pool::MAX_ENDPOINTS;
 pub use profile::{Profile, WeightedScorer};
 pub use prompt::{BLOCK_BYTES, BlockHash, Chain, Chainer, MAX_BLOCKS, Seed};

@@ -3,5 +3,5 @@
 mod decision;
 mod picker;
 
-pub use decision::{Decision, NoPick, Sight};
+pub use decision::{Decision, NoPick, Prefill, Sight};
 pub use picker::{Order, Picker};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use crate::{Chain, Decision, Instant, RequestId, Sight};
+use crate::{Chain, Decision, Instant, Prefill, RequestId, Sight};
 
 /// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
 /// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
@@ -22,6 +22,8 @@ pub(crate) struct Placement {
     /// Where it went, and what was known of that.
     pub(crate) endpoint: SocketAddr,
     pub(crate) sight: Sight,
+    /// Who computes its prompt, if that is another.
+    pub(crate) prefill: Option<Prefill>,
     /// Where else it may go, in this order.
     pub(crate) fallbacks: Vec<SocketAddr>,
     /// Its prompt, until it is answered.
@@ -31,10 +33,16 @@ pub(crate) struct Placement {
 impl Placement {
     /// `None` for a decision without an endpoint, which there is not.
     pub(crate) fn new(at: Instant, chain: Chain, decision: Decision) -> Option<Self> {
+        let prefill = decision.computed_apart().copied();
         let Decision { mut ranked, sight, .. } = decision;
         let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
         let endpoint = ranked.pop()?;
-        Some(Self { at, endpoint, sight, fallbacks, chain: Some(chain) })
+        Some(Self { at, endpoint, sight, prefill, fallbacks, chain: Some(chain) })
+    }
+
+    /// Who computes its prompt, and what was known of that one.
+    pub(crate) fn computing(&self) -> (SocketAddr, Sight) {
+        self.prefill.map_or((self.endpoint, self.sight), |it| (it.endpoint, it.sight))
     }
 
     pub(crate) fn is_unanswered(&self) -> bool {
@@ -79,7 +87,8 @@ mod tests {
         for request in 0..20_000 {
             let endpoint = SocketAddr::from(([10, 0, 0, 1], 8000));
             let (at, sight) = (Instant::default(), Sight::default());
-            let placement = Placement { at, endpoint, sight, fallbacks: Vec::new(), chain: None };
+            let (fallbacks, chain) = (Vec::new(), None);
+            let placement = Placement { at, endpoint, sight, prefill: None, fallbacks, chain };
             placements.insert(RequestId(request), placement);
         }
         assert_eq!(placements.by_request.len(), MAX_PLACEMENTS);

@@ -11,7 +11,7 @@ use crate::{
     candidate::{Candidate, Gauges},
     ledger::{Account, Accounts, EndpointKey},
     prefix::{Matches, Slot},
-    saturation,
+    saturation::{self, Stage},
 };
 
 /// The most endpoints of one pool. Each is a few hundred bytes per worker and 5 to 10 ns per pick;
@@ -43,6 +43,8 @@ pub(crate) struct Member {
     pub(crate) health: Health,
     /// Sorted by key.
     labels: Vec<(String, String)>,
+    /// By the label of its role.
+    stage: Stage,
     pub(crate) adapters: Option<Adapters>,
     /// Custom metrics by their keys; few, so that they are looked through.
     attributes: Vec<(String, f64)>,
@@ -183,16 +185,19 @@ impl Member {
         let cache = metrics.as_ref().and_then(|metrics| metrics.cache);
         let (adapters, attributes) =
             metrics.map_or((None, Vec::new()), |metrics| (metrics.adapters, metrics.attributes));
-        Self {
+        let mut member = Self {
             address,
             slot,
             capacity: cache.and_then(CacheConfig::capacity),
             health,
             labels,
+            stage: Stage::default(),
             adapters,
             attributes,
             read,
-        }
+        };
+        member.stage = Stage::of(&member);
+        member
     }
 
     /// The value of one of the pod's labels.
@@ -231,6 +236,7 @@ impl Member {
             metrics_age,
             in_flight: 0,
             in_flight_tokens: 0,
+            stage: self.stage,
         }
     }
 }

@@ -11,7 +11,7 @@ mod utilization;
 use std::str::FromStr;
 
 pub use concurrency::{Concurrency, ConcurrencyMode};
-pub use load::Load;
+pub use load::{Load, Stage};
 pub use room::Room;
 pub use utilization::{Staleness, Utilization};
 
@@ -46,16 +46,41 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// What the pool can still take. A pool without endpoints has saturation 1 and no room.
+    /// What the pool can still take. A pool without endpoints has saturation 1 and no room. Who
+    /// computes prompts and who answers are measured apart, so that the idle of one stage do not hide
+    /// that the other is full (EPP: the larger of the stages' saturations); a request may take of both.
     #[must_use]
     pub fn room(&self, loads: &[Load]) -> Room {
         if loads.is_empty() {
             return Room::shut();
         }
+        if loads.iter().all(|load| load.stage == Stage::Decode) {
+            return self.measure(loads);
+        }
+        let stage = |is_of: fn(&Load) -> bool| -> Vec<Load> {
+            loads.iter().filter(|load| is_of(load)).copied().collect()
+        };
+        let stages = [stage(Load::prefills), stage(Load::decodes)];
+        let there = stages.iter().filter(|stage| !stage.is_empty());
+        Room::tightest(there.map(|stage| self.measure(stage)))
+    }
+
+    /// The same where a prompt may be computed by another endpoint than the one that answers. Where
+    /// the stages share endpoints a request may count for two there.
+    #[must_use]
+    pub fn room_in_stages(&self, loads: &[Load]) -> Room {
+        let room = self.room(loads);
+        if Stage::are_apart(loads) { room } else { room.for_two() }
+    }
+
+    /// What one stage can still take.
+    fn measure(&self, loads: &[Load]) -> Room {
         match self {
             Self::Utilization(detector) => detector.room(loads),
             Self::Concurrency(detector) => detector.room(loads),
-            Self::Max(children) => Room::tightest(children.iter().map(|child| child.room(loads))),
+            Self::Max(children) => {
+                Room::tightest(children.iter().map(|child| child.measure(loads)))
+            }
         }
     }
 

@@ -140,6 +140,11 @@ impl Scheduling {
         Some(chosen)
     }
 
+    /// Whether a prompt may be computed by another endpoint than the one that answers.
+    pub(crate) fn may_compute_apart(&self) -> bool {
+        matches!(&self.handler, Handler::Disagg(disagg) if self.profile(&disagg.prefill).is_ok())
+    }
+
     /// Whether decisions may bring headers for the request, beside the destination.
     #[must_use]
     pub const fn sets_headers(&self) -> bool {

@@ -1,7 +1,5 @@
 //! Tells Envoy where the request goes, in the way that the configuration names.
 
-use std::net::SocketAddr;
-
 use engine::Decision;
 use wire::config::Destination;
 
@@ -23,12 +21,11 @@ pub(crate) fn write(way: Destination, decision: &Decision) {
     for (name, value) in &decision.headers {
         host::set_request_header(name, value);
     }
-    let ranked = &decision.ranked;
     match way {
-        Destination::Header => host::set_request_header(HEADER, &list(ranked)),
-        Destination::Property => host::set_property(PROPERTY, &list(ranked)),
+        Destination::Header => host::set_request_header(HEADER, &list(decision)),
+        Destination::Property => host::set_property(PROPERTY, &list(decision)),
         Destination::FilterState => {
-            let Some(best) = ranked.first() else { return };
+            let Some(best) = decision.destinations().next() else { return };
             let argument = filter_state_argument(FILTER_STATE, &best.to_string());
             if !host::call_foreign_function("set_envoy_filter_state", &argument) {
                 log::error!("Envoy refused the filter state {FILTER_STATE} = {best}");
@@ -37,13 +34,13 @@ pub(crate) fn write(way: Destination, decision: &Decision) {
     }
 }
 
-fn list(ranked: &[SocketAddr]) -> String {
+fn list(decision: &Decision) -> String {
     let mut list = String::with_capacity(64);
-    for endpoint in ranked {
+    for endpoint in decision.destinations() {
         if !list.is_empty() {
             list.push(',');
         }
-        list.push_address(*endpoint);
+        list.push_address(endpoint);
     }
     list
 }

@@ -17,7 +17,9 @@ use std::{
 
 use engine::{
     Answer, Ask, Decision, Engine, Event, Fault, Instant, Models, RequestId, Rewritten,
-    cluster::{Admission, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Target},
+    cluster::{
+        Admission, Answered, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Target,
+    },
     flow::{FlowConfig, FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
 };
@@ -227,8 +229,9 @@ impl Node {
         // Envoy goes down the list when an endpoint refuses: it counts where it is.
         let at = served_by.map(|endpoint| (request, endpoint.into()));
         let moved = at.is_some_and(|at| self.member.borrow_mut().moved(&self.ledger, at));
-        let changed = self.member.borrow_mut().answered(&self.ledger, request);
-        if moved || changed {
+        let Answered { counts, nudge } = self.member.borrow_mut().answered(&self.ledger, request);
+        mail::post(nudge);
+        if moved || counts {
             self.write_row();
         }
         self.learn(Event::Answered { request, at: host::now(), served_by, answer });
@@ -339,10 +342,11 @@ impl Gauge for Node {
 
 /// Tokens are not counted where nothing goes by them: each change of the ledger costs microseconds.
 fn target(engine: &Engine, ask: &Ask, decision: &Decision) -> Target {
-    let tokens = decision.sight.uncached_tokens;
+    let tokens = decision.computing().uncached_tokens;
     Target {
         // A decision ranks at least one; without any it could not be sent either.
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
+        prefill: decision.computed_apart().map(|prefill| prefill.endpoint.into()),
         tokens,
         load: engine.config().counts_tokens().then_some(tokens),
         announced: engine.announces(ask),

@@ -110,8 +110,10 @@ impl HttpContext for Picker {
             request.reported(report);
         }
         let response = Response::begin(&headers, &request.models.borrow());
-        let (served_by, answer) =
-            (host::upstream_address(), response.answer(|| request.identity.borrow().client()));
+        let server = host::upstream_address();
+        let served_by =
+            server.map(|it| decision.as_ref().map_or(it, |decision| decision.reached(it)));
+        let answer = response.answer(|| request.identity.borrow().client());
         pool.node.answered(request.id, served_by, answer);
         request.response.replace(response);
         if let Some(decision) = decision {
@@ -152,7 +154,7 @@ fn keep_session(pool: &Pool, served_by: Option<SocketAddr>, decision: &Decision)
     // Where Envoy does not say who it was, it was sent to the first.
     let Some(server) = served_by.or_else(|| decision.ranked.first().copied()) else { return };
     let scheduling = &pool.config.engine.scheduling;
-    for (name, token) in scheduling.session_headers((server, decision.prefill)) {
+    for (name, token) in scheduling.session_headers((server, decision.prefiller())) {
         host::set_response_header(name, &token);
     }
 }

@@ -9,6 +9,7 @@ mod world;
 
 mod elsewhere;
 mod placing;
+mod ranks;
 mod taking_back;
 mod ways;
 

@@ -200,9 +200,10 @@ impl Gauge for Unlimited {
 
 /// What the ledger counts of a request.
 fn target(ask: &Ask, decision: &Decision) -> Target {
-    let tokens = decision.sight.uncached_tokens;
+    let tokens = decision.computing().uncached_tokens;
     Target {
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
+        prefill: decision.computed_apart().map(|prefill| prefill.endpoint.into()),
         tokens,
         load: Some(tokens),
         announced: !ask.chain.hashes.is_empty(),

@@ -15,21 +15,25 @@ pub enum Admission<D> {
 /// Where a request goes, as far as the ledger counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The endpoint.
+    /// The endpoint that answers.
     pub endpoint: EndpointKey,
-    /// Prompt tokens that it is not expected to have cached.
+    /// The one that computes the prompt, where that is another.
+    pub prefill: Option<EndpointKey>,
+    /// Prompt tokens that whoever computes them is not expected to have cached.
     pub tokens: u32,
-    /// Those of them that count as load until it answers; `None` where nothing goes by tokens.
+    /// Those of them that count as load until the answer begins; `None` where nothing goes by tokens.
     pub load: Option<u32>,
     /// Whether the other workers are to hear of it: then it takes a place on the board.
     pub announced: bool,
 }
 
-impl Target {
-    /// The tokens that count as load.
-    pub(super) fn load(self) -> u32 {
-        self.load.unwrap_or(0)
-    }
+/// What an answer that began has changed.
+#[derive(Debug, Default)]
+pub struct Answered {
+    /// Whether what the worker has counted is another now.
+    pub counts: bool,
+    /// Tells the arbiter that there is a place again.
+    pub nudge: Option<Post>,
 }
 
 /// What became of a request.

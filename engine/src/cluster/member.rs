@@ -5,7 +5,7 @@ mod grant;
 use std::collections::BTreeMap;
 
 use super::{
-    Admission, Arrival, Gauge, Message, Post, QueueId, SharedLedger, Step, Target,
+    Admission, Answered, Arrival, Gauge, Message, Post, QueueId, SharedLedger, Step, Target,
     arbiter::{Arbiter, Tenure},
     gate::{Gate, gate},
     under_way::{Sent, UnderWay},
@@ -161,9 +161,17 @@ impl Member {
         self.sent.moved(&mut self.row.accounts, shared, at)
     }
 
-    /// The endpoint has read the request's prompt. True if that changed what this worker has counted.
-    pub fn answered(&mut self, shared: &dyn SharedLedger, request: RequestId) -> bool {
-        self.sent.answered(&mut self.row.accounts, shared, request)
+    /// The answer has begun, so that the request's prompt is computed.
+    pub fn answered(&mut self, shared: &dyn SharedLedger, request: RequestId) -> Answered {
+        let Some(computed) = self.sent.answered(&mut self.row.accounts, request) else {
+            return Answered::default();
+        };
+        let mut nudge = None;
+        shared.update(&mut |ledger| {
+            computed.take_off(&mut ledger.accounts);
+            nudge = computed.frees_a_place().then(|| ledger.nudge()).flatten();
+        });
+        Answered { counts: true, nudge: nudge.map(nudge_at) }
     }
 
     /// A request's stream is gone, however it ended and wherever it was.
@@ -173,10 +181,10 @@ impl Member {
             let message = Message::Cancel { worker: self.id, request };
             return Some(Post { to: self.handed_to.queue, message });
         }
-        let Sent { endpoint, tokens } = self.sent.closed(&mut self.row.accounts, request)?;
+        let sent = self.sent.closed(&mut self.row.accounts, request)?;
         let mut nudge = None;
         shared.update(&mut |ledger| {
-            ledger.close(endpoint, tokens);
+            sent.close(&mut ledger.accounts);
             nudge = ledger.nudge();
         });
         nudge.map(nudge_at)
@@ -332,6 +340,6 @@ fn nudge_at(queue: QueueId) -> Post {
 
 /// Counts a request that goes, and takes a place on the board for it if it is announced.
 fn open(ledger: &mut Ledger, target: Target) -> Option<u64> {
-    ledger.open(target.endpoint, target.load());
+    Sent::to(target).open(&mut ledger.accounts);
     target.announced.then(|| ledger.announce())
 }

@@ -14,40 +14,103 @@ pub(super) struct UnderWay {
     by_request: BTreeMap<RequestId, Sent>,
 }
 
-/// A request on its way.
+/// A request on its way, as far as it is counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    pub(super) endpoint: EndpointKey,
-    /// Prompt tokens that still count as load: none once it is answered.
-    pub(super) tokens: u32,
+    /// Who answers it, with the prompt's tokens if it also computes them.
+    decode: Part,
+    /// Who computes its prompt where that is another, until the answer begins.
+    prefill: Option<Part>,
+}
+
+/// What a request counts for on one endpoint: one request, and these tokens of its prompt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    endpoint: EndpointKey,
+    /// None once they are computed.
+    tokens: u32,
+}
+
+/// What does not count any more once a prompt is computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Computed {
+    /// The tokens alone, where the same endpoint goes on to answer.
+    Here(Part),
+    /// The request and its tokens, where another does.
+    Apart(Part),
+}
+
+impl Sent {
+    /// One that goes there.
+    pub(super) fn to(target: Target) -> Self {
+        let Target { endpoint, prefill, load, .. } = target;
+        let load = load.unwrap_or(0);
+        let prefill = prefill.map(|endpoint| Part { endpoint, tokens: load });
+        let tokens = if prefill.is_some() { 0 } else { load };
+        Self { decode: Part { endpoint, tokens }, prefill }
+    }
+
+    /// Counts it.
+    pub(super) fn open(&self, accounts: &mut Accounts) {
+        accounts.open(self.decode.endpoint, self.decode.tokens);
+        if let Some(Part { endpoint, tokens }) = self.prefill {
+            accounts.open(endpoint, tokens);
+        }
+    }
+
+    /// Counts it no more.
+    pub(super) fn close(&self, accounts: &mut Accounts) {
+        accounts.close(self.decode.endpoint, self.decode.tokens);
+        if let Some(Part { endpoint, tokens }) = self.prefill {
+            accounts.close(endpoint, tokens);
+        }
+    }
+
+    /// What its prompt counted for, if it did.
+    fn computed(&mut self) -> Option<Computed> {
+        let decode = self.decode;
+        self.decode.tokens = 0;
+        let here = (decode.tokens > 0).then_some(Computed::Here(decode));
+        self.prefill.take().map(Computed::Apart).or(here)
+    }
+}
+
+impl Computed {
+    /// Counts it no more.
+    pub(super) fn take_off(self, accounts: &mut Accounts) {
+        match self {
+            Self::Here(Part { endpoint, tokens }) => accounts.answered(endpoint, tokens),
+            Self::Apart(Part { endpoint, tokens }) => accounts.close(endpoint, tokens),
+        }
+    }
+
+    /// Whether an endpoint has a request less.
+    pub(super) fn frees_a_place(self) -> bool {
+        matches!(self, Self::Apart(_))
+    }
 }
 
 impl UnderWay {
     /// Knows of a request that the ledger counts already.
     pub(super) fn opened(&mut self, accounts: &mut Accounts, request: RequestId, target: Target) {
-        let (endpoint, tokens) = (target.endpoint, target.load());
-        accounts.open(endpoint, tokens);
-        self.by_request.insert(request, Sent { endpoint, tokens });
+        let sent = Sent::to(target);
+        sent.open(accounts);
+        self.by_request.insert(request, sent);
     }
 
-    /// The endpoint has read the request's prompt. True if that changed what is counted.
+    /// The request's prompt is computed; in the ledger it still counts, as is returned.
     pub(super) fn answered(
         &mut self,
         accounts: &mut Accounts,
-        shared: &dyn SharedLedger,
         request: RequestId,
-    ) -> bool {
-        let Some(sent) = self.by_request.get_mut(&request) else { return false };
-        let Sent { endpoint, tokens } = *sent;
-        sent.tokens = 0;
-        if tokens > 0 {
-            accounts.answered(endpoint, tokens);
-            shared.update(&mut |ledger| ledger.answered(endpoint, tokens));
-        }
-        tokens > 0
+    ) -> Option<Computed> {
+        let computed = self.by_request.get_mut(&request)?.computed()?;
+        computed.take_off(accounts);
+        Some(computed)
     }
 
-    /// Another endpoint has the request. True if it was counted elsewhere.
+    /// Another endpoint answers the request than the one that it was sent to; who computes its prompt
+    /// stays. True if it was counted elsewhere.
     pub(super) fn moved(
         &mut self,
         accounts: &mut Accounts,
@@ -55,24 +118,24 @@ impl UnderWay {
         (request, to): (RequestId, EndpointKey),
     ) -> bool {
         let Some(sent) = self.by_request.get_mut(&request) else { return false };
-        let Sent { endpoint: from, tokens } = *sent;
-        sent.endpoint = to;
+        let Part { endpoint: from, tokens } = sent.decode;
+        sent.decode.endpoint = to;
         if from == to {
             return false;
         }
-        accounts.close(from, tokens);
-        accounts.open(to, tokens);
-        shared.update(&mut |ledger| {
-            ledger.close(from, tokens);
-            ledger.open(to, tokens);
-        });
+        let carry = |accounts: &mut Accounts| {
+            accounts.close(from, tokens);
+            accounts.open(to, tokens);
+        };
+        carry(accounts);
+        shared.update(&mut |ledger| carry(&mut ledger.accounts));
         true
     }
 
     /// The request is over; it still counts in the ledger.
     pub(super) fn closed(&mut self, accounts: &mut Accounts, request: RequestId) -> Option<Sent> {
         let sent = self.by_request.remove(&request)?;
-        accounts.close(sent.endpoint, sent.tokens);
+        sent.close(accounts);
         Some(sent)
     }
 }

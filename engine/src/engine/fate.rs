@@ -16,16 +16,21 @@ impl Engine {
         ask: Ask,
         decision: Decision,
     ) -> Vec<Note> {
-        let prefill = decision.prefill;
         let bound = self.bind_sessions(at, &ask, &decision);
         let chain = ask.chain;
         let Some(placement) = Placement::new(at, chain.clone(), decision) else {
             return Vec::new();
         };
-        let endpoint = placement.endpoint;
+        let (endpoint, prefill) = (placement.endpoint, placement.prefill.map(|it| it.endpoint));
+        let (_, sight) = placement.computing();
+        self.learned.sent(sight.uncached_tokens);
         if let Some(slot) = self.slot(endpoint) {
             self.avoidance.sent(slot, at);
-            self.learned.sent(slot, &placement.sight);
+        }
+        for endpoint in [Some(endpoint), prefill].into_iter().flatten().filter(|_| sight.cold) {
+            if let Some(slot) = self.slot(endpoint) {
+                self.learned.sent_cold(slot);
+            }
         }
         self.placements.insert(request, placement);
         // Who computes the prompt has it as well as who was sent it.
@@ -47,6 +52,7 @@ impl Engine {
         let Some(placement) = self.placements.get_mut(request) else { return Vec::new() };
         let first = placement.endpoint;
         let Some(chain) = placement.answered() else { return Vec::new() };
+        let prefill = placement.prefill.filter(|_| answer != Answer::Taken);
         let server = served_by.unwrap_or(first);
         let mut notes = Vec::new();
         if server != first {
@@ -63,6 +69,10 @@ impl Engine {
             for other in passed {
                 notes.extend(self.told(at, other, Chain::default(), verdict));
             }
+        }
+        if let Some(prefill) = prefill {
+            // Perhaps it was asked, but that is not known, and it is blamed for nothing.
+            notes.extend(self.told(at, prefill.endpoint, chain.clone(), Verdict::Withdrawn));
         }
         let (chain, verdict) = match answer {
             Answer::Taken if server != first => (chain, Verdict::Placed),
@@ -83,8 +93,8 @@ impl Engine {
     /// Learns how long a first token took. After a retry it is not known from when to count.
     pub(super) fn learn_first_token(&mut self, request: RequestId, at: Instant) {
         let Some(placement) = self.placements.get(request) else { return };
-        let (sight, took) = (placement.sight, at.saturating_since(placement.at));
-        if let Some(slot) = self.slot(placement.endpoint) {
+        let ((endpoint, sight), took) = (placement.computing(), at.saturating_since(placement.at));
+        if let Some(slot) = self.slot(endpoint) {
             self.learned.first_token(slot, &sight, took);
         }
     }
@@ -92,8 +102,13 @@ impl Engine {
     /// Unlearns what an unanswered request had brought.
     pub(super) fn end(&mut self, request: RequestId) -> Vec<Note> {
         let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
-        let (at, endpoint) = (placement.at, placement.endpoint);
-        let chain = placement.answered();
-        chain.map(|chain| self.told(at, endpoint, chain, Verdict::Withdrawn)).unwrap_or_default()
+        let Some(chain) = placement.answered() else { return Vec::new() };
+        let at = placement.at;
+        let computed = placement
+            .prefill
+            .map(|it| self.told(at, it.endpoint, chain.clone(), Verdict::Withdrawn));
+        let mut notes = self.told(at, placement.endpoint, chain, Verdict::Withdrawn);
+        notes.extend(computed.unwrap_or_default());
+        notes
     }
 }

@@ -1,6 +1,6 @@
 //! By the pods' labels.
 
-use crate::pool::Member;
+use crate::{pool::Member, saturation::Stage};
 
 /// Kubernetes' label selector: all of its requirements hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,6 +99,18 @@ impl Role {
             Self::Encode => &["encode", "encode-prefill", "encode-prefill-decode"],
         };
         roles.contains(&role)
+    }
+}
+
+impl Stage {
+    /// By its role. One that is not known may well answer.
+    pub(crate) fn of(member: &Member) -> Self {
+        match [Role::Prefill, Role::Decode, Role::Encode].map(|role| role.keeps(member)) {
+            [true, true, _] => Self::Interleaved,
+            [true, false, _] => Self::Prefill,
+            [false, false, true] => Self::Encode,
+            [false, _, _] => Self::Decode,
+        }
     }
 }
 

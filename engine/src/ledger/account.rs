@@ -28,7 +28,8 @@ impl From<SocketAddr> for EndpointKey {
 pub struct Account {
     /// Which endpoint.
     pub endpoint: EndpointKey,
-    /// Requests sent and not ended.
+    /// Requests sent and not ended; of those that it only computes the prompt for, until they are
+    /// answered.
     pub requests: u32,
     /// Their prompt tokens that were not expected in the endpoint's cache, until it answers.
     pub tokens: u32,
@@ -58,14 +59,17 @@ impl Accounts {
         self.0.iter().map(|account| u64::from(account.requests)).sum()
     }
 
+    /// Counts a request that is sent there.
     pub(crate) fn open(&mut self, endpoint: EndpointKey, tokens: u32) {
         self.add(Account { endpoint, requests: 1, tokens });
     }
 
+    /// Counts one whose prompt the endpoint has read: the tokens are no load any more.
     pub(crate) fn answered(&mut self, endpoint: EndpointKey, tokens: u32) {
         self.subtract(Account { endpoint, requests: 0, tokens });
     }
 
+    /// Counts one that is over there. `tokens` are those that were not taken off before.
     pub(crate) fn close(&mut self, endpoint: EndpointKey, tokens: u32) {
         self.subtract(Account { endpoint, requests: 1, tokens });
     }

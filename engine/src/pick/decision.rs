@@ -9,10 +9,14 @@ use crate::{Ask, Instant, Score, candidate::Candidate, profile::Ranking};
 pub struct Decision {
     /// The chosen endpoint, then those to fall back to, best first. Never empty, no address twice.
     pub ranked: Vec<SocketAddr>,
+    /// Where Envoy reaches the chosen one, if that is not its own address: all ranks of a pod are
+    /// behind its main port.
+    pub through: Option<SocketAddr>,
     /// Headers to set on the request, beside the destination.
     pub headers: Vec<(&'static str, String)>,
-    /// Whoever computes the prompt where that is another than who answers.
-    pub prefill: Option<SocketAddr>,
+    /// Who computes the prompt where that was chosen apart. It may be who answers. In a box, since most
+    /// decisions have none.
+    pub prefill: Option<Box<Prefill>>,
     /// What each scorer gave the chosen one, by the scorer's short name, in the profile's order.
     pub scores: Vec<(&'static str, Score)>,
     /// Their weighted sum.
@@ -22,6 +26,15 @@ pub struct Decision {
     /// Blocks in the prompt.
     pub blocks: u32,
     /// What was known of the chosen one.
+    pub sight: Sight,
+}
+
+/// Who computes a prompt that another endpoint answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prefill {
+    /// Where.
+    pub endpoint: SocketAddr,
+    /// What was known of it.
     pub sight: Sight,
 }
 
@@ -60,11 +73,43 @@ impl Sight {
 }
 
 impl Decision {
+    /// Where Envoy is to send the request, best first.
+    pub fn destinations(&self) -> impl Iterator<Item = SocketAddr> {
+        let first = self.through.or_else(|| self.ranked.first().copied());
+        first.into_iter().chain(self.ranked.iter().skip(1).copied())
+    }
+
+    /// Which endpoint that is which Envoy says that it reached.
+    #[must_use]
+    pub fn reached(&self, address: SocketAddr) -> SocketAddr {
+        let chosen = self.ranked.first().filter(|_| self.through == Some(address));
+        chosen.copied().unwrap_or(address)
+    }
+
+    /// Who computes the prompt, if that is another than who answers.
+    #[must_use]
+    pub fn computed_apart(&self) -> Option<&Prefill> {
+        self.prefill.as_deref().filter(|it| self.ranked.first() != Some(&it.endpoint))
+    }
+
+    /// What was known of whoever computes the prompt.
+    #[must_use]
+    pub fn computing(&self) -> &Sight {
+        self.computed_apart().map_or(&self.sight, |prefill| &prefill.sight)
+    }
+
+    /// Where it was chosen that the prompt be computed, if that was chosen apart.
+    #[must_use]
+    pub fn prefiller(&self) -> Option<SocketAddr> {
+        self.prefill.as_ref().map(|prefill| prefill.endpoint)
+    }
+
     /// The choice of one profile.
     pub(crate) fn of(ranking: &Ranking<'_>, ask: &Ask, now: Instant) -> Result<Self, NoPick> {
         let best = ranking.best().ok_or(NoPick::NoEndpoints)?;
         Ok(Self {
             ranked: ranking.ranked.iter().map(|candidate| candidate.member.address).collect(),
+            through: None,
             headers: Vec::new(),
             prefill: None,
             scores: ranking.scores.clone(),

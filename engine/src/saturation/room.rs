@@ -25,6 +25,8 @@ pub(super) struct Line {
     pub(super) per_request: f64,
     /// What a prompt token adds, where that is more.
     pub(super) per_token: f64,
+    /// What it adds at a second endpoint, where one computes its prompt and another answers.
+    pub(super) elsewhere: f64,
     /// What dispatches have added.
     pub(super) added: f64,
 }
@@ -62,11 +64,19 @@ impl Room {
         self
     }
 
+    /// The same where a request may count at two of the endpoints: one computes its prompt, and
+    /// another answers.
+    pub(super) fn for_two(mut self) -> Self {
+        self.lines.iter_mut().for_each(|line| line.elsewhere = line.per_request);
+        self
+    }
+
     /// Accounts for a request that was granted or sent and that the loads did not include.
     pub fn take(&mut self, prompt_tokens: u32) {
         self.places = self.places.saturating_sub(1);
         for line in &mut self.lines {
-            line.added += line.per_request.max(line.per_token * f64::from(prompt_tokens));
+            let tokens = line.per_token * f64::from(prompt_tokens);
+            line.added += line.per_request.max(tokens) + line.elsewhere;
         }
     }
 
@@ -113,7 +123,7 @@ impl Line {
         if self.now() >= ceiling {
             return 0;
         }
-        let weight = self.per_request.max(self.per_token);
+        let weight = self.per_request.max(self.per_token) + self.elsewhere;
         if weight <= 0.0 {
             return u32::MAX;
         }

@@ -3,7 +3,8 @@
 
 use super::Scheduling;
 use crate::{
-    Ask, Decision, NoPick, candidate::Candidate, profile::Ranking, rng::Rng, scene::Scene,
+    Ask, Decision, NoPick, Prefill, Sight, candidate::Candidate, profile::Ranking, rng::Rng,
+    scene::Scene,
 };
 
 /// The profiles of the stages, and when each runs.
@@ -111,8 +112,11 @@ impl Disagg {
         let encode = encodes.then(|| run(&self.encode, None).ok()).flatten();
 
         let mut decision = Decision::of(&decode, scene.ask, scene.now)?;
-        if let Some(best) = prefill.as_ref().and_then(Ranking::best) {
-            decision.prefill = Some(best.member.address);
+        if let Some(ranking) = prefill
+            && let Some(best) = ranking.best()
+        {
+            let sight = Sight { cold: ranking.cold, ..Sight::of(best, scene.ask) };
+            decision.prefill = Some(Box::new(Prefill { endpoint: best.member.address, sight }));
             decision.headers.push((PREFILLER, best.member.address.to_string()));
         }
         if let Some(encode) = encode {

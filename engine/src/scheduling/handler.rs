@@ -1,5 +1,7 @@
 //! Which profiles run.
 
+use std::net::SocketAddr;
+
 use super::Disagg;
 use crate::Decision;
 
@@ -55,17 +57,20 @@ impl Handler {
 /// The header with the rank that is meant.
 const RANK: &str = "x-data-parallel-host-port";
 
-/// Sends to the main port what was chosen by rank. Two ranks of one pod are one address then.
+/// Sends to the main port what was chosen by rank. The others of the list are main ports as such: if
+/// Envoy goes on to another pod the header still names a rank of the first, so that no rank of that pod
+/// is meant.
 pub(super) fn to_primary(decision: &mut Decision, primary_port: u16) {
-    if let Some(rank) = decision.ranked.first() {
-        decision.headers.push((RANK, rank.to_string()));
-    }
-    let mut seen = Vec::new();
-    for mut address in std::mem::take(&mut decision.ranked) {
-        address.set_port(primary_port);
-        if !seen.contains(&address) {
-            seen.push(address);
+    let mut ranked = std::mem::take(&mut decision.ranked).into_iter();
+    let Some(rank) = ranked.next() else { return };
+    let primary = |address: SocketAddr| SocketAddr::new(address.ip(), primary_port);
+    let through = primary(rank);
+    decision.headers.push((RANK, rank.to_string()));
+    decision.through = Some(through);
+    decision.ranked.push(rank);
+    for other in ranked.map(primary) {
+        if other != through && !decision.ranked.contains(&other) {
+            decision.ranked.push(other);
         }
     }
-    decision.ranked = seen;
 }

@@ -163,7 +163,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Chain, Sight, candidate::Gauges, pool::tests::member, prefix::Slot};
+    use crate::{Chain, candidate::Gauges, pool::tests::member, prefix::Slot};
 
     fn candidate(member: &crate::pool::Member, matched: u32, tokens: u32) -> Candidate<'_> {
         let gauges = Some(Gauges { waiting: 0, running: 0, kv_usage: 0.0 });
@@ -177,7 +177,7 @@ mod tests {
     /// Prompts of so many tokens are usual.
     fn learned(usual: u32) -> Learned {
         let mut learned = Learned::default();
-        learned.sent(Slot(0), &Sight { uncached_tokens: usual, ..Sight::default() });
+        learned.sent(usual);
         learned
     }
 

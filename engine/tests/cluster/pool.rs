@@ -5,11 +5,14 @@ use std::cell::Cell;
 use engine::{
     NoPick,
     cluster::{Admission, Capacity, Gauge, Target},
-    ledger::{EndpointKey, Ledger},
+    ledger::{Accounts, EndpointKey, Ledger},
     saturation::{Concurrency, ConcurrencyMode, Detector, Load, Room},
 };
 
-use crate::{chance::Chance, request::Crowd};
+use crate::{
+    chance::Chance,
+    request::{Asked, Crowd},
+};
 
 /// Prompt tokens of the longest request.
 pub(crate) const PROMPT_MAX: u32 = 100;
@@ -21,38 +24,78 @@ pub(crate) enum Size {
     Tokens(u32),
 }
 
-/// Three endpoints that come and go together.
+/// What is in flight, over all endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InFlight {
+    /// Requests at those that answer.
+    pub(crate) decoding: u32,
+    /// Requests at those that compute prompts for them.
+    pub(crate) prefilling: u32,
+    /// Tokens that count as load.
+    pub(crate) tokens: u32,
+}
+
+/// Endpoints with these keys and above compute prompts; those below answer.
+const PREFILL: u64 = 10;
+
+/// One of those that compute prompts.
+pub(crate) fn prefill(chance: &mut Chance) -> EndpointKey {
+    EndpointKey(PREFILL + u64::from(chance.below(2)))
+}
+
+impl InFlight {
+    pub(crate) fn of(accounts: &Accounts) -> Self {
+        accounts.iter().fold(Self::default(), |mut sum, account| {
+            let is_prefill = account.endpoint.0 >= PREFILL;
+            *if is_prefill { &mut sum.prefilling } else { &mut sum.decoding } += account.requests;
+            sum.tokens += account.tokens;
+            sum
+        })
+    }
+
+    /// Of the stage that has more.
+    fn requests(self) -> u32 {
+        self.decoding.max(self.prefilling)
+    }
+}
+
+/// Three endpoints that answer and two that compute prompts, which come and go together.
 pub(crate) struct Pool {
     pub(crate) size: Size,
     pub(crate) is_empty: Cell<bool>,
 }
 
 impl Pool {
-    /// What a request is told that could go now, with so many uncached tokens.
-    pub(crate) fn admit(&self, request: u32, tokens: u32) -> Admission<()> {
+    /// What a request is told that could go now.
+    pub(crate) fn admit(&self, asked: &Asked) -> Admission<()> {
         if self.is_empty.get() {
             return Admission::Refuse(NoPick::NoEndpoints);
         }
-        let load = matches!(self.size, Size::Tokens(_)).then_some(tokens);
-        let endpoint = EndpointKey(u64::from(request % 3));
-        Admission::Send(Target { endpoint, tokens, load, announced: true }, ())
+        let Asked { endpoint, prefill, uncached: tokens, .. } = *asked;
+        let load = self.counts_tokens().then_some(tokens);
+        Admission::Send(Target { endpoint, prefill, tokens, load, announced: true }, ())
+    }
+
+    /// Whether it goes by tokens.
+    pub(crate) fn counts_tokens(&self) -> bool {
+        matches!(self.size, Size::Tokens(_))
     }
 
     /// Whether that much in flight is more than it takes. The last request that goes by tokens may
     /// pass the limit by its own weight.
-    pub(crate) fn is_overrun(&self, requests: usize, tokens: u32) -> bool {
+    pub(crate) fn is_overrun(&self, in_flight: InFlight) -> bool {
         match self.size {
-            Size::Requests(most) => requests > most as usize,
-            Size::Tokens(most) => tokens >= most + PROMPT_MAX,
+            Size::Requests(most) => in_flight.requests() > most,
+            Size::Tokens(most) => in_flight.tokens >= most + PROMPT_MAX,
         }
     }
 
     /// Whether another request may go.
-    pub(crate) fn has_room(&self, requests: usize, tokens: u32) -> bool {
+    pub(crate) fn has_room(&self, in_flight: InFlight) -> bool {
         match self.size {
             _ if self.is_empty.get() => false,
-            Size::Requests(most) => requests < most as usize,
-            Size::Tokens(most) => tokens < most,
+            Size::Requests(most) => in_flight.requests() < most,
+            Size::Tokens(most) => in_flight.tokens < most,
         }
     }
 }
@@ -74,16 +117,13 @@ impl Gauge for Pool {
         if self.is_empty.get() {
             return Capacity::Empty;
         }
+        let in_flight = InFlight::of(&ledger.accounts);
         Capacity::Serving(match self.size {
-            Size::Requests(most) => {
-                let in_flight = u32::try_from(ledger.accounts.requests()).unwrap();
-                Room::of(most.saturating_sub(in_flight))
-            }
+            Size::Requests(most) => Room::of(most.saturating_sub(in_flight.requests())),
             Size::Tokens(most) => {
                 let (max_tokens, mode) = (most.into(), ConcurrencyMode::Tokens);
                 let detector = Concurrency { max_tokens, mode, ..Concurrency::default() };
-                let tokens = ledger.accounts.iter().map(|account| u64::from(account.tokens)).sum();
-                let load = Load { in_flight_tokens: tokens, ..Load::default() };
+                let load = Load { in_flight_tokens: in_flight.tokens.into(), ..Load::default() };
                 Detector::Concurrency(detector).room(&[load])
             }
         })

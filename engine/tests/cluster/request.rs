@@ -8,9 +8,13 @@ use engine::{
         BandConfig, FairnessId, FairnessPolicy, FlowConfig, FlowKey, Limits, Priority, Ticket,
         TicketId, TokenCost, Ttl, Weight,
     },
+    ledger::{Account, EndpointKey},
 };
 
-use crate::{chance::Chance, pool::PROMPT_MAX};
+use crate::{
+    chance::Chance,
+    pool::{PROMPT_MAX, prefill},
+};
 
 pub(crate) const BANDS: [Priority; 3] = [Priority(10), Priority(0), Priority(-1)];
 
@@ -21,11 +25,25 @@ pub(crate) const OUTPUT_MAX: u32 = 50;
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) ticket: Ticket,
-    /// Prompt tokens that are not cached where it goes.
+    /// Who answers it, or would now.
+    pub(crate) endpoint: EndpointKey,
+    /// Who computes its prompt, if that is another.
+    pub(crate) prefill: Option<EndpointKey>,
+    pub(crate) progress: Progress,
+    /// Prompt tokens that are not cached where they are computed.
     pub(crate) uncached: u32,
     pub(crate) output: u32,
-    /// A place, on a pool that was gone then.
-    pub(crate) was_granted: bool,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// No further than that.
+    Asked,
+    /// It was granted a place, on a pool that was gone then.
+    Granted,
+    /// Its answer has begun.
+    Begun,
 }
 
 /// Who asks.
@@ -67,7 +85,24 @@ impl Asked {
             "a" => 0,
             _ => chance.below(prompt_tokens + 1),
         };
-        Self { ticket, uncached, output: chance.below(OUTPUT_MAX + 1), was_granted: false }
+        Self {
+            ticket,
+            endpoint: EndpointKey(u64::from(id.request % 3)),
+            prefill: chance.one_in(3).then(|| prefill(chance)),
+            progress: Progress::Asked,
+            uncached,
+            output: chance.below(OUTPUT_MAX + 1),
+        }
+    }
+
+    /// What a ledger counts of it while it runs.
+    pub(crate) fn accounts(&self, counts_tokens: bool) -> impl Iterator<Item = Account> {
+        let tokens =
+            if counts_tokens && self.progress != Progress::Begun { self.uncached } else { 0 };
+        let account = |endpoint, tokens| Account { endpoint, requests: 1, tokens };
+        let prefill = self.prefill.filter(|_| self.progress != Progress::Begun);
+        let decode = account(self.endpoint, if self.prefill.is_some() { 0 } else { tokens });
+        prefill.map(|endpoint| account(endpoint, tokens)).into_iter().chain([decode])
     }
 }
 

@@ -13,15 +13,15 @@ use std::{
 
 use engine::{
     Instant, RequestId,
-    cluster::{Arrival, Member, Message, Post, QueueId, SharedLedger, Step},
+    cluster::{Answered, Arrival, Member, Message, Post, QueueId, SharedLedger, Step},
     flow::{FlowConfig, Outcome, Priority, TicketId},
-    ledger::{EndpointKey, Ledger, Row, WorkerId},
+    ledger::{Accounts, EndpointKey, Ledger, Row, WorkerId},
 };
 
 use crate::{
     chance::Chance,
-    pool::{Pool, Size},
-    request::{Asked, BANDS, Crowd, any_config},
+    pool::{InFlight, Pool, Size},
+    request::{Asked, BANDS, Crowd, Progress, any_config},
     witness::{Witness, deadline},
 };
 
@@ -113,7 +113,8 @@ impl World {
         self.steps += 1;
         match chance.below(100) {
             0..28 => self.arrive(chance),
-            28..50 => self.finish(chance),
+            28..46 => self.finish(chance),
+            46..50 => self.begin(chance),
             50..53 => self.leave(chance),
             53 => self.move_one(chance),
             54..84 => self.deliver(chance),
@@ -139,7 +140,8 @@ impl World {
         self.pass(Duration::from_millis(1));
         match chance.below(400) {
             0..60 => self.arrive(chance),
-            60..100 => self.finish(chance),
+            60..95 => self.finish(chance),
+            95..100 => self.begin(chance),
             100 => self.pool.is_empty.set(chance.one_in(3)),
             101 if chance.one_in(4) && self.members.len() > 1 => self.kill(chance),
             102 if self.members.len() < WORKERS_MAX => self.bear(),
@@ -188,16 +190,20 @@ impl World {
         }
         self.ledger_is_true();
         self.nobody_waits_for_nothing();
-        // No tick is needed to fill the place of one that ends.
+        // No tick is needed to fill the place of one that ends, or whose prompt is computed.
+        if !self.pool.counts_tokens() {
+            self.begin(chance);
+            self.hear_all(chance);
+            self.nobody_waits_for_nothing();
+        }
         self.finish(chance);
         self.hear_all(chance);
         self.nobody_waits_for_nothing();
     }
 
     fn nobody_waits_for_nothing(&self) {
-        let (running, tokens) = self.in_flight();
         let waits = self.requests.values().any(|(fate, _)| *fate == Fate::Held);
-        let could_go = waits && self.pool.has_room(running, tokens);
+        let could_go = waits && self.pool.has_room(self.in_flight());
         assert!(!could_go, "{}: somebody waits and there is room", self.place());
     }
 
@@ -219,26 +225,24 @@ impl World {
     fn ledger_is_true(&self) {
         let ledger = self.shared.ledger.borrow();
         let held = self.requests.values().filter(|(fate, _)| *fate == Fate::Held).count();
-        let (running, tokens) = self.in_flight();
-        let counted: u32 = ledger.accounts.iter().map(|account| account.tokens).sum();
-        assert_eq!(ledger.accounts.requests(), running as u64, "{}: {ledger:?}", self.place());
-        assert_eq!(counted, tokens, "{}: {ledger:?}", self.place());
+        assert_eq!(ledger.accounts, self.accounts(), "{}: {ledger:?}", self.place());
         assert_eq!((ledger.waiting as usize, ledger.granted), (held, 0), "{}", self.place());
     }
 
-    /// Requests that run, and the tokens that count as load.
-    fn in_flight(&self) -> (usize, u32) {
+    /// What runs, as a ledger would count it.
+    fn accounts(&self) -> Accounts {
         let running = self.requests.values().filter(|(fate, _)| *fate == Fate::Running);
-        let counts = matches!(self.pool.size, Size::Tokens(_));
-        running.fold((0, 0), |(requests, tokens), (_, asked)| {
-            (requests + 1, tokens + if counts { asked.uncached } else { 0 })
-        })
+        running.flat_map(|(_, asked)| asked.accounts(self.pool.counts_tokens())).collect()
+    }
+
+    fn in_flight(&self) -> InFlight {
+        InFlight::of(&self.accounts())
     }
 
     fn check(&self) {
-        let (running, tokens) = self.in_flight();
-        let overrun = self.pool.is_overrun(running, tokens);
-        assert!(!overrun, "{}: overshoot: {running} of {tokens} tokens", self.place());
+        let in_flight = self.in_flight();
+        let overrun = self.pool.is_overrun(in_flight);
+        assert!(!overrun, "{}: overshoot: {in_flight:?}", self.place());
     }
 
     /// Who waits is told within a tick and two messages that its time is up; if an arbiter died, the
@@ -320,7 +324,7 @@ impl World {
         let pool = &self.pool;
         let (arrival, posts) =
             member.arrive(self.now, (&self.shared, pool), asked.ticket.clone(), |_| {
-                pool.admit(request.0, asked.uncached)
+                pool.admit(&asked)
             });
         match arrival {
             Arrival::Sent((), _) => {
@@ -339,11 +343,22 @@ impl World {
         posts.into_iter().for_each(|post| self.send(queue, post));
     }
 
-    /// A running request comes to its end.
-    fn finish(&mut self, chance: &mut Chance) {
+    /// The answer to a running request begins, perhaps again.
+    fn begin(&mut self, chance: &mut Chance) {
         let Some((queue, request)) = self.some(chance, Fate::Running) else { return };
         let (_, member) = self.members.get_mut(&queue).unwrap();
-        member.answered(&self.shared, request);
+        let Answered { counts, nudge } = member.answered(&self.shared, request);
+        let (_, asked) = self.requests.get_mut(&(queue, request)).unwrap();
+        let is_load = self.pool.counts_tokens() && asked.uncached > 0;
+        let is_news = asked.progress != Progress::Begun && (is_load || asked.prefill.is_some());
+        asked.progress = Progress::Begun;
+        assert_eq!(counts, is_news, "{}: {request:?}", self.place());
+        nudge.into_iter().for_each(|post| self.send(queue, post));
+    }
+
+    /// A running request comes to its end, whether or not it was answered.
+    fn finish(&mut self, chance: &mut Chance) {
+        let Some((queue, request)) = self.some(chance, Fate::Running) else { return };
         let asked = self.answer((queue, request)).unwrap();
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let ledger = self.shared.ledger.borrow().clone();
@@ -359,6 +374,8 @@ impl World {
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let to = EndpointKey(u64::from(chance.below(3)));
         member.moved(&self.shared, (request, to));
+        let (_, asked) = self.requests.get_mut(&(queue, request)).unwrap();
+        asked.endpoint = to;
     }
 
     /// The client of a held request goes away.
@@ -485,7 +502,8 @@ impl World {
                 Step::Take { request, epoch, .. } => self.take(queue, request, epoch),
                 Step::Reject { request, outcome } => {
                     let asked = self.answer((queue, request)).unwrap();
-                    let late = asked.was_granted && outcome == Outcome::RejectedCapacity;
+                    let late =
+                        asked.progress == Progress::Granted && outcome == Outcome::RejectedCapacity;
                     assert!(!late, "{}: no room for one that was granted it", self.place());
                 }
             }
@@ -496,9 +514,8 @@ impl World {
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let Some((_, asked)) = self.requests.get(&(queue, request)).cloned() else { return };
         let pool = &self.pool;
-        let taken = member.take_grant((&self.shared, pool), (request, epoch), |_| {
-            pool.admit(request.0, asked.uncached)
-        });
+        let taken =
+            member.take_grant((&self.shared, pool), (request, epoch), |_| pool.admit(&asked));
         let Some((arrival, posts)) = taken else { return };
         let sent = matches!(arrival, Arrival::Sent(..));
         self.witness.shares.found(&asked.ticket, sent.then_some(asked.uncached), &posts);
@@ -510,7 +527,7 @@ impl World {
             Arrival::Held => {
                 assert!(self.pool.is_empty.get(), "{}: held again", self.place());
                 let (_, asked) = self.requests.get_mut(&(queue, request)).unwrap();
-                asked.was_granted = true;
+                asked.progress = Progress::Granted;
             }
             Arrival::Refused(_) | Arrival::Rejected(_) | Arrival::Shed => {
                 panic!("{}: a grant cannot turn away", self.place())

@@ -1,7 +1,9 @@
 //! The detectors' formulas, and the law that their room never overshoots.
 
 use arbtest::arbitrary::{Result, Unstructured};
-use engine::saturation::{Concurrency, ConcurrencyMode, Detector, Load, Staleness, Utilization};
+use engine::saturation::{
+    Concurrency, ConcurrencyMode, Detector, Load, Stage, Staleness, Utilization,
+};
 
 use crate::{laws::law, ticket::ms};
 
@@ -84,6 +86,7 @@ fn any_load(u: &mut Unstructured<'_>) -> Result<Load> {
         metrics_age: *u.choose(&[None, Some(ms(0)), Some(ms(500))])?,
         in_flight: u.int_in_range(0..=15)?,
         in_flight_tokens: u.int_in_range(0..=10_000)?,
+        stage: Stage::Decode,
     })
 }
 
@@ -115,7 +118,13 @@ fn a_room_is_never_too_large() {
         for _ in 0..u.int_in_range(1..=4)? {
             loads.push(any_load(u)?);
         }
-        let mut room = detector.room(&loads);
+        let stages = [Stage::Decode, Stage::Prefill, Stage::Interleaved, Stage::Encode];
+        let in_stages = u.arbitrary()?;
+        for load in loads.iter_mut().filter(|_| in_stages) {
+            load.stage = *u.choose(&stages)?;
+        }
+        let mut room =
+            if in_stages { detector.room_in_stages(&loads) } else { detector.room(&loads) };
         for sent in 0.. {
             let places = room.places(1.0);
             assert_eq!(places > 0, room.saturation() < 1.0, "after {sent}");
@@ -123,8 +132,15 @@ fn a_room_is_never_too_large() {
                 break;
             }
             let (index, tokens) = (u.choose_index(loads.len())?, u.int_in_range(1..=500)?);
-            loads[index].in_flight += 1;
-            loads[index].in_flight_tokens += u64::from(tokens);
+            let computes = if in_stages { u.choose_index(loads.len())? } else { index };
+            loads[computes].in_flight_tokens += u64::from(tokens);
+            loads[computes].in_flight += 1;
+            // One does both, or another answers; of who does only one of them it is not asked to do
+            // the other.
+            let (prefill, decode) = (loads[computes].stage, loads[index].stage);
+            if index != computes && prefill != Stage::Decode && decode != Stage::Prefill {
+                loads[index].in_flight += 1;
+            }
             room.take(tokens);
             let now = detector.room(&loads).saturation();
             assert!(now <= room.saturation() + 1e-9, "{now} > {} after {sent}", room.saturation());

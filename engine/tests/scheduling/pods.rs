@@ -73,5 +73,5 @@ pub(crate) fn told(decision: Result<Decision, NoPick>) -> String {
     };
     let headers: Vec<String> =
         decision.headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-    format!("{}{}", decision.ranked[0], headers.concat())
+    format!("{}{}", decision.destinations().next().unwrap(), headers.concat())
 }

@@ -3,9 +3,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Ask, Decider, Disagg, Endpoint, Engine, Event, Filter, Handler, Metrics, RequestId, Scheduling,
-    StageOrder, Verdict,
+    Answer, Ask, Config, Decider, Decision, Disagg, Endpoint, Engine, Event, Fault, Filter,
+    Handler, Metrics, Profile, RequestId, Scheduling, Scorer, StageOrder, Verdict, Weight,
+    WeightedScorer,
+    cluster::Capacity,
     filter::Role,
+    ledger::{Account, Ledger},
+    saturation::{Concurrency, Detector},
     score::{SessionAffinity, SessionStrategy},
 };
 
@@ -48,6 +52,91 @@ fn prompts_are_computed_apart_where_much_is_uncached() {
     assert_eq!(told(decide(&mut engine, &ask(15))), "10.0.0.1:8000", "half of it is cached");
 }
 
+/// Sends a request whose prompt another computes; where, and what others hear of its end.
+fn compute_apart(engine: &mut Engine, end: Option<Answer>) -> Vec<(SocketAddr, Verdict)> {
+    let (request, decision) = (RequestId(1), decide(engine, &ask(4)).unwrap());
+    assert_eq!(decision.computed_apart().map(|it| it.endpoint), Some(address(3)));
+    let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+    let event = match end {
+        Some(answer) => Event::Answered { request, at: at(2), served_by: None, answer },
+        None => Event::Ended { request },
+    };
+    assert!(engine.may_tell(&event) || end == Some(Answer::Taken));
+    let notes = engine.handle(event);
+    notes.iter().map(|note| (note.endpoint, note.verdict)).collect()
+}
+
+/// Nobody knows whether who computes was asked: nothing is believed of it, and nothing blamed on it.
+#[test]
+fn what_came_to_nothing_is_taken_back_where_it_was_computed_too() {
+    let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
+    let of = |end| compute_apart(&mut engine(disagg(config.clone()), stages()), end);
+    let (withdrawn, failed) = (Verdict::Withdrawn, Verdict::Failed(Fault::Endpoint));
+    assert_eq!(of(Some(Answer::Taken)), []);
+    assert_eq!(of(Some(Answer::Refused)), [(address(3), withdrawn), (address(1), withdrawn)]);
+    let failure = Some(Answer::Failed(Fault::Endpoint));
+    assert_eq!(of(failure), [(address(3), withdrawn), (address(1), failed)]);
+    assert_eq!(of(None), [(address(1), withdrawn), (address(3), withdrawn)]);
+}
+
+/// The first token is late because of who computes: that one is slow, and not who answers.
+#[test]
+fn first_tokens_speak_of_who_computes_the_prompt() {
+    let ttft = Scorer::named("estimated-ttft-scorer").unwrap();
+    let by_ttft = |name: &str, role| Profile {
+        scorers: vec![WeightedScorer { scorer: ttft.clone(), weight: Weight::ONE }],
+        ..profile(name, vec![Filter::Role(role)])
+    };
+    let profiles = vec![by_ttft("decode", Role::Decode), by_ttft("prefill", Role::Prefill)];
+    let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
+    let scheduling = Scheduling { profiles, handler: Handler::Disagg(config) };
+    let pods = [(1, "decode"), (2, "decode"), (3, "prefill"), (4, "prefill")];
+    let pods = pods.into_iter().map(|(last, role)| endpoint(last, role, 0)).collect();
+    let mut engine = engine(scheduling, pods);
+    let long = Ask { prompt_tokens: Some(10_000), ..Ask::default() };
+    let prefiller = |decision: &Decision| decision.computed_apart().unwrap().endpoint;
+    for turn in 0..60_u32 {
+        let (request, ask) = (RequestId(turn), long.clone());
+        let decision = decide(&mut engine, &ask).unwrap();
+        let came = at(if prefiller(&decision) == address(3) { 1_001 } else { 101 });
+        let _ = engine.handle(Event::Sent { request, at: at(1), ask, decision });
+        let _ = engine.handle(Event::FirstToken { request, at: came });
+        let _ = engine.handle(Event::Ended { request });
+    }
+    let decisions: Vec<Decision> = (0..20).map(|_| decide(&mut engine, &long).unwrap()).collect();
+    assert!(decisions.iter().all(|decision| prefiller(decision) == address(4)));
+    let answers = |last| decisions.iter().any(|decision| decision.ranked[0] == address(last));
+    assert!(answers(1) && answers(2), "none of those is slow");
+}
+
+/// As many as each stage takes: idle pods of one do not hide that the other is full.
+#[test]
+fn saturation_is_that_of_the_fuller_stage() {
+    let detector = Detector::Concurrency(Concurrency { max_requests: 4, ..Concurrency::default() });
+    let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
+    let of = |scheduling, roles: &[&str]| {
+        let config = Config { scheduling, detector: detector.clone(), ..Config::default() };
+        let mut engine = Engine::new(config, 1);
+        let pods = (1..).zip(roles).map(|(last, role)| endpoint(last, role, 0));
+        renew(&mut engine, 0, pods.collect());
+        let accounts = [Account { endpoint: address(1).into(), requests: 3, tokens: 0 }];
+        let ledger = Ledger { accounts: accounts.into_iter().collect(), ..Ledger::default() };
+        let Capacity::Serving(room) = engine.capacity(at(1), &ledger) else {
+            return String::new();
+        };
+        format!("{:.2}, room for {}", room.saturation(), room.places(1.0))
+    };
+    let apart = |roles| of(disagg(config.clone()), roles);
+    let single = |roles| of(profile("default", Vec::new()).into(), roles);
+    assert_eq!(apart(&["prefill", "decode", "decode"]), "0.75, room for 1");
+    assert_eq!(apart(&["decode", "prefill", "encode"]), "0.75, room for 1");
+    assert_eq!(apart(&["prefill-decode", "prefill"]), "0.75, room for 1");
+    // One that another computes counts there as well.
+    assert_eq!(apart(&["prefill-decode", "prefill-decode"]), "0.38, room for 3");
+    assert_eq!(single(&["prefill-decode", "prefill-decode"]), "0.38, room for 5");
+    assert_eq!(single(&["decode", ""]), "0.38, room for 5");
+}
+
 #[test]
 fn a_prompt_that_must_be_computed_apart_is_not_computed_elsewhere() {
     let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
@@ -71,9 +160,31 @@ fn prefill_may_be_chosen_first_and_media_apart() {
 fn a_rank_is_reached_through_the_main_port() {
     let handler = Handler::DataParallel { primary_port: 9000 };
     let profiles = vec![profile("default", Vec::new())];
-    let mut engine = engine(Scheduling { profiles, handler }, vec![endpoint(1, "decode", 0)]);
-    let decision = decide(&mut engine, &ask(1));
-    assert_eq!(told(decision), "10.0.0.1:9000 x-data-parallel-host-port=10.0.0.1:8000");
+    let rank = |last, port, waiting| Endpoint {
+        address: SocketAddr::from(([10, 0, 0, last], port)),
+        ..endpoint(last, "decode", waiting)
+    };
+    let ranks = vec![rank(1, 9000, 2), rank(1, 9001, 0), rank(2, 9000, 3), rank(2, 9001, 1)];
+    let mut engine = engine(Scheduling { profiles, handler }, ranks);
+    let decision = decide(&mut engine, &ask(1)).unwrap();
+    assert_eq!(told(Ok(decision.clone())), "10.0.0.1:9000 x-data-parallel-host-port=10.0.0.1:9001");
+    // The header names a rank of the first pod only: of another its main port is meant.
+    let [rank, main, other] = [(1, 9001), (1, 9000), (2, 9000)]
+        .map(|(last, port)| SocketAddr::from(([10, 0, 0, last], port)));
+    assert_eq!(decision.ranked, [rank, other]);
+    assert!(decision.destinations().eq([main, other]));
+    assert_eq!([main, other].map(|it| decision.reached(it)), [rank, other]);
+    let request = RequestId(1);
+    let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+    let event =
+        Event::Answered { request, at: at(2), served_by: Some(other), answer: Answer::Taken };
+    let notes = engine.handle(event);
+    let told: Vec<_> = notes.iter().map(|it| (it.endpoint, it.verdict)).collect();
+    assert_eq!(
+        told,
+        [(rank, Verdict::Failed(Fault::Endpoint)), (other, Verdict::Placed)],
+        "nobody else was tried"
+    );
 }
 
 /// Each plugin keeps its own, at the choice of the profile that it names.
@@ -99,7 +210,7 @@ fn prefill_and_decode_are_each_kept_at_their_own() {
         let headers = vec![("x-session-id".to_owned(), "mine".to_owned())];
         let ask = Ask { headers, ..ask(1) };
         let decision = decide(engine, &ask).unwrap();
-        let to = [decision.ranked[0], decision.prefill.unwrap()];
+        let to = [decision.ranked[0], decision.prefiller().unwrap()];
         let request = RequestId(turn);
         let notes = engine.handle(Event::Sent { request, at: at(1), ask, decision });
         let bound = notes.iter().filter(|note| matches!(note.verdict, Verdict::Bound(_)));

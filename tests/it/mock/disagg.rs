@@ -1,13 +1,17 @@
-//! One pod computes the prompt, another answers: what the filter tells them.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! One pod computes the prompt, another answers: what the filter tells them, and what it counts there.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use host_mock::Plugin;
+use std::time::Duration;
+
+use host_mock::{Plugin, Stream};
 use serde_json::{Value, json};
 
 use super::{
     push::Pod,
     world::{WORKERS, Way, World, about, builder},
 };
+
+const NONE: &[(&str, &str)] = &[];
 
 const PREFILLER: &str = "x-prefiller-host-port";
 
@@ -23,8 +27,13 @@ fn config(decider: &str) -> Value {
 }
 
 fn config_with(decider: &Value) -> Value {
+    config_by(decider, ["queue-scorer", "prefix-cache-scorer"])
+}
+
+/// Both stages by these scorers.
+fn config_by(decider: &Value, scorers: [&str; 2]) -> Value {
     let profile = |name: &str| {
-        let refs = [format!("{name}-filter"), "queue-scorer".into(), "prefix-cache-scorer".into()];
+        let refs = [&format!("{name}-filter"), scorers[0], scorers[1]];
         let refs = refs.map(|name| json!({"pluginRef": name}));
         json!({"name": name, "plugins": refs})
     };
@@ -35,19 +44,41 @@ fn config_with(decider: &Value) -> Value {
             {"type": "disagg-profile-handler", "parameters": deciders},
             {"type": "decode-filter"},
             {"type": "prefill-filter"},
-            {"type": "queue-scorer"},
-            {"type": "prefix-cache-scorer"},
+            {"type": scorers[0]},
+            {"type": scorers[1]},
         ],
         "schedulingProfiles": [profile("decode"), profile("prefill")],
     })
 }
 
+/// Always apart, and by what is in flight alone.
+fn by_load() -> Value {
+    let decider = json!({"type": "always-disagg-pd-decider"});
+    config_by(&decider, ["active-request-scorer", "token-load-scorer"])
+}
+
 /// Pod 1 answers, pod 2 computes prompts.
 fn stages(way: Way, config: &Value) -> World {
     let world = World::with(way, config);
-    let staged = |number, role| Pod { role: Some(role), ..Pod::idle(number) };
-    world.pods(&[staged(1, "decode"), staged(2, "prefill")]);
+    roles(&world, &["decode", "prefill"]);
     world
+}
+
+/// Pods 1, 2, … have these roles.
+fn roles(world: &World, roles: &[&'static str]) {
+    let staged =
+        |(number, role): (u8, &&'static str)| Pod { role: Some(role), ..Pod::idle(number) };
+    world.pods(&(1..).zip(roles).map(staged).collect::<Vec<_>>());
+}
+
+/// Requests and prompt tokens in flight on pods 1, 2, ….
+fn in_flight<const PODS: usize>(world: &World) -> [(u32, u32); PODS] {
+    std::array::from_fn(|place| world.in_flight(&format!("10.0.0.{}:8000", place + 1)))
+}
+
+/// Who computes the prompt of a request that was sent.
+fn prefiller(stream: &Stream) -> String {
+    stream.sent().unwrap().headers.text(PREFILLER).unwrap().to_owned()
 }
 
 #[test]
@@ -85,14 +116,136 @@ fn a_cached_prompt_is_not_computed_apart_again() {
     let parameters = json!({"nonCachedTokens": 512});
     let decider = json!({"type": "prefix-based-pd-decider", "parameters": parameters});
     let world = stages(Way::Header, &config_with(&decider));
-    let prefiller = |worker| {
+    let told = |worker| {
         let stream = world.chat(worker, &about("rivers"));
         let told = stream.sent().unwrap().headers.text(PREFILLER).map(str::to_owned);
         stream.respond(200, (), b"{}");
         told
     };
-    assert_eq!(prefiller(0).as_deref(), Some("10.0.0.2:8000"));
-    assert_eq!(prefiller(3), None);
+    assert_eq!(told(0).as_deref(), Some("10.0.0.2:8000"));
+    assert_eq!(told(3), None);
+    world.is_well();
+}
+
+/// The prompt where it is computed, and until it is; the request where it is answered, to its end.
+#[test]
+fn it_counts_at_both() {
+    let world = World::with(Way::Header, &by_load());
+    roles(&world, &["decode", "prefill"]);
+    let ask = |worker, topic| world.chat(worker, &about(topic));
+    let (first, second) = (ask(0, "rivers"), ask(3, "mountains"));
+    let [decode, (requests, tokens)] = in_flight(&world);
+    assert_eq!((decode, requests), ((2, 0), 2));
+    first.respond_headers(200, NONE);
+    let [decode, (requests, left)] = in_flight(&world);
+    assert_eq!((decode, requests), ((2, 0), 1), "the answer begins");
+    assert!(0 < left && left < tokens, "{left} of {tokens}");
+    first.respond_end();
+    assert_eq!(in_flight(&world), [(1, 0), (1, left)], "and ends");
+    // A prompt that was computed there is not to be computed again.
+    let again = ask(1, "rivers");
+    let [_, (requests, tokens)] = in_flight(&world);
+    assert_eq!(requests, 2);
+    assert!(tokens - left < left / 4, "{tokens}, and {left} before");
+    again.respond(200, NONE, b"{}");
+    second.respond(200, NONE, b"{}");
+    assert_eq!(in_flight(&world), [(0, 0); 2]);
+    world.is_well();
+}
+
+#[test]
+fn nothing_is_left_at_either_however_it_ends() {
+    let world = World::with(Way::Header, &by_load());
+    roles(&world, &["decode", "prefill"]);
+    let ends: [fn(&Stream); 6] = [
+        |stream| stream.respond(503, NONE, b"{}"),
+        |stream| stream.respond(400, NONE, b"{}"),
+        Stream::refuse,
+        Stream::upstream_resets,
+        Stream::upstream_times_out,
+        Stream::disconnect,
+    ];
+    for (turn, end) in ends.into_iter().enumerate() {
+        // Not one and the same prompt: each is to be computed anew.
+        let stream = world.chat(turn % WORKERS, &about(&format!("river number {turn}")));
+        let [decode, (requests, tokens)] = in_flight(&world);
+        assert!(decode == (1, 0) && requests == 1 && tokens > 0, "{turn}: {decode:?} {tokens}");
+        end(&stream);
+        assert_eq!(in_flight(&world), [(0, 0); 2], "{turn}");
+        // A success between them: three failures in a row and the pod would be left alone.
+        world.chat(0, "hello").respond(200, NONE, b"{}");
+    }
+}
+
+/// The next decode pod of the list has the same pod compute the prompt.
+#[test]
+fn only_the_answer_moves_when_envoy_goes_on() {
+    let world = World::with(Way::Header, &by_load());
+    roles(&world, &["decode", "decode", "prefill"]);
+    let stream = world.chat(0, &about("rivers"));
+    let at = world.pod(&stream).number;
+    let other = 3 - at;
+    stream.upstream_address(&format!("10.0.0.{other}:8000"));
+    stream.respond_headers(200, NONE);
+    let served = |number| (u32::from(number == other), 0);
+    assert_eq!(in_flight(&world), [served(1), served(2), (0, 0)]);
+    stream.respond_end();
+    assert_eq!(in_flight(&world), [(0, 0); 3]);
+    world.is_well();
+}
+
+/// What the dead worker had at both is taken back by another.
+#[test]
+fn a_dead_worker_leaves_nothing_at_either() {
+    let world = World::with(Way::Header, &by_load());
+    roles(&world, &["decode", "prefill"]);
+    let lost = [world.chat(3, &about("rivers")), world.chat(3, &about("stars"))];
+    lost[0].respond_headers(200, NONE);
+    assert_eq!(in_flight(&world).map(|(requests, _)| requests), [2, 1]);
+    world.envoy.worker(3).kill();
+    world.chat(0, "hello").respond(200, NONE, b"{}");
+    world.envoy.run_for(Duration::from_secs(7));
+    assert_eq!(in_flight(&world), [(0, 0); 2]);
+}
+
+/// No scrape says that a pod computes: the next request goes elsewhere all the same, whichever worker
+/// has it.
+#[test]
+fn all_workers_see_who_computes() {
+    let world = World::with(Way::Header, &by_load());
+    roles(&world, &["decode", "prefill", "prefill", "prefill", "prefill"]);
+    let topics = ["rivers", "stars", "hills", "clouds"];
+    let sent: Vec<Stream> =
+        (0..).zip(topics).map(|(worker, topic)| world.chat(worker, &about(topic))).collect();
+    let mut each: Vec<String> = sent.iter().map(prefiller).collect();
+    let last = each.clone();
+    each.sort_unstable();
+    each.dedup();
+    assert_eq!(each.len(), topics.len(), "one prompt a pod: {last:?}");
+    // Whose prompt is computed takes the next one, while it is still being answered elsewhere.
+    sent[2].respond_headers(200, NONE);
+    assert_eq!(prefiller(&world.chat(0, &about("lakes"))), last[2]);
+    world.is_well();
+}
+
+/// One prompt at a time, whatever room there is for answers; and a prompt that is computed makes room
+/// at once, not at the next tick.
+#[test]
+fn a_full_stage_holds_requests_until_a_prompt_is_computed() {
+    let mut config = by_load();
+    let detector = json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": 1}});
+    config["plugins"].as_array_mut().unwrap().push(detector);
+    config["featureGates"] = json!(["flowControl"]);
+    config["flowControl"] = json!({"saturationDetector": {"pluginRef": "concurrency-detector"}});
+    let world = World::with(Way::Header, &config);
+    roles(&world, &["decode", "decode", "decode", "prefill"]);
+    let first = world.chat(0, &about("rivers"));
+    let held = world.chat(1, &about("stars"));
+    assert!(first.sent().is_some() && held.sent().is_none() && held.response().is_none());
+    first.respond_headers(200, NONE);
+    world.envoy.run_for(Duration::from_millis(4));
+    assert!(held.sent().is_some(), "{:?}", held.response());
+    assert_eq!(world.in_flight("10.0.0.4:8000").0, 1);
     world.is_well();
 }
 

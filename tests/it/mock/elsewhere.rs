@@ -1,19 +1,12 @@
 //! An endpoint refuses, and Envoy goes to the next of the list: there the request is counted from then on, and there its
 //! prefix is cached.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use serde_json::json;
 
 use super::{story::tell, world::World};
 
 /// Requests in flight on pods 1 and 2.
 fn in_flight(world: &World) -> [u32; 2] {
-    let bytes = world.envoy.shared_data("llm-picker/default/v1/ledger").unwrap();
-    let accounts = wire::ledger::decode(&bytes).accounts;
-    [1, 2].map(|pod| {
-        let address = std::net::SocketAddr::from(([10, 0, 0, pod], 8000));
-        accounts.of(address.into()).requests
-    })
+    ["10.0.0.1:8000", "10.0.0.2:8000"].map(|pod| world.in_flight(pod).0)
 }
 
 #[test]

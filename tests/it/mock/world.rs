@@ -4,6 +4,7 @@
 use std::{
     cell::Cell,
     env,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -152,6 +153,14 @@ impl World {
         let list = self.destinations(stream);
         let list = list.unwrap_or_else(|| panic!("not sent: {:?}", stream.response()));
         Pod::at(list.split(',').next().unwrap())
+    }
+
+    /// Requests and prompt tokens in flight on an endpoint, by what the workers agree on.
+    pub(super) fn in_flight(&self, endpoint: &str) -> (u32, u32) {
+        let bytes = self.envoy.shared_data("llm-picker/default/v1/ledger").unwrap_or_default();
+        let endpoint: SocketAddr = endpoint.parse().unwrap();
+        let account = wire::ledger::decode(&bytes).accounts.of(endpoint.into());
+        (account.requests, account.tokens)
     }
 
     /// The decision header of the answer that a sent request now gets.
