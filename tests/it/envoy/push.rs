@@ -108,11 +108,18 @@ pub(super) async fn snapshot_of(pool: &str, stack: &Stack, sequence: u64, pods: 
 
 /// Pushes a good snapshot of these pods, each with its stage in disaggregated serving.
 pub(super) async fn stages(stack: &Stack, sequence: u64, pods: &[(SocketAddr, &str)]) {
-    let staged = |(address, role): &(SocketAddr, &str)| {
-        let labels = vec![("llm-d.ai/role".to_owned(), (*role).to_owned())];
-        Endpoint { labels, ..idle(*address) }
-    };
     endpoints(stack, sequence, pods.iter().map(staged).collect()).await;
+}
+
+/// Pushes the same again, and asks what the gateway knows of them.
+pub(super) async fn report_on_stages(stack: &Stack, pods: &[(SocketAddr, &str)]) -> Report {
+    let endpoints = pods.iter().map(staged).collect();
+    Push::with("default", stack, 0, endpoints).send_for_report(stack).await
+}
+
+fn staged((address, role): &(SocketAddr, &str)) -> Endpoint {
+    let labels = vec![("llm-d.ai/role".to_owned(), (*role).to_owned())];
+    Endpoint { labels, ..idle(*address) }
 }
 
 /// Pushes a good snapshot of these endpoints.

@@ -1,8 +1,10 @@
 //! What scheduling does beyond scores, where the filter's words must reach the pods.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::{cell::Cell, net::SocketAddr};
+
 use serde_json::{Value, json};
-use stack::Way;
+use stack::{Stack, Way};
 use tokio::time::Instant;
 
 use super::{
@@ -49,6 +51,78 @@ async fn the_decode_pod_is_told_who_computes_the_prompt() {
         })
         .await;
     }
+}
+
+/// Until the pods have so many requests in flight.
+async fn until_in_flight(stack: &Stack, pods: [(SocketAddr, &str); 2], count: [u32; 2]) {
+    world::until(async || {
+        let known = push::report_on_stages(stack, &pods).await.in_flight;
+        let of = |pod| known.iter().find(|it| it.endpoint == pod).map_or(0, |it| it.requests);
+        (pods.map(|(pod, _)| of(pod)) == count).then_some(())
+    })
+    .await;
+}
+
+/// The pod begins with the second answer when the first has ended: until then the second prompt counts
+/// where it is computed.
+#[tokio::test]
+async fn a_prompt_counts_where_it_is_computed_until_the_answer_begins() {
+    let (decode, tokens) = upstream::streams_on_command().await;
+    let (prefill, tokens) = (upstream::answers().await, Cell::new(Some(tokens)));
+    let pods = [(prefill, "prefill"), (decode, "decode")];
+    let stack = world::stack().upstreams(vec![prefill, decode]).without_scraper();
+    world::tell(stack.plugin(disagg()), async |stack| {
+        push::stages(stack, 1, &pods).await;
+        let gateway = stack.gateway;
+        let ask = |prompt| tokio::spawn(async move { chat(gateway, prompt).await });
+        let asked = [ask("one"), ask("two")];
+        until_in_flight(stack, pods, [1, 2]).await;
+        drop(tokens.take());
+        for reply in asked {
+            let reply = reply.await.unwrap();
+            assert_eq!((reply.status, reply.served_by()), (200, decode), "{reply:?}");
+        }
+        until_in_flight(stack, pods, [0, 0]).await;
+    })
+    .await;
+}
+
+/// Answers that have begun well.
+async fn begun(stack: &Stack) -> u64 {
+    let stats = stack.stats("^http.gateway.downstream_rq_2xx$").await.unwrap();
+    stats.trim().rsplit(' ').next().unwrap().parse().unwrap_or(0)
+}
+
+/// Envoy says that it reached the main port, and the request counts at its rank all the same.
+#[tokio::test]
+async fn a_rank_behind_the_main_port_keeps_its_requests() {
+    let (main, tokens) = upstream::streams_on_command().await;
+    let (rank, tokens) = (SocketAddr::new(main.ip(), 1), Cell::new(Some(tokens)));
+    let parameters = json!({"primaryPort": main.port()});
+    let plugin = json!({
+        "plugins": [
+            {"type": "data-parallel-profile-handler", "parameters": parameters},
+            {"type": "queue-scorer"},
+        ],
+        "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "queue-scorer"}]}],
+    });
+    let stack = world::stack().upstreams(vec![main]).without_scraper();
+    world::tell(stack.plugin(plugin), async |stack| {
+        push::snapshot(stack, 1, &[rank]).await;
+        let in_flight = async || {
+            let known = push::report(stack, &[rank]).await.in_flight;
+            known.iter().map(|it| it.requests).sum::<u32>()
+        };
+        let gateway = stack.gateway;
+        let asked = tokio::spawn(async move { chat(gateway, "one").await });
+        world::until(async || (begun(stack).await == 1).then_some(())).await;
+        assert_eq!(in_flight().await, 1);
+        drop(tokens.take());
+        let reply = asked.await.unwrap();
+        assert_eq!((reply.status, reply.served_by()), (200, main), "{reply:?}");
+        world::until(async || (in_flight().await == 0).then_some(())).await;
+    })
+    .await;
 }
 
 /// It answers with errors, and does so to one client only, as far as anybody can see: those may be its requests.
