@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Chain;
+use crate::{Chain, flow::Priority};
 
 /// A request, read and reduced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Ask {
     pub chain: Chain,
     /// The model or LoRA adapter that it is sent to, after rewrites; empty if it names none.
     pub model: String,
+    /// How much it matters; below 0 it may be turned away.
+    pub priority: Priority,
     /// Its prompt's tokens where they are known, as for a prompt of token ids.
     pub prompt_tokens: Option<u32>,
     /// Images, videos and sounds in its prompt.

@@ -1,6 +1,6 @@
 //! An endpoint that a request may go to, at the moment of choice.
 
-use crate::{Ask, pool::Member, prefix::Slot};
+use crate::{Ask, pool::Member, prefix::Slot, saturation::Load, scene::Scene};
 
 /// An endpoint as filters and scorers see it. A plugin that needs more than this of an endpoint
 /// finds it in its [`Member`]; what it needs of the request is in the [`crate::scene::Scene`].
@@ -47,6 +47,15 @@ impl Candidate<'_> {
     /// A custom metric, if its last scrape is recent enough to go by.
     pub(crate) fn attribute(&self, key: &str) -> Option<f64> {
         self.gauges.and_then(|_| self.member.attribute(key))
+    }
+
+    /// What it carries, for a saturation detector.
+    pub(crate) fn load(&self, scene: &Scene<'_>) -> Load {
+        Load {
+            in_flight: self.requests,
+            in_flight_tokens: self.tokens.into(),
+            ..self.member.carries(scene.now, scene.quiet_for)
+        }
     }
 
     /// The share of the prompt that it holds; nothing of a prompt without a block.

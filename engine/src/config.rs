@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use crate::{Scheduling, prefix::Index, saturation::Detector};
+use crate::{Admitter, Scheduling, prefix::Index, saturation::Detector};
 
 /// The settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Who may turn a request away before that, in this order.
+    pub admitters: Vec<Admitter>,
     /// How endpoints are filtered, scored and picked.
     pub scheduling: Scheduling,
     /// How full the pool is.
@@ -25,6 +27,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            admitters: Vec::new(),
             scheduling: Scheduling::default(),
             detector: Detector::default(),
             // EPP: metrics-staleness-threshold.
@@ -47,6 +50,8 @@ impl Config {
     /// Whether anything goes by the prompt tokens in flight.
     #[must_use]
     pub fn counts_tokens(&self) -> bool {
-        self.detector.counts_tokens() || self.scheduling.counts_tokens()
+        self.detector.counts_tokens()
+            || self.scheduling.counts_tokens()
+            || self.admitters.iter().any(Admitter::counts_tokens)
     }
 }

@@ -84,6 +84,7 @@ impl Engine {
             Event::Snapshot { .. }
             | Event::Reported { .. }
             | Event::FirstToken { .. }
+            | Event::Streamed { .. }
             | Event::Noted(_) => false,
         }
     }
@@ -140,11 +141,16 @@ impl Engine {
         rng: &mut Rng,
     ) -> Result<Decision, NoPick> {
         let candidates = self.candidates((now, ask, ledger), matches)?;
-        self.config.scheduling.decide(&self.scene(now, ask), candidates, rng)
+        let scene = self.scene(now, ask);
+        for admitter in &self.config.admitters {
+            admitter.admit(&scene, &candidates, rng).map_err(NoPick::Denied)?;
+        }
+        self.config.scheduling.decide(&scene, candidates, rng)
     }
 
     fn scene<'a>(&'a self, now: Instant, ask: &'a Ask) -> Scene<'a> {
-        Scene { ask, now, learned: &self.learned, sessions: &self.sessions, peer: None }
+        let quiet_for = self.pool.as_ref().map(Pool::quiet_for).unwrap_or_default();
+        Scene { ask, now, quiet_for, learned: &self.learned, sessions: &self.sessions, peer: None }
     }
 
     /// How much more the pool takes, by the detector and with all that the ledger says is in flight.
@@ -176,6 +182,12 @@ impl Engine {
             }
             Event::FirstToken { request, at } => {
                 self.learn_first_token(request, at);
+                Vec::new()
+            }
+            Event::Streamed { request, tpot } => {
+                if let Some(placement) = self.placements.get(request) {
+                    self.learned.streamed(&placement.sight, tpot);
+                }
                 Vec::new()
             }
             Event::Broke { request, at, fault } => {

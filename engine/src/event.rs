@@ -1,6 +1,6 @@
 //! What happens outside.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use crate::{Ask, Decision, Fault, Instant, Note, Snapshot};
 
@@ -48,6 +48,13 @@ pub enum Event {
         request: RequestId,
         /// When.
         at: Instant,
+    },
+    /// All of a streamed response came.
+    Streamed {
+        /// Which one.
+        request: RequestId,
+        /// The mean time between its tokens.
+        tpot: Duration,
     },
     /// A response that had begun well did not end well: the connection was reset, or the stream
     /// carries an error.

@@ -18,6 +18,7 @@ pub use utilization::{Gauge, HeadroomTier, UtilizationLimits};
 use crate::{
     candidate::Candidate,
     rng::Rng,
+    saturation::Detector,
     scene::Scene,
     score::{ContextLength, SessionAffinity},
 };
@@ -44,6 +45,9 @@ pub enum Filter {
     Topology(TopologyFloor),
     /// Keeps those that are predicted to meet the objective.
     HeadroomTier(HeadroomTier),
+    /// Keeps those that should be sent more, or all if none should (EPP: utilization-detector and
+    /// concurrency-detector, of which the latter would keep none).
+    Detector(Detector),
     /// Keeps those for prompts of this length (EPP: context-length-aware, enableFiltering).
     ContextLength(ContextLength),
 }
@@ -96,13 +100,17 @@ impl Filter {
             Self::Attribute(_) => "endpoint-attribute-filter",
             Self::Topology(_) => "topology-affinity-filter",
             Self::HeadroomTier(_) => "slo-headroom-tier-filter",
+            Self::Detector(detector) => detector.name(),
             Self::ContextLength(_) => "context-length-aware",
         }
     }
 
     /// Whether it goes by the prompt tokens in flight.
-    pub(crate) const fn counts_tokens(&self) -> bool {
-        matches!(self, Self::PrefixAffinity(_) | Self::HeadroomTier(_))
+    pub(crate) fn counts_tokens(&self) -> bool {
+        let Self::Detector(detector) = self else {
+            return matches!(self, Self::PrefixAffinity(_) | Self::HeadroomTier(_));
+        };
+        detector.counts_tokens()
     }
 
     /// The sessions that it keeps, if it keeps any.
@@ -133,6 +141,12 @@ impl Filter {
             Self::Attribute(limit) => limit.apply(candidates),
             Self::Topology(floor) => floor.apply(scene.peer, candidates),
             Self::HeadroomTier(tier) => tier.apply(scene, candidates, rng),
+            Self::Detector(detector) => {
+                let has_room = |it: &Candidate<'_>| detector.has_headroom(&it.load(scene));
+                if candidates.iter().any(has_room) {
+                    candidates.retain(has_room);
+                }
+            }
             Self::ContextLength(length) => {
                 candidates.retain(|it| length.keeps(it.member, scene.ask.tokens()));
             }

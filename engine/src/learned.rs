@@ -17,6 +17,8 @@ pub(crate) struct Learned {
     pub(crate) rates: Rates,
     /// How long a first token takes, by load and prompt.
     pub(crate) ttft: Predictor,
+    /// How long each further one takes, by the same.
+    pub(crate) tpot: Predictor,
     /// The tokens that a request has to have computed, in the mean of the last hundred.
     pub(crate) usual_tokens: f64,
     /// When each endpoint last took a prompt that nobody had cached; zero for never.
@@ -42,6 +44,14 @@ impl Learned {
         );
         if sight.load.is_some() {
             self.ttft.observe(&Features::of_sight(sight), ttft.as_secs_f64());
+        }
+    }
+
+    /// The tokens of a response came `tpot` apart, from an endpoint that was seen like this when the
+    /// request was sent.
+    pub(crate) fn streamed(&mut self, sight: &Sight, tpot: Duration) {
+        if sight.load.is_some() {
+            self.tpot.observe(&Features::of_sight(sight), tpot.as_secs_f64());
         }
     }
 

@@ -6,9 +6,9 @@
 //!
 //! In reading order: what is known of the pool (`endpoint`, `objective`, `model_rewrite`, `models`,
 //! `snapshot`), what a request brings (`prompt`, `ask`), who has which prefix (`prefix`), what is in
-//! flight (`ledger`); then which endpoints may be taken (`filter`), how they compare (`score`), which
-//! is taken (`pick`), how these make a `profile` and profiles a choice (`scheduling`), the state that
-//! ties them together (`engine`); then how full the pool is (`saturation`), who waits and who goes
+//! flight (`ledger`); then who is turned away (`admission`), which endpoints may be taken (`filter`),
+//! how they compare (`score`), which is taken (`pick`), how these make a `profile` and profiles a choice
+//! (`scheduling`), the state that ties them together (`engine`); then how full the pool is (`saturation`), who waits and who goes
 //! next (`flow`), how the workers of one Envoy do that together (`cluster`), and which of them fetches
 //! snapshots (`pull`).
 
@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod pull;
 pub mod saturation;
 
+pub mod admission;
 mod avoidance;
 mod candidate;
 mod explanation;
@@ -51,6 +52,7 @@ mod fault;
 mod note;
 mod placements;
 
+pub use admission::Admitter;
 pub use ask::{Ask, Slo, Subset, tokens};
 pub use config::Config;
 pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};

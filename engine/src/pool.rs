@@ -118,13 +118,14 @@ impl Pool {
         self.members.iter().zip(in_flight).map(candidate).collect()
     }
 
-    /// What each member carries, in their order. While the scraper said that it would be quiet if nothing changed, its
-    /// numbers grow no older.
+    /// How long the scraper may be silent while nothing changes: so long, numbers grow no older.
+    pub(crate) fn quiet_for(&self) -> Duration {
+        self.quiet_for
+    }
+
+    /// What each member carries, in their order.
     pub(crate) fn loads(&self, now: Instant, accounts: &Accounts) -> Vec<saturation::Load> {
-        let carries = |member: &Member| {
-            let age = member.age(now).map(|age| age.saturating_sub(self.quiet_for));
-            member.carries(age)
-        };
+        let carries = |member: &Member| member.carries(now, self.quiet_for);
         let mut loads: Vec<_> = self.members.iter().map(carries).collect();
         self.each_account(accounts, |place, account| {
             if let Some(load) = loads.get_mut(place) {
@@ -227,7 +228,8 @@ impl Member {
     }
 
     /// What a saturation detector goes by, but for what is in flight.
-    fn carries(&self, metrics_age: Option<Duration>) -> saturation::Load {
+    pub(crate) fn carries(&self, now: Instant, quiet_for: Duration) -> saturation::Load {
+        let metrics_age = self.age(now).map(|age| age.saturating_sub(quiet_for));
         let gauges = self.read.map(|read| read.gauges);
         saturation::Load {
             waiting: gauges.map_or(0, |gauges| gauges.waiting),

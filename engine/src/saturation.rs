@@ -46,6 +46,17 @@ impl Default for Detector {
 }
 
 impl Detector {
+    /// The EPP's name of its type.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        let kind = match self {
+            Self::Utilization(_) => DetectorKind::Utilization,
+            Self::Concurrency(_) => DetectorKind::Concurrency,
+            Self::Max(_) => DetectorKind::Max,
+        };
+        kind.name()
+    }
+
     /// What the pool can still take. A pool without endpoints has saturation 1 and no room. Who
     /// computes prompts and who answers are measured apart, so that the idle of one stage do not hide
     /// that the other is full (EPP: the larger of the stages' saturations); a request may take of both.
@@ -94,9 +105,7 @@ impl Detector {
         }
     }
 
-    /// Whether one endpoint should be sent more, for the scheduling filter of the same name. The
-    /// filter of `utilization-detector` keeps all endpoints if none has headroom; that of
-    /// `concurrency-detector` keeps none.
+    /// Whether one endpoint should be sent more, for the scheduling filter of the same name.
     #[must_use]
     pub fn has_headroom(&self, load: &Load) -> bool {
         match self {

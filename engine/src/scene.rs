@@ -1,8 +1,11 @@
 //! All that a choice depends on besides the candidates.
 
+use std::time::Duration;
+
 use crate::{
     Ask, Instant,
     candidate::Candidate,
+    filter::Role,
     learned::{Features, Learned},
     pool::Member,
     sessions::Sessions,
@@ -13,6 +16,8 @@ use crate::{
 pub(crate) struct Scene<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) now: Instant,
+    /// How long numbers grow no older (see [`crate::Snapshot::quiet_for`]).
+    pub(crate) quiet_for: Duration,
     pub(crate) learned: &'a Learned,
     pub(crate) sessions: &'a Sessions,
     /// The endpoint of an earlier stage, to which this one should be near.
@@ -25,10 +30,36 @@ impl Scene<'_> {
         self.learned.ttft.predict(&Features::of(candidate, self.ask)?)
     }
 
-    /// Seconds between that and the objective, which is 0 where the request has none: then all are
-    /// below it, and the least is still the best (EPP: predicted-latency-producer).
-    pub(crate) fn headroom(&self, candidate: &Candidate<'_>) -> Option<f64> {
-        let objective = self.ask.slo.ttft.unwrap_or_default().as_secs_f64();
-        self.predicted_ttft(candidate).map(|seconds| objective - seconds)
+    /// Seconds for each further token, once enough was learnt of streams.
+    fn predicted_tpot(&self, candidate: &Candidate<'_>) -> Option<f64> {
+        self.learned.tpot.predict(&Features::of(candidate, self.ask)?)
+    }
+
+    /// What predictions leave of the objectives, which are 0 where the request has none: then all
+    /// are below it, and the least is still the best (EPP: predicted-latency-producer). Where
+    /// nothing was learnt of further tokens, or none are written, their headroom is 0.
+    pub(crate) fn headroom(&self, candidate: &Candidate<'_>) -> Option<SloHeadroom> {
+        let left = |objective: Option<Duration>, predicted: f64| {
+            objective.unwrap_or_default().as_secs_f64() - predicted
+        };
+        let ttft = left(self.ask.slo.ttft, self.predicted_ttft(candidate)?);
+        let tpot = self.predicted_tpot(candidate).filter(|_| Role::Decode.keeps(candidate.member));
+        Some(SloHeadroom { ttft, tpot: tpot.map_or(0.0, |tpot| left(self.ask.slo.tpot, tpot)) })
+    }
+}
+
+/// Seconds between a prediction and its objective; below 0 where it is missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct SloHeadroom {
+    /// Of the first token.
+    pub(crate) ttft: f64,
+    /// Of each further one.
+    pub(crate) tpot: f64,
+}
+
+impl SloHeadroom {
+    /// Whether both objectives are met.
+    pub(crate) fn meets(self) -> bool {
+        self.ttft >= 0.0 && self.tpot >= 0.0
     }
 }

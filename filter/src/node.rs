@@ -242,6 +242,11 @@ impl Node {
         self.learn(Event::FirstToken { request, at });
     }
 
+    /// All of a streamed response came, its tokens `tpot` apart.
+    pub(crate) fn streamed(&self, request: RequestId, tpot: Duration) {
+        self.learn(Event::Streamed { request, tpot });
+    }
+
     /// Says that a response which had begun well did not end well.
     pub(crate) fn broke(&self, request: RequestId, fault: Fault) {
         self.learn(Event::Broke { request, at: host::now(), fault });

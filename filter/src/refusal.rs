@@ -1,6 +1,6 @@
 //! Why a request is not sent on, and the answer it gets: one table.
 
-use engine::{NoPick, flow::Outcome};
+use engine::{NoPick, admission::Denied, flow::Outcome};
 use wire::body::{BodyError, Dialect};
 
 use crate::{host, stats::Stats};
@@ -74,6 +74,13 @@ impl Refusal {
                 format!("no endpoints available for the given request: {filter} left none"),
                 Some("rejected-saturated"),
             ),
+            // The EPP wraps this in a 500, though it means that the client may come again.
+            Self::NoPick(NoPick::Denied(why @ Denied::Shed { .. })) => {
+                (429, why.to_string(), Some("rejected-saturated"))
+            }
+            Self::NoPick(NoPick::Denied(why @ Denied::TooLate)) => {
+                (500, format!("request cannot be admitted: {why}"), None)
+            }
             Self::NoPick(why @ NoPick::NoProfile) => {
                 (429, format!("failed to find target endpoint: {why}"), None)
             }

@@ -245,6 +245,7 @@ impl Request {
         let identity = self.identity.borrow();
         let mut ask = self.hints.take().complete(ask, identity.slo_ttft);
         ask.subset.clone_from(&identity.subset);
+        ask.priority = self.priority.get();
         let bytes = u64::try_from(size).unwrap_or(u64::MAX);
         self.bytes.set(bytes);
         let applicant = Applicant {
@@ -319,6 +320,9 @@ impl Request {
         }
         if let Some(fault) = response.broke(|| self.identity.borrow().client()) {
             pool.node.broke(self.id, fault);
+        }
+        if let Some(tpot) = response.tpot() {
+            pool.node.streamed(self.id, tpot);
         }
         pool.node.ended(self.id);
         let phase = self.phase.borrow();

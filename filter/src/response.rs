@@ -1,5 +1,7 @@
 //! A response on its way back: watched as it passes, and changed where a model goes by another name.
 
+use std::time::Duration;
+
 use engine::{Answer, Client, Fault, Instant};
 use wire::response::{Kind, LoadReport, Reader, Renamer};
 
@@ -84,6 +86,13 @@ impl Response {
         }
     }
 
+    /// The mean time between the tokens of a stream that came well and whole.
+    pub(crate) fn tpot(&self) -> Option<Duration> {
+        let (first, last) = self.body.filter(|_| self.reader.kind() == Kind::Events)?;
+        let is_well = self.is_whole && self.error().is_none();
+        mean_gap(last.saturating_since(first), self.reader.output_tokens()).filter(|_| is_well)
+    }
+
     /// What its status says of who sent it; no status at all is no answer.
     pub(crate) fn answer(&self, client: impl FnOnce() -> Client) -> Answer {
         Answer::of_status(self.status, client)
@@ -95,6 +104,12 @@ impl Response {
         let is_well = (200..400).contains(&self.status) && self.broke(Client::default).is_none();
         (!is_well).then_some("ModelServerError")
     }
+}
+
+/// The mean time between `parts` that came within `streamed`; none of fewer than two.
+pub(crate) fn mean_gap(streamed: Duration, parts: u32) -> Option<Duration> {
+    let gaps = parts.checked_sub(1).filter(|gaps| *gaps > 0)?;
+    Some(streamed / gaps)
 }
 
 /// Reads what the model server says of its load, and takes it out: it is nothing for the client.

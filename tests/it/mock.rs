@@ -13,6 +13,7 @@ mod ranks;
 mod taking_back;
 mod ways;
 
+mod admission;
 mod affinity;
 mod attributes;
 mod avoidance;

@@ -87,6 +87,8 @@ impl PrefixAffinity {
 #[allow(clippy::float_cmp, reason = "what is compared is exact or was rounded")]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::{Ask, Chain, Instant, learned::Learned, pool::tests::member, sessions::Sessions};
 
     /// Which of a warm one with `tokens` in flight and two cold ones, one of them idle, are kept.
@@ -95,7 +97,14 @@ mod tests {
         let ask = Ask { chain: Chain { blocks: 10, ..Chain::default() }, ..Ask::default() };
         let sessions = Sessions::default();
         let now = Instant::default();
-        let scene = Scene { ask: &ask, now, learned: &learned, sessions: &sessions, peer: None };
+        let scene = Scene {
+            ask: &ask,
+            now,
+            quiet_for: Duration::ZERO,
+            learned: &learned,
+            sessions: &sessions,
+            peer: None,
+        };
         let candidate = |matched, tokens| Candidate { tokens, ..Candidate::idle(&member, matched) };
         let mut candidates =
             vec![candidate(0, 9_000), candidate(matched, tokens), candidate(0, 1_000)];

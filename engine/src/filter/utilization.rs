@@ -1,6 +1,10 @@
 //! By limits on load, and by objectives.
 
-use crate::{candidate::Candidate, rng::Rng, scene::Scene};
+use crate::{
+    candidate::Candidate,
+    rng::Rng,
+    scene::{Scene, SloHeadroom},
+};
 
 /// Keeps the endpoints that are within every limit (EPP: utilization-filter).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,7 +60,7 @@ impl UtilizationLimits {
     }
 }
 
-/// Keeps the endpoints that are predicted to meet the objective (EPP: slo-headroom-tier-filter).
+/// Keeps the endpoints that are predicted to meet the objectives (EPP: slo-headroom-tier-filter).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadroomTier {
     /// How often the others are kept instead, so that they are seen to recover.
@@ -80,7 +84,7 @@ impl HeadroomTier {
         if candidates.iter().all(|candidate| scene.headroom(candidate).is_none()) {
             return;
         }
-        let meets = |it: &Candidate<'_>| scene.headroom(it).is_some_and(|headroom| headroom >= 0.0);
+        let meets = |it: &Candidate<'_>| scene.headroom(it).is_some_and(SloHeadroom::meets);
         let meeting = candidates.iter().filter(|candidate| meets(candidate)).count();
         if meeting == 0 || meeting == candidates.len() {
             return;

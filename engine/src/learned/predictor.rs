@@ -1,4 +1,4 @@
-//! How long a first token takes: recursive least squares over what was known when its request was
+//! How long a first token takes, or a further one: recursive least squares over what was known when its request was
 //! sent (in place of the EPP's predicted-latency-producer, whose models run beside it).
 
 use crate::{Ask, Sight, candidate::Candidate};

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use crate::{Ask, Instant, Score, candidate::Candidate, profile::Ranking};
+use crate::{Ask, Instant, Score, admission::Denied, candidate::Candidate, profile::Ranking};
 
 /// Where a request goes, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +129,8 @@ pub enum NoPick {
     /// The pool is empty: scaled to zero, or its selector matches no pod; or the gateway's subset
     /// holds none of it.
     NoEndpoints,
+    /// An admitter turned the request away.
+    Denied(Denied),
     /// This filter left none.
     Filtered(&'static str),
     /// The profile that the request asks for does not exist.
@@ -140,6 +142,7 @@ impl fmt::Display for NoPick {
         match self {
             Self::NoSnapshot => f.write_str("no snapshot of the pool has been received yet"),
             Self::NoEndpoints => f.write_str("the pool has no endpoints"),
+            Self::Denied(why) => why.fmt(f),
             Self::Filtered(filter) => write!(f, "{filter} left no endpoint"),
             Self::NoProfile => f.write_str("no scheduling profile is configured for the request"),
         }

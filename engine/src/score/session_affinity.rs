@@ -100,8 +100,14 @@ mod tests {
             let ask = Ask { headers: headers.collect(), ..Ask::default() };
             let learned = Learned::default();
             let now = Instant::default();
-            let scene =
-                Scene { ask: &ask, now, learned: &learned, sessions: &sessions, peer: None };
+            let scene = Scene {
+                ask: &ask,
+                now,
+                quiet_for: Duration::ZERO,
+                learned: &learned,
+                sessions: &sessions,
+                peer: None,
+            };
             let affinity = SessionAffinity { strategy, profile: profile.to_owned() };
             assert_eq!(affinity.endpoint(&scene), found.then_some(home), "{affinity:?}, {ask:?}");
         }

@@ -15,7 +15,7 @@ use engine::{Decision, Instant, flow::FlowKey, tokens};
 use wire::response::Usage;
 
 use super::label::{LABEL_MAX, dotted, plain};
-use crate::{host::Metric, models::Models};
+use crate::{host::Metric, models::Models, response::mean_gap};
 
 /// Label sets of counters at one time, as in the EPP. What comes beyond is "other".
 const COUNTED_MAX: usize = 1000;
@@ -231,15 +231,12 @@ impl Histograms {
 
     /// The mean time between tokens: of the tokens that the usage says, and of the events that came.
     fn record_stream(&self, sent: &Sent<'_>, streamed: Duration) {
-        let mean = |parts: u32| {
-            let gaps = parts.checked_sub(1).filter(|gaps| *gaps > 0)?;
-            Some(micros(streamed / gaps))
-        };
-        if let Some(tpot) = sent.usage.and_then(|usage| mean(usage.output_tokens)) {
-            self.streamed_tpot.record(tpot);
+        let tokens = sent.usage.map_or(0, |usage| usage.output_tokens);
+        if let Some(tpot) = mean_gap(streamed, tokens) {
+            self.streamed_tpot.record(micros(tpot));
         }
-        if let Some(itl) = mean(sent.events) {
-            self.streamed_itl.record(itl);
+        if let Some(itl) = mean_gap(streamed, sent.events) {
+            self.streamed_itl.record(micros(itl));
         }
     }
 

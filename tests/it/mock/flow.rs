@@ -10,6 +10,7 @@ mod tenants;
 mod empty;
 mod full;
 mod patience;
+mod room;
 
 mod admission;
 mod deaths;

@@ -18,6 +18,7 @@ pub(super) struct Pod {
     /// What of its KV cache is used; `None` where it has no metrics.
     pub(super) kv_usage: Option<f32>,
     pub(super) waiting: u32,
+    pub(super) running: u32,
     /// Of its metrics, when they are pushed.
     pub(super) age: Duration,
     /// Its stage in disaggregated serving.
@@ -34,6 +35,7 @@ impl Pod {
             up: true,
             kv_usage: Some(0.0),
             waiting: 0,
+            running: 0,
             age: Duration::ZERO,
             role: None,
             adapter: None,
@@ -55,7 +57,7 @@ impl Pod {
         let metrics = self.kv_usage.map(|kv_usage| Metrics {
             age: self.age,
             waiting: self.waiting,
-            running: 0,
+            running: self.running,
             kv_usage,
             cache: None,
             adapters: self.adapter.map(|name| Adapters {

@@ -57,9 +57,15 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
     let prefix = plugins.iter().find_map(Plugin::prefix);
     let Prefix { auto_tune, prompt_blocks_max, capacity } = prefix.unwrap_or_default();
+    let detector = flow::detector(object, &plugins)?;
+    let mut scheduling = scheduling::read(object, &plugins)?;
+    if gate {
+        scheduling::drop_full(&mut scheduling, &detector);
+    }
     let engine = Config {
-        scheduling: scheduling::read(object, &plugins)?,
-        detector: flow::detector(object, &plugins)?,
+        admitters: plugins.iter().filter_map(Plugin::admitter).collect(),
+        scheduling,
+        detector,
         auto_tune,
         default_capacity: capacity,
         ..Config::default()

@@ -1,5 +1,6 @@
 //! The plugins of an EndpointPickerConfig.
 
+mod admitter;
 mod detector;
 mod filter;
 mod handler;
@@ -10,7 +11,7 @@ mod role;
 mod scorer;
 
 use engine::{
-    Decider, Filter, Handler, Picker, Scorer,
+    Admitter, Decider, Filter, Handler, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitPolicy},
     saturation::{Detector, DetectorKind},
 };
@@ -36,6 +37,7 @@ pub(super) enum Plugin {
     BandSelection(BandSelectionPolicy),
     Detector(Detector),
     Handler(Handler),
+    Admitter(Admitter),
     Decider(Decider),
     Parser(Parser),
     /// Prompts with media are encoded apart.
@@ -54,6 +56,11 @@ impl Plugin {
     /// Whose bodies are read, if this is what says it.
     pub(super) const fn parser(&self) -> Option<Parser> {
         if let Self::Parser(parser) = self { Some(*parser) } else { None }
+    }
+
+    /// Who may turn requests away, if this is one.
+    pub(super) const fn admitter(&self) -> Option<Admitter> {
+        if let Self::Admitter(admitter) = self { Some(*admitter) } else { None }
     }
 
     /// Which profiles run, if this is what says it.
@@ -151,6 +158,7 @@ impl<'a> Plugins<'a> {
             }
             Kind::Detector(kind) => Plugin::Detector(detector::read(kind, entry, self)?),
             Kind::Handler(kind) => Plugin::Handler(handler::read(kind, entry, self)?),
+            Kind::Admitter(kind) => Plugin::Admitter(admitter::read(kind, entry)?),
             Kind::MediaDecider => none().map(|_| Plugin::MediaDecider)?,
             Kind::Decider(kind) => Plugin::Decider(handler::decider(kind, entry)?),
             Kind::Elsewhere(kind) => elsewhere(kind, entry)?,

@@ -1,6 +1,9 @@
 //! The profiles and their handler.
 
-use engine::{Disagg, Filter, Handler, Profile, Scheduling, Scorer, Weight, WeightedScorer};
+use engine::{
+    Disagg, Filter, Handler, Profile, Scheduling, Scorer, Weight, WeightedScorer,
+    saturation::Detector,
+};
 
 use super::{
     At, ConfigError,
@@ -11,7 +14,9 @@ use super::{
 /// Reads `schedulingProfiles`, and the handler among the plugins.
 pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Scheduling, ConfigError> {
     let of_all = || {
-        let all = gather(plugins.iter().map(|plugin| (plugin, Weight::ONE)));
+        // A detector that no profile names is there for the gate.
+        let for_profiles = plugins.iter().filter(|it| !matches!(it, Plugin::Detector(_)));
+        let all = gather(for_profiles.map(|plugin| (plugin, Weight::ONE)));
         all.map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM.to_owned()))
     };
     let profiles = match object.get("schedulingProfiles") {
@@ -26,6 +31,20 @@ pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Schedul
     let scheduling = Scheduling { profiles, handler };
     fits(&scheduling).map_err(|problem| object.problem(problem))?;
     Ok(scheduling)
+}
+
+/// Has every profile first drop the endpoints that are full by the detector which holds requests, as the
+/// EPP does: where the pool has room, that is not to say that each of them has.
+pub(super) fn drop_full(scheduling: &mut Scheduling, detector: &Detector) {
+    let is_one = |filter: &Filter| matches!(filter, Filter::Detector(_));
+    if matches!(detector, Detector::Max(_)) {
+        return;
+    }
+    for profile in &mut scheduling.profiles {
+        if !profile.filters.iter().any(is_one) {
+            profile.filters.insert(0, Filter::Detector(detector.clone()));
+        }
+    }
 }
 
 /// Whether the handler has the profiles that it runs.
@@ -110,6 +129,8 @@ fn gather<'a>(
             scorers.push(WeightedScorer { scorer: scorer.clone(), weight });
         } else if let Plugin::Filter(filter) = plugin {
             filters.push(filter.clone());
+        } else if let Plugin::Detector(detector) = plugin {
+            filters.push(Filter::Detector(detector.clone()));
         } else if let Plugin::Picker(other) = plugin
             && picker.replace(*other).is_some()
         {

@@ -76,7 +76,7 @@ fn flow_control() {
         "saturationDetector": {"kvCacheUtilThreshold": 0.8, "metricsStalenessThreshold": "200ms", "queueDepthThreshold": 5},
         "schedulingProfiles": [{"name": "default", "plugins": [
             {"pluginRef": "queue-scorer", "weight": 2}, {"pluginRef": "active-request-scorer", "weight": 2},
-            {"pluginRef": "prefix-cache-scorer", "weight": 3}]}]}"#), @"default: 2 queue-scorer, 2 active-request-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control true");
+            {"pluginRef": "prefix-cache-scorer", "weight": 3}]}]}"#), @"default: utilization-detector, 2 queue-scorer, 2 active-request-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control true");
 }
 
 const PD: &str = r#"{
@@ -117,6 +117,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
         r#"{"plugins": [{"type": "session-affinity-scorer", "parameters": {"strategy": "cookie"}}]}"#,
         r#"{"plugins": [{"type": "session-affinity-scorer", "parameters": {"sessionIdConfig": {"sources": [{"attribute": "agent-identity"}]}}}]}"#,
         r#"{"plugins": [{"type": "header-label-affinity-scorer"}]}"#,
+        r#"{"plugins": [{"type": "probabilistic-admitter", "parameters": {"k": 0}}]}"#,
         r#"{"plugins": [{"type": "single-profile-handler"}, {"type": "data-parallel-profile-handler"}]}"#,
         r#"{"plugins": [{"type": "label-selector-filter", "parameters": {"matchExpressions": [{"key": "a", "operator": "In"}]}}]}"#,
         r#"{"schedulingProfiles": [{"name": "a"}, {"name": "b"}]}"#,
@@ -132,6 +133,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
     plugins[0].parameters.strategy: found "cookie"; allowed: encoded_endpoint_header, session_id
     plugins[0].parameters.sessionIdConfig.sources[0]: found the unknown field "attribute"; allowed: header
     plugins[0].parameters: the field "headerName" is missing
+    plugins[0].parameters.k: found 0; allowed: a number above 0, at most 1e9
     configuration: found two profile handlers; allowed: one
     plugins[0].parameters.matchExpressions[0]: found 0 values; allowed with this operator: at least one
     configuration: found 2 profiles; allowed: 1 with this profile handler

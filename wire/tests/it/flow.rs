@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::{
-    Config,
+    Config, Filter,
     flow::{FairnessPolicy, FlowConfig, OrderingPolicy, Priority, Ttl},
     saturation::{Detector, Utilization},
 };
@@ -73,7 +73,11 @@ fn the_gate_says_whether_requests_are_held() {
     assert_eq!(held(r#""flowControl=false", "other=false""#), None);
     assert_eq!(held(""), None);
     let bare = pool(r#"{"featureGates": ["flowControl"]}"#).unwrap();
-    assert_eq!((bare.flow, bare.engine), (Some(FlowConfig::default()), Config::default()));
+    assert_eq!(bare.flow, Some(FlowConfig::default()));
+    // All that is full is left out first.
+    let mut expected = Config::default();
+    expected.scheduling.profiles[0].filters = vec![Filter::Detector(Detector::default())];
+    assert_eq!(bare.engine, expected);
 }
 
 #[test]

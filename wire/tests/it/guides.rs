@@ -3,7 +3,7 @@
 
 #![allow(clippy::panic, reason = "a test may panic")]
 
-use engine::{Decider, Handler};
+use engine::{Admitter, Decider, Handler, admission::Probabilistic};
 use serde_json::{Value, json};
 use wire::config::{PluginConfig, parse};
 
@@ -152,7 +152,7 @@ fn flow_control() {
         "maxBytes": "10Gi", "maxRequests": "1k", "defaultRequestTTL": "60s",
         "priorityBands": [band(100, "500"), band(0, "200"), band(-10, "50")],
     });
-    insta::assert_snapshot!(say(&flow.to_string()), @"default: 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control true");
+    insta::assert_snapshot!(say(&flow.to_string()), @"default: concurrency-detector, 2 queue-scorer, 2 kv-cache-utilization-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control true");
 }
 
 #[test]
@@ -170,8 +170,27 @@ fn predicted_latency() {
     let names = "queue-scorer kv-cache-utilization-scorer prefix-cache-scorer core-metrics-extractor latency-scorer weighted-random-picker slo-headroom-tier-filter";
     let profile = "default: predicted-latency-producer, strict-affinity-filter, slo-headroom-tier-filter, loose-affinity-filter, latency-scorer, weighted-random-picker";
     insta::assert_snapshot!(say(&guide(&with(names, more.clone()), &[profile]).to_string()), @"default: prefix-cache-affinity-filter, slo-headroom-tier-filter, prefix-cache-affinity-filter, 1 latency-scorer, weighted-random-picker of 3; flow control false");
-    let admits = format!("{names} latency-slo-admitter");
-    insta::assert_snapshot!(say(&guide(&with(&admits, more), &[profile]).to_string()), @r#"plugins[7].type: found "latency-slo-admitter": nothing refuses a request before it is scheduled"#);
+    let admits = guide(&with(&format!("{names} latency-slo-admitter"), more), &[profile]);
+    assert_eq!(admitters(&admits), [Admitter::LatencySlo]);
+}
+
+/// Who may turn a request away.
+fn admitters(config: &Value) -> Vec<Admitter> {
+    let PluginConfig::Picker(picker) = parse(config.to_string().as_bytes()).unwrap() else {
+        panic!("no picker")
+    };
+    picker.pools.first().unwrap().engine.admitters.clone()
+}
+
+#[test]
+fn shedding_by_chance() {
+    let parameters = json!({"queueDepthThreshold": 9, "k": 7.5});
+    let plugins = json!([{"type": "probabilistic-admitter", "parameters": parameters}, {"type": "queue-scorer"}]);
+    let expected = Probabilistic { queue_depth: 9.0, kv_cache_util: 0.8, power: 5.0, k: 7.5 };
+    assert_eq!(
+        admitters(&guide(&plugins, &["default: queue-scorer"])),
+        [Admitter::Probabilistic(expected)]
+    );
 }
 
 /// Prompts by the engines' own word on what they have cached.

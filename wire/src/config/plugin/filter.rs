@@ -38,8 +38,8 @@ pub(super) fn read(default: Filter, entry: &Object<'_>) -> Result<Filter, Config
             )?;
             Filter::HeadroomTier(HeadroomTier { exploration })
         }
-        // A part of the scorer of that type, which reads its parameters.
-        Filter::ContextLength(_) => default,
+        // Parts of the scorer and of the detector of that type, which read their parameters.
+        Filter::ContextLength(_) | Filter::Detector(_) => default,
         Filter::LabelSelector(_) => {
             Filter::LabelSelector(selector(&parameters(&["matchLabels", "matchExpressions"])?)?)
         }

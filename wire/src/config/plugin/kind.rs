@@ -1,7 +1,7 @@
 //! The plugin types, by the EPP's names.
 
 use engine::{
-    Decider, Filter, Handler, Picker, Scorer,
+    Admitter, Decider, Filter, Handler, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitKind},
     saturation::DetectorKind,
 };
@@ -21,6 +21,7 @@ pub(super) enum Kind {
     BandSelection(BandSelectionPolicy),
     Detector(DetectorKind),
     Handler(Handler),
+    Admitter(Admitter),
     Decider(Decider),
     /// Says that prompts with media are encoded apart.
     MediaDecider,
@@ -61,8 +62,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("mm-embeddings-cache-producer", "what encoders have cached is not followed"),
     ("session-id-producer", "session-affinity-scorer reads the header itself"),
     ("agent-identity", "identity.fairnessHeaders may name the header of a session"),
-    ("latency-slo-admitter", "nothing refuses a request before it is scheduled"),
-    ("probabilistic-admitter", "flowControl sheds what has a priority below 0"),
     ("vllmgrpc-parser", PROTOBUF),
     ("vertexai-parser", PROTOBUF),
 ];
@@ -86,6 +85,7 @@ impl Kind {
             .or_else(|| Filter::named(name).map(Self::Filter))
             .or_else(|| Picker::named(name).map(Self::Picker))
             .or_else(|| Handler::named(name).map(Self::Handler))
+            .or_else(|| Admitter::named(name).map(Self::Admitter))
             .or_else(|| name.parse().map(Self::Fairness).ok())
             .or_else(|| name.parse().map(Self::Ordering).ok())
             .or_else(|| name.parse().map(Self::UsageLimit).ok())
@@ -117,7 +117,7 @@ fn names() -> Vec<&'static str> {
         DetectorKind::NAMES,
     ];
     scheduling
-        .chain(Handler::NAMES.iter().copied())
+        .chain(Handler::NAMES.iter().chain(Admitter::NAMES).copied())
         .chain([ALWAYS, PREFIX_BASED, MEDIA_DECIDER, PREFIX_PRODUCER])
         .chain(flow.into_iter().flatten().copied())
         .chain(ELSEWHERE)

@@ -171,13 +171,12 @@ fn latency(default: Latency, entry: &Object<'_>) -> Result<Latency, ConfigError>
         ],
     )?;
     let weight = |key, default| parameters.read(key, default, |at: &At<'_>| at.within(0.0, 1e9));
-    for key in ["ttftWeight", "tpotWeight"] {
-        weight(key, 0.0)?;
-    }
     let strategies = [("least", Headroom::Least), ("most", Headroom::Most)];
     Ok(Latency {
         prefers: parameters
             .read("headroomSelectionStrategy", default.prefers, |at| at.one_of(&strategies))?,
+        ttft_weight: weight("ttftWeight", default.ttft_weight)?,
+        tpot_weight: weight("tpotWeight", default.tpot_weight)?,
         kv_weight: weight("compositeKVWeight", default.kv_weight)?,
         queue_weight: weight("compositeQueueWeight", default.queue_weight)?,
         prefix_weight: weight("compositePrefixWeight", default.prefix_weight)?,
