@@ -5,24 +5,59 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 const MARKER: &str = "<!-- checked: ";
 
-/// Each table of docs/configuration.md names a configuration with an unknown field: the refusal lists all that are known.
+/// Each table names a configuration with an unknown field: the refusal lists all that are known.
+fn check_tables(document: &str, text: &str) -> usize {
+    let sections = text.split(MARKER).skip(1);
+    sections
+        .map(|section| {
+            let (wrong, rest) = section.split_once(" -->").unwrap();
+            let table: Vec<&str> =
+                rest.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+            let documented: BTreeSet<&str> =
+                table.iter().filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
+            assert_eq!(documented, allowed(wrong), "{document}, the table of {wrong}");
+        })
+        .count()
+}
+
+/// What the refusal of a wrong configuration says would have been right.
+fn allowed(wrong: &str) -> BTreeSet<&'static str> {
+    let refusal = wire::config::parse(wrong.as_bytes()).unwrap_err().to_string().leak();
+    let (_, allowed) = refusal.split_once("allowed: ").unwrap();
+    allowed.split(", ").collect()
+}
+
+fn read(document: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(document))
+        .unwrap()
+}
+
 #[test]
 fn every_key_of_the_configuration_is_documented_and_no_other() {
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/configuration.md");
-    let text = fs::read_to_string(file).unwrap();
-    let mut tables = 0;
-    for section in text.split(MARKER).skip(1) {
-        let (wrong, rest) = section.split_once(" -->").unwrap();
-        let table: Vec<&str> =
-            rest.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
-        let documented: BTreeSet<&str> =
-            table.iter().filter_map(|row| row.strip_prefix("| `")?.split('`').next()).collect();
-        let refusal = wire::config::parse(wrong.as_bytes()).unwrap_err().to_string();
-        let (_, allowed) = refusal.split_once("allowed: ").unwrap();
-        let known: BTreeSet<&str> = allowed.split(", ").collect();
-        assert_eq!(documented, known, "docs/configuration.md, the table of {wrong}: {refusal}");
-        tables += 1;
-    }
+    let document = "docs/configuration.md";
+    let tables = check_tables(document, &read(document));
     assert!(tables > 10, "found {tables} tables only");
+}
+
+/// Every type is named, and if it has parameters there is a table of them: for one of two names of the same.
+#[test]
+fn every_plugin_is_documented_with_its_parameters() {
+    const ALIKE: [&str; 5] = [
+        "session-affinity-filter",
+        "by-label-selector",
+        "random-picker",
+        "weighted-random-picker",
+        "prefill-header-handler",
+    ];
+    let document = "docs/plugins.md";
+    let text = read(document);
+    assert!(check_tables(document, &text) > 30);
+    for name in allowed(r#"{"plugins": [{"type": "?"}]}"#) {
+        assert!(text.contains(&format!("`{name}`")), "{document} does not name {name}");
+        let wrong = format!(r#"{{"plugins": [{{"type": "{name}", "parameters": {{"?": 1}}}}]}}"#);
+        let is_told = ALIKE.contains(&name) || text.contains(&format!("{MARKER}{wrong}"));
+        let takes_any = wire::config::parse(wrong.as_bytes()).is_ok();
+        let has_none = takes_any || allowed(&wrong).contains("none");
+        assert!(is_told || has_none, "{document} has no table of {name}");
+    }
 }
