@@ -50,6 +50,11 @@ impl SharedLedgerCell {
         Self { key: key(pool, "ledger") }
     }
 
+    /// Sees to it that no first change is lost; from `on_configure`.
+    pub(crate) fn create(&self) {
+        host::create_shared(&self.key);
+    }
+
     /// The ledger as it is now.
     pub(crate) fn read(&self) -> Ledger {
         wire::ledger::decode(&host::shared(&self.key).value)
@@ -104,6 +109,13 @@ impl Board {
     /// The board of the pool of that name, of which nothing is known yet.
     pub(crate) fn of_pool(pool: &str) -> Self {
         Self { pool: pool.to_owned(), snapshots_seen: 0, notes_seen: 0, own: VecDeque::new() }
+    }
+
+    /// Sees to it that no first push is lost, and that no two workers take the first lease; from
+    /// `on_configure`.
+    pub(crate) fn create(&self) {
+        host::create_shared(&self.snapshot_key());
+        host::create_shared(&self.pull_key());
     }
 
     /// Reads what the ledger says is new.
@@ -235,6 +247,11 @@ impl Roll {
     /// The roll of the pool of that name.
     pub(crate) fn of_pool(pool: &str) -> Self {
         Self { pool: pool.to_owned() }
+    }
+
+    /// Sees to it that of several workers that enlist at once none is lost; from `on_configure`.
+    pub(crate) fn create(&self) {
+        host::create_shared(&self.roll_key());
     }
 
     /// Says what a worker has counted.

@@ -239,8 +239,18 @@ pub(crate) fn share(key: &str, value: &[u8]) {
     let _ = hostcalls::set_shared_data(key, Some(value), None);
 }
 
+/// Writes an empty value where there is none, so that [`share_if_unchanged`] holds for the key. For
+/// `on_configure` only: Envoy calls that on its main thread before any worker has a VM, so that no
+/// worker's value is there yet, or all see that it is.
+pub(crate) fn create_shared(key: &str) {
+    if shared(key).cas.is_none() {
+        share(key, &[]);
+    }
+}
+
 /// Writes shared data unless somebody wrote it since `read`; false if somebody did. A key that was
-/// never written is written in any case: the ABI has no "create if absent".
+/// never written is written in any case, over another worker's first value too: the ABI has no
+/// "create if absent". So whatever is written this way is created first, by [`create_shared`].
 pub(crate) fn share_if_unchanged(key: &str, value: &[u8], read: &Shared) -> bool {
     hostcalls::set_shared_data(key, Some(value), read.cas).is_ok()
 }

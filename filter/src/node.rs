@@ -120,6 +120,9 @@ impl Node {
             let node = nodes.entry(config.name.clone());
             Rc::clone(node.or_insert_with(|| Rc::new(Self::new(config))))
         });
+        node.ledger.create();
+        node.board.borrow().create();
+        node.roll.create();
         // The queue wakes whoever registered it last: the earlier instance may be gone.
         let _ = host::register_queue(&queue_name(config, node.member.borrow().id()));
         let now = host::now();

@@ -6,7 +6,11 @@
     reason = "a test may panic, and says where it was"
 )]
 
-use std::{path::Path, time::Duration};
+use std::{
+    panic::Location,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use stack::{Builder, Programs, Stack, Way};
 use tokio::time::{sleep, timeout};
@@ -16,8 +20,14 @@ use super::client;
 /// A story takes a second or two; one that takes this long hangs.
 const STORY: Duration = Duration::from_secs(60);
 
+/// What a story waits for mostly comes within a second, and for the counts of a dead worker after five.
+const LONG: Duration = Duration::from_secs(15);
+
 /// Between two looks at what changes within tens of milliseconds.
 const AGAIN: Duration = Duration::from_millis(20);
+
+/// What Envoy counts that says where a story got to.
+const TELLING: &str = "flow_control|_rq_active|_cx_active|vm_reload|upstream_rq_total";
 
 /// Connections that it may take until the kernel has given one to each worker: that one of two gets none has a chance of 1
 /// in 2^63, that one of four does, of 1 in 10^7.
@@ -50,7 +60,10 @@ async fn tell_to_end(builder: Builder, story: impl AsyncFn(&mut Stack), end: imp
         story(&mut stack).await;
         end(&stack).await;
     });
-    assert!(told.await.is_ok(), "{}: the story hangs", stack.way);
+    if told.await.is_err() {
+        let said = stack.stats(TELLING).await;
+        panic!("{}: the story hangs; Envoy says:\n{}", stack.way, said.unwrap_or_default());
+    }
 }
 
 /// Tells the story once in every way.
@@ -87,13 +100,24 @@ async fn every_worker_serves(stack: &Stack) {
     panic!("{CONNECTIONS} connections never reached some worker");
 }
 
-/// Tries again until there is something: for what others do in their own time. The story's end is the limit.
-pub(super) async fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
-    loop {
-        if let Some(found) = attempt().await {
-            return found;
+/// Tries again until there is something: for what others do in their own time. The story's end is the limit; who waits long
+/// says where, for a story that hangs.
+#[track_caller]
+pub(super) fn until<T>(attempt: impl AsyncFn() -> Option<T>) -> impl Future<Output = T> {
+    let caller = Location::caller();
+    async move {
+        let begun = Instant::now();
+        let mut is_told = false;
+        loop {
+            if let Some(found) = attempt().await {
+                return found;
+            }
+            if begun.elapsed() > LONG && !is_told {
+                is_told = true;
+                eprintln!("{caller}: waits for longer than {LONG:?}");
+            }
+            sleep(AGAIN).await;
         }
-        sleep(AGAIN).await;
     }
 }
 

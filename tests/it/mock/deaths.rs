@@ -78,3 +78,14 @@ fn pushes_come_through_again_too() {
     world.pods(&[Pod::idle(1)]);
     assert_eq!(world.pod(&world.chat(3, "hello")).number, 1);
 }
+
+/// Envoy writes the first value of a key whoever wrote it meanwhile: of two workers that came first at once one would be lost,
+/// and with it what it counts.
+#[test]
+fn what_workers_change_together_is_there_before_any_of_them_serves() {
+    let world = World::new();
+    for key in ["ledger", "workers", "snapshot", "pull"] {
+        let there = world.envoy.shared_data(&format!("llm-picker/default/v1/{key}"));
+        assert_eq!(there.as_deref(), Some(&[][..]), "{key}");
+    }
+}
