@@ -18,7 +18,10 @@ fn main() {
     divan::main();
 }
 
-const SIZES: [usize; 4] = [1 << 10, 32 << 10, 220 << 10, 4 << 20];
+const SIZES: [usize; 5] = [1 << 10, 32 << 10, 220 << 10, 1 << 20, 4 << 20];
+
+/// A tool as agents define them, of which a request has dozens.
+const TOOL: &str = r#"{"type": "function", "function": {"name": "read_file", "description": "Reads a file.\nGive the \"path\" from the root.", "parameters": {"type": "object", "properties": {"path": {"type": "string", "description": "Where it is."}, "from": {"type": "integer", "minimum": 0}}, "required": ["path"]}}}"#;
 
 #[divan::bench(args = SIZES)]
 fn plain(bencher: Bencher<'_, '_>, size: usize) {
@@ -43,6 +46,14 @@ fn nested_json(bencher: Bencher<'_, '_>, size: usize) {
 #[divan::bench(args = SIZES)]
 fn unicode_escapes(bencher: Bencher<'_, '_>, size: usize) {
     scanner(bencher, &sample::chat(size, sample::UNICODE));
+}
+
+/// Half of the body are definitions of tools, which are part of the prompt as they are.
+#[divan::bench(args = SIZES)]
+fn tools(bencher: Bencher<'_, '_>, size: usize) {
+    let chat = sample::chat(size / 2, sample::ESCAPED);
+    let tools = vec![TOOL; (size / 2).div_ceil(TOOL.len())].join(", ");
+    scanner(bencher, &chat.replacen('{', &format!("{{\"tools\": [{tools}], "), 1));
 }
 
 #[divan::bench(args = SIZES)]
