@@ -329,9 +329,9 @@ build_natives() {
   done
 }
 
-# The replay runs in virtual time and without an Envoy.
+# The replay runs in virtual time and without an Envoy; micro has none either.
 build_for_bench() {
-  if [[ $1 == replay ]]; then ensure_linker; else build; fi
+  case $1 in replay | micro) ensure_linker ;; *) build ;; esac
   case $1 in peers | real-vllm) ensure_routers ;; esac
   step "the benches" build_bench
 }

@@ -7,11 +7,7 @@ pub(crate) fn line() -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    format!(
-        "{}; {}; {cores} cores shared by load, Envoy, scraper and upstream; load average {load} before",
-        date(),
-        processor()
-    )
+    format!("{}; {}; {cores} cores; load average {load} before", date(), processor())
 }
 
 fn date() -> String {

@@ -12,6 +12,7 @@ mod idle;
 mod load;
 mod machine;
 mod memory;
+mod micro;
 mod overhead;
 mod real_vllm;
 mod report;
@@ -70,6 +71,8 @@ enum Bench {
     Age,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
+    /// Small parts by themselves: the ledger with many workers at it. 1 minute.
+    Micro,
 }
 
 /// What every bench is given.
@@ -125,6 +128,7 @@ async fn run(args: &Args) -> Result<()> {
         Bench::RealVllm => real_vllm::run(&setting()?).await?,
         Bench::Age => age::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,
+        Bench::Micro => micro::run(args.quick)?,
     };
     println!("{}", report.markdown());
     let file = report.save(&results)?;

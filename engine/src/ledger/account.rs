@@ -60,7 +60,7 @@ impl Accounts {
     }
 
     /// Counts a request that is sent there.
-    pub(crate) fn open(&mut self, endpoint: EndpointKey, tokens: u32) {
+    pub fn open(&mut self, endpoint: EndpointKey, tokens: u32) {
         self.add(Account { endpoint, requests: 1, tokens });
     }
 
@@ -70,7 +70,7 @@ impl Accounts {
     }
 
     /// Counts one that is over there. `tokens` are those that were not taken off before.
-    pub(crate) fn close(&mut self, endpoint: EndpointKey, tokens: u32) {
+    pub fn close(&mut self, endpoint: EndpointKey, tokens: u32) {
         self.subtract(Account { endpoint, requests: 1, tokens });
     }
 
