@@ -332,12 +332,20 @@ build_natives() {
 # The replay runs in virtual time and without an Envoy; micro has none either.
 build_for_bench() {
   case $1 in replay | micro) ensure_linker ;; *) build ;; esac
-  case $1 in peers | real-vllm) ensure_routers ;; esac
+  case $1 in
+    peers | real-vllm) ensure_routers ;;
+    micro) step "other prefix indexes" build_micro ;;
+  esac
   step "the benches" build_bench
 }
 
 build_bench() {
   cargo build --locked --profile native -p bench
+}
+
+# A package by itself, with a lock file of its own: what it is compared with is heavy.
+build_micro() {
+  cargo build --locked --release --manifest-path bench/micro/Cargo.toml --target-dir target/micro
 }
 
 # The same commit gives the same bytes. The programs' parts lists are written beside it; Debian's `skopeo copy

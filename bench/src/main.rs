@@ -52,6 +52,9 @@ struct Args {
     servers: Vec<SocketAddr>,
 }
 
+/// The program of `bench/micro/`, as build.sh builds it.
+const MICRO: &str = "target/micro/release/llm-picker-micro";
+
 /// A bench.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bench {
@@ -71,7 +74,7 @@ enum Bench {
     Age,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
-    /// Small parts by themselves: the ledger with many workers at it. 1 minute.
+    /// Small parts by themselves: the prefix index beside those of SMG and Dynamo, the ledger under contention. 3 minutes.
     Micro,
 }
 
@@ -128,7 +131,7 @@ async fn run(args: &Args) -> Result<()> {
         Bench::RealVllm => real_vllm::run(&setting()?).await?,
         Bench::Age => age::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,
-        Bench::Micro => micro::run(args.quick)?,
+        Bench::Micro => micro::run(&root.join(MICRO), args.quick)?,
     };
     println!("{}", report.markdown());
     let file = report.save(&results)?;
