@@ -24,6 +24,8 @@ pub enum Balancing {
     RoundRobin,
     /// The one of two with fewer requests in flight.
     LeastRequest,
+    /// By a ring of hashes of the header `x-conversation`, with at most 1.25 times the mean in flight on each.
+    RingHash,
 }
 
 /// What a template leaves open.
@@ -98,7 +100,21 @@ fn without_filters(template: &str, balancing: Balancing) -> String {
         Balancing::LeastRequest => {
             kept.replace("round_robin", "least_request").replace("RoundRobin", "LeastRequest")
         }
+        Balancing::RingHash => ring_hash(&kept),
     }
+}
+
+/// Envoy's consistent hashing with bounded loads.
+fn ring_hash(template: &str) -> String {
+    const ROUTE: &str = "cluster: models\n";
+    const BY: &str = "hash_policy: [{header: {header_name: x-conversation}}]";
+    const TYPE: &str = "round_robin.v3.RoundRobin\n";
+    const BOUND: &str = "consistent_hashing_lb_config: {hash_balance_factor: 125}";
+    template
+        .replace(ROUTE, &format!("{ROUTE}                  {BY}\n"))
+        .replace(TYPE, &format!("{TYPE}                    {BOUND}\n"))
+        .replace("round_robin", "ring_hash")
+        .replace("RoundRobin", "RingHash")
 }
 
 const fn template(way: Way) -> &'static str {
@@ -193,5 +209,8 @@ mod tests {
         assert!(plain.contains("round_robin.v3.RoundRobin"));
         let plain = without_filters(template, Balancing::LeastRequest);
         assert!(plain.contains("least_request.v3.LeastRequest") && !plain.contains("ound"));
+        let plain = without_filters(template, Balancing::RingHash);
+        assert!(plain.contains("ring_hash.v3.RingHash") && !plain.contains("ound_"));
+        assert!(plain.contains("hash_policy") && plain.contains("hash_balance_factor"));
     }
 }
