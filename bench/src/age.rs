@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     Setting,
-    body::Request,
+    body::{Request, Text},
     connection::Connection,
     cpu,
     load::next_number,
@@ -101,7 +101,7 @@ async fn measure(
 /// One client's requests: the age at each decision.
 fn ask(gateway: SocketAddr, client: usize, end: Instant) -> Result<Vec<Duration>> {
     let mut connection = Connection::open(gateway)?;
-    let mut request = Request::chat(1 << 10, client);
+    let mut request = Request::chat(1 << 10, Text::Escaped, client);
     let mut ages = Vec::new();
     while Instant::now() < end {
         connection.write(request.numbered(next_number()))?;

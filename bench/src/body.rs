@@ -9,6 +9,42 @@ const PARAGRAPH: &str = "The reviewer wrote: \"It does not compile on Windows si
     fn open(name: &str) -> Result<File> {\n\tlet path = root()?.join(\"data\").join(name);\n\
     \tFile::open(&path).with_context(|| path.display().to_string())\n}\n\n";
 
+/// The same without anything that JSON escapes.
+const PLAIN_PARAGRAPH: &str = "The reviewer wrote: It does not compile on Windows since the last change, see the log of the nightly build. \
+    Please find out what has changed between the two versions, fix it, and say in a sentence or two why it went \
+    wrong - the cafe demo is on Friday. This is the function that the log points at: \
+    fn open(name: str) -> Result<File> { let path = root()?.join(data).join(name); \
+    File::open(path).with_context(path.display().to_string()) }  ";
+
+/// What prompts are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// Prose and code as they are.
+    Escaped,
+    /// The same without anything that JSON escapes.
+    Plain,
+}
+
+impl Text {
+    /// The start, and as much more as makes about so many bytes of JSON.
+    fn fill(self, start: String, bytes: usize) -> String {
+        let mut text = start;
+        match self {
+            // What escapes add is an eighth.
+            Self::Escaped => {
+                while text.len() + text.len() / 8 < bytes {
+                    text += PARAGRAPH;
+                }
+            }
+            Self::Plain => {
+                let more = bytes.saturating_sub(text.len());
+                text.extend(PLAIN_PARAGRAPH.chars().cycle().take(more));
+            }
+        }
+        text
+    }
+}
+
 /// Where a request's number stands, so that no two prompts are the same.
 const NUMBER: &str = "0000000000000000";
 
@@ -24,22 +60,17 @@ pub(crate) struct Request {
 
 impl Request {
     /// A chat completion over HTTP/1.1 whose body is about `size` bytes long.
-    pub(crate) fn chat(size: usize, conversation: usize) -> Self {
-        let half = |start: String| {
-            let mut text = start;
-            while text.len() + text.len() / 8 < size / 2 {
-                text += PARAGRAPH;
-            }
-            text
-        };
-        let shared = half(format!("Conversation {}. ", conversation % CONVERSATIONS));
-        let own = half(format!("Turn {NUMBER}. "));
+    pub(crate) fn chat(size: usize, text: Text, conversation: usize) -> Self {
+        let conversation = conversation % CONVERSATIONS;
+        let shared = text.fill(format!("Conversation {conversation}. "), size / 2);
+        let own = text.fill(format!("Turn {NUMBER}. "), size / 2);
         let messages =
             json!([{"role": "system", "content": shared}, {"role": "user", "content": own}]);
         let body = json!({"model": "tiny", "max_tokens": 1, "messages": messages}).to_string();
         // As Python's clients write it.
         let body = body.replace('\u{e9}', "\\u00e9").replace('\u{2014}', "\\u2014");
-        Self::post(&body, "")
+        // For an Envoy that keeps conversations together by itself; the same for all, so it costs all the same.
+        Self::post(&body, &format!("x-conversation: {conversation}\r\n"))
     }
 
     /// A chat completion of whose prompt, `words` long, no part is like any other's.
@@ -91,7 +122,7 @@ mod tests {
     #[test]
     fn a_numbered_request_is_json_of_the_wanted_size_with_escapes() {
         for size in [1 << 10, 220 << 10] {
-            let mut request = Request::chat(size, 3);
+            let mut request = Request::chat(size, Text::Escaped, 3);
             let text = String::from_utf8(request.numbered(42).to_vec()).unwrap();
             let (_, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(body.len().abs_diff(size) < size / 4, "{} for {size}", body.len());
@@ -99,6 +130,17 @@ mod tests {
             let turn = value.pointer("/messages/1/content").unwrap().as_str().unwrap();
             assert!(turn.starts_with("Turn 0000000000000042. "));
             assert!(body.contains("\\n") && body.contains("\\\"") && body.contains("\\u00e9"));
+        }
+    }
+
+    #[test]
+    fn a_plain_request_has_no_escapes() {
+        for size in [1 << 10, 220 << 10] {
+            let text = String::from_utf8(Request::chat(size, Text::Plain, 3).bytes).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains("\r\nx-conversation: 3\r\n"));
+            assert!(body.len().abs_diff(size) < size / 4, "{} for {size}", body.len());
+            assert!(!body.contains('\\'));
         }
     }
 }

@@ -8,7 +8,9 @@ use stack::{Balancing, Builder, Stack};
 use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
-    Setting, cpu, dispatch,
+    Setting,
+    body::Text,
+    cpu, dispatch,
     load::{Kind, Load, Pace},
     report::{Report, Table},
     summary::Rounds,
@@ -73,7 +75,7 @@ async fn started(builder: Builder) -> Result<Stack> {
     let stack = builder.start().await?;
     let load = Load {
         target: stack.gateway,
-        kind: Kind::Chat { bytes: 1 << 10 },
+        kind: Kind::Chat { bytes: 1 << 10, text: Text::Escaped },
         clients: 8 * WORKERS,
         pace: Pace::Closed,
         duration: Duration::from_millis(500),

@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use crate::{body::Request, connection::Connection};
+use crate::{
+    body::{Request, Text},
+    connection::Connection,
+};
 
 /// Clients connect meanwhile.
 const BEFORE_START: Duration = Duration::from_millis(300);
@@ -42,7 +45,7 @@ pub(crate) enum Pace {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     /// A chat whose body is so many bytes long; half of its prompt is its conversation's.
-    Chat { bytes: usize },
+    Chat { bytes: usize, text: Text },
     /// A chat of so many words without a common prefix, with these header lines.
     Tenant { words: usize, headers: &'static str },
     /// No body.
@@ -52,7 +55,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) fn request(self, client: usize) -> Request {
         match self {
-            Self::Chat { bytes } => Request::chat(bytes, client),
+            Self::Chat { bytes, text } => Request::chat(bytes, text, client),
             Self::Tenant { words, headers } => Request::unlike_any(words, headers),
             Self::Bare => Request::without_body(),
         }

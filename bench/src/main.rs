@@ -28,6 +28,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
+use overhead::Sweep;
 use report::{Report, Table};
 use stack::Programs;
 
@@ -60,6 +61,16 @@ const MICRO: &str = "target/micro/release/llm-picker-micro";
 enum Bench {
     /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 5 minutes.
     Overhead,
+    /// The same for bodies of 1 to 450 KB, with and without escapes. 5 minutes.
+    OverheadSizes,
+    /// The same for 1 to 150 clients that press without pause. 4 minutes.
+    OverheadClients,
+    /// The same for 1, 2 and 4 workers of Envoy. 5 minutes.
+    OverheadWorkers,
+    /// The same for every way into Envoy. 5 minutes.
+    OverheadWays,
+    /// The same beside what an Envoy does by itself: least request, consistent hashing with bounded loads. 3 minutes.
+    OverheadBalancing,
     /// The standalone routers of PyPI (sglang-router, smg, vllm-router) beside the picker. 10 minutes.
     Peers,
     /// Two priorities beyond the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
@@ -124,6 +135,11 @@ async fn run(args: &Args) -> Result<()> {
     };
     let report = match bench {
         Bench::Overhead => overhead::run(&setting()?).await?,
+        Bench::OverheadSizes => Sweep::Sizes.run(&setting()?).await?,
+        Bench::OverheadClients => Sweep::Clients.run(&setting()?).await?,
+        Bench::OverheadWorkers => Sweep::Workers.run(&setting()?).await?,
+        Bench::OverheadWays => Sweep::Ways.run(&setting()?).await?,
+        Bench::OverheadBalancing => Sweep::Balancing.run(&setting()?).await?,
         Bench::Peers => overhead::peers(&setting()?).await?,
         Bench::FlowControl => flow_control::run(&setting()?).await?,
         Bench::Dispatch => dispatch::run(&setting()?).await?,
@@ -164,7 +180,7 @@ fn list() -> String {
     for bench in Bench::value_variants() {
         let Some(value) = bench.to_possible_value() else { continue };
         let help = value.get_help().map(ToString::to_string).unwrap_or_default();
-        text += &format!("{:<14} {help}\n", value.get_name());
+        text += &format!("{:<18} {help}\n", value.get_name());
     }
     text
 }

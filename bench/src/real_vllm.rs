@@ -80,7 +80,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
         for _ in 0..effort.rounds {
             for (row, turns) in rows.iter().zip(&mut turns) {
                 let turn = take_turn((row.address(), servers), &model, traffic, effort.requests);
-                turns.push(turn.await.with_context(|| row.name)?);
+                turns.push(turn.await.with_context(|| row.name.clone())?);
             }
         }
         report.show(table(traffic, &rows, &turns));
@@ -155,7 +155,7 @@ fn table(traffic: Traffic, rows: &[Row], turns: &[Vec<Turn>]) -> Table {
             "-".to_owned()
         };
         table.row(&[
-            row.name.to_owned(),
+            row.name.clone(),
             format!("{:.0}", of(Turn::mean_ms)),
             format!("{:.0}", of(Turn::p90_ms)),
             format!("{:.2}", of(Turn::per_second)),

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, runtime, task::JoinSet};
 
 use crate::{
+    body::Text,
     connection,
     load::{Kind, next_number},
     valve,
@@ -53,7 +54,7 @@ async fn ask(target: SocketAddr, count: usize) -> Result<usize> {
 }
 
 async fn client(mut stream: TcpStream) -> Result<u16> {
-    let mut request = Kind::Chat { bytes: 1 << 10 }.request(0);
+    let mut request = Kind::Chat { bytes: 1 << 10, text: Text::Escaped }.request(0);
     stream.write_all(request.numbered(next_number())).await?;
     let mut buffer = Vec::new();
     valve::read_message(&mut stream, &mut buffer).await?;

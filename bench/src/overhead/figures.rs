@@ -1,4 +1,4 @@
-//! What one round found of one row.
+//! What one round found of one case.
 
 use std::time::Duration;
 
@@ -9,55 +9,91 @@ use crate::{load::Outcome, summary::quantile};
 /// One of the figures.
 pub(super) type Metric = fn(&Figures) -> f64;
 
-/// Times in microseconds.
-#[derive(Clone, Copy, Debug)]
+/// Times in microseconds; not a number where it was not measured.
+#[derive(Clone, Debug)]
 pub(super) struct Figures {
-    pub(super) open_p50: f64,
-    pub(super) open_p99: f64,
-    /// CPU time of Envoy per request.
-    pub(super) open_cpu: f64,
+    pub(super) open: Loop,
+    pub(super) closed: Loop,
+    /// Requests that the closed loop made in a second.
     pub(super) per_second: f64,
-    pub(super) closed_p50: f64,
-    pub(super) closed_p99: f64,
-    /// CPU time of Envoy per request.
-    pub(super) closed_cpu: f64,
+}
+
+/// One of the two loads.
+#[derive(Clone, Debug)]
+pub(super) struct Loop {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    /// CPU time of the proxy per request.
+    pub(super) cpu: f64,
+    /// Of all requests, ascending: a round alone has too few for more than its p99.
+    latencies: Vec<Duration>,
 }
 
 impl Figures {
     /// Of both loops, each with the CPU time that it cost.
     pub(super) fn of(
-        open: (Outcome, Duration),
+        open: Option<(Outcome, Duration)>,
         closed: (Outcome, Duration),
         closed_for: Duration,
     ) -> Self {
-        let (mut open, open_cpu) = open;
-        let (mut closed, closed_cpu) = closed;
-        let requests = closed.latencies.len() as f64;
-        Self {
-            open_p50: micros(quantile(&mut open.latencies, 0.5)),
-            open_p99: micros(quantile(&mut open.latencies, 0.99)),
-            open_cpu: micros(open_cpu) / open.latencies.len() as f64,
-            per_second: closed.in_time as f64 / closed_for.as_secs_f64(),
-            closed_p50: micros(quantile(&mut closed.latencies, 0.5)),
-            closed_p99: micros(quantile(&mut closed.latencies, 0.99)),
-            closed_cpu: micros(closed_cpu) / requests,
-        }
+        let per_second = closed.0.in_time as f64 / closed_for.as_secs_f64();
+        let open = open.map_or(Loop::NONE, Loop::of);
+        Self { open, closed: Loop::of(closed), per_second }
     }
 
     /// All of them, by name.
     pub(super) fn raw(&self) -> Value {
+        let Self { open, closed, per_second } = self;
         json!({
-            "open_p50_us": self.open_p50,
-            "open_p99_us": self.open_p99,
-            "open_cpu_us": self.open_cpu,
-            "closed_requests_per_second": self.per_second,
-            "closed_p50_us": self.closed_p50,
-            "closed_p99_us": self.closed_p99,
-            "closed_cpu_us": self.closed_cpu,
+            "open_p50_us": open.p50,
+            "open_p99_us": open.p99,
+            "open_p99.9_us": p999([open]),
+            "open_cpu_us": open.cpu,
+            "closed_requests_per_second": per_second,
+            "closed_p50_us": closed.p50,
+            "closed_p99_us": closed.p99,
+            "closed_cpu_us": closed.cpu,
         })
     }
 }
 
+impl Loop {
+    const NONE: Self = Self { p50: f64::NAN, p99: f64::NAN, cpu: f64::NAN, latencies: Vec::new() };
+
+    fn of((outcome, cpu): (Outcome, Duration)) -> Self {
+        let mut latencies = outcome.latencies;
+        Self {
+            p50: micros(quantile(&mut latencies, 0.5)),
+            p99: micros(quantile(&mut latencies, 0.99)),
+            cpu: micros(cpu) / latencies.len() as f64,
+            latencies,
+        }
+    }
+}
+
+/// What one request of a thousand took longer than, all rounds together.
+pub(super) fn p999<'a>(rounds: impl IntoIterator<Item = &'a Loop>) -> f64 {
+    let mut all: Vec<Duration> =
+        rounds.into_iter().flat_map(|round| round.latencies.iter().copied()).collect();
+    micros(quantile(&mut all, 0.999))
+}
+
 fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_of_all_rounds_together() {
+        let round = |slowest: u64| {
+            let latencies = (1..500).chain([slowest]).map(Duration::from_micros).collect();
+            Loop::of((Outcome { latencies, in_time: 500, failed: 0 }, Duration::from_millis(5)))
+        };
+        let rounds = [round(7_000), round(9_000)];
+        assert!((rounds[0].cpu - 10.0).abs() < 1e-9);
+        assert!((p999(&rounds) - 7_000.0).abs() < 1e-9, "{}", p999(&rounds));
+    }
 }

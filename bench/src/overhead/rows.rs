@@ -12,7 +12,7 @@ use crate::Setting;
 /// One server, for as long as the bench lasts.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     server: Server,
 }
 
@@ -25,24 +25,20 @@ enum Server {
 }
 
 impl Row {
-    /// The picker in its ways, the plain Envoy first.
-    pub(crate) async fn ways(programs: &Programs, pods: &[SocketAddr]) -> Result<Vec<Self>> {
-        let stack = || envoy(programs, pods);
-        let picker = |way| stack().way(way).plugin(plugin(false));
-        let builders: [(&str, Builder); 4] = [
-            (PLAIN, stack().without_filter(Balancing::RoundRobin)),
-            ("picker", picker(Way::StopIterationHeader)),
-            (
-                "picker, flow control on, gate open",
-                picker(Way::StopIterationHeader).plugin(plugin(true)),
-            ),
-            ("picker, buffer filter, filter state", picker(Way::BufferFilterFilterState)),
-        ];
-        let mut rows = Vec::new();
-        for (name, builder) in builders {
-            rows.push(Self::envoy(name, builder).await?);
-        }
-        Ok(rows)
+    /// The picker as it is mostly run, the plain Envoy first.
+    pub(crate) async fn usual(programs: &Programs, pods: &[SocketAddr]) -> Result<Vec<Self>> {
+        let picker = || picker(programs, pods);
+        Ok(vec![
+            Self::envoy(PLAIN, plain(programs, pods, Balancing::RoundRobin)).await?,
+            Self::envoy("picker", picker()).await?,
+            Self::envoy("picker, flow control on, gate open", picker().plugin(plugin(true)))
+                .await?,
+            Self::envoy(
+                "picker, buffer filter, filter state",
+                picker().way(Way::BufferFilterFilterState),
+            )
+            .await?,
+        ])
     }
 
     /// The plain Envoy, a pod without any proxy, the picker as it comes, and the routers installed in `folder`.
@@ -53,14 +49,14 @@ impl Row {
     ) -> Result<Vec<Self>> {
         let plugin = json!({"failureMode": "FailClose"});
         let mut rows = vec![
-            Self::envoy(PLAIN, envoy(programs, pods).without_filter(Balancing::RoundRobin)).await?,
+            Self::envoy(PLAIN, plain(programs, pods, Balancing::RoundRobin)).await?,
             Self::envoy("llm-picker in Envoy", envoy(programs, pods).plugin(plugin)).await?,
         ];
         let pod = pods.first().context("no pods")?;
-        rows.push(Self { name: "no proxy: one pod", server: Server::Pod(*pod) });
+        rows.push(Self { name: "no proxy: one pod".to_owned(), server: Server::Pod(*pod) });
         for launch in &peer::ALL {
             let peer = Peer::start(launch, folder, (pods, MODEL)).await.context(launch.name)?;
-            rows.push(Self { name: launch.name, server: Server::Peer(peer) });
+            rows.push(Self { name: launch.name.to_owned(), server: Server::Peer(peer) });
         }
         Ok(rows)
     }
@@ -78,14 +74,15 @@ impl Row {
         ];
         for launch in peer::CACHE_AWARE.iter().filter(|launch| launch.is_installed(peers)) {
             let peer = Peer::start(launch, peers, (servers, model)).await.context(launch.name)?;
-            rows.push(Self { name: launch.name, server: Server::Peer(peer) });
+            rows.push(Self { name: launch.name.to_owned(), server: Server::Peer(peer) });
         }
         Ok(rows)
     }
 
-    async fn envoy(name: &'static str, builder: Builder) -> Result<Self> {
-        let stack = builder.start().await.context(name)?;
-        Ok(Self { name, server: Server::Envoy(Box::new(stack)) })
+    /// An Envoy.
+    pub(super) async fn envoy(name: &str, builder: Builder) -> Result<Self> {
+        let stack = builder.start().await.with_context(|| name.to_owned())?;
+        Ok(Self { name: name.to_owned(), server: Server::Envoy(Box::new(stack)) })
     }
 
     /// Where its requests go.
@@ -107,13 +104,23 @@ impl Row {
     }
 }
 
-const PLAIN: &str = "plain Envoy";
+pub(super) const PLAIN: &str = "plain Envoy";
 
 /// What the benches' own upstream serves.
 const MODEL: &str = "tiny";
 
 fn envoy(programs: &Programs, pods: &[SocketAddr]) -> Builder {
     Stack::builder(programs.clone()).upstreams(pods.to_vec()).workers(2)
+}
+
+/// The Envoy without our filters.
+pub(super) fn plain(programs: &Programs, pods: &[SocketAddr], balancing: Balancing) -> Builder {
+    envoy(programs, pods).without_filter(balancing)
+}
+
+/// The picker by the EPP's default, in the way that costs least.
+pub(super) fn picker(programs: &Programs, pods: &[SocketAddr]) -> Builder {
+    envoy(programs, pods).way(Way::StopIterationHeader).plugin(plugin(false))
 }
 
 /// The scorers of the EPP's default, with or without flow control and its default saturation detector, which idle pods

@@ -1,0 +1,113 @@
+//! What is pressed, and what that costs.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+
+use super::{Row, figures::Figures};
+use crate::{
+    body::Text,
+    cpu,
+    load::{Kind, Load, Outcome, Pace},
+};
+
+/// The rate of the open loop.
+pub(super) const PER_SECOND: u32 = 500;
+
+/// Clients of the open loop: enough that one is free whenever a request is due.
+const OPEN_CLIENTS: usize = 16;
+
+/// Before the first round, so that what is measured is compiled code and open connections.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// A size of bodies, and how many clients press without pause.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) name: &'static str,
+    pub(super) bytes: usize,
+    pub(super) text: Text,
+    pub(super) clients: usize,
+}
+
+/// How long and how often.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effort {
+    pub(super) rounds: usize,
+    /// None where nobody asks for it.
+    pub(super) open: Option<Duration>,
+    pub(super) closed: Duration,
+}
+
+impl Effort {
+    /// Enough to see that it works.
+    pub(super) const fn quick(self) -> Self {
+        const SECOND: Duration = Duration::from_secs(1);
+        let open = if self.open.is_some() { Some(SECOND) } else { None };
+        Self { rounds: 1, open, closed: SECOND }
+    }
+}
+
+/// A line of a table.
+#[derive(Debug)]
+pub(super) struct Case<'a> {
+    pub(super) label: String,
+    pub(super) row: &'a Row,
+    pub(super) size: Size,
+    /// The place of the case without the picker that it is compared with; its own, if it is that one.
+    pub(super) plain: usize,
+    /// Round by round.
+    pub(super) figures: Vec<Figures>,
+}
+
+impl<'a> Case<'a> {
+    /// A case of which nothing is known yet.
+    pub(super) fn new(label: &str, row: &'a Row, size: Size, plain: usize) -> Self {
+        Self { label: label.to_owned(), row, size, plain, figures: Vec::new() }
+    }
+
+    /// Every figure.
+    pub(super) fn raw(&self) -> Value {
+        let rounds: Vec<Value> = self.figures.iter().map(Figures::raw).collect();
+        json!({"row": self.label, "size": self.size.name, "clients": self.size.clients, "rounds": rounds})
+    }
+}
+
+/// Presses the cases in turn, round by round.
+pub(super) async fn measure(cases: &mut [Case<'_>], effort: Effort) -> Result<()> {
+    for case in &*cases {
+        let _ = press(case, Pace::Closed, WARM_UP).await?;
+    }
+    for _ in 0..effort.rounds {
+        for case in &mut *cases {
+            let open = match effort.open {
+                Some(time) => Some(press(case, Pace::Open { per_second: PER_SECOND }, time).await?),
+                None => None,
+            };
+            let closed = press(case, Pace::Closed, effort.closed).await?;
+            case.figures.push(Figures::of(open, closed, effort.closed));
+        }
+    }
+    Ok(())
+}
+
+/// One load on one case, and the CPU time it cost the proxy.
+async fn press(case: &Case<'_>, pace: Pace, duration: Duration) -> Result<(Outcome, Duration)> {
+    let Size { bytes, text, clients, .. } = case.size;
+    let clients = if matches!(pace, Pace::Closed) { clients } else { OPEN_CLIENTS };
+    let kind = Kind::Chat { bytes, text };
+    let load = Load { target: case.row.address(), kind, clients, pace, duration };
+    let spent_so_far = || case.row.pid().map_or(Ok(Duration::ZERO), cpu::time);
+    let before = spent_so_far()?;
+    let outcome = spawn_blocking(move || load.run()).await??;
+    let spent = spent_so_far()?.saturating_sub(before);
+    ensure!(
+        outcome.failed == 0 && !outcome.latencies.is_empty(),
+        "{}: {} requests failed, {} succeeded: the figures would mean nothing",
+        case.label,
+        outcome.failed,
+        outcome.latencies.len()
+    );
+    Ok((outcome, spent))
+}
