@@ -79,16 +79,18 @@ impl Avoidance {
     }
 
     /// Drops the avoided ones, unless they are more than half: then it is not they who are at fault,
-    /// or the rest could not carry the load (Envoy: panic threshold).
-    pub(crate) fn narrow(&self, now: Instant, candidates: &mut Vec<Candidate<'_>>) {
+    /// or the rest could not carry the load (Envoy: panic threshold). True if it dropped any.
+    pub(crate) fn narrow(&self, now: Instant, candidates: &mut Vec<Candidate<'_>>) -> bool {
         if self.by_slot.is_empty() {
-            return;
+            return false;
         }
         let is_avoided = |it: &Candidate<'_>| self.avoids(it.slot, now);
         let avoided = candidates.iter().filter(|it| is_avoided(it)).count();
-        if avoided > 0 && avoided * 2 <= candidates.len() {
+        let drops = avoided > 0 && avoided * 2 <= candidates.len();
+        if drops {
             candidates.retain(|it| !is_avoided(it));
         }
+        drops
     }
 }
 

@@ -140,12 +140,20 @@ impl Engine {
         matches: &Matches,
         rng: &mut Rng,
     ) -> Result<Decision, NoPick> {
-        let candidates = self.candidates((now, ask, ledger), matches)?;
+        let mut candidates = self.candidates((now, ask, ledger), matches)?;
+        let avoids = self.avoidance.narrow(now, &mut candidates);
         let scene = self.scene(now, ask);
         for admitter in &self.config.admitters {
             admitter.admit(&scene, &candidates, rng).map_err(NoPick::Denied)?;
         }
-        self.config.scheduling.decide(&scene, candidates, rng)
+        match self.config.scheduling.decide(&scene, candidates, rng) {
+            // Who is avoided is better than nobody: of a stage it may be the only one.
+            Err(NoPick::Filtered(_)) if avoids => {
+                let all = self.candidates((now, ask, ledger), matches)?;
+                self.config.scheduling.decide(&scene, all, rng)
+            }
+            decision => decision,
+        }
     }
 
     fn scene<'a>(&'a self, now: Instant, ask: &'a Ask) -> Scene<'a> {
@@ -275,7 +283,7 @@ impl Engine {
         }
     }
 
-    /// Those that a request may go to.
+    /// Those that a request may go to, the avoided ones among them.
     fn candidates<'a>(
         &'a self,
         (now, ask, ledger): (Instant, &Ask, &Ledger),
@@ -285,7 +293,6 @@ impl Engine {
         let freshness = (now, self.config.stale_after);
         let mut candidates = pool.candidates(freshness, &ledger.accounts, matches);
         narrow(&mut candidates, ask);
-        self.avoidance.narrow(now, &mut candidates);
         Ok(candidates)
     }
 }

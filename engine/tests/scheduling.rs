@@ -10,8 +10,9 @@ mod stages;
 use std::net::SocketAddr;
 
 use engine::{
-    Answer, Ask, Chain, Client, Engine, Event, Fault, Filter, Handler, Note, Profile, RequestId,
-    Scheduling, Scorer, Subset, Verdict, Weight, WeightedScorer, filter::Role, ledger::Ledger,
+    Answer, Ask, Chain, Client, Disagg, Engine, Event, Fault, Filter, Handler, Note, Profile,
+    RequestId, Scheduling, Scorer, Subset, Verdict, Weight, WeightedScorer, filter::Role,
+    ledger::Ledger,
 };
 
 use pods::{address, ask, at, decide, endpoint, engine, profile, renew, told};
@@ -73,6 +74,16 @@ fn an_endpoint_that_fails_is_avoided_and_probed() {
     let verdicts: Vec<Verdict> = notes.iter().map(|note| note.verdict).collect();
     assert_eq!(verdicts, [Verdict::Served], "the others hear that it is back");
     assert_eq!(serve(&mut engine, 2_004, Answer::Taken), (address(1), Vec::new()));
+}
+
+#[test]
+fn the_only_one_of_a_stage_is_not_avoided() {
+    let pool = vec![endpoint(1, "decode", 0), endpoint(3, "prefill", 0)];
+    let mut engine = engine(stages::disagg(Disagg::default()), pool);
+    for ms in 1..9 {
+        let (endpoint, _) = serve(&mut engine, ms, Answer::Failed(Fault::Endpoint));
+        assert_eq!(endpoint, address(1), "after {ms} failures");
+    }
 }
 
 #[test]

@@ -12,7 +12,8 @@ impl Engine {
         let mut matches = Matches::default();
         self.index.matches(&ask.chain, &mut matches);
         let mut rng = self.rng.clone();
-        let candidates = self.candidates((now, ask, ledger), &matches).unwrap_or_default();
+        let mut candidates = self.candidates((now, ask, ledger), &matches).unwrap_or_default();
+        let _ = self.avoidance.narrow(now, &mut candidates);
         let scene = self.scene(now, ask);
         let profiles = self.config.scheduling.explain(&scene, &candidates, &mut rng);
         let decision = self.choose((now, ask, ledger), &matches, &mut self.rng.clone());
