@@ -9,6 +9,9 @@ use block::{BYTES, Block, Carry};
 
 /// Where the string that starts at `start`, behind its opening quote, has its closing quote.
 pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
+    if let Some(length) = block::short(bytes.get(start..).unwrap_or_default()) {
+        return Ok(start + length);
+    }
     let mut carry = Carry::default();
     let mut at = start;
     loop {
