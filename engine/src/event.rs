@@ -91,6 +91,9 @@ pub enum Event {
 pub enum Answer {
     /// It took the prompt, so that its prefix is cached now: a status below 400.
     Taken,
+    /// It took the prompt and its answer has broken off since, by this fault: for whoever hears of both
+    /// at once.
+    Broken(Fault),
     /// It found fault with the request, which another endpoint would do as well: a status from 400
     /// to 499.
     Refused,

@@ -107,21 +107,22 @@ fn what_other_workers_saw_fail_is_avoided_but_never_most_of_the_pool() {
 
 #[test]
 fn a_retry_moves_the_prompt_and_counts_against_the_first() {
-    let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
-    let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
-    let (request, decision) = (RequestId(1), decide(&mut engine, &ask(4)).unwrap());
-    let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
-    let (served_by, answer) = (Some(address(3)), Answer::Taken);
-    let notes = engine.handle(Event::Answered { request, at: at(2), served_by, answer });
-    let told: Vec<_> = notes.iter().map(|it| (it.endpoint, it.verdict, it.chain.blocks)).collect();
-    assert_eq!(
-        told,
-        [
-            (address(1), Verdict::Failed(Fault::Endpoint), 4),
-            (address(2), Verdict::Failed(Fault::Endpoint), 0),
-            (address(3), Verdict::Placed, 4),
-        ]
-    );
+    let request = RequestId(1);
+    let served_by = Some(address(3));
+    let failed = |last, blocks| (address(last), Verdict::Failed(Fault::Endpoint), blocks);
+    let placed = (address(3), Verdict::Placed, 4);
+    for (answer, expected) in [
+        (Answer::Taken, vec![failed(1, 4), failed(2, 0), placed]),
+        (Answer::Broken(Fault::Endpoint), vec![failed(1, 4), failed(2, 0), failed(3, 0), placed]),
+    ] {
+        let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+        let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
+        let decision = decide(&mut engine, &ask(4)).unwrap();
+        let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+        let notes = engine.handle(Event::Answered { request, at: at(2), served_by, answer });
+        let told = notes.iter().map(|it| (it.endpoint, it.verdict, it.chain.blocks));
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{answer:?}");
+    }
 }
 
 /// Envoy tries the next of the list, so a request that every endpoint fails would blame them all.

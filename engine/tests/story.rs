@@ -16,7 +16,7 @@ use engine::{
 /// - `pool A paid=10`: a snapshot with an objective
 /// - `priority paid`: what that is worth
 /// - `ask 1 aab`: request 1 arrives with a block of a, one more, one of b; `-` for no prompt
-/// - `ok 1`, `fail 1`, `end 1`: it is answered, it fails, it is over
+/// - `ok 1`, `fail 1`, `break 1`, `end 1`: it is answered, it fails, its answer broke off, it is over
 /// - `hear A aab`, `unhear A aab`: another worker placed this, withdrew this
 #[track_caller]
 fn tell(script: &str) -> String {
@@ -72,6 +72,7 @@ fn event(now: Instant, words: &str) -> Event {
         }
         ["ok", id] => answered(request(id), Answer::Taken),
         ["fail", id] => answered(request(id), Answer::Failed(Fault::Endpoint)),
+        ["break", id] => answered(request(id), Answer::Broken(Fault::Endpoint)),
         ["end", id] => Event::Ended { request: request(id) },
         ["hear", endpoint, prompt] => note(endpoint, prompt, Verdict::Placed),
         ["unhear", endpoint, prompt] => note(endpoint, prompt, Verdict::Withdrawn),
@@ -218,6 +219,26 @@ fn a_failure_is_unlearnt() {
     4 ask 2 aab => 2 to BA (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/3); tell Placed 3 blocks on B
     5 end 2 => tell Withdrawn 3 blocks on B
     6 ok 2
+    ");
+}
+
+/// The prompt was computed; whoever broke off is at fault all the same.
+#[test]
+fn what_broke_off_is_learnt_and_failed() {
+    insta::assert_snapshot!(tell("
+        0 pool A B:k1
+        1 ask 1 aab
+        2 break 1
+        3 end 1
+        4 pool A:k1 B
+        5 ask 2 aab
+    "), @"
+    0 pool A B:k1
+    1 ask 1 aab => 1 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/3); tell Placed 3 blocks on A
+    2 break 1 => tell Failed(Endpoint) 0 blocks on A
+    3 end 1
+    4 pool A:k1 B
+    5 ask 2 aab => 2 to AB (queue=1.00 kv=0.99 prefix=1.00 sum=6.98 age=1ms 3/3); tell Placed 3 blocks on A
     ");
 }
 

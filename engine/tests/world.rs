@@ -78,8 +78,9 @@ fn any_fault(u: &mut Unstructured<'_>) -> Arbitrary<Fault> {
 }
 
 fn any_answer(u: &mut Unstructured<'_>) -> Arbitrary<Answer> {
-    let failed = Answer::Failed(any_fault(u)?);
-    Ok(*u.choose(&[Answer::Taken, Answer::Refused, failed])?)
+    let fault = any_fault(u)?;
+    let faulty = [Answer::Failed(fault), Answer::Broken(fault)];
+    Ok(*u.choose(&[Answer::Taken, Answer::Refused, faulty[0], faulty[1]])?)
 }
 
 fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {

@@ -9,18 +9,17 @@
 //! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
 //! the prefix; the version changes with any layout.
 
+mod roll;
+mod shared_ledger;
+
 use std::collections::VecDeque;
 
-use engine::{
-    Instant, Note,
-    cluster::SharedLedger,
-    flow::FlowSize,
-    ledger::{Ledger, Row, WorkerId},
-    pull::PullLease,
-};
+use engine::{Instant, Note, flow::FlowSize, ledger::Ledger, pull::PullLease};
 use wire::{board::Posted, push::Stamp};
 
 use crate::{host, plain::Plain};
+
+pub(crate) use self::{roll::Roll, shared_ledger::SharedLedgerCell};
 
 /// Notes kept for workers that have not read them yet. A worker that falls further behind has
 /// served nothing while that many requests were placed: what it misses is re-learnt by use. At 1 to
@@ -34,45 +33,16 @@ const TRIES_MAX: u32 = 256;
 /// How far behind a note that was announced and is not written is given up: its writer is gone.
 const GAP_MAX: u64 = 64;
 
-/// Workers that a pool can have: more than any machine has cores. Beyond it a worker's counts are
-/// not taken back when it dies.
-const WORKERS_MAX: usize = 1024;
-
-/// The ledger of one pool, where all workers change it.
-#[derive(Debug)]
-pub(crate) struct SharedLedgerCell {
-    key: String,
+/// How far the board has come, by the ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extent {
+    snapshots: u64,
+    notes: u64,
 }
 
-impl SharedLedgerCell {
-    /// The ledger of the pool of that name.
-    pub(crate) fn of_pool(pool: &str) -> Self {
-        Self { key: key(pool, "ledger") }
-    }
-
-    /// Sees to it that no first change is lost; from `on_configure`.
-    pub(crate) fn create(&self) {
-        host::create_shared(&self.key);
-    }
-
-    /// The ledger as it is now.
-    pub(crate) fn read(&self) -> Ledger {
-        wire::ledger::decode(&host::shared(&self.key).value)
-    }
-}
-
-impl SharedLedger for SharedLedgerCell {
-    fn update(&self, change: &mut dyn FnMut(&mut Ledger)) {
-        for _ in 0..TRIES_MAX {
-            let there = host::shared(&self.key);
-            let mut ledger = wire::ledger::decode(&there.value);
-            change(&mut ledger);
-            if host::share_if_unchanged(&self.key, &wire::ledger::encode(&ledger), &there) {
-                return;
-            }
-        }
-        // What was decided holds for this worker; only the others do not count it.
-        log::error!("gave up on {} after {TRIES_MAX} tries", self.key);
+impl From<&Ledger> for Extent {
+    fn from(ledger: &Ledger) -> Self {
+        Self { snapshots: ledger.snapshots, notes: ledger.notes }
     }
 }
 
@@ -119,18 +89,18 @@ impl Board {
     }
 
     /// Reads what the ledger says is new.
-    pub(crate) fn read(&mut self, ledger: &Ledger) -> News {
+    pub(crate) fn read(&mut self, extent: Extent) -> News {
         let mut news = News::default();
-        if ledger.notes < self.notes_seen {
+        if extent.notes < self.notes_seen {
             // Counts never go back: somebody else wrote here, and the board begins anew.
             *self = Self::of_pool(&self.pool);
         }
-        if ledger.snapshots != self.snapshots_seen {
+        if extent.snapshots != self.snapshots_seen {
             news.snapshot = Posted::decode(&host::shared(&self.snapshot_key()).value);
-            self.snapshots_seen = ledger.snapshots;
+            self.snapshots_seen = extent.snapshots;
         }
-        self.notes_seen = self.notes_seen.max(ledger.notes.saturating_sub(NOTES_KEPT));
-        while self.notes_seen < ledger.notes {
+        self.notes_seen = self.notes_seen.max(extent.notes.saturating_sub(NOTES_KEPT));
+        while self.notes_seen < extent.notes {
             let next = self.notes_seen;
             if !self.passes_own(next) {
                 match wire::board::decode_notes(&host::shared(&self.note_key(next)).value) {
@@ -138,7 +108,7 @@ impl Board {
                     // Overwritten by a newer one: this worker was slow, and the note is lost on it.
                     Some((position, _)) if position > next => (),
                     // Announced and not written yet: its writer is at it right now, or died there.
-                    _ if ledger.notes - next < GAP_MAX => break,
+                    _ if extent.notes - next < GAP_MAX => break,
                     _ => (),
                 }
             }
@@ -233,87 +203,6 @@ impl Board {
     fn note_key(&self, position: u64) -> String {
         let mut key = key(&self.pool, "note/");
         key.push_number(position % NOTES_KEPT);
-        key
-    }
-}
-
-/// Who works for one pool, and what each has counted.
-#[derive(Debug)]
-pub(crate) struct Roll {
-    pool: String,
-}
-
-impl Roll {
-    /// The roll of the pool of that name.
-    pub(crate) fn of_pool(pool: &str) -> Self {
-        Self { pool: pool.to_owned() }
-    }
-
-    /// Sees to it that of several workers that enlist at once none is lost; from `on_configure`.
-    pub(crate) fn create(&self) {
-        host::create_shared(&self.roll_key());
-    }
-
-    /// Says what a worker has counted.
-    pub(crate) fn write_row(&self, worker: WorkerId, row: &Row) {
-        host::share(&self.row_key(worker), &wire::row::encode(row));
-    }
-
-    /// How many workers are on it.
-    pub(crate) fn size(&self) -> usize {
-        wire::roll::decode(&host::shared(&self.roll_key()).value).len()
-    }
-
-    /// Puts a worker on the roll.
-    pub(crate) fn enlist(&self, worker: WorkerId) {
-        self.change(|workers| {
-            if workers.len() < WORKERS_MAX && !workers.contains(&worker) {
-                workers.push(worker);
-            }
-        });
-    }
-
-    /// The rows on the roll for which `is_dead` holds, taken off it. Of several workers that call
-    /// this at once, one gets each.
-    pub(crate) fn strike(&self, is_dead: impl Fn(WorkerId, &Row) -> bool) -> Vec<(WorkerId, Row)> {
-        let row = |worker| wire::row::decode(&host::shared(&self.row_key(worker)).value);
-        let on_roll = wire::roll::decode(&host::shared(&self.roll_key()).value);
-        let rows = on_roll.into_iter().filter_map(|worker| Some((worker, row(worker)?)));
-        rows.filter(|(worker, row)| is_dead(*worker, row) && self.strike_off(*worker)).collect()
-    }
-
-    /// True if this call took the worker off.
-    fn strike_off(&self, worker: WorkerId) -> bool {
-        let mut struck = false;
-        self.change(|workers| {
-            struck = workers.contains(&worker);
-            workers.retain(|other| *other != worker);
-        });
-        if struck {
-            host::share(&self.row_key(worker), &[]);
-        }
-        struck
-    }
-
-    fn change(&self, mut change: impl FnMut(&mut Vec<WorkerId>)) {
-        for _ in 0..TRIES_MAX {
-            let there = host::shared(&self.roll_key());
-            let mut workers = wire::roll::decode(&there.value);
-            change(&mut workers);
-            let bytes = wire::roll::encode(&workers);
-            if host::share_if_unchanged(&self.roll_key(), &bytes, &there) {
-                return;
-            }
-        }
-    }
-
-    fn roll_key(&self) -> String {
-        key(&self.pool, "workers")
-    }
-
-    fn row_key(&self, worker: WorkerId) -> String {
-        let mut key = key(&self.pool, "row/");
-        key.push_hexadecimal(worker.0);
         key
     }
 }

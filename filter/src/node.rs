@@ -100,6 +100,15 @@ pub(crate) struct Applicant {
     pub(crate) stream: Rc<dyn Released>,
 }
 
+/// How a response began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    /// The endpoint that Envoy has it from; `None` where Envoy does not say.
+    pub(crate) served_by: Option<SocketAddr>,
+    /// What its status says of that one.
+    pub(crate) answer: Answer,
+}
+
 /// A stream that waits. Called while Envoy acts on it.
 pub(crate) trait Released {
     /// It goes.
@@ -222,21 +231,26 @@ impl Node {
         Some((rewrite.to_owned(), model.to_owned()))
     }
 
-    /// Says how a request's response began, and which endpoint Envoy has it from.
-    pub(crate) fn answered(
-        &self,
-        request: RequestId,
-        served_by: Option<SocketAddr>,
-        answer: Answer,
-    ) {
+    /// Says how a request's response began. One whose end follows at once is better told with
+    /// [`Self::ended`], which reads and writes the ledger once for both.
+    pub(crate) fn answered(&self, request: RequestId, begun: Begun) {
         // Envoy goes down the list when an endpoint refuses: it counts where it is.
-        let at = served_by.map(|endpoint| (request, endpoint.into()));
+        let at = begun.served_by.map(|endpoint| (request, endpoint.into()));
         let moved = at.is_some_and(|at| self.member.borrow_mut().moved(&self.ledger, at));
         let Answered { counts, nudge } = self.member.borrow_mut().answered(&self.ledger, request);
         mail::post(nudge);
         if moved || counts {
             self.write_row();
+        } else {
+            self.ledger.look();
         }
+        self.learn_answer(request, begun);
+    }
+
+    /// What the other workers said before is read first: of the same prompt, which it must not undo,
+    /// and of failures, which an answer ends. Right after the ledger was read.
+    fn learn_answer(&self, request: RequestId, Begun { served_by, answer }: Begun) {
+        self.catch_up(self.ledger.seen());
         self.learn(Event::Answered { request, at: host::now(), served_by, answer });
     }
 
@@ -248,11 +262,6 @@ impl Node {
     /// All of a streamed response came, its tokens `tpot` apart.
     pub(crate) fn streamed(&self, request: RequestId, tpot: Duration) {
         self.learn(Event::Streamed { request, tpot });
-    }
-
-    /// Says that a response which had begun well did not end well.
-    pub(crate) fn broke(&self, request: RequestId, fault: Fault) {
-        self.learn(Event::Broke { request, at: host::now(), fault });
     }
 
     /// The answer to who asks which models there are; `None` where no scraper says what is served.
@@ -270,12 +279,21 @@ impl Node {
         let _ = self.engine.borrow_mut().handle(event);
     }
 
-    /// Says that a request's stream is gone.
-    pub(crate) fn ended(&self, request: RequestId) {
+    /// Says that a request's stream is gone, and what there is to say of its response that was not said
+    /// yet: how it began, and whose fault it is if it began well and did not end well.
+    pub(crate) fn ended(&self, request: RequestId, begun: Option<Begun>, fault: Option<Fault>) {
         self.waiting.borrow_mut().remove(&request);
         let post = self.member.borrow_mut().ended(&self.ledger, request);
         mail::post(post);
         self.write_row();
+        match (begun, fault) {
+            (Some(begun @ Begun { answer: Answer::Taken, .. }), Some(fault)) => {
+                self.learn_answer(request, Begun { answer: Answer::Broken(fault), ..begun });
+            }
+            (Some(begun), _) => self.learn_answer(request, begun),
+            (None, Some(fault)) => self.learn(Event::Broke { request, at: host::now(), fault }),
+            (None, None) => (),
+        }
         self.learn(Event::Ended { request });
     }
 
@@ -287,7 +305,7 @@ impl Node {
 
     /// What is chosen for a request, by all that any worker knows.
     fn admit(&self, now: Instant, ask: &Ask, ledger: &Ledger) -> Admission<Decision> {
-        self.catch_up(ledger);
+        self.catch_up(ledger.into());
         let mut engine = self.engine.borrow_mut();
         match engine.decide(now, ask, ledger) {
             Ok(decision) => Admission::Send(target(&engine, ask, &decision), decision),
@@ -309,12 +327,8 @@ impl Node {
         }
     }
 
-    /// Tells the engine of an event, and the other workers what comes of it. What they said before is
-    /// read first: of the same prompt, which it must not undo, and of failures, which an answer ends.
+    /// Tells the engine of an event, and the other workers what comes of it.
     fn learn(&self, event: Event) {
-        if matches!(event, Event::Answered { .. }) {
-            self.catch_up(&self.ledger.read());
-        }
         if !self.engine.borrow().may_tell(&event) {
             let notes = self.engine.borrow_mut().handle(event);
             debug_assert!(notes.is_empty(), "said to have nothing to tell");
@@ -322,7 +336,7 @@ impl Node {
         }
         let mut position = 0;
         self.ledger.update(&mut |ledger| {
-            self.catch_up(ledger);
+            self.catch_up((&*ledger).into());
             position = ledger.announce();
         });
         let notes = self.engine.borrow_mut().handle(event);
@@ -343,7 +357,7 @@ impl Node {
 
 impl Gauge for Node {
     fn capacity(&self, ledger: &Ledger) -> Capacity {
-        self.catch_up(ledger);
+        self.catch_up(ledger.into());
         self.engine.borrow().capacity(host::now(), ledger)
     }
 }

@@ -11,6 +11,7 @@ use wire::body::Api;
 
 use crate::{
     decision_header, destination, host, identity,
+    node::Begun,
     pool::Pool,
     refusal::Refusal,
     request::{Phase, Request},
@@ -101,7 +102,7 @@ impl HttpContext for Picker {
         self.outcome(self.request.decide(api, buffered))
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let request = &self.request;
         let Phase::Sent(decision) = &*request.phase.borrow() else { return Action::Continue };
         let Some(pool) = request.pool() else { return Action::Continue };
@@ -109,12 +110,17 @@ impl HttpContext for Picker {
         if let Some(report) = response::take_load_report(&headers, host::remove_response_header) {
             request.reported(report);
         }
-        let response = Response::begin(&headers, &request.models.borrow());
+        let mut response = Response::begin(&headers, &request.models.borrow());
         let server = host::upstream_address();
         let served_by =
             server.map(|it| decision.as_ref().map_or(it, |decision| decision.reached(it)));
         let answer = response.answer(|| request.identity.borrow().client());
-        pool.node.answered(request.id, served_by, answer);
+        let begun = Begun { served_by, answer };
+        if end_of_stream || response.ends_at_once(&headers) {
+            response.begun = Some(begun);
+        } else {
+            pool.node.answered(request.id, begun);
+        }
         request.response.replace(response);
         if let Some(decision) = decision {
             self.label_response(decision);

@@ -19,7 +19,7 @@ use wire::{
 };
 
 use crate::{
-    destination,
+    declared, destination,
     hints::Hints,
     host::{self, Headers},
     identity::{self, Identity},
@@ -117,7 +117,7 @@ impl Request {
         let worker = &self.worker;
         self.received_at.set(host::now());
         *self.identity.borrow_mut() = Identity::read(headers, &worker.config.identity);
-        let api = api(headers);
+        let api = declared::api(headers);
         self.dialect.set(api.map(Api::dialect).unwrap_or_default());
         self.candidates.replace(worker.pools.fitting(headers));
         let of_pools = self.candidates.borrow();
@@ -137,7 +137,7 @@ impl Request {
             let pool = pool.or_else(|| self.settle_on(|_| true));
             return pool.map_or_else(|| Ok(self.pass()), |pool| self.go_by_load(pool, headers));
         };
-        self.check_size(declared_length(headers))?;
+        self.check_size(declared::length(headers))?;
         self.prepare(headers);
         self.enter(Phase::Reading { api, buffered: 0 });
         Ok(match worker.config.envoy.hold {
@@ -169,8 +169,8 @@ impl Request {
             return;
         }
         // The buffer filter counts anew what goes on.
-        if self.may_rewrite.get() && identity::last(headers, CONTENT_LENGTH).is_some() {
-            host::remove_request_header(CONTENT_LENGTH);
+        if self.may_rewrite.get() && identity::last(headers, declared::LENGTH).is_some() {
+            host::remove_request_header(declared::LENGTH);
         }
         if let Some(pool) = candidates.iter().find(|pool| pool.config.propagate_priority) {
             self.look_up_priority(pool);
@@ -222,7 +222,7 @@ impl Request {
     fn replace_body(&self, size: usize, body: &[u8]) {
         host::set_request_body(size, body);
         if self.worker.config.envoy.hold == Hold::StopIteration {
-            host::set_request_header(CONTENT_LENGTH, &body.len().to_string());
+            host::set_request_header(declared::LENGTH, &body.len().to_string());
         }
     }
 
@@ -312,19 +312,18 @@ impl Request {
     /// Says what became of it, once its stream is gone.
     pub(crate) fn log(&self) {
         let Some(pool) = self.pool() else { return };
+        let begun = self.response.borrow_mut().begun.take();
         let response = self.response.borrow();
         let flow = self.flow();
         let tokens = response.reader.output_tokens();
         if pool.charges && tokens > 0 {
             pool.node.charge(flow.clone(), tokens);
         }
-        if let Some(fault) = response.broke(|| self.identity.borrow().client()) {
-            pool.node.broke(self.id, fault);
-        }
+        let fault = response.broke(|| self.identity.borrow().client());
         if let Some(tpot) = response.tpot() {
             pool.node.streamed(self.id, tpot);
         }
-        pool.node.ended(self.id);
+        pool.node.ended(self.id, begun, fault);
         let phase = self.phase.borrow();
         let (decision, error) = match &*phase {
             Phase::Answered => return,
@@ -332,11 +331,12 @@ impl Request {
             Phase::Refused(code) => (None, Some(*code)),
             Phase::New | Phase::Reading { .. } | Phase::Held => (None, Some(Refusal::LEFT)),
         };
+        let ended_at = host::now();
         let sent = decision.map(|decision| Sent {
             decision,
             received_at: self.received_at.get(),
-            ended_at: host::now(),
-            body: response.body,
+            ended_at,
+            body: response.body(ended_at),
             is_streamed: response.reader.kind() == Kind::Events,
             request_bytes: self.bytes.get(),
             response_bytes: response.bytes,
@@ -384,21 +384,4 @@ impl Released for Request {
             Err(refusal) => self.refuse(&refusal),
         }
     }
-}
-
-const CONTENT_LENGTH: &str = "content-length";
-
-/// The API that a request speaks, by the path that it has or had before somebody rewrote it.
-fn api(headers: &Headers) -> Option<Api> {
-    let paths = [":path", "x-original-path", "x-forwarded-path"];
-    paths.iter().find_map(|name| Api::of_path(identity::last(headers, name)?))
-}
-
-/// What the client says its body will be long, so that one too long is refused before it is sent.
-/// More than a `usize` of wasm32 counts is a length all the same.
-fn declared_length(headers: &Headers) -> u64 {
-    identity::last(headers, CONTENT_LENGTH)
-        .and_then(|value| std::str::from_utf8(value).ok())
-        .and_then(|value| value.trim().parse().ok())
-        .unwrap_or(0)
 }

@@ -9,6 +9,7 @@ use crate::{
     host::{self, Headers},
     identity,
     models::Models,
+    node::Begun,
 };
 
 /// The load that a model server reports with its answer (ORCA), as text or as binary.
@@ -20,10 +21,14 @@ pub(crate) struct Response {
     pub(crate) reader: Reader,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
-    /// When its body began, and when the latest part of it came.
-    pub(crate) body: Option<(Instant, Instant)>,
+    /// When its body began.
+    began_at: Option<Instant>,
     /// Whether all of it came.
     is_whole: bool,
+    /// When a stream's end came. No clock is read for the tokens in between.
+    whole_at: Option<Instant>,
+    /// How it began, while its pool has not been told.
+    pub(crate) begun: Option<Begun>,
     renamer: Option<Renamer>,
 }
 
@@ -47,32 +52,47 @@ impl Response {
         }
     }
 
+    /// Whether its end follows in the same moment, as far as its headers say: it has a length and is no
+    /// stream, so that the engine had all of it before it began.
+    pub(crate) fn ends_at_once(&self, headers: &Headers) -> bool {
+        self.reader.kind() != Kind::Events && identity::last(headers, "content-length").is_some()
+    }
+
     /// A part of the body passes. It is never held back: the client sees each token when it comes.
     /// When the first token came, if this was it.
     pub(crate) fn pass(&mut self, size: usize, is_end: bool) -> Option<Instant> {
-        self.is_whole |= is_end;
+        if is_end {
+            self.end();
+        }
         self.bytes += u64::try_from(size).unwrap_or(u64::MAX);
         if self.reader.kind() == Kind::Other {
             return None;
         }
-        let is_first = self.body.is_none();
-        let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
-        if size > 0 {
-            let now = host::now();
-            self.body = Some((self.body.map_or(now, |(first, _)| first), now));
-            self.reader.push(&chunk);
+        let is_first = size > 0 && self.began_at.is_none();
+        if is_first {
+            self.began_at = Some(host::now());
         }
+        let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
+        self.reader.push(&chunk);
         let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk, is_end));
         if let Some(changed) = changed {
             host::set_response_body(size, &changed);
         }
-        let (first, _) = self.body.filter(|_| is_first && self.reader.kind() == Kind::Events)?;
-        Some(first)
+        self.began_at.filter(|_| is_first && self.reader.kind() == Kind::Events)
     }
 
     /// Its trailers came, behind all of its body.
-    pub(crate) const fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.is_whole = true;
+        if self.reader.kind() == Kind::Events {
+            self.whole_at = Some(host::now());
+        }
+    }
+
+    /// When its body began, and for how long it came: if not to its end, then until `gone_at`.
+    pub(crate) fn body(&self, gone_at: Instant) -> Option<(Instant, Duration)> {
+        let (began_at, ended_at) = (self.began_at?, self.whole_at.unwrap_or(gone_at));
+        Some((began_at, ended_at.saturating_since(began_at)))
     }
 
     /// Whose fault it is that it began well and did not end well. From `on_log` only.
@@ -88,9 +108,9 @@ impl Response {
 
     /// The mean time between the tokens of a stream that came well and whole.
     pub(crate) fn tpot(&self) -> Option<Duration> {
-        let (first, last) = self.body.filter(|_| self.reader.kind() == Kind::Events)?;
-        let is_well = self.is_whole && self.error().is_none();
-        mean_gap(last.saturating_since(first), self.reader.output_tokens()).filter(|_| is_well)
+        let (_, streamed) = self.body(self.whole_at?)?;
+        let gap = mean_gap(streamed, self.reader.output_tokens());
+        gap.filter(|_| self.error().is_none())
     }
 
     /// What its status says of who sent it; no status at all is no answer.

@@ -73,9 +73,14 @@ impl Stream {
         self.exchange.borrow().upstream.clone()
     }
 
-    /// The upstream answers, all at once. Nothing happens while nothing was sent to it, nor when
-    /// Envoy answered in its place; so for all that the upstream does.
+    /// The upstream answers, all at once, and says how long its answer is, as a server that has all of
+    /// it does. Nothing happens while nothing was sent to it, nor when Envoy answered in its place; so
+    /// for all that the upstream does.
     pub fn respond(&self, status: u16, headers: impl Into<HeaderMap>, body: &[u8]) {
+        let mut headers = headers.into();
+        if headers.get("content-length").is_none() {
+            headers.add("content-length", body.len().to_string());
+        }
         self.respond_with(status, headers, body.is_empty());
         if !body.is_empty() {
             self.respond_chunk(body);

@@ -52,7 +52,8 @@ impl Engine {
         let Some(placement) = self.placements.get_mut(request) else { return Vec::new() };
         let first = placement.endpoint;
         let Some(chain) = placement.answered() else { return Vec::new() };
-        let prefill = placement.prefill.filter(|_| answer != Answer::Taken);
+        let is_taken = matches!(answer, Answer::Taken | Answer::Broken(_));
+        let prefill = placement.prefill.filter(|_| !is_taken);
         let server = served_by.unwrap_or(first);
         let mut notes = Vec::new();
         if server != first {
@@ -60,7 +61,9 @@ impl Engine {
             // request that fails everywhere.
             let verdict = match answer {
                 Answer::Failed(_) => Verdict::Withdrawn,
-                Answer::Taken | Answer::Refused => Verdict::Failed(Fault::Endpoint),
+                Answer::Taken | Answer::Broken(_) | Answer::Refused => {
+                    Verdict::Failed(Fault::Endpoint)
+                }
             };
             let passed = placement.fallbacks.iter().take_while(|other| **other != server);
             let passed: Vec<SocketAddr> = passed.copied().collect();
@@ -75,14 +78,21 @@ impl Engine {
             notes.extend(self.told(at, prefill.endpoint, chain.clone(), Verdict::Withdrawn));
         }
         let (chain, verdict) = match answer {
-            Answer::Taken if server != first => (chain, Verdict::Placed),
+            Answer::Taken | Answer::Broken(_) if server != first => (chain, Verdict::Placed),
             Answer::Taken => (Chain::default(), Verdict::Served),
+            Answer::Broken(fault) => (Chain::default(), Verdict::Failed(fault)),
             Answer::Refused if server == first => (chain, Verdict::Withdrawn),
             Answer::Failed(fault) if server == first => (chain, Verdict::Failed(fault)),
             Answer::Refused | Answer::Failed(_) => return notes,
         };
-        if answer == Answer::Taken && verdict == Verdict::Placed && self.has_failed(server) {
-            notes.extend(self.told(at, server, Chain::default(), Verdict::Served));
+        if verdict == Verdict::Placed {
+            let more = if let Answer::Broken(fault) = answer {
+                Some(Verdict::Failed(fault))
+            } else {
+                self.has_failed(server).then_some(Verdict::Served)
+            };
+            let told = more.map(|more| self.told(at, server, Chain::default(), more));
+            notes.extend(told.unwrap_or_default());
         }
         if verdict != Verdict::Served || self.has_failed(server) {
             notes.extend(self.told(at, server, chain, verdict));

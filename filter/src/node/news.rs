@@ -1,14 +1,18 @@
 //! What a worker takes in of what the scraper and the other workers say.
 
-use engine::{Event, flow::Priority, ledger::Ledger};
+use engine::{Event, flow::Priority};
 
 use super::Node;
-use crate::{board::News, host};
+use crate::{
+    board::{Extent, News},
+    host,
+};
 
 impl Node {
     /// Reads what is new between two decisions.
     pub(super) fn look_around(&self) {
-        self.catch_up(&self.ledger.read());
+        self.ledger.look();
+        self.catch_up(self.ledger.seen());
         if self.snapshot_is_new.replace(false) && self.priorities() != *self.provisioned.borrow() {
             self.provision();
         }
@@ -29,8 +33,8 @@ impl Node {
     }
 
     /// Brings the engine up to what all workers know.
-    pub(super) fn catch_up(&self, ledger: &Ledger) {
-        let News { snapshot, notes } = self.board.borrow_mut().read(ledger);
+    pub(super) fn catch_up(&self, extent: Extent) {
+        let News { snapshot, notes } = self.board.borrow_mut().read(extent);
         let mut engine = self.engine.borrow_mut();
         if let Some(posted) = snapshot {
             match wire::snapshot::decode(&posted.body) {

@@ -42,8 +42,8 @@ pub(crate) struct Sent<'a> {
     pub(crate) decision: &'a Decision,
     pub(crate) received_at: Instant,
     pub(crate) ended_at: Instant,
-    /// When the first and the last part of the response's body came.
-    pub(crate) body: Option<(Instant, Instant)>,
+    /// When the response's body began, and for how long it came.
+    pub(crate) body: Option<(Instant, Duration)>,
     pub(crate) is_streamed: bool,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
@@ -208,12 +208,12 @@ impl Histograms {
         self.request_bytes.record(sent.request_bytes);
         self.response_bytes.record(sent.response_bytes);
         self.record_prefix(sent.decision);
-        if let Some((first, last)) = sent.body {
+        if let Some((first, streamed)) = sent.body {
             let ttft = millis(first.saturating_since(sent.received_at));
             let histogram = if sent.is_streamed { self.streamed_ttft } else { self.ttft };
             histogram.record(ttft);
             if sent.is_streamed {
-                self.record_stream(sent, last.saturating_since(first));
+                self.record_stream(sent, streamed);
             }
         }
         if let Some(usage) = sent.usage {

