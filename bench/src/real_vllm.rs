@@ -4,6 +4,7 @@
 //! user's to know. All routers stand in front of them all the time and take turns.
 
 mod engines;
+mod overload;
 mod traffic;
 
 use std::{
@@ -87,7 +88,11 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
         let named = rows.iter().zip(&turns);
         raw.extend(named.flat_map(|(row, turns)| turns.iter().map(|it| it.raw(row, traffic))));
     }
-    report.raw(Value::from(raw));
+    drop(rows);
+    report.say(overload::about(servers.len()));
+    let (table, overload) = overload::run(setting, &model).await?;
+    report.show(table);
+    report.raw(json!({"turns": raw, "overload": overload}));
     Ok(report)
 }
 
