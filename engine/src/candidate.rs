@@ -21,6 +21,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) requests: u32,
     /// Their prompt tokens that it has not computed yet.
     pub(crate) tokens: u32,
+    /// Seconds until it is expected to have computed them, as far as they explain that.
+    pub(crate) busy_for: f64,
 }
 
 /// The part of [`crate::Metrics`] that plugins read.
@@ -35,11 +37,13 @@ pub(crate) struct Gauges {
 }
 
 impl<'a> Candidate<'a> {
-    /// A member of whose load nothing is known yet, and that holds so many blocks of the prompt.
+    /// A member of whose load nothing is known yet, and that holds so many blocks of the prompt. What
+    /// it is sent it has only begun to compute.
     #[cfg(test)]
     pub(crate) fn idle(member: &'a Member, matched: u32) -> Self {
         let (slot, is_up) = (member.slot, member.health == crate::Health::Up);
-        Self { member, slot, is_up, gauges: None, matched, requests: 0, tokens: 0 }
+        let busy_for = f64::INFINITY;
+        Self { member, slot, is_up, gauges: None, matched, requests: 0, tokens: 0, busy_for }
     }
 }
 

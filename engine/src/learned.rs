@@ -37,11 +37,7 @@ impl Learned {
     /// that was seen like this. Where another answers, the time is still that of the first: there the
     /// prompt queues and is computed, and what the other adds, a transfer and one step, is little.
     pub(crate) fn first_token(&mut self, slot: Slot, sight: &Sight, ttft: Duration) {
-        self.rates.observe(
-            slot,
-            sight.in_flight_tokens.saturating_add(sight.uncached_tokens),
-            ttft,
-        );
+        self.rates.first_token(slot, sight, ttft);
         if sight.load.is_some() {
             self.ttft.observe(&Features::of_sight(sight), ttft.as_secs_f64());
         }

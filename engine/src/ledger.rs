@@ -10,7 +10,7 @@ mod lease;
 mod row;
 mod spell;
 
-pub use account::{Account, Accounts, EndpointKey};
+pub use account::{Account, Accounts, EndpointKey, Work};
 pub use lease::{Lease, WorkerId};
 pub use row::Row;
 pub use spell::Spell;
@@ -85,8 +85,8 @@ impl Ledger {
     }
 
     /// Takes back all that a dead worker had counted.
-    pub fn take_back(&mut self, row: &Row) {
+    pub fn take_back(&mut self, now: Instant, row: &Row) {
         self.waiting = self.waiting.saturating_sub(row.waiting);
-        self.accounts.take_back(&row.accounts);
+        self.accounts.take_back(now, &row.accounts);
     }
 }

@@ -99,22 +99,25 @@ impl Pool {
         accounts: &Accounts,
         matches: &Matches,
     ) -> Vec<Candidate<'a>> {
-        let mut in_flight = vec![(0, 0); self.members.len()];
+        let mut in_flight = vec![(0, 0, 0.0); self.members.len()];
         self.each_account(accounts, |place, account| {
             if let Some(counts) = in_flight.get_mut(place) {
-                *counts = (account.requests, account.tokens);
+                *counts = (account.requests, account.tokens, account.busy_for(now));
             }
         });
         // Field by field: the rest of another candidate would be written twice.
-        let candidate = |(member, (requests, tokens)): (&'a Member, (u32, u32))| Candidate {
-            member,
-            slot: member.slot,
-            is_up: member.health == Health::Up,
-            gauges: member.gauges(now, stale_after, requests),
-            matched: matches.blocks(member.slot),
-            requests,
-            tokens,
-        };
+        type InFlight = (u32, u32, f64);
+        let candidate =
+            |(member, (requests, tokens, busy_for)): (&'a Member, InFlight)| Candidate {
+                member,
+                slot: member.slot,
+                is_up: member.health == Health::Up,
+                gauges: member.gauges(now, stale_after, requests),
+                matched: matches.blocks(member.slot),
+                requests,
+                tokens,
+                busy_for,
+            };
         self.members.iter().zip(in_flight).map(candidate).collect()
     }
 

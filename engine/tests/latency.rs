@@ -78,7 +78,8 @@ fn scores(engine: &mut Engine, pool: &[(u32, u8)], (ttft, tpot): (u64, u64)) -> 
     let millis = |ms| Some(Duration::from_millis(ms));
     let slo = Slo { ttft: millis(ttft), tpot: millis(tpot) };
     let busy = numbered().filter(|(_, (running, _))| *running > 0);
-    let account = |last| Account { endpoint: address(last).into(), requests: 1, tokens: 0 };
+    let account =
+        |last| Account { endpoint: address(last).into(), requests: 1, ..Account::default() };
     let accounts = busy.map(|(last, _)| account(last)).collect();
     let ledger = Ledger { accounts, ..Ledger::default() };
     let shown = engine.explain(at(0), &Ask { slo, ..Ask::default() }, &ledger);

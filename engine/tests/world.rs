@@ -61,7 +61,8 @@ fn any_ledger(u: &mut Unstructured<'_>) -> Arbitrary<Ledger> {
         Ok(Account {
             endpoint: any_address(u)?.into(),
             requests: u.int_in_range(1..=50)?,
-            tokens: 0,
+            tokens: u.int_in_range(0..=9_000)?,
+            free_at: Instant::from_nanos(u.arbitrary()?),
         })
     };
     let accounts =

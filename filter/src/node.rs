@@ -236,22 +236,25 @@ impl Node {
     pub(crate) fn answered(&self, request: RequestId, begun: Begun) {
         // Envoy goes down the list when an endpoint refuses: it counts where it is.
         let at = begun.served_by.map(|endpoint| (request, endpoint.into()));
-        let moved = at.is_some_and(|at| self.member.borrow_mut().moved(&self.ledger, at));
-        let Answered { counts, nudge } = self.member.borrow_mut().answered(&self.ledger, request);
+        let now = host::now();
+        let moved = at.is_some_and(|at| self.member.borrow_mut().moved(now, &self.ledger, at));
+        let answered = self.member.borrow_mut().answered(now, &self.ledger, request);
+        let Answered { counts, nudge } = answered;
         mail::post(nudge);
         if moved || counts {
             self.write_row();
         } else {
             self.ledger.look();
         }
-        self.learn_answer(request, begun);
+        self.learn_answer((request, now), begun);
     }
 
     /// What the other workers said before is read first: of the same prompt, which it must not undo,
     /// and of failures, which an answer ends. Right after the ledger was read.
-    fn learn_answer(&self, request: RequestId, Begun { served_by, answer }: Begun) {
+    fn learn_answer(&self, (request, at): (RequestId, Instant), begun: Begun) {
         self.catch_up(self.ledger.seen());
-        self.learn(Event::Answered { request, at: host::now(), served_by, answer });
+        let Begun { served_by, answer } = begun;
+        self.learn(Event::Answered { request, at, served_by, answer });
     }
 
     /// The first token of a streamed response came.
@@ -283,15 +286,16 @@ impl Node {
     /// yet: how it began, and whose fault it is if it began well and did not end well.
     pub(crate) fn ended(&self, request: RequestId, begun: Option<Begun>, fault: Option<Fault>) {
         self.waiting.borrow_mut().remove(&request);
-        let post = self.member.borrow_mut().ended(&self.ledger, request);
+        let now = host::now();
+        let post = self.member.borrow_mut().ended(now, &self.ledger, request);
         mail::post(post);
         self.write_row();
         match (begun, fault) {
             (Some(begun @ Begun { answer: Answer::Taken, .. }), Some(fault)) => {
-                self.learn_answer(request, Begun { answer: Answer::Broken(fault), ..begun });
+                self.learn_answer((request, now), Begun { answer: Answer::Broken(fault), ..begun });
             }
-            (Some(begun), _) => self.learn_answer(request, begun),
-            (None, Some(fault)) => self.learn(Event::Broke { request, at: host::now(), fault }),
+            (Some(begun), _) => self.learn_answer((request, now), begun),
+            (None, Some(fault)) => self.learn(Event::Broke { request, at: now, fault }),
             (None, None) => (),
         }
         self.learn(Event::Ended { request });
@@ -364,13 +368,13 @@ impl Gauge for Node {
 
 /// Tokens are not counted where nothing goes by them: each change of the ledger costs microseconds.
 fn target(engine: &Engine, ask: &Ask, decision: &Decision) -> Target {
-    let tokens = decision.computing().uncached_tokens;
+    let work = engine.work(decision);
     Target {
         // A decision ranks at least one; without any it could not be sent either.
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
         prefill: decision.computed_apart().map(|prefill| prefill.endpoint.into()),
-        tokens,
-        load: engine.config().counts_tokens().then_some(tokens),
+        tokens: work.tokens,
+        load: engine.config().counts_tokens().then_some(work),
         announced: engine.announces(ask),
     }
 }

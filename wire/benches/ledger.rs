@@ -12,7 +12,12 @@ fn main() {
 const ACCOUNTS: [u64; 3] = [10, 100, 1_000];
 
 fn ledger(accounts: u64) -> Ledger {
-    let account = |key| Account { endpoint: EndpointKey(key << 40 | key), requests: 3, tokens: 4 };
+    let account = |key| Account {
+        endpoint: EndpointKey(key << 40 | key),
+        requests: 3,
+        tokens: 4,
+        ..Account::default()
+    };
     Ledger { accounts: (0..accounts).map(account).collect(), ..Ledger::default() }
 }
 

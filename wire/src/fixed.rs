@@ -1,20 +1,25 @@
 //! A fixed layout for what is read or written with every request: 64-bit words in front, then
-//! accounts of 16 bytes each, all little-endian. No length is variable, so that reading and writing
+//! accounts of 24 bytes each, all little-endian. No length is variable, so that reading and writing
 //! come down to copying.
 
-use engine::ledger::{Account, Accounts, EndpointKey};
+use engine::{
+    Instant,
+    ledger::{Account, Accounts, EndpointKey},
+};
 
 /// The bytes of a head and the accounts after it.
 pub(crate) fn encode<const HEAD: usize>(head: [u64; HEAD], accounts: &Accounts) -> Vec<u8> {
-    let mut bytes = vec![0; 8 * HEAD + 16 * accounts.iter().count()];
+    let mut bytes = vec![0; 8 * HEAD + 24 * accounts.iter().count()];
     let (front, back) = bytes.split_at_mut(8 * HEAD);
     for (at, word) in front.as_chunks_mut::<8>().0.iter_mut().zip(head) {
         *at = word.to_le_bytes();
     }
-    for (at, account) in back.as_chunks_mut::<16>().0.iter_mut().zip(accounts.iter()) {
-        let Account { endpoint, requests, tokens } = account;
-        let counts = u128::from(join(*requests, *tokens));
-        *at = (counts << 64 | u128::from(endpoint.0)).to_le_bytes();
+    for (at, account) in back.as_chunks_mut::<24>().0.iter_mut().zip(accounts.iter()) {
+        let Account { endpoint, requests, tokens, free_at } = account;
+        let words = [endpoint.0, join(*requests, *tokens), free_at.as_nanos()];
+        for (at, word) in at.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *at = word.to_le_bytes();
+        }
     }
     bytes
 }
@@ -24,10 +29,12 @@ pub(crate) fn encode<const HEAD: usize>(head: [u64; HEAD], accounts: &Accounts) 
 pub(crate) fn decode<const HEAD: usize>(bytes: &[u8]) -> Option<([u64; HEAD], Accounts)> {
     let (words, []) = bytes.as_chunks::<8>() else { return None };
     let (head, accounts) = words.split_first_chunk::<HEAD>()?;
-    let (accounts, []) = accounts.as_chunks::<2>() else { return None };
-    let account = |[key, counts]: &[[u8; 8]; 2]| {
+    let (accounts, []) = accounts.as_chunks::<3>() else { return None };
+    let account = |[key, counts, free_at]: &[[u8; 8]; 3]| {
         let (requests, tokens) = split(u64::from_le_bytes(*counts));
-        Account { endpoint: EndpointKey(u64::from_le_bytes(*key)), requests, tokens }
+        let endpoint = EndpointKey(u64::from_le_bytes(*key));
+        let free_at = Instant::from_nanos(u64::from_le_bytes(*free_at));
+        Account { endpoint, requests, tokens, free_at }
     };
     Some((head.map(u64::from_le_bytes), accounts.iter().map(account).collect()))
 }

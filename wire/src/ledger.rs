@@ -10,13 +10,13 @@ use engine::{
 use crate::fixed::{self, join, split};
 
 /// Which value this is, and in which version. Shared data outlives a change of the module.
-const MAGIC: u32 = u32::from_le_bytes(*b"LPL\x02");
+const MAGIC: u32 = u32::from_le_bytes(*b"LPL\x03");
 
 /// Bits of the word of flags: a nudge is on its way; the pool has endpoints.
 const NUDGED: u64 = 1;
 const SERVING: u64 = 2;
 
-/// The bytes of a ledger: 72, and 16 for each account.
+/// The bytes of a ledger: 72, and 24 for each account.
 #[must_use]
 pub fn encode(ledger: &Ledger) -> Vec<u8> {
     let Ledger { snapshots, notes, waiting, granted, lease, nudged, spell, accounts } = ledger;

@@ -5,9 +5,9 @@ use engine::{Instant, ledger::Row};
 use crate::fixed::{self, join, split};
 
 /// Which value this is, and in which version.
-const MAGIC: u32 = u32::from_le_bytes(*b"LPR\x01");
+const MAGIC: u32 = u32::from_le_bytes(*b"LPR\x02");
 
-/// The bytes of a row: 32, and 16 for each account.
+/// The bytes of a row: 32, and 24 for each account.
 #[must_use]
 pub fn encode(row: &Row) -> Vec<u8> {
     let Row { alive_at, waiting, accounts, epoch, grants_taken } = row;

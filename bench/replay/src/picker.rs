@@ -158,33 +158,31 @@ impl Worker {
         let admit = |ledger: &Ledger| {
             board.catch_up(now, ledger, shared, engine);
             match engine.decide(now, &ask, ledger) {
-                Ok(decision) => Admission::Send(target(&ask, &decision), decision),
+                Ok(decision) => Admission::Send(target(engine, &ask, &decision), decision),
                 Err(why) => Admission::Refuse(why),
             }
         };
         let (arrival, _) = member.arrive(now, (shared, &Unlimited), ticket, admit);
         let Placed::Sent(decision, position) = arrival else { return None };
         let sent = Event::Sent { request, at: now, ask, decision: decision.clone() };
-        for note in engine.handle(sent) {
-            // A placement has one note, and a place of its own on the board.
-            if let Some(position) = position {
-                board.post_note(position);
-                shared.post_note(now, position, note);
-            }
+        let notes = engine.handle(sent);
+        if let Some(position) = position {
+            board.post_notes(position);
+            shared.post_notes(now, position, notes);
         }
         Some(decision)
     }
 
     fn answered(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
-        self.member.answered(shared, request);
+        self.member.answered(now, shared, request);
         let answered = Event::Answered { request, at: now, served_by: None, answer: Answer::Taken };
         for event in [answered, Event::FirstToken { request, at: now }] {
             let _ = self.engine.handle(event);
         }
     }
 
-    fn ended(&mut self, _now: Instant, request: RequestId, shared: &SharedData) {
-        let _ = self.member.ended(shared, request);
+    fn ended(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
+        let _ = self.member.ended(now, shared, request);
         let _ = self.engine.handle(Event::Ended { request });
     }
 }
@@ -199,13 +197,13 @@ impl Gauge for Unlimited {
 }
 
 /// What the ledger counts of a request.
-fn target(ask: &Ask, decision: &Decision) -> Target {
-    let tokens = decision.computing().uncached_tokens;
+fn target(engine: &Engine, ask: &Ask, decision: &Decision) -> Target {
+    let work = engine.work(decision);
     Target {
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
         prefill: decision.computed_apart().map(|prefill| prefill.endpoint.into()),
-        tokens,
-        load: Some(tokens),
+        tokens: work.tokens,
+        load: Some(work),
         announced: !ask.chain.hashes.is_empty(),
     }
 }

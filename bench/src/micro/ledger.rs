@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use engine::ledger::{Account, EndpointKey, Ledger};
+use engine::ledger::{Account, EndpointKey, Ledger, Work};
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,6 +24,10 @@ const CONTENDERS: [usize; 5] = [1, 2, 4, 8, 16];
 
 /// Accounts in the ledger: endpoints with a request in flight.
 const ACCOUNTS: [u64; 3] = [10, 100, 1_000];
+
+/// What each opens and closes, and when: that does not change what it costs.
+const WORK: Work = Work { tokens: 100, takes: Duration::from_millis(5) };
+const NOW: engine::Instant = engine::Instant::from_nanos(1_000_000_000);
 
 /// How long each lasts.
 const DURATION: Duration = Duration::from_millis(300);
@@ -130,7 +134,8 @@ pub(super) fn measure(report: &mut Report, rounds: usize) -> Result<Value> {
 
 /// One round of one row.
 fn contend(accounts: u64, workers: usize) -> Found {
-    let account = |number| Account { endpoint: key(number), requests: 3, tokens: 900 };
+    let account =
+        |number| Account { endpoint: key(number), requests: 3, tokens: 900, free_at: NOW };
     let ledger = Ledger { accounts: (0..accounts).map(account).collect(), ..Ledger::default() };
     let cell = Cell(Mutex::new((wire::ledger::encode(&ledger), 0)));
     let (ready, over) = (Barrier::new(workers + 1), AtomicBool::new(false));
@@ -159,8 +164,8 @@ fn work(cell: &Cell, worker: u64, accounts: u64, over: &AtomicBool) -> Found {
     let mut number = worker * 7;
     while !over.load(Ordering::Relaxed) {
         let endpoint = key(number % accounts);
-        found.count(commit(cell, |ledger| ledger.accounts.open(endpoint, 100)));
-        found.count(commit(cell, |ledger| ledger.accounts.close(endpoint, 100)));
+        found.count(commit(cell, |ledger| ledger.accounts.open(NOW, endpoint, WORK)));
+        found.count(commit(cell, |ledger| ledger.accounts.close(NOW, endpoint, WORK)));
         number += 1;
     }
     found
@@ -187,9 +192,8 @@ mod tests {
     #[test]
     fn no_commit_of_several_workers_is_lost() {
         let cell = Cell(Mutex::new((wire::ledger::encode(&Ledger::default()), 0)));
-        let open = || {
-            (0..100).filter(|_| commit(&cell, |ledger| ledger.accounts.open(key(1), 1)).is_some())
-        };
+        let open = |ledger: &mut Ledger| ledger.accounts.open(NOW, key(1), WORK);
+        let open = || (0..100).filter(|_| commit(&cell, open).is_some());
         let opened: usize = thread::scope(|scope| {
             let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| open().count())).collect();
             workers.into_iter().map(|worker| worker.join().unwrap()).sum()

@@ -35,7 +35,12 @@ impl Arrivals {
             Snapshot { endpoints: (1..=endpoints).map(endpoint).collect(), ..Snapshot::default() };
         let mut engine = Engine::new(Config::default(), 1);
         let _ = engine.handle(Event::Snapshot { snapshot, received_at: NOW });
-        let busy = |port| Account { endpoint: address(port).into(), requests: 3, tokens: 900 };
+        let busy = |port| Account {
+            endpoint: address(port).into(),
+            requests: 3,
+            tokens: 900,
+            free_at: NOW + Duration::from_millis(50),
+        };
         let ledger = Ledger { accounts: (1..=endpoints).map(busy).collect(), ..Ledger::default() };
         let asks = (0..PROMPTS).map(|who| Ask { chain: chain(who, 20_000), ..Ask::default() });
         let mut arrivals = Self { engine, ledger, asks: asks.collect(), next: 0 };

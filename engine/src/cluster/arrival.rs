@@ -1,7 +1,11 @@
 //! What a member is told and tells of a request: where it could go, what became of it, what to do.
 
 use super::Post;
-use crate::{Instant, NoPick, RequestId, flow::Outcome, ledger::EndpointKey};
+use crate::{
+    Instant, NoPick, RequestId,
+    flow::Outcome,
+    ledger::{EndpointKey, Work},
+};
 
 /// What is to become of a request that could go, by the ledger as it is.
 #[derive(Debug)]
@@ -21,8 +25,8 @@ pub struct Target {
     pub prefill: Option<EndpointKey>,
     /// Prompt tokens that whoever computes them is not expected to have cached.
     pub tokens: u32,
-    /// Those of them that count as load until the answer begins; `None` where nothing goes by tokens.
-    pub load: Option<u32>,
+    /// What of that counts as load until the answer begins; `None` where nothing goes by tokens.
+    pub load: Option<Work>,
     /// Whether the other workers are to hear of it: then it takes a place on the board.
     pub announced: bool,
 }

@@ -128,7 +128,7 @@ impl Member {
                 Gate::Open => match admit(ledger) {
                     Admission::Send(target, decision) => {
                         sent = Some(target);
-                        Arrival::Sent(decision, open(ledger, target))
+                        Arrival::Sent(decision, open(now, ledger, target))
                     }
                     Admission::Refuse(why) => Arrival::Refused(why),
                 },
@@ -143,7 +143,7 @@ impl Member {
             };
         });
         if let Some(target) = sent {
-            self.sent.opened(&mut self.row.accounts, request, target);
+            self.sent.opened((now, &mut self.row.accounts), request, target);
         }
         let mut posts = Vec::new();
         if matches!(arrival, Arrival::Held) {
@@ -157,34 +157,49 @@ impl Member {
 
     /// Another endpoint has a request than the one that it was sent to. True if that changed what this
     /// worker has counted.
-    pub fn moved(&mut self, shared: &dyn SharedLedger, at: (RequestId, EndpointKey)) -> bool {
-        self.sent.moved(&mut self.row.accounts, shared, at)
+    pub fn moved(
+        &mut self,
+        now: Instant,
+        shared: &dyn SharedLedger,
+        at: (RequestId, EndpointKey),
+    ) -> bool {
+        self.sent.moved((now, &mut self.row.accounts), shared, at)
     }
 
     /// The answer has begun, so that the request's prompt is computed.
-    pub fn answered(&mut self, shared: &dyn SharedLedger, request: RequestId) -> Answered {
-        let Some(computed) = self.sent.answered(&mut self.row.accounts, request) else {
+    pub fn answered(
+        &mut self,
+        now: Instant,
+        shared: &dyn SharedLedger,
+        request: RequestId,
+    ) -> Answered {
+        let Some(computed) = self.sent.answered((now, &mut self.row.accounts), request) else {
             return Answered::default();
         };
         let mut nudge = None;
         shared.update(&mut |ledger| {
-            computed.take_off(&mut ledger.accounts);
+            computed.take_off(now, &mut ledger.accounts);
             nudge = computed.frees_a_place().then(|| ledger.nudge()).flatten();
         });
         Answered { counts: true, nudge: nudge.map(nudge_at) }
     }
 
     /// A request's stream is gone, however it ended and wherever it was.
-    pub fn ended(&mut self, shared: &dyn SharedLedger, request: RequestId) -> Option<Post> {
+    pub fn ended(
+        &mut self,
+        now: Instant,
+        shared: &dyn SharedLedger,
+        request: RequestId,
+    ) -> Option<Post> {
         if self.unhold(request) {
             shared.update(&mut Ledger::release);
             let message = Message::Cancel { worker: self.id, request };
             return Some(Post { to: self.handed_to.queue, message });
         }
-        let sent = self.sent.closed(&mut self.row.accounts, request)?;
+        let sent = self.sent.closed((now, &mut self.row.accounts), request)?;
         let mut nudge = None;
         shared.update(&mut |ledger| {
-            sent.close(&mut ledger.accounts);
+            sent.close(now, &mut ledger.accounts);
             nudge = ledger.nudge();
         });
         nudge.map(nudge_at)
@@ -250,10 +265,10 @@ impl Member {
 
     /// Takes back what a dead worker had counted, and tells the arbiter. To be called once for a
     /// row that [`Row::is_dead`], by whoever took it away from where it was.
-    pub fn bury(shared: &dyn SharedLedger, worker: WorkerId, row: &Row) -> Post {
+    pub fn bury(now: Instant, shared: &dyn SharedLedger, worker: WorkerId, row: &Row) -> Post {
         let mut to = QueueId::default();
         shared.update(&mut |ledger| {
-            ledger.take_back(row);
+            ledger.take_back(now, row);
             to = ledger.lease.queue;
         });
         let &Row { epoch, grants_taken, .. } = row;
@@ -339,7 +354,7 @@ fn nudge_at(queue: QueueId) -> Post {
 }
 
 /// Counts a request that goes, and takes a place on the board for it if it is announced.
-fn open(ledger: &mut Ledger, target: Target) -> Option<u64> {
-    Sent::to(target).open(&mut ledger.accounts);
+fn open(now: Instant, ledger: &mut Ledger, target: Target) -> Option<u64> {
+    Sent::to(target).open(now, &mut ledger.accounts);
     target.announced.then(|| ledger.announce())
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{SharedLedger, Target};
 use crate::{
-    RequestId,
-    ledger::{Accounts, EndpointKey},
+    Instant, RequestId,
+    ledger::{Accounts, EndpointKey, Work},
 };
 
 /// Where each of them is counted. What it says is also in the worker's accounts, for others to find.
@@ -28,7 +28,7 @@ pub(super) struct Sent {
 pub(super) struct Part {
     endpoint: EndpointKey,
     /// None once they are computed.
-    tokens: u32,
+    work: Work,
 }
 
 /// What does not count any more once a prompt is computed.
@@ -44,43 +44,43 @@ impl Sent {
     /// One that goes there.
     pub(super) fn to(target: Target) -> Self {
         let Target { endpoint, prefill, load, .. } = target;
-        let load = load.unwrap_or(0);
-        let prefill = prefill.map(|endpoint| Part { endpoint, tokens: load });
-        let tokens = if prefill.is_some() { 0 } else { load };
-        Self { decode: Part { endpoint, tokens }, prefill }
+        let load = load.unwrap_or_default();
+        let prefill = prefill.map(|endpoint| Part { endpoint, work: load });
+        let work = if prefill.is_some() { Work::default() } else { load };
+        Self { decode: Part { endpoint, work }, prefill }
     }
 
     /// Counts it.
-    pub(super) fn open(&self, accounts: &mut Accounts) {
-        accounts.open(self.decode.endpoint, self.decode.tokens);
-        if let Some(Part { endpoint, tokens }) = self.prefill {
-            accounts.open(endpoint, tokens);
+    pub(super) fn open(&self, now: Instant, accounts: &mut Accounts) {
+        accounts.open(now, self.decode.endpoint, self.decode.work);
+        if let Some(Part { endpoint, work }) = self.prefill {
+            accounts.open(now, endpoint, work);
         }
     }
 
     /// Counts it no more.
-    pub(super) fn close(&self, accounts: &mut Accounts) {
-        accounts.close(self.decode.endpoint, self.decode.tokens);
-        if let Some(Part { endpoint, tokens }) = self.prefill {
-            accounts.close(endpoint, tokens);
+    pub(super) fn close(&self, now: Instant, accounts: &mut Accounts) {
+        accounts.close(now, self.decode.endpoint, self.decode.work);
+        if let Some(Part { endpoint, work }) = self.prefill {
+            accounts.close(now, endpoint, work);
         }
     }
 
     /// What its prompt counted for, if it did.
     fn computed(&mut self) -> Option<Computed> {
         let decode = self.decode;
-        self.decode.tokens = 0;
-        let here = (decode.tokens > 0).then_some(Computed::Here(decode));
+        self.decode.work = Work::default();
+        let here = (decode.work.tokens > 0).then_some(Computed::Here(decode));
         self.prefill.take().map(Computed::Apart).or(here)
     }
 }
 
 impl Computed {
     /// Counts it no more.
-    pub(super) fn take_off(self, accounts: &mut Accounts) {
+    pub(super) fn take_off(self, now: Instant, accounts: &mut Accounts) {
         match self {
-            Self::Here(Part { endpoint, tokens }) => accounts.answered(endpoint, tokens),
-            Self::Apart(Part { endpoint, tokens }) => accounts.close(endpoint, tokens),
+            Self::Here(Part { endpoint, work }) => accounts.answered(now, endpoint, work),
+            Self::Apart(Part { endpoint, work }) => accounts.close(now, endpoint, work),
         }
     }
 
@@ -92,20 +92,25 @@ impl Computed {
 
 impl UnderWay {
     /// Knows of a request that the ledger counts already.
-    pub(super) fn opened(&mut self, accounts: &mut Accounts, request: RequestId, target: Target) {
+    pub(super) fn opened(
+        &mut self,
+        (now, accounts): (Instant, &mut Accounts),
+        request: RequestId,
+        target: Target,
+    ) {
         let sent = Sent::to(target);
-        sent.open(accounts);
+        sent.open(now, accounts);
         self.by_request.insert(request, sent);
     }
 
     /// The request's prompt is computed; in the ledger it still counts, as is returned.
     pub(super) fn answered(
         &mut self,
-        accounts: &mut Accounts,
+        (now, accounts): (Instant, &mut Accounts),
         request: RequestId,
     ) -> Option<Computed> {
         let computed = self.by_request.get_mut(&request)?.computed()?;
-        computed.take_off(accounts);
+        computed.take_off(now, accounts);
         Some(computed)
     }
 
@@ -113,19 +118,19 @@ impl UnderWay {
     /// stays. True if it was counted elsewhere.
     pub(super) fn moved(
         &mut self,
-        accounts: &mut Accounts,
+        (now, accounts): (Instant, &mut Accounts),
         shared: &dyn SharedLedger,
         (request, to): (RequestId, EndpointKey),
     ) -> bool {
         let Some(sent) = self.by_request.get_mut(&request) else { return false };
-        let Part { endpoint: from, tokens } = sent.decode;
+        let Part { endpoint: from, work } = sent.decode;
         sent.decode.endpoint = to;
         if from == to {
             return false;
         }
         let carry = |accounts: &mut Accounts| {
-            accounts.close(from, tokens);
-            accounts.open(to, tokens);
+            accounts.close(now, from, work);
+            accounts.open(now, to, work);
         };
         carry(accounts);
         shared.update(&mut |ledger| carry(&mut ledger.accounts));
@@ -133,9 +138,13 @@ impl UnderWay {
     }
 
     /// The request is over; it still counts in the ledger.
-    pub(super) fn closed(&mut self, accounts: &mut Accounts, request: RequestId) -> Option<Sent> {
+    pub(super) fn closed(
+        &mut self,
+        (now, accounts): (Instant, &mut Accounts),
+        request: RequestId,
+    ) -> Option<Sent> {
         let sent = self.by_request.remove(&request)?;
-        sent.close(accounts);
+        sent.close(now, accounts);
         Some(sent)
     }
 }

@@ -1,9 +1,14 @@
 //! What an engine shows of itself.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::Engine;
-use crate::{Ask, Explanation, Instant, ledger::Ledger, prefix::Matches, saturation::Load};
+use crate::{
+    Ask, Decision, Explanation, Instant,
+    ledger::{Ledger, Work},
+    prefix::Matches,
+    saturation::Load,
+};
 
 impl Engine {
     /// What [`Self::decide`] would say, and every score of every endpoint. Nothing changes.
@@ -26,6 +31,18 @@ impl Engine {
         let Some(pool) = &self.pool else { return Vec::new() };
         let addresses = pool.members().iter().map(|member| member.address);
         addresses.zip(pool.loads(now, &ledger.accounts)).collect()
+    }
+
+    /// What the prompt of a decision is for whoever computes it.
+    #[must_use]
+    pub fn work(&self, decision: &Decision) -> Work {
+        let apart = decision.computed_apart().map(|prefill| prefill.endpoint);
+        let endpoint = apart.or_else(|| decision.ranked.first().copied());
+        let (rates, pool) = (&self.learned.rates, self.learned.rates.of_pool());
+        let slow = endpoint.and_then(|endpoint| rates.of_slow(self.slot(endpoint)?, pool));
+        let tokens = decision.computing().uncached_tokens;
+        let seconds = f64::from(tokens) / slow.unwrap_or(pool);
+        Work { tokens, takes: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) }
     }
 
     /// Entries of the prefix index, over all endpoints.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::prefix::Slot;
+use crate::{Sight, prefix::Slot};
 
 /// One rate for the pool, by what first tokens showed, and of an endpoint its own where it is far
 /// slower. A rate for each would feed back: who had short prompts looks slow, as the engine's steps
@@ -36,15 +36,29 @@ impl Rates {
 
     /// With fewer tokens before the first one, its time says more of the engine's step than of its
     /// speed.
-    const TOKENS_MIN: u32 = 256;
+    const TOKENS_MIN: f64 = 256.0;
 
     /// Bounds of what is believed: a CPU, and a rack. A proxy that answers from a cache of its own
     /// is no engine.
     const RANGE: std::ops::RangeInclusive<f64> = 10.0..=10_000_000.0;
 
+    /// A first token came `ttft` after its request was sent to an endpoint that was seen like this:
+    /// meanwhile it computed that prompt and what was left of those ahead.
+    pub(super) fn first_token(&mut self, slot: Slot, sight: &Sight, ttft: Duration) {
+        let pool = self.of_pool();
+        let left = sight.busy_for * self.of_slow(slot, pool).unwrap_or(pool);
+        let ahead = left.min(f64::from(sight.in_flight_tokens));
+        self.add(slot, ahead + f64::from(sight.uncached_tokens), ttft);
+    }
+
     /// `tokens` were computed within `time`.
+    #[cfg(test)]
     pub(crate) fn observe(&mut self, slot: Slot, tokens: u32, time: Duration) {
-        let seen = Pace { tokens: f64::from(tokens), seconds: time.as_secs_f64() };
+        self.add(slot, f64::from(tokens), time);
+    }
+
+    fn add(&mut self, slot: Slot, tokens: f64, time: Duration) {
+        let seen = Pace { tokens, seconds: time.as_secs_f64() };
         if tokens < Self::TOKENS_MIN || !Self::RANGE.contains(&(seen.tokens / seen.seconds)) {
             return;
         }
@@ -114,6 +128,21 @@ mod tests {
         observe(&mut rates, 3, 4_000);
         assert!(is(&rates, 3, 4_000.0));
         assert!(is(&rates, 7, 4_000.0), "also of those that nothing is known of");
+    }
+
+    #[test]
+    fn a_first_token_tells_of_what_was_left_ahead() {
+        for (busy_for, computed) in [(f64::INFINITY, 9_000.0), (0.0, 1_000.0)] {
+            let mut rates = Rates::default();
+            let sight = Sight {
+                uncached_tokens: 1_000,
+                in_flight_tokens: 8_000,
+                busy_for,
+                ..Sight::default()
+            };
+            (0..500).for_each(|_| rates.first_token(Slot(0), &sight, SECOND));
+            assert!((rates.of_pool() - computed).abs() < 10.0, "{busy_for}: {}", rates.of_pool());
+        }
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What is in flight on each endpoint.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use crate::prompt::mix;
+use crate::{Instant, prompt::mix};
 
 /// Names an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096 endpoints
 /// share a key with a chance of one in 10^12, and would then count as one.
@@ -24,7 +27,7 @@ impl From<SocketAddr> for EndpointKey {
 }
 
 /// What is in flight on one endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Which endpoint.
     pub endpoint: EndpointKey,
@@ -33,6 +36,38 @@ pub struct Account {
     pub requests: u32,
     /// Their prompt tokens that were not expected in the endpoint's cache, until it answers.
     pub tokens: u32,
+    /// When it is expected to have computed those; the epoch where there are none. The tokens are
+    /// counted and this is a guess: with each change it comes down to what they explain.
+    pub free_at: Instant,
+}
+
+/// A prompt that an endpoint is to compute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Its tokens that are not expected in the endpoint's cache.
+    pub tokens: u32,
+    /// How long they are expected to take there.
+    pub takes: Duration,
+}
+
+impl Work {
+    /// How long so many tokens take at its pace.
+    fn scaled_to(self, tokens: u32) -> Duration {
+        let share = f64::from(tokens) / f64::from(self.tokens.max(1));
+        Duration::try_from_secs_f64(self.takes.as_secs_f64() * share).unwrap_or(Duration::MAX)
+    }
+}
+
+impl Account {
+    /// Seconds from `now` until it is expected to have computed what it was sent.
+    pub(crate) fn busy_for(&self, now: Instant) -> f64 {
+        self.free_at.saturating_since(now).as_secs_f64()
+    }
+
+    /// What it has not computed takes no longer than that.
+    fn settle(&mut self, latest: Instant) {
+        self.free_at = if self.tokens == 0 { Instant::default() } else { self.free_at.min(latest) };
+    }
 }
 
 /// The accounts of a pool, in the order of their keys. An endpoint without an account has nothing in
@@ -50,7 +85,7 @@ impl Accounts {
     #[must_use]
     pub fn of(&self, endpoint: EndpointKey) -> Account {
         let found = self.find(endpoint).ok().and_then(|index| self.0.get(index));
-        found.copied().unwrap_or(Account { endpoint, requests: 0, tokens: 0 })
+        found.copied().unwrap_or_else(|| Account { endpoint, ..Account::default() })
     }
 
     /// Requests in flight on all endpoints.
@@ -59,24 +94,34 @@ impl Accounts {
         self.0.iter().map(|account| u64::from(account.requests)).sum()
     }
 
-    /// Counts a request that is sent there.
-    pub fn open(&mut self, endpoint: EndpointKey, tokens: u32) {
-        self.add(Account { endpoint, requests: 1, tokens });
+    /// Counts a request that is sent there, with what it is to compute of the prompt.
+    pub fn open(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
+        self.settle(now, endpoint, work);
+        let Work { tokens, takes } = work;
+        let begins = self.of(endpoint).free_at.max(now);
+        let free_at = if tokens == 0 { Instant::default() } else { begins + takes };
+        self.add(Account { endpoint, requests: 1, tokens, free_at });
     }
 
-    /// Counts one whose prompt the endpoint has read: the tokens are no load any more.
-    pub(crate) fn answered(&mut self, endpoint: EndpointKey, tokens: u32) {
-        self.subtract(Account { endpoint, requests: 0, tokens });
+    /// Counts one whose prompt the endpoint has computed: the tokens are no load any more.
+    pub(crate) fn answered(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
+        self.subtract(endpoint, (0, work.tokens));
+        self.settle(now, endpoint, work);
     }
 
-    /// Counts one that is over there. `tokens` are those that were not taken off before.
-    pub fn close(&mut self, endpoint: EndpointKey, tokens: u32) {
-        self.subtract(Account { endpoint, requests: 1, tokens });
+    /// Counts one that is over there. `work` is what was not taken off before.
+    pub fn close(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
+        self.subtract(endpoint, (1, work.tokens));
+        self.settle(now, endpoint, work);
     }
 
-    pub(crate) fn take_back(&mut self, other: &Self) {
-        for account in &other.0 {
-            self.subtract(*account);
+    /// Counts nothing any more of what another has counted, at the pace of all that is there.
+    pub(crate) fn take_back(&mut self, now: Instant, other: &Self) {
+        for &Account { endpoint, requests, tokens, .. } in &other.0 {
+            let before = self.of(endpoint);
+            let takes = before.free_at.saturating_since(now);
+            self.subtract(endpoint, (requests, tokens));
+            self.settle(now, endpoint, Work { tokens: before.tokens, takes });
         }
     }
 
@@ -85,21 +130,32 @@ impl Accounts {
             Ok(index) => self.change(index, |account| {
                 account.requests = account.requests.saturating_add(more.requests);
                 account.tokens = account.tokens.saturating_add(more.tokens);
+                account.free_at = account.free_at.max(more.free_at);
             }),
             Err(index) => self.0.insert(index, more),
         }
     }
 
     /// Down to zero and no further: what was taken back once is not owed again.
-    fn subtract(&mut self, less: Account) {
-        let Ok(index) = self.find(less.endpoint) else { return };
+    fn subtract(&mut self, endpoint: EndpointKey, (requests, tokens): (u32, u32)) {
+        let Ok(index) = self.find(endpoint) else { return };
         self.change(index, |account| {
-            account.requests = account.requests.saturating_sub(less.requests);
-            account.tokens = account.tokens.saturating_sub(less.tokens);
+            account.requests = account.requests.saturating_sub(requests);
+            account.tokens = account.tokens.saturating_sub(tokens);
+            account.settle(account.free_at);
         });
         if self.0.get(index).is_some_and(|account| account.requests == 0) {
             self.0.remove(index);
         }
+    }
+
+    /// What is left there takes no longer than its tokens say, at the pace of what was done.
+    fn settle(&mut self, now: Instant, endpoint: EndpointKey, done: Work) {
+        if done.tokens == 0 {
+            return;
+        }
+        let Ok(index) = self.find(endpoint) else { return };
+        self.change(index, |left| left.settle(now + done.scaled_to(left.tokens)));
     }
 
     fn change(&mut self, index: usize, change: impl FnOnce(&mut Account)) {
@@ -126,5 +182,85 @@ impl FromIterator<Account> for Accounts {
             sum.add(account);
         }
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: EndpointKey = EndpointKey(1);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(1_000_000_000_000 + ms * 1_000_000)
+    }
+
+    /// A token takes a millisecond.
+    fn work(tokens: u32) -> Work {
+        Work { tokens, takes: Duration::from_millis(tokens.into()) }
+    }
+
+    #[track_caller]
+    fn is_free(accounts: &Accounts, when: Instant) {
+        assert_eq!(accounts.of(ONE).free_at, when, "{accounts:?}");
+    }
+
+    #[test]
+    fn a_backlog_drains_and_what_comes_lines_up_behind_it() {
+        let mut accounts = Accounts::default();
+        accounts.open(at(0), ONE, work(100));
+        is_free(&accounts, at(100));
+        accounts.open(at(60), ONE, work(50));
+        is_free(&accounts, at(150));
+        assert!((accounts.of(ONE).busy_for(at(140)) - 0.01).abs() < 1e-9);
+        assert!(
+            accounts.of(ONE).busy_for(at(400)).abs() < 1e-9,
+            "late, but not for longer than that"
+        );
+        accounts.open(at(400), ONE, work(10));
+        is_free(&accounts, at(410));
+        accounts.open(at(400), ONE, Work::default());
+        is_free(&accounts, at(410));
+    }
+
+    #[test]
+    fn an_answer_or_an_end_leaves_what_the_tokens_explain() {
+        let mut accounts = Accounts::default();
+        for tokens in [400, 100, 50] {
+            accounts.open(at(0), ONE, work(tokens));
+        }
+        accounts.answered(at(200), ONE, work(400));
+        is_free(&accounts, at(350));
+        accounts.close(at(210), ONE, work(100));
+        is_free(&accounts, at(260));
+        accounts.close(at(220), ONE, Work::default());
+        is_free(&accounts, at(260));
+        accounts.answered(at(300), ONE, work(50));
+        is_free(&accounts, Instant::default());
+    }
+
+    #[test]
+    fn the_dead_leave_nothing_to_wait_for() {
+        let (mut all, mut of_one) = (Accounts::default(), Accounts::default());
+        all.open(at(0), ONE, work(100));
+        of_one.open(at(0), ONE, work(300));
+        all.open(at(0), ONE, work(300));
+        all.take_back(at(200), &of_one);
+        // Half of 400 tokens was left, of which a quarter is another worker's.
+        is_free(&all, at(250));
+        all.take_back(at(200), &all.clone());
+        assert_eq!(all, Accounts::default());
+    }
+
+    #[test]
+    fn a_pace_beyond_all_bounds_is_survived() {
+        let mut accounts = Accounts::default();
+        let endless = Work { tokens: 1, takes: Duration::MAX };
+        for work in [endless, work(u32::MAX), endless] {
+            accounts.open(at(0), ONE, work);
+        }
+        accounts.answered(at(1), ONE, endless);
+        accounts.close(at(2), ONE, work(u32::MAX));
+        is_free(&accounts, Instant::default());
     }
 }

@@ -49,6 +49,8 @@ pub struct Sight {
     pub uncached_tokens: u32,
     /// Uncached tokens of other requests that were in flight there.
     pub in_flight_tokens: u32,
+    /// Seconds until it was expected to have computed those, as far as they explain that.
+    pub busy_for: f64,
     /// Requests that waited there, and those in its batch; none where it could not be seen.
     pub load: Option<(u32, u32)>,
     /// The share of its KV cache that live requests held.
@@ -65,6 +67,7 @@ impl Sight {
             prompt_tokens: ask.tokens(),
             uncached_tokens: candidate.uncached_tokens(ask),
             in_flight_tokens: candidate.tokens,
+            busy_for: candidate.busy_for,
             load: gauges.map(|gauges| (gauges.waiting, gauges.running)),
             kv_usage: gauges.map_or(0.0, |gauges| gauges.kv_usage),
             cold: false,

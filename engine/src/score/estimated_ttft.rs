@@ -3,7 +3,8 @@
 //!
 //! The estimate, in seconds: `(backlog + (1 + own_weight) * own + 100 * requests) / rate`, and
 //! `kv_barrier * kv / (1 - kv)` more. The backlog is the prompt tokens sent there and not answered,
-//! `own` those of the request; of both only what has to be computed there. Requests that a scrape
+//! less what it should have computed of them by now, `own` those of the request; of both only what
+//! has to be computed there. Requests that a scrape
 //! saw waiting and that nobody here sent, as those of another gateway, are taken to have prompts of
 //! the usual length. Endpoints that hold enough of the prompt come before all others unless they
 //! are much busier (EPP: prefix-cache-affinity-filter). The defaults are what did best over the
@@ -139,13 +140,14 @@ impl<'a> Estimator<'a> {
         let own = f64::from(candidate.uncached_tokens(self.ask));
         let others = waiting_of_others(candidate);
         let prompts = |others| f64::from(others) * self.learned.usual_tokens;
-        let backlog = f64::from(candidate.tokens) + others.map_or(self.unseen, prompts);
+        let of_others = others.map_or(self.unseen, prompts);
         let requests = candidate.requests.saturating_add(others.unwrap_or(0));
         let ahead = (1.0 + self.ttft.own_weight) * own + REQUEST_TOKENS * f64::from(requests);
         let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
         let slow = self.learned.rates.of_slow(candidate.slot, self.rate);
         let pace = slow.map_or(self.pace, f64::recip);
-        let wait = backlog * pace;
+        let backlog = (f64::from(candidate.tokens) * pace).min(candidate.busy_for);
+        let wait = backlog + of_others * pace;
         Estimate { wait, seconds: wait + ahead * pace + self.ttft.kv_barrier * kv / (1.0 - kv) }
     }
 }
@@ -210,6 +212,21 @@ mod tests {
     /// The estimate of a prompt of ten blocks.
     fn seconds_of(ttft: EstimatedTtft, candidate: &Candidate<'_>, learned: &Learned) -> f64 {
         Estimator::new(&ttft, (&ask(10), learned), &[*candidate]).estimate(candidate).seconds
+    }
+
+    /// 1,593 tokens are a tenth of a second.
+    #[test]
+    fn a_backlog_is_what_is_left_of_the_tokens_in_flight() {
+        let (member, learned, ask) = (member(&[]), Learned::default(), ask(10));
+        for (tokens, busy_for, seconds) in
+            [(1_593, 9.0, 0.1), (1_593, 0.04, 0.04), (1_593, 0.0, 0.0), (0, 9.0, 0.0)]
+        {
+            let candidate = Candidate { busy_for, ..candidate(&member, 0, tokens) };
+            let ttft = EstimatedTtft::default();
+            let wait =
+                Estimator::new(&ttft, (&ask, &learned), &[candidate]).estimate(&candidate).wait;
+            assert!((wait - seconds).abs() < 1e-4, "{tokens} for {busy_for} s: {wait}");
+        }
     }
 
     #[test]

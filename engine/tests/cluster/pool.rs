@@ -1,11 +1,11 @@
 //! The endpoints, as the workers see them: what they take, and whether there are any.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use engine::{
     NoPick,
     cluster::{Admission, Capacity, Gauge, Target},
-    ledger::{Accounts, EndpointKey, Ledger},
+    ledger::{Accounts, EndpointKey, Ledger, Work},
     saturation::{Concurrency, ConcurrencyMode, Detector, Load, Room},
 };
 
@@ -16,6 +16,11 @@ use crate::{
 
 /// Prompt tokens of the longest request.
 pub(crate) const PROMPT_MAX: u32 = 100;
+
+/// How long an endpoint takes to compute so much of a prompt.
+pub(crate) fn takes(tokens: u32) -> Duration {
+    Duration::from_micros(300) * tokens
+}
 
 /// How much the pool takes at once.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +77,7 @@ impl Pool {
             return Admission::Refuse(NoPick::NoEndpoints);
         }
         let Asked { endpoint, prefill, uncached: tokens, .. } = *asked;
-        let load = self.counts_tokens().then_some(tokens);
+        let load = self.counts_tokens().then(|| Work { tokens, takes: takes(tokens) });
         Admission::Send(Target { endpoint, prefill, tokens, load, announced: true }, ())
     }
 

@@ -99,7 +99,8 @@ impl Asked {
     pub(crate) fn accounts(&self, counts_tokens: bool) -> impl Iterator<Item = Account> {
         let tokens =
             if counts_tokens && self.progress != Progress::Begun { self.uncached } else { 0 };
-        let account = |endpoint, tokens| Account { endpoint, requests: 1, tokens };
+        let account =
+            |endpoint, tokens| Account { endpoint, requests: 1, tokens, ..Account::default() };
         let prefill = self.prefill.filter(|_| self.progress != Progress::Begun);
         let decode = account(self.endpoint, if self.prefill.is_some() { 0 } else { tokens });
         prefill.map(|endpoint| account(endpoint, tokens)).into_iter().chain([decode])

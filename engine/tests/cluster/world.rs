@@ -20,7 +20,7 @@ use engine::{
 
 use crate::{
     chance::Chance,
-    pool::{InFlight, Pool, Size},
+    pool::{InFlight, Pool, Size, takes},
     request::{Asked, BANDS, Crowd, Progress, any_config},
     witness::{Witness, deadline},
 };
@@ -225,7 +225,11 @@ impl World {
     fn ledger_is_true(&self) {
         let ledger = self.shared.ledger.borrow();
         let held = self.requests.values().filter(|(fate, _)| *fate == Fate::Held).count();
-        assert_eq!(ledger.accounts, self.accounts(), "{}: {ledger:?}", self.place());
+        let counts = |accounts: &Accounts| -> Vec<_> {
+            accounts.iter().map(|it| (it.endpoint, it.requests, it.tokens)).collect()
+        };
+        let (said, true_) = (counts(&ledger.accounts), counts(&self.accounts()));
+        assert_eq!(said, true_, "{}: {ledger:?}", self.place());
         assert_eq!((ledger.waiting as usize, ledger.granted), (held, 0), "{}", self.place());
     }
 
@@ -243,6 +247,19 @@ impl World {
         let in_flight = self.in_flight();
         let overrun = self.pool.is_overrun(in_flight);
         assert!(!overrun, "{}: overshoot: {in_flight:?}", self.place());
+        self.backlogs_are_explained();
+    }
+
+    /// Nobody is taken to be busy for longer than the tokens that are counted there take.
+    fn backlogs_are_explained(&self) {
+        let rounded = Duration::from_micros(1);
+        for account in self.shared.ledger.borrow().accounts.iter() {
+            let latest = match account.tokens {
+                0 => Instant::default(),
+                tokens => self.now + takes(tokens) + rounded,
+            };
+            assert!(account.free_at <= latest, "{}: {account:?}", self.place());
+        }
     }
 
     /// Who waits is told within a tick and two messages that its time is up; if an arbiter died, the
@@ -305,7 +322,7 @@ impl World {
             self.graves.drain(..).partition(|(_, row)| row.is_dead(now));
         self.graves = young;
         for (worker, row) in dead {
-            let post = Member::bury(&self.shared, worker, &row);
+            let post = Member::bury(now, &self.shared, worker, &row);
             self.send(QueueId(0), post);
         }
     }
@@ -347,7 +364,7 @@ impl World {
     fn begin(&mut self, chance: &mut Chance) {
         let Some((queue, request)) = self.some(chance, Fate::Running) else { return };
         let (_, member) = self.members.get_mut(&queue).unwrap();
-        let Answered { counts, nudge } = member.answered(&self.shared, request);
+        let Answered { counts, nudge } = member.answered(self.now, &self.shared, request);
         let (_, asked) = self.requests.get_mut(&(queue, request)).unwrap();
         let is_load = self.pool.counts_tokens() && asked.uncached > 0;
         let is_news = asked.progress != Progress::Begun && (is_load || asked.prefill.is_some());
@@ -364,7 +381,7 @@ impl World {
         let ledger = self.shared.ledger.borrow().clone();
         let charge = member.charge(&ledger, asked.ticket.flow.clone(), asked.output);
         self.witness.shares.answered(&asked, charge.is_some());
-        let end = member.ended(&self.shared, request);
+        let end = member.ended(self.now, &self.shared, request);
         charge.into_iter().chain(end).for_each(|post| self.send(queue, post));
     }
 
@@ -373,7 +390,7 @@ impl World {
         let Some((queue, request)) = self.some(chance, Fate::Running) else { return };
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let to = EndpointKey(u64::from(chance.below(3)));
-        member.moved(&self.shared, (request, to));
+        member.moved(self.now, &self.shared, (request, to));
         let (_, asked) = self.requests.get_mut(&(queue, request)).unwrap();
         asked.endpoint = to;
     }
@@ -382,7 +399,7 @@ impl World {
     fn leave(&mut self, chance: &mut Chance) {
         let Some((queue, request)) = self.some(chance, Fate::Held) else { return };
         let (_, member) = self.members.get_mut(&queue).unwrap();
-        let post = member.ended(&self.shared, request);
+        let post = member.ended(self.now, &self.shared, request);
         let asked = self.answer((queue, request)).unwrap();
         self.left.insert((queue, request), asked);
         post.into_iter().for_each(|post| self.send(queue, post));
@@ -514,8 +531,8 @@ impl World {
         let (_, member) = self.members.get_mut(&queue).unwrap();
         let Some((_, asked)) = self.requests.get(&(queue, request)).cloned() else { return };
         let pool = &self.pool;
-        let taken =
-            member.take_grant((&self.shared, pool), (request, epoch), |_| pool.admit(&asked));
+        let taken = member
+            .take_grant(self.now, (&self.shared, pool), (request, epoch), |_| pool.admit(&asked));
         let Some((arrival, posts)) = taken else { return };
         let sent = matches!(arrival, Arrival::Sent(..));
         self.witness.shares.found(&asked.ticket, sent.then_some(asked.uncached), &posts);

@@ -119,7 +119,7 @@ fn saturation_is_that_of_the_fuller_stage() {
         let mut engine = Engine::new(config, 1);
         let pods = (1..).zip(roles).map(|(last, role)| endpoint(last, role, 0));
         renew(&mut engine, 0, pods.collect());
-        let accounts = [Account { endpoint: address(1).into(), requests: 3, tokens: 0 }];
+        let accounts = [Account { endpoint: address(1).into(), requests: 3, ..Account::default() }];
         let ledger = Ledger { accounts: accounts.into_iter().collect(), ..Ledger::default() };
         let Capacity::Serving(room) = engine.capacity(at(1), &ledger) else {
             return String::new();

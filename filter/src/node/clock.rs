@@ -45,7 +45,7 @@ impl Node {
         let dead = self.roll.strike(|worker, row| worker != me && row.is_dead(now));
         for (worker, row) in &dead {
             log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
-            mail::post([Member::bury(&self.ledger, *worker, row)]);
+            mail::post([Member::bury(now, &self.ledger, *worker, row)]);
         }
         if !dead.is_empty() && self.ledger.read().waiting == 0 {
             // If it kept the queues, nobody will after it.

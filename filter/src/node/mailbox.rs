@@ -63,10 +63,12 @@ impl Node {
         let now = host::now();
         let waiting = self.waiting.borrow();
         let Some(Waiting { ask, .. }) = waiting.get(&request) else { return };
-        let taken =
-            self.member.borrow_mut().take_grant((&self.ledger, self), (request, epoch), |ledger| {
-                self.admit(now, ask, ledger)
-            });
+        let taken = self.member.borrow_mut().take_grant(
+            now,
+            (&self.ledger, self),
+            (request, epoch),
+            |ledger| self.admit(now, ask, ledger),
+        );
         drop(waiting);
         let Some((arrival, posts)) = taken else { return };
         mail::post(posts);

@@ -17,7 +17,9 @@ fn accounts(u: &mut Unstructured<'_>) -> Result<Accounts> {
     let mut accounts = Vec::new();
     for _ in 0..u.int_in_range(0..=5)? {
         let endpoint = EndpointKey(u.arbitrary()?);
-        accounts.push(Account { endpoint, requests: u.arbitrary()?, tokens: u.arbitrary()? });
+        let free_at = Instant::from_nanos(u.arbitrary()?);
+        let (requests, tokens) = (u.arbitrary()?, u.arbitrary()?);
+        accounts.push(Account { endpoint, requests, tokens, free_at });
     }
     Ok(accounts.into_iter().collect())
 }
@@ -140,15 +142,15 @@ fn broken_values_never_panic_and_what_is_taken_can_be_sent_on() {
 }
 
 #[test]
-fn a_ledger_costs_sixteen_bytes_an_account_and_none_is_an_empty_one() {
-    let account = |key| Account { endpoint: EndpointKey(key), requests: 1, tokens: 2 };
+fn a_ledger_costs_twenty_four_bytes_an_account_and_none_is_an_empty_one() {
+    let account = |key| Account { endpoint: EndpointKey(key), requests: 1, ..Account::default() };
     let ledger = Ledger {
         snapshots: 7,
         accounts: (0..1_000).rev().map(account).collect(),
         ..Ledger::default()
     };
     let bytes = ledger::encode(&ledger);
-    assert_eq!(bytes.len(), 72 + 16 * 1_000);
+    assert_eq!(bytes.len(), 72 + 24 * 1_000);
     let mut other_version = bytes.clone();
     other_version[3] = 1;
     for unreadable in [&[], &bytes[..bytes.len() - 1], &bytes[..64], &other_version[..]] {
@@ -161,7 +163,12 @@ fn a_ledger_costs_sixteen_bytes_an_account_and_none_is_an_empty_one() {
 /// Shared data outlives the module that wrote it, so its layout may change only with its version.
 #[test]
 fn the_layout_is_pinned() {
-    let account = Account { endpoint: EndpointKey(0x0102), requests: 3, tokens: 4 };
+    let account = Account {
+        endpoint: EndpointKey(0x0102),
+        requests: 3,
+        tokens: 4,
+        free_at: Instant::from_nanos(12),
+    };
     let lease =
         Lease { holder: WorkerId(7), queue: QueueId(8), epoch: 9, until: Instant::from_nanos(10) };
     let ledger = Ledger {
@@ -175,7 +182,7 @@ fn the_layout_is_pinned() {
         accounts: [account].into_iter().collect(),
     };
     let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
-    insta::assert_snapshot!(hex, @"4c504c0201000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000000000000b0000000000000002010000000000000300000004000000");
+    insta::assert_snapshot!(hex, @"4c504c0301000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000000000000b00000000000000020100000000000003000000040000000c00000000000000");
 }
 
 #[test]

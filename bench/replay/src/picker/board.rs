@@ -20,7 +20,7 @@ pub(super) struct SharedData {
     ledger: RefCell<Ledger>,
     snapshot: RefCell<Option<(Instant, Snapshot)>>,
     /// By position; none where a place was taken and nothing written.
-    notes: RefCell<Vec<Option<(Instant, Note)>>>,
+    notes: RefCell<Vec<Option<(Instant, Vec<Note>)>>>,
 }
 
 impl SharedLedger for SharedData {
@@ -37,21 +37,21 @@ impl SharedData {
     }
 
     /// Tells the other workers, at a place that the ledger gave.
-    pub(super) fn post_note(&self, now: Instant, position: u64, note: Note) {
+    pub(super) fn post_notes(&self, now: Instant, position: u64, told: Vec<Note>) {
         let mut notes = self.notes.borrow_mut();
         let place = usize::try_from(position).unwrap_or(usize::MAX);
         if notes.len() <= place {
             notes.resize(place + 1, None);
         }
         if let Some(room) = notes.get_mut(place) {
-            *room = Some((now + WRITE, note));
+            *room = Some((now + WRITE, told));
         }
     }
 
-    fn note(&self, now: Instant, position: u64) -> Option<Note> {
+    fn notes(&self, now: Instant, position: u64) -> Option<Vec<Note>> {
         let notes = self.notes.borrow();
-        let (written, note) = notes.get(usize::try_from(position).ok()?)?.as_ref()?;
-        (*written <= now).then(|| note.clone())
+        let (written, told) = notes.get(usize::try_from(position).ok()?)?.as_ref()?;
+        (*written <= now).then(|| told.clone())
     }
 }
 
@@ -83,16 +83,18 @@ impl Board {
             if self.own.front() == Some(&next) {
                 self.own.pop_front();
             } else {
-                let Some(note) = shared.note(now, next) else { break };
-                let _ = engine.handle(Event::Noted(note));
+                let Some(notes) = shared.notes(now, next) else { break };
+                for note in notes {
+                    let _ = engine.handle(Event::Noted(note));
+                }
             }
             next += 1;
         }
         self.notes.set(next);
     }
 
-    /// This worker's own note took a place.
-    pub(super) fn post_note(&mut self, position: u64) {
+    /// This worker's own notes took a place.
+    pub(super) fn post_notes(&mut self, position: u64) {
         self.own.push_back(position);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Member, nudge_at, open};
 use crate::{
-    RequestId,
+    Instant, RequestId,
     cluster::{
         Admission, Arrival, Capacity, Gauge, Message, Post, SharedLedger, Step, arbiter::Arbiter,
     },
@@ -16,6 +16,7 @@ impl Member {
     /// gone.
     pub fn take_grant<D>(
         &mut self,
+        now: Instant,
         (shared, gauge): (&dyn SharedLedger, &dyn Gauge),
         (request, epoch): (RequestId, u64),
         mut admit: impl FnMut(&Ledger) -> Admission<D>,
@@ -34,7 +35,7 @@ impl Member {
                 Admission::Send(target, decision) => {
                     ledger.release();
                     sent = Some(target);
-                    Arrival::Sent(decision, open(ledger, target))
+                    Arrival::Sent(decision, open(now, ledger, target))
                 }
                 Admission::Refuse(_) if gauge.capacity(ledger) == Capacity::Empty => Arrival::Held,
                 Admission::Refuse(why) => {
@@ -56,7 +57,7 @@ impl Member {
             self.unhold(request);
         }
         if let Some(target) = sent {
-            self.sent.opened(&mut self.row.accounts, request, target);
+            self.sent.opened((now, &mut self.row.accounts), request, target);
         }
         posts.extend(nudge.map(nudge_at));
         Some((arrival, posts))
