@@ -2,6 +2,7 @@
 
 mod binding;
 mod fate;
+mod untold;
 mod view;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -23,6 +24,7 @@ use crate::{
     scene::Scene,
     sessions::Sessions,
 };
+use untold::Untold;
 
 /// Decides for one pool within one worker.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Engine {
     objectives: BTreeMap<String, Priority>,
     index: Index,
     placements: Placements,
+    /// What of requests that ended the other workers have not been told.
+    ended: Untold,
     learned: Learned,
     avoidance: Avoidance,
     sessions: Sessions,
@@ -53,6 +57,7 @@ impl Engine {
             pool: None,
             objectives: BTreeMap::new(),
             placements: Placements::default(),
+            ended: Untold::default(),
             learned: Learned::default(),
             avoidance: Avoidance::default(),
             sessions: Sessions::default(),

@@ -28,6 +28,8 @@ pub(crate) struct Placement {
     pub(crate) fallbacks: Vec<SocketAddr>,
     /// Its prompt, until it is answered.
     chain: Option<Chain>,
+    /// And once `endpoint` has taken it.
+    pub(crate) served: Option<Chain>,
 }
 
 impl Placement {
@@ -37,7 +39,7 @@ impl Placement {
         let Decision { mut ranked, sight, .. } = decision;
         let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
         let endpoint = ranked.pop()?;
-        Some(Self { at, endpoint, sight, prefill, fallbacks, chain: Some(chain) })
+        Some(Self { at, endpoint, sight, prefill, fallbacks, chain: Some(chain), served: None })
     }
 
     /// Who computes its prompt, and what was known of that one.
@@ -87,8 +89,15 @@ mod tests {
         for request in 0..20_000 {
             let endpoint = SocketAddr::from(([10, 0, 0, 1], 8000));
             let (at, sight) = (Instant::default(), Sight::default());
-            let (fallbacks, chain) = (Vec::new(), None);
-            let placement = Placement { at, endpoint, sight, prefill: None, fallbacks, chain };
+            let placement = Placement {
+                at,
+                endpoint,
+                sight,
+                prefill: None,
+                fallbacks: Vec::new(),
+                chain: None,
+                served: None,
+            };
             placements.insert(RequestId(request), placement);
         }
         assert_eq!(placements.by_request.len(), MAX_PLACEMENTS);

@@ -222,7 +222,7 @@ fn a_failure_is_unlearnt() {
     ");
 }
 
-/// The prompt was computed; whoever broke off is at fault all the same.
+/// The prompt was computed, and its end is told as a use of it with the next placement; whoever broke off is at fault all the same.
 #[test]
 fn what_broke_off_is_learnt_and_failed() {
     insta::assert_snapshot!(tell("
@@ -238,7 +238,7 @@ fn what_broke_off_is_learnt_and_failed() {
     2 break 1 => tell Failed(Endpoint) 0 blocks on A
     3 end 1
     4 pool A:k1 B
-    5 ask 2 aab => 2 to AB (queue=1.00 kv=0.99 prefix=1.00 sum=6.98 age=1ms 3/3); tell Placed 3 blocks on A
+    5 ask 2 aab => 2 to AB (queue=1.00 kv=0.99 prefix=1.00 sum=6.98 age=1ms 3/3); tell Placed 3 blocks on A; tell Placed 3 blocks on A
     ");
 }
 
@@ -393,6 +393,33 @@ fn an_engine_is_believed_about_its_cache() {
     2 ask 2 aab => 2 to A (queue=1.00 kv=1.00 prefix=0.67 sum=6.00 age=2ms 2/3); tell Placed 3 blocks on A
     3 ask 3 xx => 3 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=3ms 0/2); tell Placed 2 blocks on A
     4 ask 4 aab => 4 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=4ms 0/3); tell Placed 3 blocks on A
+    ");
+}
+
+/// An engine evicts what was in use least recently, and a prompt is in use until its request ends. The
+/// other workers hear of that with the next placement.
+#[test]
+fn what_was_in_use_last_stays_longest() {
+    insta::assert_snapshot!(tell("
+        0 pool A:c4
+        1 ask 1 ab
+        2 ask 2 xy
+        3 ok 1
+        3 ok 2
+        4 end 1
+        5 ask 3 vw
+        6 ask 4 ab
+        6 ask 5 xy
+    "), @"
+    0 pool A:c4
+    1 ask 1 ab => 1 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/2); tell Placed 2 blocks on A
+    2 ask 2 xy => 2 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=2ms 0/2); tell Placed 2 blocks on A
+    3 ok 1
+    3 ok 2
+    4 end 1
+    5 ask 3 vw => 3 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=5ms 0/2); tell Placed 2 blocks on A; tell Placed 2 blocks on A
+    6 ask 4 ab => 4 to A (queue=1.00 kv=1.00 prefix=1.00 sum=7.00 age=6ms 2/2); tell Placed 2 blocks on A
+    6 ask 5 xy => 5 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=6ms 0/2); tell Placed 2 blocks on A
     ");
 }
 

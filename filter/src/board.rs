@@ -22,8 +22,9 @@ use crate::{host, plain::Plain};
 pub(crate) use self::{roll::Roll, shared_ledger::SharedLedgerCell};
 
 /// Notes kept for workers that have not read them yet. A worker that falls further behind has
-/// served nothing while that many requests were placed: what it misses is re-learnt by use. At 1 to
-/// 2 kB a note for long prompts this is at most 2 MB of Envoy's memory a pool.
+/// served nothing while that many requests were placed: what it misses is re-learnt by use. At 2 to
+/// 5 kB for a long prompt and those of up to two requests that ended, this is at most 5 MB of Envoy's
+/// memory a pool.
 const NOTES_KEPT: u64 = 1024;
 
 /// Tries to write a value that other workers write too. Each failed try means that another worker

@@ -38,6 +38,9 @@ impl Engine {
             prefill.map(|prefill| self.told(at, prefill, chain.clone(), Verdict::Placed));
         let mut notes = self.told(at, endpoint, chain, Verdict::Placed);
         notes.extend(computed.unwrap_or_default());
+        if !notes.is_empty() {
+            notes.extend(self.ended.take());
+        }
         notes.extend(bound);
         notes
     }
@@ -52,8 +55,8 @@ impl Engine {
         let Some(placement) = self.placements.get_mut(request) else { return Vec::new() };
         let first = placement.endpoint;
         let Some(chain) = placement.answered() else { return Vec::new() };
-        let is_taken = matches!(answer, Answer::Taken | Answer::Broken(_));
-        let prefill = placement.prefill.filter(|_| !is_taken);
+        let was_taken = matches!(answer, Answer::Taken | Answer::Broken(_));
+        let prefill = placement.prefill.filter(|_| !was_taken);
         let server = served_by.unwrap_or(first);
         let mut notes = Vec::new();
         if server != first {
@@ -77,25 +80,38 @@ impl Engine {
             // Perhaps it was asked, but that is not known, and it is blamed for nothing.
             notes.extend(self.told(at, prefill.endpoint, chain.clone(), Verdict::Withdrawn));
         }
-        let (chain, verdict) = match answer {
-            Answer::Taken | Answer::Broken(_) if server != first => (chain, Verdict::Placed),
-            Answer::Taken => (Chain::default(), Verdict::Served),
-            Answer::Broken(fault) => (Chain::default(), Verdict::Failed(fault)),
-            Answer::Refused if server == first => (chain, Verdict::Withdrawn),
-            Answer::Failed(fault) if server == first => (chain, Verdict::Failed(fault)),
-            Answer::Refused | Answer::Failed(_) => return notes,
+        let of_server = match answer {
+            Answer::Taken => self.taken((request, at), (first, server), chain, None),
+            Answer::Broken(fault) => self.taken((request, at), (first, server), chain, Some(fault)),
+            Answer::Refused if server == first => self.told(at, server, chain, Verdict::Withdrawn),
+            Answer::Failed(fault) if server == first => {
+                self.told(at, server, chain, Verdict::Failed(fault))
+            }
+            Answer::Refused | Answer::Failed(_) => Vec::new(),
         };
-        if verdict == Verdict::Placed {
-            let more = if let Answer::Broken(fault) = answer {
-                Some(Verdict::Failed(fault))
-            } else {
-                self.has_failed(server).then_some(Verdict::Served)
-            };
-            let told = more.map(|more| self.told(at, server, Chain::default(), more));
-            notes.extend(told.unwrap_or_default());
+        notes.extend(of_server);
+        notes
+    }
+
+    /// The server has computed the prompt, and served the request unless its answer broke off since.
+    fn taken(
+        &mut self,
+        (request, at): (RequestId, Instant),
+        (first, server): (SocketAddr, SocketAddr),
+        chain: Chain,
+        broke: Option<Fault>,
+    ) -> Vec<Note> {
+        let verdict = match broke {
+            Some(fault) => Some(Verdict::Failed(fault)),
+            None => self.has_failed(server).then_some(Verdict::Served),
+        };
+        let told = verdict.map(|verdict| self.told(at, server, Chain::default(), verdict));
+        let mut notes = told.unwrap_or_default();
+        if server != first {
+            notes.extend(self.told(at, server, chain.clone(), Verdict::Placed));
         }
-        if verdict != Verdict::Served || self.has_failed(server) {
-            notes.extend(self.told(at, server, chain, verdict));
+        if let Some(placement) = self.placements.get_mut(request) {
+            placement.served = Some(chain);
         }
         notes
     }
@@ -109,11 +125,17 @@ impl Engine {
         }
     }
 
-    /// Unlearns what an unanswered request had brought.
+    /// Unlearns what an unanswered request had brought. An answered one's blocks were in use until now,
+    /// and an endpoint evicts what was in use least recently: for the order of eviction the prompt is
+    /// learnt again.
     pub(super) fn end(&mut self, request: RequestId) -> Vec<Note> {
         let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
-        let Some(chain) = placement.answered() else { return Vec::new() };
         let at = placement.at;
+        if let Some(chain) = placement.served.take() {
+            let told = self.told(at, placement.endpoint, chain, Verdict::Placed);
+            self.ended.push(told);
+        }
+        let Some(chain) = placement.answered() else { return Vec::new() };
         let computed = placement
             .prefill
             .map(|it| self.told(at, it.endpoint, chain.clone(), Verdict::Withdrawn));

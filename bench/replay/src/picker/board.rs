@@ -14,13 +14,16 @@ const WRITE: Duration = Duration::from_micros(20);
 /// Notes that the ring holds.
 const NOTES_KEPT: u64 = 1024;
 
+/// What stands at one place, and from when on.
+type Posted = (Instant, Vec<Note>);
+
 /// Envoy's shared data for one pool.
 #[derive(Debug, Default)]
 pub(super) struct SharedData {
     ledger: RefCell<Ledger>,
     snapshot: RefCell<Option<(Instant, Snapshot)>>,
     /// By position; none where a place was taken and nothing written.
-    notes: RefCell<Vec<Option<(Instant, Vec<Note>)>>>,
+    notes: RefCell<Vec<Option<Posted>>>,
 }
 
 impl SharedLedger for SharedData {
