@@ -198,7 +198,7 @@ impl Engine {
                 Vec::new()
             }
             Event::Streamed { request, tpot } => {
-                if let Some(placement) = self.placements.get(request) {
+                if let Some(placement) = self.placements.get(request).filter(|it| !it.is_moved) {
                     self.learned.streamed(&placement.sight, tpot);
                 }
                 Vec::new()
@@ -247,7 +247,7 @@ impl Engine {
         chain: Chain,
         verdict: Verdict,
     ) -> Vec<Note> {
-        let is_of_chain = matches!(verdict, Verdict::Placed | Verdict::Withdrawn);
+        let is_of_chain = matches!(verdict, Verdict::Placed | Verdict::Withdrawn | Verdict::Used);
         if is_of_chain && chain.hashes.is_empty() {
             return Vec::new();
         }
@@ -281,6 +281,11 @@ impl Engine {
                 }
                 if let Verdict::Failed(fault) = note.verdict {
                     self.avoidance.failed(slot, note.at, fault);
+                }
+            }
+            Verdict::Used => {
+                if let Some(chain) = chain {
+                    self.index.renew(slot, chain);
                 }
             }
             Verdict::Served => self.avoidance.clear(slot),

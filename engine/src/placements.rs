@@ -24,6 +24,8 @@ pub(crate) struct Placement {
     pub(crate) sight: Sight,
     /// Who computes its prompt, if that is another.
     pub(crate) prefill: Option<Prefill>,
+    /// Whether another than the first answered: since when it was there is not known.
+    pub(crate) is_moved: bool,
     /// Where else it may go, in this order.
     pub(crate) fallbacks: Vec<SocketAddr>,
     /// Its prompt, until it is answered.
@@ -39,7 +41,8 @@ impl Placement {
         let Decision { mut ranked, sight, .. } = decision;
         let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
         let endpoint = ranked.pop()?;
-        Some(Self { at, endpoint, sight, prefill, fallbacks, chain: Some(chain), served: None })
+        let (chain, served, is_moved) = (Some(chain), None, false);
+        Some(Self { at, endpoint, sight, prefill, is_moved, fallbacks, chain, served })
     }
 
     /// Who computes its prompt, and what was known of that one.
@@ -94,6 +97,7 @@ mod tests {
                 endpoint,
                 sight,
                 prefill: None,
+                is_moved: false,
                 fallbacks: Vec::new(),
                 chain: None,
                 served: None,

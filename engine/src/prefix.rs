@@ -85,6 +85,13 @@ impl Index {
         }
     }
 
+    /// Notes that an endpoint has used a prompt just now: what it holds of that is evicted last.
+    pub fn renew(&mut self, slot: Slot, chain: &Chain) {
+        for &block in chain.hashes.iter().rev() {
+            self.lru.renew(slot, block);
+        }
+    }
+
     /// Takes back what a placement that failed had brought: from the tail, each block that no
     /// other placement has used since. The order of use stays as the placement made it.
     pub fn withdraw(&mut self, slot: Slot, chain: &Chain) {

@@ -125,6 +125,23 @@ fn a_retry_moves_the_prompt_and_counts_against_the_first() {
     }
 }
 
+/// It took the first one's failure too, and how long that was nobody knows.
+#[test]
+fn a_first_token_after_a_retry_says_of_nobody_how_fast_it_is() {
+    for (served_by, is_learnt) in [(1, true), (2, false)] {
+        let endpoints = (1..=2).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+        let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
+        let (request, decision) = (RequestId(1), decide(&mut engine, &ask(100)).unwrap());
+        let before = engine.work(&decision).takes;
+        let sent = decision.clone();
+        let _ = engine.handle(Event::Sent { request, at: at(0), ask: ask(100), decision: sent });
+        let (served_by, answer) = (Some(address(served_by)), Answer::Taken);
+        let _ = engine.handle(Event::Answered { request, at: at(60_000), served_by, answer });
+        let _ = engine.handle(Event::FirstToken { request, at: at(60_000) });
+        assert_eq!(engine.work(&decision).takes > before, is_learnt, "{served_by:?}");
+    }
+}
+
 /// Envoy tries the next of the list, so a request that every endpoint fails would blame them all.
 #[test]
 fn a_request_that_fails_everywhere_blames_nobody() {

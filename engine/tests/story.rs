@@ -17,7 +17,7 @@ use engine::{
 /// - `priority paid`: what that is worth
 /// - `ask 1 aab`: request 1 arrives with a block of a, one more, one of b; `-` for no prompt
 /// - `ok 1`, `fail 1`, `break 1`, `end 1`: it is answered, it fails, its answer broke off, it is over
-/// - `hear A aab`, `unhear A aab`: another worker placed this, withdrew this
+/// - `hear A aab`, `unhear A aab`, `use A aab`: another worker placed this, withdrew this, had it answered whole
 #[track_caller]
 fn tell(script: &str) -> String {
     let mut engine = Engine::new(of_the_epp(), 1);
@@ -75,6 +75,7 @@ fn event(now: Instant, words: &str) -> Event {
         ["break", id] => answered(request(id), Answer::Broken(Fault::Endpoint)),
         ["end", id] => Event::Ended { request: request(id) },
         ["hear", endpoint, prompt] => note(endpoint, prompt, Verdict::Placed),
+        ["use", endpoint, prompt] => note(endpoint, prompt, Verdict::Used),
         ["unhear", endpoint, prompt] => note(endpoint, prompt, Verdict::Withdrawn),
         _ => panic!("unknown event {words:?}"),
     }
@@ -238,7 +239,29 @@ fn what_broke_off_is_learnt_and_failed() {
     2 break 1 => tell Failed(Endpoint) 0 blocks on A
     3 end 1
     4 pool A:k1 B
-    5 ask 2 aab => 2 to AB (queue=1.00 kv=0.99 prefix=1.00 sum=6.98 age=1ms 3/3); tell Placed 3 blocks on A; tell Placed 3 blocks on A
+    5 ask 2 aab => 2 to AB (queue=1.00 kv=0.99 prefix=1.00 sum=6.98 age=1ms 3/3); tell Used 3 blocks on A; tell Placed 3 blocks on A
+    ");
+}
+
+/// An end is told along with the next placement. Told late, it brings nothing back.
+#[test]
+fn an_end_is_a_use_of_what_is_there() {
+    insta::assert_snapshot!(tell("
+        0 pool A:k1 B
+        1 use B aab
+        2 ask 1 aab
+        3 ok 1
+        4 end 1
+        5 unhear B aab
+        6 ask 2 ccd
+    "), @"
+    0 pool A:k1 B
+    1 use B aab
+    2 ask 1 aab => 1 to BA (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=2ms 0/3); tell Placed 3 blocks on B
+    3 ok 1
+    4 end 1
+    5 unhear B aab
+    6 ask 2 ccd => 2 to BA (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=6ms 0/3); tell Used 3 blocks on B; tell Placed 3 blocks on B
     ");
 }
 
@@ -417,7 +440,7 @@ fn what_was_in_use_last_stays_longest() {
     3 ok 1
     3 ok 2
     4 end 1
-    5 ask 3 vw => 3 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=5ms 0/2); tell Placed 2 blocks on A; tell Placed 2 blocks on A
+    5 ask 3 vw => 3 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=5ms 0/2); tell Used 2 blocks on A; tell Placed 2 blocks on A
     6 ask 4 ab => 4 to A (queue=1.00 kv=1.00 prefix=1.00 sum=7.00 age=6ms 2/2); tell Placed 2 blocks on A
     6 ask 5 xy => 5 to A (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=6ms 0/2); tell Placed 2 blocks on A
     ");

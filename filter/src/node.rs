@@ -282,7 +282,7 @@ impl Node {
         let _ = self.engine.borrow_mut().handle(event);
     }
 
-    /// Says that a request's stream is gone, and what there is to say of its response that was not said
+    /// Says that a request is over or its stream gone, and what there is to say of its response that was not said
     /// yet: how it began, and whose fault it is if it began well and did not end well.
     pub(crate) fn ended(&self, request: RequestId, begun: Option<Begun>, fault: Option<Fault>) {
         self.waiting.borrow_mut().remove(&request);

@@ -129,6 +129,9 @@ impl HttpContext for Picker {
                 keep_session(pool, served_by, decision);
             }
         }
+        if end_of_stream {
+            request.finish();
+        }
         Action::Continue
     }
 
@@ -137,6 +140,9 @@ impl HttpContext for Picker {
             let first = self.request.response.borrow_mut().pass(size, end_of_stream);
             if let (Some(at), Some(pool)) = (first, self.request.pool()) {
                 pool.node.first_token(self.request.id, at);
+            }
+            if end_of_stream {
+                self.request.finish();
             }
         }
         Action::Continue
@@ -147,6 +153,7 @@ impl HttpContext for Picker {
         let trailers = host::response_trailers();
         let report = response::take_load_report(&trailers, host::remove_response_trailer);
         report.into_iter().for_each(|report| self.request.reported(report));
+        self.request.finish();
         Action::Continue
     }
 

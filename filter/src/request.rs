@@ -59,6 +59,8 @@ pub(crate) struct Request {
     bytes: Cell<u64>,
     /// Whether its body may become longer: decided while headers can be written.
     may_rewrite: Cell<bool>,
+    /// Whether its pool knows that it is over.
+    is_over: Cell<bool>,
 }
 
 /// How far a request has come.
@@ -96,6 +98,7 @@ impl Request {
             received_at: Cell::default(),
             bytes: Cell::default(),
             may_rewrite: Cell::default(),
+            is_over: Cell::default(),
         }
     }
 
@@ -309,6 +312,16 @@ impl Request {
         }
     }
 
+    /// All of its response has passed. What was kept to be told with the end is told now, before the
+    /// client sees that end and asks again: by then its stream may not be gone.
+    pub(crate) fn finish(&self) {
+        let begun = self.response.borrow_mut().begun.take();
+        if let (Some(begun), Some(pool)) = (begun, self.pool()) {
+            pool.node.ended(self.id, Some(begun), None);
+            self.is_over.set(true);
+        }
+    }
+
     /// Says what became of it, once its stream is gone.
     pub(crate) fn log(&self) {
         let Some(pool) = self.pool() else { return };
@@ -323,7 +336,9 @@ impl Request {
         if let Some(tpot) = response.tpot() {
             pool.node.streamed(self.id, tpot);
         }
-        pool.node.ended(self.id, begun, fault);
+        if !self.is_over.get() {
+            pool.node.ended(self.id, begun, fault);
+        }
         let phase = self.phase.borrow();
         let (decision, error) = match &*phase {
             Phase::Answered => return,

@@ -1,5 +1,6 @@
 //! Stories over a real Envoy: what a host mock would only believe. Each ends with every worker's VM alive.
 
+mod admission;
 mod alone;
 mod bodies;
 mod client;

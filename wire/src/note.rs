@@ -13,7 +13,7 @@ pub const NOTES_MAX: usize = 1024;
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
-const FRAME: Frame = Frame { magic: *b"LPN", version: 3 };
+const FRAME: Frame = Frame { magic: *b"LPN", version: 4 };
 
 /// A [`Note`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
@@ -69,6 +69,7 @@ impl<'a> Line<'a> {
                 Verdict::Served => 3,
                 Verdict::Failed(Fault::Unclear(_)) => 4,
                 Verdict::Bound(_) => 5,
+                Verdict::Used => 6,
             },
             whose: match note.verdict {
                 Verdict::Failed(Fault::Unclear(Client(client))) => client,
@@ -76,7 +77,8 @@ impl<'a> Line<'a> {
                 Verdict::Placed
                 | Verdict::Withdrawn
                 | Verdict::Failed(Fault::Endpoint)
-                | Verdict::Served => 0,
+                | Verdict::Served
+                | Verdict::Used => 0,
             },
             blocks: note.chain.blocks,
             hashes,
@@ -103,6 +105,7 @@ impl<'a> Line<'a> {
                 3 => Verdict::Served,
                 4 => Verdict::Failed(Fault::Unclear(Client(self.whose))),
                 5 => Verdict::Bound(SessionId(self.whose)),
+                6 => Verdict::Used,
                 _ => return Err(FrameError::Malformed),
             },
         })

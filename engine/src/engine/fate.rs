@@ -36,11 +36,12 @@ impl Engine {
         // Who computes the prompt has it as well as who was sent it.
         let computed =
             prefill.map(|prefill| self.told(at, prefill, chain.clone(), Verdict::Placed));
-        let mut notes = self.told(at, endpoint, chain, Verdict::Placed);
+        let placed = self.told(at, endpoint, chain, Verdict::Placed);
+        // What ended did so before this one was placed. Without a place of its own it waits.
+        let mut notes: Vec<Note> =
+            if placed.is_empty() { Vec::new() } else { self.ended.take().collect() };
+        notes.extend(placed);
         notes.extend(computed.unwrap_or_default());
-        if !notes.is_empty() {
-            notes.extend(self.ended.take());
-        }
         notes.extend(bound);
         notes
     }
@@ -70,7 +71,7 @@ impl Engine {
             };
             let passed = placement.fallbacks.iter().take_while(|other| **other != server);
             let passed: Vec<SocketAddr> = passed.copied().collect();
-            placement.endpoint = server;
+            (placement.endpoint, placement.is_moved) = (server, true);
             notes = self.told(at, first, chain.clone(), verdict);
             for other in passed {
                 notes.extend(self.told(at, other, Chain::default(), verdict));
@@ -118,7 +119,9 @@ impl Engine {
 
     /// Learns how long a first token took. After a retry it is not known from when to count.
     pub(super) fn learn_first_token(&mut self, request: RequestId, at: Instant) {
-        let Some(placement) = self.placements.get(request) else { return };
+        let Some(placement) = self.placements.get(request).filter(|it| !it.is_moved) else {
+            return;
+        };
         let ((endpoint, sight), took) = (placement.computing(), at.saturating_since(placement.at));
         if let Some(slot) = self.slot(endpoint) {
             self.learned.first_token(slot, &sight, took);
@@ -126,13 +129,13 @@ impl Engine {
     }
 
     /// Unlearns what an unanswered request had brought. An answered one's blocks were in use until now,
-    /// and an endpoint evicts what was in use least recently: for the order of eviction the prompt is
-    /// learnt again.
+    /// and an endpoint evicts what was in use least recently. The others may hear of that late, so it
+    /// brings nothing that was evicted or taken back since.
     pub(super) fn end(&mut self, request: RequestId) -> Vec<Note> {
         let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
         let at = placement.at;
         if let Some(chain) = placement.served.take() {
-            let told = self.told(at, placement.endpoint, chain, Verdict::Placed);
+            let told = self.told(at, placement.endpoint, chain, Verdict::Used);
             self.ended.push(told);
         }
         let Some(chain) = placement.answered() else { return Vec::new() };

@@ -87,7 +87,15 @@ impl Lru {
         self.placement += 1;
     }
 
-    /// Makes a block the endpoint's newest.
+    /// Makes a block the endpoint's newest, if the endpoint holds it.
+    pub(super) fn renew(&mut self, slot: Slot, block: BlockHash) {
+        if let Some(id) = self.find(slot, block) {
+            self.unlink(id);
+            self.link(id);
+        }
+    }
+
+    /// Makes a block the endpoint's newest, and has the endpoint hold it.
     pub(super) fn touch(&mut self, slot: Slot, block: BlockHash, weight: u32) -> Touch {
         let used_by = self.placement;
         if let Some(id) = self.find(slot, block) {

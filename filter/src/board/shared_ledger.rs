@@ -55,6 +55,8 @@ impl SharedLedger for SharedLedgerCell {
             let mut ledger = self.see(&there);
             change(&mut ledger);
             if host::share_if_unchanged(&self.key, &wire::ledger::encode(&ledger), &there) {
+                // With what was announced by this change: the board never goes back.
+                self.seen.set(Extent::from(&ledger));
                 return;
             }
         }

@@ -128,7 +128,8 @@ pub(super) async fn endpoints(stack: &Stack, sequence: u64, endpoints: Vec<Endpo
     assert_eq!(reply.status, 204, "{reply:?}");
 }
 
-fn idle(address: SocketAddr) -> Endpoint {
+/// An endpoint without a request.
+pub(super) fn idle(address: SocketAddr) -> Endpoint {
     let metrics = Metrics {
         age: Duration::ZERO,
         waiting: 0,

@@ -111,6 +111,7 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
                 unclear,
                 bound,
                 Verdict::Served,
+                Verdict::Used,
             ])?,
         });
     }
