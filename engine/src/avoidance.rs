@@ -14,6 +14,8 @@ pub(crate) struct Avoidance {
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
     failures: u32,
+    /// Whether an answer broke off after it had begun: then only a whole one shows that it serves.
+    broke: bool,
     /// It is avoided until then; after that one request may try.
     until: Instant,
     /// Whose failures of unclear cause have counted, the newest first.
@@ -37,18 +39,31 @@ impl Avoidance {
 
     /// An endpoint failed a request.
     pub(crate) fn failed(&mut self, slot: Slot, at: Instant, fault: Fault) {
+        self.count(slot, at, fault);
+    }
+
+    /// An answer of an endpoint's broke off.
+    pub(crate) fn broke(&mut self, slot: Slot, at: Instant, fault: Fault) {
+        if let Some(record) = self.count(slot, at, fault) {
+            record.broke = true;
+        }
+    }
+
+    /// The record of a failure that counts.
+    fn count(&mut self, slot: Slot, at: Instant, fault: Fault) -> Option<&mut Record> {
         if self.by_slot.len() <= slot.index() {
             self.by_slot.resize(slot.index() + 1, Record::default());
         }
-        let Some(record) = self.by_slot.get_mut(slot.index()) else { return };
+        let record = self.by_slot.get_mut(slot.index())?;
         if !record.counts(fault) {
-            return;
+            return None;
         }
         record.failures = record.failures.saturating_add(1);
         if let Some(beyond) = record.failures.checked_sub(Self::FAILURES) {
             let until = at + Self::FIRST * (1 << beyond.min(Self::DOUBLINGS));
             record.until = record.until.max(until);
         }
+        Some(record)
     }
 
     /// An endpoint served a request, or left the pool.
@@ -70,6 +85,12 @@ impl Avoidance {
     /// Whether it failed since it last served: then its next success is news.
     pub(crate) fn has_failed(&self, slot: Slot) -> bool {
         self.by_slot.get(slot.index()).is_some_and(|record| record.failures > 0)
+    }
+
+    /// Whether it failed to answer since then, and no more: an answer that begins shows that it is back.
+    /// Where answers broke off, each of those had begun as well.
+    pub(crate) fn ends_with_a_beginning(&self, slot: Slot) -> bool {
+        self.by_slot.get(slot.index()).is_some_and(|record| record.failures > 0 && !record.broke)
     }
 
     /// Whether requests should go elsewhere.
@@ -161,6 +182,20 @@ mod tests {
         assert!(avoidance.avoids(SLOT, at(73_999)) && !avoidance.avoids(SLOT, at(74_000)));
         avoidance.clear(SLOT);
         assert!(!avoidance.avoids(SLOT, at(10_001)) && !avoidance.has_failed(SLOT));
+    }
+
+    #[test]
+    fn a_beginning_ends_no_row_in_which_answers_broke_off() {
+        let mut avoidance = Avoidance::default();
+        assert!(!avoidance.ends_with_a_beginning(SLOT));
+        fail(&mut avoidance, at(0));
+        assert!(avoidance.ends_with_a_beginning(SLOT));
+        avoidance.broke(SLOT, at(1), Fault::Endpoint);
+        fail(&mut avoidance, at(2));
+        assert!(!avoidance.ends_with_a_beginning(SLOT) && avoidance.avoids(SLOT, at(3)));
+        avoidance.clear(SLOT);
+        fail(&mut avoidance, at(4));
+        assert!(avoidance.ends_with_a_beginning(SLOT), "a new row");
     }
 
     #[test]

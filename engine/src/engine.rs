@@ -16,7 +16,7 @@ use crate::{
     flow::Priority,
     learned::Learned,
     ledger::Ledger,
-    placements::{Placement, Placements},
+    placements::Placements,
     pool::Pool,
     prefix::{Index, Matches, Slot},
     rng::Rng,
@@ -82,10 +82,12 @@ impl Engine {
             Event::Sent { ask, .. } => self.announces(ask),
             Event::Answered { request, served_by, answer, .. } => of(*request).is_some_and(|it| {
                 let server = served_by.unwrap_or(it.endpoint);
-                *answer != Answer::Taken || server != it.endpoint || self.has_failed(server)
+                *answer != Answer::Taken
+                    || server != it.endpoint
+                    || self.of(server, Avoidance::ends_with_a_beginning)
             }),
-            Event::Ended { request } => of(*request).is_some_and(Placement::is_unanswered),
-            Event::Broke { request, .. } => of(*request).is_some(),
+            Event::Ended { request, end, .. } => of(*request)
+                .is_some_and(|it| it.is_unanswered() || self.verdict(it, *end).is_some()),
             Event::Snapshot { .. }
             | Event::Reported { .. }
             | Event::FirstToken { .. }
@@ -203,12 +205,7 @@ impl Engine {
                 }
                 Vec::new()
             }
-            Event::Broke { request, at, fault } => {
-                let endpoint = self.placements.get(request).map(|placement| placement.endpoint);
-                let verdict = Verdict::Failed(fault);
-                endpoint.map(|it| self.told(at, it, Chain::default(), verdict)).unwrap_or_default()
-            }
-            Event::Ended { request } => self.end(request),
+            Event::Ended { request, at, end } => self.end((request, at), end),
             Event::Reported { endpoint, at, waiting, kv_usage } => {
                 if let Some(pool) = &mut self.pool {
                     pool.report(endpoint, at, (waiting, kv_usage));
@@ -260,8 +257,9 @@ impl Engine {
         self.pool.as_ref().and_then(|pool| pool.slot(endpoint))
     }
 
-    fn has_failed(&self, endpoint: SocketAddr) -> bool {
-        self.slot(endpoint).is_some_and(|slot| self.avoidance.has_failed(slot))
+    /// Whether this is true of an endpoint's failures.
+    fn of(&self, endpoint: SocketAddr, is_true: impl Fn(&Avoidance, Slot) -> bool) -> bool {
+        self.slot(endpoint).is_some_and(|slot| is_true(&self.avoidance, slot))
     }
 
     /// Takes a note in. One about an endpoint that this worker does not know, which a snapshot under
@@ -288,6 +286,7 @@ impl Engine {
                     self.index.renew(slot, chain);
                 }
             }
+            Verdict::Broke(fault) => self.avoidance.broke(slot, note.at, fault),
             Verdict::Served => self.avoidance.clear(slot),
             Verdict::Bound(session) => self.sessions.bind(session, note.endpoint, note.at),
         }

@@ -56,16 +56,6 @@ pub enum Event {
         /// The mean time between its tokens.
         tpot: Duration,
     },
-    /// A response that had begun well did not end well: the connection was reset, or the stream
-    /// carries an error.
-    Broke {
-        /// Which one.
-        request: RequestId,
-        /// When.
-        at: Instant,
-        /// Whose fault that was.
-        fault: Fault,
-    },
     /// An endpoint said with an answer how it is, which is newer than any scrape.
     Reported {
         /// Which one.
@@ -81,6 +71,10 @@ pub enum Event {
     Ended {
         /// Which one.
         request: RequestId,
+        /// When.
+        at: Instant,
+        /// How.
+        end: End,
     },
     /// Another worker tells something.
     Noted(Note),
@@ -91,15 +85,24 @@ pub enum Event {
 pub enum Answer {
     /// It took the prompt, so that its prefix is cached now: a status below 400.
     Taken,
-    /// It took the prompt and its answer has broken off since, by this fault: for whoever hears of both
-    /// at once.
-    Broken(Fault),
     /// It found fault with the request, which another endpoint would do as well: a status from 400
     /// to 499.
     Refused,
     /// It could not serve it: a status from 500 on, a connection that was refused, reset or timed
     /// out. Enough of those and it is avoided for a while.
     Failed(Fault),
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All of its answer came, and well.
+    Whole,
+    /// An answer that had begun well did not end well: the connection was reset, or the stream carries
+    /// an error. Whose fault that was.
+    Broken(Fault),
+    /// In any other way: its client left, or what there was to say its answer's status said.
+    Gone,
 }
 
 /// Identifies one request within one worker, until it ends.

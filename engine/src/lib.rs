@@ -57,7 +57,7 @@ pub use ask::{Ask, Slo, Subset, tokens};
 pub use config::Config;
 pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
 pub use engine::Engine;
-pub use event::{Answer, Event, RequestId};
+pub use event::{Answer, End, Event, RequestId};
 pub use explanation::{Explained, Explanation, ProfileExplanation};
 pub use fault::{Client, Fault};
 pub use filter::Filter;

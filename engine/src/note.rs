@@ -26,6 +26,8 @@ pub enum Verdict {
     Withdrawn,
     /// The endpoint failed it: not cached, and enough of those and the endpoint is avoided.
     Failed(Fault),
+    /// The endpoint took it, and its answer broke off: enough of those and the endpoint is avoided.
+    Broke(Fault),
     /// An answer to it is whole there: of what is cached of it, that is the last use so far.
     Used,
     /// The endpoint served it, after it had failed others.

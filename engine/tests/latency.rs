@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Ask, Config, Endpoint, Engine, Event, Filter, Health, Instant, Metrics, Picker, Profile,
+    Ask, Config, End, Endpoint, Engine, Event, Filter, Health, Instant, Metrics, Picker, Profile,
     RequestId, Scorer, Slo, Snapshot, Weight, WeightedScorer,
     filter::HeadroomTier,
     ledger::{Account, Ledger},
@@ -62,7 +62,7 @@ fn taught(latency: Latency, filters: Vec<Filter>) -> Engine {
             Event::Sent { request, at: at(0), ask, decision },
             Event::FirstToken { request, at: at(0) + ttft },
             Event::Streamed { request, tpot },
-            Event::Ended { request },
+            Event::Ended { request, at: at(0) + ttft, end: End::Whole },
         ] {
             let _ = engine.handle(event);
         }

@@ -10,7 +10,7 @@ mod stages;
 use std::net::SocketAddr;
 
 use engine::{
-    Answer, Ask, Chain, Client, Disagg, Engine, Event, Fault, Filter, Handler, Note, Profile,
+    Answer, Ask, Chain, Client, Disagg, End, Engine, Event, Fault, Filter, Handler, Note, Profile,
     RequestId, Scheduling, Scorer, Subset, Verdict, Weight, WeightedScorer, filter::Role,
     ledger::Ledger,
 };
@@ -56,7 +56,7 @@ fn serve(engine: &mut Engine, ms: u64, answer: Answer) -> (SocketAddr, Vec<Note>
     let event = Event::Answered { request, at: at(ms), served_by: None, answer };
     assert!(engine.may_tell(&event) || answer == Answer::Taken);
     let notes = engine.handle(event);
-    assert!(engine.handle(Event::Ended { request }).is_empty());
+    assert!(engine.handle(Event::Ended { request, at: at(ms), end: End::Whole }).is_empty());
     (endpoint, notes)
 }
 
@@ -111,17 +111,22 @@ fn a_retry_moves_the_prompt_and_counts_against_the_first() {
     let served_by = Some(address(3));
     let failed = |last, blocks| (address(last), Verdict::Failed(Fault::Endpoint), blocks);
     let placed = (address(3), Verdict::Placed, 4);
-    for (answer, expected) in [
-        (Answer::Taken, vec![failed(1, 4), failed(2, 0), placed]),
-        (Answer::Broken(Fault::Endpoint), vec![failed(1, 4), failed(2, 0), failed(3, 0), placed]),
+    let broke = (address(3), Verdict::Broke(Fault::Endpoint), 0);
+    let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+    let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
+    let decision = decide(&mut engine, &ask(4)).unwrap();
+    let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+    for (event, expected) in [
+        (
+            Event::Answered { request, at: at(2), served_by, answer: Answer::Taken },
+            vec![failed(1, 4), failed(2, 0), placed],
+        ),
+        (Event::Ended { request, at: at(3), end: End::Broken(Fault::Endpoint) }, vec![broke]),
     ] {
-        let endpoints = (1..=3).map(|last| endpoint(last, "decode", u32::from(last))).collect();
-        let mut engine = engine(profile("default", Vec::new()).into(), endpoints);
-        let decision = decide(&mut engine, &ask(4)).unwrap();
-        let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
-        let notes = engine.handle(Event::Answered { request, at: at(2), served_by, answer });
+        assert!(engine.may_tell(&event));
+        let notes = engine.handle(event.clone());
         let told = notes.iter().map(|it| (it.endpoint, it.verdict, it.chain.blocks));
-        assert_eq!(told.collect::<Vec<_>>(), expected, "{answer:?}");
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{event:?}");
     }
 }
 
@@ -216,7 +221,7 @@ fn first_tokens_teach_how_fast_endpoints_are() {
         let _ = engine.handle(Event::Sent { request, at: at(1), ask: prompt, decision });
         let came = at(if slow { 1_001 } else { 101 });
         let _ = engine.handle(Event::FirstToken { request, at: came });
-        let _ = engine.handle(Event::Ended { request });
+        let _ = engine.handle(Event::Ended { request, at: came, end: End::Whole });
     }
     let long = Ask { prompt_tokens: Some(10_000), ..Ask::default() };
     for _ in 0..10 {

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Answer, Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, Endpoint, Engine,
+    Answer, Ask, BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, Decision, End, Endpoint, Engine,
     Event, Fault, Health, Instant, Metrics, Note, Objective, Profile, RequestId, Seed, Snapshot,
     Verdict, flow::Priority, ledger::Ledger,
 };
@@ -16,7 +16,8 @@ use engine::{
 /// - `pool A paid=10`: a snapshot with an objective
 /// - `priority paid`: what that is worth
 /// - `ask 1 aab`: request 1 arrives with a block of a, one more, one of b; `-` for no prompt
-/// - `ok 1`, `fail 1`, `break 1`, `end 1`: it is answered, it fails, its answer broke off, it is over
+/// - `ok 1`, `fail 1`: its answer begins, it fails
+/// - `end 1`, `break 1`, `leave 1`: it is over: all of its answer came, that broke off, its client left
 /// - `hear A aab`, `unhear A aab`, `use A aab`: another worker placed this, withdrew this, had it answered whole
 #[track_caller]
 fn tell(script: &str) -> String {
@@ -58,6 +59,7 @@ fn event(now: Instant, words: &str) -> Event {
     let words: Vec<&str> = words.split_whitespace().collect();
     let request = |id: &str| RequestId(id.parse().unwrap());
     let answered = |request, answer| Event::Answered { request, at: now, served_by: None, answer };
+    let ended = |request, end| Event::Ended { request, at: now, end };
     let note = |endpoint, prompt, verdict| {
         Event::Noted(Note { at: now, endpoint: address(endpoint), chain: chain(prompt), verdict })
     };
@@ -72,8 +74,9 @@ fn event(now: Instant, words: &str) -> Event {
         }
         ["ok", id] => answered(request(id), Answer::Taken),
         ["fail", id] => answered(request(id), Answer::Failed(Fault::Endpoint)),
-        ["break", id] => answered(request(id), Answer::Broken(Fault::Endpoint)),
-        ["end", id] => Event::Ended { request: request(id) },
+        ["break", id] => ended(request(id), End::Broken(Fault::Endpoint)),
+        ["leave", id] => ended(request(id), End::Gone),
+        ["end", id] => ended(request(id), End::Whole),
         ["hear", endpoint, prompt] => note(endpoint, prompt, Verdict::Placed),
         ["use", endpoint, prompt] => note(endpoint, prompt, Verdict::Used),
         ["unhear", endpoint, prompt] => note(endpoint, prompt, Verdict::Withdrawn),
@@ -229,17 +232,90 @@ fn what_broke_off_is_learnt_and_failed() {
     insta::assert_snapshot!(tell("
         0 pool A B:k1
         1 ask 1 aab
-        2 break 1
-        3 end 1
+        2 ok 1
+        3 break 1
         4 pool A:k1 B
         5 ask 2 aab
     "), @"
     0 pool A B:k1
     1 ask 1 aab => 1 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/3); tell Placed 3 blocks on A
-    2 break 1 => tell Failed(Endpoint) 0 blocks on A
-    3 end 1
+    2 ok 1
+    3 break 1 => tell Broke(Endpoint) 0 blocks on A
     4 pool A:k1 B
     5 ask 2 aab => 2 to AB (queue=1.00 kv=0.99 prefix=1.00 sum=6.98 age=1ms 3/3); tell Used 3 blocks on A; tell Placed 3 blocks on A
+    ");
+}
+
+/// Each of them had begun well, which ends no row of those that break off. A client that leaves in the
+/// middle says nothing.
+#[test]
+fn answers_that_break_off_add_up() {
+    insta::assert_snapshot!(tell("
+        0 pool A B:w9
+        1 ask 1 -
+        1 ok 1
+        1 break 1
+        2 ask 2 -
+        2 ok 2
+        2 leave 2
+        3 ask 3 -
+        3 ok 3
+        3 break 3
+        4 ask 4 -
+        4 ok 4
+        4 break 4
+        5 ask 5 -
+    "), @"
+    0 pool A B:w9
+    1 ask 1 - => 1 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/0)
+    1 ok 1
+    1 break 1 => tell Broke(Endpoint) 0 blocks on A
+    2 ask 2 - => 2 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=2ms 0/0)
+    2 ok 2
+    2 leave 2
+    3 ask 3 - => 3 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=3ms 0/0)
+    3 ok 3
+    3 break 3 => tell Broke(Endpoint) 0 blocks on A
+    4 ask 4 - => 4 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=4ms 0/0)
+    4 ok 4
+    4 break 4 => tell Broke(Endpoint) 0 blocks on A
+    5 ask 5 - => 5 to B (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=5ms 0/0)
+    ");
+}
+
+/// One that comes whole ends it.
+#[test]
+fn a_whole_answer_ends_the_row() {
+    insta::assert_snapshot!(tell("
+        0 pool A B:w9
+        1 ask 1 -
+        1 ok 1
+        1 break 1
+        2 ask 2 -
+        2 ok 2
+        2 break 2
+        3 ask 3 -
+        3 ok 3
+        3 end 3
+        4 ask 4 -
+        4 ok 4
+        4 break 4
+        5 ask 5 -
+    "), @"
+    0 pool A B:w9
+    1 ask 1 - => 1 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=1ms 0/0)
+    1 ok 1
+    1 break 1 => tell Broke(Endpoint) 0 blocks on A
+    2 ask 2 - => 2 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=2ms 0/0)
+    2 ok 2
+    2 break 2 => tell Broke(Endpoint) 0 blocks on A
+    3 ask 3 - => 3 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=3ms 0/0)
+    3 ok 3
+    3 end 3 => tell Served 0 blocks on A
+    4 ask 4 - => 4 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=4ms 0/0)
+    4 ok 4
+    4 break 4 => tell Broke(Endpoint) 0 blocks on A
+    5 ask 5 - => 5 to AB (queue=1.00 kv=1.00 prefix=0.00 sum=4.00 age=5ms 0/0)
     ");
 }
 

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Error, Unstructured};
 use engine::{
-    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Client, Config, Decision, Endpoint, Engine, Event,
-    Fault, Health, Instant, Metrics, NoPick, Note, RequestId, Seed, Snapshot, Verdict,
+    Answer, Ask, BLOCK_BYTES, Chain, Chainer, Client, Config, Decision, End, Endpoint, Engine,
+    Event, Fault, Health, Instant, Metrics, NoPick, Note, RequestId, Seed, Snapshot, Verdict,
     ledger::{Account, Ledger},
 };
 
@@ -79,14 +79,18 @@ fn any_fault(u: &mut Unstructured<'_>) -> Arbitrary<Fault> {
 }
 
 fn any_answer(u: &mut Unstructured<'_>) -> Arbitrary<Answer> {
-    let fault = any_fault(u)?;
-    let faulty = [Answer::Failed(fault), Answer::Broken(fault)];
-    Ok(*u.choose(&[Answer::Taken, Answer::Refused, faulty[0], faulty[1]])?)
+    let failed = Answer::Failed(any_fault(u)?);
+    Ok(*u.choose(&[Answer::Taken, Answer::Refused, failed])?)
+}
+
+fn any_end(u: &mut Unstructured<'_>) -> Arbitrary<End> {
+    let broken = End::Broken(any_fault(u)?);
+    Ok(*u.choose(&[End::Whole, broken, End::Gone])?)
 }
 
 fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
     let request = RequestId(u.int_in_range(0..=9)?);
-    Ok(Act::Event(match u.int_in_range(0..=9)? {
+    Ok(Act::Event(match u.int_in_range(0..=8)? {
         0 => {
             let endpoints = (0..u.int_in_range(0..=6)?).map(|_| any_endpoint(u));
             let endpoints = endpoints.collect::<Arbitrary<_>>()?;
@@ -108,12 +112,11 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
             served_by: if u.arbitrary()? { Some(any_address(u)?) } else { None },
             answer: any_answer(u)?,
         },
-        5 => Event::Ended { request },
+        5 => Event::Ended { request, at: now, end: any_end(u)? },
         6 => Event::FirstToken { request, at: now },
-        7 => Event::Broke { request, at: now, fault: any_fault(u)? },
         _ => {
-            let failed = Verdict::Failed(any_fault(u)?);
-            let all = [Verdict::Placed, Verdict::Withdrawn, failed, Verdict::Served];
+            let (failed, broke) = (Verdict::Failed(any_fault(u)?), Verdict::Broke(any_fault(u)?));
+            let all = [Verdict::Placed, Verdict::Withdrawn, failed, broke, Verdict::Served];
             let (endpoint, verdict) = (any_address(u)?, *u.choose(&all)?);
             Event::Noted(Note { at: now, endpoint, chain: any_chain(u)?, verdict })
         }

@@ -133,8 +133,9 @@ pub(crate) fn route_cluster() -> Vec<u8> {
 /// Whether the response broke off at the upstream's end: its connection was closed, reset or timed
 /// out. From `on_log` only.
 pub(crate) fn upstream_broke() -> bool {
-    // Envoy's response flags UT, UR and UC.
-    const BROKE: u64 = 0x4 | 0x10 | 0x40;
+    // Envoy's response flags UT, UR, UC and UPE. The last is an HTTP/1.1 response that was cut off: to
+    // Envoy's codec, an end where the protocol has none.
+    const BROKE: u64 = 0x4 | 0x10 | 0x40 | 0x80_0000;
     let flags = property(vec!["response", "flags"]);
     flags.first_chunk().is_some_and(|flags| u64::from_le_bytes(*flags) & BROKE != 0)
 }

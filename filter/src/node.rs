@@ -16,7 +16,7 @@ use std::{
 };
 
 use engine::{
-    Answer, Ask, Decision, Engine, Event, Fault, Instant, Models, RequestId, Rewritten,
+    Answer, Ask, Decision, End, Engine, Event, Instant, Models, RequestId, Rewritten,
     cluster::{
         Admission, Answered, Arrival, Capacity, Gauge, Member, QueueId, SharedLedger, Target,
     },
@@ -282,23 +282,19 @@ impl Node {
         let _ = self.engine.borrow_mut().handle(event);
     }
 
-    /// Says that a request is over or its stream gone, and what there is to say of its response that was not said
-    /// yet: how it began, and whose fault it is if it began well and did not end well.
-    pub(crate) fn ended(&self, request: RequestId, begun: Option<Begun>, fault: Option<Fault>) {
+    /// Says how a request ended, and how its response began, if that was not said yet.
+    pub(crate) fn ended(&self, request: RequestId, begun: Option<Begun>, end: End) {
         self.waiting.borrow_mut().remove(&request);
         let now = host::now();
         let post = self.member.borrow_mut().ended(now, &self.ledger, request);
         mail::post(post);
         self.write_row();
-        match (begun, fault) {
-            (Some(begun @ Begun { answer: Answer::Taken, .. }), Some(fault)) => {
-                self.learn_answer((request, now), Begun { answer: Answer::Broken(fault), ..begun });
-            }
-            (Some(begun), _) => self.learn_answer((request, now), begun),
-            (None, Some(fault)) => self.learn(Event::Broke { request, at: now, fault }),
-            (None, None) => (),
+        // Of the same prompt or endpoint, as with an answer.
+        self.catch_up(self.ledger.seen());
+        if let Some(Begun { served_by, answer }) = begun {
+            self.learn(Event::Answered { request, at: now, served_by, answer });
         }
-        self.learn(Event::Ended { request });
+        self.learn(Event::Ended { request, at: now, end });
     }
 
     /// Charges a tenant for output tokens, if anybody waits: else there is nothing to be fair about.

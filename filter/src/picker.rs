@@ -116,6 +116,9 @@ impl HttpContext for Picker {
             server.map(|it| decision.as_ref().map_or(it, |decision| decision.reached(it)));
         let answer = response.answer(|| request.identity.borrow().client());
         let begun = Begun { served_by, answer };
+        if end_of_stream {
+            response.end();
+        }
         if end_of_stream || response.ends_at_once(&headers) {
             response.begun = Some(begun);
         } else {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use engine::{
-    Ask, Decision, Instant, NoPick, RequestId,
+    Ask, Decision, End, Instant, NoPick, RequestId,
     cluster::Arrival,
     flow::{FairnessId, FlowKey, Outcome, Priority},
 };
@@ -317,9 +317,13 @@ impl Request {
     pub(crate) fn finish(&self) {
         let begun = self.response.borrow_mut().begun.take();
         if let (Some(begun), Some(pool)) = (begun, self.pool()) {
-            pool.node.ended(self.id, Some(begun), None);
+            pool.node.ended(self.id, Some(begun), self.how_ended());
             self.is_over.set(true);
         }
+    }
+
+    fn how_ended(&self) -> End {
+        self.response.borrow().how_ended(|| self.identity.borrow().client())
     }
 
     /// Says what became of it, once its stream is gone.
@@ -332,12 +336,11 @@ impl Request {
         if pool.charges && tokens > 0 {
             pool.node.charge(flow.clone(), tokens);
         }
-        let fault = response.broke(|| self.identity.borrow().client());
         if let Some(tpot) = response.tpot() {
             pool.node.streamed(self.id, tpot);
         }
         if !self.is_over.get() {
-            pool.node.ended(self.id, begun, fault);
+            pool.node.ended(self.id, begun, self.how_ended());
         }
         let phase = self.phase.borrow();
         let (decision, error) = match &*phase {

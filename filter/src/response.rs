@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Answer, Client, Fault, Instant};
+use engine::{Answer, Client, End, Fault, Instant};
 use wire::response::{Kind, LoadReport, Reader, Renamer};
 
 use crate::{
@@ -95,14 +95,18 @@ impl Response {
         Some((began_at, ended_at.saturating_since(began_at)))
     }
 
-    /// Whose fault it is that it began well and did not end well. From `on_log` only.
-    pub(crate) fn broke(&self, client: impl FnOnce() -> Client) -> Option<Fault> {
+    /// How it ended. Before `on_log` only if all of it has passed.
+    pub(crate) fn how_ended(&self, client: impl FnOnce() -> Client) -> End {
         if !(200..300).contains(&self.status) {
-            None
+            End::Gone
         } else if !self.is_whole && host::upstream_broke() {
-            Some(Fault::Endpoint)
+            End::Broken(Fault::Endpoint)
+        } else if self.reader.has_failed() {
+            End::Broken(Fault::Unclear(client()))
+        } else if self.is_whole {
+            End::Whole
         } else {
-            self.reader.has_failed().then(|| Fault::Unclear(client()))
+            End::Gone
         }
     }
 
@@ -121,7 +125,8 @@ impl Response {
     /// How it failed, by the EPP's code: by its status, by an error within a stream that had begun
     /// well, or because nothing came at all.
     pub(crate) fn error(&self) -> Option<&'static str> {
-        let is_well = (200..400).contains(&self.status) && self.broke(Client::default).is_none();
+        let is_well = (200..400).contains(&self.status)
+            && !matches!(self.how_ended(Client::default), End::Broken(_));
         (!is_well).then_some("ModelServerError")
     }
 }

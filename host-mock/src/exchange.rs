@@ -229,4 +229,5 @@ pub(crate) mod flag {
     pub(crate) const UPSTREAM_CLOSED: u64 = 0x40;
     pub(crate) const DOWNSTREAM_CLOSED: u64 = 0x4000;
     pub(crate) const STREAM_IDLE: u64 = 0x1_0000;
+    pub(crate) const UPSTREAM_PROTOCOL: u64 = 0x80_0000;
 }

@@ -121,11 +121,13 @@ impl Stream {
         self.local_reply(LocalReply::new(503, body, details, flag::UPSTREAM_CONNECT_FAILURE));
     }
 
-    /// The upstream closes the connection: 503 before its headers, a reset after them; flag UC.
+    /// The upstream closes the connection: 503 and flag UC before its headers, a reset and flag UPE after
+    /// them.
     pub fn upstream_resets(&self) {
         if self.exchange.borrow().client.is_some() {
-            let details = "upstream_reset_after_response_started{connection_termination}";
-            let flags = flag::UPSTREAM_CLOSED;
+            // HTTP/1.1 has no end there, by `envoy::scheduling`.
+            let details = "upstream_reset_after_response_started{protocol_error}";
+            let flags = flag::UPSTREAM_PROTOCOL;
             return self.machine.borrow_mut().cut(&self.exchange, details, flags);
         }
         let body = "upstream connect error or disconnect/reset before headers. \

@@ -13,7 +13,7 @@ pub const NOTES_MAX: usize = 1024;
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
-const FRAME: Frame = Frame { magic: *b"LPN", version: 4 };
+const FRAME: Frame = Frame { magic: *b"LPN", version: 5 };
 
 /// A [`Note`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
@@ -70,13 +70,17 @@ impl<'a> Line<'a> {
                 Verdict::Failed(Fault::Unclear(_)) => 4,
                 Verdict::Bound(_) => 5,
                 Verdict::Used => 6,
+                Verdict::Broke(Fault::Endpoint) => 7,
+                Verdict::Broke(Fault::Unclear(_)) => 8,
             },
             whose: match note.verdict {
-                Verdict::Failed(Fault::Unclear(Client(client))) => client,
+                Verdict::Failed(Fault::Unclear(Client(client)))
+                | Verdict::Broke(Fault::Unclear(Client(client))) => client,
                 Verdict::Bound(SessionId(session)) => session,
                 Verdict::Placed
                 | Verdict::Withdrawn
                 | Verdict::Failed(Fault::Endpoint)
+                | Verdict::Broke(Fault::Endpoint)
                 | Verdict::Served
                 | Verdict::Used => 0,
             },
@@ -106,6 +110,8 @@ impl<'a> Line<'a> {
                 4 => Verdict::Failed(Fault::Unclear(Client(self.whose))),
                 5 => Verdict::Bound(SessionId(self.whose)),
                 6 => Verdict::Used,
+                7 => Verdict::Broke(Fault::Endpoint),
+                8 => Verdict::Broke(Fault::Unclear(Client(self.whose))),
                 _ => return Err(FrameError::Malformed),
             },
         })

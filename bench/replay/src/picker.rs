@@ -9,8 +9,8 @@ mod board;
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Answer, Ask, CacheConfig, Config, Decision, Endpoint, Engine, Event, Health, Instant, Metrics,
-    RequestId, Snapshot,
+    Answer, Ask, CacheConfig, Config, Decision, End, Endpoint, Engine, Event, Health, Instant,
+    Metrics, RequestId, Snapshot,
     cluster::{Admission, Arrival as Placed, Capacity, Gauge, Member, QueueId, Target},
     flow::{FlowKey, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
@@ -183,7 +183,7 @@ impl Worker {
 
     fn ended(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
         let _ = self.member.ended(now, shared, request);
-        let _ = self.engine.handle(Event::Ended { request });
+        let _ = self.engine.handle(Event::Ended { request, at: now, end: End::Whole });
     }
 }
 

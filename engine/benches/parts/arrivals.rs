@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Answer, Ask, Chain, Chainer, Config, Endpoint, Engine, Event, Health, Instant, MAX_BLOCKS,
+    Answer, Ask, Chain, Chainer, Config, End, Endpoint, Engine, Event, Health, Instant, MAX_BLOCKS,
     Metrics, RequestId, Seed, Snapshot,
     ledger::{Account, Ledger},
 };
@@ -58,7 +58,7 @@ impl Arrivals {
         for event in [
             Event::Sent { request, at: NOW, ask, decision },
             Event::Answered { request, at: NOW, served_by: None, answer },
-            Event::Ended { request },
+            Event::Ended { request, at: NOW, end: End::Whole },
         ] {
             std::hint::black_box(self.engine.handle(event));
         }

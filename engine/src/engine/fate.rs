@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::Engine;
 use crate::{
-    Answer, Ask, Chain, Decision, Fault, Instant, Note, RequestId, Verdict, placements::Placement,
+    Answer, Ask, Chain, Decision, End, Fault, Instant, Note, RequestId, Verdict,
+    avoidance::Avoidance, placements::Placement,
 };
 
 impl Engine {
@@ -56,8 +57,7 @@ impl Engine {
         let Some(placement) = self.placements.get_mut(request) else { return Vec::new() };
         let first = placement.endpoint;
         let Some(chain) = placement.answered() else { return Vec::new() };
-        let was_taken = matches!(answer, Answer::Taken | Answer::Broken(_));
-        let prefill = placement.prefill.filter(|_| !was_taken);
+        let prefill = placement.prefill.filter(|_| answer != Answer::Taken);
         let server = served_by.unwrap_or(first);
         let mut notes = Vec::new();
         if server != first {
@@ -65,9 +65,7 @@ impl Engine {
             // request that fails everywhere.
             let verdict = match answer {
                 Answer::Failed(_) => Verdict::Withdrawn,
-                Answer::Taken | Answer::Broken(_) | Answer::Refused => {
-                    Verdict::Failed(Fault::Endpoint)
-                }
+                Answer::Taken | Answer::Refused => Verdict::Failed(Fault::Endpoint),
             };
             let passed = placement.fallbacks.iter().take_while(|other| **other != server);
             let passed: Vec<SocketAddr> = passed.copied().collect();
@@ -82,8 +80,7 @@ impl Engine {
             notes.extend(self.told(at, prefill.endpoint, chain.clone(), Verdict::Withdrawn));
         }
         let of_server = match answer {
-            Answer::Taken => self.taken((request, at), (first, server), chain, None),
-            Answer::Broken(fault) => self.taken((request, at), (first, server), chain, Some(fault)),
+            Answer::Taken => self.taken((request, at), (first, server), chain),
             Answer::Refused if server == first => self.told(at, server, chain, Verdict::Withdrawn),
             Answer::Failed(fault) if server == first => {
                 self.told(at, server, chain, Verdict::Failed(fault))
@@ -94,20 +91,18 @@ impl Engine {
         notes
     }
 
-    /// The server has computed the prompt, and served the request unless its answer broke off since.
+    /// The server has computed the prompt.
     fn taken(
         &mut self,
         (request, at): (RequestId, Instant),
         (first, server): (SocketAddr, SocketAddr),
         chain: Chain,
-        broke: Option<Fault>,
     ) -> Vec<Note> {
-        let verdict = match broke {
-            Some(fault) => Some(Verdict::Failed(fault)),
-            None => self.has_failed(server).then_some(Verdict::Served),
+        let mut notes = if self.of(server, Avoidance::ends_with_a_beginning) {
+            self.told(at, server, Chain::default(), Verdict::Served)
+        } else {
+            Vec::new()
         };
-        let told = verdict.map(|verdict| self.told(at, server, Chain::default(), verdict));
-        let mut notes = told.unwrap_or_default();
         if server != first {
             notes.extend(self.told(at, server, chain.clone(), Verdict::Placed));
         }
@@ -131,12 +126,16 @@ impl Engine {
     /// Unlearns what an unanswered request had brought. An answered one's blocks were in use until now,
     /// and an endpoint evicts what was in use least recently. The others may hear of that late, so it
     /// brings nothing that was evicted or taken back since.
-    pub(super) fn end(&mut self, request: RequestId) -> Vec<Note> {
+    pub(super) fn end(&mut self, (request, now): (RequestId, Instant), end: End) -> Vec<Note> {
         let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
+        let verdict = self.verdict(&placement, end);
         let at = placement.at;
         if let Some(chain) = placement.served.take() {
             let told = self.told(at, placement.endpoint, chain, Verdict::Used);
             self.ended.push(told);
+        }
+        if let Some(verdict) = verdict {
+            return self.told(now, placement.endpoint, Chain::default(), verdict);
         }
         let Some(chain) = placement.answered() else { return Vec::new() };
         let computed = placement
@@ -145,5 +144,17 @@ impl Engine {
         let mut notes = self.told(at, placement.endpoint, chain, Verdict::Withdrawn);
         notes.extend(computed.unwrap_or_default());
         notes
+    }
+
+    /// What the end of a request says of the endpoint that had taken it.
+    pub(super) fn verdict(&self, placement: &Placement, end: End) -> Option<Verdict> {
+        placement.served.as_ref()?;
+        match end {
+            End::Whole => {
+                self.of(placement.endpoint, Avoidance::has_failed).then_some(Verdict::Served)
+            }
+            End::Broken(fault) => Some(Verdict::Broke(fault)),
+            End::Gone => None,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use engine::{
-    Answer, Ask, Config, Decider, Decision, Disagg, Endpoint, Engine, Event, Fault, Filter,
+    Answer, Ask, Config, Decider, Decision, Disagg, End, Endpoint, Engine, Event, Fault, Filter,
     Handler, Metrics, Profile, RequestId, Scheduling, Scorer, StageOrder, Verdict, Weight,
     WeightedScorer,
     cluster::Capacity,
@@ -59,7 +59,7 @@ fn compute_apart(engine: &mut Engine, end: Option<Answer>) -> Vec<(SocketAddr, V
     let _ = engine.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
     let event = match end {
         Some(answer) => Event::Answered { request, at: at(2), served_by: None, answer },
-        None => Event::Ended { request },
+        None => Event::Ended { request, at: at(2), end: End::Gone },
     };
     assert!(engine.may_tell(&event) || end == Some(Answer::Taken));
     let notes = engine.handle(event);
@@ -101,7 +101,7 @@ fn first_tokens_speak_of_who_computes_the_prompt() {
         let came = at(if prefiller(&decision) == address(3) { 1_001 } else { 101 });
         let _ = engine.handle(Event::Sent { request, at: at(1), ask, decision });
         let _ = engine.handle(Event::FirstToken { request, at: came });
-        let _ = engine.handle(Event::Ended { request });
+        let _ = engine.handle(Event::Ended { request, at: came, end: End::Whole });
     }
     let decisions: Vec<Decision> = (0..20).map(|_| decide(&mut engine, &long).unwrap()).collect();
     assert!(decisions.iter().all(|decision| prefiller(decision) == address(4)));

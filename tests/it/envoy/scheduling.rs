@@ -167,10 +167,24 @@ async fn errors_of_one_client_have_no_pod_avoided() {
     .await;
 }
 
-/// Both pods look idle, so that half of the prompts would go to the one that fails.
 #[tokio::test]
 async fn a_pod_that_fails_is_left_alone() {
-    let bad = upstream::fails(502).await;
+    is_left_alone(upstream::fails(502).await).await;
+}
+
+/// Each of its answers begins well.
+#[tokio::test]
+async fn a_pod_whose_streams_break_off_is_left_alone() {
+    is_left_alone(upstream::resets_midway().await).await;
+}
+
+#[tokio::test]
+async fn a_pod_whose_answers_break_off_is_left_alone() {
+    is_left_alone(upstream::resets_midway_of_known_length().await).await;
+}
+
+/// Both pods look idle, so that half of the prompts would go to the bad one.
+async fn is_left_alone(bad: SocketAddr) {
     let good = upstream::answers().await;
     world::tell_in_every_way(
         |stack| stack.upstreams(vec![bad, good]).without_scraper(),
@@ -179,9 +193,7 @@ async fn a_pod_that_fails_is_left_alone() {
             let mut number = 0;
             let mut fails = async || {
                 number += 1;
-                let reply = chat(stack.gateway, &long_prompt(&number.to_string())).await;
-                assert!([200, 502].contains(&reply.status), "{reply:?}");
-                reply.status == 502
+                chat(stack.gateway, &long_prompt(&number.to_string())).await.served_by() == bad
             };
             let mut failures = 0;
             let mut began = Instant::now();

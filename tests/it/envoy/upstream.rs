@@ -88,6 +88,18 @@ pub(super) async fn resets_midway() -> SocketAddr {
     .await
 }
 
+/// The same, of an answer that said how long it would be.
+pub(super) async fn resets_midway_of_known_length() -> SocketAddr {
+    pod(|mut stream| async move {
+        let part =
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{}";
+        stream.write_all(part.as_bytes()).await.unwrap_or(());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        reset(stream);
+    })
+    .await
+}
+
 /// A pod that answers one request, one event for each token that it is given.
 pub(super) async fn streams_on_command() -> (SocketAddr, Sender<&'static str>) {
     let (sender, receiver) = channel::<&'static str>(8);

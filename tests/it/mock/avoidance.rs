@@ -27,20 +27,50 @@ fn three_failures_anywhere_and_nobody_goes_there() {
     world.is_well();
 }
 
-/// What is told of an answer at its end alone is that it broke, not that it began well.
+/// Each answer begins well before it breaks off, which may be told at once or when all is over.
 #[test]
-fn answers_of_known_length_that_break_off_are_failures() {
-    let world = World::new();
-    tell(&world, "pods 0.0 0.2");
-    for (worker, topic) in ["rivers", "stars", "hills"].iter().enumerate() {
-        let stream = world.chat(worker, &about(topic));
-        assert_eq!(world.pod(&stream).number, 1, "{topic}");
-        stream.respond_headers(200, &[("content-length", "9")]);
-        stream.respond_chunk(b"{}");
-        stream.upstream_resets();
+fn answers_that_break_off_are_failures() {
+    for header in [("content-length", "9"), ("content-type", "text/event-stream")] {
+        let world = World::new();
+        tell(&world, "pods 0.0 0.2");
+        for (worker, topic) in ["rivers", "stars", "hills"].iter().enumerate() {
+            let stream = world.chat(worker, &about(topic));
+            assert_eq!(world.pod(&stream).number, 1, "{topic} {header:?}");
+            stream.respond_headers(200, &[header]);
+            stream.respond_chunk(b"{}");
+            stream.upstream_resets();
+        }
+        tell(&world, "3 asks d about clouds => pod 2");
+        world.is_well();
     }
-    tell(&world, "3 asks d about clouds => pod 2");
-    world.is_well();
+}
+
+/// By an answer that came whole, whichever worker saw it, and not by one whose client left.
+#[test]
+fn a_row_of_answers_that_broke_off_ends_with_a_whole_one() {
+    for (last, next) in [("c ends", 1), ("c leaves", 2)] {
+        let world = World::new();
+        tell(&world, "pods 0.0 0.2");
+        let script = format!(
+            "
+            0 asks a about rivers => pod 1
+            a gets 200 from 1
+            a is reset
+            1 asks b about stars => pod 1
+            b gets 200 from 1
+            b is reset
+            2 asks c about hills => pod 1
+            c gets 200 from 1
+            {last}
+            3 asks d about clouds => pod 1
+            d gets 200 from 1
+            d is reset
+            0 asks e about lakes => pod {next}
+            "
+        );
+        tell(&world, &script);
+        world.is_well();
+    }
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;
         let bound = Verdict::Bound(SessionId(u.arbitrary()?));
-        let unclear = Verdict::Failed(Fault::Unclear(Client(u.arbitrary()?)));
+        let unclear = Fault::Unclear(Client(u.arbitrary()?));
         notes.push(Note {
             at: Instant::from_nanos(u.arbitrary()?),
             endpoint: address(u)?,
@@ -108,7 +108,9 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
                 Verdict::Placed,
                 Verdict::Withdrawn,
                 Verdict::Failed(Fault::Endpoint),
-                unclear,
+                Verdict::Failed(unclear),
+                Verdict::Broke(Fault::Endpoint),
+                Verdict::Broke(unclear),
                 bound,
                 Verdict::Served,
                 Verdict::Used,
