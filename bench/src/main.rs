@@ -79,7 +79,7 @@ enum Bench {
     Dispatch,
     /// What the picker costs while nobody asks anything. 1 minute.
     Idle,
-    /// Real engines, which run at --servers, behind the picker, behind Envoy alone and behind the other routers. 10 minutes.
+    /// Real engines, which run at --servers, behind the picker, behind Envoy alone and behind the other routers; overload. 20 minutes.
     RealVllm,
     /// How old a pod's numbers are at a decision, over 256 pods. 1 minute.
     Age,
