@@ -149,24 +149,43 @@ impl Running {
         let path = |name: &str| directory.path().join(name);
         let wasm = wat::parse_str(filter::wat(&case.filter)).unwrap();
         std::fs::write(path("filter.wasm"), wasm).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = bootstrap(case, &path("filter.wasm").display().to_string(), port, upstream);
+        let config = bootstrap(case, &path("filter.wasm").display().to_string(), upstream);
         std::fs::write(path("envoy.json"), config).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
         let child = Command::new(envoy)
             .args(["--concurrency", "1", "--use-dynamic-base-id", "-l", "info", "-c"])
             .arg(path("envoy.json"))
+            .arg("--admin-address-path")
+            .arg(path("admin"))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let running = Self { child, directory, port };
+        let mut running = Self { child, directory, port: 0 };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        loop {
+            if let Some(port) = running.listens_on() {
+                running.port = port;
+                return running;
+            }
             assert!(Instant::now() < deadline, "Envoy did not start:\n{}", running.log());
             thread::sleep(Duration::from_millis(20));
         }
-        running
+    }
+
+    /// The port that Envoy was given for the listener, once it listens. One that was free a moment ago
+    /// may be another test's by now.
+    fn listens_on(&self) -> Option<u16> {
+        let admin = std::fs::read_to_string(self.directory.path().join("admin")).ok()?;
+        let mut admin = TcpStream::connect(admin.trim()).ok()?;
+        admin
+            .write_all(b"GET /listeners HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
+            .ok()?;
+        let mut answer = String::new();
+        admin.read_to_string(&mut answer).ok()?;
+        let port =
+            answer.lines().find_map(|line| line.strip_prefix("l::127.0.0.1:"))?.parse().ok()?;
+        TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(port)
     }
 
     fn log(&self) -> String {
@@ -203,7 +222,7 @@ impl Drop for Running {
     }
 }
 
-fn bootstrap(case: &Case, wasm: &str, port: u16, upstream: u16) -> String {
+fn bootstrap(case: &Case, wasm: &str, upstream: u16) -> String {
     let policy = match case.policy {
         FailPolicy::Close => "FAIL_CLOSED",
         FailPolicy::Open => "FAIL_OPEN",
@@ -223,8 +242,9 @@ fn bootstrap(case: &Case, wasm: &str, port: u16, upstream: u16) -> String {
         "stat_prefix":"x","stream_idle_timeout":"1s","route_config":{{"virtual_hosts":[{{"name":"v","domains":["*"],
         "routes":[{{"match":{{"prefix":"/"}},"route":{{"cluster":"up"}}}}]}}]}},"http_filters":[{filter},{router}]}}"#
     );
-    let (listen, up) = (address(port), address(upstream));
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (any, up) = (address(0), address(upstream));
+    // Given to nobody who asks for a free one.
+    let gone = 1;
     let cluster = |name: &str, address: String| {
         format!(
             r#"{{"name":"{name}","type":"STATIC","load_assignment":{{"cluster_name":"{name}","endpoints":[
@@ -233,7 +253,7 @@ fn bootstrap(case: &Case, wasm: &str, port: u16, upstream: u16) -> String {
     };
     let (up, gone) = (cluster("up", up), cluster("gone", address(gone)));
     format!(
-        r#"{{"static_resources":{{"listeners":[{{"name":"l","address":{listen},"filter_chains":[{{"filters":[
+        r#"{{"admin":{{"address":{any}}},"static_resources":{{"listeners":[{{"name":"l","address":{any},"filter_chains":[{{"filters":[
         {{"name":"envoy.filters.network.http_connection_manager","typed_config":{manager}}}]}}]}}],
         "clusters":[{up},{gone}]}}}}"#
     )
