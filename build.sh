@@ -340,6 +340,8 @@ build_for_bench() {
 }
 
 build_bench() {
+  # What it links to is built before it: the same flags as build_wasm's.
+  wasm_cargo "$WASM_TARGET" "-C target-feature=+simd128" build --release -p filter --example crossings
   cargo build --locked --profile native -p bench
 }
 

@@ -4,7 +4,7 @@
 Counts don't depend on what else the machine does, so two builds can be told apart by half a percent where clocks tell
 ten at best. One worker, one client; needs valgrind, and what ./build.sh has built.
 
-    bench/instructions.py [BYTES [REQUESTS]]
+    bench/instructions.py [BYTES [REQUESTS [WASM]]]
 """
 import http.client, http.server, json, os, pathlib, socket, subprocess, sys, tempfile, threading, time
 
@@ -63,19 +63,19 @@ def without_filters(template):
     return "".join(kept)
 
 
-def bootstrap(pods, ports, picker):
+def bootstrap(pods, ports, wasm):
     template = (ROOT / "envoy/local/stop-iteration-header.yaml").read_text()
     plugin = json.loads((ROOT / "envoy/local/plugin.json").read_text())
     plugin["envoy"] = {"hold": "stopIteration", "destination": "header"}
     plugin["failureMode"] = "FailClose"
     address = lambda port: {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}
     values = {
-        "GATEWAY_PORT": ports[0], "ADMIN_PORT": ports[1], "INGEST_PORT": ports[2], "WASM": ROOT / "dist/llm-picker.wasm",
+        "GATEWAY_PORT": ports[0], "ADMIN_PORT": ports[1], "INGEST_PORT": ports[2], "WASM": wasm,
         "PLUGIN_JSON": json.dumps(json.dumps(plugin)),
         "INGEST_JSON": json.dumps(json.dumps({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}})),
         "ENDPOINTS": json.dumps([{"endpoint": address(pod)} for pod in pods]),
     }
-    text = template if picker else without_filters(template)
+    text = template if wasm else without_filters(template)
     for name, value in values.items():
         text = text.replace("${%s}" % name, str(value))
     return text
@@ -115,12 +115,12 @@ def send(port, size, numbers):
             raise SystemExit(f"answered {response.status}: the count would mean nothing")
 
 
-def count(pods, picker, size, requests):
-    """Instructions per request."""
+def count(pods, wasm, size, requests):
+    """Instructions per request, with a filter or, where that is None, without."""
     ports = [free_port() for _ in range(3)]
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "envoy.yaml")
-        file.write_text(bootstrap(pods, ports, picker))
+        file.write_text(bootstrap(pods, ports, wasm))
         out = pathlib.Path(folder, "counts")
         env = {**os.environ, "LLM_PICKER_SECRET": SECRET}
         envoy = subprocess.Popen(
@@ -130,7 +130,7 @@ def count(pods, picker, size, requests):
         control = lambda *what: subprocess.run(["callgrind_control", *what, str(envoy.pid)], check=True, capture_output=True)
         try:
             wait_for(ports[1], "/ready")
-            if picker:
+            if wasm:
                 # One snapshot and no more: how many fall into the count must not depend on how long it takes.
                 scraper = subprocess.Popen(
                     [ROOT / "dist/llm-scraper", "--pool", "default", "--interval", "1s", "--listen", "127.0.0.1:0",
@@ -163,9 +163,10 @@ def main():
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     pods = [server.server_address[1] for server in servers]
-    plain, picker = (count(pods, with_it, size, requests) for with_it in (False, True))
-    print(f"{size} bytes, {requests} requests, instructions each: plain Envoy {plain:,.0f}, picker {picker:,.0f}, "
-          f"added {picker - plain:,.0f}")
+    wasm = pathlib.Path(sys.argv[3]).resolve() if len(sys.argv) > 3 else ROOT / "dist/llm-picker.wasm"
+    plain, filtered = (count(pods, file, size, requests) for file in (None, wasm))
+    print(f"{size} bytes, {requests} requests, instructions each: plain Envoy {plain:,.0f}, {wasm.stem} {filtered:,.0f}, "
+          f"added {filtered - plain:,.0f}")
 
 
 if __name__ == "__main__":

@@ -53,6 +53,9 @@ struct Args {
     servers: Vec<SocketAddr>,
 }
 
+/// `filter/examples/crossings.rs`, as build.sh builds it.
+const CROSSINGS: &str = "target/wasm32-wasip1/release/examples/crossings.wasm";
+
 /// The program of `bench/micro/`, as build.sh builds it.
 const MICRO: &str = "target/micro/release/llm-picker-micro";
 
@@ -93,6 +96,8 @@ enum Bench {
 #[derive(Debug)]
 struct Setting {
     programs: Programs,
+    /// The filter that makes the picker's host calls and nothing else.
+    crossings: PathBuf,
     /// Where the other routers are installed.
     peers: PathBuf,
     /// Engines that run already.
@@ -129,9 +134,9 @@ async fn run(args: &Args) -> Result<()> {
     let setting = || {
         let programs = Programs::built_in(&root)?;
         let (quick, seconds) = (args.quick, args.seconds);
-        let peers = root.join("target/peers");
+        let (crossings, peers) = (root.join(CROSSINGS), root.join("target/peers"));
         let servers = args.servers.clone();
-        anyhow::Ok(Setting { programs, peers, servers, quick, seconds })
+        anyhow::Ok(Setting { programs, crossings, peers, servers, quick, seconds })
     };
     let report = match bench {
         Bench::Overhead => overhead::run(&setting()?).await?,

@@ -35,7 +35,7 @@ const FULL: Effort =
 
 /// What the picker adds to an Envoy.
 pub(crate) async fn run(setting: &Setting) -> Result<Report> {
-    let rows = Row::usual(&setting.programs, &upstream::start(PODS)?).await?;
+    let rows = Row::usual(setting, &upstream::start(PODS)?).await?;
     compare(setting, Report::begin("overhead"), &rows).await
 }
 

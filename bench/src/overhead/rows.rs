@@ -25,8 +25,10 @@ enum Server {
 }
 
 impl Row {
-    /// The picker as it is mostly run, the plain Envoy first.
-    pub(crate) async fn usual(programs: &Programs, pods: &[SocketAddr]) -> Result<Vec<Self>> {
+    /// The picker as it is mostly run, the plain Envoy first. Last what any picker of its design costs.
+    pub(crate) async fn usual(setting: &Setting, pods: &[SocketAddr]) -> Result<Vec<Self>> {
+        let Setting { programs, crossings, .. } = setting;
+        let alone = programs.clone().with_wasm(crossings.clone());
         let picker = || picker(programs, pods);
         Ok(vec![
             Self::envoy(PLAIN, plain(programs, pods, Balancing::RoundRobin)).await?,
@@ -36,6 +38,11 @@ impl Row {
             Self::envoy(
                 "picker, buffer filter, filter state",
                 picker().way(Way::BufferFilterFilterState),
+            )
+            .await?,
+            Self::envoy(
+                "the picker's host calls, no picker",
+                self::picker(&alone, pods).without_scraper(),
             )
             .await?,
         ])
