@@ -1,5 +1,7 @@
 //! A request on its way: what is known of it, and what becomes of it.
 
+mod ending;
+
 use std::{
     cell::{Cell, OnceCell, RefCell},
     rc::Rc,
@@ -7,7 +9,7 @@ use std::{
 };
 
 use engine::{
-    Ask, Decision, End, Instant, NoPick, RequestId,
+    Ask, Decision, Instant, NoPick, RequestId,
     cluster::Arrival,
     flow::{FairnessId, FlowKey, Outcome, Priority},
 };
@@ -15,7 +17,6 @@ use proxy_wasm::types::Action;
 use wire::{
     body::{Api, BodyError, Dialect, Inference},
     config::{FailureMode, Hold},
-    response::{Kind, LoadReport},
 };
 
 use crate::{
@@ -28,7 +29,6 @@ use crate::{
     pool::Pool,
     refusal::Refusal,
     response::Response,
-    stats::{Done, Sent},
     worker::Worker,
 };
 
@@ -303,66 +303,6 @@ impl Request {
     pub(crate) fn refuse(&self, refusal: &Refusal) {
         let code = refusal.send(self.dialect.get(), &self.worker.stats);
         self.enter(Phase::Refused(code));
-    }
-
-    /// Takes in what the model server says of its load with its answer.
-    pub(crate) fn reported(&self, report: LoadReport) {
-        if let (Phase::Sent(Some(decision)), Some(pool)) = (&*self.phase.borrow(), self.pool()) {
-            pool.node.reported(decision, report);
-        }
-    }
-
-    /// All of its response has passed. What was kept to be told with the end is told now, before the
-    /// client sees that end and asks again: by then its stream may not be gone.
-    pub(crate) fn finish(&self) {
-        let begun = self.response.borrow_mut().begun.take();
-        if let (Some(begun), Some(pool)) = (begun, self.pool()) {
-            pool.node.ended(self.id, Some(begun), self.how_ended());
-            self.is_over.set(true);
-        }
-    }
-
-    fn how_ended(&self) -> End {
-        self.response.borrow().how_ended(|| self.identity.borrow().client())
-    }
-
-    /// Says what became of it, once its stream is gone.
-    pub(crate) fn log(&self) {
-        let Some(pool) = self.pool() else { return };
-        let begun = self.response.borrow_mut().begun.take();
-        let response = self.response.borrow();
-        let flow = self.flow();
-        let tokens = response.reader.output_tokens();
-        if pool.charges && tokens > 0 {
-            pool.node.charge(flow.clone(), tokens);
-        }
-        if let Some(tpot) = response.tpot() {
-            pool.node.streamed(self.id, tpot);
-        }
-        if !self.is_over.get() {
-            pool.node.ended(self.id, begun, self.how_ended());
-        }
-        let phase = self.phase.borrow();
-        let (decision, error) = match &*phase {
-            Phase::Answered => return,
-            Phase::Sent(decision) => (decision.as_ref(), response.error()),
-            Phase::Refused(code) => (None, Some(*code)),
-            Phase::New | Phase::Reading { .. } | Phase::Held => (None, Some(Refusal::LEFT)),
-        };
-        let ended_at = host::now();
-        let sent = decision.map(|decision| Sent {
-            decision,
-            received_at: self.received_at.get(),
-            ended_at,
-            body: response.body(ended_at),
-            is_streamed: response.reader.kind() == Kind::Events,
-            request_bytes: self.bytes.get(),
-            response_bytes: response.bytes,
-            usage: response.reader.usage(),
-            events: response.reader.events(),
-        });
-        let models = &*self.models.borrow();
-        self.worker.stats.requests.record(&Done { models, flow: &flow, error, sent });
     }
 
     fn look_up_priority(&self, pool: &Pool) {
