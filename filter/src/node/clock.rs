@@ -14,12 +14,13 @@ impl Node {
         let now = host::now();
         let steps = self.member.borrow_mut().tick(now, (&self.ledger, self));
         self.carry_out(root, steps);
-        let member = self.member.borrow();
         if self.enlisted.get() {
             // What a request goes by before it is placed, such as rewrites, is not older than this.
+            // Before the member is borrowed: objectives that changed are provisioned there.
             self.look_around();
-            self.roll.write_row(member.id(), member.row());
+            self.write_row();
         }
+        let member = self.member.borrow();
         self.is_busy.set(member.is_busy());
         let ledger = self.ledger.read();
         let engine = self.engine.borrow();

@@ -13,5 +13,6 @@ mod empty;
 mod leaving;
 mod lives;
 mod metrics;
+mod objectives;
 mod tenants;
 mod waiting;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use engine::{Endpoint, Health, Metrics, Snapshot};
+use engine::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use stack::Stack;
@@ -36,8 +36,12 @@ impl Push {
     }
 
     fn with(pool: &str, stack: &Stack, sequence: u64, endpoints: Vec<Endpoint>) -> Self {
-        let snapshot = Snapshot { pool: pool.to_owned(), endpoints, ..Snapshot::default() };
-        let body = wire::snapshot::encode(&snapshot).unwrap();
+        let pool = pool.to_owned();
+        Self::of_snapshot(stack, sequence, &Snapshot { pool, endpoints, ..Snapshot::default() })
+    }
+
+    fn of_snapshot(stack: &Stack, sequence: u64, snapshot: &Snapshot) -> Self {
+        let body = wire::snapshot::encode(snapshot).unwrap();
         Self { time: now(), sequence, secret: stack.secret.clone(), body }
     }
 
@@ -125,6 +129,27 @@ fn staged((address, role): &(SocketAddr, &str)) -> Endpoint {
 /// Pushes a good snapshot of these endpoints.
 pub(super) async fn endpoints(stack: &Stack, sequence: u64, endpoints: Vec<Endpoint>) {
     let reply = Push::with("default", stack, sequence, endpoints).send(stack).await;
+    assert_eq!(reply.status, 204, "{reply:?}");
+}
+
+/// Pushes a good snapshot of these pods and these objectives, by ascending name.
+pub(super) async fn objectives(
+    stack: &Stack,
+    sequence: u64,
+    pods: &[SocketAddr],
+    objectives: &[(&str, i32)],
+) {
+    let objective = |&(name, priority): &(&str, i32)| Objective {
+        name: name.to_owned(),
+        priority: Priority(priority),
+    };
+    let snapshot = Snapshot {
+        pool: "default".to_owned(),
+        endpoints: pods.iter().copied().map(idle).collect(),
+        objectives: objectives.iter().map(objective).collect(),
+        ..Snapshot::default()
+    };
+    let reply = Push::of_snapshot(stack, sequence, &snapshot).send(stack).await;
     assert_eq!(reply.status, 204, "{reply:?}");
 }
 

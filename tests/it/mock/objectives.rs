@@ -99,3 +99,47 @@ fn an_objective_of_the_snapshot_has_a_band_of_its_own() {
     assert_eq!(end(&world, &late), "0");
     world.is_well();
 }
+
+/// Ticks come once a second while nobody waits, and every 20 ms while somebody does.
+const SOME_TICKS: Duration = Duration::from_secs(2);
+
+/// The first to look after the snapshot is a tick, as no request names an objective.
+#[test]
+fn an_objective_may_come_by_snapshot_between_a_request_and_a_tick() {
+    let world = World::new();
+    snapshot(&world, &[("urgent", 5)]);
+    for worker in 0..WORKERS {
+        end(&world, &world.chat(worker, "hello"));
+    }
+    world.envoy.run_for(SOME_TICKS);
+    for objectives in [&[("urgent", 7)] as &[_], &[], &[("batch", -1), ("urgent", 7)]] {
+        snapshot(&world, objectives);
+        world.envoy.run_for(SOME_TICKS);
+        for worker in 0..WORKERS {
+            end(&world, &world.chat(worker, "hello"));
+        }
+        world.envoy.run_for(SOME_TICKS);
+    }
+    assert_eq!(priority(&world, "urgent"), "7");
+    world.is_well();
+}
+
+#[test]
+fn objectives_may_change_while_requests_are_held() {
+    let world = gated();
+    snapshot(&world, &[("urgent", 5)]);
+    let first = world.chat(0, "hello");
+    let held: Vec<Stream> = (0..WORKERS).map(|worker| ask(&world, worker, "urgent")).collect();
+    for priority in [6, -1, 7] {
+        snapshot(&world, &[("urgent", priority), ("other", priority + 1)]);
+        world.envoy.run_for(SOME_TICKS);
+        world.is_well();
+    }
+    assert!(held.iter().all(waits));
+    end(&world, &first);
+    for _ in 0..held.len() {
+        let next = held.iter().find(|it| it.sent().is_some() && !it.is_over()).unwrap();
+        assert_eq!(end(&world, next), "5", "as it was when it came");
+    }
+    world.is_well();
+}
