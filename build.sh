@@ -425,7 +425,7 @@ test_deploy() {
 test_node() {
   local runner=$PWD/$TOOLS/bin/wasm-bindgen-test-runner
   CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$runner \
-    wasm_cargo "$NODE_TARGET" "-C target-feature=+simd128" test -p engine -p wire --test '*'
+    wasm_cargo "$NODE_TARGET" "-C target-feature=+simd128" test -p picker-core -p wire --test '*'
 }
 
 main "$@"

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use engine::{Decision, flow::Priority};
+use picker_core::{SchedulingResult, flow::Priority};
 
-use crate::{identity::Identity, plain::Plain};
+use crate::{fast_format::FastFormat, identity::Identity};
 
 /// The response header that carries it.
 pub(crate) const NAME: &str = "x-llm-picker-decision";
@@ -15,7 +15,11 @@ const TOKEN_BYTES_MAX: usize = 128;
 
 /// Renders `endpoint=IP:PORT;queue=0.50;kv=0.91;score=2.82;prefix-hit=0.83;snapshot-age-ms=42;…`:
 /// each scorer's score, their weighted sum, and the share of the prompt that was found cached there.
-pub(crate) fn render(decision: &Decision, identity: &Identity, priority: Priority) -> String {
+pub(crate) fn render(
+    decision: &SchedulingResult,
+    identity: &Identity,
+    priority: Priority,
+) -> String {
     let mut text = String::with_capacity(160);
     if let Some(endpoint) = decision.ranked.first() {
         text.push_str("endpoint=");

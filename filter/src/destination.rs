@@ -1,9 +1,9 @@
 //! Tells Envoy where the request goes, in the way that the configuration names.
 
-use engine::Decision;
+use picker_core::SchedulingResult;
 use wire::config::Destination;
 
-use crate::{host, plain::Plain};
+use crate::{fast_format::FastFormat, host};
 
 /// What override_host clusters read; also what a client must never set.
 pub(crate) const HEADER: &str = "x-gateway-destination-endpoint";
@@ -17,7 +17,7 @@ const FILTER_STATE: &str = "envoy.network.transport_socket.original_dst_address"
 
 /// Writes the endpoints, best first, and the decision's other headers, which as the `header` way ask
 /// that Envoy still holds the headers; the configuration sees to that.
-pub(crate) fn write(way: Destination, decision: &Decision) {
+pub(crate) fn write(way: Destination, decision: &SchedulingResult) {
     for (name, value) in &decision.headers {
         host::set_request_header(name, value);
     }
@@ -34,7 +34,7 @@ pub(crate) fn write(way: Destination, decision: &Decision) {
     }
 }
 
-fn list(decision: &Decision) -> String {
+fn list(decision: &SchedulingResult) -> String {
     let mut list = String::with_capacity(64);
     for endpoint in decision.destinations() {
         if !list.is_empty() {

@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
-use engine::{
-    cluster::Capacity,
+use picker_core::{
     flow::{Controller, FlowKey, FlowSize, Outcome},
+    workers::Capacity,
 };
 
 use crate::host::Metric;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use engine::Instant;
+use picker_core::Instant;
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType, MetricType},

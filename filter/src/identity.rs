@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Client, Objective, Subset, flow::Priority};
+use picker_core::{ClientId, Objective, Subset, flow::Priority};
 use wire::{
     body::Video,
     config::{self, FairnessKey},
@@ -83,10 +83,10 @@ impl Identity {
 
     /// Who asks, for failures of which the request may be the cause: the tenant, or the address
     /// where none is named. An address costs a call of the host, so only a failure asks.
-    pub(crate) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> ClientId {
         let address = || host::client_address().map(|address| address.to_string());
         let name = self.fairness_id.clone().or_else(address);
-        Client::new(&name.unwrap_or_default())
+        ClientId::new(&name.unwrap_or_default())
     }
 }
 

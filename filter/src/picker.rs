@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, rc::Rc};
 
-use engine::{Answer, Decision};
+use picker_core::{ResponseClass, SchedulingResult};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -11,12 +11,12 @@ use wire::body::Api;
 
 use crate::{
     decision_header, destination, host, identity,
-    node::Begun,
+    plugin_instance::PluginInstance,
     pool::Pool,
+    pool_worker::ResponseStart,
     refusal::Refusal,
     request::{Phase, Request},
     response::{self, Response},
-    worker::Worker,
 };
 
 /// How long a request was held by flow control, in milliseconds, on what was served (EPP v0.11).
@@ -29,7 +29,7 @@ pub(crate) struct Picker {
 
 impl Picker {
     /// The stream with this context id.
-    pub(crate) fn new(worker: Rc<Worker>, context_id: u32) -> Self {
+    pub(crate) fn new(worker: Rc<PluginInstance>, context_id: u32) -> Self {
         Self { request: Rc::new(Request::new(worker, context_id)) }
     }
 
@@ -58,7 +58,7 @@ impl Picker {
     }
 
     /// Tells the client what was decided.
-    fn label_response(&self, decision: &Decision) {
+    fn label_response(&self, decision: &SchedulingResult) {
         let request = &self.request;
         if request.pool().is_some_and(|pool| pool.config.flow.is_some()) {
             let waited = request.waited.get().as_millis().to_string();
@@ -115,7 +115,7 @@ impl HttpContext for Picker {
         let served_by =
             server.map(|it| decision.as_ref().map_or(it, |decision| decision.reached(it)));
         let answer = response.answer(|| request.identity.borrow().client());
-        let begun = Begun { served_by, answer };
+        let begun = ResponseStart { served_by, answer };
         if end_of_stream {
             response.end();
         }
@@ -128,7 +128,7 @@ impl HttpContext for Picker {
         if let Some(decision) = decision {
             self.label_response(decision);
             // Who failed has served nobody: the client keeps the token that it has.
-            if !matches!(answer, Answer::Failed(_)) {
+            if !matches!(answer, ResponseClass::Failed(_)) {
                 keep_session(pool, served_by, decision);
             }
         }
@@ -166,10 +166,10 @@ impl HttpContext for Picker {
 }
 
 /// Has the client's session come back to whoever served it.
-fn keep_session(pool: &Pool, served_by: Option<SocketAddr>, decision: &Decision) {
+fn keep_session(pool: &Pool, served_by: Option<SocketAddr>, decision: &SchedulingResult) {
     // Where Envoy does not say who it was, it was sent to the first.
     let Some(server) = served_by.or_else(|| decision.ranked.first().copied()) else { return };
-    let scheduling = &pool.config.engine.scheduling;
+    let scheduling = &pool.config.scheduler.scheduling;
     for (name, token) in scheduling.session_headers((server, decision.prefiller())) {
         host::set_response_header(name, &token);
     }

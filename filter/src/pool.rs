@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use engine::flow::FlowConfig;
+use picker_core::flow::FlowConfig;
 use wire::config::{Destined, PoolConfig};
 
 use crate::{
     host::{self, Headers},
     identity,
-    node::Node,
+    pool_worker::PoolWorker,
     pull::Fetcher,
 };
 
@@ -17,7 +17,7 @@ pub(crate) struct Pool {
     /// What the operator configured.
     pub(crate) config: PoolConfig,
     /// The part of this VM in it.
-    pub(crate) node: Rc<Node>,
+    pub(crate) node: Rc<PoolWorker>,
     /// What fetches its snapshots, where they are not pushed.
     fetcher: Rc<Fetcher>,
     /// Whether tenants are charged for output tokens.
@@ -34,7 +34,7 @@ pub(crate) struct Pools {
 impl Pool {
     fn configure(config: PoolConfig) -> Result<Self, String> {
         let fetcher = Fetcher::configure(&config.name, config.pull.as_ref())?;
-        let node = Node::configure(&config);
+        let node = PoolWorker::configure(&config);
         let charges = config.flow.as_ref().is_some_and(FlowConfig::charges_tokens);
         Ok(Self { config, node, fetcher, charges })
     }
@@ -67,7 +67,7 @@ impl Pools {
     }
 
     /// The parts of this VM in them.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &PoolWorker> {
         self.pools.iter().map(|pool| &*pool.node)
     }
 }

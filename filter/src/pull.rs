@@ -11,17 +11,17 @@ use std::{
     time::Duration,
 };
 
-use engine::{
+use picker_core::{
     ledger::WorkerId,
-    pull::{Answer, Puller},
+    pull::{FetchOutcome, Puller},
 };
 use wire::{config::PullConfig, push::Stamp};
 
 use crate::{
-    board::Board,
     host::{self, Headers},
     identity,
     receiver::{Receiver, Refused},
+    shared_store::SharedStore,
 };
 
 /// How long the scraper may wait for something new: half of the shortest time-out.
@@ -36,7 +36,7 @@ thread_local! {
 /// Fetches one pool's snapshots in one VM.
 pub(crate) struct Fetcher {
     pool: String,
-    board: Board,
+    board: SharedStore,
     puller: RefCell<Puller>,
     /// `None` where the newest configuration does not want it.
     source: RefCell<Option<Source>>,
@@ -80,7 +80,7 @@ impl Fetcher {
         let me = WorkerId(host::random() | 1);
         Self {
             pool: pool.to_owned(),
-            board: Board::of_pool(pool),
+            board: SharedStore::of_pool(pool),
             puller: RefCell::new(Puller::new(me, Duration::ZERO)),
             source: RefCell::default(),
             token: Cell::default(),
@@ -127,12 +127,12 @@ impl Fetcher {
         }
     }
 
-    fn take(&self, headers: &Headers, body_size: usize) -> Result<Answer, String> {
+    fn take(&self, headers: &Headers, body_size: usize) -> Result<FetchOutcome, String> {
         let source = self.source.borrow();
-        let Some(Source { receiver, .. }) = &*source else { return Ok(Answer::Nothing) };
+        let Some(Source { receiver, .. }) = &*source else { return Ok(FetchOutcome::Nothing) };
         match identity::last(headers, ":status") {
             Some(b"200") => self.store(receiver, headers, body_size),
-            Some(b"304") => Ok(Answer::Nothing),
+            Some(b"304") => Ok(FetchOutcome::Nothing),
             Some(status) => Err(format!("answered {}", String::from_utf8_lossy(status))),
             None => Err("no answer: the connection was reset".to_owned()),
         }
@@ -143,7 +143,7 @@ impl Fetcher {
         receiver: &Receiver,
         headers: &Headers,
         body_size: usize,
-    ) -> Result<Answer, String> {
+    ) -> Result<FetchOutcome, String> {
         if u64::try_from(body_size).is_ok_and(|size| size > receiver.max_bytes) {
             let limit = receiver.max_bytes;
             return Err(format!("found a snapshot of over {limit} bytes; see pull.maxBytes"));
@@ -152,14 +152,14 @@ impl Fetcher {
         match receiver.take(|name| identity::last(headers, name), body) {
             Ok(taken) if taken.snapshot.pool == self.pool => {
                 receiver.stats.snapshots_stored.increment();
-                Ok(Answer::Stored)
+                Ok(FetchOutcome::Stored)
             }
             Ok(taken) => {
                 let (found, pool) = (taken.snapshot.pool, &self.pool);
                 Err(format!("found a snapshot of pool {found:?}; allowed: {pool:?}: see pull.path"))
             }
             // Somebody else has stored it, or a newer one.
-            Err(Refused { status: 409, .. }) => Ok(Answer::Nothing),
+            Err(Refused { status: 409, .. }) => Ok(FetchOutcome::Nothing),
             Err(Refused { message, .. }) => {
                 receiver.stats.snapshots_refused.increment();
                 Err(message)
@@ -167,10 +167,10 @@ impl Fetcher {
         }
     }
 
-    fn settle(&self, outcome: Result<Answer, String>) {
+    fn settle(&self, outcome: Result<FetchOutcome, String>) {
         let answer = match &outcome {
             Ok(answer) => *answer,
-            Err(_) => Answer::Failed,
+            Err(_) => FetchOutcome::Failed,
         };
         self.puller.borrow_mut().answered(host::now(), answer);
         let trouble = outcome.err();

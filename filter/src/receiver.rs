@@ -1,6 +1,6 @@
 //! Takes a snapshot in, whichever way it came: verifies it, and puts it on the board.
 
-use engine::{Instant, Snapshot, cluster::SharedLedger, ledger::Ledger};
+use picker_core::{Instant, Snapshot, ledger::Ledger, workers::SharedLedger};
 use wire::{
     board::Posted,
     config::IngestConfig,
@@ -8,8 +8,8 @@ use wire::{
 };
 
 use crate::{
-    board::{Board, SharedLedgerCell},
-    host, mail,
+    host, outbox,
+    shared_store::{SharedLedgerCell, SharedStore},
     stats::Stats,
 };
 
@@ -78,7 +78,7 @@ impl Receiver {
             .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
         let stamp = headers.stamp;
         let posted = Posted { stamp, received_at: now, body };
-        Board::of_pool(&snapshot.pool)
+        SharedStore::of_pool(&snapshot.pool)
             .post_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
         let (mut ledger, mut nudge) = (Ledger::default(), None);
         SharedLedgerCell::of_pool(&snapshot.pool).update(&mut |shared| {
@@ -88,7 +88,7 @@ impl Receiver {
             ledger = shared.clone();
         });
         if let Some(arbiter) = nudge {
-            mail::nudge(arbiter);
+            outbox::nudge(arbiter);
         }
         Ok(Taken { snapshot, ledger })
     }

@@ -1,6 +1,6 @@
 //! Why a request is not sent on, and the answer it gets: one table.
 
-use engine::{NoPick, admission::Denied, flow::Outcome};
+use picker_core::{PickError, admission::Denied, flow::Outcome};
 use wire::body::{BodyError, Dialect};
 
 use crate::{host, stats::Stats};
@@ -19,7 +19,7 @@ pub(crate) enum Refusal {
     /// The body is longer than the configuration allows.
     TooLarge { limit: u64 },
     /// There is nothing to choose from.
-    NoPick(NoPick),
+    PickError(PickError),
     /// Flow control turned it away.
     Flow(Outcome),
     /// The pool is saturated, and its priority is below zero (EPP: legacy admission).
@@ -59,29 +59,29 @@ impl Refusal {
             Self::TooLarge { limit } => {
                 (413, format!("the request body is larger than {limit} bytes"), None)
             }
-            Self::NoPick(NoPick::NoSnapshot) => (
+            Self::PickError(PickError::NoSnapshot) => (
                 503,
                 "no endpoints available: no snapshot of the pool has arrived yet".to_owned(),
                 Some("rejected-no-endpoints"),
             ),
-            Self::NoPick(NoPick::NoEndpoints) => (
+            Self::PickError(PickError::NoEndpoints) => (
                 503,
                 "failed to find endpoint candidates for serving the request".to_owned(),
                 Some("rejected-no-endpoints"),
             ),
-            Self::NoPick(NoPick::Filtered(filter)) => (
+            Self::PickError(PickError::Filtered(filter)) => (
                 429,
                 format!("no endpoints available for the given request: {filter} left none"),
                 Some("rejected-saturated"),
             ),
             // The EPP wraps this in a 500, though it means that the client may come again.
-            Self::NoPick(NoPick::Denied(why @ Denied::Shed { .. })) => {
+            Self::PickError(PickError::Denied(why @ Denied::Shed { .. })) => {
                 (429, why.to_string(), Some("rejected-saturated"))
             }
-            Self::NoPick(NoPick::Denied(why @ Denied::TooLate)) => {
+            Self::PickError(PickError::Denied(why @ Denied::TooLate)) => {
                 (500, format!("request cannot be admitted: {why}"), None)
             }
-            Self::NoPick(why @ NoPick::NoProfile) => {
+            Self::PickError(why @ PickError::NoProfile) => {
                 (429, format!("failed to find target endpoint: {why}"), None)
             }
             Self::Flow(outcome) => match outcome.refusal() {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use engine::{Instant, flow::FlowSize, ledger::EndpointKey};
+use picker_core::{Instant, flow::FlowSize, ledger::EndpointKey};
 use wire::report::{Decisions, InFlight, Queue, Report};
 
 use crate::{
-    board::{Board, Roll},
     receiver::Taken,
+    shared_store::{SharedStore, WorkerRegistry},
     stats::Stats,
 };
 
@@ -26,7 +26,7 @@ pub(crate) fn after(taken: &Taken, stats: &Stats, now: Instant) -> Report {
     });
     let waits = ledger.waiting > 0;
     Report {
-        workers: Roll::of_pool(pool).size(),
+        workers: WorkerRegistry::of_pool(pool).size(),
         waiting: ledger.waiting,
         decisions: Decisions {
             picked: stats.picked.value(),
@@ -34,11 +34,11 @@ pub(crate) fn after(taken: &Taken, stats: &Stats, now: Instant) -> Report {
             refused: stats.all_refused(),
         },
         in_flight: in_flight.collect(),
-        queues: if waits { queues(&Board::of_pool(pool), now) } else { Vec::new() },
+        queues: if waits { queues(&SharedStore::of_pool(pool), now) } else { Vec::new() },
     }
 }
 
-fn queues(board: &Board, now: Instant) -> Vec<Queue> {
+fn queues(board: &SharedStore, now: Instant) -> Vec<Queue> {
     let (seen_at, flows) = board.queues();
     let fresh = now.saturating_since(seen_at) <= QUEUES_AGE_MAX;
     let queue = |FlowSize { flow, usage }: FlowSize| Queue {

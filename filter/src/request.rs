@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use engine::{
-    Ask, Decision, Instant, NoPick, RequestId,
-    cluster::Arrival,
+use picker_core::{
+    InferenceRequest, Instant, PickError, RequestId, SchedulingResult,
     flow::{FairnessId, FlowKey, Outcome, Priority},
+    workers::AdmissionResult,
 };
 use proxy_wasm::types::Action;
 use wire::{
@@ -20,16 +20,17 @@ use wire::{
 };
 
 use crate::{
-    declared, destination,
-    hints::Hints,
+    destination,
     host::{self, Headers},
     identity::{self, Identity},
     models::Models,
-    node::{Applicant, Released},
+    plugin_instance::PluginInstance,
     pool::Pool,
+    pool_worker::{HeldStream, PendingRequest},
     refusal::Refusal,
+    request_meta,
     response::Response,
-    worker::Worker,
+    routing_headers::RoutingHeaders,
 };
 
 /// Tells vLLM how much a request matters: there, lower numbers come first.
@@ -38,10 +39,10 @@ const VLLM_PRIORITY: &str = "x-vllm-priority";
 /// A request. It outlives a callback: while it is held, its pool knows it.
 pub(crate) struct Request {
     pub(crate) id: RequestId,
-    pub(crate) worker: Rc<Worker>,
+    pub(crate) worker: Rc<PluginInstance>,
     pub(crate) phase: RefCell<Phase>,
     pub(crate) identity: RefCell<Identity>,
-    hints: RefCell<Hints>,
+    hints: RefCell<RoutingHeaders>,
     /// Looked up once: what it waits by is what it is charged by, whatever snapshots say meanwhile.
     pub(crate) priority: Cell<Priority>,
     pub(crate) waited: Cell<Duration>,
@@ -72,7 +73,7 @@ pub(crate) enum Phase {
     /// It waits for its turn.
     Held,
     /// It is on its way to the endpoint of this decision, or past us without one.
-    Sent(Option<Decision>),
+    Sent(Option<SchedulingResult>),
     /// It was answered from here, and well.
     Answered,
     /// It was answered from here, with this error.
@@ -81,7 +82,7 @@ pub(crate) enum Phase {
 
 impl Request {
     /// One whose headers have not arrived.
-    pub(crate) fn new(worker: Rc<Worker>, context_id: u32) -> Self {
+    pub(crate) fn new(worker: Rc<PluginInstance>, context_id: u32) -> Self {
         Self {
             id: RequestId(context_id),
             worker,
@@ -120,12 +121,12 @@ impl Request {
         let worker = &self.worker;
         self.received_at.set(host::now());
         *self.identity.borrow_mut() = Identity::read(headers, &worker.config.identity);
-        let api = declared::api(headers);
+        let api = request_meta::api(headers);
         self.dialect.set(api.map(Api::dialect).unwrap_or_default());
         self.candidates.replace(worker.pools.fitting(headers));
         let of_pools = self.candidates.borrow();
-        let names = of_pools.iter().flat_map(|pool| pool.config.engine.header_names());
-        self.hints.replace(Hints::read(headers, names));
+        let names = of_pools.iter().flat_map(|pool| pool.config.scheduler.header_names());
+        self.hints.replace(RoutingHeaders::read(headers, names));
         drop(of_pools);
         if self.candidates.borrow().is_empty() {
             return Ok(self.pass());
@@ -140,7 +141,7 @@ impl Request {
             let pool = pool.or_else(|| self.settle_on(|_| true));
             return pool.map_or_else(|| Ok(self.pass()), |pool| self.go_by_load(pool, headers));
         };
-        self.check_size(declared::length(headers))?;
+        self.check_size(request_meta::length(headers))?;
         self.prepare(headers);
         self.enter(Phase::Reading { api, buffered: 0 });
         Ok(match worker.config.envoy.hold {
@@ -160,7 +161,7 @@ impl Request {
             self.enter(Phase::Answered);
             return Ok(Action::Pause);
         }
-        self.place(pool, Ask::default(), 0)
+        self.place(pool, InferenceRequest::default(), 0)
     }
 
     /// Does to the headers what can't be done any more once the body is there.
@@ -172,8 +173,8 @@ impl Request {
             return;
         }
         // The buffer filter counts anew what goes on.
-        if self.may_rewrite.get() && identity::last(headers, declared::LENGTH).is_some() {
-            host::remove_request_header(declared::LENGTH);
+        if self.may_rewrite.get() && identity::last(headers, request_meta::LENGTH).is_some() {
+            host::remove_request_header(request_meta::LENGTH);
         }
         if let Some(pool) = candidates.iter().find(|pool| pool.config.propagate_priority) {
             self.look_up_priority(pool);
@@ -225,7 +226,7 @@ impl Request {
     fn replace_body(&self, size: usize, body: &[u8]) {
         host::set_request_body(size, body);
         if self.worker.config.envoy.hold == Hold::StopIteration {
-            host::set_request_header(declared::LENGTH, &body.len().to_string());
+            host::set_request_header(request_meta::LENGTH, &body.len().to_string());
         }
     }
 
@@ -240,7 +241,12 @@ impl Request {
         None
     }
 
-    fn place(self: &Rc<Self>, pool: &Pool, ask: Ask, size: usize) -> Result<Action, Refusal> {
+    fn place(
+        self: &Rc<Self>,
+        pool: &Pool,
+        ask: InferenceRequest,
+        size: usize,
+    ) -> Result<Action, Refusal> {
         self.look_up_priority(pool);
         if pool.config.propagate_priority && self.worker.config.envoy.hold == Hold::StopIteration {
             self.propagate_priority();
@@ -251,14 +257,14 @@ impl Request {
         ask.priority = self.priority.get();
         let bytes = u64::try_from(size).unwrap_or(u64::MAX);
         self.bytes.set(bytes);
-        let applicant = Applicant {
+        let applicant = PendingRequest {
             request: self.id,
             ask,
             flow: self.flow(),
             bytes,
             ttl: identity.ttl,
             slo_ttft: identity.slo_ttft,
-            stream: Rc::clone(self) as Rc<dyn Released>,
+            stream: Rc::clone(self) as Rc<dyn HeldStream>,
         };
         self.settle(pool.node.place(applicant))
     }
@@ -270,33 +276,33 @@ impl Request {
     }
 
     /// Does what became of the request, but for the answer to one that is refused.
-    fn settle(&self, arrival: Arrival<Decision>) -> Result<Action, Refusal> {
-        let Worker { config, stats, .. } = &*self.worker;
+    fn settle(&self, arrival: AdmissionResult<SchedulingResult>) -> Result<Action, Refusal> {
+        let PluginInstance { config, stats, .. } = &*self.worker;
         match arrival {
-            Arrival::Sent(decision, _) => {
+            AdmissionResult::Sent(decision, _) => {
                 destination::write(config.envoy.destination, &decision);
                 stats.picked.increment();
                 self.count(Outcome::Dispatched);
                 self.enter(Phase::Sent(Some(decision)));
                 Ok(Action::Continue)
             }
-            Arrival::Held => {
+            AdmissionResult::Held => {
                 self.enter(Phase::Held);
                 Ok(Action::Pause)
             }
             // An empty pool is known to be empty: there is nothing that could serve the request.
-            Arrival::Refused(NoPick::NoSnapshot)
+            AdmissionResult::Refused(PickError::NoSnapshot)
                 if config.failure_mode == FailureMode::FailOpen =>
             {
                 stats.failed_open.increment();
                 Ok(self.pass())
             }
-            Arrival::Refused(why) => Err(Refusal::NoPick(why)),
-            Arrival::Rejected(outcome) => {
+            AdmissionResult::Refused(why) => Err(Refusal::PickError(why)),
+            AdmissionResult::Rejected(outcome) => {
                 self.count(outcome);
                 Err(Refusal::Flow(outcome))
             }
-            Arrival::Shed => Err(Refusal::Shed),
+            AdmissionResult::Shed => Err(Refusal::Shed),
         }
     }
 
@@ -334,8 +340,8 @@ impl Request {
     }
 }
 
-impl Released for Request {
-    fn go(&self, arrival: Arrival<Decision>, waited: Duration) {
+impl HeldStream for Request {
+    fn go(&self, arrival: AdmissionResult<SchedulingResult>, waited: Duration) {
         self.waited.set(waited);
         match self.settle(arrival) {
             Ok(_) => host::resume_request(),

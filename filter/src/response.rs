@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use engine::{Answer, Client, End, Fault, Instant};
+use picker_core::{ClientId, End, Fault, Instant, ResponseClass};
 use wire::response::{Kind, LoadReport, Reader, Renamer};
 
 use crate::{
     host::{self, Headers},
     identity,
     models::Models,
-    node::Begun,
+    pool_worker::ResponseStart,
 };
 
 /// The load that a model server reports with its answer (ORCA), as text or as binary.
@@ -28,7 +28,7 @@ pub(crate) struct Response {
     /// When a stream's end came. No clock is read for the tokens in between.
     whole_at: Option<Instant>,
     /// How it began, while its pool has not been told.
-    pub(crate) begun: Option<Begun>,
+    pub(crate) begun: Option<ResponseStart>,
     renamer: Option<Renamer>,
 }
 
@@ -96,7 +96,7 @@ impl Response {
     }
 
     /// How it ended. Before `on_log` only if all of it has passed.
-    pub(crate) fn how_ended(&self, client: impl FnOnce() -> Client) -> End {
+    pub(crate) fn how_ended(&self, client: impl FnOnce() -> ClientId) -> End {
         if !(200..300).contains(&self.status) {
             End::Gone
         } else if !self.is_whole && host::upstream_broke() {
@@ -118,15 +118,15 @@ impl Response {
     }
 
     /// What its status says of who sent it; no status at all is no answer.
-    pub(crate) fn answer(&self, client: impl FnOnce() -> Client) -> Answer {
-        Answer::of_status(self.status, client)
+    pub(crate) fn answer(&self, client: impl FnOnce() -> ClientId) -> ResponseClass {
+        ResponseClass::of_status(self.status, client)
     }
 
     /// How it failed, by the EPP's code: by its status, by an error within a stream that had begun
     /// well, or because nothing came at all.
     pub(crate) fn error(&self) -> Option<&'static str> {
         let is_well = (200..400).contains(&self.status)
-            && !matches!(self.how_ended(Client::default), End::Broken(_));
+            && !matches!(self.how_ended(ClientId::default), End::Broken(_));
         (!is_well).then_some("ModelServerError")
     }
 }

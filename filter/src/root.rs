@@ -9,8 +9,8 @@ use proxy_wasm::{
 use wire::config::PluginConfig;
 
 use crate::{
-    host, ingest::Ingest, node, picker::Picker, pool::Pools, pull::Fetcher, receiver::Receiver,
-    stats::Stats, warm_up, worker::Worker,
+    host, ingest::Ingest, picker::Picker, plugin_instance::PluginInstance, pool::Pools,
+    pool_worker, pull::Fetcher, receiver::Receiver, stats::Stats, warm_up,
 };
 
 /// One plugin instance in one VM.
@@ -24,7 +24,7 @@ enum Role {
     /// Envoy makes no stream before `on_configure` has succeeded.
     Unconfigured,
     /// It picks endpoints for requests.
-    Picker(Rc<Worker>),
+    Picker(Rc<PluginInstance>),
     /// It takes the scraper's pushes.
     Ingest(Rc<Receiver>),
 }
@@ -43,8 +43,8 @@ impl Role {
                 // One is as warm as another.
                 config.pools.first().into_iter().for_each(warm_up::run);
                 let pools = Pools::configure(std::mem::take(&mut config.pools))?;
-                node::set_tick_period(pools.nodes());
-                Ok(Self::Picker(Rc::new(Worker { config, pools, stats: Stats::define() })))
+                pool_worker::set_tick_period(pools.nodes());
+                Ok(Self::Picker(Rc::new(PluginInstance { config, pools, stats: Stats::define() })))
             }
             PluginConfig::Ingest(config) => {
                 Ok(Self::Ingest(Rc::new(Receiver::new("ingest", &config)?)))
@@ -75,7 +75,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let Role::Picker(worker) = &self.role {
             worker.pools.nodes().for_each(|node| node.tick(self.context_id));
-            node::set_tick_period(worker.pools.nodes());
+            pool_worker::set_tick_period(worker.pools.nodes());
             worker.pools.fetchers().for_each(Fetcher::ask);
         }
     }

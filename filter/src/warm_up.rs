@@ -5,9 +5,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use engine::{
-    Answer, Endpoint, Engine, Event, Fault, Health, Instant, Metrics, RequestId, Snapshot,
-    ledger::Ledger,
+use picker_core::{
+    Endpoint, Event, Fault, Health, Instant, Metrics, RequestId, ResponseClass, Scheduler,
+    Snapshot, ledger::Ledger,
 };
 use wire::body::{Api, Video};
 
@@ -31,13 +31,13 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
 
     let at = Instant::from_nanos(1);
     let request = RequestId(0);
-    let mut engine = Engine::new(config.engine.clone(), 0);
-    drop(engine.handle(Event::Snapshot { snapshot, received_at: at }));
-    for answer in [Answer::Taken, Answer::Failed(Fault::Endpoint)] {
-        let Ok(decision) = engine.decide(at, &ask, &Ledger::default()) else { return };
+    let mut scheduler = Scheduler::new(config.scheduler.clone(), 0);
+    drop(scheduler.handle(Event::Snapshot { snapshot, received_at: at }));
+    for answer in [ResponseClass::Taken, ResponseClass::Failed(Fault::Endpoint)] {
+        let Ok(decision) = scheduler.decide(at, &ask, &Ledger::default()) else { return };
         // What it would have Envoy do is left undone.
-        drop(engine.handle(Event::Sent { request, at, ask: ask.clone(), decision }));
-        drop(engine.handle(Event::Answered { request, at, served_by: None, answer }));
+        drop(scheduler.handle(Event::Sent { request, at, ask: ask.clone(), decision }));
+        drop(scheduler.handle(Event::Answered { request, at, served_by: None, answer }));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use engine::{Endpoint, Health, ModelRewrite};
+use picker_core::{Endpoint, Health, ModelRewrite};
 use tokio::sync::watch;
 
 use crate::{

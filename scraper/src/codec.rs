@@ -2,11 +2,11 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use engine::{Metrics, Snapshot};
 use hyper::{
     HeaderMap,
     header::{HeaderName, HeaderValue},
 };
+use picker_core::{Metrics, Snapshot};
 use serde_json::Value;
 use wire::{
     FrameError,

@@ -6,7 +6,7 @@ mod listed;
 mod listing;
 mod names;
 
-use engine::ModelRewrite;
+use picker_core::ModelRewrite;
 use tokio::sync::watch;
 use tracing::warn;
 

@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, fmt::Write as _};
 
-use engine::{Ask, Decision, Engine, Event, Explanation, Instant, Snapshot, ledger::Ledger};
+use picker_core::{
+    Event, Explanation, InferenceRequest, Instant, Scheduler, SchedulingResult, Snapshot,
+    ledger::Ledger,
+};
 use wire::{
     body::{self, Api, Video},
     config::{self, PickerConfig, PluginConfig, PoolConfig},
@@ -27,9 +30,9 @@ pub fn explain(
     let ask = ask(&config, path, body)?;
     let name = snapshot.pool.clone();
     let now = Instant::from_nanos(0);
-    let mut engine = Engine::new(config.engine, 0);
-    drop(engine.handle(Event::Snapshot { snapshot, received_at: now }));
-    let explanation = engine.explain(now, &ask, &Ledger::default());
+    let mut scheduler = Scheduler::new(config.scheduler, 0);
+    drop(scheduler.handle(Event::Snapshot { snapshot, received_at: now }));
+    let explanation = scheduler.explain(now, &ask, &Ledger::default());
     Ok(written(&name, &ask, &explanation))
 }
 
@@ -41,21 +44,21 @@ fn pool(config: PickerConfig, name: &str) -> Result<PoolConfig, String> {
     found.ok_or_else(|| format!("found no pool {name:?} in the plugin's: {}", names.join(", ")))
 }
 
-fn ask(config: &PoolConfig, path: &str, body: &[u8]) -> Result<Ask, String> {
-    let Some(api) = Api::of_path(path.as_bytes()) else { return Ok(Ask::default()) };
+fn ask(config: &PoolConfig, path: &str, body: &[u8]) -> Result<InferenceRequest, String> {
+    let Some(api) = Api::of_path(path.as_bytes()) else { return Ok(InferenceRequest::default()) };
     let inference = body::scan(body, api, Video::default())
         .map_err(|why| format!("the request's body: {why}"))?;
     let model = inference.model.clone().unwrap_or_default();
     Ok(inference.ask((api, &model), config.prompt_blocks_max))
 }
 
-fn written(pool: &str, ask: &Ask, explanation: &Explanation) -> String {
+fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {
     let model = if ask.model.is_empty() { "none" } else { &ask.model };
     let (tokens, blocks) = (ask.tokens(), ask.chain.blocks);
     let mut text =
         format!("pool {pool}, model {model}, about {tokens} tokens in {blocks} blocks\n");
     let _ = match &explanation.decision {
-        Ok(Decision { ranked, total, .. }) => {
+        Ok(SchedulingResult { ranked, total, .. }) => {
             let ranked: Vec<_> = ranked.iter().map(ToString::to_string).collect();
             let (first, rest) = ranked
                 .split_first()
@@ -73,7 +76,7 @@ fn written(pool: &str, ask: &Ask, explanation: &Explanation) -> String {
             which prompts it has sent where.\n"
 }
 
-fn table(text: &mut String, profile: &engine::ProfileExplanation) {
+fn table(text: &mut String, profile: &picker_core::ProfileExplanation) {
     let mut endpoints: Vec<_> = profile.endpoints.iter().collect();
     endpoints.sort_by(|one, other| other.total.partial_cmp(&one.total).unwrap_or(Ordering::Equal));
     let mut rows = vec![vec!["endpoint".to_owned()]];
@@ -107,7 +110,7 @@ fn table(text: &mut String, profile: &engine::ProfileExplanation) {
 mod tests {
     use std::time::Duration;
 
-    use engine::{Endpoint, Health, Metrics};
+    use picker_core::{Endpoint, Health, Metrics};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::{MAX_OBJECTIVES, Objective, flow::Priority};
+use picker_core::{OBJECTIVES_MAX, Objective, flow::Priority};
 use wire::snapshot::is_object_name;
 
 /// Objectives as every snapshot brings them: by ascending name, each once, at most 1,024.
@@ -11,11 +11,11 @@ pub struct Objectives(Vec<Objective>);
 
 impl Objectives {
     /// # Errors
-    /// If one is given twice, or there are more than [`MAX_OBJECTIVES`].
+    /// If one is given twice, or there are more than [`OBJECTIVES_MAX`].
     pub fn new(mut objectives: Vec<Objective>) -> Result<Self, String> {
-        if objectives.len() > MAX_OBJECTIVES {
+        if objectives.len() > OBJECTIVES_MAX {
             let found = objectives.len();
-            return Err(format!("{found} objectives, and {MAX_OBJECTIVES} are allowed"));
+            return Err(format!("{found} objectives, and {OBJECTIVES_MAX} are allowed"));
         }
         objectives.sort_by(|one, other| one.name.cmp(&other.name));
         let pairs = objectives.iter().zip(objectives.iter().skip(1));
@@ -29,7 +29,7 @@ impl Objectives {
     pub(crate) fn with(&self, others: &Self) -> Self {
         let names: BTreeSet<_> = self.0.iter().map(|it| &it.name).collect();
         let others = others.0.iter().filter(|it| !names.contains(&it.name));
-        let mut all: Vec<_> = self.0.iter().chain(others).take(MAX_OBJECTIVES).cloned().collect();
+        let mut all: Vec<_> = self.0.iter().chain(others).take(OBJECTIVES_MAX).cloned().collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         Self(all)
     }
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(of(&["b=1", "a=2"]).unwrap().to_vec().len(), 2);
         assert_eq!(of(&["a=1", "b=1", "a=2"]), Err("objective \"a\" is given twice".to_owned()));
         let many = |len| (0..len).map(|n| parse(&format!("o{n}=1")).unwrap()).collect();
-        assert!(Objectives::new(many(MAX_OBJECTIVES)).is_ok());
-        assert!(Objectives::new(many(MAX_OBJECTIVES + 1)).is_err());
+        assert!(Objectives::new(many(OBJECTIVES_MAX)).is_ok());
+        assert!(Objectives::new(many(OBJECTIVES_MAX + 1)).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use engine::{
+use picker_core::{
     Adapters, CacheConfig, Endpoint, Health, Metrics, ModelRewrite, RewriteRule, RewriteTarget,
     Snapshot,
 };

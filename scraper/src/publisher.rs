@@ -8,8 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use engine::Snapshot;
 use hyper::{HeaderMap, header::HeaderValue};
+use picker_core::Snapshot;
 use tokio::{
     sync::watch,
     time::{self, MissedTickBehavior},

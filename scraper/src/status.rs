@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{Endpoint, Health};
+use picker_core::{Endpoint, Health};
 use serde_json::Value;
 use tokio::sync::watch;
 

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use engine::{Adapters, Endpoint, Health, Metrics};
+use picker_core::{Adapters, Endpoint, Health, Metrics};
 use serde_json::{Value, json};
 
 /// A request, and what becomes of it.

@@ -10,8 +10,8 @@ use std::{
 
 use wasmparser::{Parser, Payload, TypeRef};
 
-/// What the engine may depend on: none of these does I/O, reads a clock or draws a random number.
-const ENGINE_MAY_USE: [&str; 2] = ["hashbrown", "xxhash-rust"];
+/// What the core may depend on: none of these does I/O, reads a clock or draws a random number.
+const CORE_MAY_USE: [&str; 2] = ["hashbrown", "xxhash-rust"];
 
 /// What the module may ask of its host: proxy-wasm ABI 0.2.1, as the SDK's traits bring it whether we call it or not, and
 /// the little of WASI that Rust's std needs. Another function is one that a host may not have: Envoy then refuses the module.
@@ -60,9 +60,9 @@ const HOST_FUNCTIONS: &[&str] = &[
 ];
 
 #[test]
-fn the_engine_depends_on_nothing_that_does_io() {
+fn the_core_depends_on_nothing_that_does_io() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "-p", "engine", "--edges", "normal", "--prefix", "none"])
+        .args(["tree", "--locked", "-p", "picker-core", "--edges", "normal", "--prefix", "none"])
         .args(["--format", "{lib}", "--target", "wasm32-wasip1"])
         .current_dir(root())
         .output()
@@ -70,10 +70,10 @@ fn the_engine_depends_on_nothing_that_does_io() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8(output.stdout).unwrap();
     let used: BTreeSet<&str> = tree.lines().skip(1).filter(|line| !line.is_empty()).collect();
-    let allowed = ENGINE_MAY_USE.map(|name| name.replace('-', "_"));
+    let allowed = CORE_MAY_USE.map(|name| name.replace('-', "_"));
     let strangers: Vec<&&str> =
         used.iter().filter(|name| !allowed.iter().any(|allowed| allowed == **name)).collect();
-    assert!(strangers.is_empty(), "engine gained {strangers:?}; allowed: {ENGINE_MAY_USE:?}");
+    assert!(strangers.is_empty(), "core gained {strangers:?}; allowed: {CORE_MAY_USE:?}");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn the_module_asks_only_for_known_host_functions() {
 #[test]
 fn the_module_is_newer_than_its_sources() {
     let built = modified(&wasm());
-    for folder in ["engine/src", "wire/src", "filter/src"] {
+    for folder in ["core/src", "wire/src", "filter/src"] {
         for file in files(&root().join(folder)) {
             let name = file.display();
             assert!(modified(&file) <= built, "{name} is newer than the .wasm: run ./build.sh");

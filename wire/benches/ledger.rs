@@ -2,7 +2,7 @@
 #![allow(missing_docs, reason = "a bench has no readers of its documentation")]
 
 use divan::{Bencher, black_box};
-use engine::ledger::{Account, EndpointKey, Ledger};
+use picker_core::ledger::{Account, EndpointKey, Ledger};
 use wire::ledger::{decode, encode};
 
 fn main() {

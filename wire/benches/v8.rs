@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::{Chainer, MAX_BLOCKS, Seed};
+use picker_core::{BLOCKS_MAX, Chainer, Seed};
 use serde::de::IgnoredAny;
 use wire::{
     body::{Api, Video, scan},
@@ -52,7 +52,7 @@ fn main() {
                 let inference =
                     scan(black_box(body.as_bytes()), Api::ChatCompletions, Video::default())
                         .unwrap();
-                let mut chainer = Chainer::new(&Seed::default(), MAX_BLOCKS);
+                let mut chainer = Chainer::new(&Seed::default(), BLOCKS_MAX);
                 inference.prompt.iter().for_each(|piece| piece.chain(&mut chainer));
                 black_box(chainer.finish());
             });

@@ -4,7 +4,7 @@
 //! them. A value that is too short reads as if it were not there, which is what a fresh Envoy
 //! holds. How much has ever been put here is in the [`ledger`](crate::ledger).
 
-use engine::{Instant, Note};
+use picker_core::{Instant, PlacementEvent};
 
 use crate::{FrameError, note, push::Stamp};
 
@@ -49,7 +49,7 @@ impl Posted {
 ///
 /// # Errors
 /// Where [`note::encode`] has one.
-pub fn encode_notes(position: u64, notes: &[Note]) -> Result<Vec<u8>, FrameError> {
+pub fn encode_notes(position: u64, notes: &[PlacementEvent]) -> Result<Vec<u8>, FrameError> {
     let mut bytes = position.to_le_bytes().to_vec();
     bytes.extend(note::encode(notes)?);
     Ok(bytes)
@@ -58,7 +58,7 @@ pub fn encode_notes(position: u64, notes: &[Note]) -> Result<Vec<u8>, FrameError
 /// The position and the notes; none of them where this version cannot read them. `None` in all
 /// where nothing was written.
 #[must_use]
-pub fn decode_notes(bytes: &[u8]) -> Option<(u64, Vec<Note>)> {
+pub fn decode_notes(bytes: &[u8]) -> Option<(u64, Vec<PlacementEvent>)> {
     let (position, bytes) = split_u64(bytes)?;
     Some((position, note::decode(bytes).unwrap_or_default()))
 }

@@ -125,7 +125,7 @@ fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
     let pools = pool::read(&object)?;
     let envoy = object.read("envoy", EnvoyConfig::default(), envoy::read)?;
-    let sets_headers = pools.iter().any(|pool| pool.engine.scheduling.sets_headers());
+    let sets_headers = pools.iter().any(|pool| pool.scheduler.scheduling.sets_headers());
     if envoy.hold == Hold::BufferFilter && sets_headers {
         return Err(object.problem(
             "found a profile handler that sets headers with envoy.hold bufferFilter; allowed: \

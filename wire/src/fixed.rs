@@ -2,7 +2,7 @@
 //! accounts of 24 bytes each, all little-endian. No length is variable, so that reading and writing
 //! come down to copying.
 
-use engine::{
+use picker_core::{
     Instant,
     ledger::{Account, Accounts, EndpointKey},
 };

@@ -1,10 +1,10 @@
 //! The ledger on the wire, from each worker to all: read and written for every request.
 
-use engine::{
+use picker_core::{
     Instant,
-    cluster::QueueId,
-    flow::Regime,
-    ledger::{Lease, Ledger, Spell, WorkerId},
+    flow::PhaseKind,
+    ledger::{Lease, Ledger, PoolPhase, WorkerId},
+    workers::QueueId,
 };
 
 use crate::fixed::{self, join, split};
@@ -19,9 +19,9 @@ const SERVING: u64 = 2;
 /// The bytes of a ledger: 72, and 24 for each account.
 #[must_use]
 pub fn encode(ledger: &Ledger) -> Vec<u8> {
-    let Ledger { snapshots, notes, waiting, granted, lease, nudged, spell, accounts } = ledger;
+    let Ledger { snapshots, notes, waiting, granted, lease, nudged, phase, accounts } = ledger;
     let nudged = if *nudged { NUDGED } else { 0 };
-    let serving = if spell.regime == Regime::Serving { SERVING } else { 0 };
+    let serving = if phase.kind == PhaseKind::Serving { SERVING } else { 0 };
     let head = [
         join(MAGIC, *waiting),
         join(*granted, lease.queue.0),
@@ -31,7 +31,7 @@ pub fn encode(ledger: &Ledger) -> Vec<u8> {
         lease.epoch,
         lease.until.as_nanos(),
         nudged | serving,
-        spell.since.as_nanos(),
+        phase.since.as_nanos(),
     ];
     fixed::encode(head, accounts)
 }
@@ -54,8 +54,8 @@ fn read(bytes: &[u8]) -> Option<Ledger> {
         until: Instant::from_nanos(until),
     };
     let nudged = flags & NUDGED != 0;
-    let regime = if flags & SERVING == 0 { Regime::Empty } else { Regime::Serving };
-    let spell = Spell { regime, since: Instant::from_nanos(since) };
-    let ledger = Ledger { snapshots, notes, waiting, granted, lease, nudged, spell, accounts };
+    let kind = if flags & SERVING == 0 { PhaseKind::Empty } else { PhaseKind::Serving };
+    let phase = PoolPhase { kind, since: Instant::from_nanos(since) };
+    let ledger = Ledger { snapshots, notes, waiting, granted, lease, nudged, phase, accounts };
     (magic == MAGIC).then_some(ledger)
 }

@@ -2,7 +2,7 @@
 
 mod layout;
 
-use engine::cluster::Message;
+use picker_core::workers::Message;
 
 use crate::frame::{Frame, FrameError};
 use layout::Line;
@@ -13,7 +13,7 @@ const FRAME: Frame = Frame { magic: *b"LPM", version: 2 };
 ///
 /// # Errors
 /// If it hands in more tickets than [`decode`] takes, which are
-/// [`Member::TICKETS_MAX`](engine::cluster::Member::TICKETS_MAX).
+/// [`Member::TICKETS_MAX`](picker_core::workers::Member::TICKETS_MAX).
 pub fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
     FRAME.encode(&Line::of(message)?)
 }

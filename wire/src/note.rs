@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use engine::{BlockHash, Chain, Client, Fault, Instant, Note, SessionId, Verdict};
+use picker_core::{
+    BlockHash, Chain, ClientId, EventKind, Fault, Instant, PlacementEvent, SessionId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, FrameError, bound};
@@ -15,7 +17,7 @@ pub const HASHES_MAX: usize = 4096;
 
 const FRAME: Frame = Frame { magic: *b"LPN", version: 5 };
 
-/// A [`Note`]. To change a field is a new version.
+/// A [`PlacementEvent`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     at: u64,
@@ -32,7 +34,7 @@ struct Line<'a> {
 ///
 /// # Errors
 /// If it is larger than [`decode`] takes.
-pub fn encode(notes: &[Note]) -> Result<Vec<u8>, FrameError> {
+pub fn encode(notes: &[PlacementEvent]) -> Result<Vec<u8>, FrameError> {
     bound(notes.len() <= NOTES_MAX, "notes", "1,024")?;
     let hashes: Vec<Vec<u8>> = notes.iter().map(|note| pack(&note.chain)).collect();
     let lines: Vec<Line<'_>> =
@@ -45,7 +47,7 @@ pub fn encode(notes: &[Note]) -> Result<Vec<u8>, FrameError> {
 ///
 /// # Errors
 /// For another magic or version, and for a body that is cut off, too long or out of bounds.
-pub fn decode(bytes: &[u8]) -> Result<Vec<Note>, FrameError> {
+pub fn decode(bytes: &[u8]) -> Result<Vec<PlacementEvent>, FrameError> {
     let lines: Vec<Line<'_>> = FRAME.decode(bytes)?;
     bound(lines.len() <= NOTES_MAX, "notes", "1,024")?;
     lines.iter().map(Line::note).collect()
@@ -58,31 +60,31 @@ fn pack(chain: &Chain) -> Vec<u8> {
 }
 
 impl<'a> Line<'a> {
-    fn of(note: &Note, hashes: &'a [u8]) -> Self {
+    fn of(note: &PlacementEvent, hashes: &'a [u8]) -> Self {
         Self {
             at: note.at.as_nanos(),
             endpoint: note.endpoint,
             verdict: match note.verdict {
-                Verdict::Placed => 0,
-                Verdict::Withdrawn => 1,
-                Verdict::Failed(Fault::Endpoint) => 2,
-                Verdict::Served => 3,
-                Verdict::Failed(Fault::Unclear(_)) => 4,
-                Verdict::Bound(_) => 5,
-                Verdict::Used => 6,
-                Verdict::Broke(Fault::Endpoint) => 7,
-                Verdict::Broke(Fault::Unclear(_)) => 8,
+                EventKind::Placed => 0,
+                EventKind::Withdrawn => 1,
+                EventKind::Failed(Fault::Endpoint) => 2,
+                EventKind::Served => 3,
+                EventKind::Failed(Fault::Unclear(_)) => 4,
+                EventKind::Bound(_) => 5,
+                EventKind::Used => 6,
+                EventKind::Broke(Fault::Endpoint) => 7,
+                EventKind::Broke(Fault::Unclear(_)) => 8,
             },
             whose: match note.verdict {
-                Verdict::Failed(Fault::Unclear(Client(client)))
-                | Verdict::Broke(Fault::Unclear(Client(client))) => client,
-                Verdict::Bound(SessionId(session)) => session,
-                Verdict::Placed
-                | Verdict::Withdrawn
-                | Verdict::Failed(Fault::Endpoint)
-                | Verdict::Broke(Fault::Endpoint)
-                | Verdict::Served
-                | Verdict::Used => 0,
+                EventKind::Failed(Fault::Unclear(ClientId(client)))
+                | EventKind::Broke(Fault::Unclear(ClientId(client))) => client,
+                EventKind::Bound(SessionId(session)) => session,
+                EventKind::Placed
+                | EventKind::Withdrawn
+                | EventKind::Failed(Fault::Endpoint)
+                | EventKind::Broke(Fault::Endpoint)
+                | EventKind::Served
+                | EventKind::Used => 0,
             },
             blocks: note.chain.blocks,
             hashes,
@@ -94,24 +96,24 @@ impl<'a> Line<'a> {
         bound(rest.is_empty() && hashes.len() <= HASHES_MAX, "hashes", "4,096 of 8 bytes")
     }
 
-    fn note(&self) -> Result<Note, FrameError> {
+    fn note(&self) -> Result<PlacementEvent, FrameError> {
         self.check()?;
         let (hashes, _) = self.hashes.as_chunks::<8>();
         let hashes = hashes.iter().map(|bytes| BlockHash(u64::from_le_bytes(*bytes)));
-        Ok(Note {
+        Ok(PlacementEvent {
             at: Instant::from_nanos(self.at),
             endpoint: self.endpoint,
             chain: Chain { hashes: hashes.collect(), blocks: self.blocks },
             verdict: match self.verdict {
-                0 => Verdict::Placed,
-                1 => Verdict::Withdrawn,
-                2 => Verdict::Failed(Fault::Endpoint),
-                3 => Verdict::Served,
-                4 => Verdict::Failed(Fault::Unclear(Client(self.whose))),
-                5 => Verdict::Bound(SessionId(self.whose)),
-                6 => Verdict::Used,
-                7 => Verdict::Broke(Fault::Endpoint),
-                8 => Verdict::Broke(Fault::Unclear(Client(self.whose))),
+                0 => EventKind::Placed,
+                1 => EventKind::Withdrawn,
+                2 => EventKind::Failed(Fault::Endpoint),
+                3 => EventKind::Served,
+                4 => EventKind::Failed(Fault::Unclear(ClientId(self.whose))),
+                5 => EventKind::Bound(SessionId(self.whose)),
+                6 => EventKind::Used,
+                7 => EventKind::Broke(Fault::Endpoint),
+                8 => EventKind::Broke(Fault::Unclear(ClientId(self.whose))),
                 _ => return Err(FrameError::Malformed),
             },
         })

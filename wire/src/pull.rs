@@ -1,6 +1,6 @@
 //! Who of a gateway's workers fetches snapshots, in shared data: 16 bytes, little-endian.
 
-use engine::{Instant, ledger::WorkerId, pull::PullLease};
+use picker_core::{Instant, ledger::WorkerId, pull::PullLease};
 
 /// The bytes that [`decode`] reads.
 #[must_use]

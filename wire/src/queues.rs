@@ -1,6 +1,6 @@
 //! What waits per flow, as the arbiter of a pool last saw it, in shared data.
 
-use engine::{
+use picker_core::{
     Instant,
     flow::{FairnessId, FlowKey, FlowSize, Priority, Usage},
 };

@@ -1,6 +1,6 @@
 //! The workers of one pool, in shared data: their ids, eight little-endian bytes each.
 
-use engine::ledger::WorkerId;
+use picker_core::ledger::WorkerId;
 
 /// The bytes that [`decode`] reads.
 #[must_use]

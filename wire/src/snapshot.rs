@@ -6,7 +6,7 @@
 mod layout;
 mod rewrite;
 
-use engine::Snapshot;
+use picker_core::Snapshot;
 
 use crate::{
     frame::{Frame, FrameError},

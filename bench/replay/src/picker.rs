@@ -1,6 +1,6 @@
 //! llm-picker itself: the workers of one Envoy, each with the engine that runs in its VM.
 //!
-//! Engine, member, ledger and notes are the crate's own. What is written here is their
+//! Scheduler, member, ledger and notes are the crate's own. What is written here is their
 //! surroundings, as the filter has them: shared data, the ring of notes, and snapshots that come as
 //! late as the scraper makes them.
 
@@ -8,12 +8,14 @@ mod board;
 
 use std::{net::SocketAddr, time::Duration};
 
-use engine::{
-    Answer, Ask, CacheConfig, Config, Decision, End, Endpoint, Engine, Event, Health, Instant,
-    Metrics, RequestId, Snapshot,
-    cluster::{Admission, Arrival as Placed, Capacity, Gauge, Member, QueueId, Target},
+use picker_core::{
+    CacheConfig, Config, End, Endpoint, Event, Health, InferenceRequest, Instant, Metrics,
+    RequestId, ResponseClass, Scheduler, SchedulingResult, Snapshot,
     flow::{FlowKey, Ticket, TicketId},
     ledger::{Ledger, WorkerId},
+    workers::{
+        Admission, AdmissionResult as Placed, Capacity, CapacitySource, QueueId, Target, WorkerPeer,
+    },
 };
 
 use crate::{
@@ -42,8 +44,8 @@ pub(crate) struct Picker {
 
 /// One worker thread.
 struct Worker {
-    engine: Engine,
-    member: Member,
+    scheduler: Scheduler,
+    member: WorkerPeer,
     board: Board,
 }
 
@@ -52,8 +54,8 @@ impl Picker {
     pub(crate) fn new(config: &Config, workers: usize, pods: &[Pod], seed: u64) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
         let worker = |number: usize| Worker {
-            engine: Engine::new(config.clone(), chance.u64(..)),
-            member: Member::new(
+            scheduler: Scheduler::new(config.clone(), chance.u64(..)),
+            member: WorkerPeer::new(
                 WorkerId(number as u64 + 1),
                 QueueId::default(),
                 None,
@@ -141,9 +143,9 @@ impl Worker {
         now: Instant,
         arrival: Arrival<'_>,
         shared: &SharedData,
-    ) -> Option<Decision> {
+    ) -> Option<SchedulingResult> {
         let request = id(arrival.number);
-        let ask = Ask { chain: arrival.chain.clone(), ..Ask::default() };
+        let ask = InferenceRequest { chain: arrival.chain.clone(), ..InferenceRequest::default() };
         let ticket = Ticket {
             id: TicketId { worker: self.member.id().0, request: request.0 },
             flow: FlowKey::default(),
@@ -154,18 +156,18 @@ impl Worker {
             ttl: None,
             slo_ttft: None,
         };
-        let Self { engine, member, board } = self;
+        let Self { scheduler, member, board } = self;
         let admit = |ledger: &Ledger| {
-            board.catch_up(now, ledger, shared, engine);
-            match engine.decide(now, &ask, ledger) {
-                Ok(decision) => Admission::Send(target(engine, &ask, &decision), decision),
+            board.catch_up(now, ledger, shared, scheduler);
+            match scheduler.decide(now, &ask, ledger) {
+                Ok(decision) => Admission::Send(target(scheduler, &ask, &decision), decision),
                 Err(why) => Admission::Refuse(why),
             }
         };
         let (arrival, _) = member.arrive(now, (shared, &Unlimited), ticket, admit);
         let Placed::Sent(decision, position) = arrival else { return None };
         let sent = Event::Sent { request, at: now, ask, decision: decision.clone() };
-        let notes = engine.handle(sent);
+        let notes = scheduler.handle(sent);
         if let Some(position) = position {
             board.post_notes(position);
             shared.post_notes(now, position, notes);
@@ -175,30 +177,31 @@ impl Worker {
 
     fn answered(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
         self.member.answered(now, shared, request);
-        let answered = Event::Answered { request, at: now, served_by: None, answer: Answer::Taken };
+        let answered =
+            Event::Answered { request, at: now, served_by: None, answer: ResponseClass::Taken };
         for event in [answered, Event::FirstToken { request, at: now }] {
-            let _ = self.engine.handle(event);
+            let _ = self.scheduler.handle(event);
         }
     }
 
     fn ended(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
         let _ = self.member.ended(now, shared, request);
-        let _ = self.engine.handle(Event::Ended { request, at: now, end: End::Whole });
+        let _ = self.scheduler.handle(Event::Ended { request, at: now, end: End::Whole });
     }
 }
 
 /// Flow control is off: nobody asks how much more the pool takes.
 struct Unlimited;
 
-impl Gauge for Unlimited {
+impl CapacitySource for Unlimited {
     fn capacity(&self, _ledger: &Ledger) -> Capacity {
         Capacity::Unknown
     }
 }
 
 /// What the ledger counts of a request.
-fn target(engine: &Engine, ask: &Ask, decision: &Decision) -> Target {
-    let work = engine.work(decision);
+fn target(scheduler: &Scheduler, ask: &InferenceRequest, decision: &SchedulingResult) -> Target {
+    let work = scheduler.work(decision);
     Target {
         endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
         prefill: decision.computed_apart().map(|prefill| prefill.endpoint.into()),

@@ -12,7 +12,7 @@ mod lmetric;
 mod round_robin;
 mod smg;
 
-use engine::{Config, Profile};
+use picker_core::{Config, Profile};
 
 use crate::{
     fleet::Pod,

@@ -1,6 +1,6 @@
 //! Prompts as our filter sees them: bytes, made into chains of hashes by the engine itself.
 
-use engine::{Chain, Chainer, MAX_BLOCKS, Seed};
+use picker_core::{BLOCKS_MAX, Chain, Chainer, Seed};
 
 use crate::trace::{BLOCK_TOKENS, Request, Trace};
 
@@ -13,7 +13,7 @@ pub(crate) fn chains(trace: &Trace) -> Vec<Chain> {
 }
 
 fn chain(request: &Request) -> Chain {
-    let mut chainer = Chainer::new(&Seed { model: "replay", ..Seed::default() }, MAX_BLOCKS);
+    let mut chainer = Chainer::new(&Seed { model: "replay", ..Seed::default() }, BLOCKS_MAX);
     let mut left = request.prompt;
     for block in &request.blocks {
         let tokens = left.min(BLOCK_TOKENS);

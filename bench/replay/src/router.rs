@@ -31,7 +31,7 @@ pub(crate) struct Arrival<'a> {
     /// What it is.
     pub(crate) request: &'a Request,
     /// Its prompt, as our filter makes it from the bytes.
-    pub(crate) chain: &'a engine::Chain,
+    pub(crate) chain: &'a picker_core::Chain,
 }
 
 /// One pod's metrics page.

@@ -61,7 +61,7 @@ pub(crate) struct Outcome {
 
 /// Replays a trace, with the chains of its prompts, to its end, over gateways that take turns at random.
 pub(crate) fn replay(
-    (trace, chains): (&Trace, &[engine::Chain]),
+    (trace, chains): (&Trace, &[picker_core::Chain]),
     setting: &Setting,
     gateways: &mut [Box<dyn Router>],
     seed: u64,
@@ -120,7 +120,7 @@ enum Event {
 
 struct World<'a> {
     trace: &'a Trace,
-    chains: &'a [engine::Chain],
+    chains: &'a [picker_core::Chain],
     setting: &'a Setting,
     fleet: Fleet,
     served: Vec<Served>,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use engine::ledger::{Account, EndpointKey, Ledger, Work};
+use picker_core::ledger::{Account, EndpointKey, Ledger, Work};
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,7 +27,7 @@ const ACCOUNTS: [u64; 3] = [10, 100, 1_000];
 
 /// What each opens and closes, and when: that does not change what it costs.
 const WORK: Work = Work { tokens: 100, takes: Duration::from_millis(5) };
-const NOW: engine::Instant = engine::Instant::from_nanos(1_000_000_000);
+const NOW: picker_core::Instant = picker_core::Instant::from_nanos(1_000_000_000);
 
 /// How long each lasts.
 const DURATION: Duration = Duration::from_millis(300);

@@ -1,6 +1,6 @@
 //! A request's end: what is told of its response, to its pool and in metrics.
 
-use engine::End;
+use picker_core::End;
 use wire::response::{Kind, LoadReport};
 
 use super::{Phase, Request};

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use engine::{Instant, saturation::Load};
+use picker_core::{Instant, saturation::Load};
 
 use super::label::{dotted, plain};
 use crate::host::Metric;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use engine::{Decision, Instant, flow::FlowKey, tokens};
+use picker_core::{Instant, SchedulingResult, flow::FlowKey, tokens};
 use wire::response::Usage;
 
 use super::label::{LABEL_MAX, dotted, plain};
@@ -39,7 +39,7 @@ pub(crate) struct Done<'a> {
 
 /// What there is to say of a request that was sent.
 pub(crate) struct Sent<'a> {
-    pub(crate) decision: &'a Decision,
+    pub(crate) decision: &'a SchedulingResult,
     pub(crate) received_at: Instant,
     pub(crate) ended_at: Instant,
     /// When the response's body began, and for how long it came.
@@ -221,7 +221,7 @@ impl Histograms {
         }
     }
 
-    fn record_prefix(&self, decision: &Decision) {
+    fn record_prefix(&self, decision: &SchedulingResult) {
         let (blocks, matched) = prefix(decision);
         if blocks > 0 {
             self.hit_ratio.record(u64::from(matched) * 100 / u64::from(blocks));
@@ -253,7 +253,7 @@ impl Histograms {
 }
 
 /// The prompt's blocks, and those that the chosen endpoint is believed to have.
-fn prefix(decision: &Decision) -> (u32, u32) {
+fn prefix(decision: &SchedulingResult) -> (u32, u32) {
     (decision.blocks, decision.sight.matched)
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::Objective;
+use picker_core::Objective;
 use scraper::{
     objectives::{self, Objectives},
     settings::{Discovery, InferencePool, MetricsSource, PoolSettings, pool_name},

@@ -1,6 +1,6 @@
 //! One entry of `pools`.
 
-use engine::{Objective, flow::Priority};
+use picker_core::{Objective, flow::Priority};
 use wire::{
     config::{At, ConfigError, Object},
     snapshot::is_object_name,

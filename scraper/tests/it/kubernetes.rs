@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use engine::Endpoint;
+use picker_core::Endpoint;
 use scraper::{
     Scraper, Settings,
     settings::{Discovery, GatewayService, InferencePool},

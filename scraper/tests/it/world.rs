@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use engine::{Endpoint, Health, Snapshot};
+use picker_core::{Endpoint, Health, Snapshot};
 use scraper::{
     Scraper, Secret, Settings,
     objectives::Objectives,

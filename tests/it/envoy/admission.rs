@@ -1,6 +1,6 @@
 //! Admitters, whose word must reach the client through every way into Envoy.
 
-use engine::{Endpoint, Metrics};
+use picker_core::{Endpoint, Metrics};
 use serde_json::json;
 
 use super::{client::chat_with, push, upstream, world};

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use engine::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use picker_core::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
 use sha2::Sha256;
 use stack::Stack;
 use wire::report::{self, Report};

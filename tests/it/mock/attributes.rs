@@ -1,7 +1,7 @@
 //! Custom metrics, from the snapshot to the choice.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use engine::{Endpoint, Snapshot};
+use picker_core::{Endpoint, Snapshot};
 use serde_json::{Value, json};
 
 use super::{

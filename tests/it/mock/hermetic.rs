@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use engine::Snapshot;
 use host_mock::{Metric, Stream};
+use picker_core::Snapshot;
 use serde_json::Value;
 
 use super::{

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Model, ModelRewrite, RewriteRule, RewriteTarget};
 use host_mock::Stream;
+use picker_core::{Model, ModelRewrite, RewriteRule, RewriteTarget};
 use serde_json::{Value, json};
 
 use super::{

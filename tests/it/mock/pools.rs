@@ -1,8 +1,8 @@
 //! Several pools behind one plugin.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use engine::Snapshot;
 use host_mock::Stream;
+use picker_core::Snapshot;
 use serde_json::{Value, json};
 
 use super::{

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine::{
+use picker_core::{
     Adapters, Endpoint, Health, Metrics, Model, ModelRewrite, Objective, Snapshot, flow::Priority,
 };
 use wire::push::{self, Secret, Stamp};

@@ -1,8 +1,8 @@
 //! Several engines in a pod, all behind its main port: each is counted, remembered and avoided by itself.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use engine::{Endpoint, Snapshot};
 use host_mock::Stream;
+use picker_core::{Endpoint, Snapshot};
 use serde_json::{Value, json};
 
 use super::{

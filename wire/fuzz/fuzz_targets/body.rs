@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };
     let api = APIS[usize::from(*first) % APIS.len()];
     let Ok(inference) = scan(body, api, Video::default()) else { return };
-    let mut chainer = engine::Chainer::new(&engine::Seed::default(), 64);
+    let mut chainer = picker_core::Chainer::new(&picker_core::Seed::default(), 64);
     inference.prompt.iter().for_each(|piece| piece.chain(&mut chainer));
     assert!(chainer.finish().is_whole());
 

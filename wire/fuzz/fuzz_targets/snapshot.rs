@@ -1,6 +1,6 @@
 #![no_main]
 
-use engine::Snapshot;
+use picker_core::Snapshot;
 
 // The magic and the version come first, which no chance would find.
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

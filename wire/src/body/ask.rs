@@ -1,15 +1,15 @@
 //! From a request's body to what the engine asks about it.
 
 use super::{Api, Inference, Piece};
-use engine::{Ask, Chainer, Seed};
+use picker_core::{Chainer, InferenceRequest, Seed};
 
 impl Inference<'_> {
     /// What is asked for `model`: the prompt reduced to hashes of at most `blocks_max` blocks; a longer
     /// one counts up to there. One that is not computed, only counted or rendered, goes by load.
     #[must_use]
-    pub fn ask(&self, (api, model): (Api, &str), blocks_max: u32) -> Ask {
+    pub fn ask(&self, (api, model): (Api, &str), blocks_max: u32) -> InferenceRequest {
         if !api.computes() {
-            return Ask::default();
+            return InferenceRequest::default();
         }
         let cache_salt = String::from_utf8_lossy(self.cache_salt.unwrap_or_default());
         // The APIs have no field for an adapter: it is asked for as a model.
@@ -19,11 +19,11 @@ impl Inference<'_> {
             piece.chain(&mut chainer);
         }
         let media = self.prompt.iter().filter(|piece| matches!(piece, Piece::Media(..))).count();
-        Ask {
+        InferenceRequest {
             chain: chainer.finish(),
             model: model.to_owned(),
             media: u32::try_from(media).unwrap_or(u32::MAX),
-            ..Ask::default()
+            ..InferenceRequest::default()
         }
     }
 }

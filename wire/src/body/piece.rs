@@ -1,6 +1,6 @@
 //! What a prompt is made of.
 
-use engine::{BLOCK_BYTES, Chainer};
+use picker_core::{BLOCK_BYTES, Chainer};
 
 use super::image;
 

@@ -67,7 +67,7 @@ fn not_hex(bytes: &[u8], start: usize) -> usize {
     start + digits.count()
 }
 
-/// The number that four hexadecimal digits spell.
+/// The number that four hexadecimal digits phase.
 fn hex4(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
 }

@@ -1,6 +1,6 @@
 //! The EPP's EndpointPickerConfig.
 
-use engine::{Config, flow::FlowConfig};
+use picker_core::{Config, flow::FlowConfig};
 
 use super::{
     At, ConfigError,
@@ -14,7 +14,7 @@ use crate::body::Parser;
 
 /// What an EndpointPickerConfig says.
 pub(super) struct Epp {
-    pub(super) engine: Config,
+    pub(super) scheduler: Config,
     pub(super) prompt_blocks_max: u32,
     pub(super) flow: Option<FlowConfig>,
     pub(super) propagate_priority: bool,
@@ -62,7 +62,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     if gate {
         scheduling::drop_full(&mut scheduling, &detector);
     }
-    let engine = Config {
+    let scheduler = Config {
         admitters: plugins.iter().filter_map(Plugin::admitter).collect(),
         scheduling,
         detector,
@@ -71,7 +71,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
         ..Config::default()
     };
     let flow = gate.then_some(flow);
-    Ok(Epp { engine, prompt_blocks_max, flow, propagate_priority, parsers })
+    Ok(Epp { scheduler, prompt_blocks_max, flow, propagate_priority, parsers })
 }
 
 /// Whether the gate `flowControl` is on. Of the others that the EPP has one says which of its replicas

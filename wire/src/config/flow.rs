@@ -2,7 +2,7 @@
 
 mod band;
 
-use engine::{
+use picker_core::{
     flow::{FlowConfig, Limits},
     saturation::Detector,
 };

@@ -1,6 +1,6 @@
 //! Who asks, and how much it matters.
 
-use engine::{Objective, flow::Priority};
+use picker_core::{Objective, flow::Priority};
 
 use super::{At, ConfigError};
 

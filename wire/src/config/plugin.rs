@@ -10,7 +10,7 @@ mod prefix;
 mod role;
 mod scorer;
 
-use engine::{
+use picker_core::{
     Admitter, Decider, Filter, Handler, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitPolicy},
     saturation::{Detector, DetectorKind},
@@ -175,7 +175,7 @@ fn refers(at: &At<'_>) -> bool {
 
 fn max_endpoints(picker: Picker, entry: &Object<'_>) -> Result<Picker, ConfigError> {
     let parameters = entry.child("parameters", &["maxNumOfEndpoints"])?;
-    let count = |at: &At<'_>| at.whole(1, Picker::MAX_ENDPOINTS);
+    let count = |at: &At<'_>| at.whole(1, Picker::ENDPOINTS_MAX);
     let max_endpoints = parameters.read("maxNumOfEndpoints", picker.max_endpoints, count)?;
     Ok(Picker { max_endpoints, ..picker })
 }

@@ -1,6 +1,6 @@
 //! The pools of a plugin instance, each with its EndpointPickerConfig.
 
-use engine::{ModelRewrite, Objective, flow::FlowConfig};
+use picker_core::{ModelRewrite, Objective, flow::FlowConfig};
 
 use super::{
     At, ConfigError, Match,
@@ -28,7 +28,7 @@ pub struct PoolConfig {
     /// Which requests are for it.
     pub matches: Match,
     /// How endpoints are scored and picked, and how full the pool is.
-    pub engine: engine::Config,
+    pub scheduler: picker_core::Config,
     /// Blocks of 256 bytes of a prompt that are hashed; what comes after them does not count.
     pub prompt_blocks_max: u32,
     /// How requests are held, if they are: with the feature gate `flowControl`.
@@ -134,7 +134,7 @@ impl PoolConfig {
         Self {
             name,
             matches,
-            engine: epp.engine,
+            scheduler: epp.scheduler,
             prompt_blocks_max: epp.prompt_blocks_max,
             flow: epp.flow,
             pull: None,

@@ -1,7 +1,7 @@
 //! Model rewrites, as InferenceModelRewrite has them.
 
-use engine::{
-    MAX_MODEL_REWRITES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, ModelRewrite,
+use picker_core::{
+    MODEL_REWRITES_MAX, ModelRewrite, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX,
     RewriteRule, RewriteTarget,
 };
 
@@ -10,21 +10,21 @@ use crate::snapshot::MODEL_NAME_MAX;
 
 /// Reads a list of rewrites, each with the `spec.rules` of an InferenceModelRewrite.
 pub(super) fn read(at: &At<'_>) -> Result<Vec<ModelRewrite>, ConfigError> {
-    at_most(at, MAX_MODEL_REWRITES)?.iter().map(rewrite).collect()
+    at_most(at, MODEL_REWRITES_MAX)?.iter().map(rewrite).collect()
 }
 
 fn rewrite(at: &At<'_>) -> Result<ModelRewrite, ConfigError> {
     let object = at.object(&["name", "rules"])?;
     let name = object.read("name", "configured", At::text)?.to_owned();
-    let rules = at_most(&object.required("rules")?, MAX_REWRITE_RULES)?;
+    let rules = at_most(&object.required("rules")?, REWRITE_RULES_MAX)?;
     Ok(ModelRewrite { name, rules: rules.iter().map(rule).collect::<Result<_, _>>()? })
 }
 
 fn rule(at: &At<'_>) -> Result<RewriteRule, ConfigError> {
     let object = at.object(&["matches", "targets"])?;
-    let matches = object.read("matches", Vec::new(), |at| at_most(at, MAX_REWRITE_NAMES))?;
+    let matches = object.read("matches", Vec::new(), |at| at_most(at, REWRITE_NAMES_MAX))?;
     let at = object.required("targets")?;
-    let targets = at_most(&at, MAX_REWRITE_NAMES)?;
+    let targets = at_most(&at, REWRITE_NAMES_MAX)?;
     if targets.is_empty() {
         return Err(at.problem("found no target; allowed: 1 to 64".to_owned()));
     }
@@ -54,7 +54,7 @@ fn exact(at: &At<'_>) -> Result<String, ConfigError> {
 
 fn target(at: &At<'_>) -> Result<(String, Option<u32>), ConfigError> {
     let object = at.object(&["modelRewrite", "weight"])?;
-    let weight = object.read("weight", None, |at| at.whole(1, MAX_REWRITE_WEIGHT).map(Some))?;
+    let weight = object.read("weight", None, |at| at.whole(1, REWRITE_WEIGHT_MAX).map(Some))?;
     Ok((name(&object, "modelRewrite")?, weight))
 }
 

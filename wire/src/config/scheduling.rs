@@ -1,7 +1,7 @@
 //! The profiles and their handler.
 
-use engine::{
-    Disagg, Filter, Handler, Profile, Scheduling, Scorer, Weight, WeightedScorer,
+use picker_core::{
+    Disagg, Filter, Handler, Profile, Scheduling, Scorer, ScorerWeight, WeightedScorer,
     saturation::Detector,
 };
 
@@ -16,7 +16,7 @@ pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Schedul
     let of_all = || {
         // A detector that no profile names is there for the gate.
         let for_profiles = plugins.iter().filter(|it| !matches!(it, Plugin::Detector(_)));
-        let all = gather(for_profiles.map(|plugin| (plugin, Weight::ONE)));
+        let all = gather(for_profiles.map(|plugin| (plugin, ScorerWeight::ONE)));
         all.map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM.to_owned()))
     };
     let profiles = match object.get("schedulingProfiles") {
@@ -89,7 +89,7 @@ fn profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {
     let mut weighted = Vec::new();
     for at in object.read("plugins", Vec::new(), At::list)? {
         let entry = at.object(&["pluginRef", "weight"])?;
-        let weight = entry.read("weight", Weight::ONE, weight)?;
+        let weight = entry.read("weight", ScorerWeight::ONE, weight)?;
         weighted.push((plugins.refer(&entry.required("pluginRef")?)?, weight));
     }
     let name = object.read("name", "default", At::text)?;
@@ -101,8 +101,8 @@ fn profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {
         .map_err(|TwoPickers| at.problem(TwoPickers::PROBLEM.to_owned()))
 }
 
-fn weight(at: &At<'_>) -> Result<Weight, ConfigError> {
-    let weight = at.number().and_then(|weight| Weight::try_from(weight).ok());
+fn weight(at: &At<'_>) -> Result<ScorerWeight, ConfigError> {
+    let weight = at.number().and_then(|weight| ScorerWeight::try_from(weight).ok());
     weight.ok_or_else(|| at.refuse("a number from 0 to 1000000000"))
 }
 
@@ -115,7 +115,7 @@ impl TwoPickers {
 /// The profile with these plugins, of which only filters, scorers and pickers count; `None` without
 /// any.
 fn gather<'a>(
-    plugins: impl IntoIterator<Item = (&'a Plugin, Weight)>,
+    plugins: impl IntoIterator<Item = (&'a Plugin, ScorerWeight)>,
 ) -> Result<Option<Profile>, TwoPickers> {
     let (mut filters, mut scorers) = (Vec::new(), Vec::new());
     let mut picker = None;

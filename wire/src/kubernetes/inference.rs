@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{
-    MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT, ModelRewrite, Objective, RewriteRule,
+use picker_core::{
+    ModelRewrite, Objective, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RewriteRule,
     RewriteTarget, flow::Priority,
 };
 use serde::Deserialize;
@@ -94,8 +94,8 @@ impl InferenceModelRewrite {
     pub fn read(object: &Value) -> Result<Self, String> {
         let Spec { spec }: Spec<RewriteSpec> = read(object)?;
         let (name, created) = named(object)?;
-        if spec.rules.len() > MAX_REWRITE_RULES {
-            return Err(format!("it has {} rules; allowed: {MAX_REWRITE_RULES}", spec.rules.len()));
+        if spec.rules.len() > REWRITE_RULES_MAX {
+            return Err(format!("it has {} rules; allowed: {REWRITE_RULES_MAX}", spec.rules.len()));
         }
         let rules = spec.rules.into_iter().map(Rule::read).collect::<Result<_, _>>()?;
         Ok(Self { pool: spec.pool_ref, created, rewrite: ModelRewrite { name, rules } })
@@ -217,14 +217,14 @@ impl Rule {
         let models: Vec<_> = self.matches.into_iter().map(|it| it.model.value).collect();
         let target = |it: Target| {
             // Weights are given to all targets or to none.
-            let weight = it.weight.unwrap_or(1).clamp(1, MAX_REWRITE_WEIGHT);
+            let weight = it.weight.unwrap_or(1).clamp(1, REWRITE_WEIGHT_MAX);
             RewriteTarget { model: it.model_rewrite, weight }
         };
         let targets: Vec<_> = self.targets.into_iter().map(target).collect();
         let fits = |name: &str| (1..=MODEL_NAME_MAX).contains(&name.len());
         let names = models.iter().chain(targets.iter().map(|target| &target.model));
-        if models.len().max(targets.len()) > MAX_REWRITE_NAMES || targets.is_empty() {
-            return Err(format!("a rule has 1 to {MAX_REWRITE_NAMES} targets and as many matches"));
+        if models.len().max(targets.len()) > REWRITE_NAMES_MAX || targets.is_empty() {
+            return Err(format!("a rule has 1 to {REWRITE_NAMES_MAX} targets and as many matches"));
         }
         match names.into_iter().find(|name| !fits(name)) {
             None => Ok(RewriteRule { models, targets }),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use engine::{
+use picker_core::{
     Instant, RequestId,
-    cluster::{Member, Message, QueueId},
     flow::{FairnessId, FlowKey, Outcome, Priority, Ticket, TicketId},
     ledger::WorkerId,
+    workers::{Message, QueueId, WorkerPeer},
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::frame::{FrameError, bound};
 /// A [`Message`].
 #[derive(Serialize, Deserialize)]
 pub(super) enum Line<'a> {
-    HandIn {
+    Submit {
         worker: u64,
         reply_to: u32,
         epoch: u64,
@@ -27,7 +27,7 @@ pub(super) enum Line<'a> {
         worker: u64,
         request: u32,
     },
-    Nudge,
+    Wake,
     Charge {
         #[serde(borrow)]
         flow: Flow<'a>,
@@ -96,16 +96,16 @@ enum Ending {
 impl<'a> Line<'a> {
     pub(super) fn of(message: &'a Message) -> Result<Self, FrameError> {
         Ok(match message {
-            Message::HandIn { worker, reply_to, epoch, again, tickets } => {
+            Message::Submit { worker, reply_to, epoch, again, tickets } => {
                 check(tickets)?;
                 let tickets = tickets.iter().map(Held::of).collect();
                 let (worker, reply_to) = (worker.0, reply_to.0);
-                Self::HandIn { worker, reply_to, epoch: *epoch, again: *again, tickets }
+                Self::Submit { worker, reply_to, epoch: *epoch, again: *again, tickets }
             }
             Message::Cancel { worker, request } => {
                 Self::Cancel { worker: worker.0, request: request.0 }
             }
-            Message::Nudge => Self::Nudge,
+            Message::Wake => Self::Wake,
             Message::Charge { flow, tokens } => {
                 Self::Charge { flow: Flow::of(flow), tokens: *tokens }
             }
@@ -132,16 +132,16 @@ impl TryFrom<Line<'_>> for Message {
 
     fn try_from(line: Line<'_>) -> Result<Self, FrameError> {
         Ok(match line {
-            Line::HandIn { worker, reply_to, epoch, again, tickets } => {
+            Line::Submit { worker, reply_to, epoch, again, tickets } => {
                 check(&tickets)?;
                 let tickets = tickets.iter().map(Held::ticket).collect::<Result<_, _>>()?;
                 let (worker, reply_to) = (WorkerId(worker), QueueId(reply_to));
-                Self::HandIn { worker, reply_to, epoch, again, tickets }
+                Self::Submit { worker, reply_to, epoch, again, tickets }
             }
             Line::Cancel { worker, request } => {
                 Self::Cancel { worker: WorkerId(worker), request: RequestId(request) }
             }
-            Line::Nudge => Self::Nudge,
+            Line::Wake => Self::Wake,
             Line::Charge { flow, tokens } => Self::Charge { flow: flow.key()?, tokens },
             Line::Buried { worker, epoch, grants_taken } => {
                 Self::Buried { worker: WorkerId(worker), epoch, grants_taken }
@@ -162,11 +162,11 @@ impl TryFrom<Line<'_>> for Message {
 }
 
 fn check<T>(tickets: &[T]) -> Result<(), FrameError> {
-    bound(tickets.len() <= Member::TICKETS_MAX, "tickets", "64")
+    bound(tickets.len() <= WorkerPeer::TICKETS_MAX, "tickets", "64")
 }
 
 fn check_grants<T>(requests: &[T]) -> Result<(), FrameError> {
-    let within = u32::try_from(requests.len()).is_ok_and(|count| count <= Member::GRANTS_MAX);
+    let within = u32::try_from(requests.len()).is_ok_and(|count| count <= WorkerPeer::GRANTS_MAX);
     bound(within, "grants", "64")
 }
 

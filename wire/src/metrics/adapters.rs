@@ -1,6 +1,6 @@
 //! The LoRA adapters of an engine.
 
-use engine::Adapters;
+use picker_core::Adapters;
 
 use super::Series;
 

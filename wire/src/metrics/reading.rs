@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use engine::{Adapters, CacheConfig, Metrics};
+use picker_core::{Adapters, CacheConfig, Metrics};
 
 use super::{
     Series, adapters,
@@ -10,7 +10,7 @@ use super::{
     plan::Part,
 };
 
-/// What one page said: [`engine::Metrics`] but for its age, which only the scraper knows.
+/// What one page said: [`picker_core::Metrics`] but for its age, which only the scraper knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// Requests that wait for a slot in the batch, summed over engines.

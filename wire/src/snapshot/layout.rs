@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use engine::{
-    Adapters, CacheConfig, Endpoint, Health, MAX_OBJECTIVES, Metrics, ModelRewrite, Objective,
+use picker_core::{
+    Adapters, CacheConfig, Endpoint, Health, Metrics, ModelRewrite, OBJECTIVES_MAX, Objective,
     Snapshot, flow::Priority,
 };
 use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ impl<'a> Pool<'a> {
 
     fn check_objectives(&self) -> Result<(), FrameError> {
         let mut names = self.objectives.iter().map(|(name, _)| name);
-        bound(names.len() <= MAX_OBJECTIVES, "objectives", "1,024")?;
+        bound(names.len() <= OBJECTIVES_MAX, "objectives", "1,024")?;
         let ascend = names.clone().is_sorted_by(|one, next| one < next);
         bound(ascend, "the order of objectives", "ascending names, each once")?;
         let fit = names.all(|name| is_object_name(name));

@@ -1,8 +1,8 @@
 //! Model rewrites and models within a snapshot.
 
-use engine::{
-    MAX_MODEL_REWRITES, MAX_MODELS, MAX_REWRITE_NAMES, MAX_REWRITE_RULES, MAX_REWRITE_WEIGHT,
-    Model, ModelRewrite, RewriteRule, RewriteTarget,
+use picker_core::{
+    MODEL_REWRITES_MAX, MODELS_MAX, Model, ModelRewrite, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
+    REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,18 +31,18 @@ struct Rule<'a> {
 pub(super) type Served<'a> = (&'a str, Option<&'a str>);
 
 pub(super) fn check(rewrites: &[Rewrite<'_>]) -> Result<(), FrameError> {
-    bound(rewrites.len() <= MAX_MODEL_REWRITES, "model rewrites", "256")?;
+    bound(rewrites.len() <= MODEL_REWRITES_MAX, "model rewrites", "256")?;
     for Rewrite { name, rules } in rewrites {
         let fit = is_object_name(name);
         bound(fit, "a model rewrite's name", "a Kubernetes object's: 1 to 253 of a-z 0-9 - .")?;
-        bound(rules.len() <= MAX_REWRITE_RULES, "a model rewrite's rules", "64")?;
+        bound(rules.len() <= REWRITE_RULES_MAX, "a model rewrite's rules", "64")?;
         rules.iter().try_for_each(Rule::check)?;
     }
     Ok(())
 }
 
 pub(super) fn check_models(models: &[Served<'_>]) -> Result<(), FrameError> {
-    bound(models.len() <= MAX_MODELS, "models", "1,024")?;
+    bound(models.len() <= MODELS_MAX, "models", "1,024")?;
     let ascend = models.is_sorted_by(|(one, _), (next, _)| one < next);
     bound(ascend, "the order of models", "ascending names, each once")?;
     let mut names = models.iter().flat_map(|(name, parent)| [Some(*name), *parent]).flatten();
@@ -80,12 +80,12 @@ impl<'a> Rule<'a> {
 
     fn check(&self) -> Result<(), FrameError> {
         let Self { models, targets } = self;
-        bound(models.len() <= MAX_REWRITE_NAMES, "the models of a rule", "64")?;
-        let some = (1..=MAX_REWRITE_NAMES).contains(&targets.len());
+        bound(models.len() <= REWRITE_NAMES_MAX, "the models of a rule", "64")?;
+        let some = (1..=REWRITE_NAMES_MAX).contains(&targets.len());
         bound(some, "the targets of a rule", "1 to 64")?;
         let mut names = models.iter().chain(targets.iter().map(|(name, _)| name));
         bound(names.all(|name| is_model_name(name)), "a model's name", "1 to 255 bytes")?;
-        let fit = |(_, weight): &(&str, u32)| (1..=MAX_REWRITE_WEIGHT).contains(weight);
+        let fit = |(_, weight): &(&str, u32)| (1..=REWRITE_WEIGHT_MAX).contains(weight);
         bound(targets.iter().all(fit), "a target's weight", "1 to 1,000,000")
     }
 }

@@ -1,7 +1,7 @@
 //! Request bodies.
 
 use arbtest::arbitrary::{Result, Unstructured};
-use engine::{Chainer, Seed};
+use picker_core::{Chainer, Seed};
 use serde::de::IgnoredAny;
 use wire::body::{Api, BodyError, Dialect, Inference, Piece, Place, Video, scan};
 

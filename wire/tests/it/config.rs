@@ -1,6 +1,6 @@
 //! The plugin's configuration.
 
-use engine::Profile;
+use picker_core::Profile;
 use wire::config::{ConfigError, PickerConfig, PluginConfig, PoolConfig, parse};
 
 use crate::mutated;
@@ -20,16 +20,17 @@ fn pool(json: &str) -> Result<PoolConfig, ConfigError> {
 
 /// The error, or else how endpoints are picked.
 fn say(json: &str) -> String {
-    let PoolConfig { name, engine, prompt_blocks_max, .. } = match pool(json) {
+    let PoolConfig { name, scheduler, prompt_blocks_max, .. } = match pool(json) {
         Ok(pool) => pool,
         Err(error) => return shortened(error.to_string()),
     };
-    let profiles: Vec<String> = engine.scheduling.profiles.iter().map(Profile::to_string).collect();
+    let profiles: Vec<String> =
+        scheduler.scheduling.profiles.iter().map(Profile::to_string).collect();
     format!(
         "{name}: {}; {prompt_blocks_max} blocks; cache {}{}",
         profiles.join(" | "),
-        engine.default_capacity,
-        if engine.auto_tune { " unless said" } else { "" },
+        scheduler.default_capacity,
+        if scheduler.auto_tune { " unless said" } else { "" },
     )
 }
 
@@ -66,9 +67,12 @@ fn an_epp_configuration_is_pasted_whole() {
 fn nothing_at_all_goes_by_estimated_ttft() {
     assert_eq!(parse(b""), parse(b"{}"));
     assert_eq!(picker(""), picker(r#"{"pools": [{}]}"#));
-    let PoolConfig { name, engine, prompt_blocks_max, flow, .. } = pool("").unwrap();
-    assert_eq!((name.as_str(), prompt_blocks_max, flow), ("default", engine::MAX_BLOCKS, None));
-    assert_eq!(engine, engine::Config::default());
+    let PoolConfig { name, scheduler, prompt_blocks_max, flow, .. } = pool("").unwrap();
+    assert_eq!(
+        (name.as_str(), prompt_blocks_max, flow),
+        ("default", picker_core::BLOCKS_MAX, None)
+    );
+    assert_eq!(scheduler, picker_core::Config::default());
     insta::assert_snapshot!(say(""), @"default: default: 1 estimated-ttft-scorer, max-score-picker of 3; 16384 blocks; cache 31250 unless said");
 }
 
@@ -82,7 +86,7 @@ fn the_epp_default_can_be_had() {
     let profiles = format!(r#"[{{"name": "default", "plugins": [{refs}]}}]"#);
     let config = format!(r#"{{"plugins": [{plugins}], "schedulingProfiles": {profiles}}}"#);
     let profile = Profile::of_the_epp();
-    assert_eq!(pool(&config).unwrap().engine.scheduling, profile.into());
+    assert_eq!(pool(&config).unwrap().scheduler.scheduling, profile.into());
 }
 
 #[test]
@@ -97,14 +101,14 @@ fn the_prefix_index_counts_in_blocks_of_64_tokens() {
             r#"{{"type": "approx-prefix-cache-producer", "parameters": {{{parameters}}}}}"#
         );
         let pool = pool(&format!(r#"{{"plugins": [{plugin}]}}"#)).unwrap();
-        (pool.prompt_blocks_max, pool.engine.default_capacity)
+        (pool.prompt_blocks_max, pool.scheduler.default_capacity)
     };
-    assert_eq!(blocks(""), (engine::MAX_BLOCKS, 31_250));
+    assert_eq!(blocks(""), (picker_core::BLOCKS_MAX, 31_250));
     assert_eq!(blocks(r#""blockSizeTokens": 16, "lruCapacityPerServer": 100"#).1, 100);
     assert_eq!(blocks(r#""blockSizeTokens": 128, "lruCapacityPerServer": 100"#).1, 200);
     assert_eq!(blocks(r#""maxPrefixTokensToMatch": 131072, "maxPrefixBlocksToMatch": 7"#).0, 2_048);
     assert_eq!(blocks(r#""blockSizeTokens": 128, "maxPrefixBlocksToMatch": 256"#).0, 512);
-    assert_eq!(blocks(r#""maxPrefixTokensToMatch": 0"#).0, engine::MAX_BLOCKS);
+    assert_eq!(blocks(r#""maxPrefixTokensToMatch": 0"#).0, picker_core::BLOCKS_MAX);
 }
 
 #[test]

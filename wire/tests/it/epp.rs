@@ -1,6 +1,6 @@
 //! The EPP's well-known configurations, pasted whole: accepted, or refused with what is missing.
 
-use engine::Profile;
+use picker_core::Profile;
 use wire::config::{PluginConfig, parse};
 
 /// The profiles that a configuration gives, or why it gives none; without the list of all types.
@@ -8,7 +8,7 @@ pub(crate) fn say(json: &str) -> String {
     match parse(json.as_bytes()) {
         Ok(PluginConfig::Picker(picker)) => {
             let pool = picker.pools.first().unwrap();
-            let scheduling = &pool.engine.scheduling;
+            let scheduling = &pool.scheduler.scheduling;
             let profiles: Vec<String> =
                 scheduling.profiles.iter().map(Profile::to_string).collect();
             format!("{}; flow control {}", profiles.join("; "), pool.flow.is_some())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{
+use picker_core::{
     Config, Filter,
     flow::{FairnessPolicy, FlowConfig, OrderingPolicy, Priority, Ttl},
     saturation::{Detector, Utilization},
@@ -25,7 +25,7 @@ fn flow(plugins: &str, section: &str) -> Result<FlowConfig, ConfigError> {
 
 /// What saturation detector comes of these plugins and fields.
 fn detector(plugins: &str, fields: &str) -> Result<Detector, ConfigError> {
-    pool(&format!(r#"{{"plugins": [{plugins}], {fields}}}"#)).map(|pool| pool.engine.detector)
+    pool(&format!(r#"{{"plugins": [{plugins}], {fields}}}"#)).map(|pool| pool.scheduler.detector)
 }
 
 /// The configuration of rh-aiservices-bu/llm-d-flowcontrol's chart, but for its
@@ -47,8 +47,8 @@ const CHART: &str = r#"{
 
 #[test]
 fn the_charts_configuration_is_taken_whole() {
-    let PoolConfig { engine, flow, .. } = pool(CHART).unwrap();
-    assert_eq!(engine.detector, Detector::Utilization(Utilization::default()));
+    let PoolConfig { scheduler, flow, .. } = pool(CHART).unwrap();
+    assert_eq!(scheduler.detector, Detector::Utilization(Utilization::default()));
     let flow = flow.unwrap();
     assert_eq!(flow.limits.max_bytes, Some(1 << 30));
     assert_eq!(flow.limits.max_requests, None);
@@ -77,7 +77,7 @@ fn the_gate_says_whether_requests_are_held() {
     // All that is full is left out first.
     let mut expected = Config::default();
     expected.scheduling.profiles[0].filters = vec![Filter::Detector(Detector::default())];
-    assert_eq!(bare.engine, expected);
+    assert_eq!(bare.scheduler, expected);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_pool_s_own_share_comes_before_the_common_one() {
     let PluginConfig::Picker(picker) = parse(config.as_bytes()).unwrap() else {
         panic!("a picker")
     };
-    let limit = |pool: &PoolConfig| match &pool.engine.detector {
+    let limit = |pool: &PoolConfig| match &pool.scheduler.detector {
         Detector::Concurrency(it) => it.max_requests,
         Detector::Utilization(_) | Detector::Max(_) => 0,
     };

@@ -3,7 +3,7 @@
 
 #![allow(clippy::panic, reason = "a test may panic")]
 
-use engine::{Admitter, Decider, Handler, admission::Probabilistic};
+use picker_core::{Admitter, Decider, Handler, admission::Probabilistic};
 use serde_json::{Value, json};
 use wire::config::{PluginConfig, parse};
 
@@ -80,7 +80,7 @@ fn the_older_handler_has_a_decider_by_default() {
         let plugins = with("pd-profile-handler prefill-filter decode-filter", more);
         let config = guide(&plugins, &profiles).to_string();
         let Ok(PluginConfig::Picker(picker)) = parse(config.as_bytes()) else { panic!("{config}") };
-        let Handler::Disagg(disagg) = &picker.pools[0].engine.scheduling.handler else {
+        let Handler::Disagg(disagg) = &picker.pools[0].scheduler.scheduling.handler else {
             panic!("{config}")
         };
         disagg.prefill_decider
@@ -179,7 +179,7 @@ fn admitters(config: &Value) -> Vec<Admitter> {
     let PluginConfig::Picker(picker) = parse(config.to_string().as_bytes()).unwrap() else {
         panic!("no picker")
     };
-    picker.pools.first().unwrap().engine.admitters.clone()
+    picker.pools.first().unwrap().scheduler.admitters.clone()
 }
 
 #[test]

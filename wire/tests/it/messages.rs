@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Result, Unstructured};
-use engine::{
-    Adapters, BlockHash, CacheConfig, Chain, Client, Endpoint, Fault, Health, Instant,
-    MAX_MODEL_REWRITES, MAX_MODELS, MAX_OBJECTIVES, MAX_REWRITE_NAMES, MAX_REWRITE_RULES,
-    MAX_REWRITE_WEIGHT, Metrics, Model, ModelRewrite, Note, Objective, RewriteRule, RewriteTarget,
-    SessionId, Snapshot, Verdict, flow::Priority,
+use picker_core::{
+    Adapters, BlockHash, CacheConfig, Chain, ClientId, Endpoint, EventKind, Fault, Health, Instant,
+    MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite, OBJECTIVES_MAX, Objective,
+    PlacementEvent, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RewriteRule,
+    RewriteTarget, SessionId, Snapshot, flow::Priority,
 };
 use wire::{note, snapshot};
 
@@ -68,7 +68,7 @@ fn some_objectives(u: &mut Unstructured<'_>) -> Result<Vec<Objective>> {
 fn some_rewrites(u: &mut Unstructured<'_>) -> Result<Vec<ModelRewrite>> {
     let rewrite = |names: Vec<u8>, weight: u32| {
         let name = |n: &u8| format!("model-{n}");
-        let target = |n| RewriteTarget { model: name(n), weight: 1 + weight % MAX_REWRITE_WEIGHT };
+        let target = |n| RewriteTarget { model: name(n), weight: 1 + weight % REWRITE_WEIGHT_MAX };
         let models = names.iter().map(name).collect();
         let targets = names.iter().chain([&0]).map(target).collect();
         ModelRewrite { name: "canary.team-a".into(), rules: vec![RewriteRule { models, targets }] }
@@ -91,13 +91,13 @@ fn objective(name: &str, priority: i32) -> Objective {
     Objective { name: name.into(), priority: Priority(priority) }
 }
 
-fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
+fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent>> {
     let mut notes = Vec::new();
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;
-        let bound = Verdict::Bound(SessionId(u.arbitrary()?));
-        let unclear = Fault::Unclear(Client(u.arbitrary()?));
-        notes.push(Note {
+        let bound = EventKind::Bound(SessionId(u.arbitrary()?));
+        let unclear = Fault::Unclear(ClientId(u.arbitrary()?));
+        notes.push(PlacementEvent {
             at: Instant::from_nanos(u.arbitrary()?),
             endpoint: address(u)?,
             chain: Chain {
@@ -105,15 +105,15 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<Note>> {
                 blocks: u.arbitrary()?,
             },
             verdict: *u.choose(&[
-                Verdict::Placed,
-                Verdict::Withdrawn,
-                Verdict::Failed(Fault::Endpoint),
-                Verdict::Failed(unclear),
-                Verdict::Broke(Fault::Endpoint),
-                Verdict::Broke(unclear),
+                EventKind::Placed,
+                EventKind::Withdrawn,
+                EventKind::Failed(Fault::Endpoint),
+                EventKind::Failed(unclear),
+                EventKind::Broke(Fault::Endpoint),
+                EventKind::Broke(unclear),
                 bound,
-                Verdict::Served,
-                Verdict::Used,
+                EventKind::Served,
+                EventKind::Used,
             ])?,
         });
     }
@@ -185,8 +185,8 @@ fn bounds_hold_at_their_edge() {
 fn objectives_are_bounded_named_as_in_kubernetes_and_in_order() {
     let with = |objectives| Snapshot { pool: "p".into(), objectives, ..Snapshot::default() };
     let many = |len| with((0..len).map(|n| objective(&format!("o{n:04}"), i32::MIN)).collect());
-    let full = snapshot::encode(&many(MAX_OBJECTIVES)).unwrap();
-    assert_eq!(snapshot::decode(&full), Ok(many(MAX_OBJECTIVES)));
+    let full = snapshot::encode(&many(OBJECTIVES_MAX)).unwrap();
+    assert_eq!(snapshot::decode(&full), Ok(many(OBJECTIVES_MAX)));
 
     let named = |names: &[&str]| with(names.iter().map(|name| objective(name, 1)).collect());
     let longest = "n".repeat(snapshot::OBJECT_NAME_MAX);
@@ -199,7 +199,7 @@ fn objectives_are_bounded_named_as_in_kubernetes_and_in_order() {
     }
     let why = |snapshot| snapshot::encode(&snapshot).unwrap_err().to_string();
     insta::assert_snapshot!([
-        why(many(MAX_OBJECTIVES + 1)), why(named(&["b", "a"])), why(named(&["a", "a"])), why(named(&["A"])),
+        why(many(OBJECTIVES_MAX + 1)), why(named(&["b", "a"])), why(named(&["a", "a"])), why(named(&["A"])),
     ].join("\n"), @"
     objectives out of bounds; allowed: 1,024
     the order of objectives out of bounds; allowed: ascending names, each once
@@ -215,23 +215,23 @@ fn model_rewrites_are_bounded() {
         models: vec!["m".into(); models],
         targets: vec![target(weight); targets],
     };
-    let fine = rule(MAX_REWRITE_NAMES, MAX_REWRITE_NAMES, MAX_REWRITE_WEIGHT);
+    let fine = rule(REWRITE_NAMES_MAX, REWRITE_NAMES_MAX, REWRITE_WEIGHT_MAX);
     let with = |objects, name: &str, rules| Snapshot {
         model_rewrites: vec![ModelRewrite { name: name.into(), rules }; objects],
         ..Snapshot::default()
     };
-    let full = with(MAX_MODEL_REWRITES, "a", vec![fine.clone()]);
+    let full = with(MODEL_REWRITES_MAX, "a", vec![fine.clone()]);
     assert_eq!(snapshot::decode(&snapshot::encode(&full).unwrap()), Ok(full));
-    let many = with(1, "a", vec![fine.clone(); MAX_REWRITE_RULES]);
+    let many = with(1, "a", vec![fine.clone(); REWRITE_RULES_MAX]);
     assert!(snapshot::encode(&many).is_ok());
 
     let why = |snapshot| snapshot::encode(&snapshot).unwrap_err().to_string();
     let of = |rule| why(with(1, "a", vec![rule]));
     let unnamed = RewriteRule { models: vec![String::new()], targets: vec![target(1)] };
     insta::assert_snapshot!([
-        why(with(MAX_MODEL_REWRITES + 1, "a", vec![])), why(with(1, "A", vec![])),
-        why(with(1, "a", vec![fine; MAX_REWRITE_RULES + 1])), of(rule(MAX_REWRITE_NAMES + 1, 1, 1)),
-        of(rule(0, 0, 1)), of(rule(0, 1, 0)), of(rule(0, 1, MAX_REWRITE_WEIGHT + 1)), of(unnamed),
+        why(with(MODEL_REWRITES_MAX + 1, "a", vec![])), why(with(1, "A", vec![])),
+        why(with(1, "a", vec![fine; REWRITE_RULES_MAX + 1])), of(rule(REWRITE_NAMES_MAX + 1, 1, 1)),
+        of(rule(0, 0, 1)), of(rule(0, 1, 0)), of(rule(0, 1, REWRITE_WEIGHT_MAX + 1)), of(unnamed),
     ].join("\n"), @"
     model rewrites out of bounds; allowed: 256
     a model rewrite's name out of bounds; allowed: a Kubernetes object's: 1 to 253 of a-z 0-9 - .
@@ -249,13 +249,13 @@ fn models_are_bounded_and_in_order() {
     let model = |name: String| Model { name, parent: None };
     let with = |models| Snapshot { models, ..Snapshot::default() };
     let many = |len| with((0..len).map(|n| model(format!("m{n:04}"))).collect());
-    let full = many(MAX_MODELS);
+    let full = many(MODELS_MAX);
     assert_eq!(snapshot::decode(&snapshot::encode(&full).unwrap()), Ok(full));
     let why = |snapshot| snapshot::encode(&snapshot).unwrap_err().to_string();
     let long = "n".repeat(snapshot::MODEL_NAME_MAX + 1);
     let orphan = Model { name: "a".into(), parent: Some(String::new()) };
     insta::assert_snapshot!([
-        why(many(MAX_MODELS + 1)), why(with(vec![model("a".into()); 2])), why(with(vec![model(long)])),
+        why(many(MODELS_MAX + 1)), why(with(vec![model("a".into()); 2])), why(with(vec![model(long)])),
         why(with(vec![orphan])),
     ].join("\n"), @"
     models out of bounds; allowed: 1,024

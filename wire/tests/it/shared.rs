@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use arbtest::arbitrary::{Result, Unstructured};
-use engine::{
+use picker_core::{
     Instant, RequestId,
-    cluster::{Member, Message, QueueId},
-    flow::{FairnessId, FlowKey, Outcome, Priority, Regime, Ticket, TicketId},
-    ledger::{Account, Accounts, EndpointKey, Lease, Ledger, Row, Spell, WorkerId},
+    flow::{FairnessId, FlowKey, Outcome, PhaseKind, Priority, Ticket, TicketId},
+    ledger::{Account, Accounts, EndpointKey, Heartbeat, Lease, Ledger, PoolPhase, WorkerId},
+    workers::{Message, QueueId, WorkerPeer},
 };
 use wire::{ledger, message, row};
 
@@ -37,16 +37,16 @@ fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
             until: Instant::from_nanos(u.arbitrary()?),
         },
         nudged: u.arbitrary()?,
-        spell: Spell {
-            regime: *u.choose(&[Regime::Serving, Regime::Empty])?,
+        phase: PoolPhase {
+            kind: *u.choose(&[PhaseKind::Serving, PhaseKind::Empty])?,
             since: Instant::from_nanos(u.arbitrary()?),
         },
         accounts: accounts(u)?,
     })
 }
 
-fn some_row(u: &mut Unstructured<'_>) -> Result<Row> {
-    Ok(Row {
+fn some_row(u: &mut Unstructured<'_>) -> Result<Heartbeat> {
+    Ok(Heartbeat {
         alive_at: Instant::from_nanos(u.arbitrary()?),
         waiting: u.arbitrary()?,
         accounts: accounts(u)?,
@@ -95,14 +95,14 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
             let count = u.int_in_range(0..=5)?;
             let tickets = (0..count).map(|_| some_ticket(u)).collect::<Result<_>>()?;
             let reply_to = QueueId(u.arbitrary()?);
-            Message::HandIn { worker, reply_to, epoch, again: u.arbitrary()?, tickets }
+            Message::Submit { worker, reply_to, epoch, again: u.arbitrary()?, tickets }
         }
         1 => Message::Cancel { worker, request },
-        2 => Message::Nudge,
+        2 => Message::Wake,
         3 => Message::Charge { flow: some_flow(u)?, tokens: u.arbitrary()? },
         4 => Message::Buried { worker, epoch, grants_taken: u.arbitrary()? },
         5 => {
-            let count = u.int_in_range(0..=Member::GRANTS_MAX)?;
+            let count = u.int_in_range(0..=WorkerPeer::GRANTS_MAX)?;
             let requests = (0..count).map(|_| Ok(RequestId(u.arbitrary()?))).collect::<Result<_>>();
             Message::Grant { requests: requests?, epoch, at: Instant::from_nanos(u.arbitrary()?) }
         }
@@ -178,7 +178,7 @@ fn the_layout_is_pinned() {
         granted: 2,
         lease,
         nudged: true,
-        spell: Spell { regime: Regime::Serving, since: Instant::from_nanos(11) },
+        phase: PoolPhase { kind: PhaseKind::Serving, since: Instant::from_nanos(11) },
         accounts: [account].into_iter().collect(),
     };
     let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -197,16 +197,16 @@ fn no_more_tickets_than_one_message_holds() {
         ttl: Some(Duration::MAX),
         slo_ttft: Some(Duration::MAX),
     };
-    let hand_in = |count| Message::HandIn {
+    let hand_in = |count| Message::Submit {
         worker: WorkerId(1),
         reply_to: QueueId(1),
         epoch: 1,
         again: false,
         tickets: vec![ticket.clone(); count],
     };
-    let full = message::encode(&hand_in(Member::TICKETS_MAX)).unwrap();
+    let full = message::encode(&hand_in(WorkerPeer::TICKETS_MAX)).unwrap();
     assert!(full.len() < 32 << 10);
-    assert_eq!(message::decode(&full), Ok(hand_in(Member::TICKETS_MAX)));
-    let refused = message::encode(&hand_in(Member::TICKETS_MAX + 1)).unwrap_err();
+    assert_eq!(message::decode(&full), Ok(hand_in(WorkerPeer::TICKETS_MAX)));
+    let refused = message::encode(&hand_in(WorkerPeer::TICKETS_MAX + 1)).unwrap_err();
     assert_eq!(refused.to_string(), "tickets out of bounds; allowed: 64");
 }

@@ -1,7 +1,7 @@
 //! The index of `engine/`: the prompt's bytes as a chain of hashes, thinned out; an LRU for each worker.
 
-use engine::{
-    Chain, Chainer, MAX_BLOCKS, Seed,
+use picker_core::{
+    Chain, Chainer, BLOCKS_MAX, Seed,
     prefix::{Index, Matches, Slot},
 };
 
@@ -32,7 +32,7 @@ impl Contender for Ours {
     type News = Chain;
 
     fn key(&self, prompt: &Prompt) -> Chain {
-        let mut chainer = Chainer::new(&Seed::default(), MAX_BLOCKS);
+        let mut chainer = Chainer::new(&Seed::default(), BLOCKS_MAX);
         chainer.update(prompt.text.as_bytes());
         chainer.finish()
     }
@@ -40,7 +40,7 @@ impl Contender for Ours {
     fn longest(&mut self, key: &Chain) -> usize {
         self.index.matches(key, &mut self.matches);
         let most = (0..WORKERS).map(|worker| self.matches.blocks(Slot(worker))).max();
-        most.unwrap_or_default() as usize * engine::BLOCK_BYTES / TOKEN_BYTES
+        most.unwrap_or_default() as usize * picker_core::BLOCK_BYTES / TOKEN_BYTES
     }
 
     fn news(&self, prompt: &Prompt, _placed: &Placed) -> Chain {

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use engine::{Engine, Event, Instant, Note, Snapshot, cluster::SharedLedger, ledger::Ledger};
+use picker_core::{
+    Event, Instant, PlacementEvent, Scheduler, Snapshot, ledger::Ledger, workers::SharedLedger,
+};
 
 /// A note is written after its place was taken: another worker may look for it before it is there.
 const WRITE: Duration = Duration::from_micros(20);
@@ -15,7 +17,7 @@ const WRITE: Duration = Duration::from_micros(20);
 const NOTES_KEPT: u64 = 1024;
 
 /// What stands at one place, and from when on.
-type Posted = (Instant, Vec<Note>);
+type Posted = (Instant, Vec<PlacementEvent>);
 
 /// Envoy's shared data for one pool.
 #[derive(Debug, Default)]
@@ -40,7 +42,7 @@ impl SharedData {
     }
 
     /// Tells the other workers, at a place that the ledger gave.
-    pub(super) fn post_notes(&self, now: Instant, position: u64, told: Vec<Note>) {
+    pub(super) fn post_notes(&self, now: Instant, position: u64, told: Vec<PlacementEvent>) {
         let mut notes = self.notes.borrow_mut();
         let place = usize::try_from(position).unwrap_or(usize::MAX);
         if notes.len() <= place {
@@ -51,7 +53,7 @@ impl SharedData {
         }
     }
 
-    fn notes(&self, now: Instant, position: u64) -> Option<Vec<Note>> {
+    fn notes(&self, now: Instant, position: u64) -> Option<Vec<PlacementEvent>> {
         let notes = self.notes.borrow();
         let (written, told) = notes.get(usize::try_from(position).ok()?)?.as_ref()?;
         (*written <= now).then(|| told.clone())
@@ -73,12 +75,12 @@ impl Board {
         now: Instant,
         ledger: &Ledger,
         shared: &SharedData,
-        engine: &mut Engine,
+        scheduler: &mut Scheduler,
     ) {
         if ledger.snapshots != self.snapshots
             && let Some((received_at, snapshot)) = shared.snapshot.borrow().clone()
         {
-            let _ = engine.handle(Event::Snapshot { snapshot, received_at });
+            let _ = scheduler.handle(Event::Snapshot { snapshot, received_at });
             self.snapshots = ledger.snapshots;
         }
         let mut next = self.notes.get().max(ledger.notes.saturating_sub(NOTES_KEPT));
@@ -88,7 +90,7 @@ impl Board {
             } else {
                 let Some(notes) = shared.notes(now, next) else { break };
                 for note in notes {
-                    let _ = engine.handle(Event::Noted(note));
+                    let _ = scheduler.handle(Event::Noted(note));
                 }
             }
             next += 1;

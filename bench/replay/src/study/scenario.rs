@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use engine::Chain;
+use picker_core::Chain;
 
 use super::Options;
 use crate::{

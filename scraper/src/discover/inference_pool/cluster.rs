@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::{MAX_MODEL_REWRITES, MAX_OBJECTIVES, ModelRewrite};
 use kube::{api::DynamicObject, runtime::watcher::Event};
+use picker_core::{MODEL_REWRITES_MAX, ModelRewrite, OBJECTIVES_MAX};
 use serde_json::Value;
 use tracing::warn;
 use wire::{
@@ -125,8 +125,8 @@ impl Cluster {
 
     fn objectives(&mut self) -> Objectives {
         let all = self.objectives.merged(|it| it.is_of(&self.name));
-        let over = all.len().saturating_sub(MAX_OBJECTIVES);
-        let all = all.into_iter().map(|it| it.objective.clone()).take(MAX_OBJECTIVES).collect();
+        let over = all.len().saturating_sub(OBJECTIVES_MAX);
+        let all = all.into_iter().map(|it| it.objective.clone()).take(OBJECTIVES_MAX).collect();
         self.tell_over("InferenceObjectives", over);
         Objectives::new(all).unwrap_or_default()
     }
@@ -140,7 +140,7 @@ impl Cluster {
             bytes += size(&it.rewrite);
             bytes <= REWRITE_BYTES_MAX
         };
-        let fitting = all.iter().take(MAX_MODEL_REWRITES).take_while(fits);
+        let fitting = all.iter().take(MODEL_REWRITES_MAX).take_while(fits);
         let rewrites: Vec<_> = fitting.map(|it| it.rewrite.clone()).collect();
         let over = all.len() - rewrites.len();
         self.tell_over("InferenceModelRewrites", over);

@@ -1,8 +1,8 @@
 //! A pool with little room, whose ledger the story can read.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use engine::ledger::Ledger;
 use host_mock::Metric;
+use picker_core::ledger::Ledger;
 use serde_json::{Value, json};
 
 use crate::mock::world::{Way, World};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::flow::{BANDS_MAX, BandConfig, Priority, Ttl};
+use picker_core::flow::{BANDS_MAX, BandConfig, Priority, Ttl};
 
 use super::limits;
 use crate::config::{At, ConfigError, at::Object, plugin::Plugins};

@@ -1,6 +1,6 @@
 //! The parameters of admitters.
 
-use engine::{Admitter, admission::Probabilistic};
+use picker_core::{Admitter, admission::Probabilistic};
 
 use crate::config::{At, ConfigError, at::Object};
 

@@ -1,6 +1,6 @@
 //! The parameters of saturation detectors.
 
-use engine::saturation::{
+use picker_core::saturation::{
     Concurrency, ConcurrencyMode, Detector, DetectorKind, Staleness, Utilization,
 };
 

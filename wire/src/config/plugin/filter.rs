@@ -1,9 +1,9 @@
 //! The parameters of filters.
 
-use engine::{
+use picker_core::{
     Filter,
     filter::{
-        AttributeLimit, Gauge, HeadroomTier, LabelValues, OnMissing, Operator, PrefixAffinity,
+        AttributeLimit, HeadroomTier, LabelValues, LoadMetric, OnMissing, Operator, PrefixAffinity,
         Requirement, Selector, TopologyFloor, TtftSource, UtilizationLimits,
     },
     score::Level,
@@ -144,7 +144,7 @@ fn utilization(entry: &Object<'_>) -> Result<UtilizationLimits, ConfigError> {
     let parameters = entry.child("parameters", &["conditions", "fallbackOnEmpty"])?;
     let limit = |at: &At<'_>| {
         let condition = at.object(&["type", "maxValue"])?;
-        let gauge = condition.required("type")?.one_of(&Gauge::NAMED)?;
+        let gauge = condition.required("type")?.one_of(&LoadMetric::NAMED)?;
         Ok((gauge, condition.required("maxValue")?.within(0.0, 1e9)?))
     };
     let conditions = parameters.required("conditions")?.list()?;

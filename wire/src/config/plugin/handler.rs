@@ -1,6 +1,6 @@
 //! The parameters of profile handlers and of what they ask.
 
-use engine::{Decider, Disagg, Handler, StageOrder};
+use picker_core::{Decider, Disagg, Handler, StageOrder};
 
 use super::{
     Plugin, Plugins,

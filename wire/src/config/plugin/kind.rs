@@ -1,6 +1,6 @@
 //! The plugin types, by the EPP's names.
 
-use engine::{
+use picker_core::{
     Admitter, Decider, Filter, Handler, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitKind},
     saturation::DetectorKind,

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, num::NonZeroU16};
 
-use engine::flow::{
-    BandSelectionPolicy, Domain, FairnessId, FairnessPolicy, Floors, Holdback, Priority, Share,
-    TokenCost, UsageLimitKind, UsageLimitPolicy, Weight,
+use picker_core::flow::{
+    BandSelectionPolicy, Domain, FairnessId, FairnessPolicy, FairnessWeight, Floors, Holdback,
+    Priority, Share, TokenCost, UsageLimitKind, UsageLimitPolicy,
 };
 
 use crate::config::{At, ConfigError, at::Object};
@@ -26,10 +26,10 @@ pub(super) fn fairness(
     }))
 }
 
-fn weights(at: &At<'_>) -> Result<BTreeMap<FairnessId, Weight>, ConfigError> {
+fn weights(at: &At<'_>) -> Result<BTreeMap<FairnessId, FairnessWeight>, ConfigError> {
     let weight = |(tenant, at): (&str, At<'_>)| {
         let weight = NonZeroU16::new(short(&at, 1)?).unwrap_or(NonZeroU16::MIN);
-        Ok((FairnessId::new(tenant), Weight(weight)))
+        Ok((FairnessId::new(tenant), FairnessWeight(weight)))
     };
     at.entries()?.into_iter().map(weight).collect()
 }

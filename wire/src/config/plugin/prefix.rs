@@ -1,6 +1,6 @@
 //! How prompts are cut and remembered (`approx-prefix-cache-producer`).
 
-use engine::{Config, MAX_BLOCKS};
+use picker_core::{BLOCKS_MAX, Config};
 
 use super::kind::PREFIX_PRODUCER;
 use crate::config::{At, ConfigError, at::Object};
@@ -26,7 +26,7 @@ pub(in crate::config) struct Prefix {
 impl Default for Prefix {
     fn default() -> Self {
         let Config { auto_tune, default_capacity, .. } = Config::default();
-        Self { auto_tune, prompt_blocks_max: MAX_BLOCKS, capacity: default_capacity }
+        Self { auto_tune, prompt_blocks_max: BLOCKS_MAX, capacity: default_capacity }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a plugin is referred to for.
 
-use engine::{
+use picker_core::{
     Decider,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitKind, UsageLimitPolicy},
     saturation::{Detector, DetectorKind},

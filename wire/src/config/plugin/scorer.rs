@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{
+use picker_core::{
     Scorer,
     score::{
         ActiveRequest, Attribute, ContextLength, EstimatedTtft, HeaderLabel, Headroom, Latency,

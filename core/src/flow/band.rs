@@ -1,0 +1,257 @@
+//! The flows of one priority.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    BandConfig, FairnessId, Priority, TicketId, Usage,
+    flow_queue::{FlowQueue, Place, State},
+    rank::Rank,
+    slab::{Slab, SlabKey},
+};
+use crate::Instant;
+
+/// How long a flow is remembered after its last request was dispatched (EPP: flow garbage
+/// collection).
+const FLOW_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Flows that are remembered though nobody waits in them. Whoever invents a new tenant for each
+/// request pushes out idle tenants and not memory: 64 bands of them stay under 32 MB.
+const FLOWS_IDLE_MAX: usize = 1_024;
+
+/// One priority's flows, their order, and what its policies remember.
+#[derive(Debug)]
+pub(super) struct Band {
+    pub(super) priority: Priority,
+    pub(super) config: BandConfig,
+    pub(super) usage: Usage,
+    /// Since when nobody waits.
+    pub(super) idle_since: Instant,
+    /// Whether it may send, by the last dispatch's saturation.
+    pub(super) open: bool,
+    /// How often it asked in vain (soft reflective ceiling).
+    pub(super) turns: u32,
+    /// What it is owed of its floor (weighted bands).
+    pub(super) owed: u64,
+    lanes: Slab<FlowQueue>,
+    by_id: BTreeMap<FairnessId, SlabKey>,
+    waiting: BTreeSet<(Rank, SlabKey)>,
+    idle: BTreeSet<(Instant, SlabKey)>,
+    by_arrival: BTreeSet<QueuePosition>,
+    next_turn: u64,
+    /// The counter of the flow that was the last to wait (token-fair).
+    last_counter: u64,
+}
+
+/// A request among those of its band.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    pub(super) lane: SlabKey,
+    pub(super) place: Place,
+    pub(super) arrival: QueuePosition,
+    pub(super) bytes: u64,
+}
+
+/// First arrival on any worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct QueuePosition {
+    pub(super) at: Instant,
+    pub(super) id: TicketId,
+    pub(super) slot: SlabKey,
+}
+
+impl Band {
+    pub(super) fn new(priority: Priority, config: BandConfig, now: Instant) -> Self {
+        Self {
+            priority,
+            config,
+            usage: Usage::default(),
+            idle_since: now,
+            open: false,
+            turns: 0,
+            owed: 0,
+            lanes: Slab::default(),
+            by_id: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            by_arrival: BTreeSet::new(),
+            next_turn: 0,
+            last_counter: 0,
+        }
+    }
+
+    /// The flow of that tenant, begun if it is new.
+    pub(super) fn lane(&mut self, now: Instant, id: &FairnessId) -> SlabKey {
+        if let Some(&lane) = self.by_id.get(id) {
+            return lane;
+        }
+        let lane = self.lanes.insert_with(|_| FlowQueue::new(id.clone(), now));
+        self.by_id.insert(id.clone(), lane);
+        self.idle.insert((now, lane));
+        lane
+    }
+
+    pub(super) fn push(&mut self, now: Instant, seat: Seat) {
+        let (turn, lift) = (self.next_turn, self.lift());
+        let Some(lane) = self.lanes.get_mut(seat.lane) else { return };
+        if matches!(lane.state, State::Idle(_)) {
+            lane.counter = lane.counter.max(lift);
+            lane.turn = turn;
+            self.next_turn += 1;
+        }
+        lane.push(seat.place, Usage::of_one(seat.bytes));
+        self.usage.add(Usage::of_one(seat.bytes));
+        self.by_arrival.insert(seat.arrival);
+        self.settle(now, seat.lane);
+    }
+
+    /// Takes out a request that is dispatched, and charges its flow.
+    pub(super) fn serve(&mut self, now: Instant, seat: Seat, uncached_tokens: u32) {
+        if let Some(lane) = self.lanes.get_mut(seat.lane) {
+            let cost = self.config.fairness.dispatch_cost(&lane.id, uncached_tokens);
+            lane.counter = lane.counter.saturating_add(cost);
+            lane.turn = self.next_turn;
+            self.next_turn += 1;
+        }
+        self.remove(now, seat);
+    }
+
+    /// Takes out a request that is not dispatched.
+    pub(super) fn remove(&mut self, now: Instant, seat: Seat) {
+        let Some(lane) = self.lanes.get_mut(seat.lane) else { return };
+        lane.remove(seat.place, Usage::of_one(seat.bytes));
+        self.usage.remove(Usage::of_one(seat.bytes));
+        self.by_arrival.remove(&seat.arrival);
+        self.settle(now, seat.lane);
+        if self.usage.requests == 0 {
+            (self.idle_since, self.owed) = (now, 0);
+        }
+    }
+
+    /// Charges output tokens to a flow, if it is still remembered.
+    pub(super) fn charge(&mut self, id: &FairnessId, output_tokens: u32) {
+        let cost = self.config.fairness.output_cost(id, output_tokens);
+        self.recount(id, |counter| counter.saturating_add(cost));
+    }
+
+    /// Puts in place of what a dispatch was charged for what it costs.
+    pub(super) fn correct(&mut self, id: &FairnessId, charged: u32, found: u32) {
+        let cost = |tokens| self.config.fairness.dispatch_cost(id, tokens);
+        let (charged, found) = (cost(charged), cost(found));
+        self.recount(id, |counter| counter.saturating_add(found).saturating_sub(charged));
+    }
+
+    fn recount(&mut self, id: &FairnessId, recount: impl FnOnce(u64) -> u64) {
+        let Some(&slot) = self.by_id.get(id) else { return };
+        let Some(lane) = self.lanes.get_mut(slot) else { return };
+        lane.counter = recount(lane.counter);
+        // This neither fills nor empties a queue, so the time is not looked at.
+        self.settle(Instant::default(), slot);
+    }
+
+    /// The request to dispatch next.
+    pub(super) fn next(&self) -> Option<SlabKey> {
+        let (_, lane) = self.waiting.first()?;
+        Some(self.lanes.get(*lane)?.head()?.slot)
+    }
+
+    /// All that wait, the newest first.
+    pub(super) fn newest(&self) -> impl Iterator<Item = SlabKey> {
+        self.by_arrival.iter().rev().map(|arrival| arrival.slot)
+    }
+
+    /// The flows in which someone waits, by name.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (&FairnessId, Usage)> {
+        let lanes = self.by_id.values().filter_map(|lane| self.lanes.get(*lane));
+        lanes.filter(|lane| lane.usage.requests > 0).map(|lane| (&lane.id, lane.usage))
+    }
+
+    /// Forgets flows that have been idle for long.
+    pub(super) fn collect(&mut self, now: Instant) {
+        while self.idle.first().is_some_and(|(since, _)| *since + FLOW_IDLE_MAX <= now) {
+            self.forget_oldest();
+        }
+    }
+
+    /// What a flow's counter is lifted to when it begins to wait.
+    fn lift(&self) -> u64 {
+        let lowest = self.waiting.first().and_then(|(_, lane)| self.lanes.get(*lane));
+        lowest.map_or(self.last_counter, |lane| lane.counter)
+    }
+
+    /// Puts a flow where it belongs after a change.
+    fn settle(&mut self, now: Instant, slot: SlabKey) {
+        let Some(lane) = self.lanes.get_mut(slot) else { return };
+        let state = match (self.config.fairness.standing(lane), lane.state) {
+            (Some(rank), _) => State::Waiting(rank),
+            (None, State::Waiting(_)) => State::Idle(now),
+            (None, idle) => idle,
+        };
+        let before = std::mem::replace(&mut lane.state, state);
+        let counter = lane.counter;
+        if before == state {
+            return;
+        }
+        match before {
+            State::Waiting(rank) => self.waiting.remove(&(rank, slot)),
+            State::Idle(since) => self.idle.remove(&(since, slot)),
+        };
+        match state {
+            State::Waiting(rank) => self.waiting.insert((rank, slot)),
+            State::Idle(since) => self.idle.insert((since, slot)),
+        };
+        if self.waiting.is_empty() {
+            self.last_counter = counter;
+        }
+        if self.idle.len() > FLOWS_IDLE_MAX {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((_, slot)) = self.idle.pop_first() else { return };
+        if let Some(lane) = self.lanes.remove(slot) {
+            self.by_id.remove(&lane.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn band_of_idle(flows: usize) -> Band {
+        let mut band = Band::new(Priority(0), BandConfig::default(), at(0));
+        for flow in 0..flows {
+            let lane = band.lane(at(0), &FairnessId::new(&flow.to_string()));
+            let arrival = QueuePosition { at: at(0), id: TicketId::default(), slot: lane };
+            let place = Place { rank: Rank::default(), slot: lane };
+            let seat = Seat { lane, place, arrival, bytes: 1 };
+            band.push(at(0), seat);
+            band.serve(at(1), seat, 1);
+        }
+        band
+    }
+
+    #[test]
+    fn a_flow_is_forgotten_after_five_idle_minutes() {
+        let mut band = band_of_idle(2);
+        band.collect(at(300));
+        assert_eq!(band.by_id.len(), 2);
+        band.collect(at(301));
+        assert_eq!(band.by_id.len(), 0);
+    }
+
+    #[test]
+    fn invented_tenants_push_out_idle_ones() {
+        let band = band_of_idle(FLOWS_IDLE_MAX + 500);
+        assert_eq!(band.by_id.len(), FLOWS_IDLE_MAX);
+        assert_eq!(band.idle.len(), FLOWS_IDLE_MAX);
+    }
+}

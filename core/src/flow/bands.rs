@@ -1,0 +1,257 @@
+//! All bands, highest first.
+
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+
+use super::{
+    BandConfig, FairnessId, FlowConfig, FlowKey, Limits, Priority, Usage, UsageLimitPolicy,
+    band::Band, usage_limit::Standing,
+};
+use crate::Instant;
+
+/// Bands that objectives may add to, static ones included. Every dispatch looks at all of them;
+/// nobody has more classes of service than this.
+pub const BANDS_MAX: usize = 64;
+
+/// How long a band is kept after its last objective and its last request are gone (EPP: dynamic
+/// band garbage collection).
+const BAND_IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// What waits in one band (`flow_control_capacity_utilization_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BandSize {
+    /// Which band.
+    pub priority: Priority,
+    /// What waits in it.
+    pub usage: Usage,
+    /// What may.
+    pub limits: Limits,
+}
+
+/// What waits in one flow (`flow_control_queue_size`, `flow_control_queue_bytes`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowSize {
+    /// Which flow. Its tenant is "other" for all that got no row of their own.
+    pub flow: FlowKey,
+    /// What waits in it.
+    pub usage: Usage,
+}
+
+/// The bands of one pool.
+#[derive(Debug)]
+pub(super) struct Bands {
+    bands: BTreeMap<Reverse<Priority>, BandEntry>,
+}
+
+#[derive(Debug)]
+struct BandEntry {
+    band: Band,
+    origin: Origin,
+}
+
+/// Why a band exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The configuration names it, or it is priority 0.
+    Static,
+    /// An objective asks for it.
+    Wanted,
+    /// An objective did.
+    Unwanted(Instant),
+}
+
+impl Bands {
+    pub(super) fn new(config: &FlowConfig, now: Instant) -> Self {
+        let entry = |(&priority, band): (&Priority, &BandConfig)| {
+            let band = Band::new(priority, band.clone(), now);
+            (Reverse(priority), BandEntry { band, origin: Origin::Static })
+        };
+        let zero = (&Priority(0), config.template(Priority(0)));
+        Self { bands: std::iter::once(zero).chain(&config.bands).map(entry).collect() }
+    }
+
+    /// Makes the bands that objectives ask for, and lets go of those that none asks for any more.
+    /// Returns how many found no place.
+    pub(super) fn provision(
+        &mut self,
+        now: Instant,
+        config: &FlowConfig,
+        wanted: &[Priority],
+    ) -> usize {
+        for entry in self.bands.values_mut().filter(|entry| entry.origin == Origin::Wanted) {
+            if !wanted.contains(&entry.band.priority) {
+                entry.origin = Origin::Unwanted(now);
+            }
+        }
+        wanted.iter().filter(|priority| !self.want(now, config, **priority)).count()
+    }
+
+    fn want(&mut self, now: Instant, config: &FlowConfig, priority: Priority) -> bool {
+        if let Some(entry) = self.bands.get_mut(&Reverse(priority)) {
+            if entry.origin != Origin::Static {
+                entry.origin = Origin::Wanted;
+            }
+            return true;
+        }
+        if self.bands.len() >= BANDS_MAX {
+            return false;
+        }
+        let band = Band::new(priority, config.template(priority).clone(), now);
+        self.bands.insert(Reverse(priority), BandEntry { band, origin: Origin::Wanted });
+        true
+    }
+
+    /// The band that serves a priority: its own, or that of priority 0 if it has none.
+    pub(super) fn resolve(&self, priority: Priority) -> Priority {
+        if self.bands.contains_key(&Reverse(priority)) { priority } else { Priority(0) }
+    }
+
+    pub(super) fn get(&self, priority: Priority) -> Option<&Band> {
+        self.bands.get(&Reverse(priority)).map(|entry| &entry.band)
+    }
+
+    pub(super) fn get_mut(&mut self, priority: Priority) -> Option<&mut Band> {
+        self.bands.get_mut(&Reverse(priority)).map(|entry| &mut entry.band)
+    }
+
+    /// Decides which bands may send at this saturation.
+    pub(super) fn gate(&mut self, policy: &UsageLimitPolicy, saturation: f64) {
+        for (standing, band) in self.standings() {
+            band.open = band.usage.requests > 0
+                && saturation < policy.ceiling(standing, saturation, &mut band.turns);
+        }
+    }
+
+    /// Whether one band may send at this saturation.
+    pub(super) fn passes(
+        &mut self,
+        policy: &UsageLimitPolicy,
+        priority: Priority,
+        saturation: f64,
+    ) -> bool {
+        let found = self.standings().find(|(standing, _)| standing.priority == priority);
+        found.is_some_and(|(standing, band)| {
+            saturation < policy.ceiling(standing, saturation, &mut band.turns)
+        })
+    }
+
+    /// Each band and where it stands among all, highest first.
+    fn standings(&mut self) -> impl Iterator<Item = (Standing, &mut Band)> {
+        let bands = u32::try_from(self.bands.len()).unwrap_or(u32::MAX);
+        let first = self.bands.first_key_value().map(|(Reverse(priority), _)| *priority);
+        let last = self.bands.last_key_value().map(|(Reverse(priority), _)| *priority);
+        let (highest, lowest) = (first.unwrap_or_default(), last.unwrap_or_default());
+        (0..).zip(self.bands.values_mut()).map(move |(rank, entry)| {
+            let priority = entry.band.priority;
+            (Standing { priority, rank, bands, highest, lowest }, &mut entry.band)
+        })
+    }
+
+    /// The bands that may send and have something to, highest first.
+    pub(super) fn open(&mut self) -> impl Iterator<Item = &mut Band> {
+        self.bands.values_mut().map(|entry| &mut entry.band).filter(|band| band.open)
+    }
+
+    /// The bands below one, lowest first.
+    pub(super) fn below(&self, priority: Priority) -> impl Iterator<Item = &Band> {
+        let bands = self.bands.values().rev().map(|entry| &entry.band);
+        bands.take_while(move |band| band.priority < priority)
+    }
+
+    pub(super) fn collect(&mut self, now: Instant) {
+        self.bands.retain(|_, entry| {
+            entry.band.collect(now);
+            let Origin::Unwanted(since) = entry.origin else { return true };
+            let idle = entry.band.idle_since.max(since) + BAND_IDLE_MAX <= now;
+            entry.band.usage.requests > 0 || !idle
+        });
+    }
+
+    pub(super) fn sizes(&self) -> impl Iterator<Item = BandSize> {
+        self.bands.values().map(|BandEntry { band, .. }| BandSize {
+            priority: band.priority,
+            usage: band.usage,
+            limits: band.config.limits,
+        })
+    }
+
+    /// At most `rows` flows by name, and one row per band for the rest of it.
+    pub(super) fn flow_sizes(&self, rows: usize) -> Vec<FlowSize> {
+        let mut sizes = Vec::new();
+        let mut left = rows;
+        for BandEntry { band, .. } in self.bands.values() {
+            let mut rest = Usage::default();
+            for (id, usage) in band.sizes() {
+                if left == 0 {
+                    rest.add(usage);
+                    continue;
+                }
+                left -= 1;
+                let flow = FlowKey { id: id.clone(), priority: band.priority };
+                sizes.push(FlowSize { flow, usage });
+            }
+            if rest.requests > 0 {
+                let flow = FlowKey { id: FairnessId::other(), priority: band.priority };
+                sizes.push(FlowSize { flow, usage: rest });
+            }
+        }
+        sizes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: u64) -> Instant {
+        Instant::from_nanos(minutes * 60_000_000_000)
+    }
+
+    fn priorities(bands: &Bands) -> Vec<i32> {
+        bands.sizes().map(|band| band.priority.0).collect()
+    }
+
+    #[test]
+    fn a_band_goes_ten_minutes_after_its_objective() {
+        let config = FlowConfig {
+            bands: [(Priority(5), BandConfig::default())].into(),
+            ..FlowConfig::default()
+        };
+        let mut bands = Bands::new(&config, at(0));
+        assert_eq!(bands.provision(at(0), &config, &[Priority(9), Priority(7)]), 0);
+        assert_eq!(priorities(&bands), [9, 7, 5, 0]);
+        assert_eq!(bands.provision(at(30), &config, &[Priority(9)]), 0);
+        bands.collect(at(39));
+        assert_eq!(priorities(&bands), [9, 7, 5, 0]);
+        bands.collect(at(40));
+        assert_eq!(priorities(&bands), [9, 5, 0]);
+    }
+
+    #[test]
+    fn templates_differ_below_zero_and_configured_bands_keep_theirs() {
+        let limited = |max| BandConfig {
+            limits: Limits { max_requests: Some(max), max_bytes: None },
+            ..BandConfig::default()
+        };
+        let config = FlowConfig {
+            bands: [(Priority(0), limited(1))].into(),
+            default_band: limited(2),
+            default_negative_band: Some(limited(3)),
+            ..FlowConfig::default()
+        };
+        let mut bands = Bands::new(&config, at(0));
+        assert_eq!(bands.provision(at(0), &config, &[Priority(0), Priority(1), Priority(-1)]), 0);
+        let limits: Vec<_> = bands.sizes().map(|band| band.limits.max_requests).collect();
+        assert_eq!(limits, [Some(2), Some(1), Some(3)]);
+    }
+
+    #[test]
+    fn bands_have_a_limit() {
+        let config = FlowConfig::default();
+        let mut bands = Bands::new(&config, at(0));
+        let wanted: Vec<Priority> = (1..=100).map(Priority).collect();
+        assert_eq!(bands.provision(at(0), &config, &wanted), 37);
+        assert_eq!(bands.sizes().count(), BANDS_MAX);
+        assert_eq!(bands.resolve(Priority(63)), Priority(63));
+        assert_eq!(bands.resolve(Priority(64)), Priority(0));
+    }
+}

@@ -1,0 +1,294 @@
+//! The arbiter's decisions.
+
+use std::collections::BTreeMap;
+
+use super::{
+    BandSize, FlowConfig, FlowKey, FlowSize, Limits, Outcome, PhaseKind, Priority, Ticket,
+    TicketId, Usage,
+    band::{Band, QueuePosition, Seat},
+    bands::Bands,
+    deadlines::{Deadlines, Patience},
+    flow_queue::Place,
+    slab::{Slab, SlabKey},
+};
+use crate::{Instant, ledger::PoolPhase, saturation::Budget};
+
+/// Requests that may wait where the configuration sets no limit to all bands together: half a
+/// kilobyte each makes 128 MB, next to streams that hold far more.
+pub const WAITING_MAX: u64 = 1 << 18;
+
+/// Requests that one newcomer may displace. It takes as many bytes as it has itself; a huge one
+/// must not be able to sweep out a band of small ones.
+const DISPLACED_MAX: usize = 16;
+
+/// What became of a ticket that was offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Offer {
+    /// It waits.
+    Queued,
+    /// It waits in place of these, which leave with [`Outcome::EvictedDisplaced`].
+    Displaced(Vec<TicketId>),
+    /// It is turned away.
+    Rejected(Outcome),
+}
+
+/// The queues of one pool, over all workers. See the module for what a dispatch asks, and
+/// [`FlowConfig`] for what is configured.
+///
+/// Every ticket that is queued leaves exactly once: by [`Controller::dispatch`],
+/// [`Controller::expire`], [`Controller::cancel`], [`Controller::forget_worker`], or as a victim of
+/// [`Controller::offer`].
+#[derive(Debug)]
+pub struct Controller {
+    config: FlowConfig,
+    bands: Bands,
+    waiting: Slab<Waiting>,
+    by_id: BTreeMap<TicketId, SlabKey>,
+    deadlines: Deadlines,
+    usage: Usage,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    band: Priority,
+    seat: Seat,
+    patience: Patience,
+}
+
+impl Controller {
+    /// Empty queues, in this phase of the pool until [`Controller::expire`] says otherwise.
+    #[must_use]
+    pub fn new(config: FlowConfig, phase: PoolPhase) -> Self {
+        let empty_ttl = config.no_endpoint_ttl.unwrap_or(config.default_ttl);
+        Self {
+            bands: Bands::new(&config, phase.since),
+            waiting: Slab::default(),
+            by_id: BTreeMap::new(),
+            deadlines: Deadlines::new(empty_ttl, phase),
+            usage: Usage::default(),
+            config,
+        }
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub fn config(&self) -> &FlowConfig {
+        &self.config
+    }
+
+    /// Says which priorities the known objectives have. Each gets a band from the templates;
+    /// tickets of any other priority are served as priority 0. Returns how many got none because
+    /// there are [`BANDS_MAX`](super::BANDS_MAX) already.
+    pub fn provision(&mut self, now: Instant, wanted: &[Priority]) -> usize {
+        self.bands.provision(now, &self.config, wanted)
+    }
+
+    /// Asks for a place in the queue. A ticket that waits already stays where it is.
+    pub fn offer(&mut self, now: Instant, ticket: Ticket) -> Offer {
+        if self.by_id.contains_key(&ticket.id) {
+            return Offer::Queued;
+        }
+        let priority = self.bands.resolve(ticket.flow.priority);
+        let more = Usage::of_one(ticket.bytes);
+        let band = self.bands.get(priority);
+        if !band.is_some_and(|band| band.config.limits.admit(band.usage, more)) {
+            return Offer::Rejected(self.full());
+        }
+        let Some(victims) = self.victims(priority, more) else {
+            return Offer::Rejected(self.full());
+        };
+        let displaced: Vec<_> =
+            victims.into_iter().filter_map(|slot| self.drop(now, slot)).collect();
+        self.enqueue(now, priority, ticket);
+        if displaced.is_empty() { Offer::Queued } else { Offer::Displaced(displaced) }
+    }
+
+    /// Whether a request of this priority could go at once if nobody waited.
+    pub fn passes(&mut self, priority: Priority, room: &Budget) -> bool {
+        let priority = self.bands.resolve(priority);
+        room.has_places()
+            && self.bands.passes(&self.config.usage_limit, priority, room.saturation())
+    }
+
+    /// Forgets all tickets: another arbiter decides about them from now on. What tenants have used
+    /// stays known, for when this one decides again.
+    pub fn clear(&mut self, now: Instant) {
+        for slot in std::mem::take(&mut self.by_id).into_values() {
+            self.drop(now, slot);
+        }
+    }
+
+    /// Takes a ticket that another arbiter had queued already: it keeps its place by its first
+    /// arrival, and limits don't apply a second time.
+    pub fn hand_in(&mut self, now: Instant, ticket: Ticket) {
+        if !self.by_id.contains_key(&ticket.id) {
+            self.enqueue(now, self.bands.resolve(ticket.flow.priority), ticket);
+        }
+    }
+
+    /// Forgets a ticket whose client is gone; false if it waits no more.
+    pub fn cancel(&mut self, now: Instant, id: TicketId) -> bool {
+        let slot = self.by_id.get(&id).copied();
+        slot.and_then(|slot| self.drop(now, slot)).is_some()
+    }
+
+    /// Forgets the tickets of a worker whose VM is gone, and says how many there were.
+    pub fn forget_worker(&mut self, now: Instant, worker: u64) -> usize {
+        let first = TicketId { worker, request: 0 };
+        let last = TicketId { worker, request: u32::MAX };
+        let slots: Vec<SlabKey> = self.by_id.range(first..=last).map(|(_, slot)| *slot).collect();
+        slots.into_iter().filter_map(|slot| self.drop(now, slot)).count()
+    }
+
+    /// The next ticket to send on, if any may go: it takes its place in `room`. To be called until
+    /// there is none. Whoever waits too long is for [`Controller::expire`], which goes first.
+    pub fn dispatch(&mut self, now: Instant, room: &mut Budget) -> Option<Ticket> {
+        if self.usage.requests == 0 || !room.has_places() {
+            return None;
+        }
+        self.bands.gate(&self.config.usage_limit, room.saturation());
+        let priority = self.config.band_selection.select(&mut self.bands)?;
+        let slot = self.bands.get(priority)?.next()?;
+        let waiting = self.take(slot)?;
+        let Ticket { prompt_tokens, uncached_tokens, .. } = waiting.ticket;
+        self.bands.get_mut(priority)?.serve(now, waiting.seat, uncached_tokens);
+        room.take(prompt_tokens);
+        Some(waiting.ticket)
+    }
+
+    /// Takes out, one by one, those whose time is up in this phase of the pool. What is not taken
+    /// from the iterator stays for the next call. Forgets, too, flows and bands that were idle for
+    /// long.
+    pub fn expire(
+        &mut self,
+        now: Instant,
+        phase: PoolPhase,
+    ) -> impl Iterator<Item = (TicketId, Outcome)> {
+        if phase != self.deadlines.phase() {
+            let all = self.waiting.iter().map(|(slot, waiting)| (slot, waiting.patience));
+            self.deadlines.begin(phase, all);
+        }
+        self.bands.collect(now);
+        std::iter::from_fn(move || {
+            let slot = self.deadlines.due(now)?;
+            Some((self.drop(now, slot)?, self.deadlines.outcome()))
+        })
+    }
+
+    /// How long the pool has been as it is, as was last said to [`Controller::expire`].
+    #[must_use]
+    pub fn phase(&self) -> PoolPhase {
+        self.deadlines.phase()
+    }
+
+    /// When [`Controller::expire`] has something to do, if nothing changes until then.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Charges a tenant for output tokens as their usage arrives (token-fair).
+    pub fn charge(&mut self, flow: &FlowKey, output_tokens: u32) {
+        let priority = self.bands.resolve(flow.priority);
+        if let Some(band) = self.bands.get_mut(priority) {
+            band.charge(&flow.id, output_tokens);
+        }
+    }
+
+    /// Corrects what a tenant was charged for a dispatch: the request was found to have so many
+    /// uncached prompt tokens, of `charged` (token-fair).
+    pub fn correct(&mut self, flow: &FlowKey, charged: u32, found: u32) {
+        let priority = self.bands.resolve(flow.priority);
+        if let Some(band) = self.bands.get_mut(priority) {
+            band.correct(&flow.id, charged, found);
+        }
+    }
+
+    /// All that waits.
+    #[must_use]
+    pub fn waiting(&self) -> Usage {
+        self.usage
+    }
+
+    /// What may wait in all bands together.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let Limits { max_requests, max_bytes } = self.config.limits;
+        Limits { max_requests: Some(max_requests.unwrap_or(WAITING_MAX)), max_bytes }
+    }
+
+    /// What waits in each band, highest first.
+    pub fn band_sizes(&self) -> impl Iterator<Item = BandSize> {
+        self.bands.sizes()
+    }
+
+    /// What waits in each flow, highest band first, for metrics: at most `rows` flows by name, the
+    /// others of each band together.
+    #[must_use]
+    pub fn flow_sizes(&self, rows: usize) -> Vec<FlowSize> {
+        self.bands.flow_sizes(rows)
+    }
+
+    fn full(&self) -> Outcome {
+        match self.deadlines.phase().kind {
+            PhaseKind::Serving => Outcome::RejectedCapacity,
+            PhaseKind::Empty => Outcome::RejectedNoEndpoints,
+        }
+    }
+
+    /// Whom to displace so that `more` fits into the whole; `None` if nothing helps.
+    fn victims(&self, priority: Priority, more: Usage) -> Option<Vec<SlabKey>> {
+        let mut left = self.usage;
+        let mut victims = Vec::new();
+        if self.limits().admit(left, more) {
+            return Some(victims);
+        }
+        let lower = self.bands.below(priority).filter(|_| self.config.displace);
+        for slot in lower.flat_map(Band::newest).take(DISPLACED_MAX) {
+            left.remove(Usage::of_one(self.waiting.get(slot)?.ticket.bytes));
+            victims.push(slot);
+            if self.limits().admit(left, more) {
+                return Some(victims);
+            }
+        }
+        None
+    }
+
+    fn enqueue(&mut self, now: Instant, priority: Priority, ticket: Ticket) {
+        let Some(band) = self.bands.get_mut(priority) else { return };
+        let ttl = self.config.ttl(&band.config, ticket.ttl);
+        let patience = Patience { id: ticket.id, arrived: ticket.arrived, ttl };
+        let rank = band.config.ordering.rank(&ticket, ttl);
+        let lane = band.lane(now, &ticket.flow.id);
+        let (id, bytes, at) = (ticket.id, ticket.bytes, ticket.arrived);
+        let slot = self.waiting.insert_with(|slot| {
+            let arrival = QueuePosition { at, id, slot };
+            let seat = Seat { lane, place: Place { rank, slot }, arrival, bytes };
+            Waiting { ticket, band: priority, seat, patience }
+        });
+        if let Some(waiting) = self.waiting.get(slot) {
+            band.push(now, waiting.seat);
+        }
+        self.deadlines.insert(slot, patience);
+        self.by_id.insert(id, slot);
+        self.usage.add(Usage::of_one(bytes));
+    }
+
+    /// Takes out one that is not sent on.
+    fn drop(&mut self, now: Instant, slot: SlabKey) -> Option<TicketId> {
+        let waiting = self.take(slot)?;
+        self.bands.get_mut(waiting.band)?.remove(now, waiting.seat);
+        Some(waiting.ticket.id)
+    }
+
+    /// Takes one out of everything but its band.
+    fn take(&mut self, slot: SlabKey) -> Option<Waiting> {
+        let waiting = self.waiting.remove(slot)?;
+        self.by_id.remove(&waiting.ticket.id);
+        self.deadlines.remove(slot, waiting.patience);
+        self.usage.remove(Usage::of_one(waiting.ticket.bytes));
+        Some(waiting)
+    }
+}

@@ -1,0 +1,93 @@
+//! When waiting must end.
+
+use std::collections::BTreeSet;
+
+use super::{Outcome, TicketId, Ttl, slab::SlabKey};
+use crate::{Instant, ledger::PoolPhase};
+
+/// Whether the pool has endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhaseKind {
+    /// It has: a request waits for room, for its own time to live.
+    Serving,
+    /// It has none: a request waits for the pool to come back, for `noEndpointRequestTTL`.
+    Empty,
+}
+
+/// The deadlines of all that wait. A request's budget depends on the kind, and counts from the
+/// later of its arrival and the kind's beginning, so a pool that comes back finds the requests
+/// that waited for it still there.
+#[derive(Debug)]
+pub(super) struct Deadlines {
+    order: BTreeSet<(Instant, TicketId, SlabKey)>,
+    empty_ttl: Ttl,
+    phase: PoolPhase,
+}
+
+/// What one request's deadline follows from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) id: TicketId,
+    pub(super) arrived: Instant,
+    pub(super) ttl: Ttl,
+}
+
+impl Deadlines {
+    pub(super) fn new(empty_ttl: Ttl, phase: PoolPhase) -> Self {
+        Self { order: BTreeSet::new(), empty_ttl, phase }
+    }
+
+    pub(super) fn phase(&self) -> PoolPhase {
+        self.phase
+    }
+
+    fn of(&self, patience: Patience) -> Option<Instant> {
+        let ttl = match self.phase.kind {
+            PhaseKind::Serving => patience.ttl,
+            PhaseKind::Empty => self.empty_ttl,
+        };
+        ttl.deadline(patience.arrived.max(self.phase.since))
+    }
+
+    pub(super) fn insert(&mut self, slot: SlabKey, patience: Patience) {
+        if let Some(deadline) = self.of(patience) {
+            self.order.insert((deadline, patience.id, slot));
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: SlabKey, patience: Patience) {
+        if let Some(deadline) = self.of(patience) {
+            self.order.remove(&(deadline, patience.id, slot));
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.order.first().map(|(deadline, ..)| *deadline)
+    }
+
+    /// Someone whose time is up.
+    pub(super) fn due(&self, now: Instant) -> Option<SlabKey> {
+        self.order.first().filter(|(deadline, ..)| *deadline <= now).map(|(.., slot)| *slot)
+    }
+
+    /// Begins another phase, with everyone who waits. The one pass over all of them there is: it
+    /// costs well under a millisecond for 5,000, and happens at most once a tick.
+    pub(super) fn begin(
+        &mut self,
+        phase: PoolPhase,
+        waiting: impl Iterator<Item = (SlabKey, Patience)>,
+    ) {
+        self.phase = phase;
+        self.order = waiting
+            .filter_map(|(slot, patience)| Some((self.of(patience)?, patience.id, slot)))
+            .collect();
+    }
+
+    /// What waiting too long is called now.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.phase.kind {
+            PhaseKind::Serving => Outcome::EvictedTtl,
+            PhaseKind::Empty => Outcome::EvictedNoEndpoints,
+        }
+    }
+}

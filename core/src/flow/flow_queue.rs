@@ -1,0 +1,65 @@
+//! One flow's queue.
+
+use std::collections::BTreeSet;
+
+use super::{FairnessId, Usage, rank::Rank, slab::SlabKey};
+use crate::Instant;
+
+/// The requests of one tenant that wait in one band, and what its fairness policy remembers of the
+/// tenant.
+#[derive(Debug)]
+pub(super) struct FlowQueue {
+    pub(super) id: FairnessId,
+    queue: BTreeSet<Place>,
+    pub(super) usage: Usage,
+    /// Virtual tokens used (token-fair).
+    pub(super) counter: u64,
+    /// When its turn is, relative to others of its band (round robin).
+    pub(super) turn: u64,
+    /// Where its band has it.
+    pub(super) state: State,
+}
+
+/// Which of its band's sets a lane is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Someone waits; in the order of flows at this rank.
+    Waiting(Rank),
+    /// Nobody does, since then.
+    Idle(Instant),
+}
+
+/// A request in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) rank: Rank,
+    pub(super) slot: SlabKey,
+}
+
+impl FlowQueue {
+    pub(super) fn new(id: FairnessId, now: Instant) -> Self {
+        Self {
+            id,
+            queue: BTreeSet::new(),
+            usage: Usage::default(),
+            counter: 0,
+            turn: 0,
+            state: State::Idle(now),
+        }
+    }
+
+    pub(super) fn head(&self) -> Option<&Place> {
+        self.queue.first()
+    }
+
+    pub(super) fn push(&mut self, place: Place, usage: Usage) {
+        self.queue.insert(place);
+        self.usage.add(usage);
+    }
+
+    pub(super) fn remove(&mut self, place: Place, usage: Usage) {
+        if self.queue.remove(&place) {
+            self.usage.remove(usage);
+        }
+    }
+}

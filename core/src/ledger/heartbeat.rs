@@ -1,0 +1,34 @@
+//! What one worker has counted in the ledger, so that it can be taken back when the worker dies.
+
+use std::time::Duration;
+
+use super::Accounts;
+use crate::Instant;
+
+/// One worker's part of the ledger, and a sign of life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// When the worker last wrote this.
+    pub alive_at: Instant,
+    /// The requests that it holds.
+    pub waiting: u32,
+    /// The requests that it sent.
+    pub accounts: Accounts,
+    /// The arbiter that it knows.
+    pub epoch: u64,
+    /// How many of that arbiter's grants it has used or given back.
+    pub grants_taken: u64,
+}
+
+impl Heartbeat {
+    /// Five missed signs of life. Taking back the counts of a worker that was merely stuck would
+    /// let others send too much, so this errs on the long side; meanwhile the counts only hold
+    /// room back.
+    pub const DEAD_AFTER: Duration = Duration::from_secs(5);
+
+    /// Whether the worker has given no sign of life for too long.
+    #[must_use]
+    pub fn is_dead(&self, now: Instant) -> bool {
+        now.saturating_since(self.alive_at) >= Self::DEAD_AFTER
+    }
+}

@@ -1,0 +1,57 @@
+//! Who decides: one worker at a time, for a while.
+
+use std::time::Duration;
+
+use crate::{Instant, workers::QueueId};
+
+/// Names a worker of this Envoy for as long as its VM lives. Random, never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u64);
+
+/// The right to decide which held request goes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Who has it, or had it last. The default id while nobody ever had.
+    pub holder: WorkerId,
+    /// The queue on which the holder takes tickets.
+    pub queue: QueueId,
+    /// Grows by one with each new holder. What an earlier one decided is void.
+    pub epoch: u64,
+    /// Until when, unless it is renewed.
+    pub until: Instant,
+}
+
+impl Lease {
+    /// Five missed ticks of a holder that sees to it that half of it is left: one that is merely slow
+    /// keeps it, and the requests of one that is dead are delayed no longer than a person notices.
+    pub const TERM: Duration = Duration::from_millis(200);
+
+    /// Whether somebody holds it.
+    #[must_use]
+    pub fn is_held(&self, now: Instant) -> bool {
+        now < self.until
+    }
+
+    /// Whether this worker holds it.
+    #[must_use]
+    pub fn is_held_by(&self, worker: WorkerId, now: Instant) -> bool {
+        self.holder == worker && self.is_held(now)
+    }
+
+    /// Takes the lease if nobody holds it.
+    pub fn take(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
+        if self.is_held(now) {
+            return;
+        }
+        let epoch = self.epoch.saturating_add(1);
+        *self = Self { holder: worker, queue, epoch, until: now + Self::TERM };
+    }
+
+    /// Sees to it that at least half a term is left. More often is not worth a change of the ledger,
+    /// which makes all who are about to change it decide again.
+    pub fn renew(&mut self, now: Instant) {
+        if self.until < now + Self::TERM / 2 {
+            self.until = now + Self::TERM;
+        }
+    }
+}

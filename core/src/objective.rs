@@ -1,0 +1,16 @@
+//! What a request is for, by name.
+
+use crate::flow::Priority;
+
+/// The most objectives that a snapshot brings. A pool has some ten; the names of 1,024 stay within
+/// 260 kB, which every worker keeps.
+pub const OBJECTIVES_MAX: usize = 1_024;
+
+/// A name that requests give themselves, and what it is worth (EPP: InferenceObjective).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objective {
+    /// What the request's header says.
+    pub name: String,
+    /// How much its requests matter.
+    pub priority: Priority,
+}

@@ -1,0 +1,43 @@
+//! A prompt as a chain of block hashes.
+
+mod chainer;
+mod digest;
+mod positions;
+mod seed;
+
+pub use chainer::{BLOCKS_MAX, Chainer};
+pub use digest::BLOCK_BYTES;
+pub(crate) use digest::{digest_all, mix};
+pub use seed::Seed;
+
+/// Names a prompt's beginning up to the end of one block: equal for equal bytes of the same model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockHash(pub u64);
+
+/// A prompt, reduced to what the prefix index compares.
+///
+/// Not every block is kept: all of the first 32, then 16 per doubling, then the last one, whose
+/// hash names the whole prompt. A match is therefore at most 1/16 too short, and 4 MB of prompt
+/// are 176 hashes. Which blocks are kept depends on their position alone, so the chains of two
+/// prompts meet wherever the prompts do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// Hashes at the retained positions, from the head.
+    pub hashes: Vec<BlockHash>,
+    /// Blocks in the prompt, retained or not; a partial block at its end counts as one.
+    pub blocks: u32,
+}
+
+impl Chain {
+    /// Whether there is a hash for each retained position and none besides. One that fails this,
+    /// which only a damaged message can hold, is not learnt.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        u32::try_from(self.hashes.len()) == Ok(positions::count(self.blocks))
+    }
+
+    /// How many blocks the prefix spans whose hash is `hashes[index]`.
+    pub(crate) fn span(&self, index: usize) -> u32 {
+        positions::grid(index).min(self.blocks)
+    }
+}

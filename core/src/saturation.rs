@@ -1,0 +1,144 @@
+//! How near the pool is to its limit, and how many more requests it can take.
+//!
+//! A [`Detector`] reads every endpoint's [`Load`] once and answers with a [`Budget`], out of which
+//! any number of dispatches can be decided without reading the loads again.
+
+mod budget;
+mod concurrency;
+mod load;
+mod utilization;
+
+use std::str::FromStr;
+
+pub use budget::Budget;
+pub use concurrency::{Concurrency, ConcurrencyMode};
+pub use load::{Load, Stage};
+pub use utilization::{Staleness, Utilization};
+
+use crate::flow::UnknownPolicy;
+
+/// Measures the saturation of a pool: 0 is idle, at 1 and above the gate is shut.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Detector {
+    /// By the engines' own queues and caches (`utilization-detector`).
+    Utilization(Utilization),
+    /// By what this gateway has in flight (`concurrency-detector`).
+    Concurrency(Concurrency),
+    /// The most saturated of several (`max-saturation-detector`); of none, never saturated.
+    Max(Vec<Self>),
+}
+
+/// The types of detector. One needs children, so a name alone does not make a detector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetectorKind {
+    /// Makes a [`Detector::Utilization`].
+    Utilization,
+    /// Makes a [`Detector::Concurrency`].
+    Concurrency,
+    /// Makes a [`Detector::Max`].
+    Max,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Self::Utilization(Utilization::default())
+    }
+}
+
+impl Detector {
+    /// The EPP's name of its type.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        let kind = match self {
+            Self::Utilization(_) => DetectorKind::Utilization,
+            Self::Concurrency(_) => DetectorKind::Concurrency,
+            Self::Max(_) => DetectorKind::Max,
+        };
+        kind.name()
+    }
+
+    /// What the pool can still take. A pool without endpoints has saturation 1 and no room. Who
+    /// computes prompts and who answers are measured apart, so that the idle of one stage do not hide
+    /// that the other is full (EPP: the larger of the stages' saturations); a request may take of both.
+    #[must_use]
+    pub fn room(&self, loads: &[Load]) -> Budget {
+        if loads.is_empty() {
+            return Budget::shut();
+        }
+        if loads.iter().all(|load| load.stage == Stage::Decode) {
+            return self.measure(loads);
+        }
+        let stage = |is_of: fn(&Load) -> bool| -> Vec<Load> {
+            loads.iter().filter(|load| is_of(load)).copied().collect()
+        };
+        let stages = [stage(Load::prefills), stage(Load::decodes)];
+        let there = stages.iter().filter(|stage| !stage.is_empty());
+        Budget::tightest(there.map(|stage| self.measure(stage)))
+    }
+
+    /// The same where a prompt may be computed by another endpoint than the one that answers. Where
+    /// the stages share endpoints a request may count for two there.
+    #[must_use]
+    pub fn room_in_stages(&self, loads: &[Load]) -> Budget {
+        let room = self.room(loads);
+        if Stage::are_apart(loads) { room } else { room.for_two() }
+    }
+
+    /// What one stage can still take.
+    fn measure(&self, loads: &[Load]) -> Budget {
+        match self {
+            Self::Utilization(detector) => detector.room(loads),
+            Self::Concurrency(detector) => detector.room(loads),
+            Self::Max(children) => {
+                Budget::tightest(children.iter().map(|child| child.measure(loads)))
+            }
+        }
+    }
+
+    /// Whether it goes by the prompt tokens in flight.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        match self {
+            Self::Utilization(_) => false,
+            Self::Concurrency(detector) => detector.mode != ConcurrencyMode::Requests,
+            Self::Max(children) => children.iter().any(Self::counts_tokens),
+        }
+    }
+
+    /// Whether one endpoint should be sent more, for the scheduling filter of the same name.
+    #[must_use]
+    pub fn has_headroom(&self, load: &Load) -> bool {
+        match self {
+            Self::Utilization(detector) => detector.has_headroom(load),
+            Self::Concurrency(detector) => detector.has_headroom(load),
+            Self::Max(children) => children.iter().all(|child| child.has_headroom(load)),
+        }
+    }
+}
+
+impl DetectorKind {
+    /// Every name there is.
+    pub const NAMES: &[&str] =
+        &["utilization-detector", "concurrency-detector", "max-saturation-detector"];
+
+    /// The EPP's name of it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Utilization => "utilization-detector",
+            Self::Concurrency => "concurrency-detector",
+            Self::Max => "max-saturation-detector",
+        }
+    }
+}
+
+impl FromStr for DetectorKind {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        [Self::Utilization, Self::Concurrency, Self::Max]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| UnknownPolicy::new("saturation detector", name, Self::NAMES))
+    }
+}

@@ -1,0 +1,115 @@
+//! Saturation by what this gateway has in flight.
+
+use std::str::FromStr;
+
+use super::{Budget, Load, budget::Line};
+use crate::flow::UnknownPolicy;
+
+/// EPP: concurrency-detector. Needs no metrics, but knows only this gateway's requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Concurrency {
+    /// Requests that one endpoint should have in flight.
+    pub max_requests: u32,
+    /// Uncached prompt tokens that one endpoint should have in flight.
+    pub max_tokens: u64,
+    /// Which of the two counts.
+    pub mode: ConcurrencyMode,
+    /// By what share an endpoint may exceed them and still be picked.
+    pub headroom: f64,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConcurrencyMode {
+    /// Requests.
+    #[default]
+    Requests,
+    /// Uncached prompt tokens.
+    Tokens,
+    /// On each endpoint, the one it has more of.
+    Hybrid,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self {
+            max_requests: 100,
+            max_tokens: 1_000_000,
+            mode: ConcurrencyMode::default(),
+            headroom: 0.0,
+        }
+    }
+}
+
+impl Concurrency {
+    /// Saturation is all that is in flight over all that should be; in hybrid mode the mean of
+    /// each endpoint's worse ratio. A request adds `1 / (n * max)` to either, or its tokens' part,
+    /// or at most the larger of the two.
+    pub(super) fn room(&self, loads: &[Load]) -> Budget {
+        let endpoints = count(loads.len());
+        let sum: f64 = loads.iter().map(|load| self.ratio(load)).sum();
+        let (request, token) = (1.0 / self.requests(), 1.0 / self.tokens());
+        let (request, token) = match self.mode {
+            ConcurrencyMode::Requests => (request, 0.0),
+            ConcurrencyMode::Tokens => (0.0, token),
+            ConcurrencyMode::Hybrid => (request, token),
+        };
+        Budget::measured(Line {
+            saturation: sum / endpoints,
+            per_request: request / endpoints,
+            per_token: token / endpoints,
+            ..Line::default()
+        })
+    }
+
+    pub(super) fn has_headroom(&self, load: &Load) -> bool {
+        self.ratio(load) < 1.0 + self.headroom
+    }
+
+    fn ratio(&self, load: &Load) -> f64 {
+        let requests = f64::from(load.in_flight) / self.requests();
+        let tokens = float(load.in_flight_tokens) / self.tokens();
+        match self.mode {
+            ConcurrencyMode::Requests => requests,
+            ConcurrencyMode::Tokens => tokens,
+            ConcurrencyMode::Hybrid => requests.max(tokens),
+        }
+    }
+
+    fn requests(&self) -> f64 {
+        f64::from(self.max_requests.max(1))
+    }
+
+    fn tokens(&self) -> f64 {
+        float(self.max_tokens.max(1))
+    }
+}
+
+impl ConcurrencyMode {
+    /// Every name there is.
+    pub const NAMES: &[&str] = &["requests", "tokens", "hybrid"];
+}
+
+impl FromStr for ConcurrencyMode {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        match name {
+            "requests" => Ok(Self::Requests),
+            "tokens" => Ok(Self::Tokens),
+            "hybrid" => Ok(Self::Hybrid),
+            _ => Err(UnknownPolicy::new("concurrency mode", name, Self::NAMES)),
+        }
+    }
+}
+
+/// Above 2^53 neighbours become one, far beyond what fits on an endpoint.
+#[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
+fn float(tokens: u64) -> f64 {
+    tokens as f64
+}
+
+/// A number of endpoints.
+pub(super) fn count(endpoints: usize) -> f64 {
+    f64::from(u32::try_from(endpoints).unwrap_or(u32::MAX))
+}

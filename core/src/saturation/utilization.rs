@@ -1,0 +1,177 @@
+//! Saturation by the engines' own queues and caches.
+
+use std::{str::FromStr, time::Duration};
+
+use super::{Budget, Load, budget::Line, concurrency::count};
+use crate::flow::UnknownPolicy;
+
+/// EPP: utilization-detector, with what it lacks: what was sent since the last scrape counts as
+/// waiting, and a lost scrape leaves the ledger to go by.
+///
+/// An endpoint's score is `max(queue / queue_depth, kv_usage / kv_cache_util)`, the pool's
+/// saturation the mean of them. `queue` is `waiting + credit`, where
+/// `credit = in_flight - (waiting + running)` if positive: the requests that this gateway has there
+/// and the engine had not seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Utilization {
+    /// Waiting requests at which an endpoint is full: 5. At least 1.
+    pub queue_depth: u32,
+    /// KV-cache usage at which it is full: 0.8. Above 0, at most 1.
+    pub kv_cache_util: f64,
+    /// Age beyond which metrics say nothing: 200 ms.
+    pub metrics_staleness: Duration,
+    /// By what share an endpoint may exceed the thresholds and still be picked: 0.
+    pub headroom: f64,
+    /// What to make of stale metrics.
+    pub staleness: Staleness,
+    /// Whether to count what was sent since the last scrape. Without, as in the EPP, nothing
+    /// limits what is sent between two scrapes.
+    pub in_flight_credit: bool,
+}
+
+/// What to make of an endpoint whose metrics are stale or missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Staleness {
+    /// Go on by the ledger: what is in flight beyond what the batch last held waits, and the
+    /// cache's usage falls as what was there ends. Nothing freezes when a scrape is lost, and
+    /// nothing overshoots.
+    #[default]
+    Estimate,
+    /// It is full (the EPP's default).
+    Saturated,
+    /// Leave it out; a pool of nothing else is idle (EPP v0.11).
+    Ignore,
+}
+
+/// An endpoint's score and what it is the larger of.
+#[derive(Clone, Copy, Debug)]
+struct EndpointPressure {
+    queue: f64,
+    cache: f64,
+    /// What one more request adds to `cache`, where that is an estimate.
+    growth: f64,
+}
+
+impl Default for Utilization {
+    fn default() -> Self {
+        Self {
+            queue_depth: 5,
+            kv_cache_util: 0.8,
+            metrics_staleness: Duration::from_millis(200),
+            headroom: 0.0,
+            staleness: Staleness::default(),
+            in_flight_credit: true,
+        }
+    }
+}
+
+impl Utilization {
+    /// The detector as the EPP has it, for comparison.
+    #[must_use]
+    pub fn parity() -> Self {
+        Self { staleness: Staleness::Saturated, in_flight_credit: false, ..Self::default() }
+    }
+
+    /// How many requests may go follows from the same formula. `k` requests raise the mean over
+    /// `n` endpoints most if all go to one endpoint, since a score is convex in its queue: by
+    /// `(k / queue_depth - slack) / n`, where `slack` is by how much that endpoint's cache hides
+    /// its queue. So the endpoint with the least slack gives the bound:
+    ///
+    /// `saturation(k) <= saturation + max(0, k / queue_depth - min slack) / n`
+    ///
+    /// It is exact for one endpoint. Over several it errs to the safe side, and finds out as soon
+    /// as the loads are read again with those `k` in them. An endpoint whose cache is estimated
+    /// has no slack, and a request there adds what it adds to the estimate, if that is more.
+    pub(super) fn room(&self, loads: &[Load]) -> Budget {
+        let known =
+            loads.iter().filter(|load| self.staleness != Staleness::Ignore || !self.is_stale(load));
+        let (mut sum, mut scored) = (0.0, 0);
+        let (mut slack, mut steepest) = (f64::INFINITY, 1.0 / self.depth());
+        for load in known {
+            let EndpointPressure { queue, cache, growth } = self.score(load);
+            sum += queue.max(cache);
+            scored += 1;
+            slack = slack.min(if growth > 0.0 { 0.0 } else { (cache - queue).max(0.0) });
+            steepest = steepest.max(growth);
+        }
+        if scored == 0 {
+            return Budget::measured(Line::default());
+        }
+        let endpoints = count(scored);
+        let per_request = if self.in_flight_credit { steepest / endpoints } else { 0.0 };
+        let (saturation, slack) = (sum / endpoints, slack / endpoints);
+        Budget::measured(Line { saturation, slack, per_request, ..Line::default() })
+    }
+
+    /// As in the EPP: without fresh metrics there is none, and no headroom lifts a cache beyond 1.
+    pub(super) fn has_headroom(&self, load: &Load) -> bool {
+        if self.is_stale(load) && self.staleness != Staleness::Estimate {
+            return false;
+        }
+        let EndpointPressure { queue, cache, .. } = self.score(load);
+        let limit = 1.0 + self.headroom;
+        queue < limit && cache < limit.min(1.0 / self.kv_cache_util)
+    }
+
+    /// Whether the endpoint's metrics are too old to go by, or missing.
+    #[must_use]
+    pub fn is_stale(&self, load: &Load) -> bool {
+        load.metrics_age.is_none_or(|age| age > self.metrics_staleness)
+    }
+
+    fn score(&self, load: &Load) -> EndpointPressure {
+        if !self.is_stale(load) {
+            let credit = if self.in_flight_credit { credit(load) } else { 0 };
+            let queue = f64::from(load.waiting.saturating_add(credit)) / self.depth();
+            return EndpointPressure {
+                queue,
+                cache: load.kv_usage / self.kv_cache_util,
+                growth: 0.0,
+            };
+        }
+        match self.staleness {
+            Staleness::Saturated | Staleness::Ignore => {
+                EndpointPressure { queue: 1.0, cache: 1.0, growth: 0.0 }
+            }
+            Staleness::Estimate => self.estimate(load),
+        }
+    }
+
+    fn estimate(&self, load: &Load) -> EndpointPressure {
+        let (running, then) = match load.metrics_age {
+            Some(_) => (load.running, load.running.saturating_add(load.waiting)),
+            None => (0, 0),
+        };
+        let queue = f64::from(load.in_flight.saturating_sub(running)) / self.depth();
+        let growth = load.kv_usage / f64::from(then.max(1)) / self.kv_cache_util;
+        let growth = if then == 0 { 0.0 } else { growth };
+        EndpointPressure { queue, cache: f64::from(load.in_flight.min(then)) * growth, growth }
+    }
+
+    fn depth(&self) -> f64 {
+        f64::from(self.queue_depth.max(1))
+    }
+}
+
+/// Requests that were sent and that the engine had not seen when it was scraped.
+fn credit(load: &Load) -> u32 {
+    load.in_flight.saturating_sub(load.waiting.saturating_add(load.running))
+}
+
+impl Staleness {
+    /// Every name there is.
+    pub const NAMES: &[&str] = &["estimate", "saturated", "ignore"];
+}
+
+impl FromStr for Staleness {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        match name {
+            "estimate" => Ok(Self::Estimate),
+            "saturated" => Ok(Self::Saturated),
+            "ignore" => Ok(Self::Ignore),
+            _ => Err(UnknownPolicy::new("staleness policy", name, Self::NAMES)),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Numbers and addresses as text, without `format!`: its machinery took a fifth of the instructions
+//! that a short request cost in this filter.
+
+use std::{
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+};
+
+/// Text that grows by what each request writes a dozen times.
+pub(crate) trait FastFormat {
+    /// Appends a whole number.
+    fn push_number(&mut self, number: u64);
+
+    /// Appends a number with two places.
+    fn push_hundredths(&mut self, number: f64);
+
+    /// Appends `IP:PORT`.
+    fn push_address(&mut self, address: SocketAddr);
+
+    /// Appends sixteen hexadecimal digits.
+    fn push_hexadecimal(&mut self, number: u64);
+}
+
+impl FastFormat for String {
+    fn push_number(&mut self, number: u64) {
+        self.push_str(itoa::Buffer::new().format(number));
+    }
+
+    fn push_hundredths(&mut self, number: f64) {
+        /// Hundredths up to here are exact; a score beyond it is one that nobody configured.
+        const EXACT: f64 = 1e9;
+        if !(0.0..EXACT).contains(&number) {
+            // Writing to a String cannot fail.
+            let _ = write!(self, "{number:.2}");
+            return;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between zero and a hundred times the limit"
+        )]
+        let hundredths = (number * 100.0).round() as u64;
+        self.push_number(hundredths / 100);
+        self.push('.');
+        for digit in [hundredths / 10 % 10, hundredths % 10] {
+            self.push_number(digit);
+        }
+    }
+
+    fn push_address(&mut self, address: SocketAddr) {
+        let IpAddr::V4(ip) = address.ip() else {
+            let _ = write!(self, "{address}");
+            return;
+        };
+        for (octet, mark) in ip.octets().into_iter().zip(['.', '.', '.', ':']) {
+            self.push_number(u64::from(octet));
+            self.push(mark);
+        }
+        self.push_number(u64::from(address.port()));
+    }
+
+    fn push_hexadecimal(&mut self, number: u64) {
+        for nibble in (0..16).rev().map(|place| number >> (4 * place) & 15) {
+            let digit = u32::try_from(nibble).ok().and_then(|nibble| char::from_digit(nibble, 16));
+            self.extend(digit);
+        }
+    }
+}
