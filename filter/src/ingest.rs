@@ -89,7 +89,7 @@ impl Ingest {
             }
             Err(Refused { status, message }) => {
                 stats.snapshots_refused.increment();
-                let body = wire::error::body(Dialect::OpenAi, status, &message);
+                let body = Dialect::OpenAi.error_body(status, &message);
                 host::reply(status, vec![json], body.as_bytes());
             }
         }

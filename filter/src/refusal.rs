@@ -48,7 +48,7 @@ impl Refusal {
         if status == 429 {
             headers.push(("retry-after", RETRY_AFTER_SECONDS));
         }
-        host::reply(status, headers, wire::error::body(dialect, status, &message).as_bytes());
+        host::reply(status, headers, dialect.error_body(status, &message).as_bytes());
         stats.refused(status).increment();
         code(status)
     }

@@ -5,8 +5,8 @@
 //! equally, so nothing is lost by leaving it escaped, and unescaping 220 KB would cost more than
 //! all the rest.
 
-mod api;
 mod ask;
+mod dialect;
 // What a body is made of.
 mod fields;
 mod messages;
@@ -24,9 +24,10 @@ mod text;
 use std::borrow::Cow;
 
 use cursor::Cursor;
-use fields::Fields;
+use fields::RequestFields;
 
-pub use api::{Api, Dialect, Parser};
+pub use dialect::{Api, Dialect, Parser};
+pub(crate) use dialect::{MODEL_KEY_JSON, UsageField};
 pub use error::BodyError;
 pub use piece::{Piece, Video};
 pub use place::Place;
@@ -71,7 +72,7 @@ pub const PIECES_MAX: usize = 1 << 16;
 /// the caller to say, since a rewrite may bring one.
 pub fn scan(body: &[u8], api: Api, video: Video) -> Result<Inference<'_>, BodyError> {
     let mut cursor = Cursor::new(body);
-    let mut fields = Fields::new(api, video);
+    let mut fields = RequestFields::new(api, video);
     // Behind the brace, if it is one.
     let first = cursor.place() + 1;
     match cursor.peek() {

@@ -5,7 +5,6 @@
 pub mod board;
 pub mod body;
 pub mod config;
-pub mod error;
 mod fixed;
 mod frame;
 pub mod jwt;

@@ -2,25 +2,10 @@
 
 use wire::body::{Api, Video, scan};
 
-const APIS: [Api; 12] = [
-    Api::ChatCompletions,
-    Api::Completions,
-    Api::Embeddings,
-    Api::Responses,
-    Api::Conversations,
-    Api::Images,
-    Api::RenderChat,
-    Api::RenderCompletions,
-    Api::Messages,
-    Api::CountTokens,
-    Api::Generate,
-    Api::SglangGenerate,
-];
-
 // The first byte says which API. What is read can be hashed, and takes another model.
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };
-    let api = APIS[usize::from(*first) % APIS.len()];
+    let api = Api::ALL[usize::from(*first) % Api::ALL.len()];
     let Ok(inference) = scan(body, api, Video::default()) else { return };
     let mut chainer = picker_core::Chainer::new(&picker_core::Seed::default(), 64);
     inference.prompt.iter().for_each(|piece| piece.chain(&mut chainer));

@@ -50,7 +50,7 @@ impl fmt::Display for BodyError {
     /// encoding/json, with the place behind it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (found, at) = match *self {
-            Self::NoPrompt(api) => return f.write_str(api.without_prompt()),
+            Self::NoPrompt(api) => return f.write_str(api.no_prompt()),
             Self::NoModel => return f.write_str("model not found in request body"),
             Self::Malformed { found, at, .. } | Self::Literal { found, at, .. } => (found, at),
             Self::TooDeep { at } => {

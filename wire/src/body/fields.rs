@@ -3,37 +3,40 @@
 use std::borrow::Cow;
 
 use super::{
-    Api, BodyError, Cursor, Inference, messages, number,
+    Api, BodyError, Cursor, Inference,
+    dialect::MODEL_KEY,
+    number,
     part::text,
     piece::{Piece, Video},
     place::Place,
-    prompt,
     text::unescape,
 };
 
-/// What was read so far. A key that comes again replaces what it said before.
+/// Fields of a request, as far as they were read. A key that comes again replaces the value before.
 #[allow(
     clippy::struct_excessive_bools,
     reason = "two fields of the API, any mix of which is legal"
 )]
-pub(super) struct Fields<'a> {
+pub(super) struct RequestFields<'a> {
     api: Api,
-    video: Video,
+    /// Size of a video that the prompt refers to.
+    pub(super) video: Video,
     model: Option<&'a [u8]>,
     place: Place,
-    cache_salt: Option<&'a [u8]>,
+    pub(super) cache_salt: Option<&'a [u8]>,
     stream: bool,
     include_usage: bool,
-    max_tokens: Option<u64>,
+    pub(super) max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
-    /// Kept apart from the prompt: these keys may come behind it, and are hashed in front.
-    instructions: Option<&'a [u8]>,
+    /// Text in front of the prompt. Kept apart, as are tools and system: these keys may come behind
+    /// the prompt, and are hashed in front.
+    pub(super) instructions: Option<&'a [u8]>,
     tools: Option<&'a [u8]>,
-    system: Vec<Piece<'a>>,
-    prompt: Option<Vec<Piece<'a>>>,
+    pub(super) system: Vec<Piece<'a>>,
+    pub(super) prompt: Option<Vec<Piece<'a>>>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> RequestFields<'a> {
     pub(super) fn new(api: Api, video: Video) -> Self {
         Self {
             api,
@@ -55,12 +58,12 @@ impl<'a> Fields<'a> {
     /// Reads the value of `key`, which comes next.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'a>, key: &'a [u8]) -> Result<(), BodyError> {
         match &*unescape(key) {
-            b"model" => self.read_model(cursor),
+            MODEL_KEY => self.read_model(cursor),
             b"stream" => {
                 self.stream = cursor.value()? == b"true";
                 Ok(())
             }
-            key => self.read_of_api(cursor, key),
+            key => self.api.reader()(self, cursor, key),
         }
     }
 
@@ -71,67 +74,34 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// Reads what not every API has.
-    fn read_of_api(&mut self, cursor: &mut Cursor<'a>, key: &[u8]) -> Result<(), BodyError> {
-        use Api::{
-            ChatCompletions, Completions, Conversations, CountTokens, Embeddings, Generate, Images,
-            Messages, RenderChat, RenderCompletions, Responses, SglangGenerate,
-        };
-        match (key, self.api) {
-            (b"messages", ChatCompletions | RenderChat | Messages | CountTokens) => {
-                self.prompt = messages::messages(cursor, self.video)?;
-            }
-            // vLLM's embeddings of a chat.
-            (b"messages", Embeddings) => {
-                let messages = messages::messages(cursor, self.video)?;
-                self.prompt = messages.or_else(|| self.prompt.take());
-            }
-            (b"prompt", Completions | RenderCompletions | Images) => {
-                self.prompt = prompt::prompt(cursor)?;
-            }
-            (b"input", Embeddings) => self.prompt = prompt::prompt(cursor)?,
-            (b"input", Responses) | (b"items", Conversations) => {
-                self.prompt = prompt::json(cursor)?;
-            }
-            (b"token_ids", Generate) | (b"input_ids" | b"text", SglangGenerate) => {
-                self.prompt = prompt::prompt(cursor)?;
-            }
-            (b"system", Messages | CountTokens) => {
-                self.system = messages::system(cursor, self.video)?;
-            }
-            (b"instructions", Responses) => self.instructions = text(cursor)?,
-            (b"tools", _) => self.tools = Some(cursor.value()?).filter(|json| *json != b"null"),
-            _ => return self.read_limit(cursor, key),
-        }
-        Ok(())
-    }
-
-    /// Reads what says how much is wanted, and of whom it may be shared.
-    fn read_limit(&mut self, cursor: &mut Cursor<'a>, key: &[u8]) -> Result<(), BodyError> {
-        match (key, self.api) {
-            (b"cache_salt", _) | (b"extra_key", Api::SglangGenerate) => {
-                self.cache_salt = text(cursor)?;
-            }
-            (b"stream_options", _) => self.include_usage = include_usage(cursor)?,
-            (b"max_completion_tokens", _) => {
+    /// Reads what every API may have, though only some document it; any other value is checked and
+    /// stepped over.
+    pub(super) fn read_common(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        key: &[u8],
+    ) -> Result<(), BodyError> {
+        match key {
+            b"tools" => self.tools = Some(cursor.value()?).filter(|json| *json != b"null"),
+            b"cache_salt" => self.cache_salt = text(cursor)?,
+            b"stream_options" => self.include_usage = include_usage(cursor)?,
+            b"max_completion_tokens" => {
                 self.max_completion_tokens = number::whole(cursor.value()?);
             }
-            (b"max_output_tokens", Api::Responses) | (b"max_tokens", _) => {
-                self.max_tokens = number::whole(cursor.value()?);
-            }
-            (b"sampling_params", Api::Generate | Api::SglangGenerate) => {
-                self.max_tokens = sampling(cursor)?;
-            }
+            b"max_tokens" => self.max_tokens = number::whole(cursor.value()?),
             _ => cursor.value().map(drop)?,
         }
         Ok(())
     }
 
+    /// Returns the request, once its whole body was read. `first` is the byte behind the opening
+    /// brace, where a model can be put if there is none.
     pub(super) fn finish(mut self, first: usize) -> Result<Inference<'a>, BodyError> {
         let prompt = self.prompt.take().ok_or(BodyError::NoPrompt(self.api))?;
         let before = [self.instructions, self.tools].into_iter().flatten().map(Piece::Text);
         let mut front: Vec<Piece<'_>> = before.chain(self.system).collect();
         let prompt = if front.is_empty() {
+            // Most requests: the list of the prompt is not copied.
             prompt
         } else {
             front.extend(prompt);
@@ -152,7 +122,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What a string spells, as UTF-8.
+/// Returns the text that a string's inside spells, as UTF-8.
 fn lossy(raw: &[u8]) -> Cow<'_, str> {
     match unescape(raw) {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
@@ -164,14 +134,8 @@ fn include_usage(cursor: &mut Cursor<'_>) -> Result<bool, BodyError> {
     member(cursor, |key| key == b"include_usage").map(|value| value == Some(b"true"))
 }
 
-/// The limit on output tokens in vLLM's or SGLang's sampling parameters.
-fn sampling(cursor: &mut Cursor<'_>) -> Result<Option<u64>, BodyError> {
-    let names: [&[u8]; 2] = [b"max_tokens", b"max_new_tokens"];
-    member(cursor, |key| names.contains(&key)).map(|value| number::whole(value?))
-}
-
-/// The last member with such a key, as JSON; nothing for what is no object.
-fn member<'a>(
+/// Reads the last member with such a key, as JSON; nothing for what is no object.
+pub(super) fn member<'a>(
     cursor: &mut Cursor<'a>,
     is_it: impl Fn(&[u8]) -> bool,
 ) -> Result<Option<&'a [u8]>, BodyError> {

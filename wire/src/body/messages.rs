@@ -7,10 +7,6 @@ use super::{
     text::unescape,
 };
 
-/// The system block by which some clients say who pays: it differs from request to request and is
-/// no part of the prompt (EPP: anthropic-parser).
-const BILLING: &[u8] = b"x-anthropic-billing-header";
-
 /// Reads `messages`: for each its role and its content. `None` unless it is a list of objects with
 /// at least one in it.
 pub(super) fn messages<'a>(
@@ -66,7 +62,7 @@ fn message<'a>(
 }
 
 /// Reads a message's content: text, a list of parts, or null beside tool calls.
-fn content<'a>(
+pub(super) fn content<'a>(
     cursor: &mut Cursor<'a>,
     pieces: &mut Vec<Piece<'a>>,
     video: Video,
@@ -84,17 +80,6 @@ fn content<'a>(
             Ok(())
         }
     }
-}
-
-/// Reads Anthropic's `system`: text, or a list of parts.
-pub(super) fn system<'a>(
-    cursor: &mut Cursor<'a>,
-    video: Video,
-) -> Result<Vec<Piece<'a>>, BodyError> {
-    let mut pieces = Vec::new();
-    content(cursor, &mut pieces, video)?;
-    pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.starts_with(BILLING)));
-    Ok(pieces)
 }
 
 pub(super) fn push<'a>(pieces: &mut Vec<Piece<'a>>, piece: Piece<'a>) {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::dialect::MODEL_KEY_JSON;
+
 /// Where a request's model is in its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -22,7 +24,7 @@ impl Place {
             Self::Before(at) => {
                 let rest = body.get(*at..).unwrap_or_default().trim_ascii_start();
                 let comma = if rest.starts_with(b"}") { "" } else { "," };
-                (*at..*at, format!("\"model\":{name}{comma}"))
+                (*at..*at, format!("{MODEL_KEY_JSON}:{name}{comma}"))
             }
         };
         if range.end <= body.len() {

@@ -161,6 +161,8 @@ impl<'a> Plugins<'a> {
             Kind::Admitter(kind) => Plugin::Admitter(admitter::read(kind, entry)?),
             Kind::MediaDecider => none().map(|_| Plugin::MediaDecider)?,
             Kind::Decider(kind) => Plugin::Decider(handler::decider(kind, entry)?),
+            // The bodies of what has no parser go by load.
+            Kind::Parser(parser) => none().map(|_| Plugin::Parser(parser))?,
             Kind::Elsewhere(kind) => elsewhere(kind, entry)?,
         })
     }
@@ -186,8 +188,6 @@ fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
         parameters.read("backend", (), |at| at.one_of(&[("estimate", ())]))?;
     } else if kind.ends_with("-headers-handler") || kind.ends_with("-header-handler") {
         entry.child("parameters", &["prefillProfile", "encodeProfile"])?;
-    } else if let Some((_, parser)) = Parser::NAMED.into_iter().find(|(name, _)| *name == kind) {
-        return entry.child("parameters", &[]).map(|_| Plugin::Parser(parser));
     } else if kind == IN_FLIGHT {
         let known = ["prefixMatchInfoProducerName", "addEstimatedOutputTokens"];
         let parameters = entry.child("parameters", &known)?;

@@ -2,19 +2,10 @@
 
 use memchr::memchr;
 
-/// The beginnings of lines that say that a stream has failed: vLLM's and OpenAI's chat and
-/// completions, then the Responses API's and Anthropic's, with and without the blank that may follow
-/// a colon.
-const ERRORS: [&[u8]; 6] = [
-    b"data: {\"error\"",
-    b"data:{\"error\"",
-    b"event: error",
-    b"event:error",
-    b"event: response.failed",
-    b"event:response.failed",
-];
+use crate::body::Dialect;
 
-/// Bytes of a line that have to be known to tell whether it is one of those.
+/// Bytes of a line's beginning that are kept: as many as the longest beginning by which a dialect
+/// says that a stream has failed.
 const HEAD: usize = 22;
 
 /// The lines of a stream so far.
@@ -51,7 +42,7 @@ impl Lines {
         let line = self.head.get(..self.len).unwrap_or_default();
         // A line may end with a carriage return too.
         let is_empty = line.is_empty() || line == b"\r";
-        let is_error = ERRORS.iter().any(|error| line.starts_with(error));
+        let is_error = Dialect::stream_errors().any(|error| line.starts_with(error));
         self.errors = self.errors.saturating_add(u32::from(is_error));
         self.events = self.events.saturating_add(u32::from(is_empty && self.in_event));
         self.in_event = !is_empty;
@@ -64,5 +55,15 @@ impl Lines {
 
     pub(super) const fn has_failed(&self) -> bool {
         self.errors > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Dialect, HEAD};
+
+    #[test]
+    fn an_error_is_told_by_what_is_kept_of_a_line() {
+        assert_eq!(Dialect::stream_errors().map(<[u8]>::len).max(), Some(HEAD));
     }
 }

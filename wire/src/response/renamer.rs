@@ -4,6 +4,8 @@
 //! would be escaped, so that no text of the model's can look like one. A chunk may end anywhere: what
 //! may be the beginning of a match is kept until the next, and nothing else is.
 
+use crate::body::MODEL_KEY_JSON;
+
 /// Blanks that a serialiser puts around a colon, and a person with a text editor too.
 const BLANKS_MAX: usize = 16;
 
@@ -27,7 +29,7 @@ enum Stage {
     Value(usize, usize),
 }
 
-const KEY: &[u8] = b"\"model\"";
+const KEY: &[u8] = MODEL_KEY_JSON.as_bytes();
 
 impl Renamer {
     /// Changes `found` to `put`.

@@ -108,7 +108,7 @@ fn every_field_becomes_the_engines() {
     Limits { max_requests: None, max_bytes: Some(1073741824) } Unlimited Some(Within(90s))
     BandConfig { limits: Limits { max_requests: Some(5000), max_bytes: Some(1000000000) }, default_ttl: None, fairness: GlobalStrict, ordering: Edf }
     Some(BandConfig { limits: Limits { max_requests: Some(1000), max_bytes: None }, default_ttl: None, fairness: GlobalStrict, ordering: Fcfs })
-    {Priority(10): BandConfig { limits: Limits { max_requests: Some(5000), max_bytes: Some(1000000000) }, default_ttl: Some(Within(10s)), fairness: TokenFair(TokenCost { prompt: 2, output: 5, weights: {FairnessId("gold"): Weight(3)} }), ordering: Fcfs }}
+    {Priority(10): BandConfig { limits: Limits { max_requests: Some(5000), max_bytes: Some(1000000000) }, default_ttl: Some(Within(10s)), fairness: TokenFair(TokenCost { prompt: 2, output: 5, weights: {FairnessId("gold"): FairnessWeight(3)} }), ordering: Fcfs }}
     PriorityHoldback(Holdback(Spread { domain: Value, lowest: 0.5, highest: 1.0 })) Weighted(Floors { default: Share(100000), bands: {Priority(-1): Share(250000)} }) true
     "#);
 }

@@ -6,7 +6,10 @@ use picker_core::{
     saturation::DetectorKind,
 };
 
-use crate::config::{At, ConfigError};
+use crate::{
+    body::Parser,
+    config::{At, ConfigError},
+};
 
 /// What a plugin is, before its parameters are read.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,7 @@ pub(super) enum Kind {
     Decider(Decider),
     /// Says that prompts with media are encoded apart.
     MediaDecider,
+    Parser(Parser),
     Elsewhere(&'static str),
 }
 
@@ -34,18 +38,12 @@ pub(super) const MEDIA_DECIDER: &str = "always-disagg-multimodal-decider";
 pub(super) const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
 pub(super) const TOKEN_PRODUCER: &str = "token-producer";
 pub(super) const IN_FLIGHT: &str = "inflight-load-producer";
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 8] = [
     "metrics-data-source",
     "core-metrics-extractor",
     "topology-extractor",
     // The scheduler learns by itself how long first tokens take.
     "predicted-latency-producer",
-    // What has no parser here goes by load.
-    "openai-parser",
-    "anthropic-parser",
-    "vllmhttp-parser",
-    "sglanghttp-parser",
-    "passthrough-parser",
     // What these did in older EPPs the disagg-profile-handler does.
     "disagg-headers-handler",
     "prefill-header-handler",
@@ -91,6 +89,7 @@ impl Kind {
             .or_else(|| name.parse().map(Self::UsageLimit).ok())
             .or_else(|| name.parse().map(Self::BandSelection).ok())
             .or_else(|| name.parse().map(Self::Detector).ok())
+            .or_else(|| Parser::named(name).map(Self::Parser))
             .or_else(|| elsewhere.map(Self::Elsewhere))
     }
 
@@ -120,6 +119,7 @@ fn names() -> Vec<&'static str> {
         .chain(Handler::NAMES.iter().chain(Admitter::NAMES).copied())
         .chain([ALWAYS, PREFIX_BASED, MEDIA_DECIDER, PREFIX_PRODUCER])
         .chain(flow.into_iter().flatten().copied())
+        .chain(Parser::names())
         .chain(ELSEWHERE)
         .collect()
 }

@@ -1,0 +1,282 @@
+//! The dialects: families of APIs that ask and answer in the same words, each in a file of its own.
+//!
+//! A dialect's file says all that sets it apart: the paths of its APIs, which fields of a request
+//! are read and how they join the prompt, the parser by which a configuration names it, the
+//! envelope of its errors, and the names in its answers. A new dialect is such a file and an entry
+//! of the list below, from which the compiler makes every match.
+
+mod anthropic;
+mod openai;
+mod sglang;
+mod vllm;
+
+use super::{BodyError, Cursor, fields::RequestFields};
+
+/// Key of the model in requests and in answers, which all dialects share: read in a request, its
+/// value replaced where a model is rewritten, and put back in the answer.
+pub(super) const MODEL_KEY: &[u8] = b"model";
+
+/// The same key as JSON.
+pub(crate) const MODEL_KEY_JSON: &str = "\"model\"";
+
+/// Makes the two enums of the list of dialects, and the ways from a variant to its description.
+macro_rules! dialects {
+    ($($(#[$about:meta])* $dialect:ident in $file:ident {
+        $($(#[$about_api:meta])* $api:ident = $spec:ident,)+
+    })+) => {
+        /// A family of APIs with common words (EPP: a parser).
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub enum Dialect {
+            $($(#[$about])* $dialect,)+
+        }
+
+        /// An API with bodies that are read.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Api {
+            $($($(#[$about_api])* $api,)+)+
+        }
+
+        impl Dialect {
+            /// Every dialect.
+            pub const ALL: &[Self] = &[$(Self::$dialect),+];
+
+            const fn spec(self) -> &'static DialectSpec {
+                match self {
+                    $(Self::$dialect => &$file::DIALECT,)+
+                }
+            }
+        }
+
+        impl Api {
+            /// Every API of every dialect.
+            pub const ALL: &[Self] = &[$($(Self::$api),+),+];
+
+            const fn spec(self) -> &'static ApiSpec {
+                match self {
+                    $($(Self::$api => &$file::$spec,)+)+
+                }
+            }
+
+            /// Returns the dialect that the API belongs to.
+            #[must_use]
+            pub const fn dialect(self) -> Dialect {
+                match self {
+                    $($(Self::$api => Dialect::$dialect,)+)+
+                }
+            }
+        }
+    };
+}
+
+dialects! {
+    /// The OpenAI API, as nearly all servers speak it, with vLLM's additions to its paths. A client
+    /// of no known API gets its errors too.
+    #[default]
+    OpenAi in openai {
+        /// `chat/completions`: the prompt is in `messages`.
+        ChatCompletions = CHAT_COMPLETIONS,
+        /// `completions`: the prompt is in `prompt`.
+        Completions = COMPLETIONS,
+        /// `embeddings`: the prompt is in `input`.
+        Embeddings = EMBEDDINGS,
+        /// `responses`: the prompt is in `input`, behind `instructions` and `tools`.
+        Responses = RESPONSES,
+        /// `conversations`: the prompt is in `items`.
+        Conversations = CONVERSATIONS,
+        /// `images/generations`: the prompt is in `prompt`.
+        Images = IMAGES,
+        /// vLLM's `chat/completions/render`: tokens for a chat request, without running it.
+        RenderChat = RENDER_CHAT,
+        /// vLLM's `completions/render`.
+        RenderCompletions = RENDER_COMPLETIONS,
+    }
+    /// The Anthropic API.
+    Anthropic in anthropic {
+        /// `messages`: the prompt is in `messages`, behind `tools` and `system`.
+        Messages = MESSAGES,
+        /// `messages/count_tokens`.
+        CountTokens = COUNT_TOKENS,
+    }
+    /// The API of vLLM's own.
+    Vllm in vllm {
+        /// `inference/v1/generate`: the prompt is in `token_ids`.
+        Generate = GENERATE,
+    }
+    /// The API of SGLang's own.
+    Sglang in sglang {
+        /// `generate`: the prompt is in `input_ids` or `text`.
+        SglangGenerate = GENERATE,
+    }
+}
+
+/// Description of a dialect.
+pub(super) struct DialectSpec {
+    /// Type of its parser in an EndpointPickerConfig.
+    parser: &'static str,
+    /// Body of an error with an HTTP status and a message, as JSON.
+    error: fn(u16, &str) -> String,
+    /// Names of counts in the `usage` of an answer.
+    usage: &'static [(&'static str, UsageField)],
+    /// Beginnings of lines by which a stream that had begun well says that it has failed.
+    stream_errors: &'static [&'static [u8]],
+}
+
+/// Description of an API.
+pub(super) struct ApiSpec {
+    /// End of its path.
+    path: &'static str,
+    work: Work,
+    model: ModelField,
+    /// Text of the error for a request without a prompt, in the EPP's words.
+    no_prompt: &'static str,
+    read: ReadField,
+}
+
+/// Reads the value of a key, which comes next, into what is known of the request. The keys `model`
+/// and `stream` are read before, and a key without meaning to the API goes to
+/// [`RequestFields::read_common`].
+type ReadField =
+    for<'a> fn(&mut RequestFields<'a>, &mut Cursor<'a>, &[u8]) -> Result<(), BodyError>;
+
+/// Work of a server for a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// The prompt is computed, so that its cache matters and holds it afterwards.
+    Computes,
+    /// The prompt is only counted or rendered.
+    Inspects,
+}
+
+/// Need of a request to name a model.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ModelField {
+    Required,
+    /// A request without it is for the one model of its server.
+    Optional,
+}
+
+/// Meaning of a name in the `usage` of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UsageField {
+    /// Tokens of the prompt.
+    Prompt,
+    /// Tokens that were generated.
+    Output,
+    /// An object that has the cached tokens of the prompt as `cached_tokens`.
+    PromptDetails,
+    /// Cached tokens that are counted apart from those of the prompt.
+    CacheRead,
+    /// Tokens newly put into the cache, counted apart from those of the prompt.
+    CacheCreation,
+}
+
+/// Choice of the requests whose bodies are read (EPP: the parsers that `requestHandler` names).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parser {
+    /// Reads the bodies of a dialect.
+    Dialect(Dialect),
+    /// Reads none (`passthrough-parser`).
+    Passthrough,
+}
+
+impl Dialect {
+    /// Returns the body of an answer with an HTTP status that is an error, `application/json`: the
+    /// envelope of the client's API, with the EPP's types.
+    #[must_use]
+    pub fn error_body(self, status: u16, message: &str) -> String {
+        (self.spec().error)(status, message)
+    }
+
+    /// Returns the meaning of a name in `usage`. An answer does not say its dialect, and no name
+    /// means two things.
+    pub(crate) fn usage_field(name: &str) -> Option<UsageField> {
+        let mut names = Self::ALL.iter().flat_map(|dialect| dialect.spec().usage);
+        names.find(|(known, _)| *known == name).map(|(_, field)| *field)
+    }
+
+    /// Returns the beginnings of lines by which streams of all dialects say that they have failed.
+    pub(crate) fn stream_errors() -> impl Iterator<Item = &'static [u8]> {
+        Self::ALL.iter().flat_map(|dialect| dialect.spec().stream_errors).copied()
+    }
+}
+
+impl Api {
+    /// Returns the API that a path asks for, by its longest known suffix as in the EPP; the query
+    /// does not count. `None`: the body says nothing that is read, so the request goes by load.
+    #[must_use]
+    pub fn of_path(path: &[u8]) -> Option<Self> {
+        let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
+        let fitting = Self::ALL.iter().filter(|api| path.ends_with(api.spec().path.as_bytes()));
+        fitting.max_by_key(|api| api.spec().path.len()).copied()
+    }
+
+    /// Returns the parser that reads the API's bodies.
+    #[must_use]
+    pub const fn parser(self) -> Parser {
+        Parser::Dialect(self.dialect())
+    }
+
+    /// True if the server computes the prompt, so that its cache matters and holds it afterwards.
+    #[must_use]
+    pub fn computes(self) -> bool {
+        self.spec().work == Work::Computes
+    }
+
+    /// True if a request has to name a model. Others are for the one model of their server.
+    #[must_use]
+    pub fn needs_model(self) -> bool {
+        self.spec().model == ModelField::Required
+    }
+
+    /// Returns the text of the error for a request without a prompt.
+    pub(super) const fn no_prompt(self) -> &'static str {
+        self.spec().no_prompt
+    }
+
+    /// Returns the reader of the fields that the API has.
+    pub(super) const fn reader(self) -> ReadField {
+        self.spec().read
+    }
+}
+
+impl Parser {
+    const PASSTHROUGH: &str = "passthrough-parser";
+
+    /// Returns the parser of that type in an EndpointPickerConfig.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        if name == Self::PASSTHROUGH {
+            return Some(Self::Passthrough);
+        }
+        let dialect = Dialect::ALL.iter().find(|dialect| dialect.spec().parser == name);
+        dialect.map(|dialect| Self::Dialect(*dialect))
+    }
+
+    /// Returns the types of all parsers.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        Dialect::ALL.iter().map(|dialect| dialect.spec().parser).chain([Self::PASSTHROUGH])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_means_two_things() {
+        let mut paths: Vec<&str> = Api::ALL.iter().map(|api| api.spec().path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), Api::ALL.len(), "{paths:?}");
+        for (name, field) in Dialect::ALL.iter().flat_map(|dialect| dialect.spec().usage) {
+            assert_eq!(Dialect::usage_field(name), Some(*field), "{name}");
+        }
+        for name in Parser::names() {
+            let found = Parser::named(name).unwrap();
+            let again = match found {
+                Parser::Dialect(dialect) => dialect.spec().parser,
+                Parser::Passthrough => Parser::PASSTHROUGH,
+            };
+            assert_eq!(again, name);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The OpenAI API (EPP: openai-parser).
+
+use serde::Serialize;
+
+use super::{
+    ApiSpec, BodyError, Cursor, DialectSpec,
+    ModelField::{Optional, Required},
+    RequestFields, UsageField,
+    Work::{Computes, Inspects},
+};
+use crate::body::{
+    messages::messages,
+    number,
+    part::text,
+    prompt::{json, prompt},
+};
+
+pub(super) static DIALECT: DialectSpec = DialectSpec {
+    parser: "openai-parser",
+    error,
+    usage: &USAGE,
+    // vLLM's and OpenAI's chat and completions, then the Responses API, with and without the blank
+    // that may follow a colon.
+    stream_errors: &[
+        b"data: {\"error\"",
+        b"data:{\"error\"",
+        b"event: response.failed",
+        b"event:response.failed",
+    ],
+};
+
+pub(super) static CHAT_COMPLETIONS: ApiSpec = ApiSpec {
+    path: "chat/completions",
+    work: Computes,
+    model: Required,
+    no_prompt: "invalid chat completions request: must have valid messages field",
+    read: read_chat,
+};
+
+pub(super) static COMPLETIONS: ApiSpec = ApiSpec {
+    path: "completions",
+    work: Computes,
+    model: Required,
+    no_prompt: "invalid completions request: must have prompt field",
+    read: read_completions,
+};
+
+pub(super) static EMBEDDINGS: ApiSpec = ApiSpec {
+    path: "embeddings",
+    work: Computes,
+    model: Required,
+    no_prompt: "invalid embeddings request: must have input field",
+    read: read_embeddings,
+};
+
+pub(super) static RESPONSES: ApiSpec = ApiSpec {
+    path: "responses",
+    work: Computes,
+    model: Required,
+    no_prompt: "invalid responses request: must have input field",
+    read: read_responses,
+};
+
+pub(super) static CONVERSATIONS: ApiSpec = ApiSpec {
+    path: "conversations",
+    work: Computes,
+    model: Optional,
+    no_prompt: "invalid conversations request: must have items field",
+    read: read_conversations,
+};
+
+pub(super) static IMAGES: ApiSpec = ApiSpec {
+    path: "images/generations",
+    work: Computes,
+    model: Required,
+    no_prompt: "invalid images generations request: must have prompt field",
+    read: read_completions,
+};
+
+pub(super) static RENDER_CHAT: ApiSpec =
+    ApiSpec { path: "chat/completions/render", work: Inspects, ..CHAT_COMPLETIONS };
+
+pub(super) static RENDER_COMPLETIONS: ApiSpec =
+    ApiSpec { path: "completions/render", work: Inspects, ..COMPLETIONS };
+
+/// Names of the chat and completions APIs, then of the Responses API.
+const USAGE: [(&str, UsageField); 6] = [
+    ("prompt_tokens", UsageField::Prompt),
+    ("completion_tokens", UsageField::Output),
+    ("prompt_tokens_details", UsageField::PromptDetails),
+    ("input_tokens", UsageField::Prompt),
+    ("output_tokens", UsageField::Output),
+    ("input_tokens_details", UsageField::PromptDetails),
+];
+
+fn read_chat<'a>(
+    fields: &mut RequestFields<'a>,
+    cursor: &mut Cursor<'a>,
+    key: &[u8],
+) -> Result<(), BodyError> {
+    match key {
+        b"messages" => fields.prompt = messages(cursor, fields.video)?,
+        _ => fields.read_common(cursor, key)?,
+    }
+    Ok(())
+}
+
+fn read_completions<'a>(
+    fields: &mut RequestFields<'a>,
+    cursor: &mut Cursor<'a>,
+    key: &[u8],
+) -> Result<(), BodyError> {
+    match key {
+        b"prompt" => fields.prompt = prompt(cursor)?,
+        _ => fields.read_common(cursor, key)?,
+    }
+    Ok(())
+}
+
+fn read_embeddings<'a>(
+    fields: &mut RequestFields<'a>,
+    cursor: &mut Cursor<'a>,
+    key: &[u8],
+) -> Result<(), BodyError> {
+    match key {
+        b"input" => fields.prompt = prompt(cursor)?,
+        // vLLM's embeddings of a chat, which do not replace an `input` where they are no chat.
+        b"messages" => {
+            let messages = messages(cursor, fields.video)?;
+            fields.prompt = messages.or_else(|| fields.prompt.take());
+        }
+        _ => fields.read_common(cursor, key)?,
+    }
+    Ok(())
+}
+
+fn read_responses<'a>(
+    fields: &mut RequestFields<'a>,
+    cursor: &mut Cursor<'a>,
+    key: &[u8],
+) -> Result<(), BodyError> {
+    match key {
+        b"input" => fields.prompt = json(cursor)?,
+        b"instructions" => fields.instructions = text(cursor)?,
+        b"max_output_tokens" => fields.max_tokens = number::whole(cursor.value()?),
+        _ => fields.read_common(cursor, key)?,
+    }
+    Ok(())
+}
+
+fn read_conversations<'a>(
+    fields: &mut RequestFields<'a>,
+    cursor: &mut Cursor<'a>,
+    key: &[u8],
+) -> Result<(), BodyError> {
+    match key {
+        b"items" => fields.prompt = json(cursor)?,
+        _ => fields.read_common(cursor, key)?,
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct ErrorEnvelope<'a> {
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    code: u16,
+}
+
+/// Returns `{"error": {"message", "type", "code"}}`.
+pub(super) fn error(status: u16, message: &str) -> String {
+    let error = ErrorObject { message, r#type: error_type(status), code: status };
+    // Text and numbers always serialise.
+    serde_json::to_string(&ErrorEnvelope { error }).unwrap_or_default()
+}
+
+/// Returns the `type` of an error, by the EPP's table; another client error counts as a bad request.
+pub(super) const fn error_type(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{error, error_type};
+
+    #[test]
+    fn quotes_breaks_and_controls_are_escaped() {
+        insta::assert_snapshot!(
+            error(400, "found \"x\"\n\u{1}\\ é"),
+            @r#"{"error":{"message":"found \"x\"\n\u0001\\ é","type":"invalid_request_error","code":400}}"#
+        );
+    }
+
+    #[test]
+    fn every_status_has_the_type_that_the_epp_gives_it() {
+        let types = [400, 401, 403, 404, 409, 412, 413, 429, 500, 503].map(error_type);
+        assert_eq!(
+            types.join(" ").replace("_error", ""),
+            "invalid_request authentication \
+            permission not_found invalid_request invalid_request invalid_request rate_limit server \
+            server"
+        );
+    }
+}
