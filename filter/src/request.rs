@@ -144,7 +144,7 @@ impl Request {
         self.check_size(request_meta::length(headers))?;
         self.prepare(headers);
         self.enter(Phase::Reading { api, buffered: 0 });
-        Ok(match worker.config.envoy.hold {
+        Ok(match worker.config.envoy.way.hold() {
             Hold::StopIteration => Action::Pause,
             Hold::BufferFilter => Action::Continue,
         })
@@ -169,7 +169,7 @@ impl Request {
         let candidates = self.candidates.borrow();
         let named = self.identity.borrow().model_rewrite.is_some();
         self.may_rewrite.set(named || candidates.iter().any(|pool| pool.node.rewrites()));
-        if self.worker.config.envoy.hold == Hold::StopIteration {
+        if self.worker.config.envoy.way.hold() == Hold::StopIteration {
             return;
         }
         // The buffer filter counts anew what goes on.
@@ -225,7 +225,7 @@ impl Request {
 
     fn replace_body(&self, size: usize, body: &[u8]) {
         host::set_request_body(size, body);
-        if self.worker.config.envoy.hold == Hold::StopIteration {
+        if self.worker.config.envoy.way.hold() == Hold::StopIteration {
             host::set_request_header(request_meta::LENGTH, &body.len().to_string());
         }
     }
@@ -248,7 +248,9 @@ impl Request {
         size: usize,
     ) -> Result<Action, Refusal> {
         self.look_up_priority(pool);
-        if pool.config.propagate_priority && self.worker.config.envoy.hold == Hold::StopIteration {
+        if pool.config.propagate_priority
+            && self.worker.config.envoy.way.hold() == Hold::StopIteration
+        {
             self.propagate_priority();
         }
         let identity = self.identity.borrow();
@@ -280,7 +282,7 @@ impl Request {
         let PluginInstance { config, stats, .. } = &*self.worker;
         match arrival {
             AdmissionResult::Sent(decision, _) => {
-                destination::write(config.envoy.destination, &decision);
+                destination::write(config.envoy.way.destination(), &decision);
                 stats.picked.increment();
                 self.count(Outcome::Dispatched);
                 self.enter(Phase::Sent(Some(decision)));

@@ -156,7 +156,9 @@ mod tests {
                 .starts_with("the request's body: ")
         );
         assert!(
-            explain(br#"{"x": 1}"#, (CHAT, body), snapshot).unwrap_err().contains("unknown field")
+            explain(br#"{"x": 1}"#, (CHAT, body), snapshot)
+                .unwrap_err()
+                .contains("must be a known field")
         );
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::Way;
+use crate::{Way, way::template};
 
 /// A configuration of Envoy from elsewhere, with the same placeholders as the templates in envoy/local/. `${DIR}` is where
 /// its files are written.
@@ -53,7 +53,7 @@ impl Bootstrap<'_> {
         if let Some(template) = self.template {
             return self.fill(&template.bootstrap);
         }
-        let template = template(self.way);
+        let template = template(self.way)?;
         match self.alone {
             None => self.fill(template),
             Some(balancing) => self.fill(&without_filters(template, balancing)),
@@ -115,26 +115,6 @@ fn ring_hash(template: &str) -> String {
         .replace(TYPE, &format!("{TYPE}                    {BOUND}\n"))
         .replace("round_robin", "ring_hash")
         .replace("RoundRobin", "RingHash")
-}
-
-const fn template(way: Way) -> &'static str {
-    match way {
-        Way::StopIterationHeader => {
-            include_str!("../../envoy/local/stop-iteration-header.yaml")
-        }
-        Way::StopIterationProperty => {
-            include_str!("../../envoy/local/stop-iteration-property.yaml")
-        }
-        Way::StopIterationFilterState => {
-            include_str!("../../envoy/local/stop-iteration-filter-state.yaml")
-        }
-        Way::BufferFilterProperty => {
-            include_str!("../../envoy/local/buffer-filter-property.yaml")
-        }
-        Way::BufferFilterFilterState => {
-            include_str!("../../envoy/local/buffer-filter-filter-state.yaml")
-        }
-    }
 }
 
 fn lb_endpoint(address: SocketAddr) -> Value {
@@ -200,7 +180,7 @@ mod tests {
 
     #[test]
     fn without_our_filters_nothing_of_wasm_is_left() {
-        let template = template(Way::StopIterationHeader);
+        let template = template(Way::STOP_ITERATION_HEADER).unwrap();
         let plain = without_filters(template, Balancing::RoundRobin);
         assert!(template.contains("filters.http.wasm"));
         assert!(!plain.contains("${WASM}") && !plain.contains("${PLUGIN_JSON}"), "{plain}");

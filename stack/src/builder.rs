@@ -148,7 +148,7 @@ impl Builder {
     #[must_use]
     pub const fn without_filter(mut self, balancing: Balancing) -> Self {
         self.parts = Parts::Envoy(balancing);
-        self.way = Way::StopIterationHeader;
+        self.way = Way::STOP_ITERATION_HEADER;
         self
     }
 
@@ -237,7 +237,7 @@ impl Stack {
     pub const fn builder(programs: Programs) -> Builder {
         Builder {
             programs,
-            way: Way::StopIterationHeader,
+            way: Way::STOP_ITERATION_HEADER,
             port: 0,
             workers: 2,
             plugin: None,
@@ -306,7 +306,7 @@ impl Stack {
 }
 
 fn envoy_settings(way: Way) -> Value {
-    json!({"hold": way.hold(), "destination": way.destination()})
+    json!({"hold": way.hold().name(), "destination": way.destination().name()})
 }
 
 /// Envoy shares a port with any other that allows it, silently: so ask before.

@@ -19,4 +19,4 @@ pub use child::Exit;
 pub use http::{Answer, get};
 pub use pod::Pod;
 pub use programs::Programs;
-pub use way::{Destination, Hold, Way};
+pub use wire::config::{Destination, Hold, Way};

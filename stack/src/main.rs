@@ -6,13 +6,18 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{
+    Parser,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde_json::Value;
 use stack::{Destination, Hold, Pod, Programs, Stack, Way};
 use tokio::signal::unix::{SignalKind, signal};
+use wire::config::UnknownName;
 
 /// Runs the whole stack on loopback: Envoy with the picker, the scraper and vLLM pods.
 #[derive(Debug, Parser)]
@@ -34,11 +39,18 @@ struct Args {
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     upstream: Vec<String>,
     /// What holds a request until its body has been read.
-    #[arg(long, value_enum, default_value = "stopIteration")]
+    #[arg(long, default_value = "stopIteration", value_parser = named::<Hold>(Hold::NAMES))]
     hold: Hold,
     /// How Envoy learns the endpoint.
-    #[arg(long, value_enum, default_value = "header")]
+    #[arg(long, default_value = "header", value_parser = named::<Destination>(Destination::NAMES))]
     destination: Destination,
+}
+
+/// Returns a parser of the values with these names, which the help lists.
+fn named<T: FromStr<Err = UnknownName> + Clone + Send + Sync + 'static>(
+    names: impl Into<PossibleValuesParser>,
+) -> impl TypedValueParser<Value = T> {
+    names.into().try_map(|name| name.parse())
 }
 
 // The kernel kills the children with the thread that started them, so there is to be one thread.

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 pub use at::{At, Object};
 pub use duration::parse as parse_duration;
-pub use envoy::{Destination, EnvoyConfig, Hold};
+pub use envoy::{Destination, EnvoyConfig, Hold, ImpossibleWay, UnknownName, Way};
 pub use error::ConfigError;
 pub use identity::{FairnessKey, Identity, Jwt};
 pub use matching::{Destined, Match};
@@ -83,11 +83,12 @@ pub enum FailureMode {
 /// For what is no JSON object, and for the first thing in it that is not understood.
 pub fn parse(bytes: &[u8]) -> Result<PluginConfig, ConfigError> {
     if bytes.len() > CONFIG_BYTES_MAX {
-        return Err(ConfigError::new("", format!("found {} bytes; allowed: 1 MiB", bytes.len())));
+        let found = format!("of {} bytes", bytes.len());
+        return Err(ConfigError::new("", "must be at most 1 MiB").having(found));
     }
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
     let json: Value = serde_json::from_slice(bytes)
-        .map_err(|error| ConfigError::new("", format!("not JSON: {error}")))?;
+        .map_err(|error| ConfigError::new("", format!("must be JSON: {error}")))?;
     let root = At::root(&json);
     if json.get("ingest").is_some() {
         return receiver(&root).map(PluginConfig::Ingest);
@@ -126,12 +127,10 @@ fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let pools = pool::read(&object)?;
     let envoy = object.read("envoy", EnvoyConfig::default(), envoy::read)?;
     let sets_headers = pools.iter().any(|pool| pool.scheduler.scheduling.sets_headers());
-    if envoy.hold == Hold::BufferFilter && sets_headers {
-        return Err(object.problem(
-            "found a profile handler that sets headers with envoy.hold bufferFilter; allowed: \
-             stopIteration there, because headers can no longer be written once they went on"
-                .to_owned(),
-        ));
+    if envoy.way.hold() == Hold::BufferFilter && sets_headers {
+        let rule = "must not go with a profile handler that sets headers, as headers can no longer \
+                    be written once they went on; allowed: stopIteration";
+        return Err(ConfigError::new("envoy.hold", rule).having("\"bufferFilter\""));
     }
     Ok(PickerConfig {
         pools,

@@ -37,7 +37,7 @@ impl Row {
                 .await?,
             Self::envoy(
                 "picker, buffer filter, filter state",
-                picker().way(Way::BufferFilterFilterState),
+                picker().way(Way::BUFFER_FILTER_FILTER_STATE),
             )
             .await?,
             Self::envoy(
@@ -127,7 +127,7 @@ pub(super) fn plain(programs: &Programs, pods: &[SocketAddr], balancing: Balanci
 
 /// The picker by the EPP's default, in the way that costs least.
 pub(super) fn picker(programs: &Programs, pods: &[SocketAddr]) -> Builder {
-    envoy(programs, pods).way(Way::StopIterationHeader).plugin(plugin(false))
+    envoy(programs, pods).way(Way::STOP_ITERATION_HEADER).plugin(plugin(false))
 }
 
 /// The scorers of the EPP's default, with or without flow control and its default saturation detector, which idle pods

@@ -56,7 +56,7 @@ fn an_llm_inference_service_becomes_values_and_a_list() {
     #
     # Left out, or left to do:
     # - LLMInferenceService demo-llmd/qwen: remove spec.router.scheduler, else KServe's EPP goes on beside the picker
-    # - LLMInferenceService demo-llmd/qwen: plugins[1].type: found "made-up-scorer"
+    # - LLMInferenceService demo-llmd/qwen: invalid plugins[1].type "made-up-scorer": must be a known name
     # - LLMInferenceService demo-llmd/qwen: argument --v: set RUST_LOG for the scraper, the wasm component's level for Envoy
     # - LLMInferenceService demo-llmd/qwen: argument --grpc-port: there is no ext_proc server
     # - LLMInferenceService demo-llmd/qwen: argument --made-up: not known here; not carried over

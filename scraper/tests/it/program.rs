@@ -153,7 +153,10 @@ async fn a_request_is_explained_by_what_the_pods_say_now() {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = last_words(&output);
-    assert!(said.contains(r#"plugins[0].type: found "queue-score"; allowed: "#), "{said}");
+    assert!(
+        said.contains(r#"plugins[0].type "queue-score": must be a known name; allowed: "#),
+        "{said}"
+    );
 }
 
 #[test]

@@ -123,7 +123,7 @@ async fn what_cannot_be_is_said_clearly() {
     let port = taken.local_addr().unwrap().port().to_string();
     for (args, words) in [
         (["--port", &port], "is taken"),
-        (["--hold", "bufferFilter"], "Allowed with it: property, filterState"),
+        (["--hold", "bufferFilter"], "allowed: property, filterState"),
         (["--endpoints", "0"], "1..=64"),
         (["--config", "no-such-file.json"], "no-such-file.json"),
         (["--upstream", "nonsense"], "expected HOST:PORT"),

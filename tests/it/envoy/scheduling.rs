@@ -4,7 +4,7 @@
 use std::{cell::Cell, net::SocketAddr};
 
 use serde_json::{Value, json};
-use stack::{Stack, Way};
+use stack::{Hold, Stack, Way};
 use tokio::time::Instant;
 
 use super::{
@@ -35,7 +35,7 @@ fn disagg() -> Value {
 #[tokio::test]
 async fn the_decode_pod_is_told_who_computes_the_prompt() {
     let (decode, prefill) = (echo::pod().await, echo::pod().await);
-    let holds = Way::ALL.into_iter().filter(|way| way.hold() == "stopIteration");
+    let holds = Way::ALL.into_iter().filter(|way| way.hold() == Hold::StopIteration);
     for way in holds {
         let stack = world::stack().way(way).upstreams(vec![prefill, decode]).without_scraper();
         world::tell(stack.plugin(disagg()), async |stack| {

@@ -80,7 +80,7 @@ fn a_named_session_is_kept_by_all_workers_until_its_pod_is_gone() {
 /// The token that the client has may still be good.
 #[test]
 fn who_did_not_serve_gets_no_session() {
-    let world = of_sessions(Way::Header);
+    let world = of_sessions(Way::STOP_ITERATION_HEADER);
     let failed = world.chat(0, "hello");
     let home = world.pod(&failed).number;
     assert_eq!(token(&failed, 503, home), None);
@@ -92,7 +92,7 @@ fn who_did_not_serve_gets_no_session() {
 /// Where Envoy does not say who served, it is whom it was sent to.
 #[test]
 fn without_the_routers_word_the_first_of_the_list_counts() {
-    let world = of_sessions(Way::Header);
+    let world = of_sessions(Way::STOP_ITERATION_HEADER);
     let stream = world.chat(0, "hello");
     let home = world.pod(&stream).number;
     stream.respond(200, (), b"{}");
@@ -102,7 +102,7 @@ fn without_the_routers_word_the_first_of_the_list_counts() {
 
 #[test]
 fn a_token_of_no_pod_leads_nowhere() {
-    let world = of_sessions(Way::Header);
+    let world = of_sessions(Way::STOP_ITERATION_HEADER);
     for token in ["192.0.2.66:22", "nonsense", ""] {
         let stream = world.chat_with(0, &[(TOKEN, token)], "hello");
         assert!((1..=5).contains(&world.pod(&stream).number), "{token}");

@@ -91,7 +91,7 @@ fn the_path_before_a_rewrite_counts() {
 
 #[test]
 fn anthropic_clients_get_errors_in_their_own_envelope() {
-    let world = World::with(Way::Header, &json!({"envoy": {"maxBodyBytes": 1000}}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"envoy": {"maxBodyBytes": 1000}}));
     let post = |body: &[u8]| {
         let stream = world.envoy.worker(0).post("/v1/messages", NONE, body);
         let response = stream.response().unwrap();
@@ -114,7 +114,7 @@ fn anthropic_clients_get_errors_in_their_own_envelope() {
 fn a_prompt_over_the_limit_is_hashed_up_to_it() {
     let producer = json!({"type": "approx-prefix-cache-producer", "parameters": {"maxPrefixTokensToMatch": 640}});
     let plugins = json!([{"type": "prefix-cache-scorer"}, producer]);
-    let world = World::with(Way::Header, &json!({"plugins": plugins}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"plugins": plugins}));
     world.pods(&Pod::idles(3));
     let long = "y".repeat(2 << 20);
     let home = world.pod(&world.chat(0, &format!("{long}a")));

@@ -19,7 +19,7 @@ fn config(plugin: &str, parameters: &Value) -> Value {
 
 /// Pods 1 to 3, of which the first two say how hot they are.
 fn world(config: &Value) -> World {
-    let world = World::with(Way::Header, config);
+    let world = World::with(Way::STOP_ITERATION_HEADER, config);
     let measured = |(number, heat): (u8, Option<f64>)| -> Endpoint {
         let mut endpoint = Pod::idle(number).endpoint();
         let heat = heat.map(|heat| ("heat".to_owned(), heat)).into_iter();

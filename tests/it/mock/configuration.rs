@@ -65,13 +65,13 @@ fn what_is_not_understood_of_a_pull_is_refused_too() {
     ];
     insta::assert_snapshot!(refusals(&configs), @r#"
     {"pull": {}}
-        pull: the field "cluster" is missing
+        invalid pull.cluster: must not be left out
     {"pull": {"cluster": "a", "interval": "50ms"}}
-        pull: found the unknown field "interval"; allowed: cluster, authority, path, timeout, secretEnv, maxBytes
+        invalid pull.interval: must be a known field; allowed: cluster, authority, path, timeout, secretEnv, maxBytes
     {"pull": {"cluster": "a", "path": "snapshot"}}
-        pull.path: found "snapshot"; allowed: a path, which begins with a slash and may hold {pool}
+        invalid pull.path "snapshot": must be a path, which begins with a slash and may hold {pool}
     {"pull": {"cluster": "a", "timeout": "200ms"}}
-        pull.timeout: found "200ms"; allowed: 2s to 60s
+        invalid pull.timeout "200ms": must be from 2s to 60s
     {"pull": {"cluster": "a", "secretEnv": "NO_SUCH_VARIABLE"}}
         pull.secretEnv: found 0 bytes in the environment variable NO_SUCH_VARIABLE; at least 16 are needed, and vm_config.environment_variables must pass it on
     "#);
@@ -81,59 +81,59 @@ fn what_is_not_understood_of_a_pull_is_refused_too() {
 fn what_is_not_understood_is_refused_and_said_where() {
     insta::assert_snapshot!(refusals(&REFUSED), @r#"
     {
-        configuration: not JSON: EOF while parsing an object at line 1 column 1
+        invalid configuration: must be JSON: EOF while parsing an object at line 1 column 1
     []
-        configuration: found a list; allowed: an object
+        invalid configuration (a list): must be an object
     {"apiVersion": "llm-d.ai/v2"}
-        apiVersion: found "llm-d.ai/v2"; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
+        invalid apiVersion "llm-d.ai/v2": must be a known name; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
     {"kind": "Service"}
-        kind: found "Service"; allowed: EndpointPickerConfig
+        invalid kind "Service": must be a known name; allowed: EndpointPickerConfig
     {"pluginz": []}
-        configuration: found the unknown field "pluginz"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
+        invalid pluginz: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
     {"plugins": [{"name": "a"}]}
-        plugins[0]: the field "type" is missing
+        invalid plugins[0].type: must not be left out
     {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}
-        plugins[0].parameters: found the unknown field "x"; allowed: none
+        invalid plugins[0].parameters.x: must be a known field; allowed: none
     {"plugins": [{"type": "queue-scorer"}, {"type": "queue-scorer"}]}
-        plugins[1]: found "queue-scorer" twice; allowed: names that differ
+        invalid plugins[1] "queue-scorer": must have a name that no other plugin has
     {"plugins": [{"type": "max-score-picker", "parameters": {"maxNumOfEndpoints": 0}}]}
-        plugins[0].parameters.maxNumOfEndpoints: found 0; allowed: a whole number from 1 to 16
+        invalid plugins[0].parameters.maxNumOfEndpoints 0: must be a whole number from 1 to 16
     {"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "queue-scorer", "weight": -1}]}]}
-        schedulingProfiles[0].plugins[0].weight: found -1; allowed: a number from 0 to 1000000000
+        invalid schedulingProfiles[0].plugins[0].weight -1: must be a number from 0 to 1000000000
     {"plugins": [{"type": "queue-scorer"}], "schedulingProfiles": [{"name": "a", "plugins": [{"pluginRef": "kv"}]}]}
-        schedulingProfiles[0].plugins[0].pluginRef: found "kv"; allowed: queue-scorer
+        invalid schedulingProfiles[0].plugins[0].pluginRef "kv": must be a known name; allowed: queue-scorer
     {"flowControl": {"maxBytes": "1 GiB"}}
-        flowControl.maxBytes: found "1 GiB"; allowed: a number or a quantity such as "1Gi" or "10k", 0 for no limit
+        invalid flowControl.maxBytes "1 GiB": must be a number or a quantity such as "1Gi" or "10k", 0 for no limit
     {"featureGates": ["flowControll"]}
-        featureGates[0]: found "flowControll"; allowed: flowControl, flowControl=true, flowControl=false
+        invalid featureGates[0] "flowControll": must be a known name; allowed: flowControl, flowControl=true, flowControl=false
     {"pools": [{"name": "a"}, {"name": "b"}]}
-        pools[1]: found a pool behind "a", which has its name or leaves it no request; allowed: pools with names of their own, and one that matches everything as the last
+        invalid pools[1]: must not stand behind "a", which has its name or leaves it no request; allowed: pools with names of their own, and one that matches everything as the last
     {"pools": [{"name": "a/b"}]}
-        pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
+        invalid pools[0].name "a/b": must be 1 to 63 of A-Z a-z 0-9 . _ -
     {"envoy": {"hold": "buffer"}}
-        envoy.hold: found "buffer"; allowed: stopIteration, bufferFilter
+        invalid envoy.hold "buffer": must be a known name; allowed: stopIteration, bufferFilter
     {"envoy": {"hold": "bufferFilter"}}
-        envoy: found hold bufferFilter with destination header; allowed: property or filterState there, because headers can no longer be written once they went on
+        invalid envoy.destination "header": must not go with hold "bufferFilter", as headers can no longer be written once they went on; allowed: property, filterState
     {"envoy": {"maxBodyBytes": 1.5}}
-        envoy.maxBodyBytes: found 1.5; allowed: bytes as a number or a quantity such as "4Mi" or "10k"
+        invalid envoy.maxBodyBytes 1.5: must be bytes as a number or a quantity such as "4Mi" or "10k"
     {"envoy": {"maxBodyBytes": "8 MiB"}}
-        envoy.maxBodyBytes: found "8 MiB"; allowed: bytes as a number or a quantity such as "4Mi" or "10k"
+        invalid envoy.maxBodyBytes "8 MiB": must be bytes as a number or a quantity such as "4Mi" or "10k"
     {"failureMode": "open"}
-        failureMode: found "open"; allowed: FailOpen, FailClose
+        invalid failureMode "open": must be a known name; allowed: FailOpen, FailClose
     {"decisionHeader": "yes"}
-        decisionHeader: found "yes"; allowed: true or false
+        invalid decisionHeader "yes": must be true or false
     {"objectives": [{"name": "a", "priority": 0.5}]}
-        objectives[0].priority: found 0.5; allowed: a whole number of 32 bits
+        invalid objectives[0].priority 0.5: must be a whole number of 32 bits
     {"objectives": [{"name": "a"}, {"name": "a"}]}
-        objectives[1].name: found "a"; allowed: a name that no other objective has
+        invalid objectives[1].name "a": must be a name that no other objective has
     {"identity": {"fairnessHeaders": ["x y"]}}
-        identity.fairnessHeaders[0]: found "x y"; allowed: a header's name
+        invalid identity.fairnessHeaders[0] "x y": must be a header's name
     {"ingest": {"secretEnv": ""}}
-        ingest.secretEnv: found ""; allowed: a string that is not empty
+        invalid ingest.secretEnv "": must be a string that is not empty
     {"ingest": {"maxBytes": 0}}
-        ingest.maxBytes: found 0; allowed: bytes as a number or a quantity such as "4Mi" or "10k"
+        invalid ingest.maxBytes 0: must be bytes as a number or a quantity such as "4Mi" or "10k"
     {"ingest": {}, "failureMode": "FailOpen"}
-        configuration: found the unknown field "failureMode"; allowed: ingest
+        invalid failureMode: must be a known field; allowed: ingest
     {"ingest": {"secretEnv": "NO_SUCH_VARIABLE"}}
         ingest.secretEnv: found 0 bytes in the environment variable NO_SUCH_VARIABLE; at least 16 are needed, and vm_config.environment_variables must pass it on
     "#);
@@ -158,7 +158,7 @@ fn a_short_secret_is_refused_and_never_shown() {
 #[test]
 fn numbers_may_be_doubles() {
     let world = World::with(
-        Way::Header,
+        Way::STOP_ITERATION_HEADER,
         &json!({
             "plugins": [
                 {"type": "queue-scorer"},

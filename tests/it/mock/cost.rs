@@ -123,12 +123,12 @@ fn world(pods: u8, way: Way, keys: &serde_json::Value) -> World {
 }
 
 fn header(pods: u8) -> World {
-    world(pods, Way::Header, &json!({}))
+    world(pods, Way::STOP_ITERATION_HEADER, &json!({}))
 }
 
 /// As many pods as a large pool has.
 fn large(pods: u16) -> World {
-    let world = World::with(Way::Header, &json!({}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({}));
     let push = Push { body: Push::of_many(pods).body, ..world.push(&[]) };
     assert_eq!(world.ingest(0, &push.headers(), &push.body).status(), Some(204));
     world
@@ -163,12 +163,12 @@ fn measured() -> Vec<(String, Cost)> {
     let again = |world: &World, _| answered(post(world, &prompt(1, 32 << 10, sample::PLAIN)));
     of("32 kB, as before", cost(&header(3), again));
     let quiet = json!({"decisionHeader": false});
-    of("1 kB, no decision header", cost(&world(3, Way::Header, &quiet), small));
+    of("1 kB, no decision header", cost(&world(3, Way::STOP_ITERATION_HEADER, &quiet), small));
     let gated = json!({"featureGates": ["flowControl"]});
-    of("1 kB, gate open", cost(&world(3, Way::Header, &gated), small));
-    of("1 kB, property", cost(&world(3, Way::Property, &json!({})), small));
-    of("1 kB, filter state", cost(&world(3, Way::FilterState, &json!({})), small));
-    of("1 kB, buffer filter", cost(&world(3, Way::BufferedProperty, &json!({})), small));
+    of("1 kB, gate open", cost(&world(3, Way::STOP_ITERATION_HEADER, &gated), small));
+    of("1 kB, property", cost(&world(3, Way::STOP_ITERATION_PROPERTY, &json!({})), small));
+    of("1 kB, filter state", cost(&world(3, Way::STOP_ITERATION_FILTER_STATE, &json!({})), small));
+    of("1 kB, buffer filter", cost(&world(3, Way::BUFFER_FILTER_PROPERTY, &json!({})), small));
     let no_body = |world: &World, _| answered(world.envoy.worker(0).get("/v1/other", NONE));
     of("no body", cost(&header(3), no_body));
     let streamed = |world: &World, number| {

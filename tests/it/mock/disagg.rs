@@ -83,7 +83,9 @@ fn prefiller(stream: &Stream) -> String {
 
 #[test]
 fn the_decode_pod_is_told_who_computes_the_prompt() {
-    for way in [Way::Header, Way::Property, Way::FilterState] {
+    for way in
+        [Way::STOP_ITERATION_HEADER, Way::STOP_ITERATION_PROPERTY, Way::STOP_ITERATION_FILTER_STATE]
+    {
         let world = stages(way, &config("always-disagg-pd-decider"));
         for worker in 0..WORKERS {
             let stream = world.chat_with(worker, &FORGED, &about("rivers"));
@@ -115,7 +117,7 @@ fn what_a_client_forges_is_taken_out_where_nothing_is_set() {
 fn a_cached_prompt_is_not_computed_apart_again() {
     let parameters = json!({"nonCachedTokens": 512});
     let decider = json!({"type": "prefix-based-pd-decider", "parameters": parameters});
-    let world = stages(Way::Header, &config_with(&decider));
+    let world = stages(Way::STOP_ITERATION_HEADER, &config_with(&decider));
     let told = |worker| {
         let stream = world.chat(worker, &about("rivers"));
         let told = stream.sent().unwrap().headers.text(PREFILLER).map(str::to_owned);
@@ -130,7 +132,7 @@ fn a_cached_prompt_is_not_computed_apart_again() {
 /// The prompt where it is computed, and until it is; the request where it is answered, to its end.
 #[test]
 fn it_counts_at_both() {
-    let world = World::with(Way::Header, &by_load());
+    let world = World::with(Way::STOP_ITERATION_HEADER, &by_load());
     roles(&world, &["decode", "prefill"]);
     let ask = |worker, topic| world.chat(worker, &about(topic));
     let (first, second) = (ask(0, "rivers"), ask(3, "mountains"));
@@ -155,7 +157,7 @@ fn it_counts_at_both() {
 
 #[test]
 fn nothing_is_left_at_either_however_it_ends() {
-    let world = World::with(Way::Header, &by_load());
+    let world = World::with(Way::STOP_ITERATION_HEADER, &by_load());
     roles(&world, &["decode", "prefill"]);
     let ends: [fn(&Stream); 6] = [
         |stream| stream.respond(503, NONE, b"{}"),
@@ -180,7 +182,7 @@ fn nothing_is_left_at_either_however_it_ends() {
 /// The next decode pod of the list has the same pod compute the prompt.
 #[test]
 fn only_the_answer_moves_when_envoy_goes_on() {
-    let world = World::with(Way::Header, &by_load());
+    let world = World::with(Way::STOP_ITERATION_HEADER, &by_load());
     roles(&world, &["decode", "decode", "prefill"]);
     let stream = world.chat(0, &about("rivers"));
     let at = world.pod(&stream).number;
@@ -197,7 +199,7 @@ fn only_the_answer_moves_when_envoy_goes_on() {
 /// What the dead worker had at both is taken back by another.
 #[test]
 fn a_dead_worker_leaves_nothing_at_either() {
-    let world = World::with(Way::Header, &by_load());
+    let world = World::with(Way::STOP_ITERATION_HEADER, &by_load());
     roles(&world, &["decode", "prefill"]);
     let lost = [world.chat(3, &about("rivers")), world.chat(3, &about("stars"))];
     lost[0].respond_headers(200, NONE);
@@ -212,7 +214,7 @@ fn a_dead_worker_leaves_nothing_at_either() {
 /// has it.
 #[test]
 fn all_workers_see_who_computes() {
-    let world = World::with(Way::Header, &by_load());
+    let world = World::with(Way::STOP_ITERATION_HEADER, &by_load());
     roles(&world, &["decode", "prefill", "prefill", "prefill", "prefill"]);
     let topics = ["rivers", "stars", "hills", "clouds"];
     let sent: Vec<Stream> =
@@ -237,7 +239,7 @@ fn a_full_stage_holds_requests_until_a_prompt_is_computed() {
     config["plugins"].as_array_mut().unwrap().push(detector);
     config["featureGates"] = json!(["flowControl"]);
     config["flowControl"] = json!({"saturationDetector": {"pluginRef": "concurrency-detector"}});
-    let world = World::with(Way::Header, &config);
+    let world = World::with(Way::STOP_ITERATION_HEADER, &config);
     roles(&world, &["decode", "decode", "decode", "prefill"]);
     let first = world.chat(0, &about("rivers"));
     let held = world.chat(1, &about("stars"));
@@ -251,7 +253,7 @@ fn a_full_stage_holds_requests_until_a_prompt_is_computed() {
 
 #[test]
 fn without_a_pod_for_the_prompt_the_request_is_refused() {
-    let world = World::with(Way::Header, &config("always-disagg-pd-decider"));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &config("always-disagg-pd-decider"));
     world.pods(&Pod::idles(2));
     let stream = world.chat(0, "hello");
     let response = stream.response().unwrap();
@@ -266,6 +268,6 @@ fn what_cannot_be_told_is_not_configured() {
     config.as_object_mut().unwrap().insert("envoy".to_owned(), envoy);
     let started = builder().plugin(Plugin::new("picker", config.to_string())).start();
     let error = started.map(drop).unwrap_err().to_string();
-    let told = "found a profile handler that sets headers with envoy.hold bufferFilter";
+    let told = "must not go with a profile handler that sets headers";
     assert!(error.contains(told), "{error}");
 }

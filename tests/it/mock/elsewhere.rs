@@ -86,7 +86,7 @@ fn who_fails_everywhere_leaves_nothing() {
 /// A worker that dies then is taken off the endpoint that it was last counted at.
 #[test]
 fn its_row_moves_along() {
-    let world = World::with(super::world::Way::Header, &json!({}));
+    let world = World::with(super::world::Way::STOP_ITERATION_HEADER, &json!({}));
     tell(&world, "pods 0.0 0.1\n 3 asks a about rivers => pod 1\n a gets 200 from 2");
     assert_eq!(in_flight(&world), [0, 1]);
     tell(&world, "3 dies\n 0 asks b about stars => pod 1\n b gets 200\n 7000 ms pass");

@@ -65,7 +65,7 @@ fn requests_in_every_way() {
 
 #[test]
 fn answers() {
-    let world = World::with(Way::Header, &config());
+    let world = World::with(Way::STOP_ITERATION_HEADER, &config());
     world.pods(&[Pod::idle(1)]);
     for (name, kind, parts) in ANSWERS {
         let stream = world.envoy.worker(0).post(CHAT, (), &chat_body("hello"));

@@ -20,7 +20,7 @@ type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
 fn world() -> World {
     let objectives = json!([{"name": "paid", "priority": 10.0}, {"name": "batch", "priority": -5}]);
-    let world = World::with(Way::Header, &json!({"objectives": objectives}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"objectives": objectives}));
     world.pods(&[Pod::idle(1)]);
     world
 }
@@ -96,7 +96,10 @@ fn a_verified_token_says_who_asks() {
     ]);
     let jwt = json!({"payloadHeader": "x-jwt-payload"});
     let identity = json!({"jwt": jwt, "fairnessKey": "jwtClaim"});
-    let world = World::with(Way::Header, &json!({"identity": identity, "objectives": objectives}));
+    let world = World::with(
+        Way::STOP_ITERATION_HEADER,
+        &json!({"identity": identity, "objectives": objectives}),
+    );
     world.pods(&[Pod::idle(1)]);
     let robot = payload("system:serviceaccount:team-a:robot");
     let alice = payload("alice");
@@ -125,13 +128,16 @@ fn a_verified_token_says_who_asks() {
 
 #[test]
 fn a_tenant_may_be_an_address_or_a_deeper_claim() {
-    let world = World::with(Way::Header, &json!({"identity": {"fairnessKey": "clientAddress"}}));
+    let world = World::with(
+        Way::STOP_ITERATION_HEADER,
+        &json!({"identity": {"fairnessKey": "clientAddress"}}),
+    );
     world.pods(&[Pod::idle(1)]);
     assert_eq!(who(&world, &[(FAIRNESS, b"forged")]), "priority=0;fairness-id=192.0.2.7");
 
     let jwt = json!({"payloadHeader": "x-jwt-payload", "claim": "org.id"});
     let identity = json!({"jwt": jwt, "fairnessKey": "jwtClaim"});
-    let world = World::with(Way::Header, &json!({"identity": identity}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"identity": identity}));
     world.pods(&[Pod::idle(1)]);
     assert_eq!(
         who(&world, &[("x-jwt-payload", payload("a").as_bytes())]),
@@ -144,13 +150,13 @@ fn header_names_are_configurable_and_nothing_is_said_unless_asked_for() {
     let names = json!({"objectiveHeaders": ["X-Plan"], "fairnessHeaders": ["X-Team", "X-User"]});
     let objectives = json!([{"name": "paid", "priority": 10}]);
     let keys = json!({"identity": names, "objectives": objectives});
-    let world = World::with(Way::Header, &keys);
+    let world = World::with(Way::STOP_ITERATION_HEADER, &keys);
     world.pods(&[Pod::idle(1)]);
     let headers: &[(&str, &[u8])] =
         &[("x-plan", b"paid"), ("x-user", b"u"), (OBJECTIVE, b"batch"), (FAIRNESS, b"t")];
     assert_eq!(who(&world, headers), "priority=10;fairness-id=u");
 
-    let world = World::with(Way::Header, &json!({"decisionHeader": false}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"decisionHeader": false}));
     world.pods(&[Pod::idle(1)]);
     let stream = world.chat(0, "hello");
     stream.respond(200, &[("x-pod", "1")], b"{}");

@@ -143,7 +143,7 @@ fn a_prompt_that_was_answered_stays_where_it_is() {
     arbtest(|u| {
         // By the prefix alone: what else is in flight would count as load.
         let world = World::with(
-            Way::Header,
+            Way::STOP_ITERATION_HEADER,
             &json!({"plugins": [{"type": "prefix-cache-scorer"}], "decisionHeader": true}),
         );
         world.pods(&Pod::idles(3));

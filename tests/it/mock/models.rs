@@ -60,7 +60,7 @@ fn only_the_models_name_changes_in_the_body_in_every_way() {
 
 #[test]
 fn a_rewrite_may_bring_the_model_that_a_request_lacks() {
-    let world = World::with(Way::Header, &rules(&json!([{"targets": to("llama")}])));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &rules(&json!([{"targets": to("llama")}])));
     world.pods(&[Pod::idle(1)]);
     let without = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
     let stream = world.envoy.worker(0).post(CHAT, NONE, without.as_bytes());
@@ -70,7 +70,7 @@ fn a_rewrite_may_bring_the_model_that_a_request_lacks() {
 #[test]
 fn the_header_comes_before_the_rules_and_needs_none() {
     for keys in [json!({}), rules(&json!([{"targets": to("llama")}]))] {
-        let world = World::with(Way::BufferedProperty, &keys);
+        let world = World::with(Way::BUFFER_FILTER_PROPERTY, &keys);
         world.pods(&[Pod::idle(1)]);
         let body = body("\"gpt-4\"");
         let stream = world.envoy.worker(0).post(CHAT, &[(HEADER, "named")], body.as_bytes());
@@ -83,7 +83,7 @@ fn requests_are_shared_out_by_weight() {
     let targets = json!([
         {"modelRewrite": "stable", "weight": 9}, {"modelRewrite": "canary", "weight": 1}
     ]);
-    let world = World::with(Way::Header, &rules(&json!([{"targets": targets}])));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &rules(&json!([{"targets": targets}])));
     world.pods(&[Pod::idle(1)]);
     let mut counts = BTreeMap::new();
     for n in 0..1000 {
@@ -101,7 +101,7 @@ fn requests_are_shared_out_by_weight() {
 #[test]
 fn two_names_of_one_model_share_its_cache() {
     let keys = rules(&json!([{"matches": only("alias"), "targets": to("tiny")}]));
-    let world = World::with(Way::Header, &keys);
+    let world = World::with(Way::STOP_ITERATION_HEADER, &keys);
     world.pods(&Pod::idles(4));
     let prompt = super::world::about("rivers");
     let home = world.pod(&world.chat(0, &prompt));
@@ -116,7 +116,7 @@ fn two_names_of_one_model_share_its_cache() {
 /// Rules that a snapshot brings count on every worker, and stop with it.
 #[test]
 fn snapshots_bring_rules_and_take_them_away() {
-    let world = World::with(Way::BufferedProperty, &json!({}));
+    let world = World::with(Way::BUFFER_FILTER_PROPERTY, &json!({}));
     let push = |rewrites: Vec<ModelRewrite>| {
         let push =
             Push { body: Push::with_rewrites(&[Pod::idle(1)], rewrites).body, ..world.push(&[]) };
@@ -144,7 +144,7 @@ fn snapshots_bring_rules_and_take_them_away() {
 #[test]
 fn the_pools_models_are_listed_once_they_are_known() {
     let keys = rules(&json!([{"matches": only("gpt-4"), "targets": to("base")}]));
-    let world = World::with(Way::Header, &keys);
+    let world = World::with(Way::STOP_ITERATION_HEADER, &keys);
     world.pods(&[Pod::idle(1)]);
     let get = || world.envoy.worker(1).get("/v1/models?limit=9", NONE);
     assert_eq!(world.pod(&get()).number, 1, "nobody has said what is served");

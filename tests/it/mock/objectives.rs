@@ -46,7 +46,7 @@ fn priority(world: &World, objective: &str) -> String {
 #[test]
 fn an_objective_counts_as_long_as_snapshots_bring_it() {
     let configured = json!([{"name": "paid", "priority": 10}]);
-    let world = World::with(Way::Header, &json!({"objectives": configured}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"objectives": configured}));
     snapshot(&world, &[("batch", -5), ("paid", 99)]);
     assert_eq!(priority(&world, "batch"), "-5");
     assert_eq!(priority(&world, "paid"), "10", "the configuration comes first");
@@ -66,7 +66,7 @@ fn gated() -> World {
         "plugins": [{"type": "queue-scorer"}, detector],
         "flowControl": {"saturationDetector": {"pluginRef": "concurrency-detector"}},
     });
-    World::with(Way::Header, &keys)
+    World::with(Way::STOP_ITERATION_HEADER, &keys)
 }
 
 fn waits(stream: &Stream) -> bool {

@@ -173,7 +173,7 @@ fn with_parameters(plugin: &str, parameters: &Value) -> World {
         {"type": "kv-cache-utilization-scorer"},
         {"type": plugin, "parameters": parameters}
     ]);
-    World::with(Way::Header, &json!({"plugins": plugins}))
+    World::with(Way::STOP_ITERATION_HEADER, &json!({"plugins": plugins}))
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn the_first_pool_that_fits_has_the_request() {
 fn a_pool_has_the_routes_of_its_cluster() {
     for (cluster, number) in [("models", 1), ("others", 2)] {
         let pools = json!([{"name": "a", "match": {"cluster": cluster}}, {"name": "b"}]);
-        let world = world(Way::Header, &pools);
+        let world = world(Way::STOP_ITERATION_HEADER, &pools);
         assert_eq!(world.pod(&ask(&world, CHAT, "x", "m")).number, number, "{cluster}");
     }
 }
@@ -70,7 +70,7 @@ fn a_pool_has_the_routes_of_its_cluster() {
 #[test]
 fn what_is_for_no_pool_passes_untouched() {
     let pools = json!([{"name": "a", "match": {"pathPrefix": "/team/a", "model": "m"}}]);
-    let world = world(Way::Header, &pools);
+    let world = world(Way::STOP_ITERATION_HEADER, &pools);
     for (path, model) in [(CHAT, "m"), ("/team/a/v1/chat/completions", "other")] {
         let stream = ask(&world, path, "x", model);
         let sent = stream.sent().unwrap();
@@ -94,7 +94,7 @@ fn pools_share_nothing() {
         {"name": "a", "match": {"model": "a"}, "config": gate},
         {"name": "b", "config": gate},
     ]);
-    let world = world(Way::Header, &pools);
+    let world = world(Way::STOP_ITERATION_HEADER, &pools);
     let first = ask(&world, CHAT, "x", "a");
     assert_eq!(world.pod(&first).number, 1);
     let held = ask(&world, CHAT, "x", "a");

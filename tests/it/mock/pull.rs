@@ -12,7 +12,7 @@ use super::{
 };
 
 fn pulling(pull: Value) -> World {
-    World::with(Way::Header, &json!({"pull": pull}))
+    World::with(Way::STOP_ITERATION_HEADER, &json!({"pull": pull}))
 }
 
 fn world() -> World {

@@ -57,7 +57,9 @@ fn in_flight(world: &World) -> [u32; 4] {
 /// Envoy says that it reached the main port: that is no failover.
 #[test]
 fn a_request_counts_at_its_rank_to_the_end() {
-    for way in [Way::Header, Way::Property, Way::FilterState] {
+    for way in
+        [Way::STOP_ITERATION_HEADER, Way::STOP_ITERATION_PROPERTY, Way::STOP_ITERATION_FILTER_STATE]
+    {
         let world = world(way, &["queue-scorer"], [5, 0, 9, 7]);
         let stream = world.chat(0, &about("rivers"));
         assert_eq!(sent(&world, &stream), (RANKS[0].to_owned(), RANKS[1].to_owned()), "{way:?}");
@@ -74,7 +76,7 @@ fn a_request_counts_at_its_rank_to_the_end() {
 /// Each request sees those before it, between two scrapes and whichever worker has them.
 #[test]
 fn what_is_in_flight_is_seen_by_rank() {
-    let world = world(Way::Header, &["active-request-scorer"], [0; 4]);
+    let world = world(Way::STOP_ITERATION_HEADER, &["active-request-scorer"], [0; 4]);
     for worker in 0..4 {
         let stream = world.chat(worker, &about(&worker.to_string()));
         stream.upstream_address(&sent(&world, &stream).0);
@@ -86,7 +88,8 @@ fn what_is_in_flight_is_seen_by_rank() {
 
 #[test]
 fn a_prefix_is_cached_at_its_rank() {
-    let world = world(Way::Header, &["queue-scorer", "prefix-cache-scorer"], [5, 0, 9, 7]);
+    let world =
+        world(Way::STOP_ITERATION_HEADER, &["queue-scorer", "prefix-cache-scorer"], [5, 0, 9, 7]);
     let serve = |worker, topic| {
         let stream = world.chat(worker, &about(topic));
         let (main, rank) = sent(&world, &stream);
@@ -104,7 +107,7 @@ fn a_prefix_is_cached_at_its_rank() {
 /// The rank that is named is none of the next pod's, whose main port is taken as what it is.
 #[test]
 fn another_pod_counts_at_its_main_port() {
-    let world = world(Way::Header, &["queue-scorer"], [5, 0, 9, 1]);
+    let world = world(Way::STOP_ITERATION_HEADER, &["queue-scorer"], [5, 0, 9, 1]);
     let stream = world.chat(0, &about("rivers"));
     assert_eq!(world.destinations(&stream).unwrap(), "10.0.0.1:8000,10.0.0.2:8000");
     stream.upstream_address(RANKS[2]);
@@ -117,7 +120,7 @@ fn another_pod_counts_at_its_main_port() {
 
 #[test]
 fn a_rank_that_fails_is_left_alone_and_not_its_pod() {
-    let world = world(Way::Header, &["queue-scorer"], [1, 0, 9, 9]);
+    let world = world(Way::STOP_ITERATION_HEADER, &["queue-scorer"], [1, 0, 9, 9]);
     let fail = |worker, topic| {
         let stream = world.chat(worker, &about(topic));
         let (main, rank) = sent(&world, &stream);

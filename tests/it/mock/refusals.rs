@@ -122,7 +122,7 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
 
 #[test]
 fn a_length_that_is_none_is_not_believed() {
-    let world = World::with(Way::Header, &json!({"envoy": {"maxBodyBytes": 1000}}));
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"envoy": {"maxBodyBytes": 1000}}));
     world.pods(&[Pod::idle(1)]);
     let odd: [&[u8]; 4] = [b"-1", b"1e9", b"\xff", b""];
     for length in odd {
@@ -143,7 +143,7 @@ fn a_pool_that_has_nothing_to_offer_says_so() {
     let counted = world.envoy.metric("llm_picker_refused_total.code=503");
     assert_eq!(counted, Some(Metric::Counter(4)));
     world.is_well();
-    let open = World::with(Way::Header, &json!({"failureMode": "FailOpen"}));
+    let open = World::with(Way::STOP_ITERATION_HEADER, &json!({"failureMode": "FailOpen"}));
     open.pods(&[]);
     assert!(told(&open.chat(1, "hello")).starts_with("503 "), "known to be empty");
 }

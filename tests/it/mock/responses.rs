@@ -18,7 +18,8 @@ const EVENTS: &[(&str, &str)] = &[("content-type", "text/event-stream; charset=u
 fn renamed() -> World {
     let target = json!([{"modelRewrite": "tiny"}]);
     let rule = json!({"matches": [{"model": {"value": "gpt-4"}}], "targets": target});
-    let world = World::with(Way::Header, &json!({"modelRewrites": [{"rules": [rule]}]}));
+    let world =
+        World::with(Way::STOP_ITERATION_HEADER, &json!({"modelRewrites": [{"rules": [rule]}]}));
     world.pods(&[Pod::idle(1)]);
     world
 }

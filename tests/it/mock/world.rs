@@ -11,6 +11,8 @@ use std::{
 
 use host_mock::{Builder, Envoy, FailPolicy, HeaderMap, Level, Module, Plugin, Stream};
 use serde_json::{Value, json};
+pub(super) use wire::config::Way;
+use wire::config::{Destination, Hold};
 
 use super::push::{Pod, Push, SECRET};
 
@@ -32,40 +34,6 @@ static MODULE: LazyLock<Module> = LazyLock::new(|| {
     Module::from_file(&path).unwrap_or_else(|error| panic!("{error}; ./build.sh makes it"))
 });
 
-/// How headers are held, and how the choice reaches Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Header,
-    Property,
-    FilterState,
-    BufferedProperty,
-    BufferedFilterState,
-}
-
-impl Way {
-    pub(super) const ALL: [Self; 5] = [
-        Self::Header,
-        Self::Property,
-        Self::FilterState,
-        Self::BufferedProperty,
-        Self::BufferedFilterState,
-    ];
-
-    const fn buffered(self) -> bool {
-        matches!(self, Self::BufferedProperty | Self::BufferedFilterState)
-    }
-
-    fn json(self) -> Value {
-        let destination = match self {
-            Self::Header => "header",
-            Self::Property | Self::BufferedProperty => "property",
-            Self::FilterState | Self::BufferedFilterState => "filterState",
-        };
-        let hold = if self.buffered() { "bufferFilter" } else { "stopIteration" };
-        json!({"hold": hold, "destination": destination})
-    }
-}
-
 /// An Envoy that runs the filter.
 pub(super) struct World {
     pub(super) envoy: Envoy,
@@ -77,17 +45,18 @@ pub(super) struct World {
 impl World {
     /// The plain one: header destination, FailClose, decision header on.
     pub(super) fn new() -> Self {
-        Self::with(Way::Header, &json!({}))
+        Self::with(Way::STOP_ITERATION_HEADER, &json!({}))
     }
 
     /// One with these keys of the picker's configuration set, which win over those of the way.
     pub(super) fn with(way: Way, keys: &Value) -> Self {
-        let mut config = json!({"decisionHeader": true, "envoy": way.json()});
+        let buffered = way.hold() == Hold::BufferFilter;
+        let mut config = json!({"decisionHeader": true, "envoy": settings(way)});
         merge(&mut config, keys);
         let plugin = Plugin::new("picker", config.to_string())
-            .allow_on_headers_stop_iteration(!way.buffered())
+            .allow_on_headers_stop_iteration(!buffered)
             .fail_policy(FailPolicy::Reload);
-        let plugin = if way.buffered() { plugin.then_buffer_filter(BUFFER_LIMIT) } else { plugin };
+        let plugin = if buffered { plugin.then_buffer_filter(BUFFER_LIMIT) } else { plugin };
         let ingest = Plugin::new("ingest", r#"{"ingest": {"maxBytes": 100000}}"#)
             .allow_on_headers_stop_iteration(true)
             .fail_policy(FailPolicy::Reload);
@@ -138,10 +107,10 @@ impl World {
         let property = property.map(|value| String::from_utf8(value).unwrap());
         let state = "envoy.network.transport_socket.original_dst_address";
         let state = sent.filter_state.get(state).cloned();
-        let (used, unused) = match self.way {
-            Way::Header => (header, [property, state]),
-            Way::Property | Way::BufferedProperty => (property, [header, state]),
-            Way::FilterState | Way::BufferedFilterState => (state, [header, property]),
+        let (used, unused) = match self.way.destination() {
+            Destination::Header => (header, [property, state]),
+            Destination::Property => (property, [header, state]),
+            Destination::FilterState => (state, [header, property]),
         };
         assert_eq!(unused, [None, None], "{:?}: told in two ways", self.way);
         used
@@ -203,6 +172,11 @@ pub(super) fn chat_body(prompt: &str) -> Vec<u8> {
 /// A prompt of some 20 blocks; those about different topics share no block.
 pub(super) fn about(topic: &str) -> String {
     format!("Tell me more about {topic}. ").repeat(200)
+}
+
+/// The configuration's `envoy` for a way.
+fn settings(way: Way) -> Value {
+    json!({"hold": way.hold().name(), "destination": way.destination().name()})
 }
 
 fn merge(config: &mut Value, keys: &Value) {

@@ -1,4 +1,4 @@
-//! A value in the configuration, with the path that leads to it.
+//! Values in the configuration, each with the path that leads to it, which every error names.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 
 use super::{ConfigError, ITEMS_MAX, duration, quantity};
 
-/// A value in the configuration, with the path that leads to it.
+/// Value in the configuration, with the path that leads to it.
 #[derive(Debug)]
 pub struct At<'a> {
     path: String,
     value: &'a Value,
 }
 
-/// An object whose keys are all known; without members where it is left out.
+/// Object with known keys only; without members where it is left out.
 #[derive(Debug)]
 pub struct Object<'a> {
     path: String,
@@ -21,44 +21,57 @@ pub struct Object<'a> {
 }
 
 impl<'a> At<'a> {
-    /// The whole of it.
+    /// Returns the root of a configuration.
     #[must_use]
     pub fn root(value: &'a Value) -> Self {
         Self { path: String::new(), value }
     }
 
-    /// The error that something else was found than what is `allowed`.
+    /// Returns the error that the value is not what is `allowed`, as in "a whole number".
     pub fn refuse(&self, allowed: &str) -> ConfigError {
-        self.problem(format!("found {}; allowed: {allowed}", self.found()))
+        self.problem(format!("must be {allowed}")).having(self.found())
     }
 
-    /// The error that what is here is wrong in another way.
-    pub fn problem(&self, problem: String) -> ConfigError {
+    /// Returns the error that the value is none of these names.
+    pub fn refuse_name(&self, names: &[&str]) -> ConfigError {
+        self.refuse(&format!("a known name; allowed: {}", names.join(", ")))
+    }
+
+    /// Returns the error that the list has another number of items than `allowed`, as in
+    /// "1 to 64".
+    pub fn refuse_length(&self, found: usize, allowed: &str) -> ConfigError {
+        self.problem(format!("must have {allowed}")).having(format!("of {found} items"))
+    }
+
+    /// Returns the error that the value breaks another rule, as in "must not stand beside pools".
+    pub fn problem(&self, problem: impl Into<String>) -> ConfigError {
         ConfigError::new(self.path.as_str(), problem)
     }
 
-    /// What is here, short enough for a line in a log.
-    fn found(&self) -> String {
+    /// Returns the value, short enough for a line in a log.
+    pub(super) fn found(&self) -> String {
         match self.value {
-            Value::Object(_) => "an object".to_owned(),
-            Value::Array(_) => "a list".to_owned(),
+            Value::Object(_) => "(an object)".to_owned(),
+            Value::Array(_) => "(a list)".to_owned(),
             Value::String(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
             Value::Null | Value::Bool(_) | Value::Number(_) => self.value.to_string(),
         }
     }
 
-    /// An object of these keys only.
+    /// Reads an object of these keys only.
+    ///
+    /// # Errors
+    /// For another value than an object, and for the first other key.
     pub fn object(&self, known: &[&str]) -> Result<Object<'a>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
-        // What is known but not supported yet gets an error that says so.
+        // A field that is known but not supported yet gets an error that says so.
         let unknown =
             |key: &&String| !known.contains(&key.as_str()) && !YET.contains(&key.as_str());
         if let Some(key) = members.keys().find(unknown) {
             let key = key.chars().take(80).collect::<String>();
             let allowed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(
-                self.problem(format!("found the unknown field {key:?}; allowed: {allowed}"))
-            );
+            let problem = format!("must be a known field; allowed: {allowed}");
+            return Err(ConfigError::new(join(&self.path, &key), problem));
         }
         let object = self.members()?;
         let yet: Vec<&str> = YET.iter().copied().filter(|key| !known.contains(key)).collect();
@@ -66,13 +79,19 @@ impl<'a> At<'a> {
         Ok(object)
     }
 
-    /// The members of an object whose keys were checked before.
+    /// Reads an object with keys that were checked before.
+    ///
+    /// # Errors
+    /// For another value than an object.
     pub fn members(&self) -> Result<Object<'a>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
         Ok(Object { path: self.path.clone(), members: Some(members) })
     }
 
-    /// The members of an object with any keys, each with its key.
+    /// Reads an object with any keys: its members, each with its key.
+    ///
+    /// # Errors
+    /// For another value than an object, and for more than 256 members.
     pub fn entries(&self) -> Result<Vec<(&'a str, Self)>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
         self.at_most(members.len())?;
@@ -83,7 +102,10 @@ impl<'a> At<'a> {
         Ok(members.iter().map(entry).collect())
     }
 
-    /// The items of a list.
+    /// Reads the items of a list.
+    ///
+    /// # Errors
+    /// For another value than a list, and for more than 256 items.
     pub fn list(&self) -> Result<Vec<Self>, ConfigError> {
         let Value::Array(items) = self.value else { return Err(self.refuse("a list")) };
         self.at_most(items.len())?;
@@ -95,10 +117,13 @@ impl<'a> At<'a> {
         if found <= ITEMS_MAX {
             return Ok(());
         }
-        Err(self.problem(format!("found {found} items; allowed: {ITEMS_MAX}")))
+        Err(self.refuse_length(found, &format!("at most {ITEMS_MAX}")))
     }
 
-    /// A string that says something.
+    /// Reads a string that is not empty.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn text(&self) -> Result<&'a str, ConfigError> {
         self.value
             .as_str()
@@ -106,17 +131,23 @@ impl<'a> At<'a> {
             .ok_or_else(|| self.refuse("a string that is not empty"))
     }
 
-    /// True or false.
+    /// Reads true or false.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn flag(&self) -> Result<bool, ConfigError> {
         self.value.as_bool().ok_or_else(|| self.refuse("true or false"))
     }
 
-    /// A number.
+    /// Reads a finite number; `None` for any other value.
     pub fn number(&self) -> Option<f64> {
         self.value.as_f64().filter(|number| number.is_finite())
     }
 
-    /// A whole number; Istio sends every number as a double.
+    /// Reads a whole number from `min` to `max`; Istio sends every number as a double.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn whole(&self, min: u32, max: u32) -> Result<u32, ConfigError> {
         self.number()
             .and_then(quantity::whole)
@@ -125,7 +156,10 @@ impl<'a> At<'a> {
             .ok_or_else(|| self.refuse(&format!("a whole number from {min} to {max}")))
     }
 
-    /// A whole number of 32 bits, which may be below zero.
+    /// Reads a whole number of 32 bits, which may be below zero.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn signed(&self) -> Result<i32, ConfigError> {
         let magnitude = self.number().and_then(|number| quantity::whole(number.abs()));
         let negative = self.number().is_some_and(|number| number < 0.0);
@@ -135,21 +169,30 @@ impl<'a> At<'a> {
             .ok_or_else(|| self.refuse("a whole number of 32 bits"))
     }
 
-    /// A number within bounds.
+    /// Reads a number from `min` to `max`.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn within(&self, min: f64, max: f64) -> Result<f64, ConfigError> {
         self.number()
             .filter(|number| (min..=max).contains(number))
             .ok_or_else(|| self.refuse(&format!("a number from {min} to {max}")))
     }
 
-    /// A number of bytes above zero: a number, or a Kubernetes quantity.
+    /// Reads a number of bytes above zero: a number, or a Kubernetes quantity.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn bytes(&self) -> Result<u64, ConfigError> {
         self.quantity().filter(|bytes| *bytes > 0).ok_or_else(|| {
             self.refuse("bytes as a number or a quantity such as \"4Mi\" or \"10k\"")
         })
     }
 
-    /// A limit: a number, or a Kubernetes quantity. As in the EPP, zero is none.
+    /// Reads a limit: a number, or a Kubernetes quantity. As in the EPP, zero is none.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn limit(&self) -> Result<Option<u64>, ConfigError> {
         let limit = self.quantity().ok_or_else(|| {
             self.refuse("a number or a quantity such as \"1Gi\" or \"10k\", 0 for no limit")
@@ -164,7 +207,10 @@ impl<'a> At<'a> {
         }
     }
 
-    /// A duration as Go writes it.
+    /// Reads a duration as Go writes it.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn duration(&self) -> Result<Duration, ConfigError> {
         self.value
             .as_str()
@@ -172,28 +218,34 @@ impl<'a> At<'a> {
             .ok_or_else(|| self.refuse("a duration such as \"200ms\", \"60s\" or \"1m30s\""))
     }
 
-    /// What stands for one of these words.
+    /// Reads one of these names: the value that it stands for.
+    ///
+    /// # Errors
+    /// For any other value.
     pub fn one_of<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigError> {
         let found = self.value.as_str();
         let choice = choices.iter().find(|(name, _)| Some(*name) == found);
         choice.map(|(_, choice)| *choice).ok_or_else(|| {
-            self.refuse(&choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "))
+            self.refuse_name(&choices.iter().map(|(name, _)| *name).collect::<Vec<_>>())
         })
     }
 }
 
-/// Fields that the EPP or our design has, wherever they are, and that are not built yet.
+/// Fields that the EPP or the design of llm-picker has, in any object, and that are not built yet.
 const YET: [&str; 5] =
     ["parser", "discovery", "peerDiscovery", "crossReplica", "crossReplicaSyncerPluginRef"];
 
 impl<'a> Object<'a> {
-    /// The value of `key`; null counts as absent, as in Go.
+    /// Returns the value of `key`; null counts as absent, as in Go.
     pub fn get(&self, key: &str) -> Option<At<'a>> {
         let value = self.members?.get(key).filter(|value| !value.is_null())?;
         Some(At { path: join(&self.path, key), value })
     }
 
-    /// What `read` makes of the value of `key`, or the default where it is left out.
+    /// Reads the value of `key` with `read`, or returns the default where it is left out.
+    ///
+    /// # Errors
+    /// Those of `read`.
     pub fn read<T>(
         &self,
         key: &str,
@@ -203,7 +255,10 @@ impl<'a> Object<'a> {
         self.get(key).map_or(Ok(default), |at| read(&at))
     }
 
-    /// The object at `key`, which has no members where it is left out.
+    /// Reads the object at `key`, which has no members where it is left out.
+    ///
+    /// # Errors
+    /// Those of [`At::object`].
     pub fn child(&self, key: &str, known: &[&str]) -> Result<Self, ConfigError> {
         match self.get(key) {
             Some(at) => at.object(known),
@@ -211,27 +266,38 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// An object that was left out.
+    /// Returns an object that was left out.
     pub(super) const fn absent() -> Self {
         Self { path: String::new(), members: None }
     }
 
-    /// The error that these members do not go together.
-    pub fn problem(&self, problem: String) -> ConfigError {
+    /// Returns the error that the members break a rule together, as in "must have one handler".
+    pub fn problem(&self, problem: impl Into<String>) -> ConfigError {
         ConfigError::new(self.path.as_str(), problem)
     }
 
-    /// The value of `key`, which must be there.
+    /// Returns the error that the value of `key`, given or by default, breaks a rule.
+    pub(super) fn refuse(&self, key: &str, found: &str, problem: &str) -> ConfigError {
+        ConfigError::new(join(&self.path, key), problem).having(format!("{found:?}"))
+    }
+
+    /// Returns the value of `key`, which must be there.
+    ///
+    /// # Errors
+    /// Where it is left out or null.
     pub fn required(&self, key: &str) -> Result<At<'a>, ConfigError> {
         self.get(key).ok_or_else(|| {
-            ConfigError::new(self.path.as_str(), format!("the field {key:?} is missing"))
+            ConfigError::new(join(&self.path, key), "must not be left out".to_owned())
         })
     }
 
     /// Refuses keys that are known but not built yet.
+    ///
+    /// # Errors
+    /// For the first of them that is there.
     pub fn refuse_yet(&self, keys: &[&str]) -> Result<(), ConfigError> {
         match keys.iter().find_map(|key| self.get(key)) {
-            Some(at) => Err(at.problem("not supported yet; allowed: leave it out".to_owned())),
+            Some(at) => Err(at.problem("must be left out, as it is not supported yet")),
             None => Ok(()),
         }
     }

@@ -86,7 +86,13 @@ fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
             "haPopulateNonLeaderDatastore" | "haPopulateNonLeaderDatastore=true" => (),
             "experimentalPlugins" | "experimentalPlugins=true" => (),
             other if other.ends_with("=false") => (),
-            _ => return Err(at.refuse("flowControl, flowControl=true, flowControl=false")),
+            _ => {
+                return Err(at.refuse_name(&[
+                    "flowControl",
+                    "flowControl=true",
+                    "flowControl=false",
+                ]));
+            }
         }
     }
     Ok(on)

@@ -74,9 +74,9 @@ pub(super) fn detector(epp: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detect
     };
     match (newer, epp.get("saturationDetector")) {
         (None, None) => Ok(Detector::default()),
-        (Some(_), Some(older)) => Err(older.problem(
-            "found beside flowControl.saturationDetector; allowed: one of the two".to_owned(),
-        )),
+        (Some(_), Some(older)) => {
+            Err(older.problem("must not stand beside flowControl.saturationDetector"))
+        }
         (Some(at), None) => referred(&at, plugins),
         (None, Some(at)) if at.members()?.get("pluginRef").is_some() => referred(&at, plugins),
         (None, Some(at)) => plugin::utilization(&at.object(&plugin::UTILIZATION)?),

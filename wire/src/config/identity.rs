@@ -75,8 +75,8 @@ pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
         stripped: Vec::new(),
     };
     if identity.fairness_key == FairnessKey::JwtClaim && identity.jwt.is_none() {
-        let allowed = "identity.jwt beside it, which says where the claim is";
-        return Err(at.problem(format!("found fairnessKey jwtClaim alone; allowed: {allowed}")));
+        let rule = "must have identity.jwt beside it, which says where the claim is";
+        return Err(object.refuse("fairnessKey", "jwtClaim", rule));
     }
     if object.read("strip", true, At::flag)? {
         identity.stripped = identity.untrusted();

@@ -86,7 +86,8 @@ impl<'a> Plugins<'a> {
         for at in entries {
             let (name, plugin) = plugins.entry(&at)?;
             if plugins.named.iter().any(|(other, _)| *other == name) {
-                return Err(at.problem(format!("found {name:?} twice; allowed: names that differ")));
+                let problem = "must have a name that no other plugin has";
+                return Err(at.problem(problem).having(format!("{name:?}")));
             }
             plugins.named.push((name, plugin));
         }
@@ -123,7 +124,7 @@ impl<'a> Plugins<'a> {
         let named = self.named.iter().filter(|(_, plugin)| T::of(plugin).is_some());
         let named = named.map(|(name, _)| *name).filter(|name| !T::TYPES.contains(name));
         found.ok_or_else(|| {
-            at.refuse(&named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>().join(", "))
+            at.refuse_name(&named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>())
         })
     }
 
@@ -137,8 +138,7 @@ impl<'a> Plugins<'a> {
         let name = at.text()?;
         let Some(kind) = Kind::of(name) else { return Ok(None) };
         self.with_parameters(kind, &Object::absent()).map(Some).map_err(|_| {
-            let allowed = "a plugin of that type with parameters, by its name";
-            at.problem(format!("found {name:?}, which needs parameters; allowed: {allowed}"))
+            at.refuse("the name of a listed plugin, as a plugin of this type needs parameters")
         })
     }
 
@@ -194,7 +194,7 @@ fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
         // The ledger counts prompt tokens until the first token comes, as the EPP does by default.
         parameters.read("addEstimatedOutputTokens", (), |at| match at.flag()? {
             false => Ok(()),
-            true => Err(at.problem("found true; allowed: false, output is not estimated".into())),
+            true => Err(at.refuse("false, as output is not estimated")),
         })?;
     }
     // Which path and scheme pods are scraped by is the scraper's command line.

@@ -71,13 +71,13 @@ fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
         return Ok(vec![PoolConfig::new("default".to_owned(), Match::default(), epp, beside)]);
     };
     if let Some(at) = epp::KEYS.iter().find_map(|key| object.get(key)) {
-        let allowed = "this within pools[…].config, or no pools";
-        return Err(at.problem(format!("found beside pools; allowed: {allowed}")));
+        return Err(at.problem(
+            "must not stand beside pools; allowed: this within pools[…].config, or no pools",
+        ));
     }
     let entries = pools.list()?;
     if !(1..=POOLS_MAX).contains(&entries.len()) {
-        let found = entries.len();
-        return Err(pools.problem(format!("found {found} pools; allowed: 1 to {POOLS_MAX}")));
+        return Err(pools.refuse_length(entries.len(), &format!("1 to {POOLS_MAX}")));
     }
     let mut read: Vec<PoolConfig> = Vec::new();
     for entry in entries {
@@ -85,8 +85,8 @@ fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
         if let Some(earlier) = read.iter().find(|earlier| hides(earlier, &pool)) {
             let name = &earlier.name;
             return Err(entry.problem(format!(
-                "found a pool behind {name:?}, which has its name or leaves it no request; allowed: \
-                 pools with names of their own, and one that matches everything as the last"
+                "must not stand behind {name:?}, which has its name or leaves it no request; \
+                 allowed: pools with names of their own, and one that matches everything as the last"
             )));
         }
         read.push(pool);

@@ -66,7 +66,7 @@ fn timeout(at: &At<'_>) -> Result<Duration, ConfigError> {
     if (TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout) {
         return Ok(timeout);
     }
-    Err(at.refuse("2s to 60s"))
+    Err(at.refuse("from 2s to 60s"))
 }
 
 /// Istio's names are `outbound|9091||scraper.llm-d.svc.cluster.local`.

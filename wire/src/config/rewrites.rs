@@ -26,14 +26,14 @@ fn rule(at: &At<'_>) -> Result<RewriteRule, ConfigError> {
     let at = object.required("targets")?;
     let targets = at_most(&at, REWRITE_NAMES_MAX)?;
     if targets.is_empty() {
-        return Err(at.problem("found no target; allowed: 1 to 64".to_owned()));
+        return Err(at.refuse_length(0, &format!("1 to {REWRITE_NAMES_MAX}")));
     }
     let models = matches.iter().map(exact).collect::<Result<_, _>>()?;
     let targets: Vec<_> = targets.iter().map(target).collect::<Result<_, _>>()?;
     let weighted = targets.iter().filter(|(_, weight)| weight.is_some()).count();
     if weighted > 0 && weighted < targets.len() {
         return Err(at.problem(format!(
-            "found {weighted} of {} targets with a weight; allowed: all or none",
+            "must all have a weight or none; {weighted} of {} have",
             targets.len()
         )));
     }
@@ -70,7 +70,7 @@ fn name(object: &Object<'_>, key: &str) -> Result<String, ConfigError> {
 fn at_most<'a>(at: &At<'a>, max: usize) -> Result<Vec<At<'a>>, ConfigError> {
     let list = at.list()?;
     if list.len() > max {
-        return Err(at.problem(format!("found {} items; allowed: {max}", list.len())));
+        return Err(at.refuse_length(list.len(), &format!("at most {max}")));
     }
     Ok(list)
 }

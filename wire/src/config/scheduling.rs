@@ -17,7 +17,7 @@ pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Schedul
         // A detector that no profile names is there for the gate.
         let for_profiles = plugins.iter().filter(|it| !matches!(it, Plugin::Detector(_)));
         let all = gather(for_profiles.map(|plugin| (plugin, ScorerWeight::ONE)));
-        all.map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM.to_owned()))
+        all.map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM))
     };
     let profiles = match object.get("schedulingProfiles") {
         Some(at) => profiles(&at, plugins)?,
@@ -26,7 +26,7 @@ pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Schedul
     let mut handlers = plugins.iter().filter_map(Plugin::handler);
     let handler = handlers.next().cloned().unwrap_or_default();
     if handlers.next().is_some() {
-        return Err(object.problem("found two profile handlers; allowed: one".to_owned()));
+        return Err(object.problem("must have one profile handler; has more"));
     }
     let scheduling = Scheduling { profiles, handler };
     fits(&scheduling).map_err(|problem| object.problem(problem))?;
@@ -53,14 +53,14 @@ fn fits(scheduling: &Scheduling) -> Result<(), String> {
     let has = |name: &str, role: &str| match names.contains(&name) {
         true => Ok(()),
         false => Err(format!(
-            "found the profiles {}; allowed: one named {name:?}, which is the {role} profile",
+            "must have a profile named {name:?}, which is the {role} profile; has {}",
             names.join(", ")
         )),
     };
     match &scheduling.handler {
         Handler::Single | Handler::DataParallel { .. } if names.len() != 1 => {
             let found = names.len();
-            Err(format!("found {found} profiles; allowed: 1 with this profile handler"))
+            Err(format!("must have 1 profile with this profile handler; has {found}"))
         }
         Handler::Header { default, .. } if names.len() > 1 => has(default, "default"),
         Handler::Disagg(Disagg { decode, prefill, prefill_decider, .. }) => {
@@ -76,8 +76,8 @@ fn profiles(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Vec<Profile>, ConfigEr
     for at in at.list()? {
         let profile = profile(&at, plugins)?;
         if profiles.iter().any(|other| other.name == profile.name) {
-            let found = format!("found {:?} twice; allowed: names that differ", profile.name);
-            return Err(at.problem(found));
+            let problem = "must have a name that no other profile has";
+            return Err(at.problem(problem).having(format!("{:?}", profile.name)));
         }
         profiles.push(profile);
     }
@@ -98,7 +98,7 @@ fn profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {
             Some(profile) => Profile { name: name.to_owned(), ..profile },
             None => Profile::scored(name, Vec::new()),
         })
-        .map_err(|TwoPickers| at.problem(TwoPickers::PROBLEM.to_owned()))
+        .map_err(|TwoPickers| at.problem(TwoPickers::PROBLEM))
 }
 
 fn weight(at: &At<'_>) -> Result<ScorerWeight, ConfigError> {
@@ -109,7 +109,7 @@ fn weight(at: &At<'_>) -> Result<ScorerWeight, ConfigError> {
 struct TwoPickers;
 
 impl TwoPickers {
-    const PROBLEM: &str = "found two pickers; allowed: one in a profile";
+    const PROBLEM: &str = "must have one picker in a profile; has more";
 }
 
 /// The profile with these plugins, of which only filters, scorers and pickers count; `None` without

@@ -124,7 +124,7 @@ fn an_ingest_instance_has_nothing_else() {
     ].map(say).join("\n"), @r#"
     Ingest(IngestConfig { secret_env: "LLM_PICKER_SECRET", max_bytes: 4194304 })
     Ingest(IngestConfig { secret_env: "S", max_bytes: 10000 })
-    configuration: found the unknown field "plugins"; allowed: ingest
+    invalid plugins: must be a known field; allowed: ingest
     "#);
 }
 
@@ -160,34 +160,34 @@ fn errors_say_where_what_and_what_is_allowed() {
         r"[1]",
         r"{",
     ].map(say).join("\n"), @r#"
-    plugins[1].type: found "foo-scorer"; allowed: …
-    plugins[0].parameters: found the unknown field "x"; allowed: none
-    plugins[0]: the field "type" is missing
-    plugins[1]: found "queue-scorer" twice; allowed: names that differ
-    plugins[0].parameters.maxNumOfEndpoints: found 1.5; allowed: a whole number from 1 to 16
-    schedulingProfiles[0].plugins[0].pluginRef: found "kv"; allowed: queue-scorer
-    schedulingProfiles[0].plugins[0].weight: found -1; allowed: a number from 0 to 1000000000
-    schedulingProfiles[1]: found "default" twice; allowed: names that differ
-    pools[1]: found a pool behind "default", which has its name or leaves it no request; allowed: pools with names of their own, and one that matches everything as the last
-    pools: found 0 pools; allowed: 1 to 64
-    pools[0].match.host: found "a.example:80"; allowed: a host without a port, or one that begins with "*."
-    pools[0].match.pathPrefix: found "v1"; allowed: a path that begins with "/"
-    pools[0].match.model[0]: found 1; allowed: a string that is not empty
-    pools[0].name: found "a b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
-    plugins: found beside pools; allowed: this within pools[…].config, or no pools
-    featureGates[0]: found "flowcontrol"; allowed: flowControl, flowControl=true, flowControl=false
-    plugins[0].type: found "precise-prefix-cache-scorer": engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer; allowed: …
-    envoy: found hold bufferFilter with destination header; allowed: property or filterState there, because headers can no longer be written once they went on
-    envoy.hold: found "maybe"; allowed: stopIteration, bufferFilter
-    configuration: found the unknown field "failuremode"; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
-    apiVersion: found "v2"; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
-    objectives[0].priority: found 3000000000.0; allowed: a whole number of 32 bits
-    identity.fairnessHeaders[0]: found "a b"; allowed: a header's name
-    identity.fairnessKey: found "jwt"; allowed: header, jwtClaim, clientAddress
-    identity: found fairnessKey jwtClaim alone; allowed: identity.jwt beside it, which says where the claim is
-    identity.jwt: the field "payloadHeader" is missing
-    configuration: found a list; allowed: an object
-    configuration: not JSON: EOF while parsing an object at line 1 column 1
+    invalid plugins[1].type "foo-scorer": must be a known name; allowed: …
+    invalid plugins[0].parameters.x: must be a known field; allowed: none
+    invalid plugins[0].type: must not be left out
+    invalid plugins[1] "queue-scorer": must have a name that no other plugin has
+    invalid plugins[0].parameters.maxNumOfEndpoints 1.5: must be a whole number from 1 to 16
+    invalid schedulingProfiles[0].plugins[0].pluginRef "kv": must be a known name; allowed: queue-scorer
+    invalid schedulingProfiles[0].plugins[0].weight -1: must be a number from 0 to 1000000000
+    invalid schedulingProfiles[1] "default": must have a name that no other profile has
+    invalid pools[1]: must not stand behind "default", which has its name or leaves it no request; allowed: pools with names of their own, and one that matches everything as the last
+    invalid pools of 0 items: must have 1 to 64
+    invalid pools[0].match.host "a.example:80": must be a host without a port, or one that begins with "*."
+    invalid pools[0].match.pathPrefix "v1": must be a path that begins with "/"
+    invalid pools[0].match.model[0] 1: must be a string that is not empty
+    invalid pools[0].name "a b": must be 1 to 63 of A-Z a-z 0-9 . _ -
+    invalid plugins: must not stand beside pools; allowed: this within pools[…].config, or no pools
+    invalid featureGates[0] "flowcontrol": must be a known name; allowed: flowControl, flowControl=true, flowControl=false
+    invalid plugins[0].type "precise-prefix-cache-scorer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer; allowed: …
+    invalid envoy.destination "header": must not go with hold "bufferFilter", as headers can no longer be written once they went on; allowed: property, filterState
+    invalid envoy.hold "maybe": must be a known name; allowed: stopIteration, bufferFilter
+    invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
+    invalid apiVersion "v2": must be a known name; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
+    invalid objectives[0].priority 3000000000.0: must be a whole number of 32 bits
+    invalid identity.fairnessHeaders[0] "a b": must be a header's name
+    invalid identity.fairnessKey "jwt": must be a known name; allowed: header, jwtClaim, clientAddress
+    invalid identity.fairnessKey "jwtClaim": must have identity.jwt beside it, which says where the claim is
+    invalid identity.jwt.payloadHeader: must not be left out
+    invalid configuration (a list): must be an object
+    invalid configuration: must be JSON: EOF while parsing an object at line 1 column 1
     "#);
 }
 
@@ -241,13 +241,13 @@ fn model_rewrites_are_those_of_the_crd() {
         r#"{"matches": [{"model": {}}], "targets": [{"modelRewrite": "a"}]}"#,
         r#"{"matches": [{"header": "a"}], "targets": [{"modelRewrite": "a"}]}"#,
     ].map(refused).join("\n"), @r#"
-    modelRewrites[0].rules[0].targets: found no target; allowed: 1 to 64
-    modelRewrites[0].rules[0].targets[0].modelRewrite: found ""; allowed: a string that is not empty
-    modelRewrites[0].rules[0].targets[0].weight: found 0; allowed: a whole number from 1 to 1000000
-    modelRewrites[0].rules[0].targets: found 1 of 2 targets with a weight; allowed: all or none
-    modelRewrites[0].rules[0].matches[0].model.type: found "Prefix"; allowed: Exact
-    modelRewrites[0].rules[0].matches[0].model: the field "value" is missing
-    modelRewrites[0].rules[0].matches[0]: found the unknown field "header"; allowed: model
+    invalid modelRewrites[0].rules[0].targets of 0 items: must have 1 to 64
+    invalid modelRewrites[0].rules[0].targets[0].modelRewrite "": must be a string that is not empty
+    invalid modelRewrites[0].rules[0].targets[0].weight 0: must be a whole number from 1 to 1000000
+    invalid modelRewrites[0].rules[0].targets: must all have a weight or none; 1 of 2 have
+    invalid modelRewrites[0].rules[0].matches[0].model.type "Prefix": must be a known name; allowed: Exact
+    invalid modelRewrites[0].rules[0].matches[0].model.value: must not be left out
+    invalid modelRewrites[0].rules[0].matches[0].header: must be a known field; allowed: model
     "#);
 }
 

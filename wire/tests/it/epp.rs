@@ -100,8 +100,8 @@ const PD: &str = r#"{
 fn disaggregated_serving() {
     insta::assert_snapshot!(say(&PD.replace("ENVOY", "")), @"prefill: prefill-filter, 3 prefix-cache-scorer, 2 queue-scorer, 2 kv-cache-utilization-scorer, max-score-picker of 3; decode: decode-filter, 2 active-request-scorer, 3 prefix-cache-scorer, max-score-picker of 3; flow control false");
     let buffered = r#", "envoy": {"hold": "bufferFilter", "destination": "property"}"#;
-    insta::assert_snapshot!(say(&PD.replace("ENVOY", buffered)), @"configuration: found a profile handler that sets headers with envoy.hold bufferFilter; allowed: stopIteration there, because headers can no longer be written once they went on");
-    insta::assert_snapshot!(say(&PD.replace("ENVOY", "").replace(r#""name": "decode""#, r#""name": "other""#)), @r#"configuration: found the profiles prefill, other; allowed: one named "decode", which is the decode profile"#);
+    insta::assert_snapshot!(say(&PD.replace("ENVOY", buffered)), @r#"invalid envoy.hold "bufferFilter": must not go with a profile handler that sets headers, as headers can no longer be written once they went on; allowed: stopIteration"#);
+    insta::assert_snapshot!(say(&PD.replace("ENVOY", "").replace(r#""name": "decode""#, r#""name": "other""#)), @r#"invalid configuration: must have a profile named "decode", which is the decode profile; has prefill, other"#);
 }
 
 #[test]
@@ -123,20 +123,20 @@ fn what_cannot_be_is_refused_with_the_reason() {
         r#"{"schedulingProfiles": [{"name": "a"}, {"name": "b"}]}"#,
         r#"{"schedulingProfiles": [{"name": "a"}, {"name": "a"}]}"#,
     ].map(say).join("\n"), @r#"
-    plugins[0].type: found "precise-prefix-cache-producer": engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer
-    plugins[0].parameters: the field "algorithm" is missing
-    plugins[0].parameters.algorithm.normalization.fixedRange: found an object; allowed: a min below the max
-    plugins[0].parameters.algorithm.threshold.operator: found "Near"; allowed: LessThan, LessThanOrEqual, GreaterThan, GreaterThanOrEqual, Equal, NotEqual
-    plugins[0].parameters.minAffinity: found "planet"; allowed: host, rack, zone, region
-    requestHandler.parsers[0].pluginRef: found "queue-scorer"; allowed: a parser's name
-    plugins[0].type: found "vllmgrpc-parser": bodies of protobuf are not read, and go by load
-    plugins[0].parameters.strategy: found "cookie"; allowed: encoded_endpoint_header, session_id
-    plugins[0].parameters.sessionIdConfig.sources[0]: found the unknown field "attribute"; allowed: header
-    plugins[0].parameters: the field "headerName" is missing
-    plugins[0].parameters.k: found 0; allowed: a number above 0, at most 1e9
-    configuration: found two profile handlers; allowed: one
-    plugins[0].parameters.matchExpressions[0]: found 0 values; allowed with this operator: at least one
-    configuration: found 2 profiles; allowed: 1 with this profile handler
-    schedulingProfiles[1]: found "a" twice; allowed: names that differ
+    invalid plugins[0].type "precise-prefix-cache-producer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer
+    invalid plugins[0].parameters.algorithm: must not be left out
+    invalid plugins[0].parameters.algorithm.normalization.fixedRange: must have a min below the max
+    invalid plugins[0].parameters.algorithm.threshold.operator "Near": must be a known name; allowed: LessThan, LessThanOrEqual, GreaterThan, GreaterThanOrEqual, Equal, NotEqual
+    invalid plugins[0].parameters.minAffinity "planet": must be a known name; allowed: host, rack, zone, region
+    invalid requestHandler.parsers[0].pluginRef "queue-scorer": must be a parser's name
+    invalid plugins[0].type "vllmgrpc-parser": must be another type: bodies of protobuf are not read, and go by load
+    invalid plugins[0].parameters.strategy "cookie": must be a known name; allowed: encoded_endpoint_header, session_id
+    invalid plugins[0].parameters.sessionIdConfig.sources[0].attribute: must be a known field; allowed: header
+    invalid plugins[0].parameters.headerName: must not be left out
+    invalid plugins[0].parameters.k 0: must be a number above 0, at most 1e9
+    invalid configuration: must have one profile handler; has more
+    invalid plugins[0].parameters.matchExpressions[0].operator "In": must have a value or more
+    invalid configuration: must have 1 profile with this profile handler; has 2
+    invalid schedulingProfiles[1] "a": must have a name that no other profile has
     "#);
 }

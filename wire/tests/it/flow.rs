@@ -200,25 +200,25 @@ fn errors_say_where_what_and_what_is_allowed() {
         &bands(64),
         &bands(63),
     ].map(|section| say("", section)).join("\n"), @r#"
-    flowControl: found the unknown field "maxRequest"; allowed: maxBytes, maxRequests, defaultRequestTTL, noEndpointRequestTTL, defaultPriorityBand, defaultNegativePriorityBand, priorityBands, usageLimitPolicyPluginRef, bandSelectionPolicyPluginRef, saturationDetector, enableEviction, displace
-    flowControl.maxBytes: found "1.5Gi"; allowed: a number or a quantity such as "1Gi" or "10k", 0 for no limit
-    flowControl.defaultRequestTTL: found 60; allowed: a duration such as "200ms", "60s" or "1m30s"
-    flowControl.defaultRequestTTL: found "-1s"; allowed: a duration such as "200ms", "60s" or "1m30s"
-    flowControl.enableEviction: not supported yet; allowed: leave it out
-    flowControl.priorityBands[1].priority: found 1; allowed: a priority that no other band has
-    flowControl.priorityBands[0]: the field "priority" is missing
-    flowControl.defaultPriorityBand: found the unknown field "priority"; allowed: maxBytes, maxRequests, defaultRequestTTL, fairnessPolicyRef, orderingPolicyRef
-    flowControl.defaultPriorityBand.fairnessPolicyRef: found "edf-ordering-policy"; allowed: global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy
-    flowControl.usageLimitPolicyPluginRef: found "priority-holdback-policy", which needs parameters; allowed: a plugin of that type with parameters, by its name
-    flowControl.saturationDetector.pluginRef: found "queue-scorer"; allowed: utilization-detector, concurrency-detector, max-saturation-detector
-    flowControl.saturationDetector: found the unknown field "queueDepthThreshold"; allowed: pluginRef
-    flowControl.priorityBands: found 65 bands; allowed: 64, priority 0 among them
+    invalid flowControl.maxRequest: must be a known field; allowed: maxBytes, maxRequests, defaultRequestTTL, noEndpointRequestTTL, defaultPriorityBand, defaultNegativePriorityBand, priorityBands, usageLimitPolicyPluginRef, bandSelectionPolicyPluginRef, saturationDetector, enableEviction, displace
+    invalid flowControl.maxBytes "1.5Gi": must be a number or a quantity such as "1Gi" or "10k", 0 for no limit
+    invalid flowControl.defaultRequestTTL 60: must be a duration such as "200ms", "60s" or "1m30s"
+    invalid flowControl.defaultRequestTTL "-1s": must be a duration such as "200ms", "60s" or "1m30s"
+    invalid flowControl.enableEviction: must be left out, as it is not supported yet
+    invalid flowControl.priorityBands[1].priority 1: must be a priority that no other band has
+    invalid flowControl.priorityBands[0].priority: must not be left out
+    invalid flowControl.defaultPriorityBand.priority: must be a known field; allowed: maxBytes, maxRequests, defaultRequestTTL, fairnessPolicyRef, orderingPolicyRef
+    invalid flowControl.defaultPriorityBand.fairnessPolicyRef "edf-ordering-policy": must be a known name; allowed: global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy
+    invalid flowControl.usageLimitPolicyPluginRef "priority-holdback-policy": must be the name of a listed plugin, as a plugin of this type needs parameters
+    invalid flowControl.saturationDetector.pluginRef "queue-scorer": must be a known name; allowed: utilization-detector, concurrency-detector, max-saturation-detector
+    invalid flowControl.saturationDetector.queueDepthThreshold: must be a known field; allowed: pluginRef
+    invalid flowControl.priorityBands of 65 items: must have at most 64, priority 0 among them
     taken
     "#);
     let both = r#""saturationDetector": {}, "flowControl": {"saturationDetector": {}}"#;
     assert_eq!(
         detector("", both).unwrap_err().to_string(),
-        "saturationDetector: found beside flowControl.saturationDetector; allowed: one of the two"
+        "invalid saturationDetector: must not stand beside flowControl.saturationDetector"
     );
 }
 
@@ -246,23 +246,23 @@ fn parameters_are_checked() {
         ("weighted-band-selection-policy", r#""floors": {"high": 0.5}"#),
         ("static-usage-limit-policy", r#""threshold": 80"#),
     ].map(say).join("\n"), @r#"
-    plugins[0].parameters.kvCacheUtilThreshold: found 0; allowed: a number above 0, at most 1
-    plugins[0].parameters.kvCacheUtilThreshold: found 80; allowed: a number above 0, at most 1
-    plugins[0].parameters.queueDepthThreshold: found 0; allowed: a whole number from 1 to 4294967295
-    plugins[0].parameters.metricsStalenessThreshold: found "0s"; allowed: a duration above 0
-    plugins[0].parameters.stalenessPolicy: found "fresh"; allowed: estimate, saturated, ignore
-    plugins[0].parameters.concurrencyMode: found "bytes"; allowed: requests, tokens, hybrid
-    plugins[0].parameters.detectors: found a list; allowed: one detector or more
-    plugins[0].parameters.detectors[0]: found "max-saturation-detector", which needs parameters; allowed: a plugin of that type with parameters, by its name
-    plugins[0].parameters.stages: not supported yet; allowed: leave it out
-    plugins[0].parameters: found the unknown field "weights"; allowed: none
-    plugins[0].parameters.weights.a: found 0; allowed: a whole number from 1 to 65535
-    plugins[0].parameters: the field "minCeiling" is missing
-    plugins[0].parameters: minCeiling is 0.9: allowed is below maxCeiling, 0.5
-    plugins[0].parameters: found the unknown field "minCeiling"; allowed: domain, ceilings
-    plugins[0].parameters: the ceiling of priority 1 is below that of a lower priority: allowed is the same or higher
-    plugins[0].parameters.floors.high: found the key "high"; allowed: a priority, as in "10"
-    plugins[0].parameters.threshold: found 80; allowed: a number from 0 to 10
+    invalid plugins[0].parameters.kvCacheUtilThreshold 0: must be a number above 0, at most 1
+    invalid plugins[0].parameters.kvCacheUtilThreshold 80: must be a number above 0, at most 1
+    invalid plugins[0].parameters.queueDepthThreshold 0: must be a whole number from 1 to 4294967295
+    invalid plugins[0].parameters.metricsStalenessThreshold "0s": must be a duration above 0
+    invalid plugins[0].parameters.stalenessPolicy "fresh": must be a known name; allowed: estimate, saturated, ignore
+    invalid plugins[0].parameters.concurrencyMode "bytes": must be a known name; allowed: requests, tokens, hybrid
+    invalid plugins[0].parameters.detectors of 0 items: must have 1 or more
+    invalid plugins[0].parameters.detectors[0] "max-saturation-detector": must be the name of a listed plugin, as a plugin of this type needs parameters
+    invalid plugins[0].parameters.stages: must be left out, as it is not supported yet
+    invalid plugins[0].parameters.weights: must be a known field; allowed: none
+    invalid plugins[0].parameters.weights.a 0: must be a whole number from 1 to 65535
+    invalid plugins[0].parameters.minCeiling: must not be left out
+    invalid plugins[0].parameters: minCeiling is 0.9: allowed is below maxCeiling, 0.5
+    invalid plugins[0].parameters.minCeiling: must be a known field; allowed: domain, ceilings
+    invalid plugins[0].parameters: the ceiling of priority 1 is below that of a lower priority: allowed is the same or higher
+    invalid plugins[0].parameters.floors.high: must have a priority as its key, as in "10"
+    invalid plugins[0].parameters.threshold 80: must be a number from 0 to 10
     "#);
 }
 
@@ -295,8 +295,8 @@ fn a_gateway_s_share_divides_what_counts_its_own_requests() {
     assert_eq!(limits(children[0].clone()), (3, 333_400));
     for wrong in ["0", "1.5", "\"half\"", "-1"] {
         let said = read("slots", &format!(r#", "gatewayShare": {wrong}"#)).unwrap_err().to_string();
-        assert!(said.starts_with("gatewayShare: found "), "{said}");
-        assert!(said.ends_with("allowed: a number above 0, at most 1"), "{said}");
+        assert!(said.starts_with("invalid gatewayShare "), "{said}");
+        assert!(said.ends_with("must be a number above 0, at most 1"), "{said}");
     }
 }
 

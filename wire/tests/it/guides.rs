@@ -105,7 +105,7 @@ fn tiers_of_caches() {
             "default: queue-scorer 2, kv-cache-utilization-scorer 2.0, gpu-prefix-cache-scorer 1.0, cpu-prefix-cache-scorer 1.0",
         ],
     );
-    insta::assert_snapshot!(say(&tiers.to_string()), @r#"plugins[5]: found the prefixes of "cpu-prefix-cache-producer" beside those of "approx-prefix-cache-producer"; allowed: those of one producer, as one index of one capacity is kept for each endpoint"#);
+    insta::assert_snapshot!(say(&tiers.to_string()), @r#"invalid plugins[5]: must not go by the prefixes of "cpu-prefix-cache-producer" beside those of "approx-prefix-cache-producer"; allowed: those of one producer, as one index of one capacity is kept for each endpoint"#);
 }
 
 #[test]
@@ -201,5 +201,5 @@ fn precise_prefixes() {
             .into(),
         &["default: prefix-cache-scorer 3, queue-scorer 2"],
     );
-    insta::assert_snapshot!(say(&precise.to_string()), @r#"plugins[1].type: found "precise-prefix-cache-producer": engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer"#);
+    insta::assert_snapshot!(say(&precise.to_string()), @r#"invalid plugins[1].type "precise-prefix-cache-producer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer"#);
 }

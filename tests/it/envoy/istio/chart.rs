@@ -19,9 +19,9 @@ use crate::envoy::{
 
 /// The chart's ways, and what their clusters are called after.
 const WAYS: [(&str, &str, Way); 3] = [
-    ("wasmPlugin", "-picked", Way::BufferFilterFilterState),
-    ("wasmPluginFailover", "", Way::BufferFilterProperty),
-    ("envoyFilter", "", Way::StopIterationHeader),
+    ("wasmPlugin", "-picked", Way::BUFFER_FILTER_FILTER_STATE),
+    ("wasmPluginFailover", "", Way::BUFFER_FILTER_PROPERTY),
+    ("envoyFilter", "", Way::STOP_ITERATION_HEADER),
 ];
 
 const MODELS: &str = r#"models=[

@@ -28,17 +28,17 @@ impl Kustomization {
         Self {
             name: "wasmplugin",
             service: "qwen-picked.models.svc.cluster.local",
-            way: Way::BufferFilterFilterState,
+            way: Way::BUFFER_FILTER_FILTER_STATE,
         },
         Self {
             name: "wasmplugin-failover",
             service: "qwen.models.svc.cluster.local",
-            way: Way::BufferFilterProperty,
+            way: Way::BUFFER_FILTER_PROPERTY,
         },
         Self {
             name: "envoyfilter",
             service: "qwen.models.svc.cluster.local",
-            way: Way::StopIterationHeader,
+            way: Way::STOP_ITERATION_HEADER,
         },
         Self::KUADRANT_1_4,
         Self::KUADRANT_1_5,
@@ -47,13 +47,13 @@ impl Kustomization {
     pub(super) const KUADRANT_1_4: Self = Self {
         name: "kuadrant-1.4",
         service: "qwen-kserve-workload-svc.demo-llmd.svc.cluster.local",
-        way: Way::BufferFilterProperty,
+        way: Way::BUFFER_FILTER_PROPERTY,
     };
 
     pub(super) const KUADRANT_1_5: Self = Self {
         name: "kuadrant-1.5",
         service: "qwen-kserve-workload-svc.demo-llmd.svc.cluster.local",
-        way: Way::StopIterationHeader,
+        way: Way::STOP_ITERATION_HEADER,
     };
 
     /// What Istio makes of it.

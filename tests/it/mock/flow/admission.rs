@@ -16,7 +16,7 @@ fn ungated() -> World {
         "saturationDetector": {"pluginRef": "concurrency-detector"},
         "objectives": objectives(),
     });
-    World::with(Way::Header, &keys)
+    World::with(Way::STOP_ITERATION_HEADER, &keys)
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn sticky(gates: &[&str], profile: &[&str]) -> World {
         "schedulingProfiles": [{"name": "default", "plugins": named}],
         "flowControl": section,
     });
-    let world = World::with(Way::Header, &keys);
+    let world = World::with(Way::STOP_ITERATION_HEADER, &keys);
     world.pods(&Pod::idles(2));
     world
 }

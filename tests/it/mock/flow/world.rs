@@ -33,7 +33,7 @@ pub(super) fn gated_by(detector: &Value, plugins: &[Value], flow: &Value) -> Wor
         "flowControl": section,
         "objectives": objectives(),
     });
-    World::with(Way::Header, &keys)
+    World::with(Way::STOP_ITERATION_HEADER, &keys)
 }
 
 /// Three classes: with priority 0 there are four bands.

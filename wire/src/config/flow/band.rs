@@ -27,8 +27,8 @@ pub(super) fn bands(
     }
     let found = bands.len() + usize::from(!bands.contains_key(&Priority(0)));
     if found > BANDS_MAX {
-        let allowed = format!("{BANDS_MAX}, priority 0 among them");
-        return Err(at.problem(format!("found {found} bands; allowed: {allowed}")));
+        let allowed = format!("at most {BANDS_MAX}, priority 0 among them");
+        return Err(at.refuse_length(found, &allowed));
     }
     Ok(bands)
 }

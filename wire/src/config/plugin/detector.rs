@@ -55,7 +55,7 @@ pub(in crate::config) fn utilization(parameters: &Object<'_>) -> Result<Detector
         )?,
         headroom: headroom(parameters, default.headroom)?,
         staleness: parameters.read("stalenessPolicy", default.staleness, |at| {
-            at.text()?.parse().map_err(|_| at.refuse(&Staleness::NAMES.join(", ")))
+            at.text()?.parse().map_err(|_| at.refuse_name(Staleness::NAMES))
         })?,
         in_flight_credit: parameters.read("inFlightCredit", default.in_flight_credit, At::flag)?,
     }))
@@ -77,7 +77,7 @@ fn concurrency(entry: &Object<'_>, share: Share) -> Result<Detector, ConfigError
                 .read("maxTokenConcurrency", default_tokens, |at| at.whole(1, u32::MAX))?)
             .into(),
         mode: parameters.read("concurrencyMode", default.mode, |at| {
-            at.text()?.parse().map_err(|_| at.refuse(&ConcurrencyMode::NAMES.join(", ")))
+            at.text()?.parse().map_err(|_| at.refuse_name(ConcurrencyMode::NAMES))
         })?,
         headroom: headroom(&parameters, default.headroom)?,
     }))
@@ -96,7 +96,7 @@ fn max(entry: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detector, ConfigErro
         at.list()?.iter().map(|at| plugins.find(at)).collect::<Result<_, _>>()?;
     if children.is_empty() {
         // The most saturated of none would never be saturated.
-        return Err(at.refuse("one detector or more"));
+        return Err(at.refuse_length(0, "1 or more"));
     }
     Ok(Detector::Max(children))
 }

@@ -78,10 +78,8 @@ fn requirement(at: &At<'_>) -> Result<Requirement, ConfigError> {
         ("DoesNotExist", false),
     ])?;
     if needs_values == values.is_empty() {
-        let allowed = if needs_values { "at least one" } else { "none" };
-        let problem =
-            format!("found {} values; allowed with this operator: {allowed}", values.len());
-        return Err(at.problem(problem));
+        let allowed = if needs_values { "a value or more" } else { "no values" };
+        return Err(operator.problem(format!("must have {allowed}")).having(operator.found()));
     }
     Ok(match operator.text()? {
         "In" => Requirement::In(key, values),

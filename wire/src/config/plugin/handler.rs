@@ -62,17 +62,18 @@ fn disagg(
     let deciders = parameters.child("deciders", &["prefill", "encode"])?;
     let media = |at: &At<'_>| {
         let is_it = *plugins.refer(at)? == Plugin::MediaDecider;
-        if is_it { Ok(true) } else { Err(at.refuse(MEDIA_DECIDER)) }
+        if is_it { Ok(true) } else { Err(at.refuse_name(&[MEDIA_DECIDER])) }
     };
     let orders =
         [("decode-first", StageOrder::DecodeFirst), ("prefill-first", StageOrder::PrefillFirst)];
     let order = parameters.read("stageOrder", default.order, |at| at.one_of(&orders))?;
     let prefill_decider = deciders.read("prefill", None, decider)?;
     if order == StageOrder::PrefillFirst && prefill_decider.is_some() {
-        return Err(parameters.problem(
-            "found a prefill decider with stageOrder prefill-first; allowed: decode-first with it, \
-             because it asks what the decode pod has cached"
-                .to_owned(),
+        return Err(parameters.refuse(
+            "stageOrder",
+            "prefill-first",
+            "must not go with a prefill decider, which asks what the decode pod has cached; \
+             allowed: decode-first",
         ));
     }
     Ok(Disagg {

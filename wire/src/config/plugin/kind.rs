@@ -96,10 +96,12 @@ impl Kind {
     pub(super) fn read(at: &At<'_>) -> Result<Self, ConfigError> {
         let name = at.text()?;
         Self::of(name).ok_or_else(|| {
-            let names = names().join(", ");
+            let names = names();
             match ABSENT.iter().find(|(absent, _)| *absent == name) {
-                Some((_, why)) => at.problem(format!("found {name:?}: {why}; allowed: {names}")),
-                None => at.refuse(&names),
+                Some((_, why)) => {
+                    at.refuse(&format!("another type: {why}; allowed: {}", names.join(", ")))
+                }
+                None => at.refuse_name(&names),
             }
         })
     }

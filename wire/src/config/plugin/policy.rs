@@ -98,9 +98,8 @@ pub(super) fn band_selection(
 /// Numbers from 0 to 1 by priority, which JSON wants as text.
 fn by_priority(at: &At<'_>) -> Result<BTreeMap<Priority, f64>, ConfigError> {
     let number = |(key, at): (&str, At<'_>)| {
-        let priority = key.parse().map_err(|_| {
-            at.problem(format!("found the key {key:?}; allowed: a priority, as in \"10\""))
-        })?;
+        let priority =
+            key.parse().map_err(|_| at.problem("must have a priority as its key, as in \"10\""))?;
         Ok((Priority(priority), at.within(0.0, 1.0)?))
     };
     at.entries()?.into_iter().map(number).collect()

@@ -50,8 +50,8 @@ pub(in crate::config) fn one_index(config: &Object<'_>) -> Result<(), ConfigErro
         let other = *first.get_or_insert(name);
         if other != name {
             return Err(at.problem(format!(
-                "found the prefixes of {name:?} beside those of {other:?}; allowed: those of one \
-                 producer, as one index of one capacity is kept for each endpoint"
+                "must not go by the prefixes of {name:?} beside those of {other:?}; allowed: those of \
+                 one producer, as one index of one capacity is kept for each endpoint"
             )));
         }
     }

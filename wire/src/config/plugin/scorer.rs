@@ -88,8 +88,7 @@ fn attribute(entry: &Object<'_>) -> Result<Attribute, ConfigError> {
     let normalization = algorithm.child("normalization", &["fixedRange", "adaptiveRange"])?;
     let range = normalization.get("fixedRange").map(|at| fixed_range(&at)).transpose()?;
     if range.is_some() && normalization.get("adaptiveRange").is_some() {
-        let found = "found both fixedRange and adaptiveRange; allowed: one of them";
-        return Err(normalization.problem(found.to_owned()));
+        return Err(normalization.problem("must have one of fixedRange and adaptiveRange only"));
     }
     Ok(Attribute {
         key: parameters.required("attributeKey")?.text()?.to_owned(),
@@ -102,7 +101,7 @@ fn fixed_range(at: &At<'_>) -> Result<(f64, f64), ConfigError> {
     let range = at.object(&["min", "max"])?;
     let bound = |key| range.required(key)?.within(-1e18, 1e18);
     let (min, max) = (bound("min")?, bound("max")?);
-    if min < max { Ok((min, max)) } else { Err(at.refuse("a min below the max")) }
+    if min < max { Ok((min, max)) } else { Err(at.problem("must have a min below the max")) }
 }
 
 fn prefix_cache(default: PrefixCache, parameters: &Object<'_>) -> Result<PrefixCache, ConfigError> {
