@@ -2,9 +2,9 @@
 
 use picker_core::{Instant, Snapshot, ledger::Ledger, workers::SharedLedger};
 use wire::{
-    board::Posted,
     config::IngestConfig,
     push::{self, Secret},
+    shared_snapshot::SharedSnapshot,
 };
 
 use crate::{
@@ -77,7 +77,7 @@ impl Receiver {
         let snapshot = wire::snapshot::decode(&body)
             .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
         let stamp = headers.stamp;
-        let posted = Posted { stamp, received_at: now, body };
+        let posted = SharedSnapshot { stamp, received_at: now, body };
         SharedStore::of_pool(&snapshot.pool)
             .post_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
         let (mut ledger, mut nudge) = (Ledger::default(), None);

@@ -15,7 +15,7 @@ mod worker_registry;
 use std::collections::VecDeque;
 
 use picker_core::{Instant, PlacementEvent, flow::FlowSize, ledger::Ledger, pull::PullLease};
-use wire::{board::Posted, push::Stamp};
+use wire::{push::Stamp, shared_snapshot::SharedSnapshot};
 
 use crate::{fast_format::FastFormat, host};
 
@@ -71,7 +71,7 @@ pub(crate) struct PullLeaseRead {
 #[derive(Debug, Default)]
 pub(crate) struct Updates {
     /// The scraper's latest push, if it is new to this worker.
-    pub(crate) snapshot: Option<Posted>,
+    pub(crate) snapshot: Option<SharedSnapshot>,
     /// Other workers' notes, oldest first.
     pub(crate) notes: Vec<PlacementEvent>,
 }
@@ -97,14 +97,14 @@ impl SharedStore {
             *self = Self::of_pool(&self.pool);
         }
         if extent.snapshots != self.snapshots_seen {
-            news.snapshot = Posted::decode(&host::shared(&self.snapshot_key()).value);
+            news.snapshot = SharedSnapshot::decode(&host::shared(&self.snapshot_key()).value);
             self.snapshots_seen = extent.snapshots;
         }
         self.notes_seen = self.notes_seen.max(extent.notes.saturating_sub(NOTES_KEPT));
         while self.notes_seen < extent.notes {
             let next = self.notes_seen;
             if !self.passes_own(next) {
-                match wire::board::decode_notes(&host::shared(&self.note_key(next)).value) {
+                match wire::placement_event::decode_at(&host::shared(&self.note_key(next)).value) {
                     Some((position, notes)) if position == next => news.notes.extend(notes),
                     // Overwritten by a newer one: this worker was slow, and the note is lost on it.
                     Some((position, _)) if position > next => (),
@@ -128,7 +128,7 @@ impl SharedStore {
 
     /// Tells the other workers, at a place that the ledger gave.
     pub(crate) fn post_notes(&mut self, position: u64, notes: &[PlacementEvent]) {
-        match wire::board::encode_notes(position, notes) {
+        match wire::placement_event::encode_at(position, notes) {
             Ok(bytes) => host::share(&self.note_key(position), &bytes),
             Err(error) => log::warn!("a placement stays unknown to the other workers: {error}"),
         }
@@ -146,13 +146,13 @@ impl SharedStore {
     /// workers that take pushes at once cannot put the older one on top.
     pub(crate) fn post_snapshot<E>(
         &self,
-        posted: &Posted,
+        posted: &SharedSnapshot,
         admit: impl Fn(Option<Stamp>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (key, bytes) = (self.snapshot_key(), posted.encode());
         for _ in 0..TRIES_MAX {
             let there = host::shared(&key);
-            admit(Posted::decode(&there.value).map(|posted| posted.stamp))?;
+            admit(SharedSnapshot::decode(&there.value).map(|posted| posted.stamp))?;
             if host::share_if_unchanged(&key, &bytes, &there) {
                 break;
             }
@@ -162,7 +162,7 @@ impl SharedStore {
 
     /// What the snapshot on the board was signed with, if there is one.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        Posted::decode(&host::shared(&self.snapshot_key()).value).map(|posted| posted.stamp)
+        SharedSnapshot::decode(&host::shared(&self.snapshot_key()).value).map(|posted| posted.stamp)
     }
 
     /// Who fetches snapshots.

@@ -1,13 +1,13 @@
-//! A fixed layout for what is read or written with every request: 64-bit words in front, then
-//! accounts of 24 bytes each, all little-endian. No length is variable, so that reading and writing
-//! come down to copying.
+//! A fixed layout for values that are read or written with every request: 64-bit words in front,
+//! then accounts of 24 bytes each, all little-endian. No length is variable, so that reading and
+//! writing come down to copying.
 
 use picker_core::{
     Instant,
     ledger::{Account, Accounts, EndpointKey},
 };
 
-/// The bytes of a head and the accounts after it.
+/// Returns the bytes of a head and the accounts after it.
 pub(crate) fn encode<const HEAD: usize>(head: [u64; HEAD], accounts: &Accounts) -> Vec<u8> {
     let mut bytes = vec![0; 8 * HEAD + 24 * accounts.iter().count()];
     let (front, back) = bytes.split_at_mut(8 * HEAD);
@@ -24,7 +24,7 @@ pub(crate) fn encode<const HEAD: usize>(head: [u64; HEAD], accounts: &Accounts) 
     bytes
 }
 
-/// The head and the accounts that the bytes say. `None` if they are no whole number of words and
+/// Reads a head and the accounts after it. `None` for bytes that are no whole number of words and
 /// accounts.
 pub(crate) fn decode<const HEAD: usize>(bytes: &[u8]) -> Option<([u64; HEAD], Accounts)> {
     let (words, []) = bytes.as_chunks::<8>() else { return None };
@@ -39,13 +39,19 @@ pub(crate) fn decode<const HEAD: usize>(bytes: &[u8]) -> Option<([u64; HEAD], Ac
     Some((head.map(u64::from_le_bytes), accounts.iter().map(account).collect()))
 }
 
-/// Two halves in one word, the lower first.
+/// Joins two halves to a word, the lower first.
 pub(crate) fn join(low: u32, high: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// The halves of a word, the lower first.
+/// Splits a word into its halves, the lower first.
 pub(crate) fn split(word: u64) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
     (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+}
+
+/// Splits off a leading word; `None` where there are fewer than eight bytes.
+pub(crate) fn split_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u64::from_le_bytes(*number), rest))
 }

@@ -1,26 +1,35 @@
 //! Bytes to types and back: request bodies, the plugin's configuration, metrics pages, snapshots,
-//! notes and pushes. The only place where serde is used, and what the fuzzers attack: everything in
-//! here takes bytes from strangers, so nothing panics and every length has a bound.
+//! placement events and pushes. Everything in this crate takes bytes from strangers and is attacked
+//! by fuzzers, so nothing panics and every length has a bound.
+//!
+//! In reading order: the requests and answers of clients, the configuration, the sources of a
+//! snapshot, the snapshot on its way to a gateway and back, and the values that the workers of one
+//! Envoy share.
 
-pub mod board;
 pub mod body;
+pub mod jwt;
+pub mod models;
+pub mod response;
+
 pub mod config;
+
+pub mod kubernetes;
+pub mod metrics;
+
+pub mod push;
+pub mod report;
+pub mod snapshot;
+
 mod fixed;
 mod frame;
-pub mod jwt;
-pub mod kubernetes;
+
+pub mod heartbeat;
 pub mod ledger;
 pub mod message;
-pub mod metrics;
-pub mod models;
-pub mod note;
+pub mod placement_event;
 pub mod pull;
-pub mod push;
 pub mod queues;
-pub mod report;
-pub mod response;
-pub mod roll;
-pub mod row;
-pub mod snapshot;
+pub mod registry;
+pub mod shared_snapshot;
 
 pub use frame::FrameError;

@@ -1,4 +1,4 @@
-//! What waits per flow, as the arbiter of a pool last saw it, in shared data.
+//! The queue sizes of a pool in shared data, flow by flow, as its arbiter last saw them.
 
 use picker_core::{
     Instant,
@@ -8,52 +8,52 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, FrameError, bound};
 
-/// Flows in one value. It is written at every tick of the arbiter while requests wait.
+/// Flows in one value, which is written at every tick of the arbiter while requests wait.
 pub const FLOWS_MAX: usize = 1024;
 
 const FRAME: Frame = Frame { magic: *b"LPQ", version: 1 };
 
-/// A [`FlowSize`]. To change a field is a new version.
+/// Layout of a [`FlowSize`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
-struct Line<'a> {
+struct FlowRecord<'a> {
     priority: i32,
     id: &'a str,
     requests: u64,
     bytes: u64,
 }
 
-impl<'a> Line<'a> {
-    fn of(size: &'a FlowSize) -> Self {
+impl<'a> FlowRecord<'a> {
+    fn from_size(size: &'a FlowSize) -> Self {
         let FlowSize { flow, usage: Usage { requests, bytes } } = size;
         let (priority, id) = (flow.priority.0, flow.id.as_str());
         Self { priority, id, requests: *requests, bytes: *bytes }
     }
 
-    fn size(self) -> FlowSize {
+    fn into_size(self) -> FlowSize {
         let Self { priority, id, requests, bytes } = self;
         let flow = FlowKey { id: FairnessId::new(id), priority: Priority(priority) };
         FlowSize { flow, usage: Usage { requests, bytes } }
     }
 }
 
-/// The bytes that [`decode`] reads.
+/// Returns the bytes that [`decode`] reads.
 ///
 /// # Errors
 /// If there are more than [`FLOWS_MAX`] flows.
 pub fn encode(seen_at: Instant, flows: &[FlowSize]) -> Result<Vec<u8>, FrameError> {
     bound(flows.len() <= FLOWS_MAX, "flows", "1,024")?;
-    let lines: Vec<Line<'_>> = flows.iter().map(Line::of).collect();
-    FRAME.encode(&(seen_at.as_nanos(), lines))
+    let records: Vec<FlowRecord<'_>> = flows.iter().map(FlowRecord::from_size).collect();
+    FRAME.encode(&(seen_at.as_nanos(), records))
 }
 
-/// When the arbiter looked, and what it saw.
+/// Reads the time at which the arbiter looked, and the sizes that it saw.
 ///
 /// # Errors
 /// For another magic or version, and for a body that is cut off, too long or out of bounds.
 pub fn decode(bytes: &[u8]) -> Result<(Instant, Vec<FlowSize>), FrameError> {
-    let (seen_at, lines): (u64, Vec<Line<'_>>) = FRAME.decode(bytes)?;
-    bound(lines.len() <= FLOWS_MAX, "flows", "1,024")?;
-    Ok((Instant::from_nanos(seen_at), lines.into_iter().map(Line::size).collect()))
+    let (seen_at, records): (u64, Vec<FlowRecord<'_>>) = FRAME.decode(bytes)?;
+    bound(records.len() <= FLOWS_MAX, "flows", "1,024")?;
+    Ok((Instant::from_nanos(seen_at), records.into_iter().map(FlowRecord::into_size).collect()))
 }
 
 #[cfg(test)]

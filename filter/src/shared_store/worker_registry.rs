@@ -28,12 +28,12 @@ impl WorkerRegistry {
 
     /// Says what a worker has counted.
     pub(crate) fn write_row(&self, worker: WorkerId, row: &Heartbeat) {
-        host::share(&self.row_key(worker), &wire::row::encode(row));
+        host::share(&self.row_key(worker), &wire::heartbeat::encode(row));
     }
 
     /// How many workers are on it.
     pub(crate) fn size(&self) -> usize {
-        wire::roll::decode(&host::shared(&self.roll_key()).value).len()
+        wire::registry::decode(&host::shared(&self.roll_key()).value).len()
     }
 
     /// Puts a worker on the roll.
@@ -51,8 +51,8 @@ impl WorkerRegistry {
         &self,
         is_dead: impl Fn(WorkerId, &Heartbeat) -> bool,
     ) -> Vec<(WorkerId, Heartbeat)> {
-        let row = |worker| wire::row::decode(&host::shared(&self.row_key(worker)).value);
-        let on_roll = wire::roll::decode(&host::shared(&self.roll_key()).value);
+        let row = |worker| wire::heartbeat::decode(&host::shared(&self.row_key(worker)).value);
+        let on_roll = wire::registry::decode(&host::shared(&self.roll_key()).value);
         let rows = on_roll.into_iter().filter_map(|worker| Some((worker, row(worker)?)));
         rows.filter(|(worker, row)| is_dead(*worker, row) && self.strike_off(*worker)).collect()
     }
@@ -73,9 +73,9 @@ impl WorkerRegistry {
     fn change(&self, mut change: impl FnMut(&mut Vec<WorkerId>)) {
         for _ in 0..TRIES_MAX {
             let there = host::shared(&self.roll_key());
-            let mut workers = wire::roll::decode(&there.value);
+            let mut workers = wire::registry::decode(&there.value);
             change(&mut workers);
-            let bytes = wire::roll::encode(&workers);
+            let bytes = wire::registry::encode(&workers);
             if host::share_if_unchanged(&self.roll_key(), &bytes, &there) {
                 return;
             }

@@ -8,7 +8,7 @@ use super::{
 
 /// What is known of a part until its end.
 #[derive(Default)]
-struct Part<'a> {
+struct ContentPart<'a> {
     kind: &'a [u8],
     text: Option<&'a [u8]>,
     /// The URL or the data of what is no text.
@@ -20,12 +20,12 @@ pub(super) fn part<'a>(cursor: &mut Cursor<'a>, video: Video) -> Result<Piece<'a
     if cursor.peek() != Some(b'{') {
         return cursor.text_or_value().map(Piece::Text);
     }
-    let mut part = Part::default();
+    let mut part = ContentPart::default();
     let json = cursor.spanned(|cursor| cursor.object(|cursor, key| part.read(cursor, key)))?;
     Ok(part.piece(video).unwrap_or(Piece::Text(json)))
 }
 
-impl<'a> Part<'a> {
+impl<'a> ContentPart<'a> {
     fn read(&mut self, cursor: &mut Cursor<'a>, key: &'a [u8]) -> Result<(), BodyError> {
         match &*unescape(key) {
             b"type" => self.kind = cursor.text_or_value()?,

@@ -18,7 +18,7 @@ use picker_core::{
 
 use super::{At, ConfigError, at::Object, share::Share};
 use crate::body::Parser;
-use kind::{IN_FLIGHT, Kind, TOKEN_PRODUCER};
+use kind::{IN_FLIGHT, PluginKind, TOKEN_PRODUCER};
 use role::Role;
 
 pub(super) use detector::{UTILIZATION, utilization};
@@ -97,7 +97,7 @@ impl<'a> Plugins<'a> {
     fn entry(&self, at: &At<'a>) -> Result<(&'a str, Plugin), ConfigError> {
         let entry = at.object(&["name", "type", "parameters"])?;
         let kind_at = entry.required("type")?;
-        let kind = Kind::read(&kind_at)?;
+        let kind = PluginKind::read(&kind_at)?;
         let name = entry.read("name", kind_at.text()?, At::text)?;
         Ok((name, self.with_parameters(kind, &entry)?))
     }
@@ -136,34 +136,34 @@ impl<'a> Plugins<'a> {
 
     fn without_parameters(&self, at: &At<'_>) -> Result<Option<Plugin>, ConfigError> {
         let name = at.text()?;
-        let Some(kind) = Kind::of(name) else { return Ok(None) };
+        let Some(kind) = PluginKind::of(name) else { return Ok(None) };
         self.with_parameters(kind, &Object::absent()).map(Some).map_err(|_| {
             at.refuse("the name of a listed plugin, as a plugin of this type needs parameters")
         })
     }
 
     /// The plugin of that kind with the `parameters` of its entry.
-    fn with_parameters(&self, kind: Kind, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
+    fn with_parameters(&self, kind: PluginKind, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
         let none = || entry.child("parameters", &[]);
         Ok(match kind {
-            Kind::Scorer(scorer) => Plugin::Scorer(scorer::read(scorer, entry)?),
-            Kind::Filter(filter) => Plugin::Filter(filter::read(filter, entry)?),
-            Kind::Picker(picker) => Plugin::Picker(max_endpoints(picker, entry)?),
-            Kind::Prefix => Plugin::Prefix(prefix::read(entry)?),
-            Kind::Fairness(policy) => Plugin::Fairness(policy::fairness(policy, entry)?),
-            Kind::Ordering(policy) => none().map(|_| Plugin::Ordering(policy))?,
-            Kind::UsageLimit(kind) => Plugin::UsageLimit(policy::usage_limit(kind, entry)?),
-            Kind::BandSelection(policy) => {
+            PluginKind::Scorer(scorer) => Plugin::Scorer(scorer::read(scorer, entry)?),
+            PluginKind::Filter(filter) => Plugin::Filter(filter::read(filter, entry)?),
+            PluginKind::Picker(picker) => Plugin::Picker(max_endpoints(picker, entry)?),
+            PluginKind::Prefix => Plugin::Prefix(prefix::read(entry)?),
+            PluginKind::Fairness(policy) => Plugin::Fairness(policy::fairness(policy, entry)?),
+            PluginKind::Ordering(policy) => none().map(|_| Plugin::Ordering(policy))?,
+            PluginKind::UsageLimit(kind) => Plugin::UsageLimit(policy::usage_limit(kind, entry)?),
+            PluginKind::BandSelection(policy) => {
                 Plugin::BandSelection(policy::band_selection(policy, entry)?)
             }
-            Kind::Detector(kind) => Plugin::Detector(detector::read(kind, entry, self)?),
-            Kind::Handler(kind) => Plugin::Handler(handler::read(kind, entry, self)?),
-            Kind::Admitter(kind) => Plugin::Admitter(admitter::read(kind, entry)?),
-            Kind::MediaDecider => none().map(|_| Plugin::MediaDecider)?,
-            Kind::Decider(kind) => Plugin::Decider(handler::decider(kind, entry)?),
+            PluginKind::Detector(kind) => Plugin::Detector(detector::read(kind, entry, self)?),
+            PluginKind::Handler(kind) => Plugin::Handler(handler::read(kind, entry, self)?),
+            PluginKind::Admitter(kind) => Plugin::Admitter(admitter::read(kind, entry)?),
+            PluginKind::MediaDecider => none().map(|_| Plugin::MediaDecider)?,
+            PluginKind::Decider(kind) => Plugin::Decider(handler::decider(kind, entry)?),
             // The bodies of what has no parser go by load.
-            Kind::Parser(parser) => none().map(|_| Plugin::Parser(parser))?,
-            Kind::Elsewhere(kind) => elsewhere(kind, entry)?,
+            PluginKind::Parser(parser) => none().map(|_| Plugin::Parser(parser))?,
+            PluginKind::Elsewhere(kind) => elsewhere(kind, entry)?,
         })
     }
 }

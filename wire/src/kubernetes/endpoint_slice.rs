@@ -16,8 +16,8 @@ impl EndpointSlice {
     /// # Errors
     /// If it is none.
     pub fn read(object: &Value) -> Result<Self, String> {
-        let Object { endpoints, ports } =
-            Object::deserialize(object).map_err(|why| why.to_string())?;
+        let SliceObject { endpoints, ports } =
+            SliceObject::deserialize(object).map_err(|why| why.to_string())?;
         // Who is not ready yet needs its first snapshot all the more; who goes away does not.
         let stays = |endpoint: &Endpoint| !endpoint.conditions.terminating.unwrap_or(false);
         let addresses = endpoints.into_iter().flatten().filter(stays);
@@ -36,9 +36,9 @@ impl EndpointSlice {
 }
 
 #[derive(Deserialize)]
-struct Object {
+struct SliceObject {
     endpoints: Option<Vec<Endpoint>>,
-    ports: Option<Vec<Port>>,
+    ports: Option<Vec<SlicePort>>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +55,7 @@ struct Conditions {
 }
 
 #[derive(Deserialize)]
-struct Port {
+struct SlicePort {
     port: Option<u16>,
 }
 

@@ -53,7 +53,7 @@ impl InferencePool {
     /// # Errors
     /// If it is none.
     pub fn read(object: &Value) -> Result<Self, String> {
-        let Spec { spec }: Spec<PoolSpec> = read(object)?;
+        let CustomObject { spec }: CustomObject<PoolSpec> = read(object)?;
         if spec.selector.match_labels.is_empty() {
             return Err("its selector has no labels, which would select every pod".to_owned());
         }
@@ -75,7 +75,7 @@ impl InferenceObjective {
     /// # Errors
     /// If it is none.
     pub fn read(object: &Value) -> Result<Self, String> {
-        let Spec { spec }: Spec<ObjectiveSpec> = read(object)?;
+        let CustomObject { spec }: CustomObject<ObjectiveSpec> = read(object)?;
         let name = named(object)?.0;
         let priority = Priority(spec.priority.unwrap_or(0));
         Ok(Self { pool: spec.pool_ref, objective: Objective { name, priority } })
@@ -92,12 +92,12 @@ impl InferenceModelRewrite {
     /// # Errors
     /// If it is none, or larger than a snapshot takes.
     pub fn read(object: &Value) -> Result<Self, String> {
-        let Spec { spec }: Spec<RewriteSpec> = read(object)?;
+        let CustomObject { spec }: CustomObject<RewriteSpec> = read(object)?;
         let (name, created) = named(object)?;
         if spec.rules.len() > REWRITE_RULES_MAX {
             return Err(format!("it has {} rules; allowed: {REWRITE_RULES_MAX}", spec.rules.len()));
         }
-        let rules = spec.rules.into_iter().map(Rule::read).collect::<Result<_, _>>()?;
+        let rules = spec.rules.into_iter().map(RuleSpec::read).collect::<Result<_, _>>()?;
         Ok(Self { pool: spec.pool_ref, created, rewrite: ModelRewrite { name, rules } })
     }
 
@@ -122,18 +122,18 @@ fn named(object: &Value) -> Result<(String, String), String> {
 }
 
 #[derive(Deserialize)]
-struct Spec<T> {
+struct CustomObject<T> {
     spec: T,
 }
 
 #[derive(Deserialize)]
 struct Named {
-    metadata: Metadata,
+    metadata: ObjectMetadata,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct ObjectMetadata {
     name: String,
     #[serde(default)]
     creation_timestamp: String,
@@ -143,7 +143,7 @@ struct Metadata {
 #[serde(rename_all = "camelCase")]
 struct PoolSpec {
     selector: Selector,
-    target_ports: Vec<Port>,
+    target_ports: Vec<TargetPort>,
     app_protocol: Option<String>,
 }
 
@@ -154,7 +154,7 @@ struct Selector {
 }
 
 #[derive(Deserialize)]
-struct Port {
+struct TargetPort {
     number: u16,
 }
 
@@ -184,19 +184,19 @@ struct ObjectiveSpec {
 struct RewriteSpec {
     pool_ref: Option<PoolRef>,
     #[serde(default)]
-    rules: Vec<Rule>,
+    rules: Vec<RuleSpec>,
 }
 
 #[derive(Deserialize)]
-struct Rule {
+struct RuleSpec {
     #[serde(default)]
-    matches: Vec<Match>,
+    matches: Vec<ModelMatch>,
     #[serde(default)]
     targets: Vec<Target>,
 }
 
 #[derive(Deserialize)]
-struct Match {
+struct ModelMatch {
     model: Exact,
 }
 
@@ -212,7 +212,7 @@ struct Target {
     weight: Option<u32>,
 }
 
-impl Rule {
+impl RuleSpec {
     fn read(self) -> Result<RewriteRule, String> {
         let models: Vec<_> = self.matches.into_iter().map(|it| it.model.value).collect();
         let target = |it: Target| {

@@ -36,7 +36,7 @@ impl Pod {
     /// address.
     #[must_use]
     pub fn read(object: &Value) -> Option<Self> {
-        let Object { metadata, spec, status } = Object::deserialize(object).ok()?;
+        let PodObject { metadata, spec, status } = PodObject::deserialize(object).ok()?;
         let is_ready = |it: &Condition| it.kind == "Ready" && it.status == "True";
         if metadata.deletion_timestamp.is_some() || !status.conditions.iter().any(is_ready) {
             return None;
@@ -73,17 +73,17 @@ fn fitting(labels: BTreeMap<String, String>) -> Vec<(String, String)> {
 }
 
 #[derive(Deserialize)]
-struct Object {
-    metadata: Metadata,
+struct PodObject {
+    metadata: PodMetadata,
     #[serde(default)]
-    spec: Spec,
+    spec: PodSpec,
     #[serde(default)]
     status: Status,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+struct PodMetadata {
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -93,7 +93,7 @@ struct Metadata {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Spec {
+struct PodSpec {
     #[serde(default)]
     node_name: String,
 }

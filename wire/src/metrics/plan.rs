@@ -27,12 +27,12 @@ pub(super) struct Family {
 #[derive(Debug)]
 pub(super) struct Use {
     pub(super) label: Option<(Vec<u8>, Vec<u8>)>,
-    pub(super) part: Part,
+    pub(super) meaning: Meaning,
 }
 
 /// What a series may say. Numbers are ranks: the lowest that the page has counts.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(super) enum Meaning {
     Waiting(usize),
     Running(usize),
     KvUsage(usize),
@@ -54,31 +54,32 @@ impl Plan {
     pub(super) fn new(engine: &Engine) -> Self {
         let ranks = engine.ranks.iter().map(|label| label.clone().into_bytes()).collect();
         let mut plan = Self { prefix: Vec::new(), next: [false; 256], families: Vec::new(), ranks };
-        let ranked = |specs: &[Spec], part: fn(usize) -> Part| {
-            specs.iter().cloned().enumerate().map(|(rank, spec)| (spec, part(rank))).collect()
+        let ranked = |specs: &[Spec], meaning: fn(usize) -> Meaning| {
+            specs.iter().cloned().enumerate().map(|(rank, spec)| (spec, meaning(rank))).collect()
         };
-        let mut all: Vec<(Spec, Part)> = ranked(&engine.waiting, Part::Waiting);
-        all.extend(ranked(&engine.running, Part::Running));
-        all.extend(ranked(&engine.kv_usage, Part::KvUsage));
-        all.extend(ranked(&engine.queried, Part::Queried));
-        all.extend(ranked(&engine.cached, Part::Cached));
-        all.extend(engine.lora.clone().map(|spec| (spec, Part::Lora)));
+        let mut all: Vec<(Spec, Meaning)> = ranked(&engine.waiting, Meaning::Waiting);
+        all.extend(ranked(&engine.running, Meaning::Running));
+        all.extend(ranked(&engine.kv_usage, Meaning::KvUsage));
+        all.extend(ranked(&engine.queried, Meaning::Queried));
+        all.extend(ranked(&engine.cached, Meaning::Cached));
+        all.extend(engine.lora.clone().map(|spec| (spec, Meaning::Lora)));
         let custom = engine.custom.iter().enumerate();
-        all.extend(custom.map(|(number, (_, spec))| (spec.clone(), Part::Custom(number))));
-        all.extend(engine.awake.clone().map(|spec| (spec, Part::Awake)));
+        all.extend(custom.map(|(number, (_, spec))| (spec.clone(), Meaning::Custom(number))));
+        all.extend(engine.awake.clone().map(|spec| (spec, Meaning::Awake)));
         all.extend(engine.cache.iter().flat_map(cache));
-        for (spec, part) in all {
-            plan.add(spec, part);
+        for (spec, meaning) in all {
+            plan.add(spec, meaning);
         }
         plan.index();
         plan
     }
 
-    fn add(&mut self, spec: Spec, part: Part) {
+    fn add(&mut self, spec: Spec, meaning: Meaning) {
         let name = spec.family.into_bytes();
-        let steady = matches!(part, Part::CacheLabels { .. } | Part::BlockTokens | Part::Blocks);
+        let steady =
+            matches!(meaning, Meaning::CacheLabels { .. } | Meaning::BlockTokens | Meaning::Blocks);
         let label = spec.label.map(|(label, value)| (label.into_bytes(), value.into_bytes()));
-        let wanted = Use { label, part };
+        let wanted = Use { label, meaning };
         match self.families.iter_mut().find(|family| family.name == name) {
             Some(family) => {
                 family.uses.push(wanted);
@@ -128,14 +129,14 @@ impl Family {
     }
 }
 
-fn cache(spec: &CacheSpec) -> Vec<(Spec, Part)> {
+fn cache(spec: &CacheSpec) -> Vec<(Spec, Meaning)> {
     match spec.clone() {
         CacheSpec::Labels { info, block_tokens, blocks } => {
             let (block_tokens, blocks) = (block_tokens.into_bytes(), blocks.into_bytes());
-            vec![(info, Part::CacheLabels { block_tokens, blocks })]
+            vec![(info, Meaning::CacheLabels { block_tokens, blocks })]
         }
         CacheSpec::Values { block_tokens, blocks } => {
-            vec![(block_tokens, Part::BlockTokens), (blocks, Part::Blocks)]
+            vec![(block_tokens, Meaning::BlockTokens), (blocks, Meaning::Blocks)]
         }
     }
 }

@@ -7,7 +7,7 @@ use picker_core::{Adapters, CacheConfig, Metrics};
 use super::{
     Series, adapters,
     engine::{Engine, Spec},
-    plan::Part,
+    plan::Meaning,
 };
 
 /// What one page said: [`picker_core::Metrics`] but for its age, which only the scraper knows.
@@ -98,26 +98,26 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Takes in a series that says this.
-    pub(super) fn take(&mut self, part: &Part, series: &Series<'_>) {
+    pub(super) fn take(&mut self, meaning: &Meaning, series: &Series<'_>) {
         let value = series.value;
-        match part {
-            Part::Waiting(rank) => add(self.waiting.get_mut(*rank), value),
-            Part::Running(rank) => add(self.running.get_mut(*rank), value),
-            Part::KvUsage(rank) => raise(self.kv_usage.get_mut(*rank), value),
-            Part::CacheLabels { block_tokens, blocks } => {
+        match meaning {
+            Meaning::Waiting(rank) => add(self.waiting.get_mut(*rank), value),
+            Meaning::Running(rank) => add(self.running.get_mut(*rank), value),
+            Meaning::KvUsage(rank) => raise(self.kv_usage.get_mut(*rank), value),
+            Meaning::CacheLabels { block_tokens, blocks } => {
                 self.take_cache(series, block_tokens, blocks);
             }
-            Part::BlockTokens => raise(Some(&mut self.block_tokens), value),
-            Part::Blocks => add(Some(&mut self.blocks), value),
-            Part::Queried(rank) => add(self.queried.get_mut(*rank), value),
-            Part::Cached(rank) => add(self.cached.get_mut(*rank), value),
-            Part::Custom(number) => {
+            Meaning::BlockTokens => raise(Some(&mut self.block_tokens), value),
+            Meaning::Blocks => add(Some(&mut self.blocks), value),
+            Meaning::Queried(rank) => add(self.queried.get_mut(*rank), value),
+            Meaning::Cached(rank) => add(self.cached.get_mut(*rank), value),
+            Meaning::Custom(number) => {
                 if let Some(first) = self.custom.get_mut(*number) {
                     first.get_or_insert(value);
                 }
             }
-            Part::Lora => self.take_adapters(series),
-            Part::Awake => self.asleep |= value <= 0.0,
+            Meaning::Lora => self.take_adapters(series),
+            Meaning::Awake => self.asleep |= value <= 0.0,
         }
     }
 

@@ -144,7 +144,7 @@ fn take(gathered: &mut Gathered, plan: &Plan, family: &Family, rest: &[u8]) {
             series.label(label).is_some_and(|found| found.as_ref() == value.as_slice())
         };
         if wanted.label.as_ref().is_none_or(has) {
-            gathered.take(&wanted.part, &series);
+            gathered.take(&wanted.meaning, &series);
         }
     }
 }

@@ -14,12 +14,12 @@ use crate::frame::{FrameError, bound};
 pub(super) struct Rewrite<'a> {
     name: &'a str,
     #[serde(borrow)]
-    rules: Vec<Rule<'a>>,
+    rules: Vec<RuleRecord<'a>>,
 }
 
 /// A [`RewriteRule`].
 #[derive(Serialize, Deserialize)]
-struct Rule<'a> {
+struct RuleRecord<'a> {
     #[serde(borrow)]
     models: Vec<&'a str>,
     /// Names with weights.
@@ -36,7 +36,7 @@ pub(super) fn check(rewrites: &[Rewrite<'_>]) -> Result<(), FrameError> {
         let fit = is_object_name(name);
         bound(fit, "a model rewrite's name", "a Kubernetes object's: 1 to 253 of a-z 0-9 - .")?;
         bound(rules.len() <= REWRITE_RULES_MAX, "a model rewrite's rules", "64")?;
-        rules.iter().try_for_each(Rule::check)?;
+        rules.iter().try_for_each(RuleRecord::check)?;
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ pub(super) fn model((name, parent): Served<'_>) -> Model {
 
 impl<'a> Rewrite<'a> {
     pub(super) fn of(rewrite: &'a ModelRewrite) -> Self {
-        Self { name: &rewrite.name, rules: rewrite.rules.iter().map(Rule::of).collect() }
+        Self { name: &rewrite.name, rules: rewrite.rules.iter().map(RuleRecord::of).collect() }
     }
 }
 
@@ -70,7 +70,7 @@ impl From<Rewrite<'_>> for ModelRewrite {
     }
 }
 
-impl<'a> Rule<'a> {
+impl<'a> RuleRecord<'a> {
     fn of(rule: &'a RewriteRule) -> Self {
         Self {
             models: rule.models.iter().map(String::as_str).collect(),
@@ -90,8 +90,8 @@ impl<'a> Rule<'a> {
     }
 }
 
-impl From<Rule<'_>> for RewriteRule {
-    fn from(rule: Rule<'_>) -> Self {
+impl From<RuleRecord<'_>> for RewriteRule {
+    fn from(rule: RuleRecord<'_>) -> Self {
         let target =
             |(model, weight): (&str, u32)| RewriteTarget { model: model.to_owned(), weight };
         Self {

@@ -1,4 +1,4 @@
-//! Snapshots and notes.
+//! Snapshots and placement events.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,7 +9,7 @@ use picker_core::{
     PlacementEvent, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RewriteRule,
     RewriteTarget, SessionId, Snapshot, flow::Priority,
 };
-use wire::{note, snapshot};
+use wire::{placement_event, snapshot};
 
 use crate::mutated;
 
@@ -91,13 +91,13 @@ fn objective(name: &str, priority: i32) -> Objective {
     Objective { name: name.into(), priority: Priority(priority) }
 }
 
-fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent>> {
-    let mut notes = Vec::new();
+fn some_events(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent>> {
+    let mut events = Vec::new();
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;
         let bound = EventKind::Bound(SessionId(u.arbitrary()?));
         let unclear = Fault::Unclear(ClientId(u.arbitrary()?));
-        notes.push(PlacementEvent {
+        events.push(PlacementEvent {
             at: Instant::from_nanos(u.arbitrary()?),
             endpoint: address(u)?,
             chain: Chain {
@@ -117,15 +117,15 @@ fn some_notes(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent>> {
             ])?,
         });
     }
-    Ok(notes)
+    Ok(events)
 }
 
 #[test]
 fn what_is_encoded_is_decoded() {
     arbtest::arbtest(|u| {
-        let (snapshot, notes) = (some_snapshot(u)?, some_notes(u)?);
+        let (snapshot, events) = (some_snapshot(u)?, some_events(u)?);
         assert_eq!(snapshot::decode(&snapshot::encode(&snapshot).unwrap()), Ok(snapshot));
-        assert_eq!(note::decode(&note::encode(&notes).unwrap()), Ok(notes));
+        assert_eq!(placement_event::decode(&placement_event::encode(&events).unwrap()), Ok(events));
         Ok(())
     });
 }
@@ -133,12 +133,14 @@ fn what_is_encoded_is_decoded() {
 #[test]
 fn broken_messages_never_panic_and_what_is_taken_can_be_sent_on() {
     arbtest::arbtest(|u| {
-        let (snapshot, notes) = (some_snapshot(u)?, some_notes(u)?);
+        let (snapshot, events) = (some_snapshot(u)?, some_events(u)?);
         if let Ok(taken) = snapshot::decode(&mutated(u, &snapshot::encode(&snapshot).unwrap())?) {
             assert!(snapshot::encode(&taken).is_ok());
         }
-        if let Ok(taken) = note::decode(&mutated(u, &note::encode(&notes).unwrap())?) {
-            assert!(note::encode(&taken).is_ok());
+        if let Ok(taken) =
+            placement_event::decode(&mutated(u, &placement_event::encode(&events).unwrap())?)
+        {
+            assert!(placement_event::encode(&taken).is_ok());
         }
         Ok(())
     });

@@ -9,7 +9,7 @@ use picker_core::{
     ledger::{Account, Accounts, EndpointKey, Heartbeat, Lease, Ledger, PoolPhase, WorkerId},
     workers::{Message, QueueId, WorkerPeer},
 };
-use wire::{ledger, message, row};
+use wire::{heartbeat, ledger, message};
 
 use crate::mutated;
 
@@ -45,7 +45,7 @@ fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
     })
 }
 
-fn some_row(u: &mut Unstructured<'_>) -> Result<Heartbeat> {
+fn some_heartbeat(u: &mut Unstructured<'_>) -> Result<Heartbeat> {
     Ok(Heartbeat {
         alive_at: Instant::from_nanos(u.arbitrary()?),
         waiting: u.arbitrary()?,
@@ -117,9 +117,9 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
 #[test]
 fn what_is_shared_reads_back() {
     arbtest::arbtest(|u| {
-        let (ledger, row, message) = (some_ledger(u)?, some_row(u)?, some_message(u)?);
+        let (ledger, heartbeat, message) = (some_ledger(u)?, some_heartbeat(u)?, some_message(u)?);
         assert_eq!(ledger::decode(&ledger::encode(&ledger)), ledger);
-        assert_eq!(row::decode(&row::encode(&row)), Some(row));
+        assert_eq!(heartbeat::decode(&heartbeat::encode(&heartbeat)), Some(heartbeat));
         assert_eq!(message::decode(&message::encode(&message).unwrap()), Ok(message));
         Ok(())
     });
@@ -128,11 +128,11 @@ fn what_is_shared_reads_back() {
 #[test]
 fn broken_values_never_panic_and_what_is_taken_can_be_sent_on() {
     arbtest::arbtest(|u| {
-        let (ledger, row, message) = (some_ledger(u)?, some_row(u)?, some_message(u)?);
+        let (ledger, heartbeat, message) = (some_ledger(u)?, some_heartbeat(u)?, some_message(u)?);
         let taken = ledger::decode(&mutated(u, &ledger::encode(&ledger))?);
         assert_eq!(ledger::decode(&ledger::encode(&taken)), taken);
-        if let Some(taken) = row::decode(&mutated(u, &row::encode(&row))?) {
-            assert_eq!(row::decode(&row::encode(&taken)), Some(taken));
+        if let Some(taken) = heartbeat::decode(&mutated(u, &heartbeat::encode(&heartbeat))?) {
+            assert_eq!(heartbeat::decode(&heartbeat::encode(&taken)), Some(taken));
         }
         if let Ok(taken) = message::decode(&mutated(u, &message::encode(&message).unwrap())?) {
             assert_eq!(message::decode(&message::encode(&taken).unwrap()), Ok(taken));
@@ -156,8 +156,8 @@ fn a_ledger_costs_twenty_four_bytes_an_account_and_none_is_an_empty_one() {
     for unreadable in [&[], &bytes[..bytes.len() - 1], &bytes[..64], &other_version[..]] {
         assert_eq!(ledger::decode(unreadable), Ledger::default());
     }
-    assert_eq!(row::decode(&[]), None);
-    assert_eq!(row::decode(&bytes), None);
+    assert_eq!(heartbeat::decode(&[]), None);
+    assert_eq!(heartbeat::decode(&bytes), None);
 }
 
 /// Shared data outlives the module that wrote it, so its layout may change only with its version.

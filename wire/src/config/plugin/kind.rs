@@ -13,7 +13,7 @@ use crate::{
 
 /// What a plugin is, before its parameters are read.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum PluginKind {
     Scorer(Scorer),
     Filter(Filter),
     Picker(Picker),
@@ -67,7 +67,7 @@ const PROTOBUF: &str = "bodies of protobuf are not read, and go by load";
 const KV_EVENTS: &str = "engines' KV events come over ZMQ, which a filter in Envoy cannot read; use \
                          prefix-cache-scorer with approx-prefix-cache-producer";
 
-impl Kind {
+impl PluginKind {
     pub(super) fn of(name: &str) -> Option<Self> {
         match name {
             ALWAYS => return Some(Self::Decider(Decider::Always)),

@@ -1,14 +1,14 @@
-//! The workers of one pool, in shared data: their ids, eight little-endian bytes each.
+//! The registry of a pool's workers in shared data: their ids, eight little-endian bytes each.
 
 use picker_core::ledger::WorkerId;
 
-/// The bytes that [`decode`] reads.
+/// Returns the bytes that [`decode`] reads.
 #[must_use]
 pub fn encode(workers: &[WorkerId]) -> Vec<u8> {
     workers.iter().flat_map(|worker| worker.0.to_le_bytes()).collect()
 }
 
-/// The ids; a rest of less than eight bytes is none.
+/// Reads the ids; a rest of less than eight bytes is passed over.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Vec<WorkerId> {
     let (ids, _) = bytes.as_chunks();

@@ -1,4 +1,7 @@
-//! Batches of notes on the wire, from each worker to the others.
+//! Batches of placement events in shared data, from each worker to the others.
+//!
+//! Batches stand in a ring. Each has its position in front, which tells a reader that the ring has
+//! moved on since: the [`ledger`](crate::ledger) says how many batches there ever were.
 
 use std::net::SocketAddr;
 
@@ -7,50 +10,71 @@ use picker_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::frame::{Frame, FrameError, bound};
+use crate::{
+    fixed::split_u64,
+    frame::{Frame, FrameError, bound},
+};
 
-/// Notes in a batch. A worker that places 10,000 requests a second sends one every 100 ms.
-pub const NOTES_MAX: usize = 1024;
+/// Events in a batch. A worker that places 10,000 requests a second sends one every 100 ms.
+pub const EVENTS_MAX: usize = 1024;
 /// Hashes of one prompt: a chain of all blocks of 256 bytes of a prompt of 4 MB is four times as
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
 const FRAME: Frame = Frame { magic: *b"LPN", version: 5 };
 
-/// A [`PlacementEvent`]. To change a field is a new version.
+/// Layout of a [`PlacementEvent`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
-struct Line<'a> {
+struct EventRecord<'a> {
     at: u64,
     endpoint: SocketAddr,
-    verdict: u8,
-    /// Who got an error of unclear cause, or the session that is kept; else 0.
-    whose: u64,
+    kind: u8,
+    /// Client that got an error of unclear cause, or session that is kept; else 0.
+    subject: u64,
     blocks: u32,
     /// Eight bytes each, little-endian: hashes are random, so that a variable length costs more.
     hashes: &'a [u8],
 }
 
-/// The bytes of a batch.
+/// Returns the bytes of a batch.
 ///
 /// # Errors
 /// If it is larger than [`decode`] takes.
-pub fn encode(notes: &[PlacementEvent]) -> Result<Vec<u8>, FrameError> {
-    bound(notes.len() <= NOTES_MAX, "notes", "1,024")?;
-    let hashes: Vec<Vec<u8>> = notes.iter().map(|note| pack(&note.chain)).collect();
-    let lines: Vec<Line<'_>> =
-        notes.iter().zip(&hashes).map(|(note, hashes)| Line::of(note, hashes)).collect();
-    lines.iter().try_for_each(Line::check)?;
-    FRAME.encode(&lines)
+pub fn encode(events: &[PlacementEvent]) -> Result<Vec<u8>, FrameError> {
+    bound(events.len() <= EVENTS_MAX, "placement events", "1,024")?;
+    let hashes: Vec<Vec<u8>> = events.iter().map(|event| pack(&event.chain)).collect();
+    let records: Vec<EventRecord<'_>> =
+        events.iter().zip(&hashes).map(|(event, hashes)| EventRecord::of(event, hashes)).collect();
+    records.iter().try_for_each(EventRecord::check)?;
+    FRAME.encode(&records)
 }
 
-/// The batch that the bytes say.
+/// Reads a batch.
 ///
 /// # Errors
 /// For another magic or version, and for a body that is cut off, too long or out of bounds.
 pub fn decode(bytes: &[u8]) -> Result<Vec<PlacementEvent>, FrameError> {
-    let lines: Vec<Line<'_>> = FRAME.decode(bytes)?;
-    bound(lines.len() <= NOTES_MAX, "notes", "1,024")?;
-    lines.iter().map(Line::note).collect()
+    let records: Vec<EventRecord<'_>> = FRAME.decode(bytes)?;
+    bound(records.len() <= EVENTS_MAX, "placement events", "1,024")?;
+    records.iter().map(EventRecord::event).collect()
+}
+
+/// Returns the bytes of a batch at its position in the ring.
+///
+/// # Errors
+/// Those of [`encode`].
+pub fn encode_at(position: u64, events: &[PlacementEvent]) -> Result<Vec<u8>, FrameError> {
+    let mut bytes = position.to_le_bytes().to_vec();
+    bytes.extend(encode(events)?);
+    Ok(bytes)
+}
+
+/// Reads a batch and its position in the ring; no events where they are of another version. `None`
+/// where nothing was written.
+#[must_use]
+pub fn decode_at(bytes: &[u8]) -> Option<(u64, Vec<PlacementEvent>)> {
+    let (position, bytes) = split_u64(bytes)?;
+    Some((position, decode(bytes).unwrap_or_default()))
 }
 
 fn pack(chain: &Chain) -> Vec<u8> {
@@ -59,12 +83,12 @@ fn pack(chain: &Chain) -> Vec<u8> {
     bytes
 }
 
-impl<'a> Line<'a> {
-    fn of(note: &PlacementEvent, hashes: &'a [u8]) -> Self {
+impl<'a> EventRecord<'a> {
+    fn of(event: &PlacementEvent, hashes: &'a [u8]) -> Self {
         Self {
-            at: note.at.as_nanos(),
-            endpoint: note.endpoint,
-            verdict: match note.verdict {
+            at: event.at.as_nanos(),
+            endpoint: event.endpoint,
+            kind: match event.verdict {
                 EventKind::Placed => 0,
                 EventKind::Withdrawn => 1,
                 EventKind::Failed(Fault::Endpoint) => 2,
@@ -75,7 +99,7 @@ impl<'a> Line<'a> {
                 EventKind::Broke(Fault::Endpoint) => 7,
                 EventKind::Broke(Fault::Unclear(_)) => 8,
             },
-            whose: match note.verdict {
+            subject: match event.verdict {
                 EventKind::Failed(Fault::Unclear(ClientId(client)))
                 | EventKind::Broke(Fault::Unclear(ClientId(client))) => client,
                 EventKind::Bound(SessionId(session)) => session,
@@ -86,7 +110,7 @@ impl<'a> Line<'a> {
                 | EventKind::Served
                 | EventKind::Used => 0,
             },
-            blocks: note.chain.blocks,
+            blocks: event.chain.blocks,
             hashes,
         }
     }
@@ -96,7 +120,7 @@ impl<'a> Line<'a> {
         bound(rest.is_empty() && hashes.len() <= HASHES_MAX, "hashes", "4,096 of 8 bytes")
     }
 
-    fn note(&self) -> Result<PlacementEvent, FrameError> {
+    fn event(&self) -> Result<PlacementEvent, FrameError> {
         self.check()?;
         let (hashes, _) = self.hashes.as_chunks::<8>();
         let hashes = hashes.iter().map(|bytes| BlockHash(u64::from_le_bytes(*bytes)));
@@ -104,18 +128,30 @@ impl<'a> Line<'a> {
             at: Instant::from_nanos(self.at),
             endpoint: self.endpoint,
             chain: Chain { hashes: hashes.collect(), blocks: self.blocks },
-            verdict: match self.verdict {
+            verdict: match self.kind {
                 0 => EventKind::Placed,
                 1 => EventKind::Withdrawn,
                 2 => EventKind::Failed(Fault::Endpoint),
                 3 => EventKind::Served,
-                4 => EventKind::Failed(Fault::Unclear(ClientId(self.whose))),
-                5 => EventKind::Bound(SessionId(self.whose)),
+                4 => EventKind::Failed(Fault::Unclear(ClientId(self.subject))),
+                5 => EventKind::Bound(SessionId(self.subject)),
                 6 => EventKind::Used,
                 7 => EventKind::Broke(Fault::Endpoint),
-                8 => EventKind::Broke(Fault::Unclear(ClientId(self.whose))),
+                8 => EventKind::Broke(Fault::Unclear(ClientId(self.subject))),
                 _ => return Err(FrameError::Malformed),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_is_cut_off_is_absent() {
+        assert_eq!(decode_at(&[0; 7]), None);
+        assert_eq!(decode_at(&encode_at(3, &[]).unwrap()), Some((3, Vec::new())));
+        assert_eq!(decode_at(&[0; 9]), Some((0, Vec::new())));
     }
 }
