@@ -196,7 +196,7 @@ impl Request {
         if sent.is_empty() && api.needs_model() {
             return Err(Refusal::Body(BodyError::NoModel));
         }
-        let ask = inference.ask((api, sent), pool.config.prompt_blocks_max);
+        let ask = inference.ask(api, sent, pool.config.prompt_blocks_max);
         let models = Models { asked: model.unwrap_or_default().to_owned(), sent: sent.to_owned() };
         if models.asked != models.sent {
             let place = inference.place.clone();

@@ -39,7 +39,10 @@ impl Response {
         let header = |name| identity::last(headers, name);
         let status = header(":status").and_then(|it| std::str::from_utf8(it).ok()?.parse().ok());
         let is_plain = header("content-encoding").is_none_or(|it| it == b"identity");
-        let kind = header("content-type").filter(|_| is_plain).map(Kind::of).unwrap_or_default();
+        let kind = header("content-type")
+            .filter(|_| is_plain)
+            .map(Kind::from_content_type)
+            .unwrap_or_default();
         let renamed = models.are_renamed() && kind != Kind::Other;
         if renamed && header("content-length").is_some() {
             host::remove_response_header("content-length");

@@ -154,7 +154,7 @@ pools:
         .unwrap();
         let pools = file.pools.iter().map(|it| {
             let labels = [("llm-d.ai/engine-type".to_owned(), String::new())];
-            let engine = it.engines.of(&labels).name.clone();
+            let engine = it.engines.for_labels(&labels).name.clone();
             format!("{} {engine} {:?} {:?} {:?}", it.name, it.discovery, it.source, it.objectives)
         });
         let lines: Vec<_> =
@@ -172,7 +172,7 @@ pools:
         let custom = "customMetrics: [{attributeKey: heat, metricSpec: 'my:heat{kind=gpu}'}]";
         let text =
             format!("pools: [{{endpoints: [a:1], engineConfigs: [{{name: vllm, {custom}}}]}}]");
-        let engine = parse(&text).unwrap().pools.first().unwrap().engines.of(&[]);
+        let engine = parse(&text).unwrap().pools.first().unwrap().engines.for_labels(&[]);
         let custom = vec![("heat".to_owned(), "my:heat{kind=gpu}".parse().unwrap())];
         assert_eq!(*engine, wire::metrics::Engine { custom, ..wire::metrics::Engine::vllm() });
     }
@@ -220,7 +220,7 @@ pools:
         invalid pools[0].endpoints[0]: "10.0.0.1" is no HOST:PORT: there is no port
         invalid pools[0]: its endpoints come from one place; allowed: inferencePool, or endpoints and endpointsFile
         invalid pools[0]: its endpoints come from one place; allowed: inferencePool, or endpoints and endpointsFile
-        invalid pools[0].defaultEngine: found "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
+        invalid pools[0].defaultEngine: must be a known engine, not "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
         invalid pools[0].engineConfigs[0].queuedRequestsSpec: must not be left out
         invalid pools[0].engineConfigs[0].customMetrics[1].attributeKey "a": must be keys of 1 to 63 bytes that differ
         invalid pools[0].metrics.path "stats": must be a path that begins with /

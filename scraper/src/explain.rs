@@ -49,7 +49,7 @@ fn ask(config: &PoolConfig, path: &str, body: &[u8]) -> Result<InferenceRequest,
     let inference = body::scan(body, api, Video::default())
         .map_err(|why| format!("the request's body: {why}"))?;
     let model = inference.model.clone().unwrap_or_default();
-    Ok(inference.ask((api, &model), config.prompt_blocks_max))
+    Ok(inference.ask(api, &model, config.prompt_blocks_max))
 }
 
 fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {

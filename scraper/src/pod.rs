@@ -51,7 +51,7 @@ pub(crate) struct Orders {
 
 impl Orders {
     pub(crate) fn engine_of(&self, pod: &Pod) -> Arc<Engine> {
-        self.engines.of(&pod.labels)
+        self.engines.for_labels(&pod.labels)
     }
 
     /// Where the pod's page is.

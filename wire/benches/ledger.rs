@@ -1,4 +1,4 @@
-//! What the ledger costs each request: it is read once and written once.
+//! The cost of the ledger for each request: it is read once and written once.
 #![allow(missing_docs, reason = "a bench has no readers of its documentation")]
 
 use divan::{Bencher, black_box};

@@ -1,4 +1,4 @@
-//! What reading a metrics page costs: the whole of it, and at the remembered places.
+//! The cost of reading a metrics page: the whole of it, and at the remembered places.
 #![allow(missing_docs, reason = "a bench has no readers of its documentation")]
 
 use std::sync::Arc;

@@ -32,44 +32,45 @@ pub use error::BodyError;
 pub use piece::{Piece, Video};
 pub use place::Place;
 
-/// What the picker needs to know of a request's body.
+/// Contents of a request's body that the picker needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "two fields of the API, any mix of which is legal"
 )]
 pub struct Inference<'a> {
-    /// The model or adapter asked for. Bytes that are not UTF-8 read as U+FFFD, as in Go. `None`
-    /// where it is absent, empty or no string.
+    /// Model or adapter that is asked for. Bytes that are not UTF-8 read as U+FFFD, as in Go.
+    /// `None` where it is absent, empty or no string.
     pub model: Option<Cow<'a, str>>,
-    /// Where the model is in the body, or where it would be.
+    /// Place of the model in the body, for putting another there.
     pub place: Place,
     /// `cache_salt` (SGLang: `extra_key`): requests with different salts share no cached prefix.
     /// Escapes as written.
     pub cache_salt: Option<&'a [u8]>,
-    /// Whether the answer is to come as server-sent events.
+    /// True if the answer is to come as server-sent events.
     pub stream: bool,
-    /// Whether the last event is to report usage (`stream_options.include_usage`).
+    /// True if the last event is to report usage (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// The limit on output tokens, if there is one.
+    /// Limit on output tokens, if there is one.
     pub max_tokens: Option<u64>,
-    /// The prompt in the order in which it is hashed, at most [`PIECES_MAX`] pieces.
+    /// Prompt in the order in which it is hashed, at most [`PIECES_MAX`] pieces.
     pub prompt: Vec<Piece<'a>>,
 }
 
-/// Pieces of prompt that are kept: a megabyte in wasm32. What follows them is checked but not
+/// Pieces of a prompt that are kept: a megabyte in wasm32. Pieces beyond are checked but not
 /// hashed, so that two longer prompts are told apart by their first 65,536 pieces.
 pub const PIECES_MAX: usize = 1 << 16;
 
 /// Reads a request's body.
 ///
 /// The whole document must be strict JSON (RFC 8259), nested at most 64 deep. Of a key that comes
-/// twice the last counts, as in Go and Python. Not checked, because neither Go nor Python's parser
-/// objects: that strings are UTF-8 and that surrogates come in pairs.
+/// twice the last counts, as in Go and Python. Two things are not checked, because neither Go's nor
+/// Python's parser objects to them: strings that are not UTF-8, and surrogates without their other
+/// half.
 ///
 /// # Errors
-/// Those of the EPP's parsers: not JSON or not an object, no prompt. That a model is missing is for
-/// the caller to say, since a rewrite may bring one.
+/// Those of the EPP's parsers: not JSON or not an object, no prompt. A missing model is for the
+/// caller to refuse, since a rewrite may bring one.
 pub fn scan(body: &[u8], api: Api, video: Video) -> Result<Inference<'_>, BodyError> {
     let mut cursor = Cursor::new(body);
     let mut fields = RequestFields::new(api, video);

@@ -1,7 +1,9 @@
-//! The plugin's configuration: the EPP's EndpointPickerConfig as JSON, and our own keys beside it.
+//! The plugin's configuration: the EPP's EndpointPickerConfig as JSON, and llm-picker's own keys
+//! beside it.
 //!
-//! What is not understood is refused, with the path, what was found and what is allowed: a typing
-//! error in a weight must not become a pool that is balanced by chance.
+//! Anything that is not understood is refused, with the path, the value that was found and the
+//! values that are allowed: a typing error in a weight must not become a pool that is balanced by
+//! chance.
 
 mod at;
 mod duration;
@@ -35,52 +37,52 @@ pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Items in any list of a configuration: a profile has some ten plugins, a pool some ten objectives.
 pub const ITEMS_MAX: usize = 256;
 
-/// What one plugin instance does.
+/// Task of one plugin instance.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PluginConfig {
-    /// It picks endpoints for requests.
+    /// Picking endpoints for requests.
     Picker(Box<PickerConfig>),
-    /// It takes in snapshots.
+    /// Taking in snapshots.
     Ingest(IngestConfig),
 }
 
-/// What snapshots are checked with.
+/// Settings by which snapshots are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestConfig {
-    /// The environment variable with the secret that pushes are signed with.
+    /// Environment variable with the secret that pushes are signed with.
     pub secret_env: String,
     /// Bytes of a push at most. By default 4 MiB, enough for 4,096 endpoints.
     pub max_bytes: u64,
 }
 
-/// How an instance picks endpoints.
+/// Settings of an instance that picks endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PickerConfig {
-    /// The pools, of which the first that a request fits is its own; at least one.
+    /// Pools, at least one; a request goes to the first that it fits.
     pub pools: Vec<PoolConfig>,
-    /// Which headers say who asks.
+    /// Headers that say which tenant a request is from.
     pub identity: Identity,
-    /// How the choice gets into Envoy.
+    /// Way of the choice into Envoy.
     pub envoy: EnvoyConfig,
-    /// What happens to a request for which no decision can be made.
+    /// Treatment of a request for which no decision can be made.
     pub failure_mode: FailureMode,
-    /// Whether responses say why their endpoint was chosen.
+    /// True if responses say why their endpoint was chosen.
     pub decision_header: bool,
 }
 
-/// What happens to a request for which no decision can be made (InferencePool `failureMode`).
+/// Treatment of a request for which no decision can be made (InferencePool `failureMode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureMode {
-    /// It goes to any endpoint, as Envoy balances.
+    /// Sent to any endpoint, as Envoy balances.
     FailOpen,
-    /// It is answered with an error.
+    /// Answered with an error.
     FailClose,
 }
 
 /// Reads a configuration. An empty one is one pool that goes by estimated times to first tokens.
 ///
 /// # Errors
-/// For what is no JSON object, and for the first thing in it that is not understood.
+/// For bytes that are no JSON object, and for the first thing in it that is not understood.
 pub fn parse(bytes: &[u8]) -> Result<PluginConfig, ConfigError> {
     if bytes.len() > CONFIG_BYTES_MAX {
         let found = format!("of {} bytes", bytes.len());
@@ -107,7 +109,7 @@ fn ingest(object: &Object<'_>) -> Result<IngestConfig, ConfigError> {
     Ok(IngestConfig { secret_env: secret_env.to_owned(), max_bytes })
 }
 
-/// Our keys beside the EndpointPickerConfig.
+/// Keys of llm-picker's own beside the EndpointPickerConfig.
 const OURS: [&str; 9] = [
     "pools",
     "gatewayShare",

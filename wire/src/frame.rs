@@ -1,42 +1,42 @@
-//! The outside of our own binary messages: which one it is, and in which version.
+//! The outside of binary messages: mark and version.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Marks one kind of message.
+/// Mark and version of one kind of message.
 pub(crate) struct Frame {
     pub(crate) magic: [u8; 3],
     pub(crate) version: u8,
 }
 
-/// Why a message was not written or not read.
+/// Error of a message that is not written or not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameError {
-    /// It does not begin with the magic.
+    /// Another beginning than the mark.
     Magic {
-        /// What it should begin with.
+        /// Mark that was expected.
         allowed: [u8; 3],
     },
-    /// It is of another version.
+    /// Another version.
     Version {
-        /// The version it says.
+        /// Version of the message.
         found: u8,
-        /// The version that is understood.
+        /// Version that is understood.
         allowed: u8,
     },
-    /// The inside is cut off or makes no sense.
+    /// Inside that is cut off or makes no sense.
     Malformed,
-    /// The message goes on after its end.
+    /// More bytes after the end.
     Trailing {
-        /// How many bytes too many.
+        /// Number of bytes too many.
         bytes: usize,
     },
-    /// A part of it is out of bounds.
+    /// Part that is out of bounds.
     Bound {
-        /// The part.
+        /// Name of the part.
         what: &'static str,
-        /// Its bound, with the unit.
+        /// Bound, with the unit.
         allowed: &'static str,
     },
 }
@@ -67,7 +67,7 @@ impl Frame {
         postcard::to_extend(inside, bytes).map_err(|_| FrameError::Malformed)
     }
 
-    /// What is read borrows from `bytes`, and no list in it is larger than they are.
+    /// Reads a message. The result borrows from `bytes`, and no list in it is larger than they are.
     pub(crate) fn decode<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, FrameError> {
         let rest =
             bytes.strip_prefix(&self.magic).ok_or(FrameError::Magic { allowed: self.magic })?;

@@ -11,17 +11,17 @@ use serde_json::Value;
 /// Bytes of a payload that are read. A token has to fit into a header besides its signature.
 const PAYLOAD_MAX: usize = 32 << 10;
 
-/// Tokens are written without padding; nobody minds it.
+/// Decoder of tokens, which are written without padding; padded ones are read too.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How Kubernetes names service accounts as users.
+/// Beginning of the user names that Kubernetes gives to service accounts.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
-/// What a claim of the payload says, as text. `path` leads to it through objects. `None` for what is
-/// no payload, or has no such claim.
+/// Returns a claim of the payload as text. `path` leads to it through objects. `None` for bytes
+/// that are no payload, or have no such claim.
 #[must_use]
 pub fn claim(payload: &[u8], path: &[String]) -> Option<String> {
     if payload.len() > PAYLOAD_MAX {
@@ -38,8 +38,8 @@ pub fn claim(payload: &[u8], path: &[String]) -> Option<String> {
     }
 }
 
-/// The objective of a user, as OpenShift AI's authorisation names it: the namespace of a service
-/// account, `authenticated` for any other user, `unauthenticated` for nobody.
+/// Returns the objective of a user, as OpenShift AI's authorisation names it: the namespace of a
+/// service account, `authenticated` for any other user, `unauthenticated` without a user.
 #[must_use]
 pub fn objective(has_token: bool, user: Option<&str>) -> &str {
     let namespace = user.and_then(|user| user.strip_prefix(SERVICE_ACCOUNT)?.split(':').next());

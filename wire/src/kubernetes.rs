@@ -1,6 +1,6 @@
-//! What the scraper reads off Kubernetes objects, as an API server sends them.
+//! Kubernetes objects that the scraper reads, as an API server sends them.
 //!
-//! Each object is read by itself, so that one that makes no sense costs only itself.
+//! Objects are read one by one, so that one that makes no sense costs only itself.
 
 mod endpoint_slice;
 mod inference;

@@ -9,14 +9,14 @@ use picker_core::{
 
 use crate::fixed::{self, join, split};
 
-/// Which value this is, and in which version. Shared data outlives a change of the module.
+/// Mark of the value and its version. Shared data outlives a change of the module.
 const MAGIC: u32 = u32::from_le_bytes(*b"LPL\x03");
 
-/// Bits of the word of flags: a nudge is on its way; the pool has endpoints.
+/// Bits of the word of flags: a wake-up is on its way; the pool has endpoints.
 const NUDGED: u64 = 1;
 const SERVING: u64 = 2;
 
-/// The bytes of a ledger: 72, and 24 for each account.
+/// Returns the bytes of a ledger: 72, and 24 for each account.
 #[must_use]
 pub fn encode(ledger: &Ledger) -> Vec<u8> {
     let Ledger { snapshots, notes, waiting, granted, lease, nudged, phase, accounts } = ledger;
@@ -36,8 +36,8 @@ pub fn encode(ledger: &Ledger) -> Vec<u8> {
     fixed::encode(head, accounts)
 }
 
-/// The ledger that the bytes say. One in which nothing is counted yet where they are none of this
-/// version, which is what a fresh Envoy holds.
+/// Reads a ledger. Bytes of another version read as one in which nothing is counted yet, which is
+/// what a fresh Envoy holds.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Ledger {
     read(bytes).unwrap_or_default()

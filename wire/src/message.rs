@@ -1,4 +1,4 @@
-//! What the workers of one Envoy tell each other of held requests, on the wire.
+//! Messages between the workers of one Envoy about held requests.
 
 mod layout;
 
@@ -9,16 +9,16 @@ use layout::Line;
 
 const FRAME: Frame = Frame { magic: *b"LPM", version: 2 };
 
-/// The bytes of a message.
+/// Returns the bytes of a message.
 ///
 /// # Errors
-/// If it hands in more tickets than [`decode`] takes, which are
-/// [`Member::TICKETS_MAX`](picker_core::workers::Member::TICKETS_MAX).
+/// For more tickets than [`decode`] takes, which are
+/// [`WorkerPeer::TICKETS_MAX`](picker_core::workers::WorkerPeer::TICKETS_MAX).
 pub fn encode(message: &Message) -> Result<Vec<u8>, FrameError> {
-    FRAME.encode(&Line::of(message)?)
+    FRAME.encode(&Line::from_message(message)?)
 }
 
-/// The message that the bytes say.
+/// Reads a message.
 ///
 /// # Errors
 /// For another magic or version, and for a body that is cut off, too long or out of bounds.

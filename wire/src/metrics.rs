@@ -1,4 +1,4 @@
-//! What the picker reads off a model server's `/metrics` page.
+//! The load of a model server, read off its `/metrics` page.
 //!
 //! Nothing is allocated per line but the names of LoRA adapters.
 
@@ -23,7 +23,7 @@ use series::Series;
 /// Reads one page of a vLLM server.
 ///
 /// # Errors
-/// As [`Scanner::scan`].
+/// Those of [`Scanner::scan`].
 pub fn scan(page: &[u8]) -> Result<Reading, Unfit> {
     Scanner::new(Arc::new(Engine::vllm())).scan(page)
 }

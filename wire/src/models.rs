@@ -10,7 +10,7 @@ struct List<'a> {
     data: Vec<Entry<'a>>,
 }
 
-/// An entry as vLLM writes it; what only one server could say of itself is left out.
+/// Entry as vLLM writes it, without the fields that only one server could fill.
 #[derive(Serialize)]
 struct Entry<'a> {
     id: &'a str,
@@ -21,14 +21,14 @@ struct Entry<'a> {
     parent: Option<&'a str>,
 }
 
-/// Whether a path asks for it; the query does not count.
+/// True if a path asks for the list; the query does not count.
 #[must_use]
 pub fn is_asked_for(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'?').next().is_some_and(|path| path.ends_with(b"/v1/models"))
 }
 
-/// The body that names these models, each with the one that it adapts; `created` is in seconds since
-/// 1970.
+/// Returns the body that names these models, each with the one that it adapts; `created` is in
+/// seconds since 1970.
 #[must_use]
 pub fn list(models: &BTreeMap<&str, Option<&str>>, created: u64) -> String {
     let data = models.iter().map(|(&id, &parent)| Entry {

@@ -43,8 +43,11 @@ struct EventRecord<'a> {
 pub fn encode(events: &[PlacementEvent]) -> Result<Vec<u8>, FrameError> {
     bound(events.len() <= EVENTS_MAX, "placement events", "1,024")?;
     let hashes: Vec<Vec<u8>> = events.iter().map(|event| pack(&event.chain)).collect();
-    let records: Vec<EventRecord<'_>> =
-        events.iter().zip(&hashes).map(|(event, hashes)| EventRecord::of(event, hashes)).collect();
+    let records: Vec<EventRecord<'_>> = events
+        .iter()
+        .zip(&hashes)
+        .map(|(event, hashes)| EventRecord::from_event(event, hashes))
+        .collect();
     records.iter().try_for_each(EventRecord::check)?;
     FRAME.encode(&records)
 }
@@ -84,7 +87,7 @@ fn pack(chain: &Chain) -> Vec<u8> {
 }
 
 impl<'a> EventRecord<'a> {
-    fn of(event: &PlacementEvent, hashes: &'a [u8]) -> Self {
+    fn from_event(event: &PlacementEvent, hashes: &'a [u8]) -> Self {
         Self {
             at: event.at.as_nanos(),
             endpoint: event.endpoint,

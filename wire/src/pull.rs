@@ -1,14 +1,15 @@
-//! Who of a gateway's workers fetches snapshots, in shared data: 16 bytes, little-endian.
+//! The lease of the worker that fetches snapshots for its gateway, in shared data: 16 bytes,
+//! little-endian.
 
 use picker_core::{Instant, ledger::WorkerId, pull::PullLease};
 
-/// The bytes that [`decode`] reads.
+/// Returns the bytes that [`decode`] reads.
 #[must_use]
 pub fn encode(lease: PullLease) -> Vec<u8> {
     [lease.holder.0, lease.until.as_nanos()].into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
-/// The lease; nobody's where there is none.
+/// Reads a lease; one without a holder where there is none.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> PullLease {
     let ([holder, until], []) = bytes.as_chunks::<8>() else { return PullLease::default() };

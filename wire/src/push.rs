@@ -1,7 +1,7 @@
-//! A push of a snapshot: who may, and which is the newer one.
+//! A push of a snapshot: its signature, and its age.
 //!
-//! The scraper signs time, sequence and body with a shared secret. The gateway takes a push with the
-//! right signature, at most [`CLOCK_SKEW_MAX_MS`] off its clock and newer than what it has.
+//! The scraper signs time, sequence and body with a shared secret. The gateway takes a push with
+//! the right signature, at most [`CLOCK_SKEW_MAX_MS`] off its clock and newer than the last one.
 
 mod refused;
 mod stamp;
@@ -12,26 +12,27 @@ use sha2::Sha256;
 pub use refused::Refused;
 pub use stamp::{Headers, Stamp};
 
-/// The header with the time of the push: Unix milliseconds, decimal.
+/// Header with the time of the push: Unix milliseconds, decimal.
 pub const TIME_HEADER: &str = "x-llm-picker-time";
-/// The header with a number that grows with every push of one scraper process, decimal.
+/// Header with a number that grows with every push of one scraper process, decimal.
 pub const SEQUENCE_HEADER: &str = "x-llm-picker-sequence";
-/// The header with the signature: HMAC-SHA256 as 64 hexadecimal digits in lower case.
+/// Header with the signature: HMAC-SHA256 as 64 hexadecimal digits in lower case.
 pub const SIGNATURE_HEADER: &str = "x-llm-picker-signature";
 
-/// The answer's header with the number of requests that the gateway holds for the pool.
+/// Header of the answer with the number of requests that the gateway holds for the pool.
 pub const WAITING_HEADER: &str = "x-llm-picker-waiting";
 
-/// How far the clocks of scraper and gateway may be apart. Hosts that keep time by NTP are within a
-/// second; the rest is for a push that waits behind others. A recorded push is useless afterwards.
+/// Milliseconds by which the clocks of scraper and gateway may differ. Hosts that keep time by NTP
+/// are within a second; the rest is for a push that waits behind others. A recorded push is useless
+/// afterwards.
 pub const CLOCK_SKEW_MAX_MS: u64 = 30_000;
 
-/// The secret that scraper and gateway share.
+/// Secret that scraper and gateway share.
 #[derive(Clone)]
 pub struct Secret(Hmac<Sha256>);
 
 impl Secret {
-    /// The secret with these bytes. `None` for no bytes, with which anybody could sign.
+    /// Returns the secret with these bytes. `None` for no bytes, with which anyone could sign.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() {
@@ -40,18 +41,17 @@ impl Secret {
         Hmac::new_from_slice(bytes).ok().map(Self)
     }
 
-    /// The signature of a push, for [`SIGNATURE_HEADER`].
+    /// Returns the signature of a push, for [`SIGNATURE_HEADER`].
     #[must_use]
     pub fn sign(&self, stamp: Stamp, body: &[u8]) -> String {
         let digest = self.over(stamp, body).finalize().into_bytes();
         digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
     }
 
-    /// Whether the signature is that of this push, in a time that says nothing of how much of it is
-    /// right.
+    /// Checks the signature of a push, in a time that says nothing of how much of it is right.
     ///
     /// # Errors
-    /// [`Refused::Signature`] if it is not.
+    /// [`Refused::Signature`] for that of another push or secret.
     pub fn verify(&self, headers: &Headers, body: &[u8]) -> Result<(), Refused> {
         self.over(headers.stamp, body)
             .verify_slice(&headers.signature)
@@ -68,10 +68,10 @@ fn hex_digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
-/// Whether a push comes in time and after the one that is stored, if one is.
+/// Checks that a push comes in time and after the one that is stored, if one is.
 ///
 /// # Errors
-/// [`Refused::Clock`] if it is too far off, [`Refused::Replayed`] if it is not newer.
+/// [`Refused::Clock`] for one that is too far off, [`Refused::Replayed`] for one that is not newer.
 pub fn check(now_ms: u64, stamp: Stamp, last: Option<Stamp>) -> Result<(), Refused> {
     if now_ms.abs_diff(stamp.time_ms) > CLOCK_SKEW_MAX_MS {
         return Err(Refused::Clock { now_ms, stamp });

@@ -25,8 +25,7 @@ struct FlowRecord<'a> {
 impl<'a> FlowRecord<'a> {
     fn from_size(size: &'a FlowSize) -> Self {
         let FlowSize { flow, usage: Usage { requests, bytes } } = size;
-        let (priority, id) = (flow.priority.0, flow.id.as_str());
-        Self { priority, id, requests: *requests, bytes: *bytes }
+        Self { priority: flow.priority.0, id: flow.id.as_str(), requests: *requests, bytes: *bytes }
     }
 
     fn into_size(self) -> FlowSize {

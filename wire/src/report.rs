@@ -1,6 +1,6 @@
-//! What a gateway tells the scraper in its answer to a push: what only the gateway knows of the
-//! pool. JSON, so that a person can read it too; unknown fields are passed over and missing ones
-//! read as nothing, since scraper and filter are upgraded apart.
+//! The gateway's report to the scraper in its answer to a push: all that only the gateway knows of
+//! the pool. JSON, so that a person can read it too; unknown fields are passed over and missing
+//! ones read as nothing, since scraper and filter are upgraded apart.
 
 use std::net::SocketAddr;
 
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 /// Bytes of a report at most: 4,096 endpoints, all of them with requests in flight, take 300 kB.
 pub const REPORT_BYTES_MAX: usize = 1 << 20;
 
-/// The media type by which the scraper asks for one.
+/// Media type by which the scraper asks for a report.
 pub const MEDIA_TYPE: &str = "application/json";
 
-/// What a gateway knows of one pool.
+/// Knowledge of a gateway about one pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Report {
@@ -20,7 +20,7 @@ pub struct Report {
     pub workers: usize,
     /// Requests that are held, over all workers.
     pub waiting: u32,
-    /// What became of requests since the gateway started.
+    /// Requests by their decisions, since the gateway started.
     pub decisions: Decisions,
     /// Endpoints that have requests in flight.
     pub in_flight: Vec<InFlight>,
@@ -33,52 +33,53 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Decisions {
-    /// Given an endpoint.
+    /// Requests that were given an endpoint.
     pub picked: u64,
-    /// Let through without one.
+    /// Requests that were let through without an endpoint.
     pub failed_open: u64,
-    /// Answered with an error.
+    /// Requests that were answered with an error.
     pub refused: u64,
 }
 
-/// What is in flight on one endpoint, through this gateway.
+/// Requests in flight on one endpoint, through this gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InFlight {
-    /// Where.
+    /// Address of the endpoint.
     pub endpoint: SocketAddr,
-    /// Requests sent and not ended.
+    /// Requests that were sent and have not ended.
     pub requests: u32,
-    /// Their prompt tokens that the endpoint has not read yet, where anything goes by them.
+    /// Prompt tokens of these requests that the endpoint has not read yet, where anything goes by
+    /// them.
     pub tokens: u32,
 }
 
-/// What waits of one tenant in one band.
+/// Requests of one tenant that wait in one band.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Queue {
-    /// The band.
+    /// Priority of the band.
     pub priority: i32,
-    /// The tenant.
+    /// Fairness id of the tenant.
     pub fairness_id: String,
-    /// How many.
+    /// Number of the requests.
     pub requests: u64,
-    /// Bytes of their bodies.
+    /// Bytes of the requests' bodies.
     pub bytes: u64,
 }
 
 impl Report {
-    /// The bytes that [`Report::decode`] reads.
+    /// Returns the bytes that [`Report::decode`] reads.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         // Numbers and text always serialise.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The report that the bytes say.
+    /// Reads a report.
     ///
     /// # Errors
-    /// Where they are no JSON of this form, in words.
+    /// For bytes that are no JSON of this form, in words.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > REPORT_BYTES_MAX {
             return Err(format!("found {} bytes; allowed: {REPORT_BYTES_MAX}", bytes.len()));

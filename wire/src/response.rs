@@ -1,5 +1,5 @@
-//! Responses, read as they stream past: what they cost, whether they failed, and under which name
-//! their model goes. Nothing is held back but what may be the beginning of a name to be changed.
+//! Responses, read as they stream past: their cost, their failure, and the name of their model.
+//! Nothing is held back but what may be the beginning of a name to be changed.
 
 mod lines;
 mod load;
@@ -13,22 +13,23 @@ pub use load::LoadReport;
 pub use renamer::Renamer;
 pub use usage::Usage;
 
-/// How a response's body is to be read, by its content type.
+/// Form of a response's body, by its content type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// `application/json`.
     Json,
     /// `text/event-stream`: server-sent events.
     Events,
-    /// Anything else, of which nothing is read.
+    /// Any other, of which nothing is read.
     #[default]
     Other,
 }
 
 impl Kind {
-    /// By the response's `content-type`; parameters such as the charset do not matter.
+    /// Returns the form by the response's `content-type`; parameters such as the charset do not
+    /// matter.
     #[must_use]
-    pub fn of(content_type: &[u8]) -> Self {
+    pub fn from_content_type(content_type: &[u8]) -> Self {
         let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
         let kind = kind.trim_ascii();
         if kind.eq_ignore_ascii_case(b"application/json") {
@@ -41,7 +42,7 @@ impl Kind {
     }
 }
 
-/// What is known of a response, once all that came of it was pushed.
+/// Reader of a response, to which all that comes of it is pushed.
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     kind: Kind,
@@ -50,19 +51,19 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Of a response of that kind, of which nothing has come.
+    /// Returns a reader of a response of that form, of which nothing has come.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         Self { kind, ..Self::default() }
     }
 
-    /// How it is read.
+    /// Returns the form of the response.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Appends what came. Where it is cut makes no difference.
+    /// Appends a chunk. The places where chunks are cut make no difference.
     pub fn push(&mut self, chunk: &[u8]) {
         if self.kind == Kind::Other {
             return;
@@ -73,27 +74,28 @@ impl Reader {
         self.ends.push(chunk);
     }
 
-    /// The usage, once the response is whole. `None` if it says none, as a stream that was not
-    /// asked for it.
+    /// Returns the usage, once the response is whole. `None` if it says none, as a stream that was
+    /// not asked for it.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.ends.usage()
     }
 
-    /// Tokens that were generated: as the usage says, else at least as many as there were events, for
-    /// a stream that was not asked for its usage. A tenant cannot go uncharged by not asking.
+    /// Returns the tokens that were generated: as the usage says, else at least as many as there
+    /// were events, for a stream that was not asked for its usage. A tenant cannot go uncharged by
+    /// not asking.
     #[must_use]
     pub fn output_tokens(&self) -> u32 {
         self.usage().map_or_else(|| self.lines.events(), |usage| usage.output_tokens)
     }
 
-    /// Events that have ended so far.
+    /// Returns the number of events that have ended so far.
     #[must_use]
     pub const fn events(&self) -> u32 {
         self.lines.events()
     }
 
-    /// Whether a stream that had begun well carries an error.
+    /// True if a stream that had begun well carries an error.
     #[must_use]
     pub const fn has_failed(&self) -> bool {
         self.lines.has_failed()

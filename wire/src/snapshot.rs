@@ -1,7 +1,7 @@
 //! A pool's snapshot on the wire: scraper to gateway, and gateway to its workers.
 //!
-//! A magic, a version, then postcard. A version that is not known is refused and not guessed at:
-//! scraper and filter are upgraded apart, and a pool without a snapshot is better than a wrong one.
+//! A magic, a version, then postcard. An unknown version is refused and not guessed at: scraper and
+//! filter are upgraded apart, and a pool without a snapshot is better than a wrong one.
 
 mod layout;
 mod rewrite;
@@ -19,7 +19,8 @@ use layout::Pool;
 pub const ENDPOINTS_MAX: usize = 4096;
 /// Bytes of a pool's name.
 pub const POOL_NAME_MAX: usize = 63;
-/// Milliseconds without a snapshot that one may announce: a scraper that died is noticed that much later.
+/// Milliseconds without a snapshot that one may announce: a dead scraper is noticed that much
+/// later.
 pub const QUIET_MS_MAX: u16 = 1_000;
 /// Labels of an endpoint. Kubernetes sets no limit; a pod of a large chart has some twenty.
 pub const LABELS_MAX: usize = 64;
@@ -34,10 +35,12 @@ pub const MODEL_NAME_MAX: usize = ADAPTER_NAME_MAX;
 /// Bytes of a Kubernetes object's name.
 pub const OBJECT_NAME_MAX: usize = 253;
 
-/// 2 since there are objectives, 3 since there are model rewrites and models, 4 since a scraper may be quiet.
+/// Mark and version: 2 since there are objectives, 3 since there are model rewrites and models, 4
+/// since a scraper may be quiet.
 const FRAME: Frame = Frame { magic: *b"LPS", version: 4 };
 
-/// Whether an objective or a rewrite may be called so: a DNS subdomain, as Kubernetes has it for object names.
+/// True if an objective or a rewrite may have this name: a DNS subdomain, as Kubernetes has it for
+/// object names.
 #[must_use]
 pub fn is_object_name(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -47,21 +50,21 @@ pub fn is_object_name(name: &str) -> bool {
     name.len() <= OBJECT_NAME_MAX && name.split('.').all(part)
 }
 
-/// Whether a custom metric may be under this key.
+/// True if a custom metric may have this key.
 #[must_use]
 pub fn is_attribute_key(key: &str) -> bool {
     (1..=LABEL_VALUE_MAX).contains(&key.len())
 }
 
-/// The bytes of a snapshot.
+/// Returns the bytes of a snapshot.
 ///
 /// # Errors
-/// If a part of it is larger than [`decode`] takes.
+/// For a part that is larger than [`decode`] takes.
 pub fn encode(snapshot: &Snapshot) -> Result<Vec<u8>, FrameError> {
-    FRAME.encode(&Pool::of(snapshot)?)
+    FRAME.encode(&Pool::from_snapshot(snapshot)?)
 }
 
-/// The snapshot that the bytes say.
+/// Reads a snapshot.
 ///
 /// # Errors
 /// For another magic or version, and for a body that is cut off, too long or out of bounds.

@@ -2,7 +2,7 @@
 
 use wire::push::{Headers, Secret};
 
-// What a gateway fetches is a snapshot behind the headers of a push; who fetches is a lease.
+// A gateway fetches a snapshot behind the headers of a push; its fetching worker holds a lease.
 libfuzzer_sys::fuzz_target!(|data: (Option<&[u8]>, Option<&[u8]>, Option<&[u8]>, &[u8])| {
     let (time, sequence, signature, body) = data;
     if let Ok(headers) = Headers::parse(time, sequence, signature) {

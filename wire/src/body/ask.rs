@@ -1,13 +1,14 @@
-//! From a request's body to what the engine asks about it.
+//! Makes the question to the scheduler out of a request's body.
 
 use super::{Api, Inference, Piece};
 use picker_core::{Chainer, InferenceRequest, Seed};
 
 impl Inference<'_> {
-    /// What is asked for `model`: the prompt reduced to hashes of at most `blocks_max` blocks; a longer
-    /// one counts up to there. One that is not computed, only counted or rendered, goes by load.
+    /// Returns the request for `model`: the prompt reduced to hashes of at most `blocks_max`
+    /// blocks; a longer one counts up to there. A prompt that is only counted or rendered goes by
+    /// load.
     #[must_use]
-    pub fn ask(&self, (api, model): (Api, &str), blocks_max: u32) -> InferenceRequest {
+    pub fn ask(&self, api: Api, model: &str, blocks_max: u32) -> InferenceRequest {
         if !api.computes() {
             return InferenceRequest::default();
         }

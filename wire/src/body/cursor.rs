@@ -2,11 +2,11 @@
 
 use super::{BodyError, number, text};
 
-/// How deep values may nest. Tool schemas nest a dozen levels; each level costs two stack frames,
-/// and a stack that overflows kills the VM with every request in it.
+/// Depth to which values may nest. Tool schemas nest a dozen levels; each level costs two stack
+/// frames, and a stack that overflows kills the VM with every request in it.
 const DEPTH_MAX: u32 = 64;
 
-/// A place in a JSON document. Every method that reads starts at the next value or mark, over
+/// Place in a JSON document. Every method that reads starts at the next value or mark, over
 /// whitespace.
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
@@ -19,7 +19,7 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0, depth: 0 }
     }
 
-    /// The first byte of what comes next, over whitespace.
+    /// Returns the first byte of the next value or mark, over whitespace.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
         loop {
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a string: what is between the quotes, escapes as written.
+    /// Reads a string: the bytes between its quotes, escapes as written.
     pub(super) fn text(&mut self) -> Result<&'a [u8], BodyError> {
         if !self.take(b'"') {
             return Err(self.unexpected("looking for beginning of value"));
@@ -94,7 +94,7 @@ impl<'a> Cursor<'a> {
         if self.peek() == Some(b'"') { self.text() } else { self.value() }
     }
 
-    /// Reads any value: its JSON.
+    /// Reads any value, and returns its JSON.
     pub(super) fn value(&mut self) -> Result<&'a [u8], BodyError> {
         self.spanned(|cursor| match cursor.peek() {
             Some(b'"') => cursor.text().map(drop),
@@ -111,7 +111,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Reads with `read`: the JSON that it went over.
+    /// Reads with `read`, and returns the JSON that it went over.
     pub(super) fn spanned(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<(), BodyError>,
@@ -122,7 +122,7 @@ impl<'a> Cursor<'a> {
         Ok(self.bytes.get(start..self.at).unwrap_or_default())
     }
 
-    /// Nothing but whitespace may follow.
+    /// Checks that nothing but whitespace follows.
     pub(super) fn end(mut self) -> Result<(), BodyError> {
         match self.peek() {
             None => Ok(()),
@@ -166,18 +166,18 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// The index of the byte that comes next, over whitespace.
+    /// Returns the index of the next value or mark, over whitespace.
     pub(super) fn place(&mut self) -> usize {
         self.peek();
         self.at
     }
 
-    /// The index behind what was read.
+    /// Returns the index behind the last value that was read.
     pub(super) const fn at(&self) -> usize {
         self.at
     }
 
-    /// The error that what comes next does not belong there.
+    /// Returns the error that the next byte does not belong here.
     #[cold]
     fn unexpected(&self, place: &'static str) -> BodyError {
         BodyError::Malformed { place, found: self.bytes.get(self.at).copied(), at: self.at }

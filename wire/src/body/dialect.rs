@@ -170,7 +170,7 @@ pub(crate) enum UsageField {
     CacheCreation,
 }
 
-/// Choice of the requests whose bodies are read (EPP: the parsers that `requestHandler` names).
+/// Choice of the requests with bodies that are read (EPP: the parsers that `requestHandler` names).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parser {
     /// Reads the bodies of a dialect.

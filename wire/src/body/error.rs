@@ -1,43 +1,43 @@
-//! Why a body was refused.
+//! The error of a body that is refused.
 
 use std::fmt;
 
 use super::Api;
 
-/// Why a body was refused; the client gets a 400 with this text.
+/// Error of a body that is refused; the client gets a 400 with this text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
     /// Not JSON.
     Malformed {
-        /// What was being read, in the words of Go's encoding/json.
+        /// Thing that was being read, in the words of Go's encoding/json.
         place: &'static str,
-        /// What is here; `None` is the end of the body.
+        /// Byte that was found; `None` is the end of the body.
         found: Option<u8>,
-        /// Where: a byte's index from 0.
+        /// Index of that byte from 0.
         at: usize,
     },
     /// A word that is none of true, false and null.
     Literal {
-        /// The one that it began as.
+        /// Word that it began as.
         word: &'static [u8],
-        /// Its byte that would have been right here.
+        /// Byte of the word that would have been right.
         expected: u8,
-        /// What is here instead; `None` is the end of the body.
+        /// Byte that was found instead; `None` is the end of the body.
         found: Option<u8>,
-        /// Where: a byte's index from 0.
+        /// Index of that byte from 0.
         at: usize,
     },
     /// Nested deeper than 64 levels.
     TooDeep {
-        /// Where: a byte's index from 0.
+        /// Index of that byte from 0.
         at: usize,
     },
     /// JSON, but no object.
     NotAnObject {
-        /// The first byte of what it is.
+        /// First byte of the value.
         found: u8,
     },
-    /// Nothing where the API has its prompt.
+    /// No prompt where the API has it.
     NoPrompt(Api),
     /// `model` is absent, empty or not a string, and no rewrite brings one.
     NoModel,
@@ -46,8 +46,8 @@ pub enum BodyError {
 impl std::error::Error for BodyError {}
 
 impl fmt::Display for BodyError {
-    /// The EPP's wording, since clients and dashboards match on it: for what is no JSON that of Go's
-    /// encoding/json, with the place behind it.
+    /// Writes the EPP's wording, since clients and dashboards match on it: for a body that is no
+    /// JSON that of Go's encoding/json, with the place behind it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (found, at) = match *self {
             Self::NoPrompt(api) => return f.write_str(api.no_prompt()),
@@ -83,7 +83,7 @@ impl fmt::Display for BodyError {
 
 const UNMARSHALING: &str = "error unmarshaling request bodyMap: ";
 
-/// A byte as Go quotes it: as the character with its number.
+/// Returns a byte as Go quotes it: as the character with its number.
 fn quoted(byte: u8) -> String {
     match byte {
         b'\'' => r"'\''".to_owned(),
@@ -99,7 +99,7 @@ fn quoted(byte: u8) -> String {
     }
 }
 
-/// What a JSON value is that begins so, in Go's words.
+/// Returns the type of a JSON value by its first byte, in Go's words.
 const fn kind(first: u8) -> &'static str {
     match first {
         b'[' => "array",

@@ -1,4 +1,4 @@
-//! How large the image in a data URL is, by its first bytes.
+//! The size of an image in a data URL, by its first bytes.
 
 use base64::{
     Engine as _,
@@ -6,14 +6,14 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// What an image is taken for that does not say its size (EPP: token-producer, estimate).
+/// Size of an image that does not say its own (EPP: token-producer, estimate).
 pub(super) const DEFAULT: (u32, u32) = (640, 360);
 
-/// Base64 that is decoded. A JPEG has its size behind its colour profile and its preview, which take
-/// some tens of kilobytes; the other formats have it within 30 bytes.
+/// Bytes of base64 that are decoded. A JPEG has its size behind its colour profile and its preview,
+/// which take some tens of kilobytes; the other formats have it within 30 bytes.
 const DECODED_MAX: usize = 64 << 10;
 
-/// The beginning of a text needs no padding, and its last byte may be cut.
+/// Decoder of the beginning of a text, which needs no padding and may be cut within a byte.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Width and height of the image in a `data:` URL, or of base64 alone as Anthropic has it.
+/// Returns the size of the image in a `data:` URL, or of base64 alone as Anthropic has it.
 pub(super) fn size(url: &[u8]) -> Option<(u32, u32)> {
     let base64 = match url.strip_prefix(b"data:") {
         Some(rest) => {
@@ -37,7 +37,7 @@ pub(super) fn size(url: &[u8]) -> Option<(u32, u32)> {
     })
 }
 
-/// The bytes that the first `len` characters stand for.
+/// Decodes the first `len` characters.
 fn decode(base64: &[u8], len: usize) -> Option<Vec<u8>> {
     let whole = base64.len().min(len) & !3;
     BASE64.decode(base64.get(..whole)?).ok()
@@ -51,20 +51,20 @@ fn le16(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)))
 }
 
-/// PNG (ISO 15948): the first chunk is the header.
+/// Reads the size of a PNG (ISO 15948): the first chunk is the header.
 fn png(bytes: &[u8]) -> Option<(u32, u32)> {
     bytes.starts_with(b"\x89PNG\r\n\x1a\n").then_some(())?;
     let be32 = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
     Some((be32(16)?, be32(20)?))
 }
 
-/// GIF: the logical screen.
+/// Reads the size of a GIF, which is that of its logical screen.
 fn gif(bytes: &[u8]) -> Option<(u32, u32)> {
     (bytes.starts_with(b"GIF87a") || bytes.starts_with(b"GIF89a")).then_some(())?;
     Some((le16(bytes, 6)?, le16(bytes, 8)?))
 }
 
-/// WebP (RFC 9649): lossy, lossless or extended.
+/// Reads the size of a WebP (RFC 9649): lossy, lossless or extended.
 fn webp(bytes: &[u8]) -> Option<(u32, u32)> {
     (bytes.starts_with(b"RIFF") && bytes.get(8..12)? == b"WEBP").then_some(())?;
     match bytes.get(12..16)? {
@@ -81,16 +81,19 @@ fn webp(bytes: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// JPEG (ISO 10918-1, annex B): the first frame header among the segments.
+/// Reads the size of a JPEG (ISO 10918-1, annex B): from the first frame header among the segments.
 fn jpeg(bytes: &[u8]) -> Option<(u32, u32)> {
     let mut at = 2;
     loop {
-        let (0xff, marker) = (*bytes.get(at)?, *bytes.get(at + 1)?) else { return None };
-        match marker {
+        // Every segment begins with this byte: where it is absent, the place is lost.
+        if *bytes.get(at)? != 0xff {
+            return None;
+        }
+        match *bytes.get(at + 1)? {
             // Fill bytes.
             0xff => at += 1,
             // Frames, but for the tables that share their numbers.
-            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Some((be16(bytes, at + 7)?, be16(bytes, at + 5)?));
             }
             _ => at += 2 + usize::try_from(be16(bytes, at + 2)?).ok()?,

@@ -7,7 +7,7 @@ use super::{
     text::unescape,
 };
 
-/// Reads `messages`: for each its role and its content. `None` unless it is a list of objects with
+/// Reads `messages`: of each its role and its content. `None` unless it is a list of objects with
 /// at least one in it.
 pub(super) fn messages<'a>(
     cursor: &mut Cursor<'a>,
@@ -28,8 +28,8 @@ pub(super) fn messages<'a>(
     Ok(Some(pieces).filter(|pieces| objects && !pieces.is_empty()))
 }
 
-/// Reads one message. Its role goes in front of its content, whichever key comes first; the calls of
-/// tools, which chat templates print too, go behind it.
+/// Reads one message. The role goes in front of the content, whichever key comes first; the calls
+/// of tools, which chat templates print too, go behind it.
 fn message<'a>(
     cursor: &mut Cursor<'a>,
     pieces: &mut Vec<Piece<'a>>,

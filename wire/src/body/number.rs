@@ -2,7 +2,7 @@
 
 use super::BodyError;
 
-/// Where the number that starts at `start` ends (RFC 8259, section 6).
+/// Returns the end of the number that starts at `start` (RFC 8259, section 6).
 pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     let mut at = start + usize::from(bytes.get(start) == Some(&b'-'));
     match bytes.get(at) {
@@ -20,7 +20,7 @@ pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     Ok(at)
 }
 
-/// The end of the digits at `start`; there must be one.
+/// Returns the end of the digits at `start`; there must be one.
 #[inline]
 fn digits(bytes: &[u8], start: usize, place: &'static str) -> Result<usize, BodyError> {
     let mut at = start;
@@ -33,8 +33,8 @@ fn digits(bytes: &[u8], start: usize, place: &'static str) -> Result<usize, Body
     Ok(at)
 }
 
-/// The whole number that a JSON value spells, `16.0` included: some clients write every number as
-/// a double. `None` for anything else and for what 64 bits do not hold.
+/// Returns the whole number that a JSON value spells, `16.0` included: some clients write every
+/// number as a double. `None` for anything else and for numbers beyond 64 bits.
 pub(super) fn whole(json: &[u8]) -> Option<u64> {
     let text = str::from_utf8(json).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

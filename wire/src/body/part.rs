@@ -1,4 +1,4 @@
-//! One part of a message's content.
+//! Parts of a message's content.
 
 use super::{
     BodyError, Cursor,
@@ -6,12 +6,12 @@ use super::{
     text::unescape,
 };
 
-/// What is known of a part until its end.
+/// Members of a part, as far as they were read.
 #[derive(Default)]
 struct ContentPart<'a> {
     kind: &'a [u8],
     text: Option<&'a [u8]>,
-    /// The URL or the data of what is no text.
+    /// URL or data of a part that is no text.
     source: Option<&'a [u8]>,
 }
 
@@ -38,7 +38,8 @@ impl<'a> ContentPart<'a> {
         Ok(())
     }
 
-    /// OpenAI's kinds, vLLM's for video and audio, and Anthropic's.
+    /// Returns the piece of a part by OpenAI's kinds, vLLM's for video and audio, and Anthropic's;
+    /// `None` for other kinds.
     fn piece(&self, video: Video) -> Option<Piece<'a>> {
         match self.kind {
             b"text" => self.text.map(Piece::Text),
@@ -50,7 +51,7 @@ impl<'a> ContentPart<'a> {
     }
 }
 
-/// A string, or nothing for a value of another type.
+/// Reads a string, or nothing for a value of another type.
 pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, BodyError> {
     if cursor.peek() == Some(b'"') {
         return cursor.text().map(Some);
@@ -58,7 +59,7 @@ pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Body
     cursor.value().map(|_| None)
 }
 
-/// A URL or data: the string itself, or within an object.
+/// Reads a URL or data: the string itself, or within an object.
 fn source<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, BodyError> {
     if cursor.peek() != Some(b'{') {
         return text(cursor);

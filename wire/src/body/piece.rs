@@ -1,24 +1,25 @@
-//! What a prompt is made of.
+//! The pieces that a prompt is made of, and the tokens that media count.
 
 use picker_core::{BLOCK_BYTES, Chainer};
 
 use super::image;
 
-/// A piece of a prompt.
+/// Piece of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// Text with its escapes as written, or JSON.
     Text(&'a [u8]),
-    /// A JSON list of token ids.
+    /// JSON list of token ids.
     Tokens(&'a [u8]),
-    /// An image, a video or a sound: what tells it from another, and how many tokens it counts.
+    /// Image, video or sound: the bytes that tell it from another, and the number of tokens that it
+    /// counts.
     Media(&'a [u8], u32),
 }
 
-/// How many tokens a video counts.
+/// Number of tokens that a video counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Video {
-    /// In all its frames.
+    /// Tokens of all its frames.
     pub tokens: u32,
 }
 
@@ -26,21 +27,21 @@ pub struct Video {
 const PIXELS_PER_TOKEN: u64 = 1_024;
 
 impl Default for Video {
-    /// One of which nothing is said.
+    /// Returns a video that says nothing of itself.
     fn default() -> Self {
         Self::of(Self::SECONDS, Self::FRAMES_PER_SECOND, Self::SIZE)
     }
 }
 
 impl Video {
-    /// Of one whose length is not said (EPP: token-producer, estimate).
+    /// Seconds of a video that does not say its length (EPP: token-producer, estimate).
     pub const SECONDS: f32 = 10.0;
-    /// Of one whose rate is not said.
+    /// Frames a second of a video that does not say its rate.
     pub const FRAMES_PER_SECOND: f32 = 2.0;
-    /// Of one whose size is not said.
+    /// Width and height of a video that does not say its size.
     pub const SIZE: (u32, u32) = image::DEFAULT;
 
-    /// So long, with so many frames a second of this size.
+    /// Returns a video of this length, rate and size.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -53,23 +54,24 @@ impl Video {
     }
 }
 
-fn pixels_to_tokens((width, height): (u32, u32)) -> u32 {
+fn pixels_to_tokens(size: (u32, u32)) -> u32 {
+    let (width, height) = size;
     let pixels = u64::from(width).saturating_mul(u64::from(height));
     u32::try_from(pixels / PIXELS_PER_TOKEN).unwrap_or(u32::MAX)
 }
 
 impl<'a> Piece<'a> {
-    /// An image, by its URL; one within the URL says its size.
+    /// Returns an image by its URL; an image within the URL says its size.
     pub(super) fn image(url: &'a [u8]) -> Self {
         Self::Media(url, pixels_to_tokens(image::size(url).unwrap_or(image::DEFAULT)))
     }
 
-    /// A sound, by its URL or its data (EPP: a quarter of its length).
+    /// Returns a sound by its URL or its data (EPP: a quarter of its length).
     pub(super) fn audio(data: &'a [u8]) -> Self {
         Self::Media(data, u32::try_from(data.len() / 4).unwrap_or(u32::MAX))
     }
 
-    /// Appends it to a prompt's chain.
+    /// Appends the piece to a prompt's chain.
     pub fn chain(&self, chainer: &mut Chainer) {
         match self {
             Self::Text(text) => chainer.update(text),

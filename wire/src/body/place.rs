@@ -1,21 +1,21 @@
-//! Where a request's model is in its body, so that another can be put there.
+//! The place of a request's model in its body, so that another can be put there.
 
 use std::ops::Range;
 
 use super::dialect::MODEL_KEY_JSON;
 
-/// Where a request's model is in its body.
+/// Place of a request's model in its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The JSON value of the key, by its bytes.
+    /// JSON value of the key, by its bytes.
     Value(Range<usize>),
-    /// Nowhere: it can come first in the object, whose first byte is this one.
+    /// Absent: a model can be put first into the object, in front of this byte.
     Before(usize),
 }
 
 impl Place {
-    /// Puts `model` there; all other bytes of the body stay as they are. For the body that was read
-    /// only.
+    /// Puts `model` there; all other bytes of the body stay as they are. Only for the body that the
+    /// place was read from.
     pub fn put(&self, body: &mut Vec<u8>, model: &str) {
         // Text always serialises.
         let name = serde_json::to_string(model).unwrap_or_default();

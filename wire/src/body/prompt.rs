@@ -2,7 +2,7 @@
 
 use super::{BodyError, Cursor, messages::push, piece::Piece};
 
-/// Reads a string, strings, tokens, or lists of tokens. `None` if it is null.
+/// Reads a string, strings, tokens, or lists of tokens. `None` for null.
 pub(super) fn prompt<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Vec<Piece<'a>>>, BodyError> {
     if cursor.peek() != Some(b'[') {
         let null = cursor.peek() == Some(b'n');

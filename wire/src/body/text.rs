@@ -1,4 +1,4 @@
-//! The inside of a JSON string: where it ends, and what it spells.
+//! The inside of a JSON string: its end, and the text that it spells.
 
 mod block;
 
@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use super::BodyError;
 use block::{BYTES, Block, Carry};
 
-/// Where the string that starts at `start`, behind its opening quote, has its closing quote.
+/// Returns the index of the closing quote of the string that starts at `start`, behind its opening
+/// quote.
 pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     if let Some(length) = block::short(bytes.get(start..).unwrap_or_default()) {
         return Ok(start + length);
@@ -16,7 +17,7 @@ pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     let mut at = start;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        let block = rest.first_chunk().map_or_else(|| Block::padded(rest), Block::of);
+        let block = rest.first_chunk().map_or_else(|| Block::padded(rest), Block::new);
         match block.read(&mut carry) {
             Ok(None) => at += BYTES,
             Ok(Some(quote)) => return Ok(at + quote),
@@ -26,7 +27,7 @@ pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     }
 }
 
-/// The same, one byte after the other.
+/// Finds the closing quote one byte after the other, which also finds the byte that is at fault.
 #[cold]
 fn walk(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     let mut at = start;
@@ -41,7 +42,7 @@ fn walk(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
     }
 }
 
-/// Where the escape that starts at `at` ends.
+/// Returns the end of the escape that starts at `at`.
 fn escape(bytes: &[u8], at: usize) -> Result<usize, BodyError> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
@@ -60,20 +61,20 @@ fn malformed(bytes: &[u8], place: &'static str, at: usize) -> BodyError {
     BodyError::Malformed { place, found: bytes.get(at).copied(), at }
 }
 
-/// The first byte from `start` on that is no hexadecimal digit.
+/// Returns the index of the first byte from `start` on that is no hexadecimal digit.
 #[cold]
 fn not_hex(bytes: &[u8], start: usize) -> usize {
     let digits = bytes.iter().skip(start).take_while(|byte| byte.is_ascii_hexdigit());
     start + digits.count()
 }
 
-/// The number that four hexadecimal digits phase.
+/// Returns the number that four hexadecimal digits make.
 fn hex4(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number * 16 + char::from(*digit).to_digit(16)?))
 }
 
-/// What the inside of a string that was read spells. A surrogate without its other half reads as
-/// U+FFFD, as in Go.
+/// Returns the bytes that the inside of a string spells. A surrogate without its other half reads
+/// as U+FFFD, as in Go.
 pub(super) fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.contains(&b'\\') {
         return Cow::Borrowed(raw);
@@ -105,7 +106,7 @@ pub(super) fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The character whose `\u` escape goes on with `digits`, and what follows it.
+/// Reads the rest of a `\u` escape: its character, and the bytes behind it.
 fn unicode(digits: &[u8]) -> (char, &[u8]) {
     let Some((high, rest)) = unit(digits) else { return (char::REPLACEMENT_CHARACTER, &[]) };
     if !(0xd800..0xdc00).contains(&high) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The duration that a Go string says, such as `1m30s` or `1.5s`. `None` for anything else, for one
-/// below zero, and for one of more than 292 years, where Go's ends.
+/// Reads the duration that a Go string says, such as `1m30s` or `1.5s`. `None` for anything else,
+/// for one below zero, and for one of more than 292 years, where Go's ends.
 pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -23,7 +23,7 @@ fn is_numeral(c: char) -> bool {
     c.is_ascii_digit() || c == '.'
 }
 
-/// What comes before the first character that `ends`, and the rest.
+/// Splits a text before the first character that `ends`.
 fn split(text: &str, ends: impl Fn(char) -> bool) -> Option<(&str, &str)> {
     text.split_at_checked(text.find(ends).unwrap_or(text.len()))
 }

@@ -24,7 +24,7 @@ pub struct Way {
 /// Place where a request's headers are held until its body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
-    /// This filter, which pauses at the headers; needs `allow_on_headers_stop_iteration`.
+    /// Within this filter, which pauses at the headers; needs `allow_on_headers_stop_iteration`.
     StopIteration,
     /// Envoy's buffer filter, placed behind this one.
     BufferFilter,
@@ -61,19 +61,19 @@ impl Default for EnvoyConfig {
 }
 
 impl Way {
-    /// This filter holds the request and writes a header.
+    /// Held by this filter, which writes a header.
     pub const STOP_ITERATION_HEADER: Self =
         Self { hold: Hold::StopIteration, destination: Destination::Header };
-    /// This filter holds the request and sets a property.
+    /// Held by this filter, which sets a property.
     pub const STOP_ITERATION_PROPERTY: Self =
         Self { hold: Hold::StopIteration, destination: Destination::Property };
-    /// This filter holds the request and sets filter state.
+    /// Held by this filter, which sets filter state.
     pub const STOP_ITERATION_FILTER_STATE: Self =
         Self { hold: Hold::StopIteration, destination: Destination::FilterState };
-    /// Envoy's buffer filter holds the request, and this filter sets a property.
+    /// Held by Envoy's buffer filter; this filter sets a property.
     pub const BUFFER_FILTER_PROPERTY: Self =
         Self { hold: Hold::BufferFilter, destination: Destination::Property };
-    /// Envoy's buffer filter holds the request, and this filter sets filter state.
+    /// Held by Envoy's buffer filter; this filter sets filter state.
     pub const BUFFER_FILTER_FILTER_STATE: Self =
         Self { hold: Hold::BufferFilter, destination: Destination::FilterState };
 
@@ -128,7 +128,7 @@ impl ImpossibleWay {
 impl Hold {
     /// Every place.
     pub const ALL: [Self; 2] = [Self::StopIteration, Self::BufferFilter];
-    /// Their names, in the same order.
+    /// Names of all places, in the same order.
     pub const NAMES: [&str; 2] = ["stopIteration", "bufferFilter"];
 
     /// Returns the name in the configuration.
@@ -145,7 +145,7 @@ impl Hold {
 impl Destination {
     /// Every place.
     pub const ALL: [Self; 3] = [Self::Header, Self::Property, Self::FilterState];
-    /// Their names, in the same order.
+    /// Names of all places, in the same order.
     pub const NAMES: [&str; 3] = ["header", "property", "filterState"];
 
     /// Returns the name in the configuration.

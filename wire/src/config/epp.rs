@@ -12,7 +12,7 @@ use super::{
 };
 use crate::body::Parser;
 
-/// What an EndpointPickerConfig says.
+/// Contents of an EndpointPickerConfig.
 pub(super) struct Epp {
     pub(super) scheduler: Config,
     pub(super) prompt_blocks_max: u32,
@@ -21,7 +21,7 @@ pub(super) struct Epp {
     pub(super) parsers: Vec<Parser>,
 }
 
-/// The fields at its top level.
+/// Fields at its top level.
 pub(super) const KEYS: [&str; 9] = [
     "apiVersion",
     "kind",
@@ -45,7 +45,7 @@ pub(super) fn read_strict(at: &At<'_>, share: Share) -> Result<Epp, ConfigError>
     read(&at.object(&KEYS)?, share)
 }
 
-/// Reads a configuration whose fields were checked, and which may have others beside them.
+/// Reads a configuration with fields that were checked, and with others beside them.
 pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError> {
     object.read("apiVersion", (), |at| at.one_of(&API_VERSIONS))?;
     object.read("kind", (), |at| at.one_of(&[("EndpointPickerConfig", ())]))?;
@@ -74,9 +74,9 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     Ok(Epp { scheduler, prompt_blocks_max, flow, propagate_priority, parsers })
 }
 
-/// Whether the gate `flowControl` is on. Of the others that the EPP has one says which of its replicas
-/// fill their stores, one admits plugins that need no such leave here; and no gate that is off
-/// matters.
+/// True if the gate `flowControl` is on. Of the EPP's other gates one says which of its replicas
+/// fill their stores, and one admits plugins that need no such leave here; a gate that is off does
+/// not matter.
 fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
     let mut on = false;
     for at in object.read("featureGates", Vec::new(), At::list)? {
@@ -98,8 +98,8 @@ fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
     Ok(on)
 }
 
-/// Checks what `requestHandler` and `dataLayer` refer to; whether priorities are propagated, and
-/// whose bodies are read.
+/// Checks the plugins that `requestHandler` and `dataLayer` refer to, and returns the settings of
+/// the former.
 fn handlers(
     object: &Object<'_>,
     plugins: &Plugins<'_>,

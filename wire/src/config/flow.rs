@@ -1,4 +1,4 @@
-//! The `flowControl` section, and where a saturation detector is named.
+//! The `flowControl` section, and the saturation detector, which may be named in it.
 
 mod band;
 
@@ -28,7 +28,7 @@ const KEYS: [&str; 12] = [
     "displace",
 ];
 
-/// Reads `flowControl`: how requests are held, if they are.
+/// Reads `flowControl`: the rules by which requests are held.
 pub(super) fn read(at: &At<'_>, plugins: &Plugins<'_>) -> Result<FlowConfig, ConfigError> {
     let section = at.object(&KEYS)?;
     if section.read("enableEviction", false, At::flag)? {
@@ -56,7 +56,7 @@ pub(super) fn read(at: &At<'_>, plugins: &Plugins<'_>) -> Result<FlowConfig, Con
     })
 }
 
-/// `maxRequests` and `maxBytes`.
+/// Reads `maxRequests` and `maxBytes`.
 fn limits(object: &Object<'_>, default: Limits) -> Result<Limits, ConfigError> {
     Ok(Limits {
         max_requests: object.read("maxRequests", default.max_requests, At::limit)?,
@@ -64,8 +64,8 @@ fn limits(object: &Object<'_>, default: Limits) -> Result<Limits, ConfigError> {
     })
 }
 
-/// Reads the saturation detector, which is named within `flowControl`, or in older configurations at
-/// the top. It counts whether or not the gate is on: without it, it decides when requests below
+/// Reads the saturation detector, which is named within `flowControl`, or in older configurations
+/// at the top. The detector counts without the gate too: there it decides when requests below
 /// priority 0 are shed.
 pub(super) fn detector(epp: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detector, ConfigError> {
     let newer = match epp.get("flowControl") {

@@ -1,45 +1,46 @@
-//! Who asks, and how much it matters.
+//! The tenant that a request is from, and the priority that it has.
 
 use picker_core::{Objective, flow::Priority};
 
 use super::{At, ConfigError};
 
-/// Where a request says who it is from.
+/// Places where a request says which tenant it is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Headers with the name of an objective, in the order in which they are looked for.
     pub objective_headers: Vec<String>,
     /// Headers with the fairness id, which is the tenant, in the order in which they are looked for.
     pub fairness_headers: Vec<String>,
-    /// What the fairness id is.
+    /// Source of the fairness id.
     pub fairness_key: FairnessKey,
-    /// Where a verified token says who asks.
+    /// Place in a verified token that says which user asks.
     pub jwt: Option<Jwt>,
-    /// Headers that nobody vouches for: they are taken out of every request.
+    /// Headers that no configured component sets: they are taken out of every request, as any
+    /// client could send them.
     pub stripped: Vec<String>,
 }
 
-/// What the fairness id is.
+/// Source of the fairness id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FairnessKey {
-    /// What a header says.
+    /// Header with the tenant's name.
     Header,
-    /// What the token's claim says.
+    /// Claim of a verified token.
     JwtClaim,
-    /// The client's address, without its port.
+    /// Address of the client, without its port.
     ClientAddress,
 }
 
-/// Where a verified token says who asks.
+/// Place in a verified token that says which user asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jwt {
-    /// The header with the token's payload.
+    /// Header with the token's payload.
     pub payload_header: String,
-    /// The way to the claim through the payload's objects.
+    /// Path to the claim through the payload's objects.
     pub claim: Vec<String>,
 }
 
-/// The EPP's names, then their older names.
+/// Headers with the objective: the EPP's names, then their older names.
 const OBJECTIVE: [&str; 2] = ["x-llm-d-inference-objective", "x-gateway-inference-objective"];
 const FAIRNESS: [&str; 3] =
     ["x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id", "x-gateway-fairness-id"];
@@ -85,7 +86,7 @@ pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
 }
 
 impl Identity {
-    /// The well-known headers that nothing here is read from.
+    /// Returns the well-known headers that nothing here is read from.
     fn untrusted(&self) -> Vec<String> {
         let by_header = self.fairness_key == FairnessKey::Header;
         let fairness = if by_header { &*self.fairness_headers } else { &[] };
@@ -111,12 +112,12 @@ fn jwt(at: &At<'_>) -> Result<Jwt, ConfigError> {
     })
 }
 
-/// Header names, in lower case as Envoy has them.
+/// Reads header names, in lower case as Envoy has them.
 fn headers(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
     at.list()?.iter().map(header).collect()
 }
 
-/// A header's name, in lower case.
+/// Reads a header's name, in lower case.
 pub(super) fn header(at: &At<'_>) -> Result<String, ConfigError> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = at.text()?;

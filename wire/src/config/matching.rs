@@ -1,34 +1,34 @@
-//! Which requests are for a pool.
+//! The requests that are for a pool.
 
 use super::{At, ConfigError};
 
-/// Which requests are for a pool. What is `None`, or empty, fits every request.
+/// Rule for the requests that are for a pool. A field that is `None`, or empty, fits every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
-    /// The cluster of Envoy's route.
+    /// Cluster of Envoy's route.
     pub cluster: Option<String>,
-    /// The host that is asked for, in lower case and without a port; `*.` in front stands for any
+    /// Host that is asked for, in lower case and without a port; `*.` in front stands for any
     /// labels.
     pub host: Option<String>,
-    /// What the path begins with.
+    /// Beginning of the path.
     pub path_prefix: Option<String>,
-    /// The models asked for.
+    /// Models that are asked for.
     pub models: Vec<String>,
 }
 
-/// What a request's headers say of where it goes.
+/// Destination of a request by its headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Destined<'a> {
     /// `:authority`.
     pub host: &'a [u8],
     /// `:path`.
     pub path: &'a [u8],
-    /// The cluster of Envoy's route.
+    /// Cluster of Envoy's route.
     pub cluster: &'a [u8],
 }
 
 impl Match {
-    /// Whether a request with such headers may be for this pool; its model is still to fit.
+    /// True if a request with such headers may be for this pool; its model is still to fit.
     #[must_use]
     pub fn fits(&self, request: Destined<'_>) -> bool {
         let cluster = self.cluster.as_ref();
@@ -38,15 +38,15 @@ impl Match {
             && self.host.as_ref().is_none_or(|host| is_host(host, request.host))
     }
 
-    /// Whether a request for this model may be for this pool.
+    /// True if a request for this model may be for this pool.
     #[must_use]
     pub fn fits_model(&self, model: Option<&str>) -> bool {
         self.models.is_empty() || self.models.iter().any(|named| Some(&**named) == model)
     }
 }
 
-/// By whole parts of the path, as a PathPrefix of the Gateway API: `/v1` fits `/v1` and `/v1/x`, but
-/// not `/v11`.
+/// True if a path begins with the whole parts of another, as by a PathPrefix of the Gateway API:
+/// `/v1` fits `/v1` and `/v1/x`, but not `/v11`.
 fn begins_with(path: &[u8], prefix: &[u8]) -> bool {
     let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
     let Some(rest) = path.strip_prefix(prefix) else { return false };
@@ -102,7 +102,7 @@ fn path(at: &At<'_>) -> Result<String, ConfigError> {
     Err(at.refuse("a path that begins with \"/\""))
 }
 
-/// One name, or a list of names.
+/// Reads one name, or a list of names.
 fn models(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
     if let Ok(name) = at.text() {
         return Ok(vec![name.to_owned()]);
@@ -115,8 +115,7 @@ mod tests {
     use super::*;
 
     fn fits(matches: &Match, host: &str, path: &str) -> bool {
-        let (host, path) = (host.as_bytes(), path.as_bytes());
-        matches.fits(Destined { host, path, cluster: b"llama" })
+        matches.fits(Destined { host: host.as_bytes(), path: path.as_bytes(), cluster: b"llama" })
     }
 
     #[test]

@@ -24,7 +24,7 @@ use role::Role;
 pub(super) use detector::{UTILIZATION, utilization};
 pub(super) use prefix::{Prefix, one_index};
 
-/// A plugin with its parameters.
+/// Plugin with its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Plugin {
     Scorer(Scorer),
@@ -40,44 +40,44 @@ pub(super) enum Plugin {
     Admitter(Admitter),
     Decider(Decider),
     Parser(Parser),
-    /// Prompts with media are encoded apart.
+    /// Decider that has prompts with media encoded apart.
     MediaDecider,
-    /// Done by the scraper, by the body scanner or not at all, whatever is configured: accepted so
-    /// that an EPP's configuration can be pasted whole.
+    /// Plugin that has no effect here: its work is done by the scraper, by the body scanner or not
+    /// at all. Accepted so that an EPP's configuration can be pasted whole.
     Elsewhere,
 }
 
 impl Plugin {
-    /// How prompts are cut and remembered, if this is what says it.
+    /// Returns the settings of the prefix index, if this plugin has them.
     pub(super) const fn prefix(&self) -> Option<Prefix> {
         if let Self::Prefix(prefix) = self { Some(*prefix) } else { None }
     }
 
-    /// Whose bodies are read, if this is what says it.
+    /// Returns the parser, if this plugin is one.
     pub(super) const fn parser(&self) -> Option<Parser> {
         if let Self::Parser(parser) = self { Some(*parser) } else { None }
     }
 
-    /// Who may turn requests away, if this is one.
+    /// Returns the admitter, if this plugin is one.
     pub(super) const fn admitter(&self) -> Option<Admitter> {
         if let Self::Admitter(admitter) = self { Some(*admitter) } else { None }
     }
 
-    /// Which profiles run, if this is what says it.
+    /// Returns the profile handler, if this plugin is one.
     pub(super) const fn handler(&self) -> Option<&Handler> {
         if let Self::Handler(handler) = self { Some(handler) } else { None }
     }
 }
 
-/// The named plugins of a configuration.
+/// Named plugins of a configuration.
 pub(super) struct Plugins<'a> {
     named: Vec<(&'a str, Plugin)>,
-    /// What part of the pool is this gateway's.
+    /// Share of the pool that is this gateway's.
     share: Share,
 }
 
 impl<'a> Plugins<'a> {
-    /// Reads `plugins`, those that refer to others last.
+    /// Reads `plugins`, of which those that refer to others come last.
     pub(super) fn read(object: &Object<'a>, share: Share) -> Result<Self, ConfigError> {
         let mut plugins = Self { named: Vec::new(), share };
         let Some(at) = object.get("plugins") else { return Ok(plugins) };
@@ -106,43 +106,43 @@ impl<'a> Plugins<'a> {
         self.named.iter().map(|(_, plugin)| plugin)
     }
 
-    /// The plugin that is named here, whatever it is.
+    /// Returns the plugin that is named here, of any type.
     pub(super) fn refer(&self, at: &At<'_>) -> Result<&Plugin, ConfigError> {
         let choices: Vec<(&str, &Plugin)> =
             self.named.iter().map(|(name, plugin)| (*name, plugin)).collect();
         at.one_of(&choices)
     }
 
-    /// The plugin that is named here, in its role. A type's name also stands for the plugin
+    /// Returns the plugin that is named here, in its role. A type's name also stands for the plugin
     /// without parameters where none is listed under that name, as it does for the EPP's defaults.
     pub(super) fn find<T: Role>(&self, at: &At<'_>) -> Result<T, ConfigError> {
         let name = at.text()?;
         let found = match self.named.iter().find(|(other, _)| *other == name) {
-            Some((_, plugin)) => T::of(plugin).cloned(),
-            None => self.without_parameters(at)?.as_ref().and_then(T::of).cloned(),
+            Some((_, plugin)) => T::from_plugin(plugin).cloned(),
+            None => self.without_parameters(at)?.as_ref().and_then(T::from_plugin).cloned(),
         };
-        let named = self.named.iter().filter(|(_, plugin)| T::of(plugin).is_some());
+        let named = self.named.iter().filter(|(_, plugin)| T::from_plugin(plugin).is_some());
         let named = named.map(|(name, _)| *name).filter(|name| !T::TYPES.contains(name));
         found.ok_or_else(|| {
             at.refuse_name(&named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>())
         })
     }
 
-    /// The plugin that is listed under this name, if it can play that part.
+    /// Returns the plugin that is listed under this name, if it can play that part.
     pub(super) fn named<T: Role>(&self, name: &str) -> Option<T> {
         let found = self.named.iter().find(|(other, _)| *other == name);
-        found.and_then(|(_, plugin)| T::of(plugin)).cloned()
+        found.and_then(|(_, plugin)| T::from_plugin(plugin)).cloned()
     }
 
     fn without_parameters(&self, at: &At<'_>) -> Result<Option<Plugin>, ConfigError> {
         let name = at.text()?;
-        let Some(kind) = PluginKind::of(name) else { return Ok(None) };
+        let Some(kind) = PluginKind::named(name) else { return Ok(None) };
         self.with_parameters(kind, &Object::absent()).map(Some).map_err(|_| {
             at.refuse("the name of a listed plugin, as a plugin of this type needs parameters")
         })
     }
 
-    /// The plugin of that kind with the `parameters` of its entry.
+    /// Reads the plugin of that kind, with the `parameters` of its entry.
     fn with_parameters(&self, kind: PluginKind, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
         let none = || entry.child("parameters", &[]);
         Ok(match kind {
@@ -168,7 +168,7 @@ impl<'a> Plugins<'a> {
     }
 }
 
-/// Whether an entry of `plugins` refers to others.
+/// True if an entry of `plugins` refers to others.
 fn refers(at: &At<'_>) -> bool {
     let kind = at.members().ok().and_then(|entry| entry.get("type"));
     let kind = kind.and_then(|kind| kind.text().ok());

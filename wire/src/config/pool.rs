@@ -20,32 +20,32 @@ use crate::{
 /// looks at all of them every second.
 const POOLS_MAX: usize = 64;
 
-/// How endpoints of one pool are picked.
+/// Settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolConfig {
-    /// Its name, as the scraper gives it too.
+    /// Name of the pool, as the scraper gives it too.
     pub name: String,
-    /// Which requests are for it.
+    /// Requests that are for the pool.
     pub matches: Match,
-    /// How endpoints are scored and picked, and how full the pool is.
+    /// Rules by which endpoints are scored and picked, and the pool's fullness is measured.
     pub scheduler: picker_core::Config,
-    /// Blocks of 256 bytes of a prompt that are hashed; what comes after them does not count.
+    /// Blocks of 256 bytes of a prompt that are hashed; bytes beyond them do not count.
     pub prompt_blocks_max: u32,
-    /// How requests are held, if they are: with the feature gate `flowControl`.
+    /// Rules by which requests are held; `None` without the feature gate `flowControl`.
     pub flow: Option<FlowConfig>,
-    /// Where its snapshots are fetched, if they are.
+    /// Source of its snapshots, if they are fetched.
     pub pull: Option<PullConfig>,
-    /// Whether the model server hears of a request's priority.
+    /// True if the model server hears of a request's priority.
     pub propagate_priority: bool,
-    /// Whose bodies are read; all that there are if it names none.
+    /// Parsers of bodies that are read; all of them if the list is empty.
     pub parsers: Vec<Parser>,
-    /// Objectives that are always there. They come before those of the same name in the snapshot.
+    /// Objectives that are always there. These come before those of the same name in the snapshot.
     pub objectives: Vec<Objective>,
-    /// Model rewrites that are always there. They count as older than those in the snapshot.
+    /// Model rewrites that are always there. These count as older than those in the snapshot.
     pub model_rewrites: Vec<ModelRewrite>,
 }
 
-/// What a pool has besides its EndpointPickerConfig.
+/// Settings of a pool besides its EndpointPickerConfig.
 #[derive(Clone, Default)]
 struct Beside {
     objectives: Vec<Objective>,
@@ -94,7 +94,7 @@ fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
     Ok(read)
 }
 
-/// Whether a pool takes the name or every request of one behind it.
+/// True if a pool takes the name or every request of one behind it.
 fn hides(earlier: &PoolConfig, pool: &PoolConfig) -> bool {
     earlier.name == pool.name || earlier.matches == Match::default()
 }
@@ -113,7 +113,7 @@ fn pool(at: &At<'_>, common: &Beside) -> Result<PoolConfig, ConfigError> {
 }
 
 impl Beside {
-    /// What is said here takes the place of what was said before.
+    /// Reads settings, which take the place of the earlier ones.
     fn read(self, object: &Object<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             objectives: object.read("objectives", self.objectives, identity::objectives)?,
@@ -124,7 +124,7 @@ impl Beside {
 }
 
 impl PoolConfig {
-    /// Whether it reads the bodies of requests of this API; the others go by load.
+    /// True if the pool reads the bodies of requests of this API; the others go by load.
     #[must_use]
     pub fn reads(&self, api: Api) -> bool {
         self.parsers.is_empty() || self.parsers.contains(&api.parser())
@@ -146,7 +146,7 @@ impl PoolConfig {
     }
 }
 
-/// A name that is also a part of keys in Envoy's shared data.
+/// Reads a name that is also a part of keys in Envoy's shared data.
 fn name<'a>(at: &At<'a>) -> Result<&'a str, ConfigError> {
     let name = at.text()?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

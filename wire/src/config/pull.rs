@@ -1,31 +1,32 @@
-//! How an instance fetches snapshots, where the scraper may not connect to the gateway.
+//! The settings for fetching snapshots, where the scraper may not connect to the gateway.
 
 use std::time::Duration;
 
 use super::{At, ConfigError, IngestConfig, ingest};
 
-/// What stands for the pool's name in a path.
+/// Placeholder of the pool's name in a path.
 const POOL: &str = "{pool}";
 
-/// The shortest time-out: the scraper waits up to a second for something new before it answers that
+/// Shortest time-out: the scraper waits up to a second for something new before it answers that
 /// there is nothing.
 const TIMEOUT_MIN: Duration = Duration::from_secs(2);
 
-/// The longest. A worker that dies is replaced as the one that asks after about this time.
+/// Longest time-out. A worker that dies is replaced as the fetching one after about this time.
 const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
-/// How an instance fetches snapshots.
+/// Settings for fetching snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullConfig {
-    /// Envoy's cluster for the scraper's Service.
+    /// Name of Envoy's cluster for the scraper's Service.
     pub cluster: String,
-    /// The request's `:authority`. By default the host in the cluster's name, where Istio made it.
+    /// Value of the request's `:authority`. By default the host in the cluster's name, where Istio
+    /// made it.
     pub authority: String,
-    /// Where the scraper serves the pool's snapshot.
+    /// Path at which the scraper serves the pool's snapshot.
     pub path: String,
-    /// How long an answer may take. By default 2 s.
+    /// Longest time that an answer may take. By default 2 s.
     pub timeout: Duration,
-    /// What snapshots are checked with.
+    /// Settings by which snapshots are checked.
     pub ingest: IngestConfig,
 }
 
@@ -52,7 +53,7 @@ fn path<'a>(at: &At<'a>) -> Result<&'a str, ConfigError> {
     Err(at.refuse("a path, which begins with a slash and may hold {pool}"))
 }
 
-/// What can't end a header line early.
+/// Reads a value that cannot end a header line early.
 fn header_value<'a>(at: &At<'a>) -> Result<&'a str, ConfigError> {
     let text = at.text()?;
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -69,7 +70,8 @@ fn timeout(at: &At<'_>) -> Result<Duration, ConfigError> {
     Err(at.refuse("from 2s to 60s"))
 }
 
-/// Istio's names are `outbound|9091||scraper.llm-d.svc.cluster.local`.
+/// Returns the host in a cluster's name; Istio's names are
+/// `outbound|9091||scraper.llm-d.svc.cluster.local`.
 fn host(cluster: &str) -> &str {
     cluster.rsplit('|').next().unwrap_or(cluster)
 }

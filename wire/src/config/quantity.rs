@@ -1,7 +1,7 @@
 //! Numbers as Kubernetes writes them.
 
-/// The bytes that a Kubernetes quantity says: a whole number, then nothing, `k`, `M`, `G`, `T`,
-/// `Ki`, `Mi`, `Gi` or `Ti`. `None` for anything else and for what 64 bits do not hold.
+/// Reads the bytes that a Kubernetes quantity says: a whole number, then nothing, `k`, `M`, `G`,
+/// `T`, `Ki`, `Mi`, `Gi` or `Ti`. `None` for anything else and for numbers beyond 64 bits.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;
@@ -20,8 +20,8 @@ pub(super) fn parse(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// The whole number that a double is. `None` with a fraction, below zero, or from 2^53 on, where
-/// doubles skip numbers.
+/// Returns the whole number that a double is. `None` with a fraction, below zero, or from 2^53 on,
+/// where doubles skip numbers.
 pub(super) fn whole(number: f64) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if !(0.0..EXACT).contains(&number) || number.fract() > 0.0 {

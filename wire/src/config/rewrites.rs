@@ -44,7 +44,7 @@ fn rule(at: &At<'_>) -> Result<RewriteRule, ConfigError> {
     Ok(RewriteRule { models, targets: targets.into_iter().map(target).collect() })
 }
 
-/// The model that a match is about.
+/// Reads the model of a match.
 fn exact(at: &At<'_>) -> Result<String, ConfigError> {
     let object = at.object(&["model"])?;
     let model = object.required("model")?.object(&["type", "value"])?;

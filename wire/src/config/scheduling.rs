@@ -33,8 +33,8 @@ pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Schedul
     Ok(scheduling)
 }
 
-/// Has every profile first drop the endpoints that are full by the detector which holds requests, as the
-/// EPP does: where the pool has room, that is not to say that each of them has.
+/// Has every profile first drop the endpoints that are full by the detector which holds requests,
+/// as the EPP does: a pool that has room may have endpoints that have none.
 pub(super) fn drop_full(scheduling: &mut Scheduling, detector: &Detector) {
     let is_one = |filter: &Filter| matches!(filter, Filter::Detector(_));
     if matches!(detector, Detector::Max(_)) {
@@ -47,7 +47,7 @@ pub(super) fn drop_full(scheduling: &mut Scheduling, detector: &Detector) {
     }
 }
 
-/// Whether the handler has the profiles that it runs.
+/// Checks that the handler has the profiles that it runs.
 fn fits(scheduling: &Scheduling) -> Result<(), String> {
     let names: Vec<&str> = scheduling.profiles.iter().map(|it| it.name.as_str()).collect();
     let has = |name: &str, role: &str| match names.contains(&name) {
@@ -112,12 +112,13 @@ impl TwoPickers {
     const PROBLEM: &str = "must have one picker in a profile; has more";
 }
 
-/// The profile with these plugins, of which only filters, scorers and pickers count; `None` without
-/// any.
+/// Returns the profile with these plugins, of which only filters, scorers and pickers count; `None`
+/// without any.
 fn gather<'a>(
     plugins: impl IntoIterator<Item = (&'a Plugin, ScorerWeight)>,
 ) -> Result<Option<Profile>, TwoPickers> {
-    let (mut filters, mut scorers) = (Vec::new(), Vec::new());
+    let mut filters = Vec::new();
+    let mut scorers = Vec::new();
     let mut picker = None;
     for (plugin, weight) in plugins {
         if let Plugin::Scorer(scorer) = plugin {

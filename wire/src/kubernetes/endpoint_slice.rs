@@ -1,11 +1,11 @@
-//! EndpointSlices: who is behind a Service.
+//! EndpointSlices: the addresses behind a Service.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A part of the addresses behind a Service.
+/// Part of the addresses behind a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointSlice {
     addresses: Vec<IpAddr>,
@@ -13,12 +13,15 @@ pub struct EndpointSlice {
 }
 
 impl EndpointSlice {
+    /// Reads an EndpointSlice.
+    ///
     /// # Errors
-    /// If it is none.
+    /// For any other object.
     pub fn read(object: &Value) -> Result<Self, String> {
         let SliceObject { endpoints, ports } =
             SliceObject::deserialize(object).map_err(|why| why.to_string())?;
-        // Who is not ready yet needs its first snapshot all the more; who goes away does not.
+        // A gateway that is not ready yet needs its first snapshot all the more; one that goes away
+        // does not.
         let stays = |endpoint: &Endpoint| !endpoint.conditions.terminating.unwrap_or(false);
         let addresses = endpoints.into_iter().flatten().filter(stays);
         let addresses = addresses.filter_map(|it| it.addresses.first()?.parse().ok());
@@ -27,7 +30,7 @@ impl EndpointSlice {
         Ok(Self { addresses: addresses.collect(), ports: ports.collect() })
     }
 
-    /// Every address with `port`, or the first port of the Service.
+    /// Returns every address with `port`, or with the first port of the Service.
     #[must_use]
     pub fn addresses(&self, port: Option<u16>) -> Vec<SocketAddr> {
         let Some(port) = port.or_else(|| self.ports.first().copied()) else { return Vec::new() };
@@ -43,7 +46,7 @@ struct SliceObject {
 
 #[derive(Deserialize)]
 struct Endpoint {
-    /// All of one endpoint: the first is enough.
+    /// Addresses of one endpoint, of which the first is enough.
     addresses: Vec<String>,
     #[serde(default)]
     conditions: Conditions,

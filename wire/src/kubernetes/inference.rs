@@ -11,47 +11,49 @@ use serde_json::Value;
 
 use crate::snapshot::{MODEL_NAME_MAX, is_object_name};
 
-/// The group of InferencePools.
+/// API group of InferencePools.
 pub const POOL_GROUP: &str = "inference.networking.k8s.io";
-/// The groups of objectives and rewrites, the newer first.
+/// API groups of objectives and rewrites, the newer first.
 pub const GROUPS: [&str; 2] = ["llm-d.ai", "inference.networking.x-k8s.io"];
 
-/// Target ports of a pool, as its definition has it.
+/// Target ports of a pool at most, as its definition has it.
 const TARGET_PORTS_MAX: usize = 8;
 
-/// Who belongs to a pool.
+/// Pods of a pool, and their endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InferencePool {
     /// Labels that its pods have.
     pub selector: BTreeMap<String, String>,
-    /// Every one is an endpoint of each pod.
+    /// Ports of each pod, every one of which is an endpoint.
     pub target_ports: Vec<u16>,
-    /// Whether pods speak HTTP/2 without TLS (`appProtocol: kubernetes.io/h2c`).
+    /// True if pods speak HTTP/2 without TLS (`appProtocol: kubernetes.io/h2c`).
     pub http2: bool,
 }
 
-/// What requests of a pool are for.
+/// Named priority of requests of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InferenceObjective {
     pool: PoolRef,
-    /// Its name and priority.
+    /// Name and priority.
     pub objective: Objective,
 }
 
-/// Which models requests of a pool go to.
+/// Rules by which requests of a pool go to other models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InferenceModelRewrite {
     pool: Option<PoolRef>,
-    /// When it was made: of two rules for one model, that of the older object counts. In the
+    /// Time of its creation: of two rules for one model, that of the older object counts. In the
     /// notation of RFC 3339 in UTC, which sorts by time.
     pub created: String,
-    /// Its name and rules.
+    /// Name and rules.
     pub rewrite: ModelRewrite,
 }
 
 impl InferencePool {
+    /// Reads an InferencePool.
+    ///
     /// # Errors
-    /// If it is none.
+    /// For any other object, for a selector without labels, and for no or too many target ports.
     pub fn read(object: &Value) -> Result<Self, String> {
         let CustomObject { spec }: CustomObject<PoolSpec> = read(object)?;
         if spec.selector.match_labels.is_empty() {
@@ -72,8 +74,10 @@ impl InferencePool {
 }
 
 impl InferenceObjective {
+    /// Reads an InferenceObjective.
+    ///
     /// # Errors
-    /// If it is none.
+    /// For any other object.
     pub fn read(object: &Value) -> Result<Self, String> {
         let CustomObject { spec }: CustomObject<ObjectiveSpec> = read(object)?;
         let name = named(object)?.0;
@@ -81,7 +85,7 @@ impl InferenceObjective {
         Ok(Self { pool: spec.pool_ref, objective: Objective { name, priority } })
     }
 
-    /// Whether it is about this pool.
+    /// True if the object is about this pool.
     #[must_use]
     pub fn is_of(&self, pool: &str) -> bool {
         self.pool.is(pool)
@@ -89,8 +93,10 @@ impl InferenceObjective {
 }
 
 impl InferenceModelRewrite {
+    /// Reads an InferenceModelRewrite.
+    ///
     /// # Errors
-    /// If it is none, or larger than a snapshot takes.
+    /// For any other object, and for one that is larger than a snapshot takes.
     pub fn read(object: &Value) -> Result<Self, String> {
         let CustomObject { spec }: CustomObject<RewriteSpec> = read(object)?;
         let (name, created) = named(object)?;
@@ -101,7 +107,7 @@ impl InferenceModelRewrite {
         Ok(Self { pool: spec.pool_ref, created, rewrite: ModelRewrite { name, rules } })
     }
 
-    /// Whether it is about this pool.
+    /// True if the object is about this pool.
     #[must_use]
     pub fn is_of(&self, pool: &str) -> bool {
         self.pool.as_ref().is_some_and(|it| it.is(pool))
@@ -112,7 +118,7 @@ fn read<'a, T: Deserialize<'a>>(object: &'a Value) -> Result<T, String> {
     T::deserialize(object).map_err(|why| why.to_string())
 }
 
-/// The name and the time of creation.
+/// Reads the name and the time of creation.
 fn named(object: &Value) -> Result<(String, String), String> {
     let Named { metadata } = read(object)?;
     if !is_object_name(&metadata.name) {
@@ -165,7 +171,8 @@ struct PoolRef {
 }
 
 impl PoolRef {
-    /// Both groups that pools were in: the older one's objectives often name it.
+    /// True if the reference is to this pool, in either group that pools were in: the older group's
+    /// objectives often name it.
     fn is(&self, pool: &str) -> bool {
         let group = self.group.as_deref().unwrap_or(POOL_GROUP);
         self.name == pool && [POOL_GROUP, "inference.networking.x-k8s.io"].contains(&group)

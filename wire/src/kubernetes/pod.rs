@@ -7,33 +7,33 @@ use serde_json::Value;
 
 use crate::snapshot::{LABEL_KEY_MAX, LABEL_VALUE_MAX, LABELS_MAX};
 
-/// The label of nodes, and of pods in newer clusters, that names the zone.
+/// Label of nodes, and of pods in newer clusters, that names the zone.
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
-/// What labels begin with that are about routing.
+/// Beginnings of labels that are about routing.
 const ROUTING: [&str; 3] = ["llm-d.ai/", "inference.networking.k8s.io/", "topology.kubernetes.io/"];
 
-/// The annotation that restricts the target ports of a pool to those that are served, and its older
+/// Annotation that restricts the target ports of a pool to those that are served, and its older
 /// name.
 const ACTIVE_PORTS: [&str; 2] =
     ["llm-d.ai/active-ports", "inference.networking.k8s.io/active-ports"];
 
-/// One pod that has an address and is ready.
+/// Pod that has an address and is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
-    /// Its address.
+    /// Address of the pod.
     pub address: IpAddr,
-    /// The node that it runs on.
+    /// Node that the pod runs on.
     pub node: String,
-    /// Its labels, sorted by key: as many as an endpoint may have, less one for the zone of its node.
+    /// Labels of the pod, sorted by key: as many as an endpoint may have, less one for the zone of
+    /// its node.
     pub labels: Vec<(String, String)>,
-    /// The ports that its annotation names, if it has one.
+    /// Ports that the pod's annotation names, if it has one.
     active_ports: Option<Vec<u16>>,
 }
 
 impl Pod {
-    /// The pod that the object says; nothing while it is not ready, is going away or has no
-    /// address.
+    /// Reads a pod; nothing while it is not ready, is going away or has no address.
     #[must_use]
     pub fn read(object: &Value) -> Option<Self> {
         let PodObject { metadata, spec, status } = PodObject::deserialize(object).ok()?;
@@ -52,14 +52,15 @@ impl Pod {
         })
     }
 
-    /// Those of a pool's target ports that this pod serves: each is an endpoint.
+    /// Returns the target ports that this pod serves: each is an endpoint.
     pub fn ports(&self, target_ports: &[u16]) -> Vec<u16> {
         let active = |port: &&u16| self.active_ports.as_ref().is_none_or(|it| it.contains(port));
         target_ports.iter().filter(active).copied().collect()
     }
 }
 
-/// Of too many labels those that are about routing stay. An API server lets no longer ones pass.
+/// Returns the labels that a snapshot takes: of too many those that are about routing stay. An API
+/// server lets no longer ones pass.
 fn fitting(labels: BTreeMap<String, String>) -> Vec<(String, String)> {
     let fits = |(key, value): &(String, String)| {
         key.len() <= LABEL_KEY_MAX && value.len() <= LABEL_VALUE_MAX

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::{FrameError, bound};
 
-/// A [`Message`].
+/// Layout of a [`Message`].
 #[derive(Serialize, Deserialize)]
 pub(super) enum Line<'a> {
     Submit {
@@ -56,7 +56,7 @@ pub(super) enum Line<'a> {
     },
 }
 
-/// A [`Ticket`].
+/// Layout of a [`Ticket`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct Held<'a> {
     worker: u64,
@@ -71,14 +71,14 @@ pub(super) struct Held<'a> {
     slo_ttft: Option<Duration>,
 }
 
-/// A [`FlowKey`].
+/// Layout of a [`FlowKey`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct Flow<'a> {
     tenant: &'a str,
     priority: i32,
 }
 
-/// An [`Outcome`].
+/// Layout of an [`Outcome`].
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Outcome")]
 enum Ending {
@@ -94,11 +94,11 @@ enum Ending {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn of(message: &'a Message) -> Result<Self, FrameError> {
+    pub(super) fn from_message(message: &'a Message) -> Result<Self, FrameError> {
         Ok(match message {
             Message::Submit { worker, reply_to, epoch, again, tickets } => {
                 check(tickets)?;
-                let tickets = tickets.iter().map(Held::of).collect();
+                let tickets = tickets.iter().map(Held::from_ticket).collect();
                 let (worker, reply_to) = (worker.0, reply_to.0);
                 Self::Submit { worker, reply_to, epoch: *epoch, again: *again, tickets }
             }
@@ -107,10 +107,10 @@ impl<'a> Line<'a> {
             }
             Message::Wake => Self::Wake,
             Message::Charge { flow, tokens } => {
-                Self::Charge { flow: Flow::of(flow), tokens: *tokens }
+                Self::Charge { flow: Flow::from_key(flow), tokens: *tokens }
             }
             Message::Correct { flow, charged, found } => {
-                Self::Correct { flow: Flow::of(flow), charged: *charged, found: *found }
+                Self::Correct { flow: Flow::from_key(flow), charged: *charged, found: *found }
             }
             Message::Buried { worker, epoch, grants_taken } => {
                 Self::Buried { worker: worker.0, epoch: *epoch, grants_taken: *grants_taken }
@@ -171,13 +171,13 @@ fn check_grants<T>(requests: &[T]) -> Result<(), FrameError> {
 }
 
 impl<'a> Held<'a> {
-    fn of(ticket: &'a Ticket) -> Self {
+    fn from_ticket(ticket: &'a Ticket) -> Self {
         let Ticket { id, flow, bytes, prompt_tokens, uncached_tokens, arrived, ttl, slo_ttft } =
             ticket;
         Self {
             worker: id.worker,
             request: id.request,
-            flow: Flow::of(flow),
+            flow: Flow::from_key(flow),
             bytes: *bytes,
             prompt_tokens: *prompt_tokens,
             uncached_tokens: *uncached_tokens,
@@ -202,7 +202,7 @@ impl<'a> Held<'a> {
 }
 
 impl<'a> Flow<'a> {
-    fn of(key: &'a FlowKey) -> Self {
+    fn from_key(key: &'a FlowKey) -> Self {
         Self { tenant: key.id.as_str(), priority: key.priority.0 }
     }
 

@@ -20,7 +20,7 @@ pub(super) fn read(series: &Series<'_>) -> Option<Adapters> {
     })
 }
 
-/// The names in a comma-separated list.
+/// Returns the names in a comma-separated list.
 fn names(series: &Series<'_>, label: &[u8]) -> Vec<String> {
     let list = series.label(label).unwrap_or_default();
     list.split(|byte| *byte == b',')

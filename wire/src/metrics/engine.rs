@@ -1,14 +1,14 @@
-//! Which families of a page say what: the engines that are known, and those that a configuration
-//! describes (EPP: engineConfigs).
+//! The families of a page that routing needs, for each engine: those that are known, and those that
+//! a configuration describes (EPP: engineConfigs).
 
 use std::{fmt, str::FromStr};
 
 use super::plan::Plan;
 
-/// An inference engine, by how its page tells its load.
+/// Inference engine, by the metrics that tell its load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Engine {
-    /// What the pod label `llm-d.ai/engine-type` says.
+    /// Value of the pod label `llm-d.ai/engine-type`.
     pub name: String,
     /// Requests that wait. Of several families the first that the page has counts, here and below.
     pub waiting: Vec<Spec>,
@@ -16,62 +16,63 @@ pub struct Engine {
     pub running: Vec<Spec>,
     /// KV-cache usage, 0 to 1; none for an engine that has no KV cache.
     pub kv_usage: Vec<Spec>,
-    /// The layout of the KV cache, if the page says it.
+    /// Layout of the KV cache, if the page says it.
     pub cache: Option<CacheSpec>,
     /// Prompt tokens that were looked up in the prefix cache, counted since the start.
     pub queried: Vec<Spec>,
-    /// Those of them that were found.
+    /// Looked-up prompt tokens that were found, counted since the start.
     pub cached: Vec<Spec>,
-    /// LoRA adapters, in vLLM's labels.
+    /// Family of the LoRA adapters, in vLLM's labels.
     pub lora: Option<Spec>,
     /// Further metrics, each under a key of its own (EPP: customMetrics); of several series the first
     /// counts.
     pub custom: Vec<(String, Spec)>,
-    /// 0 while the engine sleeps and takes no requests.
+    /// Family that is 0 while the engine sleeps and takes no requests.
     pub awake: Option<Spec>,
     /// Labels of ranks that all report the same queue: only rank 0 counts.
     pub ranks: Vec<String>,
-    /// Where the engine serves its page, if not at `/metrics`.
+    /// Path of the page, if not `/metrics`.
     pub path: Option<String>,
-    /// Where the engine serves those of its families alone that a query names as `name[]`, if it is
-    /// known to.
+    /// Path at which the engine serves only those of its families that a query names as `name[]`,
+    /// if it is known to.
     pub selecting: Option<String>,
-    /// The port that the page is on, if not that of the endpoint.
+    /// Port of the page, if not that of the endpoint.
     pub port: Option<u16>,
 }
 
-/// A family, and the label that its series must have: `name` or `name{label=value}`.
+/// Family, and the label that its series must have: `name` or `name{label=value}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// The family's name.
+    /// Name of the family.
     pub family: String,
-    /// A label's name and value.
+    /// Name and value of the label.
     pub label: Option<(String, String)>,
 }
 
-/// Where a page tells the layout of the KV cache.
+/// Place of the KV cache's layout on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CacheSpec {
-    /// In two labels of one family.
+    /// Two labels of one family.
     Labels {
-        /// The family.
+        /// Family with both labels.
         info: Spec,
-        /// The label with the tokens of a block.
+        /// Label with the tokens of a block.
         block_tokens: String,
-        /// The label with the number of blocks.
+        /// Label with the number of blocks.
         blocks: String,
     },
-    /// As the values of two series.
+    /// Values of two series.
     Values {
-        /// Tokens of a block.
+        /// Family with the tokens of a block.
         block_tokens: Spec,
-        /// The number of blocks.
+        /// Family with the number of blocks.
         blocks: Spec,
     },
 }
 
 impl Engine {
-    /// The engines that need no configuration, the default first (EPP: core-metrics-extractor).
+    /// Returns the engines that need no configuration, the default first (EPP:
+    /// core-metrics-extractor).
     #[must_use]
     pub fn known() -> Vec<Self> {
         vec![
@@ -83,31 +84,31 @@ impl Engine {
         ]
     }
 
-    /// vLLM of any version since 0.6.
+    /// Returns vLLM of any version since 0.6.
     #[must_use]
     pub fn vllm() -> Self {
         let labels = cache_labels("vllm:cache_config_info", "block_size", "num_gpu_blocks");
         Self {
             name: "vllm".to_owned(),
-            waiting: vec![Spec::of("vllm:num_requests_waiting")],
-            running: vec![Spec::of("vllm:num_requests_running")],
+            waiting: vec![Spec::named("vllm:num_requests_waiting")],
+            running: vec![Spec::named("vllm:num_requests_running")],
             // The older name went with 0.12; from 0.9.2 to 0.11 pages have both.
             kv_usage: vec![
-                Spec::of("vllm:kv_cache_usage_perc"),
-                Spec::of("vllm:gpu_cache_usage_perc"),
+                Spec::named("vllm:kv_cache_usage_perc"),
+                Spec::named("vllm:gpu_cache_usage_perc"),
             ],
             cache: Some(labels),
             // Renamed like the usage.
             queried: vec![
-                Spec::of("vllm:prefix_cache_queries_total"),
-                Spec::of("vllm:gpu_prefix_cache_queries_total"),
+                Spec::named("vllm:prefix_cache_queries_total"),
+                Spec::named("vllm:gpu_prefix_cache_queries_total"),
             ],
             cached: vec![
-                Spec::of("vllm:prefix_cache_hits_total"),
-                Spec::of("vllm:gpu_prefix_cache_hits_total"),
+                Spec::named("vllm:prefix_cache_hits_total"),
+                Spec::named("vllm:gpu_prefix_cache_hits_total"),
             ],
-            lora: Some(Spec::of("vllm:lora_requests_info")),
-            awake: Some(Spec::with("vllm:engine_sleep_state", "sleep_state", "awake")),
+            lora: Some(Spec::named("vllm:lora_requests_info")),
+            awake: Some(Spec::labelled("vllm:engine_sleep_state", "sleep_state", "awake")),
             // With the slash prometheus-client answers, which selects; without it a page of vLLM's
             // own comes first, which does not.
             selecting: Some("/metrics/".to_owned()),
@@ -115,7 +116,7 @@ impl Engine {
         }
     }
 
-    /// The path and query of a page that has the wanted families only.
+    /// Returns the path and query of a page that has the wanted families only.
     #[must_use]
     pub fn selection(&self) -> Option<String> {
         let path = self.selecting.as_ref()?;
@@ -129,12 +130,12 @@ impl Engine {
     fn sglang() -> Self {
         Self {
             name: "sglang".to_owned(),
-            waiting: vec![Spec::of("sglang:num_queue_reqs")],
-            running: vec![Spec::of("sglang:num_running_reqs")],
-            kv_usage: vec![Spec::of("sglang:token_usage")],
+            waiting: vec![Spec::named("sglang:num_queue_reqs")],
+            running: vec![Spec::named("sglang:num_running_reqs")],
+            kv_usage: vec![Spec::named("sglang:token_usage")],
             cache: Some(cache_labels("sglang:cache_config_info", "page_size", "num_pages")),
-            queried: vec![Spec::of("sglang:prompt_tokens_total")],
-            cached: vec![Spec::of("sglang:cached_tokens_total")],
+            queried: vec![Spec::named("sglang:prompt_tokens_total")],
+            cached: vec![Spec::named("sglang:cached_tokens_total")],
             ranks: vec!["tp_rank".to_owned(), "pp_rank".to_owned()],
             ..Self::default()
         }
@@ -143,15 +144,15 @@ impl Engine {
     fn trtllm_serve() -> Self {
         Self {
             name: "trtllm-serve".to_owned(),
-            waiting: vec![Spec::of("trtllm_num_requests_waiting")],
-            running: vec![Spec::of("trtllm_num_requests_running")],
-            kv_usage: vec![Spec::of("trtllm_kv_cache_utilization")],
+            waiting: vec![Spec::named("trtllm_num_requests_waiting")],
+            running: vec![Spec::named("trtllm_num_requests_running")],
+            kv_usage: vec![Spec::named("trtllm_kv_cache_utilization")],
             cache: Some(CacheSpec::Values {
-                block_tokens: Spec::of("trtllm_kv_cache_tokens_per_block"),
-                blocks: Spec::of("trtllm_kv_cache_max_blocks"),
+                block_tokens: Spec::named("trtllm_kv_cache_tokens_per_block"),
+                blocks: Spec::named("trtllm_kv_cache_max_blocks"),
             }),
-            queried: vec![Spec::of("trtllm_prompt_tokens_total")],
-            cached: vec![Spec::of("trtllm_prompt_cached_tokens_total")],
+            queried: vec![Spec::named("trtllm_prompt_tokens_total")],
+            cached: vec![Spec::named("trtllm_prompt_cached_tokens_total")],
             // Its /metrics is JSON.
             path: Some("/prometheus/metrics".to_owned()),
             ..Self::default()
@@ -159,9 +160,10 @@ impl Engine {
     }
 
     fn triton_trtllm() -> Self {
-        let requests = |kind| vec![Spec::with("nv_trt_llm_request_metrics", "request_type", kind)];
+        let requests =
+            |kind| vec![Spec::labelled("nv_trt_llm_request_metrics", "request_type", kind)];
         let blocks =
-            |kind| Spec::with("nv_trt_llm_kv_cache_block_metrics", "kv_cache_block_type", kind);
+            |kind| Spec::labelled("nv_trt_llm_kv_cache_block_metrics", "kv_cache_block_type", kind);
         Self {
             name: "triton-tensorrt-llm".to_owned(),
             waiting: requests("waiting"),
@@ -178,7 +180,7 @@ impl Engine {
     fn triton() -> Self {
         Self {
             name: "triton".to_owned(),
-            waiting: vec![Spec::of("nv_inference_pending_request_count")],
+            waiting: vec![Spec::named("nv_inference_pending_request_count")],
             // The EPP takes nv_inference_exec_count, which counts all executions since the start.
             running: Vec::new(),
             ..Self::default()
@@ -187,26 +189,29 @@ impl Engine {
 }
 
 fn cache_labels(info: &str, block_tokens: &str, blocks: &str) -> CacheSpec {
-    let (block_tokens, blocks) = (block_tokens.to_owned(), blocks.to_owned());
-    CacheSpec::Labels { info: Spec::of(info), block_tokens, blocks }
+    CacheSpec::Labels {
+        info: Spec::named(info),
+        block_tokens: block_tokens.to_owned(),
+        blocks: blocks.to_owned(),
+    }
 }
 
 impl Spec {
-    fn of(family: &str) -> Self {
+    fn named(family: &str) -> Self {
         Self { family: family.to_owned(), label: None }
     }
 
-    fn with(family: &str, label: &str, value: &str) -> Self {
+    fn labelled(family: &str, label: &str, value: &str) -> Self {
         Self { family: family.to_owned(), label: Some((label.to_owned(), value.to_owned())) }
     }
 }
 
-/// The EPP's notation: `name` or `name{label=value}`, the value in quotes or not.
+/// Reads the EPP's notation: `name` or `name{label=value}`, the value in quotes or not.
 impl FromStr for Spec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fail = || format!("found {text:?}; allowed: a metric as name or name{{label=value}}");
+        let fail = || format!("must be a metric as name or name{{label=value}}, not {text:?}");
         let text = text.trim();
         let (family, label) = match text.strip_suffix('}') {
             None => (text, None),

@@ -1,36 +1,37 @@
-//! An engine's specs, turned round: for each family what it says.
+//! An engine's specs, turned round: the meaning of each family.
 
 use super::engine::{CacheSpec, Engine, Spec};
 
-/// Families by name, and what their series say.
+/// Families by name, with the meaning of their series.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// What all families begin with.
+    /// Beginning of all families' names.
     prefix: Vec<u8>,
-    /// The bytes that may follow, so that a page's many other lines cost one look-up each.
+    /// Bytes that may follow the beginning, so that a page's many other lines cost one look-up
+    /// each.
     next: [bool; 256],
     pub(super) families: Vec<Family>,
     /// Labels of which only the series that say 0 count.
     pub(super) ranks: Vec<Vec<u8>>,
 }
 
-/// A wanted family.
+/// Family that is wanted.
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) name: Vec<u8>,
     pub(super) uses: Vec<Use>,
-    /// Whether it rarely changes, so that it is read with whole scans only.
+    /// True if the family rarely changes, so that it is read with whole scans only.
     pub(super) steady: bool,
 }
 
-/// What a series says, if it has the label.
+/// Meaning of a series that has the label.
 #[derive(Debug)]
 pub(super) struct Use {
     pub(super) label: Option<(Vec<u8>, Vec<u8>)>,
     pub(super) meaning: Meaning,
 }
 
-/// What a series may say. Numbers are ranks: the lowest that the page has counts.
+/// Meaning of a series. Numbers are ranks: the lowest that the page has counts.
 #[derive(Debug)]
 pub(super) enum Meaning {
     Waiting(usize),
@@ -45,7 +46,7 @@ pub(super) enum Meaning {
     Queried(usize),
     Cached(usize),
     Lora,
-    /// The custom metric of that number.
+    /// Custom metric of that number.
     Custom(usize),
     Awake,
 }
@@ -108,7 +109,7 @@ impl Plan {
         }
     }
 
-    /// The family that a line is of, and what follows its name.
+    /// Returns the family that a line is of, and the rest of the line behind the name.
     pub(super) fn family_of<'a>(&self, line: &'a [u8]) -> Option<(usize, &'a [u8])> {
         let next = line.strip_prefix(self.prefix.as_slice())?.first()?;
         if !*self.next.get(usize::from(*next))? {
@@ -122,7 +123,7 @@ impl Plan {
 }
 
 impl Family {
-    /// What follows the name, if the line is of this family.
+    /// Returns the rest of the line behind the name, if the line is of this family.
     pub(super) fn rest<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
         let rest = line.strip_prefix(self.name.as_slice())?;
         matches!(rest.first(), Some(b'{' | b' ' | b'\t')).then_some(rest)
@@ -132,8 +133,11 @@ impl Family {
 fn cache(spec: &CacheSpec) -> Vec<(Spec, Meaning)> {
     match spec.clone() {
         CacheSpec::Labels { info, block_tokens, blocks } => {
-            let (block_tokens, blocks) = (block_tokens.into_bytes(), blocks.into_bytes());
-            vec![(info, Meaning::CacheLabels { block_tokens, blocks })]
+            let meaning = Meaning::CacheLabels {
+                block_tokens: block_tokens.into_bytes(),
+                blocks: blocks.into_bytes(),
+            };
+            vec![(info, meaning)]
         }
         CacheSpec::Values { block_tokens, blocks } => {
             vec![(block_tokens, Meaning::BlockTokens), (blocks, Meaning::Blocks)]

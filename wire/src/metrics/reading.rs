@@ -1,4 +1,4 @@
-//! What one page said.
+//! The load that one page tells.
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +10,8 @@ use super::{
     plan::Meaning,
 };
 
-/// What one page said: [`picker_core::Metrics`] but for its age, which only the scraper knows.
+/// Load that one page tells: [`picker_core::Metrics`] but for its age, which only the scraper
+/// knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// Requests that wait for a slot in the batch, summed over engines.
@@ -19,28 +20,28 @@ pub struct Reading {
     pub running: u32,
     /// KV-cache blocks that live requests hold, 0 to 1; the highest of several engines.
     pub kv_usage: f32,
-    /// The layout of the prefix cache, if the page says it: the block size of the first engine, and
-    /// the blocks of all of them.
+    /// Layout of the prefix cache, if the page says it: the block size of the first engine, and the
+    /// blocks of all of them.
     pub cache: Option<CacheConfig>,
-    /// What the prefix cache was good for, if the page says it. Only people want to know.
+    /// Use of the prefix cache, if the page says it: for people, not for routing.
     pub prefixes: Option<PrefixUse>,
-    /// The LoRA adapters by the newest of the series, if there is one.
+    /// LoRA adapters by the newest of the series, if there is one.
     pub adapters: Option<Adapters>,
-    /// The custom metrics that the page has, by their keys.
+    /// Custom metrics that the page has, by their keys.
     pub attributes: Vec<(String, f64)>,
 }
 
-/// Counted in tokens since the engine started, over all its parts.
+/// Use of a prefix cache in tokens, counted since the engine started, over all its parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PrefixUse {
-    /// Looked up.
+    /// Prompt tokens that were looked up.
     pub queried: u64,
-    /// Found.
+    /// Prompt tokens that were found.
     pub cached: u64,
 }
 
 impl Reading {
-    /// The same, read `age` before the snapshot that it goes into.
+    /// Returns the metrics of a page that was read `age` before the snapshot that they go into.
     #[must_use]
     pub fn aged(self, age: Duration) -> Metrics {
         let Self { waiting, running, kv_usage, cache, prefixes: _, adapters, attributes } = self;
@@ -48,7 +49,7 @@ impl Reading {
     }
 }
 
-/// Why a page does not say what an endpoint's load is.
+/// Error of a page that does not tell an endpoint's load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// Families that routing needs are not there, or have no finite value. With all names that each
@@ -71,14 +72,14 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Names of one thing: no engine has more, and what a configuration describes has one.
+/// Names of one thing: no engine has more, and a configured one has one.
 const NAMES_MAX: usize = 2;
 
 /// Custom metrics of an engine. Each is in every snapshot for every endpoint, and a scheduling
 /// profile goes by a few.
 pub const CUSTOM_MAX: usize = 8;
 
-/// What the lines so far said.
+/// Values of the lines so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gathered {
     waiting: [Option<f64>; NAMES_MAX],
@@ -89,15 +90,15 @@ pub(super) struct Gathered {
     blocks: Option<f64>,
     queried: [Option<f64>; NAMES_MAX],
     cached: [Option<f64>; NAMES_MAX],
-    /// With the Unix time that is the series' value.
+    /// Adapters of the newest series, with its value, which is a Unix time.
     adapters: Option<(f64, Adapters)>,
-    /// By the numbers of the custom metrics.
+    /// Values by the numbers of the custom metrics.
     custom: [Option<f64>; CUSTOM_MAX],
     asleep: bool,
 }
 
 impl Gathered {
-    /// Takes in a series that says this.
+    /// Takes in a series of this meaning.
     pub(super) fn take(&mut self, meaning: &Meaning, series: &Series<'_>) {
         let value = series.value;
         match meaning {
@@ -132,7 +133,8 @@ impl Gathered {
         }
     }
 
-    /// One series stays for every combination of adapters there ever was: the newest counts.
+    /// Takes in adapters. One series stays for every combination of adapters there ever was: the
+    /// newest counts.
     fn take_adapters(&mut self, series: &Series<'_>) {
         if self.adapters.as_ref().is_some_and(|(newest, _)| *newest >= series.value) {
             return;
@@ -142,7 +144,7 @@ impl Gathered {
         }
     }
 
-    /// The same, with what rarely changes from a reading of before.
+    /// Adds the families that rarely change, from an earlier reading.
     pub(super) fn with(self, steady: &Self) -> Self {
         let Self { cache, block_tokens, blocks, .. } = *steady;
         Self {
@@ -188,23 +190,25 @@ impl Gathered {
     }
 
     fn prefixes(&self) -> Option<PrefixUse> {
-        let (queried, cached) = (first(&self.queried)?, first(&self.cached)?);
-        Some(PrefixUse { queried: total(queried), cached: total(cached) })
+        let queried = total(first(&self.queried)?);
+        let cached = total(first(&self.cached)?);
+        Some(PrefixUse { queried, cached })
     }
 
     fn sized(&self) -> Option<CacheConfig> {
         let number = |value: Option<f64>| value.map(count).filter(|number| *number > 0);
-        let (block_tokens, blocks) = (number(self.block_tokens)?, number(self.blocks)?);
+        let block_tokens = number(self.block_tokens)?;
+        let blocks = number(self.blocks)?;
         Some(CacheConfig { block_tokens, blocks })
     }
 }
 
-/// What the page says under the first of the names that it has.
+/// Returns the value under the first of the names that the page has.
 fn first(values: &[Option<f64>]) -> Option<f64> {
     values.iter().copied().flatten().next()
 }
 
-/// The name, with the older one of a family that was renamed.
+/// Returns the name, with the older one of a family that was renamed.
 fn names(specs: &[Spec]) -> String {
     let names: Vec<_> = specs.iter().map(ToString::to_string).collect();
     match names.split_first() {

@@ -1,8 +1,8 @@
-//! Reads one server's page again and again.
+//! The reader of one server's page, again and again.
 //!
-//! A page of 51 KB has 614 lines, of which some five matter. Where they were on the last page is
-//! remembered: a page whose families are still there, give or take some digits, is read at those
-//! places only. Once in a while, and whenever one is not where it was, the whole page is read.
+//! A page of 51 KB has 614 lines, of which some five matter. The scanner remembers their places on
+//! the last page: a page with its families still there, give or take some digits, is read at those
+//! places only. Once in a while, and whenever a family is not where it was, the whole page is read.
 
 use std::sync::Arc;
 
@@ -12,30 +12,30 @@ use super::{
     reading::Gathered,
 };
 
-/// How far a family may move from one page to the next. Numbers in front of it gain a digit now and
-/// then; a new series in front of it is longer than this, and then the whole page is read.
+/// Bytes by which a family may move from one page to the next. Numbers in front of it gain a digit
+/// now and then; a new series in front of it is longer than this, and then the whole page is read.
 const SHIFT_MAX: usize = 64;
 
 /// Pages in a row that may be read at the remembered places only. A family that appears for the
 /// first time, as that of LoRA adapters does, is so seen within a second at the usual interval.
 const SHORT_MAX: u32 = 19;
 
-/// Reads the pages of one server.
+/// Reader of the pages of one server.
 #[derive(Clone, Debug)]
 pub struct Scanner {
     engine: Arc<Engine>,
     plan: Arc<Plan>,
-    /// Where the first series of each family began; nothing for those that the page lacks.
+    /// Index of the first series of each family; nothing for those that the page lacks.
     places: Vec<Option<usize>>,
-    /// Whether the places may be used: no family came in two parts.
+    /// True if the places may be used: no family came in two parts.
     sound: bool,
     short: u32,
-    /// What the last whole page said of the families that rarely change.
+    /// Values of the families that rarely change, by the last whole page.
     steady: Gathered,
 }
 
 impl Scanner {
-    /// For pages of this engine.
+    /// Returns a scanner of pages of this engine.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
         let plan = Arc::new(Plan::new(&engine));
@@ -50,8 +50,8 @@ impl Scanner {
     /// skipped, as is a last line without its line break, which may be cut off.
     ///
     /// # Errors
-    /// Without the number of waiting or of running requests or the KV-cache usage: an engine of
-    /// which one is unknown must not pass for an idle one. And while the engine sleeps.
+    /// Without the number of waiting or of running requests or the KV-cache usage: an engine with
+    /// an unknown one must not pass for an idle one. And while the engine sleeps.
     pub fn scan(&mut self, page: &[u8]) -> Result<Reading, Unfit> {
         if self.sound && self.short < SHORT_MAX {
             self.short += 1;
@@ -67,9 +67,13 @@ impl Scanner {
 
     fn whole(&mut self, page: &[u8]) -> Gathered {
         let plan = Arc::clone(&self.plan);
-        (self.sound, self.short, self.steady) = (true, 0, Gathered::default());
+        self.sound = true;
+        self.short = 0;
+        self.steady = Gathered::default();
         self.places.fill(None);
-        let (mut gathered, mut last, mut start) = (Gathered::default(), None, 0);
+        let mut gathered = Gathered::default();
+        let mut last = None;
+        let mut start = 0;
         for end in memchr::memchr_iter(b'\n', page) {
             let line = page.get(start..end).unwrap_or_default();
             let began = std::mem::replace(&mut start, end + 1);
@@ -85,7 +89,7 @@ impl Scanner {
         gathered.with(&self.steady)
     }
 
-    /// Notes where a family begins.
+    /// Remembers the place where a family begins.
     fn begin(&mut self, index: usize, at: usize) {
         if let Some(place) = self.places.get_mut(index) {
             self.sound &= place.is_none();
@@ -93,7 +97,7 @@ impl Scanner {
         }
     }
 
-    /// What the page says at the places of the last one; nothing if a family is not there.
+    /// Reads the page at the places of the last one; nothing if a family is not there.
     fn at_places(&mut self, page: &[u8]) -> Option<Gathered> {
         let plan = Arc::clone(&self.plan);
         let mut gathered = Gathered::default();
@@ -113,7 +117,7 @@ impl Scanner {
     }
 }
 
-/// Where the family begins, near where it was.
+/// Finds the family near its last place.
 fn find(page: &[u8], family: &Family, at: usize) -> Option<usize> {
     let begins = |at: usize| {
         let line = page.get(at..)?;

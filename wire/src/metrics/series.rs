@@ -1,17 +1,18 @@
-//! One line of a metrics page: labels and a value.
+//! Lines of a metrics page: labels and a value.
 
 use std::borrow::Cow;
 
-/// One series, without its name.
+/// Series without its name.
 pub(super) struct Series<'a> {
     labels: &'a [u8],
-    /// Finite: NaN and infinities, which an engine shows before its first step, say nothing.
+    /// Value, which is finite: NaN and infinities, which an engine shows before its first step, say
+    /// nothing.
     pub(super) value: f64,
 }
 
 impl<'a> Series<'a> {
-    /// Reads what follows the name: `{a="b",…} 1.0 1700000000000`, labels and timestamp optional.
-    /// `None` for anything else.
+    /// Reads the rest of a line behind the name: `{a="b",…} 1.0 1700000000000`, labels and
+    /// timestamp optional. `None` for anything else.
     pub(super) fn parse(rest: &'a [u8]) -> Option<Self> {
         let (labels, rest) = match rest.strip_prefix(b"{") {
             Some(inside) => {
@@ -27,15 +28,15 @@ impl<'a> Series<'a> {
         Some(Self { labels, value })
     }
 
-    /// What the label `name` says, its escapes resolved.
+    /// Returns the value of the label `name`, its escapes resolved.
     pub(super) fn label(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
         let (_, raw) = Labels(self.labels).find(|(label, _)| *label == name)?;
         Some(unescape(raw))
     }
 }
 
-/// The labels at the head of some text, as written; stops at the first thing that is none. A comma
-/// or a brace within a value does not end it.
+/// Labels at the head of some text, as written; ends at the first thing that is none. A comma or a
+/// brace within a value does not end it.
 struct Labels<'a>(&'a [u8]);
 
 impl<'a> Iterator for Labels<'a> {
@@ -52,7 +53,7 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
-/// The first quote that no backslash escapes.
+/// Returns the index of the first quote that no backslash escapes.
 fn closing_quote(value: &[u8]) -> Option<usize> {
     let mut found = memchr::memchr2_iter(b'"', b'\\', value);
     loop {

@@ -1,46 +1,46 @@
-//! Why a push was not taken.
+//! The error of a push that is refused.
 
 use std::fmt;
 
 use super::{CLOCK_SKEW_MAX_MS, Stamp};
 
-/// Why a push was not taken.
+/// Error of a push that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// A header is missing.
     MissingHeader {
-        /// Its name.
+        /// Name of the header.
         name: &'static str,
     },
     /// A header makes no sense.
     Header {
-        /// Its name.
+        /// Name of the header.
         name: &'static str,
-        /// What it says, at most 80 characters of it.
+        /// Value of the header, at most 80 characters of it.
         found: String,
-        /// What it may say.
+        /// Values that are allowed.
         allowed: &'static str,
     },
-    /// The signature is not that of this push with this secret.
+    /// Signature of another push or with another secret.
     Signature,
-    /// The push was signed too long ago, or in the future.
+    /// Time of signing too long ago, or in the future.
     Clock {
-        /// The gateway's time.
+        /// Time of the gateway in Unix milliseconds.
         now_ms: u64,
-        /// The push's.
+        /// Stamp of the push.
         stamp: Stamp,
     },
-    /// The push is not newer than the one that is stored.
+    /// Push that is not newer than the one that is stored.
     Replayed {
-        /// The push's.
+        /// Stamp of the push.
         stamp: Stamp,
-        /// That of the stored one.
+        /// Stamp of the stored one.
         last: Stamp,
     },
 }
 
 impl Refused {
-    /// The HTTP status to answer with.
+    /// Returns the HTTP status to answer with.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {

@@ -1,21 +1,21 @@
-//! When a push was made, and by which headers it says so.
+//! The time of a push, and the headers that say it.
 
 use std::fmt;
 
 use super::{Refused, SEQUENCE_HEADER, SIGNATURE_HEADER, TIME_HEADER};
 
-/// When a push was made; the greater one is the newer.
+/// Time of a push; the greater one is the newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
-    /// Unix milliseconds by the scraper's clock. First, so that a scraper that starts again at
-    /// sequence 0 goes on.
+    /// Unix milliseconds by the scraper's clock. The first field, so that a scraper that starts
+    /// again at sequence 0 goes on.
     pub time_ms: u64,
-    /// Grows with every push of one scraper process.
+    /// Number that grows with every push of one scraper process.
     pub sequence: u64,
 }
 
 impl Stamp {
-    /// The stamp as the entity tag of a snapshot that is fetched (RFC 9110, 8.8.3).
+    /// Returns the stamp as the entity tag of a snapshot that is fetched (RFC 9110, 8.8.3).
     #[must_use]
     pub fn entity_tag(self) -> String {
         format!("\"{}-{}\"", self.time_ms, self.sequence)
@@ -28,12 +28,12 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// A push's headers.
+/// Headers of a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Headers {
-    /// When it was made.
+    /// Time of the push.
     pub stamp: Stamp,
-    /// The signature that it claims, not checked yet.
+    /// Signature that the push claims, not checked yet.
     pub signature: [u8; 32],
 }
 
@@ -41,7 +41,7 @@ impl Headers {
     /// Reads the three headers.
     ///
     /// # Errors
-    /// If one is missing or makes no sense.
+    /// For a header that is missing or makes no sense.
     pub fn parse(
         time: Option<&[u8]>,
         sequence: Option<&[u8]>,

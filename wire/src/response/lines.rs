@@ -1,4 +1,4 @@
-//! The lines of a stream of server-sent events: how many events, and whether one is an error.
+//! The lines of a stream of server-sent events: the number of events, and whether one is an error.
 
 use memchr::memchr;
 
@@ -8,15 +8,16 @@ use crate::body::Dialect;
 /// says that a stream has failed.
 const HEAD: usize = 22;
 
-/// The lines of a stream so far.
+/// Lines of a stream so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     head: [u8; HEAD],
-    /// Bytes of the line that is not over, as far as they are in the head.
+    /// Bytes of the unfinished line, as far as they are in the head.
     len: usize,
     events: u32,
     errors: u32,
-    /// An event ends with an empty line, and only if there was a line before that.
+    /// True within an event, which ends with an empty line, and only if there was a line before
+    /// that.
     in_event: bool,
 }
 

@@ -6,23 +6,23 @@ use serde_json::Value;
 /// Bytes of a report that are read. vLLM's are below 200.
 const REPORT_MAX: usize = 4_096;
 
-/// What a model server said of itself.
+/// Load that a model server reports of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LoadReport {
     /// Requests that wait.
     pub waiting: Option<u32>,
-    /// The share of the KV cache in use, 0 to 1.
+    /// Share of the KV cache in use, 0 to 1.
     pub kv_usage: Option<f32>,
 }
 
-/// vLLM's names for them, then Triton's.
+/// Names of the number of waiting requests: vLLM's, then Triton's.
 const WAITING: [&str; 2] = ["num_requests_waiting", "queue_depth"];
 const KV_USAGE: [&str; 2] = ["kv_cache_usage_perc", "kv_cache_utilization"];
 
 impl LoadReport {
     /// Reads the value of the header, in any of the three formats: `JSON {…}`, `TEXT key=value, …`
     /// and `BIN` with a base64 of the protobuf; without a word in front it is that protobuf too, as
-    /// `endpoint-load-metrics-bin` has it. `None` if it says neither.
+    /// `endpoint-load-metrics-bin` has it. `None` if neither number is in it.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let value = value.get(..REPORT_MAX).unwrap_or(value).trim_ascii();
@@ -48,7 +48,7 @@ impl LoadReport {
         Some(())
     }
 
-    /// `named_metrics.num_requests_waiting=0.0, …`
+    /// Reads `named_metrics.num_requests_waiting=0.0, …`.
     fn read_text(&mut self, text: &str) {
         for (name, value) in text.split(',').filter_map(|pair| pair.split_once('=')) {
             let name = name.trim();
@@ -59,7 +59,7 @@ impl LoadReport {
         }
     }
 
-    /// `xds.data.orca.v3.OrcaLoadReport`, of which only the map `named_metrics = 8` is read.
+    /// Reads `xds.data.orca.v3.OrcaLoadReport`, but only the map `named_metrics = 8` in it.
     fn read_protobuf(&mut self, mut bytes: &[u8]) -> Option<()> {
         while !bytes.is_empty() {
             let (field, value, rest) = field(bytes)?;
@@ -71,9 +71,10 @@ impl LoadReport {
         Some(())
     }
 
-    /// One entry of a map from text to double.
+    /// Reads one entry of a map from text to double.
     fn read_entry(&mut self, mut bytes: &[u8]) -> Option<()> {
-        let (mut name, mut number) = ("", 0.0);
+        let mut name = "";
+        let mut number = 0.0;
         while !bytes.is_empty() {
             let (field, value, rest) = field(bytes)?;
             bytes = rest;
@@ -101,14 +102,14 @@ impl LoadReport {
     }
 }
 
-/// A protobuf value that matters here.
+/// Protobuf value that matters here.
 enum Wire<'a> {
     Bytes(&'a [u8]),
     Fixed(u64),
     Other,
 }
 
-/// The first field of a message: its number, its value, and what follows.
+/// Splits off the first field of a message: its number, its value, and the rest.
 fn field(bytes: &[u8]) -> Option<(u64, Wire<'_>, &[u8])> {
     let (key, bytes) = varint(bytes)?;
     let (value, rest) = match key & 7 {

@@ -1,27 +1,28 @@
-//! Puts the name that the client asked for in the place of the model's own, in a response's body.
+//! The renamer of a response's model: it puts the name that the client asked for in the place of
+//! the model's own.
 //!
 //! Only `"model"` with exactly that name as its value is a match; within a JSON string the quotes
-//! would be escaped, so that no text of the model's can look like one. A chunk may end anywhere: what
-//! may be the beginning of a match is kept until the next, and nothing else is.
+//! would be escaped, so that no text of the model's can look like one. A chunk may end anywhere:
+//! the possible beginning of a match is kept until the next, and nothing else is.
 
 use crate::body::MODEL_KEY_JSON;
 
 /// Blanks that a serialiser puts around a colon, and a person with a text editor too.
 const BLANKS_MAX: usize = 16;
 
-/// Changes one model's name into another.
+/// Renamer of one model to another.
 #[derive(Clone, Debug)]
 pub struct Renamer {
-    /// The name to be found, as a JSON string.
+    /// Name to be found, as a JSON string.
     found: Vec<u8>,
-    /// The name to be put there, as a JSON string.
+    /// Name to be put there, as a JSON string.
     put: Vec<u8>,
-    /// The beginning of what may be a match: what was seen of it, and what that stands for.
+    /// Possible beginning of a match.
     held: Vec<u8>,
     stage: Stage,
 }
 
-/// How far a match has come. Numbers are bytes of the part that were seen.
+/// Progress of a match. Numbers are bytes of the part that were seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Key(usize),
@@ -32,7 +33,7 @@ enum Stage {
 const KEY: &[u8] = MODEL_KEY_JSON.as_bytes();
 
 impl Renamer {
-    /// Changes `found` to `put`.
+    /// Returns a renamer of `found` to `put`.
     #[must_use]
     pub fn new(found: &str, put: &str) -> Self {
         // Text always serialises.
@@ -40,8 +41,8 @@ impl Renamer {
         Self { found: json(found), put: json(put), held: Vec::new(), stage: Stage::Key(0) }
     }
 
-    /// The chunk with names changed; `None` where it passes as it is. At the end of the body nothing
-    /// is kept.
+    /// Returns the chunk with names changed; `None` where it passes as it is. At the end of the
+    /// body nothing is kept.
     pub fn push(&mut self, chunk: &[u8], is_end: bool) -> Option<Vec<u8>> {
         let held_before = self.held.len();
         let mut out = Vec::new();
@@ -90,7 +91,7 @@ impl Renamer {
         (changed || !self.held.is_empty()).then_some(out)
     }
 
-    /// What a byte means to a match that is under way.
+    /// Takes a byte into the match that is under way.
     fn step(&mut self, byte: u8) -> Step {
         let blank = matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
         let next = match self.stage {
@@ -114,7 +115,7 @@ impl Renamer {
     }
 }
 
-/// What became of a match.
+/// Outcome of a byte for a match.
 enum Step {
     On,
     Match,

@@ -1,8 +1,8 @@
-//! What a request cost in tokens, by its response.
+//! The cost of a request in tokens, by its response.
 //!
 //! The usage comes last: as an object near the end of a JSON body, or in the last events of a
-//! stream; Anthropic's streams say in their first event what the prompt cost. So both ends are kept
-//! and looked at once, when there is no more.
+//! stream; Anthropic's streams tell the cost of the prompt in their first event. So both ends are
+//! kept and looked at once, when there is no more.
 
 use std::fmt;
 
@@ -19,10 +19,10 @@ use crate::body::{Dialect, UsageField};
 /// thousands of responses that a worker has in flight.
 const LAST: usize = 2048;
 
-/// Bytes of its beginning: `message_start` is some 300.
+/// Bytes of a response's beginning that are looked at: `message_start` is some 300.
 const FIRST: usize = 512;
 
-/// The tokens of one request, as the model server counted them.
+/// Tokens of one request, as the model server counted them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt.
@@ -33,7 +33,7 @@ pub struct Usage {
     pub cached_tokens: Option<u32>,
 }
 
-/// Both ends of a response.
+/// Beginning and end of a response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ends {
     first: Vec<u8>,

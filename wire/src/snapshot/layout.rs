@@ -18,7 +18,7 @@ use crate::{
     metrics::{ADAPTER_NAME_MAX, ADAPTERS_MAX, CUSTOM_MAX},
 };
 
-/// A [`Snapshot`].
+/// Layout of a [`Snapshot`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct Pool<'a> {
     name: &'a str,
@@ -34,7 +34,7 @@ pub(super) struct Pool<'a> {
     models: Vec<Served<'a>>,
 }
 
-/// An [`Endpoint`].
+/// Layout of an [`Endpoint`].
 #[derive(Serialize, Deserialize)]
 struct Server<'a> {
     address: SocketAddr,
@@ -45,7 +45,7 @@ struct Server<'a> {
     labels: Vec<(&'a str, &'a str)>,
 }
 
-/// [`Metrics`].
+/// Layout of [`Metrics`].
 #[derive(Serialize, Deserialize)]
 struct Load<'a> {
     age: Duration,
@@ -61,7 +61,7 @@ struct Load<'a> {
     attributes: Vec<(&'a str, f64)>,
 }
 
-/// [`Adapters`].
+/// Layout of [`Adapters`].
 #[derive(Serialize, Deserialize)]
 struct Lora<'a> {
     max: u32,
@@ -72,8 +72,8 @@ struct Lora<'a> {
 }
 
 impl<'a> Pool<'a> {
-    pub(super) fn of(snapshot: &'a Snapshot) -> Result<Self, FrameError> {
-        let endpoints = snapshot.endpoints.iter().map(Server::of).collect();
+    pub(super) fn from_snapshot(snapshot: &'a Snapshot) -> Result<Self, FrameError> {
+        let endpoints = snapshot.endpoints.iter().map(Server::from_endpoint).collect();
         let objectives = snapshot.objectives.iter();
         let objectives = objectives.map(|it| (it.name.as_str(), it.priority.0)).collect();
         let pool = Self {
@@ -81,7 +81,7 @@ impl<'a> Pool<'a> {
             quiet_for_ms: u16::try_from(snapshot.quiet_for.as_millis()).unwrap_or(u16::MAX),
             endpoints,
             objectives,
-            model_rewrites: snapshot.model_rewrites.iter().map(Rewrite::of).collect(),
+            model_rewrites: snapshot.model_rewrites.iter().map(Rewrite::from_rewrite).collect(),
             models: snapshot.models.iter().map(|it| (&*it.name, it.parent.as_deref())).collect(),
         };
         pool.check()?;
@@ -131,11 +131,11 @@ impl TryFrom<Pool<'_>> for Snapshot {
 }
 
 impl<'a> Server<'a> {
-    fn of(endpoint: &'a Endpoint) -> Self {
+    fn from_endpoint(endpoint: &'a Endpoint) -> Self {
         Self {
             address: endpoint.address,
             up: endpoint.health == Health::Up,
-            metrics: endpoint.metrics.as_ref().map(Load::of),
+            metrics: endpoint.metrics.as_ref().map(Load::from_metrics),
             labels: endpoint.labels.iter().map(|(key, value)| (&**key, &**value)).collect(),
         }
     }
@@ -163,14 +163,14 @@ impl From<Server<'_>> for Endpoint {
 }
 
 impl<'a> Load<'a> {
-    fn of(metrics: &'a Metrics) -> Self {
+    fn from_metrics(metrics: &'a Metrics) -> Self {
         Self {
             age: metrics.age,
             waiting: metrics.waiting,
             running: metrics.running,
             kv_usage: metrics.kv_usage,
             cache: metrics.cache.map(|cache| (cache.block_tokens, cache.blocks)),
-            adapters: metrics.adapters.as_ref().map(Lora::of),
+            adapters: metrics.adapters.as_ref().map(Lora::from_adapters),
             attributes: metrics.attributes.iter().map(|(key, value)| (&**key, *value)).collect(),
         }
     }
@@ -203,7 +203,7 @@ impl From<Load<'_>> for Metrics {
 }
 
 impl<'a> Lora<'a> {
-    fn of(adapters: &'a Adapters) -> Self {
+    fn from_adapters(adapters: &'a Adapters) -> Self {
         Self {
             max: adapters.max,
             running: adapters.running.iter().map(String::as_str).collect(),

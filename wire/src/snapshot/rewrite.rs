@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{MODEL_NAME_MAX, is_object_name};
 use crate::frame::{FrameError, bound};
 
-/// A [`ModelRewrite`].
+/// Layout of a [`ModelRewrite`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct Rewrite<'a> {
     name: &'a str,
@@ -17,7 +17,7 @@ pub(super) struct Rewrite<'a> {
     rules: Vec<RuleRecord<'a>>,
 }
 
-/// A [`RewriteRule`].
+/// Layout of a [`RewriteRule`].
 #[derive(Serialize, Deserialize)]
 struct RuleRecord<'a> {
     #[serde(borrow)]
@@ -27,7 +27,7 @@ struct RuleRecord<'a> {
     targets: Vec<(&'a str, u32)>,
 }
 
-/// A [`Model`]: its name, its parent.
+/// Layout of a [`Model`]: its name, its parent.
 pub(super) type Served<'a> = (&'a str, Option<&'a str>);
 
 pub(super) fn check(rewrites: &[Rewrite<'_>]) -> Result<(), FrameError> {
@@ -53,13 +53,17 @@ fn is_model_name(name: &str) -> bool {
     (1..=MODEL_NAME_MAX).contains(&name.len())
 }
 
-pub(super) fn model((name, parent): Served<'_>) -> Model {
+pub(super) fn model(served: Served<'_>) -> Model {
+    let (name, parent) = served;
     Model { name: name.to_owned(), parent: parent.map(str::to_owned) }
 }
 
 impl<'a> Rewrite<'a> {
-    pub(super) fn of(rewrite: &'a ModelRewrite) -> Self {
-        Self { name: &rewrite.name, rules: rewrite.rules.iter().map(RuleRecord::of).collect() }
+    pub(super) fn from_rewrite(rewrite: &'a ModelRewrite) -> Self {
+        Self {
+            name: &rewrite.name,
+            rules: rewrite.rules.iter().map(RuleRecord::from_rule).collect(),
+        }
     }
 }
 
@@ -71,7 +75,7 @@ impl From<Rewrite<'_>> for ModelRewrite {
 }
 
 impl<'a> RuleRecord<'a> {
-    fn of(rule: &'a RewriteRule) -> Self {
+    fn from_rule(rule: &'a RewriteRule) -> Self {
         Self {
             models: rule.models.iter().map(String::as_str).collect(),
             targets: rule.targets.iter().map(|it| (it.model.as_str(), it.weight)).collect(),

@@ -15,7 +15,7 @@ fn pool(json: &str) -> Result<PoolConfig, ConfigError> {
     Ok(pools.into_iter().next().unwrap())
 }
 
-/// What is said within `flowControl`, with these plugins.
+/// Reads a configuration with these fields of `flowControl` and these plugins.
 fn flow(plugins: &str, section: &str) -> Result<FlowConfig, ConfigError> {
     let json = format!(
         r#"{{"featureGates": ["flowControl"], "plugins": [{plugins}], "flowControl": {{{section}}}}}"#
@@ -23,7 +23,7 @@ fn flow(plugins: &str, section: &str) -> Result<FlowConfig, ConfigError> {
     pool(&json).map(|pool| pool.flow.unwrap())
 }
 
-/// What saturation detector comes of these plugins and fields.
+/// Reads the saturation detector of these plugins and fields.
 fn detector(plugins: &str, fields: &str) -> Result<Detector, ConfigError> {
     pool(&format!(r#"{{"plugins": [{plugins}], {fields}}}"#)).map(|pool| pool.scheduler.detector)
 }

@@ -89,7 +89,7 @@ fn the_older_handler_has_a_decider_by_default() {
     assert_eq!(of(json!([])), None);
 }
 
-/// One cache on the GPU and one in the host's memory, each with an index of its own.
+/// A cache on the GPU and another in the host's memory, each with an index of its own.
 #[test]
 fn tiers_of_caches() {
     let producer = json!({"autoTune": false, "lruCapacityPerServer": 1000});
@@ -174,7 +174,7 @@ fn predicted_latency() {
     assert_eq!(admitters(&admits), [Admitter::LatencySlo]);
 }
 
-/// Who may turn a request away.
+/// Returns the admitters of the first pool.
 fn admitters(config: &Value) -> Vec<Admitter> {
     let PluginConfig::Picker(picker) = parse(config.to_string().as_bytes()).unwrap() else {
         panic!("no picker")

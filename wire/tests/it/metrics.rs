@@ -146,7 +146,7 @@ fn every_known_engine_is_read() {
     ];
     let engines = Engines::default();
     let said = pages.map(|(name, page)| {
-        let engine = engines.of(&[("llm-d.ai/engine-type".to_owned(), name.to_owned())]);
+        let engine = engines.for_labels(&[("llm-d.ai/engine-type".to_owned(), name.to_owned())]);
         assert_eq!(engine.name, name);
         let it = Scanner::new(engine).scan(page.as_bytes()).unwrap();
         let cache = it.cache.map(|cache| (cache.block_tokens, cache.blocks));
@@ -230,10 +230,13 @@ fn an_engine_can_be_described() {
     }
     assert!(Engines::new(vec![mine.clone()], "mine", None).is_ok());
     let why = Engines::new(vec![mine], "other", None).unwrap_err();
-    assert!(why.starts_with("found \"other\"; allowed: mine, vllm, sglang"), "{why}");
+    assert!(
+        why.starts_with("must be a known engine, not \"other\"; allowed: mine, vllm, sglang"),
+        "{why}"
+    );
 }
 
-/// Where numbers change their length, and lines come and go between families, a scanner that
+/// A law: where numbers change their length, and lines come and go between families, a scanner that
 /// remembers reads what one reads that does not: at once for what was there, and within a second
 /// for a family that is new.
 #[test]

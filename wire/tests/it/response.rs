@@ -1,4 +1,4 @@
-//! What responses say as they pass.
+//! Responses as they pass.
 
 use wire::response::{Kind, LoadReport, Reader, Renamer, Usage};
 
@@ -128,7 +128,7 @@ fn only_json_and_events_are_read() {
         "",
     ];
     assert_eq!(
-        kinds.map(|kind| Kind::of(kind.as_bytes())),
+        kinds.map(|kind| Kind::from_content_type(kind.as_bytes())),
         [Kind::Json, Kind::Json, Kind::Events, Kind::Other, Kind::Other]
     );
     let mut audio = Reader::new(Kind::Other);

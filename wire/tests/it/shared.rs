@@ -1,4 +1,4 @@
-//! What the workers of one Envoy share.
+//! Values that the workers of one Envoy share.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ pub(crate) const MIXED: &str = concat!(
 /// JSON within a JSON string, as tool calls and their results carry it.
 pub(crate) const NESTED: &str =
     r#"{\"path\": \"src/main.rs\", \"text\": \"fn main() {\\n    run();\\n}\\n\"}, "#;
-/// What clients that escape everything but ASCII make of Chinese.
+/// Chinese text as clients write it that escape everything but ASCII.
 pub(crate) const UNICODE: &str = r"\u4f60\u597d\uff0c\u4e16\u754c\u3002";
 
 /// A chat request of about `size` bytes: a short system message, then `text` again and again.

@@ -1,8 +1,8 @@
 //! 64 bytes of the inside of a JSON string at once, as one bit each.
 //!
-//! After simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second"): what a byte is comes
-//! out of vector compares, and which byte is escaped out of one subtraction. There is no branch for
-//! each escape: prompts have one every 30 to 70 bytes, which no predictor learns.
+//! After simdjson (Langdale and Lemire, "Parsing Gigabytes of JSON per Second"): vector compares
+//! tell the classes of bytes, and one subtraction tells which bytes are escaped. There is no branch
+//! for each escape: prompts have one every 30 to 70 bytes, which no predictor learns.
 
 use wide::u8x16;
 
@@ -12,11 +12,11 @@ pub(super) const BYTES: usize = 64;
 /// Every second bit, from the second one.
 const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
 
-/// A part of a string.
+/// Part of a string.
 pub(super) struct Block([u8x16; 4]);
 
-/// The length of a string of a few bytes without escapes, as all keys are and most values of tools'
-/// schemas: a quarter of a block's work.
+/// Returns the length of a string of a few bytes without escapes, as all keys are and most values
+/// of tools' schemas: a quarter of a block's work.
 #[inline]
 pub(super) fn short(bytes: &[u8]) -> Option<usize> {
     let lane = u8x16::new(*bytes.first_chunk()?);
@@ -28,35 +28,35 @@ pub(super) fn short(bytes: &[u8]) -> Option<usize> {
     (quotes != 0 && others & inside == 0).then(|| quotes.trailing_zeros() as usize)
 }
 
-/// What a block leaves open for the next one.
+/// State that a block leaves to the next one.
 #[derive(Default)]
 pub(super) struct Carry {
-    /// Bit 0: its first byte is escaped.
+    /// Bit 0: the first byte of the next block is escaped.
     escaped: u64,
-    /// The first four bits: these bytes belong to a `\u`.
+    /// First four bits: these bytes of the next block belong to a `\u`.
     digits: u64,
 }
 
-/// Something in the block is not allowed in a string.
+/// Error that something in the block is not allowed in a string.
 pub(super) struct Fault;
 
 impl Block {
     #[inline]
-    pub(super) fn of(bytes: &[u8; BYTES]) -> Self {
+    pub(super) fn new(bytes: &[u8; BYTES]) -> Self {
         let lanes = bytes.as_chunks::<16>().0;
         let mut vectors = [u8x16::ZERO; 4];
         vectors.iter_mut().zip(lanes).for_each(|(vector, lane)| *vector = u8x16::new(*lane));
         Self(vectors)
     }
 
-    /// What is less than a block, and then zeros, which no string may hold.
+    /// Returns a block of fewer bytes and then zeros, which no string may hold.
     pub(super) fn padded(bytes: &[u8]) -> Self {
         let mut block = [0; BYTES];
         block.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        Self::of(&block)
+        Self::new(&block)
     }
 
-    /// Where the closing quote is, if it is in this block.
+    /// Returns the index of the closing quote, if it is in this block.
     #[inline]
     pub(super) fn read(&self, carry: &mut Carry) -> Result<Option<usize>, Fault> {
         let backslashes = self.bits(|lane| lane.simd_eq(u8x16::splat(b'\\')));
@@ -76,7 +76,8 @@ impl Block {
         Ok((close != 0).then(|| close.trailing_zeros() as usize))
     }
 
-    /// Escaped bytes that mean nothing, and what should be the digits of a `\u` and are none.
+    /// Returns the escaped bytes that mean nothing, and the bytes that should be digits of a `\u`
+    /// and are none.
     #[inline]
     fn bad_escapes(&self, escaped: u64, known: u64, carry: &mut Carry) -> u64 {
         let frequent = self.bits(|lane| {
@@ -99,7 +100,7 @@ impl Block {
         bad
     }
 
-    /// A bit for each byte that `is` marks with ones.
+    /// Returns a bit for each byte that `is` marks with ones.
     #[inline]
     fn bits(&self, is: impl Fn(u8x16) -> u8x16) -> u64 {
         let [first, second, third, fourth] = self.0.map(|lane| u64::from(is(lane).to_bitmask()));
@@ -107,8 +108,8 @@ impl Block {
     }
 }
 
-/// The bytes that a backslash precedes which is none itself (simdjson: `json_escape_scanner`). An odd
-/// number of backslashes escapes what follows, an even number only each other.
+/// Returns the bytes that an escaping backslash precedes (simdjson: `json_escape_scanner`). An odd
+/// number of backslashes escapes the byte behind them, an even number only each other.
 #[inline]
 fn escaped(backslashes: u64, carry: &mut Carry) -> u64 {
     let first = carry.escaped;

@@ -33,7 +33,7 @@ pub(super) fn bands(
     Ok(bands)
 }
 
-/// Reads a band that others are made after.
+/// Reads the band after which others are made.
 pub(super) fn template(at: &At<'_>, plugins: &Plugins<'_>) -> Result<BandConfig, ConfigError> {
     band(&at.object(&KEYS)?, plugins)
 }
@@ -48,7 +48,7 @@ fn band(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<BandConfig, Config
     })
 }
 
-/// How long a request may wait; zero is for ever.
+/// Reads the time for which a request may wait; zero is for ever.
 pub(super) fn ttl(at: &At<'_>) -> Result<Ttl, ConfigError> {
     at.duration().map(Ttl::from)
 }

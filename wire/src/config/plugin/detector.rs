@@ -7,7 +7,7 @@ use picker_core::saturation::{
 use super::Plugins;
 use crate::config::{At, ConfigError, at::Object, share::Share};
 
-/// The fields of a `utilization-detector`.
+/// Fields of a `utilization-detector`.
 pub(in crate::config) const UTILIZATION: [&str; 6] = [
     "queueDepthThreshold",
     "kvCacheUtilThreshold",
@@ -29,7 +29,7 @@ pub(super) fn read(
     }
 }
 
-/// The detector with these parameters.
+/// Reads a detector with these parameters.
 pub(in crate::config) fn utilization(parameters: &Object<'_>) -> Result<Detector, ConfigError> {
     let default = Utilization::default();
     let above_zero = |at: &At<'_>| {
@@ -61,20 +61,25 @@ pub(in crate::config) fn utilization(parameters: &Object<'_>) -> Result<Detector
     }))
 }
 
-/// Knows only this gateway's requests, and so gets its part of what an endpoint should have.
+/// Reads a detector that knows only this gateway's requests, and so gets its part of the limits of
+/// an endpoint.
 fn concurrency(entry: &Object<'_>, share: Share) -> Result<Detector, ConfigError> {
     let known = ["maxConcurrency", "maxTokenConcurrency", "concurrencyMode", "headroom"];
     let parameters = entry.child("parameters", &known)?;
     let default = Concurrency::default();
     let default_tokens = u32::try_from(default.max_tokens).unwrap_or(u32::MAX);
     Ok(Detector::Concurrency(Concurrency {
-        max_requests: share
-            .of(parameters
-                .read("maxConcurrency", default.max_requests, |at| at.whole(1, u32::MAX))?),
+        max_requests: share.part_of(parameters.read(
+            "maxConcurrency",
+            default.max_requests,
+            |at| at.whole(1, u32::MAX),
+        )?),
         // Four billion tokens are more than any endpoint's cache.
         max_tokens: share
-            .of(parameters
-                .read("maxTokenConcurrency", default_tokens, |at| at.whole(1, u32::MAX))?)
+            .part_of(
+                parameters
+                    .read("maxTokenConcurrency", default_tokens, |at| at.whole(1, u32::MAX))?,
+            )
             .into(),
         mode: parameters.read("concurrencyMode", default.mode, |at| {
             at.text()?.parse().map_err(|_| at.refuse_name(ConcurrencyMode::NAMES))
@@ -83,7 +88,7 @@ fn concurrency(entry: &Object<'_>, share: Share) -> Result<Detector, ConfigError
     }))
 }
 
-/// A share; above tenfold it is a slip of units, such as per cent.
+/// Reads a share; above tenfold it is a slip of units, such as per cent.
 fn headroom(parameters: &Object<'_>, default: f64) -> Result<f64, ConfigError> {
     parameters.read("headroom", default, |at| at.within(0.0, 10.0))
 }

@@ -12,7 +12,7 @@ use picker_core::{
 use super::scorer;
 use crate::config::{At, ConfigError, at::Object};
 
-/// The filter with the `parameters` of its entry, those left out as they are in `default`.
+/// Reads the filter with the `parameters` of its entry, those left out as they are in `default`.
 pub(super) fn read(default: Filter, entry: &Object<'_>) -> Result<Filter, ConfigError> {
     let parameters = |known| entry.child("parameters", known);
     Ok(match default {
@@ -54,7 +54,7 @@ pub(super) fn read(default: Filter, entry: &Object<'_>) -> Result<Filter, Config
     })
 }
 
-/// A `metav1.LabelSelector`.
+/// Reads a `metav1.LabelSelector`.
 fn selector(parameters: &Object<'_>) -> Result<Selector, ConfigError> {
     let mut requirements = Vec::new();
     for (key, at) in parameters.read("matchLabels", Vec::new(), At::entries)? {

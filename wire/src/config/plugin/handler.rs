@@ -1,4 +1,4 @@
-//! The parameters of profile handlers and of what they ask.
+//! The parameters of profile handlers and of their deciders.
 
 use picker_core::{Decider, Disagg, Handler, StageOrder};
 
@@ -34,7 +34,8 @@ pub(super) fn read(
     })
 }
 
-/// By the names of `disagg-profile-handler`, or by those of `pd-profile-handler` before it.
+/// Reads parameters by the names of `disagg-profile-handler`, or by those of `pd-profile-handler`
+/// before it.
 fn disagg(
     default: Disagg,
     entry: &Object<'_>,

@@ -11,7 +11,7 @@ use crate::{
     config::{At, ConfigError},
 };
 
-/// What a plugin is, before its parameters are read.
+/// Plugin before its parameters are read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum PluginKind {
     Scorer(Scorer),
@@ -26,7 +26,7 @@ pub(super) enum PluginKind {
     Handler(Handler),
     Admitter(Admitter),
     Decider(Decider),
-    /// Says that prompts with media are encoded apart.
+    /// Decider that has prompts with media encoded apart.
     MediaDecider,
     Parser(Parser),
     Elsewhere(&'static str),
@@ -51,7 +51,7 @@ const ELSEWHERE: [&str; 8] = [
     IN_FLIGHT,
 ];
 
-/// Types that the EPP has and that are not here, and why.
+/// Types of the EPP that do not exist here, with the reason.
 const ABSENT: &[(&str, &str)] = &[
     ("precise-prefix-cache-scorer", KV_EVENTS),
     ("precise-prefix-cache-producer", KV_EVENTS),
@@ -68,7 +68,7 @@ const KV_EVENTS: &str = "engines' KV events come over ZMQ, which a filter in Env
                          prefix-cache-scorer with approx-prefix-cache-producer";
 
 impl PluginKind {
-    pub(super) fn of(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             ALWAYS => return Some(Self::Decider(Decider::Always)),
             PREFIX_BASED => {
@@ -95,7 +95,7 @@ impl PluginKind {
 
     pub(super) fn read(at: &At<'_>) -> Result<Self, ConfigError> {
         let name = at.text()?;
-        Self::of(name).ok_or_else(|| {
+        Self::named(name).ok_or_else(|| {
             let names = names();
             match ABSENT.iter().find(|(absent, _)| *absent == name) {
                 Some((_, why)) => {
@@ -107,7 +107,7 @@ impl PluginKind {
     }
 }
 
-/// Every type that is built.
+/// Returns every type that exists here.
 fn names() -> Vec<&'static str> {
     let scheduling = Scorer::NAMES.iter().chain(Filter::NAMES).copied().chain(Picker::NAMES);
     let flow = [

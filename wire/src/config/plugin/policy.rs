@@ -95,7 +95,7 @@ pub(super) fn band_selection(
     }))
 }
 
-/// Numbers from 0 to 1 by priority, which JSON wants as text.
+/// Reads numbers from 0 to 1 by priority, which JSON wants as text.
 fn by_priority(at: &At<'_>) -> Result<BTreeMap<Priority, f64>, ConfigError> {
     let number = |(key, at): (&str, At<'_>)| {
         let priority =

@@ -1,21 +1,21 @@
-//! How prompts are cut and remembered (`approx-prefix-cache-producer`).
+//! The settings of the prefix index (`approx-prefix-cache-producer`).
 
 use picker_core::{BLOCKS_MAX, Config};
 
 use super::kind::PREFIX_PRODUCER;
 use crate::config::{At, ConfigError, at::Object};
 
-/// The parameter that names whose index a plugin goes by.
+/// Parameter that names the index that a plugin goes by.
 const PRODUCER_NAME: &str = "prefixMatchInfoProducerName";
 
-/// Tokens in a block of the index, at the EPP's four bytes a token. It raises smaller blocks to
-/// this size.
+/// Tokens in a block of the index, at the EPP's four bytes a token. The EPP raises smaller blocks
+/// to this size.
 const BLOCK_TOKENS: u32 = 64;
 
-/// How prompts are cut and remembered, in blocks of 256 bytes.
+/// Settings of the prefix index, in blocks of 256 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Prefix {
-    /// Whether what an endpoint says of its cache counts.
+    /// True if an endpoint's own word on the size of its cache counts.
     pub(in crate::config) auto_tune: bool,
     /// Blocks of a prompt that are hashed.
     pub(in crate::config) prompt_blocks_max: u32,
@@ -30,12 +30,12 @@ impl Default for Prefix {
     }
 }
 
-/// Types that go by what endpoints have cached of a prompt.
+/// Types of plugin that go by the index.
 const READERS: [&str; 4] =
     ["prefix-cache-scorer", "no-hit-lru-scorer", "prefix-cache-affinity-filter", "latency-scorer"];
 
-/// Refuses plugins that go by the indexes of different producers, of which there is one here: the
-/// others would be believed to say what they do not.
+/// Refuses plugins that go by the indexes of different producers: only one index exists here, and
+/// the others would be believed to say something else.
 pub(in crate::config) fn one_index(config: &Object<'_>) -> Result<(), ConfigError> {
     let mut first = None;
     for at in config.read("plugins", Vec::new(), At::list)? {
@@ -58,8 +58,8 @@ pub(in crate::config) fn one_index(config: &Object<'_>) -> Result<(), ConfigErro
     Ok(())
 }
 
-/// The EPP counts in blocks of a size that can be set, the index in blocks of one size: what is
-/// said in blocks is converted, so that the same tokens are meant.
+/// Reads the settings. The EPP counts in blocks of a size that can be set, the index in blocks of
+/// one size: numbers of blocks are converted, so that the same tokens are meant.
 pub(super) fn read(entry: &Object<'_>) -> Result<Prefix, ConfigError> {
     let parameters = entry.child(
         "parameters",

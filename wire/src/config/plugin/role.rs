@@ -1,4 +1,4 @@
-//! What a plugin is referred to for.
+//! The parts that a plugin can play where it is referred to.
 
 use picker_core::{
     Decider,
@@ -8,19 +8,19 @@ use picker_core::{
 
 use super::Plugin;
 
-/// A part that a plugin can play where it is referred to.
+/// Part that a plugin can play where it is referred to.
 pub(in crate::config) trait Role: Clone {
-    /// The types of plugin that can play it.
+    /// Types of plugin that can play it.
     const TYPES: &[&str];
 
-    /// The plugin in this part, if it can play it.
-    fn of(plugin: &Plugin) -> Option<&Self>;
+    /// Returns the plugin in this part, if it can play it.
+    fn from_plugin(plugin: &Plugin) -> Option<&Self>;
 }
 
 impl Role for FairnessPolicy {
     const TYPES: &[&str] = Self::NAMES;
 
-    fn of(plugin: &Plugin) -> Option<&Self> {
+    fn from_plugin(plugin: &Plugin) -> Option<&Self> {
         if let Plugin::Fairness(policy) = plugin { Some(policy) } else { None }
     }
 }
@@ -28,7 +28,7 @@ impl Role for FairnessPolicy {
 impl Role for OrderingPolicy {
     const TYPES: &[&str] = Self::NAMES;
 
-    fn of(plugin: &Plugin) -> Option<&Self> {
+    fn from_plugin(plugin: &Plugin) -> Option<&Self> {
         if let Plugin::Ordering(policy) = plugin { Some(policy) } else { None }
     }
 }
@@ -36,7 +36,7 @@ impl Role for OrderingPolicy {
 impl Role for UsageLimitPolicy {
     const TYPES: &[&str] = UsageLimitKind::NAMES;
 
-    fn of(plugin: &Plugin) -> Option<&Self> {
+    fn from_plugin(plugin: &Plugin) -> Option<&Self> {
         if let Plugin::UsageLimit(policy) = plugin { Some(policy) } else { None }
     }
 }
@@ -44,7 +44,7 @@ impl Role for UsageLimitPolicy {
 impl Role for BandSelectionPolicy {
     const TYPES: &[&str] = Self::NAMES;
 
-    fn of(plugin: &Plugin) -> Option<&Self> {
+    fn from_plugin(plugin: &Plugin) -> Option<&Self> {
         if let Plugin::BandSelection(policy) = plugin { Some(policy) } else { None }
     }
 }
@@ -52,7 +52,7 @@ impl Role for BandSelectionPolicy {
 impl Role for Detector {
     const TYPES: &[&str] = DetectorKind::NAMES;
 
-    fn of(plugin: &Plugin) -> Option<&Self> {
+    fn from_plugin(plugin: &Plugin) -> Option<&Self> {
         if let Plugin::Detector(detector) = plugin { Some(detector) } else { None }
     }
 }
@@ -60,7 +60,7 @@ impl Role for Detector {
 impl Role for Decider {
     const TYPES: &[&str] = &["always-disagg-pd-decider", "prefix-based-pd-decider"];
 
-    fn of(plugin: &Plugin) -> Option<&Self> {
+    fn from_plugin(plugin: &Plugin) -> Option<&Self> {
         if let Plugin::Decider(decider) = plugin { Some(decider) } else { None }
     }
 }

@@ -12,7 +12,7 @@ use picker_core::{
 
 use crate::config::{At, ConfigError, at::Object, identity};
 
-/// The scorer with the `parameters` of its entry, those left out as they are in `default`.
+/// Reads the scorer with the `parameters` of its entry, those left out as they are in `default`.
 pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, ConfigError> {
     let parameters = |known| entry.child("parameters", known);
     Ok(match default {
@@ -100,7 +100,8 @@ fn attribute(entry: &Object<'_>) -> Result<Attribute, ConfigError> {
 fn fixed_range(at: &At<'_>) -> Result<(f64, f64), ConfigError> {
     let range = at.object(&["min", "max"])?;
     let bound = |key| range.required(key)?.within(-1e18, 1e18);
-    let (min, max) = (bound("min")?, bound("max")?);
+    let min = bound("min")?;
+    let max = bound("max")?;
     if min < max { Ok((min, max)) } else { Err(at.problem("must have a min below the max")) }
 }
 
@@ -116,10 +117,10 @@ fn prefix_cache(default: PrefixCache, parameters: &Object<'_>) -> Result<PrefixC
     })
 }
 
-/// For how long a session is kept that is not used (EPP: evictionTtlSeconds).
+/// Seconds for which an unused session is kept (EPP: evictionTtlSeconds).
 const SESSION_TTL: f64 = 300.0;
 
-/// The strategies of the scorer and of the filter.
+/// Reads the strategies of the scorer and of the filter.
 pub(super) fn session_affinity(
     default: SessionAffinity,
     entry: &Object<'_>,
@@ -141,7 +142,7 @@ fn session_id(parameters: &Object<'_>) -> Result<SessionStrategy, ConfigError> {
     let known = ["sources", "evictionTtlSeconds", "evictionSweepSeconds"];
     let config = parameters.child("sessionIdConfig", &known)?;
     let seconds = |at: &At<'_>| at.within(1e-3, 1e9);
-    // Who is out of date is not looked for: that is seen when somebody asks.
+    // Sessions that are out of date are not swept: the next look-up sees it.
     config.read("evictionSweepSeconds", 0.0, seconds)?;
     let ttl = Duration::from_secs_f64(config.read("evictionTtlSeconds", SESSION_TTL, seconds)?);
     let mut headers = Vec::new();
@@ -198,7 +199,7 @@ fn estimated_ttft(
     })
 }
 
-/// Seconds, written in milliseconds.
+/// Reads seconds that are written in milliseconds.
 pub(super) fn millis(at: &At<'_>) -> Result<f64, ConfigError> {
     at.within(0.0, 1e9).map(|millis| millis / 1e3)
 }
