@@ -5,18 +5,21 @@
 //! equally, so nothing is lost by leaving it escaped, and unescaping 220 KB would cost more than
 //! all the rest.
 
-mod ask;
+// The dialects and the fields that they read.
 mod dialect;
-// What a body is made of.
 mod fields;
 mod messages;
 mod part;
+mod prompt;
+
+// The result, and the request to the scheduler that it makes.
+mod ask;
+mod error;
 mod piece;
 mod place;
-mod prompt;
-// How it is read.
+
+// The pass over the bytes.
 mod cursor;
-mod error;
 mod image;
 mod number;
 mod text;

@@ -5,21 +5,26 @@
 //! values that are allowed: a typing error in a weight must not become a pool that is balanced by
 //! chance.
 
-mod at;
-mod duration;
+// Keys of llm-picker's own, in the order of a request's way.
 mod envoy;
-mod epp;
-mod error;
-mod flow;
 mod identity;
 mod matching;
-mod plugin;
 mod pool;
 mod pull;
-mod quantity;
 mod rewrites;
-mod scheduling;
 mod share;
+
+// The EndpointPickerConfig.
+mod epp;
+mod flow;
+mod plugin;
+mod scheduling;
+
+// Values and errors of both.
+mod at;
+mod duration;
+mod error;
+mod quantity;
 
 use serde_json::Value;
 

@@ -2,9 +2,10 @@
 //!
 //! Objects are read one by one, so that one that makes no sense costs only itself.
 
-mod endpoint_slice;
 mod inference;
 mod pod;
+
+mod endpoint_slice;
 
 pub use endpoint_slice::EndpointSlice;
 pub use inference::{GROUPS, InferenceModelRewrite, InferenceObjective, InferencePool, POOL_GROUP};

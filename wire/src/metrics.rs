@@ -2,10 +2,13 @@
 //!
 //! Nothing is allocated per line but the names of LoRA adapters.
 
-mod adapters;
+// The families that an engine's page has.
 mod engine;
 mod engines;
 mod plan;
+
+// A page: its lines, its places, its load.
+mod adapters;
 mod reading;
 mod scanner;
 mod series;

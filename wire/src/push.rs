@@ -3,8 +3,9 @@
 //! The scraper signs time, sequence and body with a shared secret. The gateway takes a push with
 //! the right signature, at most [`CLOCK_SKEW_MAX_MS`] off its clock and newer than the last one.
 
-mod refused;
 mod stamp;
+
+mod refused;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

@@ -1,10 +1,15 @@
 //! Responses, read as they stream past: their cost, their failure, and the name of their model.
 //! Nothing is held back but what may be the beginning of a name to be changed.
 
+// Read on the way: events and errors, tokens.
 mod lines;
-mod load;
-mod renamer;
 mod usage;
+
+// Changed on the way.
+mod renamer;
+
+// Read off the headers.
+mod load;
 
 use lines::Lines;
 use usage::Ends;

@@ -52,7 +52,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     let gate = flow_control_gate(object)?;
     let plugins = Plugins::read(object, share)?;
     plugin::one_index(object)?;
-    let (propagate_priority, parsers) = handlers(object, &plugins)?;
+    let RequestHandler { propagate_priority, parsers } = handlers(object, &plugins)?;
     // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
     let prefix = plugins.iter().find_map(Plugin::prefix);
@@ -98,12 +98,15 @@ fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
     Ok(on)
 }
 
+/// Settings of `requestHandler`.
+struct RequestHandler {
+    propagate_priority: bool,
+    parsers: Vec<Parser>,
+}
+
 /// Checks the plugins that `requestHandler` and `dataLayer` refer to, and returns the settings of
 /// the former.
-fn handlers(
-    object: &Object<'_>,
-    plugins: &Plugins<'_>,
-) -> Result<(bool, Vec<Parser>), ConfigError> {
+fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<RequestHandler, ConfigError> {
     let refer = |entry: &Object<'_>| plugins.refer(&entry.required("pluginRef")?).map(drop);
     let handler = object.child("requestHandler", &["parsers", "propagatePriority"])?;
     let mut parsers = Vec::new();
@@ -120,5 +123,6 @@ fn handlers(
             refer(&extractor.object(&["pluginRef"])?)?;
         }
     }
-    Ok((handler.read("propagatePriority", false, At::flag)?, parsers))
+    let propagate_priority = handler.read("propagatePriority", false, At::flag)?;
+    Ok(RequestHandler { propagate_priority, parsers })
 }

@@ -1,14 +1,16 @@
 //! The plugins of an EndpointPickerConfig.
 
+mod kind;
+mod role;
+
 mod admitter;
-mod detector;
 mod filter;
 mod handler;
-mod kind;
-mod policy;
 mod prefix;
-mod role;
 mod scorer;
+
+mod detector;
+mod policy;
 
 use picker_core::{
     Admitter, Decider, Filter, Handler, Picker, Scorer,

@@ -57,12 +57,12 @@ impl InferencePool {
     pub fn read(object: &Value) -> Result<Self, String> {
         let CustomObject { spec }: CustomObject<PoolSpec> = read(object)?;
         if spec.selector.match_labels.is_empty() {
-            return Err("its selector has no labels, which would select every pod".to_owned());
+            return Err("invalid selector: must have labels, else it selects every pod".to_owned());
         }
         let ports: BTreeSet<_> = spec.target_ports.iter().map(|port| port.number).collect();
         if ports.contains(&0) || !(1..=TARGET_PORTS_MAX).contains(&ports.len()) {
             return Err(format!(
-                "found the target ports {ports:?}; allowed: 1 to {TARGET_PORTS_MAX} of 1 to 65535"
+                "invalid target ports {ports:?}: must be 1 to {TARGET_PORTS_MAX} of 1 to 65535"
             ));
         }
         Ok(Self {
@@ -101,7 +101,10 @@ impl InferenceModelRewrite {
         let CustomObject { spec }: CustomObject<RewriteSpec> = read(object)?;
         let (name, created) = named(object)?;
         if spec.rules.len() > REWRITE_RULES_MAX {
-            return Err(format!("it has {} rules; allowed: {REWRITE_RULES_MAX}", spec.rules.len()));
+            let found = spec.rules.len();
+            return Err(format!(
+                "invalid rules of {found} items: must have at most {REWRITE_RULES_MAX}"
+            ));
         }
         let rules = spec.rules.into_iter().map(RuleSpec::read).collect::<Result<_, _>>()?;
         Ok(Self { pool: spec.pool_ref, created, rewrite: ModelRewrite { name, rules } })
@@ -122,7 +125,7 @@ fn read<'a, T: Deserialize<'a>>(object: &'a Value) -> Result<T, String> {
 fn named(object: &Value) -> Result<(String, String), String> {
     let Named { metadata } = read(object)?;
     if !is_object_name(&metadata.name) {
-        return Err(format!("found the name {:?}; allowed: a-z 0-9 - .", metadata.name));
+        return Err(format!("invalid name {:?}: must be 1 to 253 of a-z 0-9 - .", metadata.name));
     }
     Ok((metadata.name, metadata.creation_timestamp))
 }
@@ -231,13 +234,15 @@ impl RuleSpec {
         let fits = |name: &str| (1..=MODEL_NAME_MAX).contains(&name.len());
         let names = models.iter().chain(targets.iter().map(|target| &target.model));
         if models.len().max(targets.len()) > REWRITE_NAMES_MAX || targets.is_empty() {
-            return Err(format!("a rule has 1 to {REWRITE_NAMES_MAX} targets and as many matches"));
+            return Err(format!(
+                "invalid rule: must have 1 to {REWRITE_NAMES_MAX} targets, and no more matches than that"
+            ));
         }
         match names.into_iter().find(|name| !fits(name)) {
             None => Ok(RewriteRule { models, targets }),
             Some(name) => {
                 let len = name.len();
-                Err(format!("a model's name has {len} bytes; allowed: 1 to {MODEL_NAME_MAX}"))
+                Err(format!("invalid model name of {len} bytes: must have 1 to {MODEL_NAME_MAX}"))
             }
         }
     }

@@ -46,7 +46,8 @@ impl Renamer {
     pub fn push(&mut self, chunk: &[u8], is_end: bool) -> Option<Vec<u8>> {
         let held_before = self.held.len();
         let mut out = Vec::new();
-        // What of the chunk is in `out` or in `held`.
+        // Number of the chunk's bytes that are in `out` or in `held` already. Never behind `at`:
+        // each byte goes on exactly once.
         let mut taken = 0;
         let mut at = 0;
         let mut changed = held_before > 0;
@@ -57,16 +58,17 @@ impl Renamer {
                 let Some(skip) = memchr::memchr(b'"', rest) else { break };
                 at += skip;
                 out.extend_from_slice(chunk.get(taken..at).unwrap_or_default());
-                taken = at;
                 self.stage = Stage::Key(1);
                 self.held.push(b'"');
-                (at, taken) = (at + 1, taken + 1);
+                at += 1;
+                taken = at;
                 continue;
             }
             match self.step(*byte) {
                 Step::On => {
                     self.held.push(*byte);
-                    (at, taken) = (at + 1, taken + 1);
+                    at += 1;
+                    taken = at;
                 }
                 Step::Match => {
                     changed = true;
@@ -75,7 +77,8 @@ impl Renamer {
                     out.extend_from_slice(&self.put);
                     self.held.clear();
                     self.stage = Stage::Key(0);
-                    (at, taken) = (at + 1, taken + 1);
+                    at += 1;
+                    taken = at;
                 }
                 // The byte may begin another one: it is looked at again.
                 Step::Not => {
