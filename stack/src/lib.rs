@@ -1,7 +1,7 @@
 //! The whole stack on loopback: Envoy with the filter, the scraper and vLLM pods, simulated or given. For `build.sh run`,
 //! tests and benches.
 //!
-//! It knows the programs by their command lines only, so what it starts is what a user would start.
+//! The programs are known by their command lines only, so what is started is what a user would start.
 
 mod bootstrap;
 mod builder;

@@ -135,7 +135,7 @@ pub(super) struct ApiSpec {
 /// Reads the value of a key, which comes next, into what is known of the request. The keys `model`
 /// and `stream` are read before, and a key without meaning to the API goes to
 /// [`RequestFields::read_common`].
-type ReadField =
+pub(super) type ReadField =
     for<'a> fn(&mut RequestFields<'a>, &mut Cursor<'a>, &[u8]) -> Result<(), BodyError>;
 
 /// Work of a server for a request.
@@ -194,10 +194,43 @@ impl Dialect {
         names.find(|(known, _)| *known == name).map(|(_, field)| *field)
     }
 
-    /// Returns the beginnings of lines by which streams of all dialects say that they have failed.
-    pub(crate) fn stream_errors() -> impl Iterator<Item = &'static [u8]> {
-        Self::ALL.iter().flat_map(|dialect| dialect.spec().stream_errors).copied()
+    /// True if a line by its beginning says, in any dialect, that its stream has failed. Asked for
+    /// every line of every stream: loops over constants, which the compiler unrolls.
+    pub(crate) fn is_stream_error(line: &[u8]) -> bool {
+        let says = |dialect: &Self| {
+            dialect.spec().stream_errors.iter().any(|beginning| line.starts_with(beginning))
+        };
+        Self::ALL.iter().any(says)
     }
+
+    /// Returns the length of the longest beginning by which a line says that its stream has failed.
+    #[cfg(test)]
+    pub(crate) fn stream_error_max() -> usize {
+        let all = Self::ALL.iter().flat_map(|dialect| dialect.spec().stream_errors);
+        all.map(|beginning| beginning.len()).max().unwrap_or_default()
+    }
+}
+
+/// Ends of paths, the longest first: the first that fits is the longest that does.
+const BY_LENGTH: [(&[u8], Api); Api::ALL.len()] = by_length();
+
+/// Sorts the ends of paths while the crate is compiled, so that no request pays for it.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, and would say so")]
+const fn by_length() -> [(&'static [u8], Api); Api::ALL.len()] {
+    let mut sorted: [(&[u8], Api); Api::ALL.len()] = [(&[], Api::ALL[0]); Api::ALL.len()];
+    let mut count = 0;
+    while count < sorted.len() {
+        let api = Api::ALL[count];
+        let path = api.spec().path.as_bytes();
+        let mut at = count;
+        while at > 0 && sorted[at - 1].0.len() < path.len() {
+            sorted[at] = sorted[at - 1];
+            at -= 1;
+        }
+        sorted[at] = (path, api);
+        count += 1;
+    }
+    sorted
 }
 
 impl Api {
@@ -206,8 +239,7 @@ impl Api {
     #[must_use]
     pub fn of_path(path: &[u8]) -> Option<Self> {
         let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
-        let fitting = Self::ALL.iter().filter(|api| path.ends_with(api.spec().path.as_bytes()));
-        fitting.max_by_key(|api| api.spec().path.len()).copied()
+        BY_LENGTH.iter().find(|(suffix, _)| path.ends_with(suffix)).map(|(_, api)| *api)
     }
 
     /// Returns the parser that reads the API's bodies.

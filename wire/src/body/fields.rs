@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Api, BodyError, Cursor, Inference,
-    dialect::MODEL_KEY,
+    dialect::{MODEL_KEY, ReadField},
     number,
     part::text,
     piece::{Piece, Video},
@@ -19,6 +19,7 @@ use super::{
 )]
 pub(super) struct RequestFields<'a> {
     api: Api,
+    read: ReadField,
     /// Size of a video that the prompt refers to.
     pub(super) video: Video,
     model: Option<&'a [u8]>,
@@ -40,6 +41,7 @@ impl<'a> RequestFields<'a> {
     pub(super) fn new(api: Api, video: Video) -> Self {
         Self {
             api,
+            read: api.reader(),
             video,
             model: None,
             place: Place::Before(0),
@@ -63,7 +65,7 @@ impl<'a> RequestFields<'a> {
                 self.stream = cursor.value()? == b"true";
                 Ok(())
             }
-            key => self.api.reader()(self, cursor, key),
+            key => (self.read)(self, cursor, key),
         }
     }
 
