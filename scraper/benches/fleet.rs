@@ -1,4 +1,4 @@
-//! What a fleet costs the scraper: 256 fake pods, 20 times a second, one Envoy.
+//! The cost of a fleet to the scraper: 256 fake pods, 20 times a second, one Envoy.
 //!
 //! `cargo bench -p scraper --profile native` runs some 25 s and prints two tables. Pods and scraper
 //! share the machine, and over loopback the kernel does part of the receiving on the sender's
@@ -74,16 +74,17 @@ async fn measure(what: &str, selected: &[u8], whole: &[u8]) {
 
     time::sleep(WARM_UP).await;
     let before = Sample::take(&child, address).await;
-    let ages = decisions(&latest).await;
+    let ages = ages_at_decisions(&latest).await;
     let after = Sample::take(&child, address).await;
     println!("{what}:");
     report(&before, &after, scan, selected.len());
     report_ages(ages);
 }
 
-/// The ages of all readings at decisions a millisecond apart, each by the newest snapshot.
-async fn decisions(latest: &Mutex<(Instant, Vec<Duration>)>) -> Vec<Duration> {
-    let (mut ages, began) = (Vec::new(), Instant::now());
+/// Returns the ages of all readings at decisions a millisecond apart, each by the newest snapshot.
+async fn ages_at_decisions(latest: &Mutex<(Instant, Vec<Duration>)>) -> Vec<Duration> {
+    let mut ages = Vec::new();
+    let began = Instant::now();
     while began.elapsed() < MEASURED {
         time::sleep(Duration::from_millis(1)).await;
         let (at, newest) = &*latest.lock().unwrap();
@@ -95,13 +96,13 @@ async fn decisions(latest: &Mutex<(Instant, Vec<Duration>)>) -> Vec<Duration> {
 fn report_ages(mut ages: Vec<Duration>) {
     ages.sort_unstable();
     let at = |share: usize| ages[(ages.len() - 1) * share / 1000].as_secs_f64() * 1e3;
-    let (p50, p99, p999, max) = (at(500), at(990), at(999), at(1000));
+    let [p50, p99, p999, max] = [500, 990, 999, 1000].map(at);
     println!(
         "age at a decision   p50 {p50:.0} ms, p99 {p99:.0} ms, p99.9 {p999:.0} ms, max {max:.0} ms"
     );
 }
 
-/// Seconds that one page takes to be scanned, where pages of its shape were seen before.
+/// Returns the seconds that one page takes to be scanned, when pages of its shape were seen before.
 fn scan_time(page: &[u8]) -> f64 {
     const ROUNDS: u32 = 20_000;
     let mut scanner = Scanner::new(Arc::new(Engine::vllm()));
@@ -115,7 +116,9 @@ fn scan_time(page: &[u8]) -> f64 {
 /// Totals since the scraper's start.
 struct Sample {
     at: Instant,
+    /// CPU time in seconds.
     user: f64,
+    /// CPU time in the kernel, in seconds.
     kernel: f64,
     metrics: String,
 }
@@ -134,7 +137,7 @@ impl Sample {
         Self { at: Instant::now(), user: seconds(11), kernel: seconds(12), metrics }
     }
 
-    /// The sum of the series whose lines begin so and hold `label`.
+    /// Returns the sum of the series that begin with `name` and hold `label`.
     fn sum(&self, name: &str, label: &str) -> f64 {
         let lines = self.metrics.lines().filter(|it| it.starts_with(name) && it.contains(label));
         lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()

@@ -1,5 +1,5 @@
-//! Whether the scraper holds on to memory or connections: 256 fake pods, 20 times a second, of which
-//! eight are replaced every second, four hang and four send nonsense. A line a minute.
+//! The scraper's memory and connections over time: 256 fake pods, 20 times a second, of
+//! which eight are replaced every second, four hang and four send nonsense. A line a minute.
 //!
 //! `cargo bench -p scraper --profile native --bench soak -- 30` runs 30 minutes.
 #![allow(
@@ -27,7 +27,9 @@ use server::{Asked, Reply, Server};
 use tokio::{process::Child, time};
 
 const PODS: usize = 256;
+/// Pods that are replaced every second.
 const REPLACED: usize = 8;
+/// Default length of the run.
 const MINUTES: u64 = 1;
 
 #[tokio::main]
@@ -47,7 +49,8 @@ async fn main() {
     let (child, _) = program::start(&envoy, &endpoints).await;
 
     println!("minute  memory, kB  file descriptors");
-    let (began, mut next) = (Instant::now(), 0);
+    let began = Instant::now();
+    let mut next = 0;
     for second in 0..=minutes * 60 {
         time::sleep_until((began + Duration::from_secs(second)).into()).await;
         if second % 60 == 0 || second == 10 {

@@ -1,7 +1,7 @@
 //! The configuration file: YAML, of which JSON is a part.
 //!
-//! What is not understood is refused with the path to it, what was found and what is allowed, as in
-//! the plugin's configuration.
+//! A part that is not understood is refused with its path, the value found and the values allowed,
+//! as in the plugin's configuration.
 
 mod engines;
 mod gateways;
@@ -18,34 +18,35 @@ use serde_json::Value;
 use wire::config::{At, ConfigError, Object};
 
 use crate::settings::{Gateways, PoolSettings, duration};
+use gateways::GatewaysConfig;
 
-/// Bytes of the file: a ConfigMap's limit.
+/// Bytes of the longest file: a ConfigMap's limit.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
-/// What the file says; flags and environment variables come before it.
+/// Settings of the file. Flags and environment variables take precedence over them.
 #[derive(Debug, Default)]
 pub struct FileConfig {
-    /// `listen`.
+    /// Field `listen`.
     pub listen: Option<SocketAddr>,
-    /// `secretEnv`.
+    /// Field `secretEnv`.
     pub secret_env: Option<String>,
-    /// `interval`.
+    /// Field `interval`.
     pub interval: Option<Duration>,
-    /// `idleInterval`.
+    /// Field `idleInterval`.
     pub idle_interval: Option<Duration>,
-    /// `timeout`.
+    /// Field `timeout`.
     pub timeout: Option<Duration>,
-    /// `concurrentScrapes`.
+    /// Field `concurrentScrapes`.
     pub scrapes: Option<u32>,
-    /// `kubeconfig`.
+    /// Field `kubeconfig`.
     pub kubeconfig: Option<PathBuf>,
-    /// `gateways`.
+    /// Field `gateways`.
     pub gateways: Gateways,
-    /// `gateways.pull`.
+    /// Field `gateways.pull`.
     pub pull: bool,
-    /// `plugin`.
+    /// Field `plugin`.
     pub plugin: Option<PathBuf>,
-    /// `pools`.
+    /// Field `pools`.
     pub pools: Vec<PoolSettings>,
 }
 
@@ -56,20 +57,20 @@ pub struct FileConfig {
 pub fn load(path: &Path) -> Result<FileConfig, String> {
     let fail = |why: String| format!("{}: {why}", path.display());
     let bytes = std::fs::read(path).map_err(|why| fail(why.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| fail("it is not UTF-8".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| fail("must be UTF-8".to_owned()))?;
     parse(&text).map_err(fail)
 }
 
 /// Reads the text of a file.
 ///
 /// # Errors
-/// For what is no YAML, and for the first thing in it that is not understood.
+/// If the text is no YAML, or for the first thing in it that is not understood.
 pub fn parse(text: &str) -> Result<FileConfig, String> {
     if text.len() > FILE_BYTES_MAX {
-        return Err(format!("it has {} bytes, and {FILE_BYTES_MAX} are allowed", text.len()));
+        return Err(format!("found {} bytes; allowed: {FILE_BYTES_MAX} or fewer", text.len()));
     }
     let value: Value =
-        serde_saphyr::from_str(text).map_err(|why| format!("it is no YAML: {why}"))?;
+        serde_saphyr::from_str(text).map_err(|why| format!("invalid YAML: {why}"))?;
     read(&At::root(&value)).map_err(|why| why.to_string())
 }
 
@@ -88,7 +89,8 @@ const KEYS: [&str; 10] = [
 
 fn read(root: &At<'_>) -> Result<FileConfig, ConfigError> {
     let object = root.object(&KEYS)?;
-    let (gateways, pull) = object.read("gateways", <_>::default(), gateways::read)?;
+    let GatewaysConfig { gateways, pull } =
+        object.read("gateways", GatewaysConfig::default(), gateways::read)?;
     Ok(FileConfig {
         listen: optional(&object, "listen", parsed)?,
         secret_env: optional(&object, "secretEnv", |at| at.text().map(str::to_owned))?,
@@ -112,7 +114,7 @@ fn optional<T>(
     object.get(key).map(|at| read(&at)).transpose()
 }
 
-/// A string in a notation that says by itself what is wrong with it.
+/// Reads a string by a reader that returns its own error text.
 fn checked<T>(at: &At<'_>, read: impl FnOnce(&str) -> Result<T, String>) -> Result<T, ConfigError> {
     read(at.text()?).map_err(|why| at.problem(why))
 }
@@ -161,8 +163,8 @@ pools:
             [format!("{:?} {:?}", file.interval, file.gateways)].into_iter().chain(pools).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         Some(50ms) Gateways { urls: [EnvoyUrl { https: false, authority: "10.0.0.1:15080" }, EnvoyUrl { https: false, authority: "gateway:80" }], service: Some(GatewayService { name: "gateway-ingest", namespace: None, port: Some(15080), kubeconfig: None }), tls: None }
-        chat vllm Listed(Listed { endpoints: [Target { authority: "10.1.0.1:8000", labels: [] }, Target { authority: "vllm.chat.svc:8000", labels: [] }], file: None }) MetricsSource { path: None, port: None, tls: None } Objectives([Objective { name: "batch", priority: Priority(-5) }, Objective { name: "paid", priority: Priority(10) }])
-        code vllm Listed(Listed { endpoints: [], file: Some("/etc/llm-scraper/code") }) MetricsSource { path: None, port: Some(8443), tls: Some(TlsSettings { ca: None, client: None, server_name: None }) } Objectives([])
+        chat vllm Listed(ListedEndpoints { endpoints: [Target { authority: "10.1.0.1:8000", labels: [] }, Target { authority: "vllm.chat.svc:8000", labels: [] }], file: None }) MetricsSource { path: None, port: None, tls: None } Objectives([Objective { name: "batch", priority: Priority(-5) }, Objective { name: "paid", priority: Priority(10) }])
+        code vllm Listed(ListedEndpoints { endpoints: [], file: Some("/etc/llm-scraper/code") }) MetricsSource { path: None, port: Some(8443), tls: Some(TlsSettings { ca: None, client: None, server_name: None }) } Objectives([])
         qwen mine InferencePool(InferencePool { name: "qwen", namespace: Some("demo"), kubeconfig: None, node_zones: false }) MetricsSource { path: None, port: None, tls: None } Objectives([])
         "#);
     }
@@ -205,7 +207,7 @@ pools:
         ];
         let said: Vec<_> = texts.iter().map(|text| parse(text).unwrap_err()).collect();
         insta::assert_snapshot!(said.join("\n"), @r#"
-        it is no YAML: error: line 1 column 8: unclosed bracket '['
+        invalid YAML: error: line 1 column 8: unclosed bracket '['
          --> <input>:1:8
           |
         1 | pools: [

@@ -1,82 +1,92 @@
-//! Where a pool's pods come from. Each discovery is a task that publishes what it has found at
-//! first, and again whenever it changes.
+//! The discovery of a pool's pods. Each discovery is a task that publishes the pool at first, and
+//! again whenever it changes.
+
+mod endpoints_file;
+mod names;
 
 mod inference_pool;
 mod listed;
-mod listing;
-mod names;
 
 use picker_core::ModelRewrite;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::{board::Pod, objectives::Objectives, settings, targets::TARGETS_MAX};
-use inference_pool::InferencePool;
-use listed::Listed;
+use crate::{
+    pool::Pod,
+    settings::{Discovery, Objectives, TARGETS_MAX},
+};
+use inference_pool::PoolWatch;
+use listed::ListedDiscovery;
 
-/// What is known of a pool.
+/// A pool as it was discovered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Found {
-    /// Every address once.
+pub(crate) struct DiscoveredPool {
+    /// Pods, every address once.
     pub(crate) pods: Vec<Pod>,
-    /// What its requests are for.
+    /// Objectives of the pool's requests.
     pub(crate) objectives: Objectives,
-    /// Which models they go to, the oldest first.
+    /// Rewrites of model names, the oldest first.
     pub(crate) rewrites: Vec<ModelRewrite>,
 }
 
-/// A discovery at work: it ends when nobody listens any more.
+/// A discovery at work, which ends when the channel has no receiver any more.
 #[derive(Debug)]
-pub(crate) enum Discovery {
-    Listed(Listed),
-    InferencePool(InferencePool),
+pub(crate) enum DiscoveryTask {
+    Listed(ListedDiscovery),
+    InferencePool(PoolWatch),
 }
 
-impl Discovery {
+impl DiscoveryTask {
+    /// Starts from settings.
+    ///
     /// # Errors
-    /// If there is no good list to begin with.
-    pub(crate) async fn load(settings: settings::Discovery) -> Result<Self, String> {
-        match settings {
-            settings::Discovery::Listed(listed) => Listed::load(listed).await.map(Self::Listed),
-            settings::Discovery::InferencePool(pool) => {
-                InferencePool::load(pool).await.map(Self::InferencePool)
-            }
+    /// If there is no good list to begin with, or no way to an API server.
+    pub(crate) async fn load(discovery: Discovery) -> Result<Self, String> {
+        match discovery {
+            Discovery::Listed(listed) => ListedDiscovery::load(listed).await.map(Self::Listed),
+            Discovery::InferencePool(pool) => PoolWatch::load(pool).await.map(Self::InferencePool),
         }
     }
 
-    /// Publishes what it finds. Nothing is published before it is known: no pods would tell the
-    /// Envoys that the pool is scaled to zero.
-    pub(crate) async fn run(self, given: Objectives, found: watch::Sender<Option<Found>>) {
-        let publish = |mut new: Found| {
-            new.objectives = given.with(&new.objectives);
-            publish(&found, new);
+    /// Publishes the pool whenever it changes, with the objectives `given` at start. Nothing is
+    /// published before it is known: no pods would tell the Envoys that the pool is scaled to zero.
+    pub(crate) async fn run(
+        self,
+        given: Objectives,
+        discovered: watch::Sender<Option<DiscoveredPool>>,
+    ) {
+        let publish = |mut pool: DiscoveredPool| {
+            pool.objectives = given.with(&pool.objectives);
+            publish(&discovered, pool);
         };
         let work = async {
             match self {
                 Self::Listed(listed) => {
-                    listed.run(|pods| publish(Found { pods, ..Found::default() })).await;
+                    listed
+                        .run(|pods| publish(DiscoveredPool { pods, ..DiscoveredPool::default() }))
+                        .await;
                 }
-                Self::InferencePool(pool) => pool.run(publish).await,
+                Self::InferencePool(watch) => watch.run(publish).await,
             }
         };
         tokio::select! {
             () = work => (),
-            () = found.closed() => (),
+            () = discovered.closed() => (),
         }
     }
 }
 
-fn publish(found: &watch::Sender<Option<Found>>, mut new: Found) {
-    found.send_if_modified(|last| {
-        let over = new.pods.len().saturating_sub(TARGETS_MAX);
-        new.pods.truncate(TARGETS_MAX);
-        if last.as_ref() == Some(&new) {
+fn publish(discovered: &watch::Sender<Option<DiscoveredPool>>, mut pool: DiscoveredPool) {
+    discovered.send_if_modified(|last| {
+        let over = pool.pods.len().saturating_sub(TARGETS_MAX);
+        pool.pods.truncate(TARGETS_MAX);
+        if last.as_ref() == Some(&pool) {
             return false;
         }
         if over > 0 {
             warn!("more than {TARGETS_MAX} endpoints: the last {over} are left out");
         }
-        *last = Some(new);
+        *last = Some(pool);
         true
     });
 }

@@ -1,4 +1,4 @@
-//! Where a request would go, and every score of every endpoint.
+//! `explain`: the endpoint that a request would go to, and every score of every endpoint.
 
 use std::{cmp::Ordering, fmt::Write as _};
 
@@ -11,23 +11,35 @@ use wire::{
     config::{self, PickerConfig, PluginConfig, PoolConfig},
 };
 
-/// Explains the choice for a request to `path`, by the plugin's configuration as JSON and a snapshot
-/// that was just made. What only a gateway knows is missing: it is as if the request were its first.
+/// A request to explain the choice for.
+#[derive(Clone, Copy, Debug)]
+pub struct ExplainedRequest<'a> {
+    /// Path of the request, which selects the API.
+    pub path: &'a str,
+    /// Body of the request.
+    pub body: &'a [u8],
+}
+
+/// Explains the choice for a request, by the plugin's configuration as JSON and a snapshot that was
+/// just made. Knowledge that only a gateway has is missing: the request is explained as if it were
+/// the gateway's first.
 ///
 /// # Errors
 /// If the configuration or the body is not understood, in words.
 pub fn explain(
     plugin: &[u8],
-    (path, body): (&str, &[u8]),
+    request: ExplainedRequest<'_>,
     snapshot: Snapshot,
 ) -> Result<String, String> {
     let config = match config::parse(plugin).map_err(|why| why.to_string())? {
         PluginConfig::Picker(config) => pool(*config, &snapshot.pool)?,
         PluginConfig::Ingest(_) => {
-            return Err("this is the configuration of an ingest, which picks nothing".to_owned());
+            return Err(
+                "invalid plugin configuration: must be a picker's; found an ingest's".to_owned()
+            );
         }
     };
-    let ask = ask(&config, path, body)?;
+    let ask = ask(&config, request)?;
     let name = snapshot.pool.clone();
     let now = Instant::from_nanos(0);
     let mut scheduler = Scheduler::new(config.scheduler, 0);
@@ -36,25 +48,31 @@ pub fn explain(
     Ok(written(&name, &ask, &explanation))
 }
 
-/// The pool's own configuration, or else the only one that there is.
+/// Returns the pool's own configuration, or else the only one that there is.
 fn pool(config: PickerConfig, name: &str) -> Result<PoolConfig, String> {
     let names: Vec<_> = config.pools.iter().map(|pool| pool.name.clone()).collect();
     let only = names.len() == 1;
     let found = config.pools.into_iter().find(|pool| only || pool.name == name);
-    found.ok_or_else(|| format!("found no pool {name:?} in the plugin's: {}", names.join(", ")))
+    found.ok_or_else(|| {
+        let names = names.join(", ");
+        format!("unknown pool {name:?}: the plugin's configuration has {names}")
+    })
 }
 
-fn ask(config: &PoolConfig, path: &str, body: &[u8]) -> Result<InferenceRequest, String> {
-    let Some(api) = Api::of_path(path.as_bytes()) else { return Ok(InferenceRequest::default()) };
-    let inference = body::scan(body, api, Video::default())
-        .map_err(|why| format!("the request's body: {why}"))?;
+fn ask(config: &PoolConfig, request: ExplainedRequest<'_>) -> Result<InferenceRequest, String> {
+    let Some(api) = Api::of_path(request.path.as_bytes()) else {
+        return Ok(InferenceRequest::default());
+    };
+    let inference = body::scan(request.body, api, Video::default())
+        .map_err(|why| format!("invalid request body: {why}"))?;
     let model = inference.model.clone().unwrap_or_default();
     Ok(inference.ask(api, &model, config.prompt_blocks_max))
 }
 
 fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {
     let model = if ask.model.is_empty() { "none" } else { &ask.model };
-    let (tokens, blocks) = (ask.tokens(), ask.chain.blocks);
+    let tokens = ask.tokens();
+    let blocks = ask.chain.blocks;
     let mut text =
         format!("pool {pool}, model {model}, about {tokens} tokens in {blocks} blocks\n");
     let _ = match &explanation.decision {
@@ -62,7 +80,7 @@ fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> Str
             let ranked: Vec<_> = ranked.iter().map(ToString::to_string).collect();
             let (first, rest) = ranked
                 .split_first()
-                .map_or(("nobody", &[][..]), |(first, rest)| (first.as_str(), rest));
+                .map_or(("no endpoint", &[][..]), |(first, rest)| (first.as_str(), rest));
             let then = if rest.is_empty() { String::new() } else { ", then ".to_owned() };
             writeln!(text, "picked {first} with {total:.3}{then}{}", rest.join(", "))
         }
@@ -72,8 +90,8 @@ fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> Str
         let _ = writeln!(text, "\nprofile {}", profile.name);
         table(&mut text, profile);
     }
-    text + "\nAs a gateway sees it that has sent nothing yet: it counts what is in flight, and knows \
-            which prompts it has sent where.\n"
+    text + "\nThese are the scores of a gateway that has sent nothing yet. A gateway also counts its \
+            requests in flight, and knows where it sent which prompts.\n"
 }
 
 fn table(text: &mut String, profile: &picker_core::ProfileExplanation) {
@@ -138,8 +156,9 @@ mod tests {
         let plugin = br#"{"plugins": [{"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"}],
             "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "queue-scorer", "weight": 2},
             {"pluginRef": "kv-cache-utilization-scorer"}]}]}"#;
-        let told = explain(plugin, (CHAT, body), snapshot.clone()).unwrap();
-        insta::assert_snapshot!(told, @"
+        let chat = |body| ExplainedRequest { path: CHAT, body };
+        let text = explain(plugin, chat(body), snapshot.clone()).unwrap();
+        insta::assert_snapshot!(text, @"
         pool chat, model tiny, about 64 tokens in 1 blocks
         picked 10.0.0.1:8001 with 2.750, then 10.0.0.1:8000
 
@@ -148,15 +167,15 @@ mod tests {
           10.0.0.1:8001  1.000            0.750                           2.750
           10.0.0.1:8000  0.000            0.100                           0.100
 
-        As a gateway sees it that has sent nothing yet: it counts what is in flight, and knows which prompts it has sent where.
+        These are the scores of a gateway that has sent nothing yet. A gateway also counts its requests in flight, and knows where it sent which prompts.
         ");
         assert!(
-            explain(b"{}", (CHAT, b"not JSON"), snapshot.clone())
+            explain(b"{}", chat(b"not JSON"), snapshot.clone())
                 .unwrap_err()
-                .starts_with("the request's body: ")
+                .starts_with("invalid request body: ")
         );
         assert!(
-            explain(br#"{"x": 1}"#, (CHAT, body), snapshot)
+            explain(br#"{"x": 1}"#, chat(body), snapshot)
                 .unwrap_err()
                 .contains("must be a known field")
         );

@@ -2,10 +2,10 @@
 //!
 //! kube-rs lists, watches from where the list ended, goes on from the last bookmark when a
 //! connection drops, lists again when that version has expired, and backs off with jitter while the
-//! API server refuses. What is read off the objects is in `wire`.
+//! API server refuses. The fields of the objects are read in `wire`.
 
-mod kept;
-mod standing;
+mod store;
+mod watch_health;
 
 use std::{path::Path, time::Duration};
 
@@ -22,29 +22,31 @@ use kube::{
 };
 use tower::limit::RateLimitLayer;
 
-pub(crate) use kept::Kept;
-pub(crate) use standing::Standing;
+pub(crate) use store::Store;
+pub(crate) use watch_health::WatchHealth;
 
 /// Requests of one pool in [`REQUESTS_PERIOD`]: a start lists and watches six kinds. A watch that
 /// ends as soon as it began, as behind a proxy that is broken, is begun again without any wait by
 /// kube-rs, and must not become a load on the API server.
-const REQUESTS: u64 = 20;
+const REQUESTS_MAX: u64 = 20;
+
 const REQUESTS_PERIOD: Duration = Duration::from_secs(1);
 
-/// A kind of objects.
+/// A kind of objects, as the API server names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resource {
+    /// API group; empty for the core group.
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) plural: &'static str,
 }
 
-/// What a watch brings.
+/// An item of a watch.
 pub(crate) type Change = Result<Event<DynamicObject>, Error>;
 
-/// The API server of `kubeconfig`, else of the environment variable `KUBECONFIG`, else of the
-/// cluster that this runs in.
+/// Connects to the API server of `kubeconfig`, else of the environment variable `KUBECONFIG`, else
+/// of the cluster that the scraper runs in.
 pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, String> {
     let config = match kubeconfig {
         None => Config::infer().await.map_err(|why| why.to_string()),
@@ -55,12 +57,12 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>) -> Result<Client, String>
         }
     };
     let builder = config.and_then(|it| ClientBuilder::try_from(it).map_err(|it| it.to_string()));
-    let limit = RateLimitLayer::new(REQUESTS, REQUESTS_PERIOD);
+    let limit = RateLimitLayer::new(REQUESTS_MAX, REQUESTS_PERIOD);
     let client = builder.map(|builder| builder.with_layer(&limit).build());
-    client.map_err(|why| format!("no Kubernetes API: {why}"))
+    client.map_err(|why| format!("failed to connect to the Kubernetes API: {why}"))
 }
 
-/// Watches the objects of one kind in a namespace, or of all if it is none, for ever.
+/// Watches the objects of one kind for ever: in a namespace, or in all if none is given.
 pub(crate) fn watch(
     client: &Client,
     resource: Resource,

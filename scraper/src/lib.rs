@@ -1,54 +1,47 @@
-//! Pods in, snapshots out: reads the metrics of every pod of a pool many times a second and tells
-//! every Envoy.
+//! Pods in, snapshots out: reads the metrics of every pod of a pool many times a second and sends
+//! them to every Envoy.
 //!
 //! ```text
-//! a pool: discover -> fleet -> one pod task each -> board
-//! all boards -> publisher -> one envoy task each
+//! each pool: discover -> scrape (one task a pod) -> PodReadings
+//! all pools: PodReadings -> push (one publisher, one task a gateway)
 //! ```
-//! Each arrow is a channel that holds only the newest value, so that whoever is slow misses what
-//! is out of date and nobody waits for anybody. What is judged from the outcomes is in pure files:
-//! `link` (is a peer down?), `schedule`, `board`, [`targets`] and `stamp`.
+//! Each arrow is a channel that holds only the newest value. A slow reader skips values that are
+//! out of date, and no task waits for another.
+//!
+//! In reading order: the checked `settings` and the `config` file that they come from; how one
+//! `peer` is talked to, and the watches of `kubernetes`; the scraper's own `meters`; then a `pool`
+//! as it is known, from `discover` through `scrape` to `push`, and the `page` that shows it; the
+//! `scraper` that ties these tasks together; last the commands `once`, `explain` and `migrate`.
+//!
+//! Judgements are in pure files that take outcomes and the time: `peer/link.rs` (is a peer down?),
+//! `scrape/schedule.rs`, `push/stamp.rs`, `pool/snapshot.rs` and `page/status/problems.rs`.
 
-mod addresses;
-mod board;
-mod client;
-mod codec;
-pub mod config;
-mod connections;
-mod discover;
-mod envoy;
-mod explain;
-mod fault;
-mod fleet;
-mod gateways;
-mod history;
-mod kubernetes;
-mod link;
-mod meters;
-mod migrate;
-mod notice;
-pub mod objectives;
-mod once;
-mod page;
-mod plugin;
-mod pod;
-mod publisher;
-mod pulls;
-mod sampler;
-mod schedule;
-mod scraper;
-mod serve;
 pub mod settings;
-mod stamp;
-mod status;
-pub mod targets;
-mod task;
-pub mod tls;
-mod waiting;
 
-pub use explain::explain;
+pub mod config;
+
+mod peer;
+mod task;
+
+mod kubernetes;
+mod meters;
+
+mod pool;
+
+mod discover;
+mod scrape;
+
+mod push;
+
+mod page;
+mod scraper;
+
+mod explain;
+mod migrate;
+mod once;
+
+pub use explain::{ExplainedRequest, explain};
 pub use migrate::migrate;
 pub use once::{once, to_json};
-pub use plugin::Plugin;
 pub use scraper::{Scraper, StartError};
-pub use settings::{EnvoyUrl, SECRET_BYTES_MIN, Secret, Settings};
+pub use settings::{EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings};

@@ -14,51 +14,51 @@ use prometheus_client::{
 };
 
 use crate::{
-    fault::{Fault, OUTCOMES},
+    peer::{Fault, OUTCOMES},
     settings::EnvoyUrl,
 };
 
-/// Seconds. From a pod on the same host to the usual timeout.
+/// Bounds in seconds: from a pod on the same host to the usual timeout.
 const DURATION_BUCKETS: [f64; 11] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
 
-/// Seconds. One to three intervals in fine steps, then up to where the EPP calls metrics stale
-/// (2 s).
+/// Bounds in seconds: one to three intervals in fine steps, then up to where the EPP calls metrics
+/// stale (2 s).
 const AGE_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0];
 
-/// All of them.
+/// The scraper's own metrics, with the registry that prints them.
 #[derive(Debug)]
 pub(crate) struct Meters {
     started: Instant,
     registry: Registry,
-    scrapes: Family<Scrape, Counter>,
+    scrapes: Family<ScrapeLabels, Counter>,
     scrape_duration: Histogram,
-    pushes: Family<Push, Counter>,
-    endpoints: Family<State, Gauge>,
+    pushes: Family<PushLabels, Counter>,
+    endpoints: Family<EndpointLabels, Gauge>,
     reading_age: Histogram,
-    snapshot_age: Family<Envoy, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    snapshot_age: Family<EnvoyLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Scrape {
+struct ScrapeLabels {
     pool: String,
     endpoint: String,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Push {
+struct PushLabels {
     envoy: String,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Envoy {
+struct EnvoyLabels {
     envoy: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
+struct EndpointLabels {
     pool: String,
     state: &'static str,
 }
@@ -105,6 +105,7 @@ impl Meters {
         );
     }
 
+    /// Counts a scrape that ended.
     pub(crate) fn scraped<T>(
         &self,
         pool: &str,
@@ -112,36 +113,45 @@ impl Meters {
         took: Duration,
         outcome: &Result<T, Fault>,
     ) {
-        let (pool, endpoint) = (pool.to_owned(), address.to_string());
-        let labels = Scrape { pool, endpoint, outcome: name(outcome) };
+        let labels = ScrapeLabels {
+            pool: pool.to_owned(),
+            endpoint: address.to_string(),
+            outcome: name(outcome),
+        };
         self.scrapes.get_or_create(&labels).inc();
         self.scrape_duration.observe(took.as_secs_f64());
     }
 
+    /// Counts a push that ended.
     pub(crate) fn pushed<T>(&self, url: &EnvoyUrl, outcome: &Result<T, Fault>) {
-        let labels = Push { envoy: url.to_string(), outcome: name(outcome) };
+        let labels = PushLabels { envoy: url.to_string(), outcome: name(outcome) };
         self.pushes.get_or_create(&labels).inc();
     }
 
     /// Drops the series of an Envoy that is gone.
     pub(crate) fn forget_envoy(&self, url: &EnvoyUrl) {
         for outcome in OUTCOMES {
-            self.pushes.remove(&Push { envoy: url.to_string(), outcome });
+            self.pushes.remove(&PushLabels { envoy: url.to_string(), outcome });
         }
-        self.snapshot_age.remove(&Envoy { envoy: url.to_string() });
+        self.snapshot_age.remove(&EnvoyLabels { envoy: url.to_string() });
     }
 
     /// Drops the series of a pod that is gone.
-    pub(crate) fn forget(&self, pool: &str, address: SocketAddr) {
-        let endpoint = address.to_string();
+    pub(crate) fn forget_pod(&self, pool: &str, address: SocketAddr) {
         for outcome in OUTCOMES {
-            let (pool, endpoint) = (pool.to_owned(), endpoint.clone());
-            self.scrapes.remove(&Scrape { pool, endpoint, outcome });
+            self.scrapes.remove(&ScrapeLabels {
+                pool: pool.to_owned(),
+                endpoint: address.to_string(),
+                outcome,
+            });
         }
     }
 
+    /// Counts the endpoints of a new snapshot by state, and observes the ages of their readings.
     pub(crate) fn published(&self, snapshot: &Snapshot) {
-        let (mut up, mut down, mut unread) = (0, 0, 0);
+        let mut up = 0;
+        let mut down = 0;
+        let mut unread = 0;
         for endpoint in &snapshot.endpoints {
             match (endpoint.health, &endpoint.metrics) {
                 (Health::Down, _) => down += 1,
@@ -154,11 +164,11 @@ impl Meters {
         }
         for (state, count) in [("up", up), ("down", down), ("unread", unread)] {
             let pool = snapshot.pool.clone();
-            self.endpoints.get_or_create(&State { pool, state }).set(count);
+            self.endpoints.get_or_create(&EndpointLabels { pool, state }).set(count);
         }
     }
 
-    /// The page, at `now`; `taken` tells when each Envoy last took a snapshot.
+    /// Prints the page at `now`; `taken` has the time when each Envoy last took a snapshot.
     pub(crate) fn page<'a>(
         &self,
         now: Instant,
@@ -166,7 +176,7 @@ impl Meters {
     ) -> Result<String, fmt::Error> {
         for (url, taken) in taken {
             let age = now.saturating_duration_since(taken.unwrap_or(self.started)).as_secs_f64();
-            self.snapshot_age.get_or_create(&Envoy { envoy: url.to_string() }).set(age);
+            self.snapshot_age.get_or_create(&EnvoyLabels { envoy: url.to_string() }).set(age);
         }
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;

@@ -1,7 +1,8 @@
-//! From an EPP to llm-picker: reads what runs today, writes values for the Helm chart.
+//! `migrate`, from an EPP to llm-picker: reads the manifests of today, writes values for the Helm
+//! chart.
 //!
-//! What is read has a place in the values; what has none is listed above them. Nothing is dropped in
-//! silence: an object, a field or an argument that is not known here is on the list too.
+//! Parts that have no place in the values are listed above them. Nothing is dropped in silence: an
+//! object, a field or an argument that is not known here is on the list too.
 
 mod config;
 mod epp;
@@ -11,45 +12,47 @@ mod pool;
 
 use serde_json::{Map, Value, json};
 
-use models::{Model, Models};
+use models::{ModelValues, Models};
 
-/// Bytes of all input: some hundred manifests.
+/// Bytes of the longest input: some hundred manifests.
 const INPUT_BYTES_MAX: usize = 8 << 20;
 
-/// What is there, on its way to the chart's values.
+/// The manifests read so far, on their way to the chart's values.
 #[derive(Debug, Default)]
 struct Migration {
     models: Models,
     picker: Map<String, Value>,
     objectives: Vec<Value>,
     objective_group: Option<String>,
-    /// What is not carried over, or is to be done by hand.
+    /// List of the parts that are not carried over, and of the work to be done by hand.
     notes: Vec<String>,
-    /// The configurations in ConfigMaps: whose they are shows when all was read.
-    loose: Vec<Loose>,
+    /// Configurations that can be assigned to models only when all manifests were read.
+    unassigned: Vec<UnassignedConfig>,
 }
 
-/// An EndpointPickerConfig in a ConfigMap.
+/// An EndpointPickerConfig in a ConfigMap, or in a manifest of its own.
 #[derive(Debug)]
-struct Loose {
+struct UnassignedConfig {
+    /// Name of the ConfigMap; empty for a manifest of its own.
     map: String,
+    /// Key in the ConfigMap, or title of the manifest.
     key: String,
     config: Value,
 }
 
-/// The chart's values for the manifests in `yaml`, as YAML under comments that list what they leave
-/// out.
+/// Returns the chart's values for the manifests in `yaml`, as YAML under comments that list the
+/// parts left out.
 ///
 /// # Errors
 /// If the input is no YAML or too long, or there is nothing in it to carry over.
 pub fn migrate(yaml: &str) -> Result<String, String> {
     if yaml.len() > INPUT_BYTES_MAX {
-        return Err(format!("found {} bytes; allowed: {INPUT_BYTES_MAX}", yaml.len()));
+        return Err(format!("found {} bytes; allowed: {INPUT_BYTES_MAX} or fewer", yaml.len()));
     }
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple(yaml).map_err(|why| format!("not YAML: {why}"))?;
+        serde_saphyr::from_multiple(yaml).map_err(|why| format!("invalid YAML: {why}"))?;
     let mut migration = Migration::default();
-    // What kubectl prints of several objects.
+    // kubectl prints several objects as one of kind List.
     for document in documents {
         match document.pointer("/items").and_then(Value::as_array) {
             Some(items) if kind(&document) == "List" => {
@@ -69,7 +72,7 @@ impl Migration {
             "Deployment" => epp::read_deployment(self, object),
             "ConfigMap" => epp::read_config_map(self, object),
             "EndpointPickerConfig" => {
-                self.loose.push(Loose {
+                self.unassigned.push(UnassignedConfig {
                     map: String::new(),
                     key: title(object),
                     config: object.clone(),
@@ -87,29 +90,31 @@ impl Migration {
         }
     }
 
-    /// Lists every field of `object` but these, each by its path.
-    fn note_others(&mut self, object: &Value, of: &str, known: &[&str]) {
+    /// Lists every field of the object at `path` that is not `known`.
+    fn note_others(&mut self, object: &Value, path: &str, known: &[&str]) {
         let others = object.as_object().into_iter().flatten();
         for (key, _) in others.filter(|(key, _)| !known.contains(&key.as_str())) {
-            self.note(format!("{of}.{key}: not carried over"));
+            self.note(format!("{path}.{key}: not carried over"));
         }
     }
 
-    /// Each model's configuration from the ConfigMap that it names, and one that nobody names to the model that has none.
-    fn settle(&mut self, models: &mut [Model]) {
-        let mut loose = std::mem::take(&mut self.loose);
+    /// Gives each model the configuration in the ConfigMap that it names, and a configuration that
+    /// no model names to the only model without one.
+    fn assign_configs(&mut self, models: &mut [ModelValues]) {
+        let mut unassigned = std::mem::take(&mut self.unassigned);
         for model in &mut *models {
-            let Some(wanted) = model.wanted.take() else { continue };
-            match loose.iter().position(|it| wanted.is(&it.map, &it.key)) {
-                Some(at) => self.configure(&mut model.values, &loose.remove(at)),
-                None if !loose.iter().any(|it| it.map.is_empty()) => {
-                    let key = wanted.key;
+            let Some(reference) = model.config.take() else { continue };
+            match unassigned.iter().position(|it| reference.is_to(&it.map, &it.key)) {
+                Some(at) => self.configure(&mut model.values, &unassigned.remove(at)),
+                // A configuration in a manifest of its own may be the one that is meant.
+                None if !unassigned.iter().any(|it| it.map.is_empty()) => {
+                    let key = reference.key;
                     self.note(format!("{key}: referred to and not among the input; give it too"));
                 }
                 None => (),
             }
         }
-        for config in loose {
+        for config in unassigned {
             let mut without = models.iter_mut().filter(|it| !it.values.contains_key("config"));
             match (without.next(), without.next()) {
                 (Some(only), None) => self.configure(&mut only.values, &config),
@@ -123,8 +128,8 @@ impl Migration {
         }
     }
 
-    fn configure(&mut self, values: &mut Map<String, Value>, loose: &Loose) {
-        if let Some(config) = config::carried(self, &loose.config, &loose.title()) {
+    fn configure(&mut self, values: &mut Map<String, Value>, config: &UnassignedConfig) {
+        if let Some(config) = config::carried(self, &config.config, &config.title()) {
             values.insert("config".to_owned(), config);
         }
     }
@@ -132,13 +137,13 @@ impl Migration {
     fn print(mut self) -> Result<String, String> {
         let mut models = std::mem::take(&mut self.models).into_all();
         if models.is_empty() {
-            // What has no model in the input is one's all the same.
-            models.push(Model::default());
+            // Input without a model, such as a configuration alone, is one model's all the same.
+            models.push(ModelValues::default());
         }
-        self.settle(&mut models);
+        self.assign_configs(&mut models);
         let mut models: Vec<_> = models.into_iter().map(|model| model.values).collect();
         if let [only] = &mut *models {
-            // What the chart takes for all models, and so for those to come.
+            // A single model's configuration becomes that of all models, also of those to come.
             self.picker.extend(only.remove_entry("config"));
         }
         models.retain(|model| !model.is_empty());
@@ -172,7 +177,7 @@ impl Migration {
     }
 }
 
-impl Loose {
+impl UnassignedConfig {
     fn title(&self) -> String {
         if self.map.is_empty() {
             return self.key.clone();
@@ -181,7 +186,7 @@ impl Loose {
     }
 }
 
-/// The values as YAML, under the list of what they leave out.
+/// Returns the values as YAML, under the list of the parts left out.
 fn written(values: &Map<String, Value>, notes: &[String]) -> Result<String, String> {
     let yaml = serde_saphyr::to_string(values).map_err(|why| why.to_string())?;
     let mut text = "# Values for llm-picker's chart: helm install -f THIS …\n".to_owned();
@@ -202,7 +207,7 @@ fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str)
 }
 
-/// `Kind namespace/name`, as far as it is said.
+/// Returns `Kind namespace/name`, as far as the object names them.
 fn title(object: &Value) -> String {
     let kind = if kind(object).is_empty() { "an object without a kind" } else { kind(object) };
     let name = text(object, "/metadata/name").unwrap_or("without a name");

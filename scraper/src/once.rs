@@ -1,4 +1,4 @@
-//! One look at a pool, and no more.
+//! `--once`: one look at each pool, and no more.
 
 use std::time::{Duration, Instant};
 
@@ -10,56 +10,61 @@ use serde_json::{Value, json};
 use tokio::time;
 
 use crate::{
-    board::{Board, View},
     meters::Meters,
-    publisher,
-    scraper::{Common, StartError, follow},
+    pool::{self, PodReadings, PoolView},
+    scraper::{FollowedPool, SharedResources, StartError, follow},
     settings::{Pace, PoolSettings},
 };
 
-/// Between two looks whether every endpoint was tried.
-const AGAIN: Duration = Duration::from_millis(10);
+/// Time between two checks that every endpoint was tried.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Endpoints that are asked at once.
-const SCRAPES: usize = 64;
+const SCRAPES_MAX: usize = 64;
 
-/// What comes on top of one scrape's time-out: names to look up, a list to fetch.
-const DISCOVERY: Duration = Duration::from_secs(10);
+/// Longest time on top of one scrape's time-out: names to look up, a list to fetch.
+const DISCOVERY_MAX: Duration = Duration::from_secs(10);
 
-/// A snapshot of each pool, once every endpoint was tried, or it has taken too long: then what is
-/// known.
+/// Returns a snapshot of each pool, once every endpoint was tried. A pool for which that takes too
+/// long has the snapshot of what is known by then.
 ///
 /// # Errors
-/// If an endpoints file is broken, or nothing was found out of a pool.
+/// If an endpoints file is broken, or nothing was found out about a pool.
 pub async fn once(
     pools: Vec<PoolSettings>,
     timeout: Duration,
 ) -> Result<Vec<Snapshot>, StartError> {
     let meters = Meters::new(Instant::now()).into();
-    let pace = Pace { interval: AGAIN, idle_interval: AGAIN, timeout, scrapes: SCRAPES };
-    let common = Common::new(pace, meters);
+    let pace = Pace {
+        interval: CHECK_INTERVAL,
+        idle_interval: CHECK_INTERVAL,
+        timeout,
+        scrapes: SCRAPES_MAX,
+    };
+    let shared = SharedResources::new(pace, meters);
     let mut snapshots = Vec::with_capacity(pools.len());
     for pool in pools {
         let name = pool.name.clone();
-        let (_tasks, view) = follow(pool, common.clone()).await?;
-        let _ = time::timeout(DISCOVERY + timeout, tried(&view)).await;
-        let board = view.board.borrow().clone();
-        let board = board.ok_or_else(|| {
-            StartError::Endpoints(format!("the endpoints of pool {name} could not be looked up"))
+        let FollowedPool { tasks: _tasks, view } = follow(pool, shared.clone()).await?;
+        let _ = time::timeout(DISCOVERY_MAX + timeout, tried(&view)).await;
+        let readings = view.readings.borrow().clone();
+        let readings = readings.ok_or_else(|| {
+            StartError::Endpoints(format!("failed to look up the endpoints of pool {name}"))
         })?;
-        snapshots.push(publisher::snapshot(&view.pool, &board, Instant::now()));
+        snapshots.push(pool::snapshot(&view.pool, &readings, Instant::now()));
     }
     Ok(snapshots)
 }
 
-async fn tried(view: &View) {
-    let all = |board: &Board| board.members.iter().all(|member| member.row.borrow().tried);
-    while !view.board.borrow().as_ref().is_some_and(all) {
-        time::sleep(AGAIN).await;
+/// Waits until every endpoint was tried.
+async fn tried(view: &PoolView) {
+    let all = |readings: &PodReadings| readings.pods.iter().all(|pod| pod.state.borrow().tried);
+    while !view.readings.borrow().as_ref().is_some_and(all) {
+        time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-/// A snapshot for a person, or a program of theirs.
+/// Returns a snapshot as JSON, for people and their programs.
 #[must_use]
 pub fn to_json(snapshot: &Snapshot) -> Value {
     let objectives = snapshot.objectives.iter();
@@ -74,7 +79,10 @@ pub fn to_json(snapshot: &Snapshot) -> Value {
 
 fn rewrite(rewrite: &ModelRewrite) -> Value {
     let target = |it: &RewriteTarget| json!({"model": it.model, "weight": it.weight});
-    let rule = |it: &RewriteRule| json!({"models": it.models, "targets": it.targets.iter().map(target).collect::<Vec<_>>()});
+    let rule = |it: &RewriteRule| {
+        let targets: Vec<_> = it.targets.iter().map(target).collect();
+        json!({"models": it.models, "targets": targets})
+    };
     let rules: Vec<_> = rewrite.rules.iter().map(rule).collect();
     json!({"name": rewrite.name, "rules": rules})
 }

@@ -15,22 +15,15 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
-    board::View,
-    discover::Discovery,
-    fleet::Fleet,
-    gateways::Herd,
-    history::History,
+    discover::DiscoveryTask,
     meters::Meters,
-    pod::Orders,
-    publisher::Publisher,
-    pulls::Pulls,
-    sampler::Sampler,
-    serve,
+    page::{self, History, Sampler, Status},
+    peer::TlsClient,
+    pool::{PoolView, WaitingGateways},
+    push::{GatewaySet, Publisher, PullState},
+    scrape::{Fleet, PodTask},
     settings::{Pace, PoolSettings, Settings},
-    status::Status,
     task::Task,
-    tls::Tls,
-    waiting::Waiting,
 };
 
 /// A scraper at work. Dropped, it ends at once; [`Scraper::stop`] lets pushes arrive first.
@@ -38,34 +31,42 @@ use crate::{
 pub struct Scraper {
     address: SocketAddr,
     timeout: Duration,
-    /// Discoveries, fleets, publisher and server.
+    /// Discoveries, fleets, publisher, sampler and pages.
     sources: Vec<Task>,
-    /// Ends by itself once the publisher has.
+    /// Task of the gateways, which ends by itself once the publisher has.
     gateways: Task,
 }
 
-/// Why a scraper did not start.
+/// Reason why a scraper did not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// The address for its own pages can't be listened on.
+    /// The address for the scraper's own pages can't be listened on.
     Listen(SocketAddr, io::Error),
-    /// An endpoints file can't be read or understood.
+    /// An endpoints file can't be read or understood, or there is no way to the API server.
     Endpoints(String),
     /// There is no way to the gateways.
     Gateways(String),
 }
 
-/// What all pools share.
+/// The resources that all pools share.
 #[derive(Clone, Debug)]
-pub(crate) struct Common {
+pub(crate) struct SharedResources {
     pace: Pace,
-    turns: Arc<Semaphore>,
+    /// Permits to scrape.
+    permits: Arc<Semaphore>,
     meters: Arc<Meters>,
 }
 
-impl Common {
+/// A pool at work: it is discovered and scraped as long as the tasks live.
+#[derive(Debug)]
+pub(crate) struct FollowedPool {
+    pub(crate) tasks: [Task; 2],
+    pub(crate) view: PoolView,
+}
+
+impl SharedResources {
     pub(crate) fn new(pace: Pace, meters: Arc<Meters>) -> Self {
-        Self { pace, turns: Arc::new(Semaphore::new(pace.scrapes)), meters }
+        Self { pace, permits: Arc::new(Semaphore::new(pace.scrapes)), meters }
     }
 }
 
@@ -73,7 +74,8 @@ impl Scraper {
     /// Starts all tasks on the current tokio runtime.
     ///
     /// # Errors
-    /// If it can't listen, or what tells of endpoints or gateways is broken from the start.
+    /// If the address can't be listened on, or a source of endpoints or gateways is broken from the
+    /// start.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let failed = |why| StartError::Listen(settings.listen, why);
         let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
@@ -81,46 +83,49 @@ impl Scraper {
         let Settings { pools, gateways, pace, secret, plugin, .. } = settings;
         let started = Instant::now();
         let meters = Arc::new(Meters::new(started));
-        let common = Common::new(pace, Arc::clone(&meters));
-        let (mut sources, mut views) = (Vec::new(), Vec::new());
+        let shared = SharedResources::new(pace, Arc::clone(&meters));
+        let mut sources = Vec::new();
+        let mut views = Vec::new();
         for pool in pools {
-            let (tasks, view) = follow(pool, common.clone()).await?;
+            let FollowedPool { tasks, view } = follow(pool, shared.clone()).await?;
             sources.extend(tasks);
             views.push(view);
         }
         let (rounds_in, rounds) = watch::channel(None);
         let (watched_in, watched) = watch::channel(Vec::new());
-        let herd = Herd::new(gateways, pace.timeout, rounds.clone(), Arc::clone(&meters));
-        let changes = herd.changes().await.map_err(StartError::Gateways)?;
-        let gateways = Task::spawn(herd.run(changes, watched_in));
-        let interval = pace.interval;
-        let publisher =
-            Publisher { pools: views.clone(), interval, secret, meters: Arc::clone(&meters) };
+        let gateways = GatewaySet::new(gateways, pace.timeout, rounds.clone(), Arc::clone(&meters));
+        let changes = gateways.changes().await.map_err(StartError::Gateways)?;
+        let gateways = Task::spawn(gateways.run(changes, watched_in));
+        let publisher = Publisher {
+            pools: views.clone(),
+            interval: pace.interval,
+            secret,
+            meters: Arc::clone(&meters),
+        };
         let history = Arc::new(Mutex::new(History::default()));
         let sampler = Sampler {
             pools: views.clone(),
-            envoys: watched.clone(),
+            gateways: watched.clone(),
             history: Arc::clone(&history),
         };
-        let pulls = Pulls::new(views.iter().map(|view| Arc::clone(&view.pool)).collect(), rounds);
-        let epoch = format!("{:016x}", fastrand::u64(..));
+        let pool_names = views.iter().map(|view| Arc::clone(&view.pool)).collect();
         let status = Status {
             pools: views,
-            envoys: watched,
-            pulls,
+            gateways: watched,
+            pulls: PullState::new(pool_names, rounds),
             meters,
             history,
             started,
-            epoch,
-            interval,
+            epoch: format!("{:016x}", fastrand::u64(..)),
+            interval: pace.interval,
         };
         sources.push(Task::spawn(publisher.run(rounds_in)));
         sources.push(Task::spawn(sampler.run()));
-        sources.push(Task::spawn(serve::run(listener, Arc::new(status), plugin)));
+        sources.push(Task::spawn(page::serve(listener, Arc::new(status), plugin)));
         Ok(Self { address, timeout: pace.timeout, sources, gateways })
     }
 
-    /// Where its pages are served.
+    /// Returns the address of the scraper's own pages.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -128,45 +133,48 @@ impl Scraper {
 
     /// Makes no more snapshots, lets those on their way arrive, and ends.
     pub async fn stop(mut self) {
+        // The publisher goes with the sources, and the gateways end when there are no more rounds.
         self.sources.clear();
         if time::timeout(self.timeout, self.gateways.join()).await.is_err() {
-            warn!("a push was still on its way after {:?}", self.timeout);
+            warn!("failed to wait for a push on its way: no answer within {:?}", self.timeout);
         }
     }
 }
 
-/// Discovers and scrapes one pool, as long as the tasks live.
+/// Begins to discover and scrape one pool.
 pub(crate) async fn follow(
     settings: PoolSettings,
-    common: Common,
-) -> Result<([Task; 2], View), StartError> {
+    shared: SharedResources,
+) -> Result<FollowedPool, StartError> {
     let PoolSettings { name, discovery, objectives, engines, source } = settings;
-    let discovery = Discovery::load(discovery).await.map_err(StartError::Endpoints)?;
+    let discovery = DiscoveryTask::load(discovery).await.map_err(StartError::Endpoints)?;
     let pool: Arc<str> = name.into();
-    let Common { pace, turns, meters } = common;
-    let waiting = Waiting::new();
-    let orders = Orders {
+    let SharedResources { pace, permits, meters } = shared;
+    let waiting = WaitingGateways::new();
+    let task = PodTask {
         pool: Arc::clone(&pool),
         pace,
-        tls: source.tls.clone().map(|settings| Arc::new(Tls::new(settings))),
+        tls: source.tls.clone().map(|settings| Arc::new(TlsClient::new(settings))),
         source,
         engines: Arc::new(engines),
-        turns,
-        waited: waiting.watch(),
+        permits,
+        waiting: waiting.subscribe(),
         meters,
     };
-    let fleet = Fleet::new(orders, fastrand::Rng::new());
-    let (found_in, found) = watch::channel(None);
-    let (board_in, board) = watch::channel(None);
-    let tasks =
-        [Task::spawn(discovery.run(objectives, found_in)), Task::spawn(fleet.run(found, board_in))];
-    Ok((tasks, View { pool, board, waiting }))
+    let fleet = Fleet::new(task, fastrand::Rng::new());
+    let (discovered_in, discovered) = watch::channel(None);
+    let (readings_in, readings) = watch::channel(None);
+    let tasks = [
+        Task::spawn(discovery.run(objectives, discovered_in)),
+        Task::spawn(fleet.run(discovered, readings_in)),
+    ];
+    Ok(FollowedPool { tasks, view: PoolView { pool, readings, waiting } })
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, why) => write!(f, "can't listen on {address}: {why}"),
+            Self::Listen(address, why) => write!(f, "failed to listen on {address}: {why}"),
             Self::Endpoints(why) | Self::Gateways(why) => write!(f, "{why}"),
         }
     }

@@ -1,61 +1,70 @@
-//! What a scraper is told at start, already checked.
+//! Everything that a scraper is told at start, already checked.
+
+mod endpoints;
+mod objectives;
+mod tls;
+
+mod pool;
 
 mod gateways;
-mod pool;
+mod plugin;
 mod secret;
 
 use std::{net::SocketAddr, time::Duration};
 
 use wire::config::parse_duration;
 
-use crate::plugin::Plugin;
-
+pub(crate) use endpoints::{ENDPOINTS_FILE_BYTES_MAX, TARGETS_MAX, parse_endpoints};
+pub use endpoints::{ListedEndpoints, Target};
 pub use gateways::{EnvoyUrl, GatewayService, Gateways};
+pub use objectives::{Objectives, parse_objective};
+pub use plugin::Plugin;
 pub use pool::{Discovery, InferencePool, MetricsSource, PoolSettings, pool_name};
 pub use secret::{SECRET_BYTES_MIN, Secret};
+pub use tls::{ClientCertificate, TlsSettings};
 
 /// Everything that [`crate::Scraper::start`] needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What is scraped.
+    /// Pools that are scraped.
     pub pools: Vec<PoolSettings>,
-    /// Who gets snapshots.
+    /// Gateways that snapshots are pushed to.
     pub gateways: Gateways,
-    /// How often scrapes and pushes are made.
+    /// Intervals and limits of scrapes and pushes.
     pub pace: Pace,
-    /// Where the scraper's own pages are served; port 0 lets the system choose.
+    /// Address of the scraper's own pages; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Signs the pushes.
+    /// Secret that signs the snapshots.
     pub secret: Secret,
-    /// Served beside the pages, if there is one.
+    /// Plugin that is served beside the pages, if there is one.
     pub plugin: Option<Plugin>,
 }
 
-/// How often scrapes and pushes are made.
+/// Intervals and limits of scrapes and pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Between two scrapes of a pod, and between two pushes.
+    /// Time between two scrapes of a pod, and between two pushes.
     pub interval: Duration,
-    /// Between two scrapes of a pod that has no requests.
+    /// Time between two scrapes of a pod that has no requests.
     pub idle_interval: Duration,
-    /// For one scrape or push, connecting included.
+    /// Longest time for one scrape or push, connecting included.
     pub timeout: Duration,
-    /// Scrapes at once, over all pools.
+    /// Number of scrapes that may run at once, over all pools.
     pub scrapes: usize,
 }
 
 impl Pace {
-    /// Between two scrapes of a pod.
+    /// Returns the time between two scrapes of a pod that is busy or `idle`.
     #[must_use]
     pub fn interval(&self, idle: bool) -> Duration {
         if idle { self.idle_interval.max(self.interval) } else { self.interval }
     }
 }
 
-/// A duration from a millisecond, which is as fine as tokio's timer, to an hour.
+/// Reads a duration from a millisecond, which is as fine as tokio's timer, to an hour.
 ///
 /// # Errors
-/// If it is none, or too short or too long.
+/// If the text is no duration, or one that is too short or too long.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let bounds = Duration::from_millis(1)..=Duration::from_secs(3600);
     parse_duration(text).filter(|it| bounds.contains(it)).ok_or_else(|| {

@@ -2,7 +2,8 @@
 
 use tokio::task::{JoinError, JoinHandle};
 
-/// Aborts the task when dropped, so that a pod taken off the list takes its connection along.
+/// A running task. Dropping it aborts the task, so that a pod taken off the list takes its
+/// connection along.
 #[derive(Debug)]
 pub(crate) struct Task(JoinHandle<()>);
 
@@ -11,7 +12,7 @@ impl Task {
         Self(tokio::spawn(future))
     }
 
-    /// Waits for its own end.
+    /// Waits until the task ends by itself.
     pub(crate) async fn join(&mut self) -> Result<(), JoinError> {
         (&mut self.0).await
     }

@@ -1,4 +1,4 @@
-//! The program, over pods with pages of a real vLLM.
+//! The program, for pods with pages of a real vLLM.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ pub(crate) fn page() -> Vec<u8> {
     fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../wire/tests/data/vllm-0.32.0.txt")).unwrap()
 }
 
-/// What vLLM answers to the scraper's query.
+/// Returns vLLM's answer to the scraper's query.
 pub(crate) fn selection(page: &[u8]) -> Vec<u8> {
     let query = Engine::vllm().selection().unwrap();
     let names: Vec<_> = query.split("name%5B%5D=").map(|name| name.trim_end_matches('&')).collect();
@@ -33,7 +33,8 @@ pub(crate) fn selection(page: &[u8]) -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
-/// The program with these endpoints for this Envoy, and where its own pages are.
+/// Starts the program with these endpoints for this Envoy, and returns it with the address of its
+/// own pages.
 pub(crate) async fn start(envoy: &Server, endpoints: &[String]) -> (Child, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llm-scraper"));
     command.args(["--envoy", &format!("http://{}", envoy.address), "--listen", "127.0.0.1:0"]);

@@ -10,7 +10,7 @@ use super::{checked, port};
 
 pub(super) const KEYS: [&str; 3] = ["engineLabelKey", "defaultEngine", "engineConfigs"];
 
-/// `path` and `port` are ours: where the engine has its page.
+/// Fields of an engine. The EPP lacks `path` and `port`, which are the place of the engine's page.
 const ENGINE_KEYS: [&str; 12] = [
     "name",
     "queuedRequestsSpec",
@@ -41,7 +41,7 @@ fn engine(at: &At<'_>) -> Result<Engine, ConfigError> {
     let object = at.object(&keys)?;
     let spec = |key| object.get(key).map(|at| checked(&at, str::parse::<Spec>)).transpose();
     let name = object.required("name")?.text()?;
-    // One that is known needs only be told what is different.
+    // The description of a known engine needs only the differences.
     let known = Engine::known().into_iter().find(|engine| engine.name == name);
     let needed = |key, known: Option<&Vec<Spec>>| match (spec(key)?, known) {
         (Some(spec), _) => Ok(vec![spec]),
@@ -64,7 +64,7 @@ fn engine(at: &At<'_>) -> Result<Engine, ConfigError> {
     })
 }
 
-/// The metrics that scorers and filters may go by, each under its key.
+/// Reads the metrics that scorers and filters may use, each under its key.
 fn custom(at: &At<'_>) -> Result<Vec<(String, Spec)>, ConfigError> {
     let entries = at.list()?;
     if entries.len() > CUSTOM_MAX {
@@ -85,7 +85,7 @@ fn custom(at: &At<'_>) -> Result<Vec<(String, Spec)>, ConfigError> {
     Ok(metrics)
 }
 
-/// Two labels of one series, or two series.
+/// Reads the cache's size: two labels of one series, or two series.
 fn cache(object: &Object<'_>) -> Result<Option<CacheSpec>, ConfigError> {
     if let Some(info) = object.get("cacheInfoSpec") {
         let label = |key, default: &str| {
@@ -97,8 +97,7 @@ fn cache(object: &Object<'_>) -> Result<Option<CacheSpec>, ConfigError> {
             blocks: label("cacheNumBlocksLabelName", "num_gpu_blocks")?,
         }));
     }
-    let (size, number) = (object.get("cacheBlockSizeSpec"), object.get("cacheNumBlocksSpec"));
-    match (size, number) {
+    match (object.get("cacheBlockSizeSpec"), object.get("cacheNumBlocksSpec")) {
         (Some(size), Some(number)) => Ok(Some(CacheSpec::Values {
             block_tokens: checked(&size, str::parse)?,
             blocks: checked(&number, str::parse)?,

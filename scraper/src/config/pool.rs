@@ -1,4 +1,4 @@
-//! One entry of `pools`.
+//! An entry of `pools`.
 
 use picker_core::{Objective, flow::Priority};
 use wire::{
@@ -7,10 +7,8 @@ use wire::{
 };
 
 use super::{checked, engines, port, tls};
-use crate::{
-    objectives::Objectives,
-    settings::{Discovery, InferencePool, MetricsSource, PoolSettings, pool_name},
-    targets::Listed,
+use crate::settings::{
+    Discovery, InferencePool, ListedEndpoints, MetricsSource, Objectives, PoolSettings, pool_name,
 };
 
 const KEYS: [&str; 6] =
@@ -21,7 +19,10 @@ pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
     for at in at.list()? {
         let pool = read(&at)?;
         if pools.iter().any(|other| other.name == pool.name) {
-            return Err(at.problem(format!("there are two pools named {:?}", pool.name)));
+            let name = pool.name;
+            return Err(at.problem(format!(
+                "found the name {name:?} twice; allowed: one pool of each name"
+            )));
         }
         pools.push(pool);
     }
@@ -45,7 +46,7 @@ fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
     })
 }
 
-/// Endpoints that are listed, or a pool of Kubernetes.
+/// Reads the source of endpoints: a list, or a pool of Kubernetes.
 fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
     let endpoints = object.read("endpoints", Vec::new(), |at| {
         at.list()?.iter().map(|at| checked(at, str::parse)).collect()
@@ -54,9 +55,9 @@ fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
     let listed = !endpoints.is_empty() || file.is_some();
     match object.get("inferencePool") {
         Some(at) if !listed => inference_pool(&at).map(Discovery::InferencePool),
-        None if listed => Ok(Discovery::Listed(Listed { endpoints, file })),
+        None if listed => Ok(Discovery::Listed(ListedEndpoints { endpoints, file })),
         Some(_) | None => Err(object.problem(
-            "its endpoints come from one place; allowed: inferencePool, or endpoints and \
+            "must have one source of endpoints; allowed: inferencePool, or endpoints and \
              endpointsFile"
                 .to_owned(),
         )),

@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use wire::config::{At, ConfigError, Object};
 
-use crate::tls::TlsSettings;
+use crate::settings::{ClientCertificate, TlsSettings};
 
 pub(super) const KEYS: [&str; 5] =
     ["caCertPath", "clientCertPath", "clientKeyPath", "insecureSkipVerify", "serverName"];
 
-/// The files are read once here, so that a wrong one is told of at start.
+/// Reads the settings, and once the files, so that a wrong file is reported at start.
 pub(super) fn read(object: &Object<'_>) -> Result<Arc<TlsSettings>, ConfigError> {
     let text = |key| object.get(key).map(|at| at.text().map(str::to_owned)).transpose();
     let ca = text("caCertPath")?;
     let skip = object.read("insecureSkipVerify", false, At::flag)?;
     if ca.is_some() == skip {
-        let allowed = "caCertPath or insecureSkipVerify: true, and not both";
-        return Err(object.problem(format!("HTTPS needs {allowed}")));
+        let must = "must have either caCertPath or insecureSkipVerify: true";
+        return Err(object.problem(format!("invalid HTTPS: {must}")));
     }
     let client = match (text("clientCertPath")?, text("clientKeyPath")?) {
-        (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+        (Some(certificate), Some(key)) => {
+            Some(ClientCertificate { certificate: certificate.into(), key: key.into() })
+        }
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => {
             let allowed = "both of clientCertPath and clientKeyPath, or neither";

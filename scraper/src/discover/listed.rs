@@ -1,39 +1,39 @@
-//! From what the operator lists to addresses: watches the endpoints file, looks names up.
+//! The discovery of listed endpoints: watches the endpoints file, and looks names up.
 
 use std::{collections::HashSet, time::Duration};
 
 use tokio::time;
 
-use super::{listing::Listing, names::Names};
+use super::{endpoints_file::EndpointsFile, names::NameCache};
 use crate::{
-    board::Pod,
-    targets::{self, Target},
+    pool::Pod,
+    settings::{ListedEndpoints, Target},
 };
 
-/// How often the file is read again. Its contents are compared and not its times, which a mounted
-/// ConfigMap's symbolic links don't tell; a file of this size takes microseconds.
+/// Time after which the file is read again. Its contents are compared and not its times, which a
+/// mounted ConfigMap's symbolic links don't show; a file of this size takes microseconds.
 const FILE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The list, as far as it is known.
+/// A list of endpoints, as far as it is known.
 #[derive(Debug)]
-pub(crate) struct Listed {
-    /// From flags or the configuration.
+pub(crate) struct ListedDiscovery {
+    /// Endpoints of flags or the configuration.
     fixed: Vec<Target>,
-    file: Option<Listing>,
-    names: Names,
+    file: Option<EndpointsFile>,
+    names: NameCache,
 }
 
-impl Listed {
+impl ListedDiscovery {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// If it is broken from the start.
-    pub(super) async fn load(listed: targets::Listed) -> Result<Self, String> {
+    /// If the file is broken from the start.
+    pub(super) async fn load(listed: ListedEndpoints) -> Result<Self, String> {
         let file = match listed.file {
-            Some(path) => Some(Listing::load(path).await?),
+            Some(path) => Some(EndpointsFile::load(path).await?),
             None => None,
         };
-        Ok(Self { fixed: listed.endpoints, file, names: Names::default() })
+        Ok(Self { fixed: listed.endpoints, file, names: NameCache::default() })
     }
 
     /// Publishes the pods whenever they may have changed, for ever.
@@ -56,10 +56,11 @@ impl Listed {
         }
     }
 
-    /// What both the configuration and the file name, the configuration has.
+    /// Returns all targets. A target of the configuration and the file is that of the
+    /// configuration.
     fn targets(&self) -> Vec<Target> {
         let taken: HashSet<_> = self.fixed.iter().map(|target| &target.authority).collect();
-        let listed = self.file.iter().flat_map(Listing::targets);
+        let listed = self.file.iter().flat_map(EndpointsFile::targets);
         let rest = listed.filter(|target| !taken.contains(&target.authority));
         self.fixed.iter().chain(rest).cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! The addresses behind names.
+//! The addresses behind the names of a list.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -8,23 +8,23 @@ use std::{
 
 use tracing::{info, warn};
 
-use crate::{addresses, board::Pod, targets::Target};
+use crate::{peer, pool::Pod, settings::Target};
 
-/// How often names are looked up again: a headless Service's pods come and go behind one name, and
-/// cluster DNS caches for 5 s or longer by default.
+/// Time after which names are looked up again: a headless Service's pods come and go behind one
+/// name, and cluster DNS caches for 5 s or longer by default.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Addresses of names, kept when a later look-up fails.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameCache {
     known: BTreeMap<String, Vec<SocketAddr>>,
-    /// Names whose last look-up failed.
+    /// Names that could not be looked up the last time.
     failing: HashSet<String>,
     looked_up: Option<Instant>,
 }
 
-impl Names {
-    /// Whether there are names, and it is time to look them up again.
+impl NameCache {
+    /// True if there are names, and it is time to look them up again.
     pub(super) fn are_old(&self) -> bool {
         let any = !self.known.is_empty() || !self.failing.is_empty();
         any && self.looked_up.is_none_or(|at| at.elapsed() >= INTERVAL)
@@ -35,7 +35,7 @@ impl Names {
         self.looked_up = Some(Instant::now());
         let is_name = |name: &&str| name.parse::<SocketAddr>().is_err();
         for name in targets.iter().map(|target| target.authority.as_str()).filter(is_name) {
-            match addresses::look_up(name).await {
+            match peer::look_up(name).await {
                 Ok(addresses) => {
                     self.known.insert(name.to_owned(), addresses);
                     if self.failing.remove(name) {
@@ -44,7 +44,7 @@ impl Names {
                 }
                 Err(why) => {
                     if self.failing.insert(name.to_owned()) {
-                        warn!("{name} can't be looked up: {why}");
+                        warn!("failed to look up {name}: {why}");
                     }
                 }
             }
@@ -54,11 +54,13 @@ impl Names {
         self.failing.retain(|name| listed.contains(name));
     }
 
-    /// Every address once; what is listed first keeps its place and labels. Nothing if there is no
-    /// address only because look-ups fail: an empty list would tell the Envoys that the pool is
-    /// scaled to zero, and a scraper that starts while DNS is away does not know that.
+    /// Returns a pod for every address, each once; the first mention has its place and labels.
+    /// Returns `None` if there is no address only because look-ups fail: an empty list would tell
+    /// the Envoys that the pool is scaled to zero, and a scraper that starts while DNS is away does
+    /// not know that.
     pub(super) fn pods(&self, targets: &[Target]) -> Option<Vec<Pod>> {
-        let (mut pods, mut seen) = (Vec::new(), HashSet::new());
+        let mut pods = Vec::new();
+        let mut seen = HashSet::new();
         for target in targets {
             for address in self.addresses(&target.authority) {
                 if seen.insert(address) {
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn an_address_counts_once_and_the_first_mention_has_it() {
         let targets = ["10.0.0.1:80 a=1", "svc:80 b=2", "nowhere:80"].map(|it| it.parse().unwrap());
-        let mut names = Names::default();
+        let mut names = NameCache::default();
         let behind = ["10.0.0.2:80", "10.0.0.1:80"].map(|it| it.parse().unwrap());
         names.known.insert("svc:80".to_owned(), behind.to_vec());
         let pods: Vec<_> =
@@ -99,10 +101,10 @@ mod tests {
     #[test]
     fn without_dns_a_pool_is_unknown_and_not_empty() {
         let targets = ["svc:80".parse().unwrap()];
-        let mut names = Names::default();
+        let mut names = NameCache::default();
         names.failing.insert("svc:80".to_owned());
         assert_eq!(names.pods(&targets), None);
-        assert_eq!(Names::default().pods(&[]), Some(Vec::new()), "scaled to zero");
+        assert_eq!(NameCache::default().pods(&[]), Some(Vec::new()), "scaled to zero");
 
         names.known.insert("svc:80".to_owned(), vec!["10.0.0.1:80".parse().unwrap()]);
         assert_eq!(names.pods(&targets).unwrap().len(), 1, "it was known before");

@@ -1,10 +1,11 @@
-//! The EndpointPickerConfig: what the plugin's own reader takes of it.
+//! The EndpointPickerConfig, as far as the plugin's own reader takes it.
 
 use serde_json::Value;
 
 use super::Migration;
 
-/// Each part left out makes it smaller; a configuration with more faults than this is none.
+/// Faults in one configuration. Each part left out makes it smaller; with more faults than this
+/// there is nothing left that is worth carrying over.
 const FAULTS_MAX: usize = 64;
 
 /// A step on the way into the configuration.
@@ -13,40 +14,43 @@ enum Step {
     Index(usize),
 }
 
-/// As much of `config` as the plugin takes; lists the rest in its words.
-pub(super) fn carried(migration: &mut Migration, config: &Value, of: &str) -> Option<Value> {
+/// Returns as much of `config` as the plugin takes, and lists the rest in the plugin's words, under
+/// `title`.
+pub(super) fn carried(migration: &mut Migration, config: &Value, title: &str) -> Option<Value> {
     let mut config = config.clone();
     if let Some(object) = config.as_object_mut() {
-        // A file has none; an object of that kind brings it.
+        // Only an object of that kind has metadata, a file does not.
         object.remove("metadata");
     }
     for _ in 0..FAULTS_MAX {
         match wire::config::parse(config.to_string().as_bytes()) {
             Ok(_) => return Some(config),
             Err(error) => {
-                migration.note(format!("{of}: {error}"));
+                migration.note(format!("{title}: {error}"));
                 if !leave_out(&mut config, &error.path) {
                     break;
                 }
             }
         }
     }
-    migration.note(format!("{of}: not carried over as a whole"));
+    migration.note(format!("{title}: not carried over as a whole"));
     None
 }
 
-/// Carries over the configuration of the model that is being read, its first one.
-pub(super) fn read(migration: &mut Migration, config: &Value, of: &str) {
+/// Carries over the first configuration of the model that is being read.
+pub(super) fn read(migration: &mut Migration, config: &Value, title: &str) {
     if migration.models.current().values.contains_key("config") {
-        migration.note(format!("{of}: a second EndpointPickerConfig; the first was carried over"));
+        migration
+            .note(format!("{title}: a second EndpointPickerConfig; the first was carried over"));
         return;
     }
-    if let Some(config) = carried(migration, config, of) {
+    if let Some(config) = carried(migration, config, title) {
         migration.models.current().values.insert("config".to_owned(), config);
     }
 }
 
-/// Takes out what is at `path`: a parameter or a field by itself, a list's item whole.
+/// Removes the part at `path`, false if there is none: a parameter or a field by itself, a list's
+/// item whole.
 fn leave_out(config: &mut Value, path: &str) -> bool {
     let mut steps = steps(path);
     let parameter = steps.iter().any(|step| matches!(step, Step::Key(key) if key == "parameters"));
@@ -55,14 +59,14 @@ fn leave_out(config: &mut Value, path: &str) -> bool {
         steps.truncate(item + 1);
     }
     let Some(removed) = take(config, &steps) else { return false };
-    // A plugin that is gone is named no more.
+    // Profiles must not refer to a plugin that is gone.
     if matches!(steps.first(), Some(Step::Key(key)) if key == "plugins") && steps.len() == 2 {
         drop_references(config, &removed);
     }
     true
 }
 
-/// Takes out what is at the end of these steps.
+/// Removes and returns the part at the end of these steps.
 fn take(config: &mut Value, steps: &[Step]) -> Option<Value> {
     let (last, way) = steps.split_last()?;
     let mut parent = config;
@@ -81,7 +85,7 @@ fn take(config: &mut Value, steps: &[Step]) -> Option<Value> {
     }
 }
 
-/// Takes every profile's mention of the plugin out.
+/// Removes every profile's reference to the plugin.
 fn drop_references(config: &mut Value, plugin: &Value) {
     let Some(name) = plugin.get("name").or_else(|| plugin.get("type")) else { return };
     let profiles = config.get_mut("schedulingProfiles").and_then(Value::as_array_mut);
@@ -92,7 +96,7 @@ fn drop_references(config: &mut Value, plugin: &Value) {
     }
 }
 
-/// `a.b[2].c` in steps.
+/// Splits a path such as `a.b[2].c`.
 fn steps(path: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {

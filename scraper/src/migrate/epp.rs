@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Loose, Migration, config, models::Wanted, text, title};
+use super::{Migration, UnassignedConfig, config, models::ConfigReference, text, title};
 
-/// Arguments of the EPP whose work is done otherwise here, and by what.
-const ELSEWHERE: [(&str, &str); 9] = [
+/// Arguments of the EPP that llm-picker has no use for, each with the reason.
+const UNUSED: [(&str, &str); 9] = [
     ("pool-group", "the scraper looks in both groups"),
     ("grpc-port", "there is no ext_proc server"),
     ("grpc-health-port", "there is no ext_proc server"),
@@ -17,10 +17,10 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("v", "set RUST_LOG for the scraper, the wasm component's level for Envoy"),
 ];
 
-/// Arguments that are carried over, which older EPPs wrote without hyphens.
+/// Arguments that are carried over, without hyphens: older EPPs wrote them so.
 const READ: [&str; 4] = ["configtext", "configfile", "poolname", "poolnamespace"];
 
-/// Reads an EPP's Deployment: the arguments of its first container.
+/// Reads the arguments of the first container of an EPP's Deployment.
 pub(super) fn read_deployment(migration: &mut Migration, object: &Value) {
     let title = title(object);
     let containers = "/spec/template/spec/containers";
@@ -58,33 +58,33 @@ pub(super) fn read_deployment(migration: &mut Migration, object: &Value) {
     );
 }
 
-/// Reads the arguments of an EPP, whose files are in these ConfigMaps.
+/// Reads the arguments of an EPP that mounts the ConfigMaps `maps`. Notes begin with `title`.
 pub(super) fn read_arguments(
     migration: &mut Migration,
-    of: &str,
+    title: &str,
     arguments: &[String],
     maps: Vec<String>,
 ) {
-    let flags = flags(migration, of, arguments);
-    // Whose arguments they are comes first.
-    let pool = flags.iter().find(|(name, value)| name == "poolname" && is_said(value));
+    let flags = flags(migration, title, arguments);
+    // The pool comes first: it says which model the other arguments are of.
+    let pool = flags.iter().find(|(name, value)| name == "poolname" && is_known(value));
     if let Some((_, pool)) = pool {
-        let values = &mut migration.models.of_pool(pool).values;
+        let values = &mut migration.models.for_pool(pool).values;
         let none = || json!({"create": false, "name": pool});
         values.entry("inferencePool").or_insert_with(none);
     }
     for (name, value) in flags {
-        read_flag(migration, of, &name, &value, &maps);
+        read_flag(migration, title, &Flag { name: &name, value: &value }, &maps);
     }
 }
 
-/// Names and values; those that the picker reads are without hyphens.
-fn flags(migration: &mut Migration, of: &str, arguments: &[String]) -> Vec<(String, String)> {
+/// Returns names and values; the names of [`READ`] are without hyphens.
+fn flags(migration: &mut Migration, title: &str, arguments: &[String]) -> Vec<(String, String)> {
     let mut flags = Vec::new();
     let mut rest = arguments.iter().map(String::as_str).peekable();
     while let Some(argument) = rest.next() {
         let Some(flag) = argument.strip_prefix('-').map(|flag| flag.trim_start_matches('-')) else {
-            migration.note(format!("{of}: argument {argument:?}: not carried over"));
+            migration.note(format!("{title}: argument {argument:?}: not carried over"));
             continue;
         };
         let (name, value) = match flag.split_once('=') {
@@ -98,29 +98,36 @@ fn flags(migration: &mut Migration, of: &str, arguments: &[String]) -> Vec<(Stri
     flags
 }
 
-/// A template's placeholder says nothing.
-fn is_said(value: &str) -> bool {
+/// True for a value that is not a template's placeholder.
+fn is_known(value: &str) -> bool {
     !value.contains("{{")
 }
 
-fn read_flag(migration: &mut Migration, of: &str, name: &str, value: &str, maps: &[String]) {
+/// An argument of the EPP.
+struct Flag<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+fn read_flag(migration: &mut Migration, title: &str, flag: &Flag<'_>, maps: &[String]) {
+    let Flag { name, value } = *flag;
     match name {
-        "configtext" => read_config(migration, of, value),
+        "configtext" => read_config(migration, title, value),
         "configfile" => {
             let key = value.rsplit('/').next().unwrap_or(value).to_owned();
             let model = migration.models.current();
             if !model.values.contains_key("config") {
-                model.wanted = Some(Wanted { maps: maps.to_vec(), key });
+                model.config = Some(ConfigReference { maps: maps.to_vec(), key });
             }
         }
-        "poolnamespace" if is_said(value) => {
+        "poolnamespace" if is_known(value) => {
             migration.models.current().values.insert("namespace".to_owned(), json!(value));
         }
         "poolname" | "poolnamespace" => (),
         _ => {
-            let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
-            let why = elsewhere.map_or("not known here; not carried over", |(_, why)| *why);
-            migration.note(format!("{of}: argument --{name}: {why}"));
+            let unused = UNUSED.iter().find(|(other, _)| *other == name);
+            let why = unused.map_or("not known here; not carried over", |(_, why)| *why);
+            migration.note(format!("{title}: argument --{name}: {why}"));
         }
     }
 }
@@ -131,20 +138,24 @@ pub(super) fn read_config_map(migration: &mut Migration, object: &Value) {
     let name = text(object, "/metadata/name").unwrap_or("without a name");
     let data = object.get("data").and_then(Value::as_object);
     for (key, value) in data.into_iter().flatten() {
-        let of = format!("{title}, key {key}");
+        let title = format!("{title}, key {key}");
         let yaml = value.as_str().unwrap_or_default();
         match serde_saphyr::from_str::<Value>(yaml) {
             Ok(config) if text(&config, "/kind") == Some("EndpointPickerConfig") => {
-                migration.loose.push(Loose { map: name.to_owned(), key: key.clone(), config });
+                migration.unassigned.push(UnassignedConfig {
+                    map: name.to_owned(),
+                    key: key.clone(),
+                    config,
+                });
             }
-            _ => migration.note(format!("{of}: no EndpointPickerConfig; not read")),
+            _ => migration.note(format!("{title}: not an EndpointPickerConfig; not read")),
         }
     }
 }
 
-fn read_config(migration: &mut Migration, of: &str, yaml: &str) {
+fn read_config(migration: &mut Migration, title: &str, yaml: &str) {
     match serde_saphyr::from_str::<Value>(yaml) {
-        Ok(found) => config::read(migration, &found, of),
-        Err(why) => migration.note(format!("{of}: --config-text is no YAML: {why}")),
+        Ok(found) => config::read(migration, &found, title),
+        Err(why) => migration.note(format!("{title}: --config-text: invalid YAML: {why}")),
     }
 }

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Migration, config, epp, models::Wanted, text, title};
+use super::{Migration, config, epp, models::ConfigReference, text, title};
 
-/// Reads which model it is, and what its scheduler is told.
+/// Reads the model and the settings of its scheduler.
 pub(super) fn read(migration: &mut Migration, object: &Value) {
     let title = title(object);
     let name = text(object, "/metadata/name").unwrap_or_default();
     let own = format!("{name}-inference-pool");
     let pool = text(object, "/spec/router/scheduler/pool/ref/name");
-    let values = &mut migration.models.of_pool(pool.unwrap_or(&own)).values;
+    let values = &mut migration.models.for_pool(pool.unwrap_or(&own)).values;
     values.insert("kind".to_owned(), json!("llmInferenceService"));
     for key in ["name", "namespace"] {
         if let Some(value) = text(object, &format!("/metadata/{key}")) {
@@ -43,8 +43,8 @@ pub(super) fn read(migration: &mut Migration, object: &Value) {
     }
     if let Some(name) = text(scheduler, "/config/ref/name") {
         let key = text(scheduler, "/config/ref/key").unwrap_or(name).to_owned();
-        let wanted = Wanted { maps: vec![name.to_owned()], key };
-        migration.models.current().wanted = Some(wanted);
+        let reference = ConfigReference { maps: vec![name.to_owned()], key };
+        migration.models.current().config = Some(reference);
     }
     read_template(migration, scheduler, &title);
     if scheduler.pointer("/pool/spec").is_some() {
@@ -60,7 +60,7 @@ pub(super) fn read(migration: &mut Migration, object: &Value) {
     );
 }
 
-/// Its EPP's own arguments, which win over what KServe would say.
+/// Reads the EPP's own arguments, which take precedence over those that KServe would set.
 fn read_template(migration: &mut Migration, scheduler: &Value, title: &str) {
     let containers = scheduler.pointer("/template/containers").and_then(Value::as_array);
     for container in containers.into_iter().flatten() {
@@ -68,7 +68,7 @@ fn read_template(migration: &mut Migration, scheduler: &Value, title: &str) {
         let arguments: Vec<String> =
             arguments.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
         epp::read_arguments(migration, title, &arguments, Vec::new());
-        let of = format!("{title}: spec.router.scheduler.template container");
-        migration.note_others(container, &of, &["name", "image", "args"]);
+        let path = format!("{title}: spec.router.scheduler.template container");
+        migration.note_others(container, &path, &["name", "image", "args"]);
     }
 }

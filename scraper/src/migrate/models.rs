@@ -1,45 +1,48 @@
-//! The models that are read, told apart by their InferencePools.
+//! The models that are read. Their InferencePools tell them apart.
 
 use serde_json::{Map, Value};
 
-/// One model on its way to the chart's `models`.
+/// The values of one model, on their way to the chart's `models`.
 #[derive(Debug, Default)]
-pub(super) struct Model {
+pub(super) struct ModelValues {
     pub(super) values: Map<String, Value>,
-    /// The ConfigMap's key that it names for its EndpointPickerConfig.
-    pub(super) wanted: Option<Wanted>,
+    /// Place of the model's EndpointPickerConfig.
+    pub(super) config: Option<ConfigReference>,
+    /// Name of the model's InferencePool, once it is known.
     pool: Option<String>,
 }
 
-/// A ConfigMap's key.
+/// A reference to a key of a ConfigMap.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    /// The ConfigMaps that it may be in; any, if there are none.
+pub(super) struct ConfigReference {
+    /// ConfigMaps that may have the key; any of the input, if there are none.
     pub(super) maps: Vec<String>,
     pub(super) key: String,
 }
 
-impl Wanted {
-    pub(super) fn is(&self, map: &str, key: &str) -> bool {
+impl ConfigReference {
+    /// True if the reference can mean this key of this ConfigMap.
+    pub(super) fn is_to(&self, map: &str, key: &str) -> bool {
         self.key == key && (self.maps.is_empty() || self.maps.iter().any(|it| it == map))
     }
 }
 
-/// All of them, of which one is being read.
+/// The models read so far, of which one is being read.
 #[derive(Debug, Default)]
 pub(super) struct Models {
-    current: Model,
-    others: Vec<Model>,
+    current: ModelValues,
+    others: Vec<ModelValues>,
 }
 
 impl Models {
-    pub(super) fn current(&mut self) -> &mut Model {
+    pub(super) fn current(&mut self) -> &mut ModelValues {
         &mut self.current
     }
 
-    /// Goes on with the model of this InferencePool: a new one, if another has one already.
-    pub(super) fn of_pool(&mut self, name: &str) -> &mut Model {
-        let is_it = |model: &Model| model.pool.as_deref() == Some(name);
+    /// Goes on with the model of this InferencePool, which is a new model if the current one has
+    /// another pool.
+    pub(super) fn for_pool(&mut self, name: &str) -> &mut ModelValues {
+        let is_it = |model: &ModelValues| model.pool.as_deref() == Some(name);
         if !is_it(&self.current) && self.current.pool.is_some() {
             let known = self.others.iter().position(is_it);
             let next = known.map(|at| self.others.remove(at)).unwrap_or_default();
@@ -49,11 +52,11 @@ impl Models {
         &mut self.current
     }
 
-    /// Those of which anything is known.
-    pub(super) fn into_all(self) -> Vec<Model> {
+    /// Returns the models of which anything is known.
+    pub(super) fn into_all(self) -> Vec<ModelValues> {
         let mut all = self.others;
         all.push(self.current);
-        all.retain(|model| !model.values.is_empty() || model.wanted.is_some());
+        all.retain(|model| !model.values.is_empty() || model.config.is_some());
         all
     }
 }

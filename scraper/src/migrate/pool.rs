@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::{Migration, text, title};
 
-/// Reads which pods there are, and what happens without a picker.
+/// Reads the selection of pods, and the behaviour without a picker.
 pub(super) fn read_pool(migration: &mut Migration, object: &Value) {
     let title = title(object);
     let ports = object.pointer("/spec/targetPorts").and_then(Value::as_array);
     let name = text(object, "/metadata/name").unwrap_or_default();
-    let values = &mut migration.models.of_pool(name).values;
+    let values = &mut migration.models.for_pool(name).values;
     if values.get("kind").is_none() {
         values.insert("inferencePool".to_owned(), json!({"create": false, "name": name}));
         values.entry("name").or_insert_with(|| json!(name));
@@ -46,7 +46,7 @@ pub(super) fn read_pool(migration: &mut Migration, object: &Value) {
     }
 }
 
-/// Reads how much a request of that objective matters.
+/// Reads the priority of an objective's requests.
 pub(super) fn read_objective(migration: &mut Migration, object: &Value) {
     let title = title(object);
     let Some(name) = text(object, "/metadata/name") else {

@@ -1,32 +1,32 @@
-//! Who gets snapshots.
+//! Gateways that snapshots are pushed to.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
 
 use hyper::Uri;
 
-use crate::tls::TlsSettings;
+use super::tls::TlsSettings;
 
-/// Who gets snapshots: at least one of the two.
+/// Gateways that snapshots are pushed to: by URL, by Service, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gateways {
-    /// By URL, a name standing for all its addresses.
+    /// URLs of ingest listeners. A name in one stands for all its addresses.
     pub urls: Vec<EnvoyUrl>,
-    /// Behind a Service of Kubernetes.
+    /// Kubernetes Service over the pods of a gateway.
     pub service: Option<GatewayService>,
     /// TLS, for URLs that begin with https:// and for the Service.
     pub tls: Option<Arc<TlsSettings>>,
 }
 
-/// A headless Service over the pods of a gateway, by its EndpointSlices.
+/// A headless Service over the pods of a gateway, which are found by its EndpointSlices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayService {
-    /// Its name.
+    /// Name of the Service.
     pub name: String,
-    /// If not that of the connection.
+    /// Namespace of the Service; that of the connection if none is given.
     pub namespace: Option<String>,
-    /// The ingest listener's port, if not the first of the Service.
+    /// Port of the ingest listener; the Service's first port if none is given.
     pub port: Option<u16>,
-    /// How to reach the API server, if not by `KUBECONFIG` or as a pod of the cluster.
+    /// File that says how to reach the API server; else `KUBECONFIG`, else as a pod of the cluster.
     pub kubeconfig: Option<PathBuf>,
 }
 
@@ -42,18 +42,18 @@ impl EnvoyUrl {
         Self { https, authority: address.to_string() }
     }
 
-    /// The same at one of the addresses of its name.
+    /// Returns the URL with the host's name replaced by one of its addresses.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self::new(self.https, address)
     }
 
-    /// Whether TLS is spoken there.
+    /// True if the listener speaks TLS.
     #[must_use]
     pub const fn is_https(&self) -> bool {
         self.https
     }
 
-    /// `HOST:PORT`.
+    /// Returns `HOST:PORT`.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
@@ -64,19 +64,19 @@ impl FromStr for EnvoyUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fail = |why: &str| format!("{text:?} is no Envoy: {why}");
+        let fail = |why: &str| format!("invalid gateway URL {text:?}: {why}");
         let uri: Uri = text.parse().map_err(|why| fail(&format!("{why}")))?;
         let https = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
-            Some(_) | None => return Err(fail("it must begin with http:// or https://")),
+            Some(_) | None => return Err(fail("must start with http:// or https://")),
         };
-        let authority = uri.authority().ok_or_else(|| fail("there is no host"))?;
+        let authority = uri.authority().ok_or_else(|| fail("must have a host"))?;
         if authority.as_str().contains('@') {
-            return Err(fail("leave out the user: pushes are signed with the secret"));
+            return Err(fail("must not name a user: pushes are signed with the secret"));
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(fail("leave out the path: it is always /v1/snapshot"));
+            return Err(fail("must not have a path: it is always /v1/snapshot"));
         }
         let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
         Ok(Self { https, authority: format!("{}:{port}", authority.host()) })
@@ -115,10 +115,10 @@ mod tests {
         http://gateway:80
         http://[::1]:9901
         https://gateway:443
-        "gateway:9901" is no Envoy: it must begin with http:// or https://
-        "http://gateway/v1/snapshot" is no Envoy: leave out the path: it is always /v1/snapshot
-        "http://me@gateway" is no Envoy: leave out the user: pushes are signed with the secret
-        "" is no Envoy: empty string
+        invalid gateway URL "gateway:9901": must start with http:// or https://
+        invalid gateway URL "http://gateway/v1/snapshot": must not have a path: it is always /v1/snapshot
+        invalid gateway URL "http://me@gateway": must not name a user: pushes are signed with the secret
+        invalid gateway URL "": empty string
         "#);
     }
 }

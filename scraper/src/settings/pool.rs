@@ -1,4 +1,4 @@
-//! What is scraped.
+//! Pools that are scraped.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -7,53 +7,53 @@ use wire::{
     snapshot::{POOL_NAME_MAX, is_object_name},
 };
 
-use crate::{objectives::Objectives, targets::Listed, tls::TlsSettings};
+use super::{endpoints::ListedEndpoints, objectives::Objectives, tls::TlsSettings};
 
-/// One pool.
+/// Settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolSettings {
-    /// Its name, as in the plugin's configuration.
+    /// Name of the pool, as in the plugin's configuration.
     pub name: String,
-    /// Where its endpoints come from.
+    /// Source of the pool's endpoints.
     pub discovery: Discovery,
-    /// Objectives given once and for all. They come before discovered ones of the same name.
+    /// Objectives given at start. They take precedence over discovered ones of the same name.
     pub objectives: Objectives,
-    /// Which engines its pods may run.
+    /// Engines that the pool's pods may run.
     pub engines: Engines,
-    /// Where each pod's page is.
+    /// Place of each pod's metrics page.
     pub source: MetricsSource,
 }
 
-/// Where each pod's page is (EPP: metrics-data-source).
+/// Place of each pod's metrics page (EPP: metrics-data-source).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsSource {
-    /// If not where the engine has it.
+    /// Path of the page; that of the pod's engine if none is given.
     pub path: Option<String>,
-    /// If not on the port that serves requests.
+    /// Port of the page; the one that serves requests if none is given.
     pub port: Option<u16>,
-    /// With TLS, if it is HTTPS.
+    /// TLS, if the page is served over HTTPS.
     pub tls: Option<Arc<TlsSettings>>,
 }
 
 /// An InferencePool of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InferencePool {
-    /// Its name.
+    /// Name of the InferencePool.
     pub name: String,
-    /// If not that of the connection: in a cluster, the scraper's own.
+    /// Namespace; that of the connection if none is given, which in a cluster is the scraper's own.
     pub namespace: Option<String>,
-    /// How to reach the API server, if not by `KUBECONFIG` or as a pod of the cluster.
+    /// File that says how to reach the API server; else `KUBECONFIG`, else as a pod of the cluster.
     pub kubeconfig: Option<PathBuf>,
-    /// Whether zones are read off the nodes, for clusters whose pods don't have the label.
+    /// True if zones are read off the nodes, for clusters that don't label pods with their zone.
     pub node_zones: bool,
 }
 
-/// Where the endpoints of a pool come from.
+/// Source of a pool's endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Discovery {
-    /// An operator lists them.
-    Listed(Listed),
-    /// A Kubernetes cluster has them.
+    /// A list of an operator.
+    Listed(ListedEndpoints),
+    /// An InferencePool of a Kubernetes cluster.
     InferencePool(InferencePool),
 }
 
@@ -61,7 +61,7 @@ impl InferencePool {
     /// Reads `[NAMESPACE/]NAME`.
     ///
     /// # Errors
-    /// If the name is none of a Kubernetes object.
+    /// If the name or the namespace is no name of a Kubernetes object.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (namespace, name) = match text.split_once('/') {
             Some((namespace, name)) => (Some(namespace), name),
@@ -70,15 +70,19 @@ impl InferencePool {
         if !is_object_name(name) || namespace.is_some_and(|name| !is_object_name(name)) {
             return Err(format!("found {text:?}; allowed: [NAMESPACE/]NAME of a-z 0-9 - ."));
         }
-        let (name, namespace) = (name.to_owned(), namespace.map(str::to_owned));
-        Ok(Self { name, namespace, kubeconfig: None, node_zones: false })
+        Ok(Self {
+            name: name.to_owned(),
+            namespace: namespace.map(str::to_owned),
+            kubeconfig: None,
+            node_zones: false,
+        })
     }
 }
 
 impl fmt::Display for Discovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listed(Listed { endpoints, file }) => {
+            Self::Listed(ListedEndpoints { endpoints, file }) => {
                 let names: Vec<_> = endpoints.iter().map(|it| it.authority.as_str()).collect();
                 let file = file.iter().map(|file| format!("the file {}", file.display()));
                 let sources = names.into_iter().map(str::to_owned).chain(file);
@@ -92,10 +96,10 @@ impl fmt::Display for Discovery {
     }
 }
 
-/// The name of a pool, which is also a part of keys in Envoy's shared data.
+/// Checks the name of a pool, which is also a part of keys in Envoy's shared data.
 ///
 /// # Errors
-/// If it is too long or has other characters than the plugin's configuration takes.
+/// If the name is too long or has other characters than the plugin's configuration takes.
 pub fn pool_name(name: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if (1..=POOL_NAME_MAX).contains(&name.len()) && name.bytes().all(allowed) {

@@ -1,10 +1,10 @@
-//! What pushes are signed with.
+//! The secret that signs snapshots.
 
 use std::fmt;
 
 use wire::push;
 
-/// The shortest secret taken: 128 bits, below which a signature could be guessed.
+/// Bytes of the shortest secret that is taken: 128 bits, below which a signature could be guessed.
 pub const SECRET_BYTES_MIN: usize = 16;
 
 /// The secret that scraper and Envoys share. Its `Debug` form does not show it.
@@ -12,15 +12,16 @@ pub const SECRET_BYTES_MIN: usize = 16;
 pub struct Secret(push::Secret);
 
 impl Secret {
+    /// Takes the bytes of a secret.
+    ///
     /// # Errors
-    /// If it has fewer than [`SECRET_BYTES_MIN`] bytes.
+    /// If there are fewer than [`SECRET_BYTES_MIN`] bytes.
     pub fn new(bytes: &[u8]) -> Result<Self, String> {
         match push::Secret::new(bytes) {
             Some(key) if bytes.len() >= SECRET_BYTES_MIN => Ok(Self(key)),
-            Some(_) | None => Err(format!(
-                "it has {} bytes, and must have {SECRET_BYTES_MIN} or more",
-                bytes.len()
-            )),
+            Some(_) | None => {
+                Err(format!("found {} bytes; allowed: {SECRET_BYTES_MIN} or more", bytes.len()))
+            }
         }
     }
 

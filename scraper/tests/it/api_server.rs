@@ -1,5 +1,5 @@
-//! A small Kubernetes API server: lists, watches, bookmarks, and the ways in which a real one lets
-//! go of its clients. Custom resources are held to the schemas of their real definitions.
+//! A small Kubernetes API server: lists, watches, bookmarks, and the ways in which a real server
+//! ends its watches. Custom resources are held to the schemas of their real definitions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +22,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time};
 
 use crate::{schema, world::PATIENCE};
 
-/// Bookmarks come this often; a real server sends one a minute.
+/// Time between two bookmarks of a watch; a real server sends one a minute.
 const BOOKMARKS: Duration = Duration::from_millis(20);
 
 pub(crate) struct ApiServer {
@@ -34,28 +34,28 @@ pub(crate) struct ApiServer {
 #[derive(Default)]
 struct World {
     state: Mutex<Cluster>,
-    /// Rises with every change and every fault.
+    /// Counter of changes and faults.
     news: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Cluster {
     version: u64,
-    /// What watches may not ask for any more.
+    /// Version below which watches are told that it is gone.
     expired: u64,
-    /// By collection and name.
+    /// Objects by collection and name.
     objects: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Version, collection, kind of change, object.
+    /// Changes: version, collection, kind of change, object.
     history: Vec<(u64, String, &'static str, Value)>,
     /// Collections that are not served: their definitions are not installed.
     missing: BTreeSet<String>,
-    /// Requests that are answered with this status first.
+    /// Number of requests that are answered with this status first.
     refuse: Option<(u32, StatusCode)>,
-    /// Watches of an earlier generation end.
+    /// Generation of watches; those of an earlier one end.
     generation: u64,
-    /// Watches end as soon as they have begun.
+    /// True if watches end as soon as they have begun.
     restless: bool,
-    /// The newest version that a bookmark told, by collection.
+    /// Newest version in a bookmark, by collection.
     bookmarks: BTreeMap<String, u64>,
     lists: u64,
     watches: u64,
@@ -91,7 +91,7 @@ impl ApiServer {
         self.put_unchecked(object);
     }
 
-    /// What no definition would let pass.
+    /// Creates or replaces an object that its definition may forbid.
     pub(crate) fn put_unchecked(&self, mut object: Value) {
         let (collection, _) = collection(&object);
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
@@ -113,12 +113,12 @@ impl ApiServer {
         });
     }
 
-    /// All watches end, as when a load balancer closes their connections.
+    /// Ends all watches, as when a load balancer closes their connections.
     pub(crate) fn drop_watches(&self) {
         self.change(|cluster| cluster.generation += 1);
     }
 
-    /// History is forgotten: whoever watches from an older version is told 410 Gone.
+    /// Forgets history: a watch from an older version is told 410 Gone.
     pub(crate) fn expire(&self) {
         self.change(|cluster| {
             cluster.expired = cluster.version;
@@ -127,8 +127,9 @@ impl ApiServer {
         });
     }
 
-    /// Every watch is told by a bookmark how far it has come. Then history up to there is forgotten,
-    /// and all watches end: whoever goes on from the last change that it saw comes too late.
+    /// Waits until a bookmark has told every watch how far it has come. Then forgets history up to
+    /// there and ends all watches: a watch that goes on from the last change that it saw comes too
+    /// late.
     pub(crate) async fn forget_what_was_bookmarked(&self) {
         let mut news = self.world.news.subscribe();
         let all_are_told = |cluster: &Cluster| {
@@ -137,7 +138,7 @@ impl ApiServer {
         };
         let deadline = time::Instant::now() + PATIENCE;
         while !all_are_told(&self.world.state.lock().unwrap()) {
-            assert!(time::Instant::now() < deadline, "nobody wants bookmarks");
+            assert!(time::Instant::now() < deadline, "no watch wants bookmarks");
             let _ = time::timeout(BOOKMARKS, news.changed()).await;
         }
         self.change(|cluster| {
@@ -147,7 +148,7 @@ impl ApiServer {
         });
     }
 
-    /// From now on watches end as soon as they have begun, as behind a broken proxy.
+    /// Ends watches as soon as they have begun from now on, as behind a broken proxy.
     pub(crate) fn end_watches_at_once(&self) {
         self.change(|cluster| {
             cluster.restless = true;
@@ -159,7 +160,7 @@ impl ApiServer {
         self.change(|cluster| cluster.refuse = Some((requests, status)));
     }
 
-    /// The definition of a collection is not installed.
+    /// Answers as if the definition of a collection were not installed.
     pub(crate) fn lacks(&self, collection: &str) {
         self.change(|cluster| {
             cluster.missing.insert(collection.to_owned());
@@ -189,7 +190,8 @@ impl Drop for ApiServer {
     }
 }
 
-/// The path below the API's root, and the file of the definition if it is a custom resource.
+/// Returns the path below the API's root, and the file of the definition if it is a custom
+/// resource.
 fn collection(object: &Value) -> (String, Option<String>) {
     let kind = object["kind"].as_str().unwrap();
     let plural = format!("{}s", kind.to_lowercase());
@@ -293,7 +295,7 @@ impl Watch {
     }
 }
 
-/// The next lines of a watch, or its end.
+/// Returns the next lines of a watch, or `None` at its end.
 async fn next(mut watch: Watch) -> Option<(Result<Bytes, Infallible>, Watch)> {
     loop {
         watch.news.mark_unchanged();
@@ -321,7 +323,7 @@ fn lines(watch: &mut Watch) -> Option<String> {
         return None;
     }
     if watch.from < cluster.expired {
-        // Said once, and then the watch ends.
+        // Sent once, then the watch ends.
         watch.generation = 0;
         watch.from = u64::MAX;
         let gone = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",

@@ -40,7 +40,7 @@ async fn an_envoy_that_hangs_holds_up_no_other() {
     assert_eq!(hung.pushes().count, 1, "never more than one on its way");
 }
 
-/// After a push that took long, what was published meanwhile is not caught up on.
+/// A push that took long is followed by the newest snapshot, and not by those made meanwhile.
 #[tokio::test]
 async fn the_newest_snapshot_wins() {
     let pod = Pod::start(page(3)).await;
@@ -70,7 +70,7 @@ async fn a_refusal_is_told_with_the_envoy_s_reason() {
     poll(&scraper, "/metrics", |page| page.contains("outcome=\"status-4xx\"")).await;
 }
 
-/// As one that is larger than the ingest takes, or that the picker does not know.
+/// A refused pool is larger than the ingest takes, or not known to the picker.
 #[tokio::test]
 async fn a_pool_that_an_envoy_refuses_holds_up_no_other() {
     let pod = Pod::start(page(3)).await;
@@ -113,7 +113,7 @@ async fn stopping_waits_for_the_push_on_its_way() {
     assert_eq!(envoy.pushes().count, 1);
 }
 
-/// Waits until nothing listens there.
+/// Waits until nothing listens on the address.
 async fn closed(address: SocketAddr) {
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(address).await.is_ok() {

@@ -63,7 +63,7 @@ fn rewrite(group: &str, name: &str, created: &str, target: &str) -> Value {
     })
 }
 
-fn of(api: &ApiServer, envoy: &Envoy) -> Settings {
+fn settings_for(api: &ApiServer, envoy: &Envoy) -> Settings {
     let mut settings = settings(&[], &[envoy.address]);
     settings.pools[0].discovery = Discovery::InferencePool(InferencePool {
         kubeconfig: Some(api.kubeconfig()),
@@ -89,7 +89,7 @@ impl Scene {
         let (server, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
         api.put(inference_pool(&[server.address.port()], "qwen"));
         api.put(pod("a", "qwen", true));
-        let _scraper = start(of(&api, &envoy)).await;
+        let _scraper = start(settings_for(&api, &envoy)).await;
         envoy.wait_for(server.address, "1 waiting", |it| waiting(it) == Some(1)).await;
         Self { server, envoy, api, _scraper }
     }
@@ -119,7 +119,7 @@ async fn a_pool_is_its_ready_pods_at_all_target_ports() {
     api.put(inference_pool(&[one.port(), two.port()], "qwen"));
     api.put(pod("a", "qwen", true));
     api.put(pod("b", "other", true));
-    let _scraper = start(of(&api, &envoy)).await;
+    let _scraper = start(settings_for(&api, &envoy)).await;
     let pushes = envoy.wait("both ports", |it| addresses(it).len() == 2).await;
     let mut wanted = [one, two];
     wanted.sort();
@@ -156,7 +156,7 @@ async fn objectives_and_rewrites_of_both_groups() {
     api.put(objective(new, "foreign", "other", 7));
     api.put(rewrite(new, "younger", "2026-02-01T00:00:00Z", "b"));
     api.put(rewrite(old, "older", "2026-01-01T00:00:00Z", "a"));
-    let _scraper = start(of(&api, &envoy)).await;
+    let _scraper = start(settings_for(&api, &envoy)).await;
     let said = |pushes: &Pushes| {
         let Some(snapshot) = &pushes.last else { return String::new() };
         let objectives =
@@ -184,7 +184,7 @@ async fn a_group_that_is_not_installed_holds_up_nothing() {
 async fn a_pool_that_is_not_there_yet_is_not_an_empty_one() {
     let (server, envoy, api) =
         (Pod::start(page(1)).await, Envoy::start().await, ApiServer::start().await);
-    let scraper = start(of(&api, &envoy)).await;
+    let scraper = start(settings_for(&api, &envoy)).await;
     let missing = "the endpoints of pool default are not known yet";
     poll(&scraper, "/readyz", |page| page.contains(missing)).await;
     assert_eq!(envoy.pushes().count, 0);
@@ -193,7 +193,7 @@ async fn a_pool_that_is_not_there_yet_is_not_an_empty_one() {
     envoy.wait("the pod", |it| addresses(it) == at(&[server.address.port()])).await;
 }
 
-/// A watch whose connection drops goes on where it was, without another list.
+/// A watch that loses its connection goes on where it was, without another list.
 #[tokio::test]
 async fn a_dropped_watch_resumes() {
     let scene = Scene::start().await;
@@ -205,7 +205,7 @@ async fn a_dropped_watch_resumes() {
     assert!(scene.api.watches() > watches);
 }
 
-/// Where nothing of one's own has changed for long, only bookmarks tell how far a watch has come.
+/// Only bookmarks tell a watch how far it has come when none of its objects has changed for long.
 #[tokio::test]
 async fn bookmarks_save_listing_again() {
     let scene = Scene::start().await;
@@ -217,7 +217,7 @@ async fn bookmarks_save_listing_again() {
     assert_eq!(scene.api.lists(), lists, "no second list");
 }
 
-/// Whoever asks for a version that is gone is told 410 and lists again; what it knew stays until
+/// A watch from a version that is gone is told 410 and lists again; the known objects stay until
 /// then.
 #[tokio::test]
 async fn an_expired_version_is_listed_again() {
@@ -229,7 +229,7 @@ async fn an_expired_version_is_listed_again() {
     assert!(scene.api.lists() > lists);
 }
 
-/// While the API server refuses everything the pods that are known are scraped and pushed on.
+/// Known pods are scraped and pushed while the API server refuses everything.
 #[tokio::test]
 async fn an_api_server_that_is_away_leaves_the_pool_as_it_was() {
     let scene = Scene::start().await;
@@ -242,7 +242,7 @@ async fn an_api_server_that_is_away_leaves_the_pool_as_it_was() {
     scene.wait_for_no_pod().await;
 }
 
-/// Neither is the API server flooded, nor does anything change.
+/// The API server is not flooded, and the pool stays as it was.
 #[tokio::test]
 async fn watches_that_end_at_once_are_not_begun_at_full_speed() {
     let scene = Scene::start().await;
@@ -259,8 +259,8 @@ async fn watches_that_end_at_once_are_not_begun_at_full_speed() {
     assert_eq!(addresses(&scene.envoy.pushes()).len(), 1);
 }
 
-/// A definition would not let these pass. What makes no sense costs only itself, and a pool that
-/// does not stays as it was.
+/// No definition would let these objects pass. A label out of bounds costs only itself, and a pool
+/// that can't be understood stays as it was.
 #[tokio::test]
 async fn objects_out_of_bounds_are_left_out() {
     let scene = Scene::start().await;

@@ -4,16 +4,14 @@ use std::{fs, path::Path};
 
 use scraper::{
     StartError,
-    objectives::{self, Objectives},
-    settings::Discovery,
-    targets::Listed,
+    settings::{Discovery, ListedEndpoints, Objectives, parse_objective},
 };
 
 use crate::world::{Envoy, Pod, Pushes, page, poll, pool, settings, start};
 
 fn listed(endpoints: &[&str], file: Option<&Path>) -> Discovery {
     let endpoints = endpoints.iter().map(|it| it.parse().unwrap()).collect();
-    Discovery::Listed(Listed { endpoints, file: file.map(Into::into) })
+    Discovery::Listed(ListedEndpoints { endpoints, file: file.map(Into::into) })
 }
 
 fn labels(pushes: &Pushes) -> Vec<String> {
@@ -25,7 +23,7 @@ fn labels(pushes: &Pushes) -> Vec<String> {
 async fn every_snapshot_brings_the_objectives() {
     let (pod, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
     let mut settings = settings(&[pod.address], &[envoy.address]);
-    let given = ["paid=10", "batch=-5"].map(|text| objectives::parse(text).unwrap());
+    let given = ["paid=10", "batch=-5"].map(|text| parse_objective(text).unwrap());
     settings.pools[0].objectives = Objectives::new(given.to_vec()).unwrap();
     let _scraper = start(settings).await;
     let said = |pushes: &Pushes| {
@@ -65,7 +63,7 @@ async fn a_changed_file_is_followed_and_a_broken_one_is_not() {
     poll(&scraper, "/metrics", |page| !page.contains(&series)).await;
 }
 
-/// Each pool's snapshots have its own endpoints, and an Envoy gets them all.
+/// A pool's snapshots have its own endpoints, and an Envoy gets those of all pools.
 #[tokio::test]
 async fn several_pools_are_scraped_at_once() {
     let (one, two) = (Pod::start(page(1)).await, Pod::start(page(2)).await);
@@ -99,5 +97,8 @@ async fn a_file_broken_from_the_start_is_refused() {
     let Err(StartError::Endpoints(why)) = scraper::Scraper::start(settings).await else {
         panic!("it started")
     };
-    assert!(why.ends_with("line 2: \"10.0.0.2\" is no HOST:PORT: there is no port"), "{why}");
+    assert!(
+        why.ends_with("line 2: invalid endpoint \"10.0.0.2\": must be HOST:PORT; found no port"),
+        "{why}"
+    );
 }

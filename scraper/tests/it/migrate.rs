@@ -3,7 +3,8 @@
 
 use scraper::migrate;
 
-/// What a chart for OpenShift AI makes, with one thing of each kind that has no place here.
+/// Manifests of a chart for OpenShift AI, with one part of each kind that has no place in the
+/// values.
 const KSERVE: &str = r#"
 apiVersion: serving.kserve.io/v1alpha2
 kind: LLMInferenceService
@@ -48,7 +49,7 @@ fn an_llm_inference_service_becomes_values_and_a_list() {
     let said = migrate(KSERVE).unwrap();
     let (notes, values): (Vec<&str>, Vec<&str>) =
         said.lines().partition(|line| line.starts_with('#'));
-    // Which types are allowed grows.
+    // The list of allowed types grows.
     let notes: Vec<&str> =
         notes.iter().map(|note| note.split("; allowed:").next().unwrap()).collect();
     insta::assert_snapshot!(notes.join("\n"), @r#"
@@ -116,7 +117,7 @@ data:
     # Values for llm-picker's chart: helm install -f THIS …
     #
     # Left out, or left to do:
-    # - ConfigMap epp, key other.txt: no EndpointPickerConfig; not read
+    # - ConfigMap epp, key other.txt: not an EndpointPickerConfig; not read
     # - models[0].name: not in the input; set it
     models:
     - inferencePool:
@@ -133,7 +134,7 @@ data:
     assert!(migrate(alone).unwrap().contains("default.yaml: referred to and not among the input"));
 }
 
-/// As kubectl prints them: by kind, not by model.
+/// The manifests are in the order of kubectl: by kind, not by model.
 #[test]
 fn several_models_keep_what_is_theirs() {
     let epp = |name: &str| {
@@ -205,6 +206,9 @@ spec: {{selector: {{matchLabels: {{app: {name}}}}}, targetPorts: [{{number: 8000
 fn what_holds_nothing_is_refused() {
     for manifests in ["", "kind: Secret", "a: [", "- 1"] {
         let error = migrate(manifests).unwrap_err();
-        assert!(error.contains("nothing to carry over") || error.contains("not YAML"), "{error}");
+        assert!(
+            error.contains("nothing to carry over") || error.contains("invalid YAML"),
+            "{error}"
+        );
     }
 }

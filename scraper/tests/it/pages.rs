@@ -4,9 +4,9 @@ use crate::world::{Envoy, Pod, anywhere, get, page, poll, settings, start};
 
 #[tokio::test]
 async fn it_is_ready_once_every_pod_was_tried_and_an_envoy_has_a_snapshot() {
-    let nobody = Pod::start(page(0)).await;
-    let envoy_address = nobody.address;
-    nobody.stop().await;
+    let gone = Pod::start(page(0)).await;
+    let envoy_address = gone.address;
+    gone.stop().await;
     let pod = Pod::start(page(3)).await;
     let scraper = start(settings(&[pod.address], &[envoy_address])).await;
 

@@ -1,4 +1,4 @@
-//! What becomes of pods that answer, don't, or answer nonsense.
+//! Pods that answer, hang, refuse, or answer nonsense.
 
 use std::{
     sync::{
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use scraper::{settings::Discovery, targets::Listed};
+use scraper::settings::{Discovery, ListedEndpoints};
 
 use crate::{
     server::{Reply, Server},
@@ -20,7 +20,8 @@ async fn a_healthy_pod_s_readings_arrive_and_stay_fresh() {
     let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
     let mut settings = settings(&[], &[envoy.address]);
     let target = format!("{} role=decode app=x", pod.address).parse().unwrap();
-    settings.pools[0].discovery = Discovery::Listed(Listed { endpoints: vec![target], file: None });
+    settings.pools[0].discovery =
+        Discovery::Listed(ListedEndpoints { endpoints: vec![target], file: None });
     let scraper = start(settings).await;
 
     let seen = envoy.wait_for(pod.address, "3 waiting", |it| waiting(it) == Some(3)).await;
@@ -36,7 +37,7 @@ async fn a_healthy_pod_s_readings_arrive_and_stay_fresh() {
     scraper.stop().await;
 }
 
-/// Closing a connection that was announced to close is no failure, however often it happens.
+/// An announced end of the connection is no failure, however often it happens.
 #[tokio::test]
 async fn a_pod_may_close_the_connection_after_each_answer() {
     let Reply::Whole(_, good) = page(3) else { panic!("a page is whole") };
@@ -48,7 +49,7 @@ async fn a_pod_may_close_the_connection_after_each_answer() {
 }
 
 #[tokio::test]
-async fn a_pod_that_hangs_is_asked_once_at_a_time_and_delays_nobody() {
+async fn a_pod_that_hangs_is_asked_once_at_a_time_and_delays_no_other() {
     let (hung, healthy) = (Pod::start(Reply::Never).await, Pod::start(page(0)).await);
     let envoy = Envoy::start().await;
     let mut settings = settings(&[hung.address, healthy.address], &[envoy.address]);
@@ -119,8 +120,8 @@ async fn an_idle_pod_is_asked_at_once_when_a_gateway_waits() {
     assert!(asked <= 3 * pushed, "{asked} scrapes in {pushed} intervals");
 }
 
-/// vLLM serves the wanted families alone where it is asked for them; whatever does not is read whole,
-/// and not asked for a part each time.
+/// vLLM serves the wanted families alone where it is asked for them. A pod that does not is read
+/// whole, and not asked for a selection each time.
 #[tokio::test]
 async fn a_pod_is_asked_for_what_is_wanted() {
     let answers: [(&str, Reply, &str); 3] = [
@@ -175,7 +176,7 @@ async fn nonsense_counts_as_no_answer() {
     }
 }
 
-/// Counts saturate, and are not added up to something small.
+/// Counts saturate, and do not overflow to small ones.
 #[tokio::test]
 async fn a_pod_that_claims_the_impossible_is_read_on() {
     let (pod, envoy) = (Pod::start(page(u32::MAX)).await, Envoy::start().await);

@@ -1,4 +1,4 @@
-//! The program itself: what it prints, and how it ends.
+//! The program itself: its output and its end.
 
 use std::{
     fs,
@@ -24,14 +24,14 @@ fn program() -> Command {
     command
 }
 
-/// With these arguments and no secret.
+/// Returns the program with these arguments and no secret.
 fn bare(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llm-scraper"));
     command.args(args).env_remove("LLM_PICKER_SECRET").env_remove("RUST_LOG");
     command
 }
 
-/// What it printed, having ended well.
+/// Runs the program to its end, which must be a success, and returns its output.
 async fn printed(mut command: Command) -> String {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(output.status.success(), "{}", last_words(&output));
@@ -50,7 +50,7 @@ fn without_a_good_secret_it_does_not_start() {
 
     let output = program().env("MINE", "short").args(["--secret-env", "MINE"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    insta::assert_snapshot!(last_words(&output), @"llm-scraper: the secret in the environment variable MINE is too short: it has 5 bytes, and must have 16 or more");
+    insta::assert_snapshot!(last_words(&output), @"llm-scraper: invalid secret in the environment variable MINE: found 5 bytes; allowed: 16 or more");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_objective_given_twice_is_refused() {
     let output = program().env("LLM_PICKER_SECRET", SECRET).args(twice).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1));
-    insta::assert_snapshot!(last_words(&output), @r#"llm-scraper: objective "paid" is given twice"#);
+    insta::assert_snapshot!(last_words(&output), @r#"llm-scraper: invalid objective "paid": must be given only once"#);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn it_says_where_it_listens_and_stops_when_asked() {
     assert!(last_words(&output).contains("SIGTERM: stopping"), "{}", last_words(&output));
 }
 
-/// A program that serves, and where.
+/// Starts the program, and returns it with the address of its pages.
 fn started(command: &mut Command) -> (Child, String) {
     command.env("LLM_PICKER_SECRET", SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -84,7 +84,7 @@ fn started(command: &mut Command) -> (Child, String) {
     (child, address)
 }
 
-/// A head in lower case and a body.
+/// Returns the head of an answer in lower case, and its body.
 fn fetch(address: &str, path: &str, header: &str) -> (String, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n");
@@ -189,9 +189,7 @@ pools:
     let output = check("pools: [{endpoints: ['10.0.0.1']}]");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     let said = last_words(&output).replace(path.to_str().unwrap(), "FILE");
-    insta::assert_snapshot!(said, @r#"
-    llm-scraper: FILE: pools[0].endpoints[0]: "10.0.0.1" is no HOST:PORT: there is no port
-    "#);
+    insta::assert_snapshot!(said, @r#"llm-scraper: FILE: pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port"#);
 }
 
 #[test]
@@ -226,5 +224,5 @@ fn a_plugin_is_served_with_its_digest() {
     let output = program().env("LLM_PICKER_SECRET", SECRET).arg("--plugin").arg(&path).output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(last_words(&output).ends_with("this is no WebAssembly module"));
+    assert!(last_words(&output).ends_with("must be a WebAssembly module"));
 }

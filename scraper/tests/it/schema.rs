@@ -1,5 +1,5 @@
-//! Objects, held to the structural schema of a CustomResourceDefinition: types, bounds and choices,
-//! and no field that it does not have, which an API server would drop.
+//! Checks objects by the structural schema of a CustomResourceDefinition: types, bounds and
+//! choices, and no unknown field, which an API server would drop.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! A server that misbehaves as told: just enough HTTP/1.1 to stand in for a pod or an Envoy.
+//! A server that misbehaves by a script: just enough HTTP/1.1 to stand in for a pod or an Envoy.
 
 use std::{
     net::SocketAddr,
@@ -13,12 +13,12 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// What came in.
+/// A request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
-    /// Method and path.
+    /// Method and target, as in `GET /metrics`.
     pub(crate) line: String,
-    /// Lower-case names.
+    /// Headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -30,33 +30,33 @@ impl Asked {
     }
 }
 
-/// What goes out.
+/// An answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// A whole answer.
     Whole(u16, Vec<u8>),
-    /// 200 with this body, after which the connection ends as announced.
+    /// 200 with this body, and the announced end of the connection.
     Last(Vec<u8>),
-    /// 200 with this body, of which only half comes before the connection ends.
+    /// 200 with half of this body, and the end of the connection.
     Half(Vec<u8>),
     /// 204, once notified.
     Held(Arc<Notify>),
     /// 204 from a gateway that holds this many requests.
     Waiting(u32),
-    /// Nothing, and the connection stays.
+    /// No answer, over a connection that stays open.
     Never,
 }
 
 type Script = Arc<Mutex<Box<dyn FnMut(Asked) -> Reply + Send>>>;
 
-/// Ends with all its connections when dropped, so that its port is free again.
+/// A server, which ends with all its connections when dropped, so that its port is free again.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    /// Listens on `address`; port 0 is one that is free.
+    /// Listens on `address`; port 0 lets the system choose.
     pub(crate) async fn start(
         address: SocketAddr,
         script: impl FnMut(Asked) -> Reply + Send + 'static,
@@ -64,7 +64,7 @@ impl Server {
         Self::start_with(address, None, script).await
     }
 
-    /// The same, with TLS if there is an acceptor.
+    /// Listens on `address`, with TLS if there is an acceptor.
     pub(crate) async fn start_with(
         address: SocketAddr,
         tls: Option<TlsAcceptor>,
@@ -91,7 +91,7 @@ impl Server {
         Self { address, task }
     }
 
-    /// Ends it and waits until its port is free.
+    /// Ends the server and waits until its port is free.
     pub(crate) async fn stop(mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
@@ -104,7 +104,7 @@ impl Drop for Server {
     }
 }
 
-/// Answers one request after another until the peer has gone.
+/// Answers one request after another until the peer is gone.
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, script: Script) {
     let mut stream = BufStream::new(stream);
     while let Some(asked) = read(&mut stream).await {

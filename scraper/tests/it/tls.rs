@@ -1,9 +1,9 @@
-//! Pods and gateways that speak TLS, and those that ask who we are.
+//! Pods and gateways that speak TLS, and those that ask for a client certificate.
 
 use std::{fs, path::PathBuf, sync::Arc};
 
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use scraper::{settings::Gateways, tls::TlsSettings};
+use scraper::settings::{ClientCertificate, Gateways, TlsSettings};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -40,7 +40,7 @@ impl Papers {
         self.folder.path().join(name)
     }
 
-    /// A server that takes clients with the certificate only.
+    /// Returns the TLS of a server that takes only clients with the certificate.
     fn acceptor(&self) -> TlsAcceptor {
         let mut roots = RootCertStore::empty();
         roots.add(self.client.cert.der().clone()).unwrap();
@@ -58,7 +58,8 @@ impl Papers {
     }
 
     fn ours(&self) -> TlsSettings {
-        let client = Some((self.path("client.pem"), self.path("client-key.pem")));
+        let certificate = self.path("client.pem");
+        let client = Some(ClientCertificate { certificate, key: self.path("client-key.pem") });
         TlsSettings { ca: Some(self.path("ca.pem")), client, server_name: None }
     }
 }
@@ -70,12 +71,12 @@ async fn a_pod_s_certificate_counts_and_ours_is_shown() {
     let stranger = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     fs::write(papers.path("stranger.pem"), stranger.cert.pem()).unwrap();
     let right = papers.ours();
-    let anybody = TlsSettings { ca: None, ..right.clone() };
+    let any_ca = TlsSettings { ca: None, ..right.clone() };
     let wrong_ca = TlsSettings { ca: Some(papers.path("stranger.pem")), ..right.clone() };
     let wrong_name = TlsSettings { server_name: Some("other".to_owned()), ..right.clone() };
-    let nobody = TlsSettings { client: None, ..right.clone() };
+    let no_client = TlsSettings { client: None, ..right.clone() };
     let cases =
-        [(right, true), (anybody, true), (wrong_ca, false), (wrong_name, false), (nobody, false)];
+        [(right, true), (any_ca, true), (wrong_ca, false), (wrong_name, false), (no_client, false)];
     for (tls, answers) in cases {
         let mut settings = settings(&[pod.address], &[envoy.address]);
         settings.pools[0].source.tls = Some(Arc::new(tls));
@@ -92,9 +93,9 @@ async fn a_pod_s_certificate_counts_and_ours_is_shown() {
 #[tokio::test]
 async fn a_gateway_may_ask_for_a_certificate() {
     let (papers, pod) = (Papers::new(), Pod::start(page(3)).await);
-    let (told, mut asked) = tokio::sync::watch::channel(0_u32);
+    let (count, mut asked) = tokio::sync::watch::channel(0_u32);
     let gateway = Server::start_with(anywhere(), Some(papers.acceptor()), move |_| {
-        told.send_modify(|count| *count += 1);
+        count.send_modify(|count| *count += 1);
         Reply::Whole(204, Vec::new())
     });
     let gateway = gateway.await;

@@ -9,17 +9,20 @@ use std::{
 use picker_core::{Endpoint, Health, Snapshot};
 use scraper::{
     Scraper, Secret, Settings,
-    objectives::Objectives,
-    settings::{Discovery, Gateways, MetricsSource, Pace, PoolSettings},
-    targets::Listed,
+    settings::{
+        Discovery, Gateways, ListedEndpoints, MetricsSource, Objectives, Pace, PoolSettings,
+    },
 };
 use tokio::{sync::watch, time};
-use wire::metrics::Engines;
-use wire::push::{self, Headers, SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER};
+use wire::{
+    metrics::Engines,
+    push::{self, Headers, SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER},
+};
 
 use crate::server::{Asked, Reply, Server};
 
-/// Longer than anything here takes on a busy machine: a test that waits this long has failed.
+/// Longest wait, which is longer than any step takes on a busy machine: a test that waits this long
+/// has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const SECRET: &[u8] = b"0123456789abcdef";
@@ -28,7 +31,7 @@ pub(crate) fn anywhere() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
-/// A page with `waiting` requests.
+/// Returns a metrics page with this many waiting requests, and two running.
 pub(crate) fn page(waiting: u32) -> Reply {
     page_of(waiting, 2)
 }
@@ -42,7 +45,7 @@ pub(crate) fn page_of(waiting: u32, running: u32) -> Reply {
     Reply::Whole(200, page.into_bytes())
 }
 
-/// A pod whose replies can be changed, and which counts what it is asked.
+/// A pod with changeable replies, which counts the requests to it.
 pub(crate) struct Pod {
     pub(crate) address: SocketAddr,
     reply: Arc<Mutex<Reply>>,
@@ -72,7 +75,7 @@ impl Pod {
         *self.reply.lock().unwrap() = reply;
     }
 
-    /// How often it was asked so far.
+    /// Returns the number of requests so far.
     pub(crate) fn asked(&self) -> u64 {
         *self.asked.borrow()
     }
@@ -83,20 +86,20 @@ impl Pod {
         assert!(waited.is_ok(), "asked {} times, not {times}", self.asked());
     }
 
-    /// From now on connections are refused.
+    /// Ends the pod, so that connections are refused from now on.
     pub(crate) async fn stop(self) {
         self.server.stop().await;
     }
 }
 
-/// An Envoy that checks what it gets as the plugin does.
+/// An Envoy that checks pushes as the plugin does.
 pub(crate) struct Envoy {
     pub(crate) address: SocketAddr,
     pushes: watch::Receiver<Pushes>,
     server: Server,
 }
 
-/// What an Envoy got so far.
+/// The pushes that an Envoy got so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pushes {
     pub(crate) count: u64,
@@ -109,7 +112,7 @@ impl Envoy {
         Self::start_at(anywhere(), |_| Reply::Whole(204, Vec::new())).await
     }
 
-    /// One that verifies and records each push, then answers as `answer` says.
+    /// Starts an Envoy that verifies and records each push, then answers as `answer` says.
     pub(crate) async fn start_at(
         address: SocketAddr,
         mut answer: impl FnMut(&Pushes) -> Reply + Send + 'static,
@@ -127,7 +130,7 @@ impl Envoy {
         Self { address: server.address, pushes, server }
     }
 
-    /// The number of the last push.
+    /// Returns the sequence number of the last push.
     pub(crate) fn sequence(&self) -> u64 {
         self.pushes().stamp.unwrap().sequence
     }
@@ -136,7 +139,7 @@ impl Envoy {
         self.pushes.borrow().clone()
     }
 
-    /// The first pushes of which `wanted` holds.
+    /// Waits for the first pushes for which `wanted` holds.
     pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&Pushes) -> bool) -> Pushes {
         let mut pushes = self.pushes.clone();
         match time::timeout(PATIENCE, pushes.wait_for(wanted)).await {
@@ -146,7 +149,7 @@ impl Envoy {
         }
     }
 
-    /// The first snapshot in which `wanted` holds for the endpoint at `address`.
+    /// Waits for the first snapshot in which `wanted` holds for the endpoint at `address`.
     pub(crate) async fn wait_for(
         &self,
         address: SocketAddr,
@@ -172,25 +175,25 @@ pub(crate) fn is_down(endpoint: &Endpoint) -> bool {
     endpoint.health == Health::Down
 }
 
-/// Waiting requests, or nothing if the endpoint is down or was never read.
+/// Returns the waiting requests, or nothing if the endpoint is down or was never read.
 pub(crate) fn waiting(endpoint: &Endpoint) -> Option<u32> {
     let metrics = endpoint.metrics.as_ref()?;
     (!is_down(endpoint)).then_some(metrics.waiting)
 }
 
-/// A pool of these pods.
+/// Returns the settings of a pool of these pods.
 pub(crate) fn pool(name: &str, pods: &[SocketAddr]) -> PoolSettings {
     let endpoints = pods.iter().map(|pod| pod.to_string().parse().unwrap()).collect();
     PoolSettings {
         name: name.to_owned(),
-        discovery: Discovery::Listed(Listed { endpoints, file: None }),
+        discovery: Discovery::Listed(ListedEndpoints { endpoints, file: None }),
         objectives: Objectives::default(),
         engines: Engines::default(),
         source: MetricsSource::default(),
     }
 }
 
-/// A scraper of these pods for these Envoys, with the usual interval.
+/// Returns the settings of a scraper of these pods for these Envoys, with the usual interval.
 pub(crate) fn settings(pods: &[SocketAddr], envoys: &[SocketAddr]) -> Settings {
     Settings {
         pools: vec![pool("default", pods)],
@@ -214,7 +217,7 @@ pub(crate) async fn start(settings: Settings) -> Scraper {
     Scraper::start(settings).await.unwrap()
 }
 
-/// Whole answer to `GET path` of the scraper's own pages.
+/// Returns the whole answer to `GET path` of the scraper's own pages.
 pub(crate) async fn get(scraper: &Scraper, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(scraper.address()).await.unwrap();
@@ -225,7 +228,7 @@ pub(crate) async fn get(scraper: &Scraper, path: &str) -> String {
     answer
 }
 
-/// The first answer of which `wanted` holds.
+/// Waits for the first answer for which `wanted` holds.
 pub(crate) async fn poll(scraper: &Scraper, path: &str, wanted: impl Fn(&str) -> bool) -> String {
     let deadline = time::Instant::now() + PATIENCE;
     loop {
@@ -238,7 +241,7 @@ pub(crate) async fn poll(scraper: &Scraper, path: &str, wanted: impl Fn(&str) ->
     }
 }
 
-/// The push as the plugin sees it; fails where the plugin would refuse it.
+/// Returns the push as the plugin sees it; fails where the plugin would refuse it.
 fn verified(asked: &Asked, last: Option<Stamp>) -> (Stamp, Snapshot) {
     assert_eq!(asked.line, "POST /v1/snapshot");
     let header = |name| asked.header(name).map(str::as_bytes);

@@ -1,0 +1,173 @@
+//! The objects of a pool as the watches brought them, and the pool that they amount to.
+
+use std::collections::BTreeMap;
+
+use kube::{api::DynamicObject, runtime::watcher::Event};
+use picker_core::{MODEL_REWRITES_MAX, ModelRewrite, OBJECTIVES_MAX};
+use serde_json::Value;
+use tracing::warn;
+use wire::{
+    kubernetes::{self, InferenceModelRewrite, InferenceObjective, InferencePool, ZONE_LABEL},
+    snapshot::LABEL_VALUE_MAX,
+};
+
+use super::{WatchedKind, groups::Groups};
+use crate::{discover::DiscoveredPool, kubernetes::Store, pool::Pod, settings::Objectives};
+
+/// Bytes of all rewrites of a pool: a quarter of what an ingest takes of a snapshot by default, and
+/// thousands of names.
+const REWRITE_BYTES_MAX: usize = 1 << 20;
+
+/// The objects of one pool.
+#[derive(Debug)]
+pub(super) struct PoolObjects {
+    name: String,
+    pool: Store<InferencePool>,
+    /// The pool as it was last there: a deleted pool has no pods.
+    last: Option<InferencePool>,
+    pods: Store<kubernetes::Pod>,
+    /// Zones by node; nothing where nodes are not watched.
+    zones: Option<Store<String>>,
+    objectives: Groups<InferenceObjective>,
+    rewrites: Groups<InferenceModelRewrite>,
+    /// Number of objects of each kind that were too many, as last logged.
+    too_many: BTreeMap<&'static str, usize>,
+}
+
+impl PoolObjects {
+    pub(super) fn new(name: &str, node_zones: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            pool: Store::new("InferencePool"),
+            last: None,
+            pods: Store::new("Pod"),
+            zones: node_zones.then(|| Store::new("Node")),
+            objectives: Groups::new("InferenceObjective"),
+            rewrites: Groups::new("InferenceModelRewrite"),
+            too_many: BTreeMap::new(),
+        }
+    }
+
+    /// Applies an event of a watch.
+    pub(super) fn take(&mut self, kind: WatchedKind, event: Event<DynamicObject>) {
+        match kind {
+            WatchedKind::Pool => {
+                self.pool.take(event, |it| InferencePool::read(it).map(Some));
+                if let Some(pool) = self.pool.get(&self.name) {
+                    self.last = Some(pool.clone());
+                }
+            }
+            WatchedKind::Pods => self.pods.take(event, |it| Ok(kubernetes::Pod::read(it))),
+            WatchedKind::Nodes => {
+                if let Some(zones) = &mut self.zones {
+                    zones.take(event, |it| Ok(zone(it)));
+                }
+            }
+            WatchedKind::Objectives(group) => {
+                self.objectives.take(group, event, InferenceObjective::read);
+            }
+            WatchedKind::Rewrites(group) => {
+                self.rewrites.take(group, event, InferenceModelRewrite::read);
+            }
+        }
+    }
+
+    /// Records that the cluster lacks or hides a kind. A kind that pools can do without is not
+    /// waited for.
+    pub(super) fn set_absent(&mut self, kind: WatchedKind) {
+        match kind {
+            WatchedKind::Objectives(group) => self.objectives.set_empty(group),
+            WatchedKind::Rewrites(group) => self.rewrites.set_empty(group),
+            WatchedKind::Nodes => self.zones.iter_mut().for_each(Store::set_empty),
+            WatchedKind::Pool | WatchedKind::Pods => (),
+        }
+    }
+
+    /// Returns the labels of the pool's pods, once the pool is there.
+    pub(super) fn selector(&self) -> Option<&BTreeMap<String, String>> {
+        self.last.as_ref().map(|pool| &pool.selector)
+    }
+
+    /// Returns the pool, once every kind was listed.
+    pub(super) fn pool(&mut self) -> Option<DiscoveredPool> {
+        let known = self.pods.is_known()
+            && self.zones.as_ref().is_none_or(Store::is_known)
+            && self.objectives.is_known()
+            && self.rewrites.is_known();
+        self.last.as_ref().filter(|_| known)?;
+        let pods = self.pool.get(&self.name).map(|pool| self.pods(pool)).unwrap_or_default();
+        Some(DiscoveredPool { pods, objectives: self.objectives(), rewrites: self.rewrites() })
+    }
+
+    fn pods(&self, pool: &InferencePool) -> Vec<Pod> {
+        let mut all = Vec::new();
+        for (_, pod) in self.pods.iter() {
+            let labels = self.labels(pod);
+            for port in pod.ports(&pool.target_ports) {
+                let address = (pod.address, port).into();
+                all.push(Pod { address, labels: labels.clone(), http2: pool.http2 });
+            }
+        }
+        // Two pods have one address for a moment while one takes over the other's.
+        all.sort_by_key(|pod| pod.address);
+        all.dedup_by_key(|pod| pod.address);
+        all
+    }
+
+    /// Returns the pod's labels with its zone, for which there is always room.
+    fn labels(&self, pod: &kubernetes::Pod) -> Vec<(String, String)> {
+        let mut labels = pod.labels.clone();
+        let zone = self.zones.as_ref().and_then(|zones| zones.get(&pod.node));
+        if let Some(zone) = zone.filter(|_| labels.iter().all(|(key, _)| key != ZONE_LABEL)) {
+            labels.push((ZONE_LABEL.to_owned(), zone.clone()));
+            labels.sort();
+        }
+        labels
+    }
+
+    fn objectives(&mut self) -> Objectives {
+        let all = self.objectives.merged(|it| it.is_of(&self.name));
+        let over = all.len().saturating_sub(OBJECTIVES_MAX);
+        let all = all.into_iter().map(|it| it.objective.clone()).take(OBJECTIVES_MAX).collect();
+        self.log_over("InferenceObjectives", over);
+        Objectives::new(all).unwrap_or_default()
+    }
+
+    /// Returns the rewrites, the oldest first, as many as there is room for.
+    fn rewrites(&mut self) -> Vec<ModelRewrite> {
+        let mut all = self.rewrites.merged(|it| it.is_of(&self.name));
+        all.sort_by(|one, other| one.created.cmp(&other.created));
+        let mut bytes = 0;
+        let fits = |it: &&&InferenceModelRewrite| {
+            bytes += size(&it.rewrite);
+            bytes <= REWRITE_BYTES_MAX
+        };
+        let fitting = all.iter().take(MODEL_REWRITES_MAX).take_while(fits);
+        let rewrites: Vec<_> = fitting.map(|it| it.rewrite.clone()).collect();
+        let over = all.len() - rewrites.len();
+        self.log_over("InferenceModelRewrites", over);
+        rewrites
+    }
+
+    /// Logs the number of objects that are too many, when it grows.
+    fn log_over(&mut self, kind: &'static str, over: usize) {
+        let before = self.too_many.insert(kind, over).unwrap_or(0);
+        if over > before {
+            warn!("pool {} has too many {kind}: {over} are left out", self.name);
+        }
+    }
+}
+
+/// Returns the bytes of all names.
+fn size(rewrite: &ModelRewrite) -> usize {
+    let names = rewrite
+        .rules
+        .iter()
+        .flat_map(|rule| rule.models.iter().chain(rule.targets.iter().map(|target| &target.model)));
+    names.chain([&rewrite.name]).map(String::len).sum()
+}
+
+fn zone(node: &Value) -> Option<String> {
+    let zone = node.pointer("/metadata/labels")?.get(ZONE_LABEL)?.as_str()?;
+    (zone.len() <= LABEL_VALUE_MAX).then(|| zone.to_owned())
+}

@@ -1,0 +1,176 @@
+//! The state of the scraper's work, in words and as the status page draws it.
+
+mod problems;
+
+mod json;
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use picker_core::{Endpoint, Health};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::{freshness::READING_AGE_MAX, history::History};
+use crate::{
+    meters::Meters,
+    pool::{self, PoolView, ScrapedPod},
+    push::{PullState, WatchedGateway},
+};
+use json::HistoryPosition;
+use problems::{GatewayFacts, PodFacts, PodState, PoolFacts, Problem};
+
+/// Time after which a gateway that fetches is stuck: it asks again within a second.
+const FETCH_MAX: Duration = Duration::from_secs(10);
+
+/// Views on everything that the scraper's pages show.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) pools: Vec<PoolView>,
+    /// Gateways that are pushed to.
+    pub(crate) gateways: watch::Receiver<Vec<WatchedGateway>>,
+    /// Gateways that fetch.
+    pub(crate) pulls: PullState,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) history: Arc<Mutex<History>>,
+    pub(crate) started: Instant,
+    /// Name of this run of the scraper: in the next one, columns are numbered anew.
+    pub(crate) epoch: String,
+    /// Time between two scrapes, and between two pushes.
+    pub(crate) interval: Duration,
+}
+
+impl Status {
+    /// Returns what is still missing before Envoys can rely on this scraper, or nothing.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        missing.extend(self.pools.iter().filter_map(missing_in));
+        let gateways = self.gateways.borrow();
+        let untaken = gateways.iter().all(|gateway| gateway.status.borrow().taken.is_none());
+        // Where gateways fetch, none has to be reached first.
+        if untaken && !gateways.is_empty() {
+            let why = gateways.iter().map(|gateway| match &gateway.status.borrow().down {
+                Some(down) => format!("{}: {down}", gateway.url),
+                None => format!("{}: not answered yet", gateway.url),
+            });
+            let why: Vec<_> = why.collect();
+            missing.push(format!("no Envoy has taken a snapshot ({})", why.join("; ")));
+        }
+        missing
+    }
+
+    /// Returns the problems, then one line for each endpoint and each Envoy.
+    pub(super) fn overview(&self, now: Instant) -> String {
+        let mut page = String::new();
+        for problem in self.problems(now) {
+            let _ = writeln!(page, "{:?}: {}", problem.level, problem.text);
+        }
+        for PoolView { pool, readings, .. } in &self.pools {
+            match readings.borrow().as_ref() {
+                Some(readings) => {
+                    write_pool(&mut page, pool, &pool::endpoints(&readings.pods, now));
+                }
+                None => drop(writeln!(page, "pool {pool}: not looked up yet")),
+            }
+        }
+        for gateway in self.gateway_facts(now) {
+            let state = match (&gateway.down, gateway.taken) {
+                (Some(why), _) => format!("down: {why}"),
+                (None, Some(age)) => format!("took a snapshot {} ms ago", age.as_millis()),
+                (None, None) => "not answered yet".to_owned(),
+            };
+            let _ = writeln!(page, "{} {state}", gateway.name);
+        }
+        page
+    }
+
+    /// Returns the data of the status page, with the history's columns from number `after` on if
+    /// the browser has those before it from this run, named `epoch`.
+    pub(super) fn page(&self, now: Instant, after: u64, epoch: &str) -> Value {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        json::page(self, now, &history, HistoryPosition { number: after, epoch })
+    }
+
+    /// Returns the page for Prometheus.
+    pub(super) fn metrics(&self, now: Instant) -> Result<String, std::fmt::Error> {
+        let gateways = self.gateways.borrow();
+        let taken = gateways.iter().map(|it| (&it.url, it.status.borrow().taken));
+        self.meters.page(now, taken)
+    }
+
+    fn problems(&self, now: Instant) -> Vec<Problem> {
+        let pool = |view| {
+            let PoolView { pool, readings, .. }: &PoolView = view;
+            let pods = readings
+                .borrow()
+                .as_ref()
+                .map(|readings| readings.pods.iter().map(|pod| pod_facts(pod, now)).collect());
+            PoolFacts { name: pool, pods }
+        };
+        let pools: Vec<_> = self.pools.iter().map(pool).collect();
+        problems::problems(&pools, &self.gateway_facts(now))
+    }
+
+    /// Returns the gateways that are pushed to, then those that fetch.
+    fn gateway_facts(&self, now: Instant) -> Vec<GatewayFacts> {
+        let gateways = self.gateways.borrow();
+        let pushed = gateways.iter().map(|gateway| {
+            let status = gateway.status.borrow();
+            let taken = status.taken.map(|at| now.saturating_duration_since(at));
+            GatewayFacts { name: gateway.url.to_string(), taken, down: status.down.clone() }
+        });
+        let fetching = self.pulls.gateways(now).into_iter().map(|(address, at)| {
+            let age = now.saturating_duration_since(at);
+            let down = (age > FETCH_MAX).then(|| "it does not fetch any more".to_owned());
+            GatewayFacts { name: address.to_string(), taken: Some(age), down }
+        });
+        pushed.chain(fetching).collect()
+    }
+}
+
+fn missing_in(view: &PoolView) -> Option<String> {
+    let pool = &view.pool;
+    let Some(readings) = view.readings.borrow().clone() else {
+        return Some(format!("the endpoints of pool {pool} are not known yet"));
+    };
+    let untried = readings.pods.iter().filter(|pod| !pod.state.borrow().tried).count();
+    let all = readings.pods.len();
+    (untried > 0).then(|| format!("{untried} of pool {pool}'s {all} endpoints not tried yet"))
+}
+
+fn pod_facts(scraped: &ScrapedPod, now: Instant) -> PodFacts {
+    let state = scraped.state.borrow();
+    let age = state.reading.as_ref().map(|timed| now.saturating_duration_since(timed.at));
+    let state = match (&state.down, age) {
+        (Some(why), _) => PodState::Down(why.clone()),
+        (None, None) => PodState::Unread,
+        (None, Some(age)) if age >= READING_AGE_MAX => PodState::Stale(age),
+        (None, Some(_)) => PodState::Up,
+    };
+    PodFacts { address: scraped.pod.address.to_string(), state }
+}
+
+fn write_pool(page: &mut String, pool: &str, endpoints: &[Endpoint]) {
+    let _ = writeln!(page, "pool {pool}: {} endpoints", endpoints.len());
+    for endpoint in endpoints {
+        let health = match endpoint.health {
+            Health::Up => "up",
+            Health::Down => "down",
+        };
+        let _ = write!(page, "{} {health}", endpoint.address);
+        let _ = match &endpoint.metrics {
+            None => writeln!(page, " never read"),
+            Some(it) => writeln!(
+                page,
+                " waiting {} running {} kv {:.2} read {} ms ago",
+                it.waiting,
+                it.running,
+                it.kv_usage,
+                it.age.as_millis()
+            ),
+        };
+    }
+}

@@ -1,0 +1,208 @@
+//! Problems of pools and gateways, in sentences.
+
+use std::time::Duration;
+
+/// Pods that one kind of trouble names; the rest are counted.
+const NAMED_MAX: usize = 3;
+
+/// The severity of a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Requests may fail or go astray.
+    Error,
+    /// Something is not as it should be.
+    Warning,
+}
+
+/// A problem, as one or two sentences.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) level: Level,
+    pub(super) text: String,
+}
+
+/// The facts about a pool by which its problems are judged.
+#[derive(Debug)]
+pub(super) struct PoolFacts<'a> {
+    pub(super) name: &'a str,
+    /// Pods; `None` before the first list.
+    pub(super) pods: Option<Vec<PodFacts>>,
+}
+
+/// The facts about a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PodFacts {
+    pub(super) address: String,
+    pub(super) state: PodState,
+}
+
+/// The state of a pod's metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PodState {
+    /// The metrics are fresh.
+    Up,
+    /// The metrics are this old.
+    Stale(Duration),
+    /// The metrics have never come.
+    Unread,
+    /// The pod can't be reached, for this reason.
+    Down(String),
+}
+
+/// The facts about a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GatewayFacts {
+    pub(super) name: String,
+    /// Time since the gateway last took a snapshot; `None` if it never did.
+    pub(super) taken: Option<Duration>,
+    /// Reason why the gateway takes no snapshots, if it does not.
+    pub(super) down: Option<String>,
+}
+
+impl Problem {
+    const fn error(text: String) -> Self {
+        Self { level: Level::Error, text }
+    }
+
+    const fn warning(text: String) -> Self {
+        Self { level: Level::Warning, text }
+    }
+}
+
+/// Returns all problems, errors first.
+pub(super) fn problems(pools: &[PoolFacts<'_>], gateways: &[GatewayFacts]) -> Vec<Problem> {
+    let mut problems: Vec<_> = gateways.iter().filter_map(gateway_problem).collect();
+    if gateways.is_empty() {
+        let text = "No gateway gets snapshots: none is given to push to, and none has fetched one.";
+        problems.push(Problem::error(text.to_owned()));
+    }
+    pools.iter().for_each(|pool| add_pool_problems(&mut problems, pool));
+    problems.sort_by_key(|problem| problem.level != Level::Error);
+    problems
+}
+
+fn gateway_problem(gateway: &GatewayFacts) -> Option<Problem> {
+    let GatewayFacts { name, taken, down } = gateway;
+    match (down, taken) {
+        (Some(why), Some(taken)) => Some(Problem::error(format!(
+            "Gateway {name} takes no snapshots: {why}. What it knows of the pods is {} old.",
+            rounded(*taken)
+        ))),
+        (Some(why), None) => Some(Problem::error(format!(
+            "Gateway {name} has never taken a snapshot: {why}. It knows no pods."
+        ))),
+        (None, None) => Some(Problem::warning(format!("Gateway {name} has not answered yet."))),
+        (None, Some(_)) => None,
+    }
+}
+
+fn add_pool_problems(problems: &mut Vec<Problem>, pool: &PoolFacts<'_>) {
+    let name = pool.name;
+    let Some(pods) = &pool.pods else {
+        let text = format!("The pods of pool {name} are still being looked up.");
+        return problems.push(Problem::warning(text));
+    };
+    if pods.is_empty() {
+        let text = format!("Pool {name} has no pods.");
+        return problems.push(Problem::error(text));
+    }
+    let down = pods.iter().filter_map(|pod| match &pod.state {
+        PodState::Down(why) => Some(format!("{} ({why})", pod.address)),
+        PodState::Up | PodState::Stale(_) | PodState::Unread => None,
+    });
+    let down: Vec<_> = down.collect();
+    if down.len() == pods.len() {
+        let text = format!("Every pod of pool {name} is down: {}.", listed(&down));
+        problems.push(Problem::error(text));
+    } else if !down.is_empty() {
+        let count = down.len();
+        let all = pods.len();
+        let are = if count == 1 { "is" } else { "are" };
+        let text = format!("{count} of {all} pods of pool {name} {are} down: {}.", listed(&down));
+        problems.push(Problem::error(text));
+    }
+    let stale = pods.iter().filter_map(|pod| match pod.state {
+        PodState::Stale(age) => Some(format!("{} ({} old)", pod.address, rounded(age))),
+        PodState::Up | PodState::Down(_) | PodState::Unread => None,
+    });
+    let stale: Vec<_> = stale.collect();
+    if !stale.is_empty() {
+        let text = format!("Pool {name} has pods whose numbers are stale: {}.", listed(&stale));
+        problems.push(Problem::warning(text));
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let (shown, rest) = names.split_at(names.len().min(NAMED_MAX));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Rounds to whole seconds, and to milliseconds below one.
+fn rounded(age: Duration) -> String {
+    let age = if age < Duration::from_secs(1) {
+        Duration::from_millis(u64::try_from(age.as_millis()).unwrap_or(0))
+    } else {
+        Duration::from_secs(age.as_secs())
+    };
+    humantime::format_duration(age).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(port: u16, state: PodState) -> PodFacts {
+        PodFacts { address: format!("10.0.0.1:{port}"), state }
+    }
+
+    fn written(pools: &[PoolFacts<'_>], gateways: &[GatewayFacts]) -> String {
+        let line = |it: Problem| format!("{:?}: {}", it.level, it.text);
+        problems(pools, gateways).into_iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn gateway(taken: Option<u64>, down: Option<&str>) -> GatewayFacts {
+        let taken = taken.map(Duration::from_millis);
+        GatewayFacts { name: "http://g:1".to_owned(), taken, down: down.map(str::to_owned) }
+    }
+
+    #[test]
+    fn each_trouble_is_one_sentence() {
+        let refused = || PodState::Down("connection refused".to_owned());
+        let some = [
+            pod(1, refused()),
+            pod(2, PodState::Up),
+            pod(3, PodState::Stale(Duration::from_millis(3_456))),
+            pod(4, PodState::Unread),
+        ];
+        let pools = [
+            PoolFacts { name: "some", pods: Some(some.to_vec()) },
+            PoolFacts { name: "all", pods: Some((1..6).map(|n| pod(n, refused())).collect()) },
+            PoolFacts { name: "none", pods: Some(Vec::new()) },
+            PoolFacts { name: "new", pods: None },
+        ];
+        let gateways = [
+            gateway(Some(40), None),
+            gateway(None, None),
+            gateway(Some(90_000), Some("connection refused")),
+            gateway(None, Some("answered 401 Unauthorized: the signature does not match")),
+        ];
+        insta::assert_snapshot!(written(&pools, &gateways), @r#"
+        Error: Gateway http://g:1 takes no snapshots: connection refused. What it knows of the pods is 1m 30s old.
+        Error: Gateway http://g:1 has never taken a snapshot: answered 401 Unauthorized: the signature does not match. It knows no pods.
+        Error: 1 of 4 pods of pool some is down: 10.0.0.1:1 (connection refused).
+        Error: Every pod of pool all is down: 10.0.0.1:1 (connection refused), 10.0.0.1:2 (connection refused), 10.0.0.1:3 (connection refused) and 2 more.
+        Error: Pool none has no pods.
+        Warning: Gateway http://g:1 has not answered yet.
+        Warning: Pool some has pods whose numbers are stale: 10.0.0.1:3 (3s old).
+        Warning: The pods of pool new are still being looked up.
+        "#);
+    }
+
+    #[test]
+    fn nothing_is_said_where_all_is_well() {
+        let pool = PoolFacts { name: "a", pods: Some(vec![pod(1, PodState::Up)]) };
+        assert_eq!(written(&[pool], &[gateway(Some(40), None)]), "");
+        assert!(written(&[], &[]).starts_with("Error: No gateway gets snapshots"));
+    }
+}

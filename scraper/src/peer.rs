@@ -1,0 +1,19 @@
+//! A peer, which is a pod or an Envoy: how it is talked to, and how it is judged.
+
+mod fault;
+mod link;
+mod message;
+mod notice;
+
+mod addresses;
+mod tls;
+
+mod client;
+
+pub(crate) use addresses::look_up;
+pub(crate) use client::{Client, Peer};
+pub(crate) use fault::{Fault, OUTCOMES};
+pub(crate) use link::{Link, Notice};
+pub(crate) use message::one_line;
+pub(crate) use notice::{log_failure, log_success};
+pub(crate) use tls::TlsClient;

@@ -1,0 +1,70 @@
+//! A pool as it is known: its pods, and the newest reading of each.
+
+mod snapshot;
+mod waiting;
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use picker_core::ModelRewrite;
+use tokio::sync::watch;
+use wire::metrics::Reading;
+
+use crate::settings::Objectives;
+
+pub(crate) use snapshot::{QUIET_MAX, endpoints, snapshot};
+pub(crate) use waiting::{WaitingGateways, WaitingReceiver};
+
+/// A server port that is scraped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pod {
+    /// Address, which identifies the pod.
+    pub(crate) address: SocketAddr,
+    /// Labels, sorted by key.
+    pub(crate) labels: Vec<(String, String)>,
+    /// True if the pod speaks HTTP/2 only.
+    pub(crate) http2: bool,
+}
+
+/// The outcome of a pod's scrapes so far.
+#[derive(Debug, Default)]
+pub(crate) struct ScrapeState {
+    /// True once a scrape has ended, well or not.
+    pub(crate) tried: bool,
+    /// Reason why the pod is down, if it is.
+    pub(crate) down: Option<String>,
+    /// Reading of the last scrape that succeeded.
+    pub(crate) reading: Option<TimedReading>,
+}
+
+/// A reading with its time.
+#[derive(Debug)]
+pub(crate) struct TimedReading {
+    /// Start of the scrape. The page was written a little later, so ages are never understated.
+    pub(crate) at: Instant,
+    pub(crate) reading: Reading,
+}
+
+/// A pod and the state of its scrapes, which the pod's own task writes.
+#[derive(Clone, Debug)]
+pub(crate) struct ScrapedPod {
+    pub(crate) pod: Arc<Pod>,
+    pub(crate) state: watch::Receiver<ScrapeState>,
+}
+
+/// The readings of a pool's pods, with the objectives and rewrites that go with them.
+#[derive(Clone, Debug)]
+pub(crate) struct PodReadings {
+    /// Pods in the order of the discovery.
+    pub(crate) pods: Arc<[ScrapedPod]>,
+    pub(crate) objectives: Arc<Objectives>,
+    pub(crate) rewrites: Arc<[ModelRewrite]>,
+}
+
+/// A pool, as publisher and pages see it.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolView {
+    pub(crate) pool: Arc<str>,
+    /// Readings; none before the first list of pods.
+    pub(crate) readings: watch::Receiver<Option<PodReadings>>,
+    pub(crate) waiting: WaitingGateways,
+}

@@ -1,0 +1,20 @@
+//! Snapshots on their way to gateways: made and signed once, then pushed to each gateway or
+//! fetched.
+
+mod signed_snapshot;
+mod stamp;
+
+mod publisher;
+
+mod pusher;
+mod refusals;
+
+mod gateway_set;
+
+mod pull;
+
+pub(crate) use gateway_set::{GatewaySet, WatchedGateway};
+pub(crate) use publisher::Publisher;
+pub(crate) use pull::{PullState, snapshot};
+pub(crate) use pusher::{EnvoyStatus, TimedReport};
+pub(crate) use stamp::unix_ms;

@@ -1,0 +1,206 @@
+//! The task that pushes snapshots to one Envoy.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Uri,
+    header::{ACCEPT, HeaderValue},
+};
+use tokio::sync::watch;
+use tracing::info;
+use wire::{
+    push::WAITING_HEADER,
+    report::{MEDIA_TYPE, REPORT_BYTES_MAX, Report},
+};
+
+use super::{
+    refusals::Refusals,
+    signed_snapshot::{Round, SignedSnapshot},
+};
+use crate::{
+    meters::Meters,
+    peer::{Client, Fault, Link, Notice, Peer, log_failure, log_success},
+    settings::EnvoyUrl,
+};
+
+/// Time between two requests for an Envoy's report: twice as often as the status page shows it.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The state of one Envoy, as the status pages see it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EnvoyStatus {
+    /// Time when the Envoy last took a snapshot.
+    pub(crate) taken: Option<Instant>,
+    /// Reason why the Envoy is down, if it is.
+    pub(crate) down: Option<String>,
+    /// Last report on each pool.
+    pub(crate) reports: BTreeMap<Arc<str>, TimedReport>,
+}
+
+/// A report with the time when it came.
+#[derive(Clone, Debug)]
+pub(crate) struct TimedReport {
+    pub(crate) at: Instant,
+    pub(crate) report: Report,
+}
+
+/// The task of one Envoy.
+#[derive(Debug)]
+pub(super) struct Pusher {
+    pub(super) url: EnvoyUrl,
+    pub(super) peer: Peer,
+    /// Longest time for one push, connecting included.
+    pub(super) timeout: Duration,
+    pub(super) rounds: watch::Receiver<Option<Round>>,
+    pub(super) status: watch::Sender<EnvoyStatus>,
+    pub(super) meters: Arc<Meters>,
+}
+
+impl Pusher {
+    /// Sends each round that is published while no other is on its way, until there are no more.
+    pub(super) async fn run(mut self) {
+        let mut client = match Client::new(self.peer.clone(), self.timeout, REPORT_BYTES_MAX) {
+            Ok(client) => client,
+            Err(fault) => return self.status.send_modify(|it| it.down = Some(fault.to_string())),
+        };
+        let mut record = PushRecord { refusals: Refusals::new(&self.url), sent: BTreeMap::new() };
+        let mut link = Link::new();
+        let mut rest_until = Instant::now();
+        let mut ask_at = Instant::now();
+        // Rounds published before this gateway was there are new to it.
+        self.rounds.mark_changed();
+        while self.rounds.changed().await.is_ok() {
+            let began = Instant::now();
+            let round = self.rounds.borrow_and_update().clone();
+            let Some(round) = round.filter(|_| began >= rest_until) else { continue };
+            let asks = began >= ask_at;
+            if asks {
+                ask_at = began + REPORT_INTERVAL;
+            }
+            let outcome = self.push(&mut client, &mut record, &round, asks).await;
+            self.judge(&mut link, &record.refusals, outcome);
+            rest_until = began + link.wait();
+            // A round that came meanwhile has aged, and the next is at most one interval away: it
+            // is skipped. Only a quiet snapshot is not, since the next may be a while.
+            let newest = self.rounds.borrow().clone();
+            let mut newest = newest.iter().flat_map(|round| round.iter());
+            if !newest.any(|it| it.is_quiet && !record.has(it)) {
+                self.rounds.mark_unchanged();
+            }
+        }
+    }
+
+    /// Pushes one pool after another, until the Envoy can't be talked to. Returns true if the Envoy
+    /// took any snapshot; with `asks`, it is asked for its reports.
+    async fn push(
+        &self,
+        client: &mut Client,
+        record: &mut PushRecord,
+        round: &[Arc<SignedSnapshot>],
+        asks: bool,
+    ) -> Result<bool, Fault> {
+        let mut took = false;
+        for signed in round {
+            if record.has(signed) || !record.refusals.is_due(&signed.pool) {
+                continue;
+            }
+            record.sent.insert(Arc::clone(&signed.pool), signed.tag.clone());
+            let outcome = push(client, signed, asks).await;
+            self.meters.pushed(&self.url, &outcome);
+            signed.waiting.set(&self.url, outcome.as_ref().is_ok_and(|answer| answer.holds));
+            match outcome {
+                Ok(PushAnswer { report, .. }) => {
+                    record.refusals.took(&signed.pool);
+                    took = true;
+                    if let Some(report) = report {
+                        let report = TimedReport { at: Instant::now(), report };
+                        self.status.send_modify(|status| {
+                            status.reports.insert(Arc::clone(&signed.pool), report);
+                        });
+                    }
+                }
+                Err(fault) if fault.is_answer() => record.refusals.refused(&signed.pool, &fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(took)
+    }
+
+    fn judge(&self, link: &mut Link, refusals: &Refusals, outcome: Result<bool, Fault>) {
+        let now = Instant::now();
+        let name = format!("Envoy {}", self.url);
+        let down = match &outcome {
+            Ok(took) => {
+                match took.then(|| link.succeeded(now)).flatten() {
+                    Some(Notice::Reached) => info!("{name} took its first snapshot"),
+                    other => log_success(name, other),
+                }
+                refusals.lasting()
+            }
+            Err(fault) => {
+                log_failure(name, link.failed(now, fault.kind()), fault);
+                link.is_down().then(|| fault.to_string())
+            }
+        };
+        self.status.send_modify(|status| {
+            status.down = down;
+            if outcome == Ok(true) {
+                status.taken = Some(now);
+            }
+        });
+    }
+}
+
+/// A gateway that is gone holds no requests.
+impl Drop for Pusher {
+    fn drop(&mut self) {
+        for signed in self.rounds.borrow().iter().flat_map(|round| round.iter()) {
+            signed.waiting.set(&self.url, false);
+        }
+    }
+}
+
+/// Snapshots that one Envoy was sent, and those that it refused.
+struct PushRecord {
+    refusals: Refusals,
+    /// Tag of each pool's last snapshot. A snapshot is sent once: an Envoy refuses a stamp that it
+    /// has seen.
+    sent: BTreeMap<Arc<str>, HeaderValue>,
+}
+
+impl PushRecord {
+    fn has(&self, signed: &SignedSnapshot) -> bool {
+        self.sent.get(&signed.pool) == Some(&signed.tag)
+    }
+}
+
+/// An Envoy's answer to a push.
+struct PushAnswer {
+    /// True if the Envoy holds requests of the pool.
+    holds: bool,
+    /// Report, if the Envoy was asked for one and can make one.
+    report: Option<Report>,
+}
+
+async fn push(
+    client: &mut Client,
+    signed: &SignedSnapshot,
+    asks: bool,
+) -> Result<PushAnswer, Fault> {
+    let mut request = Request::new(Full::new(signed.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static("/v1/snapshot");
+    *request.headers_mut() = signed.headers.clone();
+    if asks {
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(MEDIA_TYPE));
+    }
+    let answer = client.ask(request).await?;
+    let waiting = answer.headers.get(WAITING_HEADER).map(HeaderValue::as_bytes);
+    let holds = waiting.is_some_and(|waiting| waiting != b"0");
+    Ok(PushAnswer { holds, report: Report::decode(&answer.body).ok() })
+}

@@ -1,0 +1,76 @@
+//! A snapshot as it travels: bytes, and the headers that vouch for them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap,
+    header::{HeaderName, HeaderValue},
+};
+use picker_core::Snapshot;
+use wire::{
+    FrameError,
+    push::{SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER},
+};
+
+use crate::{
+    pool::{PoolView, WaitingGateways},
+    settings::Secret,
+};
+
+/// A signed snapshot, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct SignedSnapshot {
+    pub(crate) pool: Arc<str>,
+    /// Entity tag by which a gateway that fetches names the snapshot that it has.
+    pub(crate) tag: HeaderValue,
+    /// True if there may be no other snapshot for a while.
+    pub(crate) is_quiet: bool,
+    /// Record of the gateways that hold requests, by their answers.
+    pub(crate) waiting: WaitingGateways,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// The newest signed snapshot of every pool that is known.
+pub(crate) type Round = Arc<[Arc<SignedSnapshot>]>;
+
+impl SignedSnapshot {
+    /// Encodes and signs a snapshot.
+    ///
+    /// # Errors
+    /// If a part of the snapshot is above its bound.
+    pub(super) fn new(
+        view: &PoolView,
+        snapshot: &Snapshot,
+        stamp: Stamp,
+        secret: &Secret,
+    ) -> Result<Self, FrameError> {
+        let body = wire::snapshot::encode(snapshot)?;
+        Ok(Self {
+            pool: Arc::clone(&view.pool),
+            tag: entity_tag(stamp),
+            is_quiet: !snapshot.quiet_for.is_zero(),
+            waiting: view.waiting.clone(),
+            headers: sign(secret, stamp, &body),
+            body: body.into(),
+        })
+    }
+}
+
+/// Returns the headers that vouch for `body`.
+fn sign(secret: &Secret, stamp: Stamp, body: &[u8]) -> HeaderMap {
+    let signature = HeaderValue::try_from(secret.key().sign(stamp, body));
+    let headers = [
+        (TIME_HEADER, stamp.time_ms.into()),
+        (SEQUENCE_HEADER, stamp.sequence.into()),
+        // Hex digits can't fail; an empty signature would be refused by the Envoy, and logged.
+        (SIGNATURE_HEADER, signature.unwrap_or(HeaderValue::from_static(""))),
+    ];
+    headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value)).collect()
+}
+
+fn entity_tag(stamp: Stamp) -> HeaderValue {
+    // Digits, a dash and two quotes can't fail; without a tag no gateway waits for anything new.
+    HeaderValue::try_from(stamp.entity_tag()).unwrap_or(HeaderValue::from_static("\"\""))
+}

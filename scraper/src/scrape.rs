@@ -1,0 +1,11 @@
+//! The scraping of a pool's pods: one task for each pod of the discovered list.
+
+mod pod_scraper;
+mod schedule;
+
+mod pod_task;
+
+mod fleet;
+
+pub(crate) use fleet::Fleet;
+pub(crate) use pod_task::PodTask;

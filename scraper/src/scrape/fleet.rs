@@ -1,0 +1,90 @@
+//! The tasks of a pool's pods, one for each pod of the discovered list.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use tokio::sync::watch;
+use tracing::info;
+use wire::metrics::Engine;
+
+use super::pod_task::PodTask;
+use crate::{
+    discover::DiscoveredPool,
+    pool::{Pod, PodReadings, ScrapeState, ScrapedPod},
+    task::Task,
+};
+
+/// The tasks of a pool's pods.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    /// Task that each pod gets a clone of.
+    task: PodTask,
+    running: BTreeMap<SocketAddr, RunningPod>,
+    rng: fastrand::Rng,
+}
+
+#[derive(Debug)]
+struct RunningPod {
+    engine: Arc<Engine>,
+    state: watch::Receiver<ScrapeState>,
+    _task: Task,
+}
+
+impl Fleet {
+    pub(crate) fn new(task: PodTask, rng: fastrand::Rng) -> Self {
+        Self { task, running: BTreeMap::new(), rng }
+    }
+
+    /// Follows the `discovered` pool and publishes its readings, until the discovery ends.
+    pub(crate) async fn run(
+        mut self,
+        mut discovered: watch::Receiver<Option<DiscoveredPool>>,
+        readings: watch::Sender<Option<PodReadings>>,
+    ) {
+        while discovered.changed().await.is_ok() {
+            let Some(pool) = discovered.borrow_and_update().clone() else { continue };
+            readings.send_replace(Some(PodReadings {
+                pods: self.follow(pool.pods),
+                objectives: Arc::new(pool.objectives),
+                rewrites: pool.rewrites.into(),
+            }));
+        }
+    }
+
+    /// Starts and stops tasks until there is one for each pod in `list`. A pod that stays keeps its
+    /// connection, its reading and its state, up or down, even where its labels changed.
+    fn follow(&mut self, list: Vec<Pod>) -> Arc<[ScrapedPod]> {
+        let mut before = std::mem::take(&mut self.running);
+        let mut pods = Vec::with_capacity(list.len());
+        let mut added = 0;
+        for pod in list {
+            let engine = self.task.engine_for(&pod);
+            // Another engine has other metrics, so its pod is begun anew.
+            let running = before.remove(&pod.address).filter(|running| running.engine == engine);
+            let running = running.unwrap_or_else(|| {
+                added += 1;
+                self.start(pod.clone(), engine)
+            });
+            let address = pod.address;
+            pods.push(ScrapedPod { pod: Arc::new(pod), state: running.state.clone() });
+            self.running.insert(address, running);
+        }
+        for address in before.keys() {
+            self.task.meters.forget_pod(&self.task.pool, *address);
+        }
+        if added + before.len() > 0 {
+            let pool = &self.task.pool;
+            let left = pods.len();
+            info!("pool {pool}: {left} endpoints, {added} added, {} removed", before.len());
+        }
+        pods.into()
+    }
+
+    /// Starts a pod's task. Its phase is drawn over one interval, so that many pods aren't all
+    /// asked at one moment.
+    fn start(&mut self, pod: Pod, engine: Arc<Engine>) -> RunningPod {
+        let phase = self.task.pace.interval(false).mul_f64(self.rng.f64());
+        let (writer, state) = watch::channel(ScrapeState::default());
+        let task = Task::spawn(self.task.clone().run(pod, phase, writer));
+        RunningPod { engine, state, _task: task }
+    }
+}
