@@ -11,11 +11,12 @@ use crate::{
 };
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-/// Wake-ups that one [`Envoy::pump`] runs at most: a plugin that answers each message with another
-/// would otherwise hang the test.
+/// Number of wake-ups that one [`Envoy::pump`] runs at most: a plugin that answers each message
+/// with another would otherwise hang the test.
 const PUMP_MAX: usize = 100_000;
 
-/// Workers, their VMs and what they share. Time stands still unless [`Envoy::advance`] moves it.
+/// An Envoy: workers, their VMs and what they share. Time stands still unless [`Envoy::advance`]
+/// moves it.
 pub struct Envoy {
     machine: MachineRef,
     world: WorldRef,
@@ -30,7 +31,7 @@ impl Envoy {
         Builder::new(module)
     }
 
-    /// A worker thread; an index beyond the last one wraps around.
+    /// Returns a worker thread; an index beyond the last one wraps around.
     #[must_use]
     pub fn worker(&self, index: usize) -> Worker {
         // There is at least one worker, so the main thread's VM never stands in.
@@ -38,7 +39,7 @@ impl Envoy {
         Worker::new(self.machine.clone(), vm.clone(), self.first.borrow().clone())
     }
 
-    /// The main thread: it is configured and ticks like a worker, but gets no requests.
+    /// Returns the main thread, which is configured and ticks like a worker, but gets no requests.
     #[must_use]
     pub fn main_thread(&self) -> Worker {
         Worker::new(self.machine.clone(), self.main.clone(), self.first.borrow().clone())
@@ -87,13 +88,13 @@ impl Envoy {
         self.machine.borrow_mut().fire_next(until)
     }
 
-    /// Time since the Unix epoch on the fake clock.
+    /// Returns the time since the Unix epoch on the fake clock.
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.world.borrow().now_nanos)
     }
 
-    /// Wake-ups that were posted and haven't run, oldest first.
+    /// Returns the wake-ups that were posted and haven't run, oldest first.
     #[must_use]
     pub fn pending(&self) -> Vec<Delivery> {
         self.world.borrow().queues.pending().iter().cloned().collect()
@@ -128,32 +129,32 @@ impl Envoy {
         }
     }
 
-    /// The value of the metric called `name`, if any VM defined it.
+    /// Returns the value of the metric called `name`, if any VM defined it.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<Metric> {
         self.world.borrow().metrics.named(name).cloned()
     }
 
-    /// All metrics by name.
+    /// Returns all metrics by name.
     #[must_use]
     pub fn metrics(&self) -> Vec<(String, Metric)> {
         let world = self.world.borrow();
         world.metrics.all().map(|(name, value)| (name.to_owned(), value.clone())).collect()
     }
 
-    /// What was logged so far, oldest first.
+    /// Returns the lines that were logged so far, oldest first.
     #[must_use]
     pub fn logs(&self) -> Vec<LogLine> {
         self.world.borrow().logs.clone()
     }
 
-    /// What the VMs have done so far, and how often Envoy and they have called each other.
+    /// Returns the VMs' work so far, and how often Envoy and they have called each other.
     #[must_use]
     pub fn crossings(&self) -> Crossings {
         self.world.borrow().crossings
     }
 
-    /// A shared value, read past the plugins.
+    /// Returns a shared value, read past the plugins.
     #[must_use]
     pub fn shared_data(&self, key: &str) -> Option<Vec<u8>> {
         self.world.borrow().shared_data.get(key.as_bytes()).map(|(value, _)| value.clone())
@@ -165,7 +166,7 @@ impl Envoy {
         let _ = self.world.borrow_mut().shared_data.set(key.as_bytes(), value.to_vec(), 0);
     }
 
-    /// HTTP calls of plugins that wait for an answer.
+    /// Returns the HTTP calls of plugins that wait for an answer.
     #[must_use]
     pub fn http_calls(&self) -> Vec<HttpCall> {
         self.world.borrow().calls.waiting().to_vec()

@@ -1,11 +1,20 @@
-//! One HTTP stream: what the client sent, what the filter sees of it, what each side has got.
+//! An HTTP stream: the client's message, the filter's view of it, and what has reached each end.
 
-use crate::{headers::HeaderMap, plugin::Plugin, vm::Vm};
+use crate::{headers::HeaderMap, plugin::Plugin};
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 pub(crate) type ExchangeRef = Rc<RefCell<Exchange>>;
 
-/// Which way the bytes go.
+/// The key of a VM in its Envoy: streams name their VM by it, as a VM knows its streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct VmKey {
+    /// Index of the worker; the number of workers stands for the main thread.
+    pub(crate) worker: usize,
+    /// Number of VMs that the worker had before this one, all of them dead.
+    pub(crate) generation: u32,
+}
+
+/// Direction of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Request,
@@ -19,35 +28,35 @@ pub(crate) enum Iteration {
     Going,
     /// StopIteration: later filters wait, body still comes to this one.
     Single,
-    /// StopAllIterationAndWatermark: nothing comes until somebody resumes.
+    /// StopAllIterationAndWatermark: nothing comes until the filter resumes the stream.
     All,
 }
 
-/// Who has a header map.
+/// Access to a header map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Hold {
-    /// It hasn't reached the filter.
+    /// The map hasn't reached the filter.
     #[default]
     Coming,
     /// The filter may read and write it.
     Held,
     /// The filter resumed the stream and can't see it any more, but it hasn't moved yet.
     LetGo,
-    /// Past the filter.
+    /// The map is past the filter.
     Gone,
 }
 
-/// What `get_buffer` shows of a body.
+/// The part of a body that `get_buffer` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum View {
     /// The bytes of the present callback.
     #[default]
     Chunk,
-    /// All that is buffered, because the filter paused in the body callback.
+    /// All buffered bytes, because the filter paused in the body callback.
     Whole,
 }
 
-/// One direction of a stream, as the filter manager and the filter's context hold it.
+/// A direction of a stream, as the filter manager and the filter's context hold it.
 #[derive(Debug, Default)]
 pub(crate) struct Direction {
     pub(crate) headers: HeaderMap,
@@ -55,7 +64,7 @@ pub(crate) struct Direction {
     pub(crate) headers_hold: Hold,
     pub(crate) trailers_hold: Hold,
     pub(crate) iteration: Iteration,
-    /// What the filter manager keeps back. `Some` of nothing still carries an end of stream.
+    /// Bytes that the filter manager keeps back. `Some` of nothing still carries an end of stream.
     pub(crate) buffered: Option<Vec<u8>>,
     pub(crate) view: View,
     /// The bytes of the present body callback.
@@ -73,7 +82,7 @@ impl Direction {
         std::mem::replace(&mut self.headers_hold, Hold::Gone) != Hold::Gone
     }
 
-    /// The body as `get_buffer` shows it.
+    /// Returns the body as `get_buffer` shows it.
     pub(crate) const fn body(&self) -> &Vec<u8> {
         match (&self.buffered, self.view) {
             (Some(all), View::Whole) => all,
@@ -95,16 +104,16 @@ impl Direction {
     }
 }
 
-/// What the router got, and what it knew of the stream when the headers reached it.
+/// The message that the router got, and its knowledge of the stream when the headers reached it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Upstream {
     /// Request headers after the filter.
     pub headers: HeaderMap,
-    /// Body bytes so far.
+    /// Bytes of the body so far.
     pub body: Vec<u8>,
     /// Request trailers.
     pub trailers: Option<HeaderMap>,
-    /// Whether the request is whole.
+    /// True if the request is whole.
     pub complete: bool,
     /// Filter state written with the foreign function `set_envoy_filter_state`.
     pub filter_state: BTreeMap<String, String>,
@@ -112,23 +121,23 @@ pub struct Upstream {
     pub properties: BTreeMap<String, Vec<u8>>,
 }
 
-/// What the client got.
+/// The response that the client got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Response {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
     /// Response headers, `:status` included.
     pub headers: HeaderMap,
-    /// Body bytes so far.
+    /// Bytes of the body so far.
     pub body: Vec<u8>,
     /// Response trailers.
     pub trailers: Option<HeaderMap>,
-    /// Whether the response is whole.
+    /// True if the response is whole.
     pub complete: bool,
 }
 
 impl Response {
-    /// The body as text, with replacement characters where it isn't UTF-8.
+    /// Returns the body as text, with replacement characters where it isn't UTF-8.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -147,8 +156,13 @@ pub(crate) struct LocalReply {
 
 impl LocalReply {
     pub(crate) fn new(status: u16, body: &str, details: &str, flags: u64) -> Self {
-        let (body, details) = (body.as_bytes().to_vec(), details.to_owned());
-        Self { status, headers: HeaderMap::new(), body, details, flags }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: body.as_bytes().to_vec(),
+            details: details.to_owned(),
+            flags,
+        }
     }
 }
 
@@ -167,17 +181,18 @@ pub(crate) enum Phase {
 
 /// A stream, shared by the test's handle, the machine and the VM's context table.
 pub(crate) struct Exchange {
-    pub(crate) vm: Rc<Vm>,
+    pub(crate) vm: VmKey,
     pub(crate) plugin: Rc<Plugin>,
-    /// 0 until the filter's context exists; a bypassed filter never gets one.
+    /// Id of the filter's context; 0 until it exists, and a bypassed filter never gets one.
     pub(crate) context: u32,
     pub(crate) phase: Phase,
     pub(crate) request: Direction,
     pub(crate) response: Direction,
-    /// Held by the buffer filter after ours, if there is one.
+    /// Bytes that the buffer filter after ours holds, if there is one.
     pub(crate) held: Vec<u8>,
     pub(crate) upstream: Option<Upstream>,
-    /// Known to the filter only once an upstream host was picked.
+    /// Address of the upstream host; `None` until one was picked, and the filter can't read it
+    /// before.
     pub(crate) upstream_address: Option<String>,
     pub(crate) client: Option<Response>,
     pub(crate) reset: bool,
@@ -188,7 +203,7 @@ pub(crate) struct Exchange {
     pub(crate) preset: BTreeMap<String, Vec<u8>>,
     pub(crate) route_cache_clears: u32,
     pub(crate) started_nanos: u64,
-    /// When stream_idle_timeout strikes.
+    /// Time at which stream_idle_timeout strikes, in nanoseconds since the Unix epoch.
     pub(crate) idle_at: u64,
 }
 
@@ -207,17 +222,12 @@ impl Exchange {
         }
     }
 
-    /// Whether bytes of this direction still go anywhere.
+    /// True if bytes of this direction still go anywhere.
     pub(crate) fn flows(&self, side: Side) -> bool {
         match side {
             Side::Request => self.phase == Phase::Open,
             Side::Response => self.phase <= Phase::Replied,
         }
-    }
-
-    /// Whether the filter is called for this stream at all.
-    pub(crate) fn filtered(&self) -> bool {
-        self.context != 0 && !self.vm.is_dead()
     }
 }
 

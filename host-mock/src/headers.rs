@@ -8,25 +8,25 @@
 pub struct HeaderMap(Vec<(String, Vec<u8>)>);
 
 impl HeaderMap {
-    /// No headers.
+    /// Returns a map without headers.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// The first value of `name`, which is the one that proxy-wasm shows.
+    /// Returns the first value of `name`, which is the one that proxy-wasm shows.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()
     }
 
-    /// The first value of `name` as text; `None` also when it isn't UTF-8.
+    /// Returns the first value of `name` as text; `None` also when it isn't UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// Every value of `name`, in order.
+    /// Returns every value of `name`, in order.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let name = name.to_ascii_lowercase();
         self.0.iter().filter(move |(n, _)| *n == name).map(|(_, v)| v.as_slice())
@@ -55,24 +55,24 @@ impl HeaderMap {
         self.0.retain(|(n, _)| *n != name);
     }
 
-    /// All pairs in order.
+    /// Returns all pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
-    /// Number of pairs.
+    /// Returns the number of pairs.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// True if there are no pairs.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Bytes of all names and values, as `proxy_get_header_map_size` counts them.
+    /// Returns the bytes of all names and values, as `proxy_get_header_map_size` counts them.
     #[must_use]
     pub fn byte_size(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
@@ -103,14 +103,14 @@ impl<N: AsRef<str>, V: Into<Vec<u8>> + Clone, const COUNT: usize> From<&[(N, V);
     }
 }
 
-/// No headers, for a request that needs none.
+/// Makes an empty map, for a request that needs no headers.
 impl From<()> for HeaderMap {
     fn from((): ()) -> Self {
         Self::new()
     }
 }
 
-/// As a map with escaped values: readable in a failed assertion.
+/// Shows a map with escaped values: readable in a failed assertion.
 impl std::fmt::Debug for HeaderMap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let pairs = self.iter().map(|(name, value)| (name, value.escape_ascii().to_string()));

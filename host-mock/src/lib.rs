@@ -1,9 +1,10 @@
 //! A small Envoy on wasmtime, for tests of proxy-wasm filters (ABI 0.2.1).
 //!
 //! Several worker VMs, shared data, shared queues, a fake clock; everything belongs to one
-//! [`Envoy`], nothing is static. It knows no filter: any proxy-wasm module runs in it. What a
-//! pause, a resume, a local reply, a disconnect or a trap leads to is what Envoy 1.40 does, also
-//! where that is unkind; `tests/agreement.rs` holds the cases that both must agree on.
+//! [`Envoy`], nothing is static. The mock knows no filter: any proxy-wasm module runs in it. A
+//! pause, a resume, a local reply, a disconnect and a trap have the consequences that they have in
+//! Envoy 1.40, also where these are unkind; `tests/agreement.rs` holds the cases that both must
+//! agree on.
 //!
 //! ```
 //! use host_mock::{Envoy, Module, Plugin};
@@ -21,22 +22,28 @@
 //! # }
 //! ```
 //!
-//! What it leaves out: gRPC calls and `proxy_get_status` (a plugin that calls them dies with a
+//! Left out are gRPC calls and `proxy_get_status` (a plugin that calls them dies with a
 //! message), retries, HTTP/2 framing, back-pressure, and the merging of duplicate inline headers.
 
+// The handles that a test holds.
 mod envoy;
 mod stream;
 mod worker;
-
+// An Envoy is started of these.
 mod headers;
 mod module;
 mod plugin;
-
-mod abi;
-mod exchange;
+// The loop, and the VMs that it calls.
 mod machine;
 mod vm;
+// The calls that come back from a VM.
+mod abi;
+// The state that these work on.
+mod exchange;
+mod vm_state;
 mod world;
+// The results of host calls.
+mod status;
 
 pub use envoy::{Builder, Envoy};
 pub use exchange::{Response, Upstream};

@@ -1,7 +1,7 @@
 //! The event loop of all workers: frames on an explicit stack instead of native recursion.
 //!
 //! In Envoy the actions that a callback asked for run when it has returned, inside the same native
-//! call; an action may call the VM again, whose actions run inside that. The order of everything
+//! call; an action may call the VM again, and its actions run inside that. The order of everything
 //! depends on this nesting, and so does the death of a VM that nests too deep. A stack of frames
 //! gives the same order without the depth: `Drain` stands for "the callback has returned, do what
 //! it asked for", and whatever an action pushes runs before the frame below it goes on.
@@ -17,7 +17,8 @@ use crate::{
     exchange::{Exchange, ExchangeRef, LocalReply, Side},
     module::Module,
     plugin::Plugin,
-    vm::{Deferred, Returned, Vm},
+    vm::{Returned, Vm},
+    vm_state::Deferred,
     world::WorldRef,
 };
 use std::{cell::RefCell, rc::Rc};
@@ -32,13 +33,15 @@ pub(crate) type VmSlot = Rc<RefCell<Rc<Vm>>>;
 /// stands for both.
 pub(crate) const NESTING_MAX: usize = 256;
 
-/// What the whole Envoy is configured with.
+/// Settings of the whole Envoy.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    /// Number of worker threads, at least 1.
+    pub(crate) workers: usize,
     /// Bytes that the connection manager buffers for a filter before it answers 413.
     pub(crate) buffer_limit: usize,
     pub(crate) idle_timeout_nanos: u64,
-    /// False: the router answers 503 as soon as headers reach it.
+    /// False if the router answers 503 as soon as headers reach it.
     pub(crate) healthy_upstream: bool,
 }
 
@@ -46,7 +49,7 @@ pub(crate) struct Options {
 pub(crate) struct Machine {
     pub(crate) world: WorldRef,
     pub(crate) plugins: Vec<Rc<Plugin>>,
-    /// One per worker, then the main thread's.
+    /// VMs by worker, then the main thread's.
     pub(crate) vms: Vec<VmSlot>,
     module: Module,
     options: Options,
@@ -63,7 +66,7 @@ enum Part {
     Trailers,
 }
 
-/// What Envoy makes of a callback's return value.
+/// Envoy's reading of a callback's return value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Continue,
@@ -81,7 +84,7 @@ enum Last {
     Delete,
 }
 
-/// One step of the loop; each calls a VM at most once.
+/// A step of the loop, which calls a VM at most once.
 enum Frame {
     /// A callback has returned: do what it asked for, one by one.
     Drain(Rc<Vm>),
@@ -91,7 +94,7 @@ enum Frame {
     Judge(ExchangeRef, Side, Part, Verdict),
     /// Past the filter: to the next one, the router or the client.
     Forward(ExchangeRef, Side, Part),
-    /// Envoy's `commonContinue`.
+    /// The stream goes on: Envoy's `commonContinue`.
     Continue(ExchangeRef, Side),
     Reply(ExchangeRef, LocalReply),
     Reset(ExchangeRef),
@@ -144,15 +147,30 @@ impl Machine {
 
     /// Calls a stream's filter.
     fn call_filter(&self, stream: &ExchangeRef, name: &str, args: &[u32]) -> Returned {
-        let (vm, context) = {
-            let stream = stream.borrow();
-            (stream.vm.clone(), stream.context)
-        };
+        let context = stream.borrow().context;
+        let Some(vm) = self.vm_of(&stream.borrow()) else { return Returned::NOTHING };
         let args: Vec<_> = std::iter::once(context).chain(args.iter().copied()).collect();
         self.call(&vm, name, context, &args)
     }
 
+    /// Returns a stream's VM, which may be dead; `None` if another VM has taken a dead one's place.
+    fn vm_of(&self, stream: &Exchange) -> Option<Rc<Vm>> {
+        let vm = self.vms.get(stream.vm.worker)?.borrow().clone();
+        Some(vm).filter(|vm| vm.key() == stream.vm)
+    }
+
+    /// True if the VM of a stream can't be called any more.
+    fn is_vm_dead(&self, stream: &Exchange) -> bool {
+        self.vm_of(stream).is_none_or(|vm| vm.is_dead())
+    }
+
+    /// True if the filter is called for this stream at all.
+    fn is_filtered(&self, stream: &Exchange) -> bool {
+        stream.context != 0 && !self.is_vm_dead(stream)
+    }
+
     fn push_drain(&mut self, stream: &Exchange) {
-        self.stack.push(Frame::Drain(stream.vm.clone()));
+        // A VM that was replaced is dead, and a dead VM has nothing left to do.
+        self.stack.extend(self.vm_of(stream).map(Frame::Drain));
     }
 }

@@ -44,13 +44,13 @@ impl Module {
         Self::new(&bytes)
     }
 
-    /// What was compiled, for a run of the same module in a real Envoy.
+    /// Returns the module as it was given, for a run in a real Envoy.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The names of the host functions that the module wants, as `module.name`.
+    /// Returns the names of the host functions that the module wants, as `module.name`.
     pub fn imports(&self) -> impl Iterator<Item = String> {
         self.compiled.imports().map(|import| format!("{}.{}", import.module(), import.name()))
     }

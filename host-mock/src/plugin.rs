@@ -1,6 +1,6 @@
 //! A plugin: one configuration of the module, as one listener's filter has it.
 
-/// One `PluginConfig`. Plugins of one Envoy share a VM per worker, each with its own root context.
+/// A `PluginConfig`. Plugins of one Envoy share a VM per worker, each with its own root context.
 #[derive(Debug, Clone)]
 pub struct Plugin {
     pub(crate) name: String,
@@ -11,7 +11,7 @@ pub struct Plugin {
     pub(crate) buffer_filter: Option<usize>,
 }
 
-/// Envoy's `failure_policy`: what a stream meets when its worker's VM is dead.
+/// Envoy's `failure_policy`: the fate of a stream when its worker's VM is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FailPolicy {
     /// 503 for ever. Envoy's default.
@@ -24,7 +24,7 @@ pub enum FailPolicy {
 }
 
 impl Plugin {
-    /// A plugin with the JSON (or whatever the module reads) of `configuration`.
+    /// Returns a plugin with the JSON (or whatever the module reads) of `configuration`.
     #[must_use]
     pub fn new(name: &str, configuration: impl Into<Vec<u8>>) -> Self {
         Self {
@@ -37,22 +37,22 @@ impl Plugin {
         }
     }
 
-    /// Envoy's `root_id`; the plugin's name unless given.
+    /// Sets Envoy's `root_id`; the plugin's name unless given.
     #[must_use]
     pub fn root_id(mut self, root_id: &str) -> Self {
         root_id.clone_into(&mut self.root_id);
         self
     }
 
-    /// Envoy's `allow_on_headers_stop_iteration`, false by default: then Pause on headers also
-    /// keeps the body from the filter until somebody resumes.
+    /// Sets Envoy's `allow_on_headers_stop_iteration`. False, the default: Pause on headers also
+    /// keeps the body from the filter until the filter resumes the stream.
     #[must_use]
     pub const fn allow_on_headers_stop_iteration(mut self, allow: bool) -> Self {
         self.stop_iteration = allow;
         self
     }
 
-    /// Envoy's `failure_policy`.
+    /// Sets Envoy's `failure_policy`.
     #[must_use]
     pub const fn fail_policy(mut self, policy: FailPolicy) -> Self {
         self.fail_policy = policy;

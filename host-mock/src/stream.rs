@@ -1,4 +1,4 @@
-//! One request, from both ends: what the client and the upstream do, and what they see.
+//! A request from both ends: the acts of the client and of the upstream, and what they see.
 
 use crate::{
     HeaderMap, Response, Upstream,
@@ -34,31 +34,31 @@ impl Stream {
         self.machine.borrow_mut().trailers(&self.exchange, Side::Request, trailers.into());
     }
 
-    /// The client goes away.
+    /// Ends the client's connection.
     pub fn disconnect(&self) {
         let flags = flag::DOWNSTREAM_CLOSED;
         self.machine.borrow_mut().cut(&self.exchange, "downstream_remote_disconnect", flags);
     }
 
-    /// What the client got, from the moment that the headers reached it.
+    /// Returns the response that the client got, from the moment that the headers reached it.
     #[must_use]
     pub fn response(&self) -> Option<Response> {
         self.exchange.borrow().client.clone()
     }
 
-    /// The status that the client got.
+    /// Returns the status that the client got.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.response().map(|response| response.status)
     }
 
-    /// Whether the stream was cut off before the client had a whole answer.
+    /// True if the stream was cut off before the client had a whole answer.
     #[must_use]
     pub fn was_reset(&self) -> bool {
         self.exchange.borrow().reset
     }
 
-    /// Whether the stream is over: answered, reset, or left.
+    /// True if the stream is over: answered, reset, or left.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.exchange.borrow().phase == Phase::Over
@@ -67,15 +67,16 @@ impl Stream {
 
 /// The upstream's end.
 impl Stream {
-    /// What was sent upstream; `None` while the filter (or the buffer filter) holds it.
+    /// Returns the request that was sent upstream; `None` while the filter (or the buffer filter)
+    /// holds it.
     #[must_use]
     pub fn sent(&self) -> Option<Upstream> {
         self.exchange.borrow().upstream.clone()
     }
 
-    /// The upstream answers, all at once, and says how long its answer is, as a server that has all of
-    /// it does. Nothing happens while nothing was sent to it, nor when Envoy answered in its place; so
-    /// for all that the upstream does.
+    /// Answers for the upstream, all at once, and says how long the answer is, as a server that has
+    /// all of it does. Nothing happens while nothing was sent upstream, nor when Envoy answered in
+    /// the upstream's place; this holds for every act of the upstream.
     pub fn respond(&self, status: u16, headers: impl Into<HeaderMap>, body: &[u8]) {
         let mut headers = headers.into();
         if headers.get("content-length").is_none() {
@@ -88,32 +89,32 @@ impl Stream {
         }
     }
 
-    /// The upstream sends headers; the body is still to come.
+    /// Sends the upstream's headers; the body is still to come.
     pub fn respond_headers(&self, status: u16, headers: impl Into<HeaderMap>) {
         self.respond_with(status, headers, false);
     }
 
-    /// The upstream sends more of its answer.
+    /// Sends more of the upstream's answer.
     pub fn respond_chunk(&self, bytes: &[u8]) {
         self.machine.borrow_mut().data(&self.exchange, Side::Response, bytes, false);
     }
 
-    /// The upstream ends its answer.
+    /// Ends the upstream's answer.
     pub fn respond_end(&self) {
         self.machine.borrow_mut().data(&self.exchange, Side::Response, &[], true);
     }
 
-    /// The upstream ends its answer with trailers.
+    /// Ends the upstream's answer with trailers.
     pub fn respond_trailers(&self, trailers: impl Into<HeaderMap>) {
         self.machine.borrow_mut().trailers(&self.exchange, Side::Response, trailers.into());
     }
 
-    /// Which host the router picked: what the filter reads as `upstream.address`.
+    /// Sets the host that the router picked, which the filter reads as `upstream.address`.
     pub fn upstream_address(&self, address: &str) {
         self.exchange.borrow_mut().upstream_address = Some(address.to_owned());
     }
 
-    /// No connection could be made: 503, flag UF.
+    /// Refuses the connection to the upstream: 503, flag UF.
     pub fn refuse(&self) {
         let body = "upstream connect error or disconnect/reset before headers. \
             reset reason: remote connection failure";
@@ -121,8 +122,8 @@ impl Stream {
         self.local_reply(LocalReply::new(503, body, details, flag::UPSTREAM_CONNECT_FAILURE));
     }
 
-    /// The upstream closes the connection: 503 and flag UC before its headers, a reset and flag UPE after
-    /// them.
+    /// Closes the upstream's connection: 503 and flag UC before its headers, a reset and flag UPE
+    /// after them.
     pub fn upstream_resets(&self) {
         if self.exchange.borrow().client.is_some() {
             // HTTP/1.1 has no end there, by `envoy::scheduling`.
@@ -136,34 +137,34 @@ impl Stream {
         self.local_reply(LocalReply::new(503, body, details, flag::UPSTREAM_CLOSED));
     }
 
-    /// The route's time-out strikes: 504, flag UT.
+    /// Lets the route's time-out strike: 504, flag UT.
     pub fn upstream_times_out(&self) {
         let body = "upstream request timeout";
         self.local_reply(LocalReply::new(504, body, "response_timeout", flag::UPSTREAM_TIMEOUT));
     }
 }
 
-/// What only Envoy knows.
+/// Envoy's own knowledge.
 impl Stream {
-    /// Envoy's response code details, such as `via_upstream`.
+    /// Returns Envoy's response code details, such as `via_upstream`.
     #[must_use]
     pub fn details(&self) -> Option<String> {
         self.exchange.borrow().details.clone()
     }
 
-    /// Id of the filter's context in its VM; 0 when the filter is bypassed.
+    /// Returns the id of the filter's context in its VM; 0 when the filter is bypassed.
     #[must_use]
     pub fn context_id(&self) -> u32 {
         self.exchange.borrow().context
     }
 
-    /// How often the filter made Envoy choose the route again.
+    /// Returns how often the filter made Envoy choose the route again.
     #[must_use]
     pub fn route_cache_clears(&self) -> u32 {
         self.exchange.borrow().route_cache_clears
     }
 
-    /// A property that this stream has, such as `connection.requested_server_name`.
+    /// Sets a property of this stream, such as `connection.requested_server_name`.
     pub fn property(&self, path: &str, value: impl Into<Vec<u8>>) {
         self.exchange.borrow_mut().preset.insert(path.to_owned(), value.into());
     }

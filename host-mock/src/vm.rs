@@ -1,80 +1,44 @@
-//! One VM: an instance of the module on one worker, and the calls into it.
+//! A VM: an instance of the module on one worker, and the calls into it.
 
 use crate::{
     abi::{self, Host},
-    exchange::{ExchangeRef, LocalReply},
+    exchange::VmKey,
     module::{FUEL_PER_CALL, Module},
-    plugin::Plugin,
+    vm_state::{Context, VmState},
     world::{Level, WorldRef},
 };
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, VecDeque},
-    rc::Rc,
-};
+use std::{cell::RefCell, rc::Rc};
 use wasmtime::{Instance, Linker, Store};
-
-/// What a context id of a VM stands for.
-#[derive(Clone)]
-pub(crate) enum Context {
-    Root(Rc<Plugin>),
-    Stream { stream: ExchangeRef, root: u32 },
-}
-
-/// What a host call asked for, done when the present VM call has returned.
-pub(crate) enum Deferred {
-    Continue(ExchangeRef, crate::exchange::Side),
-    Reply(ExchangeRef, LocalReply),
-    Close(ExchangeRef),
-}
-
-/// A root context's tick.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tick {
-    pub(crate) period_nanos: u64,
-    pub(crate) due_nanos: u64,
-}
-
-/// The state of a VM that is not in its memory.
-#[derive(Default)]
-pub(crate) struct VmState {
-    pub(crate) worker: usize,
-    pub(crate) contexts: BTreeMap<u32, Context>,
-    pub(crate) last_context: u32,
-    pub(crate) ticks: BTreeMap<u32, Tick>,
-    pub(crate) deferred: VecDeque<Deferred>,
-    /// Set by any local reply; what the present callback returns then becomes a stop.
-    pub(crate) stop_iteration: bool,
-    /// The answer that `on_http_call_response` may read.
-    pub(crate) call_answer: Option<crate::exchange::Response>,
-    /// Which configuration `get_buffer` shows, during on_configure.
-    pub(crate) configuring: Option<Rc<Plugin>>,
-    pub(crate) failure: Option<String>,
-}
 
 /// An instance of the module with its state.
 pub(crate) struct Vm {
     pub(crate) state: Rc<RefCell<VmState>>,
-    /// When it was started.
+    /// Time of its start, in nanoseconds since the Unix epoch.
     pub(crate) born_nanos: u64,
     guest: RefCell<(Store<Host>, Instance)>,
     world: WorldRef,
 }
 
-/// What a callback returned.
+/// Outcome of a callback.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Returned {
-    /// `None` when the module has no such callback, or died in it.
+    /// Value that the callback returned; `None` when the module has no such callback, or died in
+    /// it.
     pub(crate) value: Option<u32>,
-    /// A local reply was sent to any stream during the callback.
+    /// True if a local reply was sent to any stream during the callback.
     pub(crate) stopped: bool,
 }
 
+impl Returned {
+    /// Outcome of a callback that did not run or did not return.
+    pub(crate) const NOTHING: Self = Self { value: None, stopped: false };
+}
+
 impl Vm {
-    /// Instantiates the module; `_initialize` has run.
-    pub(crate) fn new(module: &Module, world: &WorldRef, worker: usize) -> anyhow::Result<Self> {
+    /// Instantiates the module and runs its `_initialize`.
+    pub(crate) fn new(module: &Module, world: &WorldRef, key: VmKey) -> anyhow::Result<Self> {
         let engine = module.compiled.engine();
-        let state = Rc::new(RefCell::new(VmState { worker, ..VmState::default() }));
+        let state = Rc::new(RefCell::new(VmState { key, ..VmState::default() }));
         let mut store = Store::new(engine, Host::new(world.clone(), state.clone()));
         store.set_fuel(FUEL_PER_CALL)?;
         let mut linker = Linker::new(engine);
@@ -86,14 +50,22 @@ impl Vm {
             .into_iter()
             .find_map(|name| instance.get_func(&mut store, name));
         store.data_mut().bind(memory, allocate);
-        let (born_nanos, guest) = (world.borrow().now_nanos, RefCell::new((store, instance)));
-        let vm = Self { state, born_nanos, guest, world: world.clone() };
+        let vm = Self {
+            state,
+            born_nanos: world.borrow().now_nanos,
+            guest: RefCell::new((store, instance)),
+            world: world.clone(),
+        };
         for start in ["_initialize", "_start"] {
             if vm.call(start, 0, &[]).value.is_some() {
                 break;
             }
         }
         Ok(vm)
+    }
+
+    pub(crate) fn key(&self) -> VmKey {
+        self.state.borrow().key
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -104,7 +76,7 @@ impl Vm {
     pub(crate) fn fail(&self, why: &str) {
         let mut state = self.state.borrow_mut();
         if state.failure.is_none() {
-            let worker = state.worker;
+            let worker = state.key.worker;
             state.failure = Some(why.to_owned());
             self.world.borrow_mut().log(worker, Level::Critical, format!("VM died: {why}"));
         }
@@ -114,13 +86,12 @@ impl Vm {
 
     /// Calls an exported function with `context` as the current one. A trap kills the VM.
     pub(crate) fn call(&self, name: &str, context: u32, args: &[u32]) -> Returned {
-        let none = Returned { value: None, stopped: false };
         if self.is_dead() {
-            return none;
+            return Returned::NOTHING;
         }
         let mut guest = self.guest.borrow_mut();
         let (store, instance) = &mut *guest;
-        let Some(function) = instance.get_func(&mut *store, name) else { return none };
+        let Some(function) = instance.get_func(&mut *store, name) else { return Returned::NOTHING };
         store.data_mut().enter(context);
         match invoke(store, function, args) {
             Ok(value) => {
@@ -130,7 +101,7 @@ impl Vm {
             Err(error) => {
                 drop(guest);
                 self.fail(&format!("{name}: {error:?}"));
-                none
+                Returned::NOTHING
             }
         }
     }

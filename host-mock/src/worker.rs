@@ -1,4 +1,4 @@
-//! One worker thread: where requests arrive.
+//! A worker thread, the place where requests arrive.
 
 use crate::{
     HeaderMap, Stream,
@@ -19,7 +19,7 @@ impl Worker {
         Self { machine, vm, plugin }
     }
 
-    /// Requests go through the plugin called `name` instead of the first one.
+    /// Sends requests through the plugin called `name` instead of the first one.
     ///
     /// # Errors
     /// When there is no such plugin.
@@ -32,12 +32,12 @@ impl Worker {
         Ok(self)
     }
 
-    /// A request without a body. Pseudo headers that aren't given are added.
+    /// Sends a request without a body. Pseudo headers that aren't given are added.
     pub fn get(&self, path: &str, headers: impl Into<HeaderMap>) -> Stream {
-        self.open(("GET", path), headers.into(), true)
+        self.open("GET", path, headers.into(), true)
     }
 
-    /// A whole request with a body that arrives in one piece.
+    /// Sends a whole request with a body that arrives in one piece.
     pub fn post(&self, path: &str, headers: impl Into<HeaderMap>, body: &[u8]) -> Stream {
         let stream = self.post_headers(path, headers);
         stream.chunk(body);
@@ -45,23 +45,23 @@ impl Worker {
         stream
     }
 
-    /// The headers of a request whose body is still to come.
+    /// Sends the headers of a request; its body is still to come.
     pub fn post_headers(&self, path: &str, headers: impl Into<HeaderMap>) -> Stream {
-        self.open(("POST", path), headers.into(), false)
+        self.open("POST", path, headers.into(), false)
     }
 
-    /// A request with exactly these headers. Its body is still to come: see [`Stream::end`].
+    /// Sends exactly these headers as a request. Its body is still to come: see [`Stream::end`].
     pub fn request(&self, headers: impl Into<HeaderMap>) -> Stream {
         self.arrive(headers.into(), false)
     }
 
-    /// Whether the VM can still be called.
+    /// True if the VM can still be called.
     #[must_use]
     pub fn alive(&self) -> bool {
         self.failure().is_none()
     }
 
-    /// Why the VM died.
+    /// Returns the reason of the VM's death; `None` while it lives.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.vm.borrow().state.borrow().failure.clone()
@@ -72,7 +72,7 @@ impl Worker {
         self.vm.borrow().fail("killed by the test");
     }
 
-    fn open(&self, (method, path): (&str, &str), mut headers: HeaderMap, end: bool) -> Stream {
+    fn open(&self, method: &str, path: &str, mut headers: HeaderMap, end: bool) -> Stream {
         let defaults =
             [(":method", method), (":path", path), (":authority", "test"), (":scheme", "http")];
         for (name, value) in defaults {
@@ -85,7 +85,7 @@ impl Worker {
 
     fn arrive(&self, headers: HeaderMap, end: bool) -> Stream {
         let mut machine = self.machine.borrow_mut();
-        let exchange = machine.request(&self.vm, &self.plugin, (headers, end));
+        let exchange = machine.request(&self.vm, &self.plugin, headers, end);
         drop(machine);
         Stream::new(self.machine.clone(), exchange)
     }

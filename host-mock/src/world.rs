@@ -1,4 +1,4 @@
-//! What all VMs of one Envoy share: the clock, chance, shared data, queues, metrics and logs.
+//! State that all VMs of one Envoy share: the clock, chance, shared data, queues, metrics and logs.
 
 pub(crate) mod calls;
 pub(crate) mod metrics;
@@ -8,7 +8,7 @@ pub(crate) mod shared_data;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-/// Shared by the machine and by the host functions of every VM.
+/// The world as the machine and the host functions of every VM share it.
 pub(crate) type WorldRef = Rc<RefCell<World>>;
 
 /// The process-wide state of an Envoy.
@@ -30,19 +30,18 @@ pub(crate) struct World {
     pub(crate) crossings: Crossings,
 }
 
-/// What the VMs did: their own work, and how often the border between them and Envoy was crossed. In
-/// Envoy 1.40 a callback takes about 1,800 instructions, a call 500 to 4,500, and a call that
-/// allocates 8,000 more.
+/// Work of the VMs, and crossings of the border between them and Envoy. In Envoy 1.40 a callback
+/// takes about 1,800 instructions, a call 500 to 4,500, and a call that allocates 8,000 more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Crossings {
-    /// Calls of Envoy into a VM.
+    /// Number of calls of Envoy into a VM.
     pub callbacks: u64,
-    /// Host calls.
+    /// Number of host calls.
     pub calls: u64,
-    /// Host calls that had the VM allocate memory for what they return.
+    /// Number of host calls that had the VM allocate memory for what they return.
     pub allocations: u64,
-    /// What the VMs executed, as wasmtime counts fuel: one a wasm instruction, and the same on every
-    /// machine for the same module.
+    /// Instructions that the VMs executed, as wasmtime counts fuel: one a wasm instruction, and the
+    /// same on every machine for the same module.
     pub instructions: u64,
 }
 
@@ -51,9 +50,9 @@ pub struct Crossings {
 pub struct LogLine {
     /// Index of the worker; the number of workers stands for the main thread.
     pub worker: usize,
-    /// How bad it is.
+    /// Severity of the line.
     pub level: Level,
-    /// The text.
+    /// Text of the line.
     pub message: String,
 }
 

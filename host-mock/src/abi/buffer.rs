@@ -1,7 +1,13 @@
-//! Buffers: bodies, and the configurations.
+//! Buffers: the bodies of a stream, and the configurations.
 
-use super::{Call, Host, Outcome, Status, finish};
-use crate::{exchange::ExchangeRef, exchange::Side};
+use super::{
+    call::{Call, Out, Slice},
+    host::{Host, Outcome, finish},
+};
+use crate::{
+    exchange::{ExchangeRef, Side},
+    status::Status,
+};
 use wasmtime::{Caller, Linker};
 
 const REQUEST_BODY: u32 = 0;
@@ -10,54 +16,60 @@ const CALL_BODY: u32 = 4;
 const VM_CONFIGURATION: u32 = 6;
 const PLUGIN_CONFIGURATION: u32 = 7;
 
+/// A part of a buffer, in bytes.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    len: u32,
+}
+
+/// Two places in a VM's memory, which get a buffer's size and its flags.
+#[derive(Clone, Copy)]
+struct StatusOut {
+    size_at: u32,
+    flags_at: u32,
+}
+
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap("env", "proxy_get_buffer_bytes", |c: Caller<'_, Host>, b, start, max, p, s| {
-        finish(get(&mut Call::new(c), b, (start, max), (p, s)))
+        finish(get(&mut Call::new(c), b, Span { start, len: max }, Out::new(p, s)))
     })?;
     l.func_wrap("env", "proxy_set_buffer_bytes", |c: Caller<'_, Host>, b, start, size, p, s| {
-        finish(set(&Call::new(c), b, (start, size), (p, s)))
+        finish(set(&Call::new(c), b, Span { start, len: size }, Slice::new(p, s)))
     })?;
     l.func_wrap("env", "proxy_get_buffer_status", |c: Caller<'_, Host>, b, size, flags| {
-        finish(status(&mut Call::new(c), b, (size, flags)))
+        finish(status(&mut Call::new(c), b, StatusOut { size_at: size, flags_at: flags }))
     })?;
     Ok(())
 }
 
-fn get(
-    call: &mut Call<'_>,
-    buffer: u32,
-    (start, max): (u32, u32),
-    (ptr_at, size_at): (u32, u32),
-) -> Outcome {
-    let end = start.checked_add(max).ok_or(Status::BadArgument)?;
-    let index = |n: u32| usize::try_from(n).map_err(|_| Status::BadArgument);
-    let (start, end) = (index(start)?, index(end)?);
+fn get(call: &mut Call<'_>, buffer: u32, span: Span, out: Out) -> Outcome {
+    let start = index(span.start)?;
+    let end = index(span.start.checked_add(span.len).ok_or(Status::BadArgument)?)?;
     let part = read(call.host(), buffer, |bytes| {
         bytes.get(start..end.min(bytes.len())).map(<[u8]>::to_vec)
     })?;
     match part.ok_or(Status::BadArgument)? {
         // Envoy leaves the result untouched when there is nothing to copy.
         none if none.is_empty() => Ok(()),
-        part => call.give(&part, ptr_at, size_at),
+        part => call.give(&part, out),
     }
 }
 
-fn status(call: &mut Call<'_>, buffer: u32, (size_at, flags_at): (u32, u32)) -> Outcome {
+fn status(call: &mut Call<'_>, buffer: u32, out: StatusOut) -> Outcome {
     let size = read(call.host(), buffer, Vec::len)?;
-    call.write_u32(size_at, u32::try_from(size).map_err(|_| Status::BadArgument)?)?;
-    call.write_u32(flags_at, 0)
+    call.write_u32(out.size_at, u32::try_from(size).map_err(|_| Status::BadArgument)?)?;
+    call.write_u32(out.flags_at, 0)
 }
 
-/// Prepends (0, 0), replaces everything (0, at least its size) or appends (from its size on); the
-/// rest is refused, as in Envoy.
-fn set(call: &Call<'_>, buffer: u32, (start, size): (u32, u32), (at, len): (u32, u32)) -> Outcome {
-    let new = call.read(at, len)?;
+/// Replaces a part of a body: (0, 0) prepends, (0, at least its size) replaces everything, from its
+/// size on appends; the rest is refused, as in Envoy.
+fn set(call: &Call<'_>, buffer: u32, span: Span, content: Slice) -> Outcome {
+    let new = call.read(content)?;
     let (stream, side) = body_of(call.host(), buffer)?;
     let mut stream = stream.borrow_mut();
     let body = stream.side_mut(side).body_mut();
-    let index = |n: u32| usize::try_from(n).map_err(|_| Status::BadArgument);
-    let (start, size) = (index(start)?, index(size)?);
-    match (start, size) {
+    match (index(span.start)?, index(span.len)?) {
         (0, 0) => drop(body.splice(0..0, new)),
         (0, size) if size >= body.len() => *body = new,
         (start, _) if start > 0 && start >= body.len() => body.extend(new),
@@ -84,6 +96,10 @@ fn read<T>(host: &Host, buffer: u32, read: impl FnOnce(&Vec<u8>) -> T) -> Result
         }
         _ => Err(Status::NotFound),
     }
+}
+
+fn index(number: u32) -> Result<usize, Status> {
+    usize::try_from(number).map_err(|_| Status::BadArgument)
 }
 
 fn body_of(host: &Host, buffer: u32) -> Result<(ExchangeRef, Side), Status> {

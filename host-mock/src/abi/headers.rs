@@ -1,35 +1,37 @@
-//! Header maps: which are there depends on how far the stream is.
+//! Header maps, which are readable or not by how far the stream is.
 
-use super::{Call, Fault, Host, Outcome, Status, finish};
+use super::{
+    call::{Call, Out, Slice},
+    host::{Fault, Host, Outcome, finish},
+};
 use crate::{
     exchange::{Direction, Exchange, Hold, Phase},
     headers::HeaderMap,
+    status::Status,
 };
 use wasmtime::{Caller, Linker};
 
-/// Envoy drops a serialized map above either limit (proxy-wasm-cpp-host's limits.h).
+/// Limits of a serialized map, which Envoy drops above either (proxy-wasm-cpp-host's limits.h).
 const PAIRS_BYTES_MAX: usize = 1024 * 1024;
 const PAIRS_MAX: usize = 1024;
 
-/// Numbers of the maps that aren't a stream's.
+/// Numbers of the maps that belong to an HTTP call of the plugin and not to a stream.
 const CALL_HEADERS: u32 = 6;
 const CALL_TRAILERS: u32 = 7;
 
-type Slice = (u32, u32);
-
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap("env", "proxy_get_header_map_pairs", |c: Caller<'_, Host>, m, p, s| {
-        finish(get_pairs(&mut Call::new(c), m, (p, s)))
+        finish(get_pairs(&mut Call::new(c), m, Out::new(p, s)))
     })?;
     l.func_wrap("env", "proxy_set_header_map_pairs", |c: Caller<'_, Host>, m, p, s| {
-        finish(set_pairs(&Call::new(c), m, (p, s)))
+        finish(set_pairs(&Call::new(c), m, Slice::new(p, s)))
     })?;
     l.func_wrap("env", "proxy_get_header_map_value", |c: Caller<'_, Host>, m, k, kl, p, s| {
-        finish(get_value(&mut Call::new(c), m, (k, kl), (p, s)))
+        finish(get_value(&mut Call::new(c), m, Slice::new(k, kl), Out::new(p, s)))
     })?;
     l.func_wrap("env", "proxy_add_header_map_value", |c: Caller<'_, Host>, m, k, kl, v, vl| {
-        finish(edit(&Call::new(c), m, (k, kl), |call, map, name| {
-            map.add(name, call.read(v, vl)?);
+        finish(edit(&Call::new(c), m, Slice::new(k, kl), |call, map, name| {
+            map.add(name, call.read(Slice::new(v, vl))?);
             Ok(())
         }))
     })?;
@@ -37,14 +39,14 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
         "env",
         "proxy_replace_header_map_value",
         |c: Caller<'_, Host>, m, k, kl, v, vl| {
-            finish(edit(&Call::new(c), m, (k, kl), |call, map, name| {
-                map.set(name, call.read(v, vl)?);
+            finish(edit(&Call::new(c), m, Slice::new(k, kl), |call, map, name| {
+                map.set(name, call.read(Slice::new(v, vl))?);
                 Ok(())
             }))
         },
     )?;
     l.func_wrap("env", "proxy_remove_header_map_value", |c: Caller<'_, Host>, m, k, kl| {
-        finish(edit(&Call::new(c), m, (k, kl), |_, map, name| {
+        finish(edit(&Call::new(c), m, Slice::new(k, kl), |_, map, name| {
             map.remove(name);
             Ok(())
         }))
@@ -55,25 +57,25 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn get_pairs(call: &mut Call<'_>, map: u32, (ptr_at, size_at): Slice) -> Outcome {
+fn get_pairs(call: &mut Call<'_>, map: u32, out: Out) -> Outcome {
     // A map that isn't there reads as an empty one.
     let bytes = with_map(call.host(), map, encode)?.unwrap_or_default();
-    call.give(&bytes, ptr_at, size_at)
+    call.give(&bytes, out)
 }
 
-fn set_pairs(call: &Call<'_>, map: u32, (at, len): Slice) -> Outcome {
-    let pairs = decode(&call.read(at, len)?);
+fn set_pairs(call: &Call<'_>, map: u32, slice: Slice) -> Outcome {
+    let pairs = decode(&call.read(slice)?);
     with_map_mut(call.host(), map, |present| {
         *present = pairs;
         Ok(())
     })
 }
 
-fn get_value(call: &mut Call<'_>, map: u32, key: Slice, (ptr_at, size_at): Slice) -> Outcome {
-    let name = call.read_text(key.0, key.1)?;
+fn get_value(call: &mut Call<'_>, map: u32, key: Slice, out: Out) -> Outcome {
+    let name = call.read_text(key)?;
     let found = with_map(call.host(), map, |m| m.get(&name).map(<[u8]>::to_vec))?;
     let value = found.ok_or(Status::BadArgument)?.ok_or(Status::NotFound)?;
-    call.give(&value, ptr_at, size_at)
+    call.give(&value, out)
 }
 
 fn get_size(call: &mut Call<'_>, map: u32, out: u32) -> Outcome {
@@ -87,7 +89,7 @@ fn edit(
     key: Slice,
     change: impl FnOnce(&Call<'_>, &mut HeaderMap, &str) -> Outcome,
 ) -> Outcome {
-    let name = call.read_text(key.0, key.1)?;
+    let name = call.read_text(key)?;
     with_map_mut(call.host(), map, |present| change(call, present, &name))
 }
 
@@ -142,7 +144,8 @@ const fn direction(stream: &Exchange, map: u32) -> Option<(&Direction, bool)> {
     }
 }
 
-/// Count, then all sizes, then names and values, each with a NUL behind it.
+/// Serializes a map: the number of pairs, then all sizes, then names and values, each with a NUL
+/// behind it.
 fn encode(map: &HeaderMap) -> Vec<u8> {
     if map.is_empty() {
         return Vec::new();
@@ -162,7 +165,7 @@ fn encode(map: &HeaderMap) -> Vec<u8> {
     bytes
 }
 
-/// The inverse; malformed or oversized bytes are an empty map, as in Envoy.
+/// Reads what [`encode`] writes; malformed or oversized bytes are an empty map, as in Envoy.
 pub(super) fn decode(bytes: &[u8]) -> HeaderMap {
     if bytes.len() > PAIRS_BYTES_MAX {
         return HeaderMap::new();

@@ -2,43 +2,45 @@
 
 mod filter_state;
 
-use super::{Call, Fault, Host, Outcome, Status, finish};
+use super::{
+    call::{Call, Out, Slice},
+    host::{Fault, Host, Outcome, finish},
+};
 use crate::{
     exchange::{Exchange, Phase},
     headers::HeaderMap,
-    vm::Context,
+    status::Status,
+    vm_state::Context,
 };
 use wasmtime::{Caller, Linker};
 
-type Slice = (u32, u32);
-
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap("env", "proxy_get_property", |c: Caller<'_, Host>, p, pl, v, s| {
-        finish(get_property(&mut Call::new(c), (p, pl), (v, s)))
+        finish(get_property(&mut Call::new(c), Slice::new(p, pl), Out::new(v, s)))
     })?;
     l.func_wrap("env", "proxy_set_property", |c: Caller<'_, Host>, p, pl, v, vl| {
-        finish(set_property(&Call::new(c), (p, pl), (v, vl)))
+        finish(set_property(&Call::new(c), Slice::new(p, pl), Slice::new(v, vl)))
     })?;
     l.func_wrap(
         "env",
         "proxy_call_foreign_function",
         |c: Caller<'_, Host>, n, nl, a, al, r, s| {
-            finish(foreign(&mut Call::new(c), (n, nl), (a, al), (r, s)))
+            finish(foreign(&mut Call::new(c), Slice::new(n, nl), Slice::new(a, al), Out::new(r, s)))
         },
     )?;
     Ok(())
 }
 
-fn get_property(call: &mut Call<'_>, path: Slice, (ptr_at, size_at): Slice) -> Outcome {
+fn get_property(call: &mut Call<'_>, path: Slice, out: Out) -> Outcome {
     // Parts are divided by NUL; a dot never occurs in a part that this host knows.
-    let path = call.read_text(path.0, path.1)?.replace('\0', ".");
+    let path = call.read_text(path)?.replace('\0', ".");
     let value = find(call.host(), path.trim_end_matches('.'))?;
-    call.give(&value, ptr_at, size_at)
+    call.give(&value, out)
 }
 
 fn set_property(call: &Call<'_>, path: Slice, value: Slice) -> Outcome {
-    let path = call.read_text(path.0, path.1)?.replace('\0', ".");
-    let value = call.read(value.0, value.1)?;
+    let path = call.read_text(path)?.replace('\0', ".");
+    let value = call.read(value)?;
     let stream = call.host().stream().ok_or(Status::NotFound)?;
     stream.borrow_mut().properties.insert(path, value);
     Ok(())
@@ -53,15 +55,15 @@ fn find(host: &Host, path: &str) -> Result<Vec<u8>, Fault> {
     if let Some(stream) = host.stream() {
         let stream = stream.borrow();
         let own = stream.properties.get(path).or_else(|| stream.preset.get(path)).cloned();
-        if let Some(value) = own.or_else(|| of_stream(&stream, path, now)) {
+        if let Some(value) = own.or_else(|| stream_property(&stream, path, now)) {
             return Ok(value);
         }
     }
     let shared = host.world.borrow().properties.get(path).cloned();
-    shared.or_else(|| of_plugin(host, path)).ok_or(Fault::Status(Status::NotFound))
+    shared.or_else(|| plugin_property(host, path)).ok_or(Fault::Status(Status::NotFound))
 }
 
-fn of_plugin(host: &Host, path: &str) -> Option<Vec<u8>> {
+fn plugin_property(host: &Host, path: &str) -> Option<Vec<u8>> {
     let plugin = match host.context()? {
         Context::Root(plugin) => plugin,
         Context::Stream { stream, .. } => stream.borrow().plugin.clone(),
@@ -74,18 +76,20 @@ fn of_plugin(host: &Host, path: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Numbers are eight bytes, little endian.
-fn of_stream(stream: &Exchange, path: &str, now: u64) -> Option<Vec<u8>> {
+/// Returns a property that the stream itself has. Numbers are eight bytes, little endian.
+fn stream_property(stream: &Exchange, path: &str, now: u64) -> Option<Vec<u8>> {
     let number = |n: u64| Some(n.to_le_bytes().to_vec());
     match path.split_once('.')? {
-        ("request", part) => of_request(&stream.request.headers, part).or_else(|| match part {
-            "time" => number(stream.started_nanos),
-            "size" => number(u64::try_from(stream.upstream.as_ref()?.body.len()).ok()?),
-            "duration" if stream.phase >= Phase::Logging => {
-                number(now.saturating_sub(stream.started_nanos))
-            }
-            _ => None,
-        }),
+        ("request", part) => {
+            request_property(&stream.request.headers, part).or_else(|| match part {
+                "time" => number(stream.started_nanos),
+                "size" => number(u64::try_from(stream.upstream.as_ref()?.body.len()).ok()?),
+                "duration" if stream.phase >= Phase::Logging => {
+                    number(now.saturating_sub(stream.started_nanos))
+                }
+                _ => None,
+            })
+        }
         ("response", part) => match part {
             "code" => number(stream.client.as_ref().map(|response| response.status)?.into()),
             "code_details" => stream.details.clone().map(Into::into),
@@ -97,7 +101,7 @@ fn of_stream(stream: &Exchange, path: &str, now: u64) -> Option<Vec<u8>> {
     }
 }
 
-fn of_request(headers: &HeaderMap, part: &str) -> Option<Vec<u8>> {
+fn request_property(headers: &HeaderMap, part: &str) -> Option<Vec<u8>> {
     let path = || headers.text(":path");
     match part {
         "path" => header(headers, ":path"),
@@ -118,10 +122,10 @@ fn header(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     headers.get(name).map(<[u8]>::to_vec)
 }
 
-/// The foreign functions of a stock Envoy that filters use for routing; any other is NotFound.
-fn foreign(call: &mut Call<'_>, name: Slice, args: Slice, (ptr_at, size_at): Slice) -> Outcome {
-    let name = call.read_text(name.0, name.1)?;
-    let args = call.read(args.0, args.1)?;
+/// Runs a foreign function of a stock Envoy that filters use for routing; any other is NotFound.
+fn foreign(call: &mut Call<'_>, name: Slice, args: Slice, out: Out) -> Outcome {
+    let name = call.read_text(name)?;
+    let args = call.read(args)?;
     match name.as_str() {
         "clear_route_cache" => {
             if let Some(stream) = call.host().stream() {
@@ -135,5 +139,5 @@ fn foreign(call: &mut Call<'_>, name: Slice, args: Slice, (ptr_at, size_at): Sli
         }
         _ => return Err(Status::NotFound.into()),
     }
-    call.give(&[], ptr_at, size_at)
+    call.give(&[], out)
 }

@@ -1,14 +1,34 @@
 //! Steering streams: resume, close, answer, another stream's context; and HTTP calls.
 
-use super::{Call, Host, Outcome, Status, finish, headers};
+use super::{
+    call::{Call, Slice},
+    headers,
+    host::{Host, Outcome, finish},
+};
 use crate::{
     exchange::{ExchangeRef, Hold, LocalReply, Phase, Side},
-    vm::Deferred,
+    status::Status,
+    vm_state::Deferred,
     world::calls::HttpCall,
 };
 use wasmtime::{Caller, Linker};
 
-type Slice = (u32, u32);
+/// Arguments of `proxy_send_local_response`.
+struct ReplyArgs {
+    status: u32,
+    details: Slice,
+    body: Slice,
+    headers: Slice,
+}
+
+/// Arguments of `proxy_http_call`.
+struct HttpCallArgs {
+    cluster: Slice,
+    headers: Slice,
+    body: Slice,
+    /// 0 for no time-out.
+    timeout_millis: u32,
+}
 
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap("env", "proxy_continue_stream", |c: Caller<'_, Host>, kind: u32| {
@@ -25,14 +45,26 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
         "env",
         "proxy_send_local_response",
         |c: Caller<'_, Host>, status: u32, d, dl, b, bl, h, hl, _grpc: u32| {
-            finish(reply(&Call::new(c), status, [(d, dl), (b, bl), (h, hl)]))
+            let args = ReplyArgs {
+                status,
+                details: Slice::new(d, dl),
+                body: Slice::new(b, bl),
+                headers: Slice::new(h, hl),
+            };
+            finish(reply(&Call::new(c), args))
         },
     )?;
     l.func_wrap(
         "env",
         "proxy_http_call",
         |c: Caller<'_, Host>, u, ul, h, hl, b, bl, _t: u32, _tl: u32, millis: u32, out: u32| {
-            finish(http_call(&mut Call::new(c), [(u, ul), (h, hl), (b, bl)], millis, out))
+            let args = HttpCallArgs {
+                cluster: Slice::new(u, ul),
+                headers: Slice::new(h, hl),
+                body: Slice::new(b, bl),
+                timeout_millis: millis,
+            };
+            finish(http_call(&mut Call::new(c), args, out))
         },
     )?;
     Ok(())
@@ -46,7 +78,7 @@ fn set_effective_context(host: &mut Host, id: u32) -> Outcome {
     Ok(())
 }
 
-/// Takes effect when the callback has returned; the request's maps are gone at once.
+/// Lets a stream go on once the callback has returned; the request's maps are gone at once.
 fn resume(host: &Host, kind: u32) -> Outcome {
     let side = match kind {
         0 => Side::Request,
@@ -77,14 +109,14 @@ fn close(host: &Host, kind: u32) -> Outcome {
     Ok(())
 }
 
-/// Without a stream (a root context) this does nothing and says Ok, but still stops whatever the
-/// present callback returns.
-fn reply(call: &Call<'_>, status: u32, [details, body, pairs]: [Slice; 3]) -> Outcome {
+/// Answers a stream in the upstream's place. Without a stream (a root context) this does nothing
+/// and says Ok, but still stops whatever the present callback returns.
+fn reply(call: &Call<'_>, args: ReplyArgs) -> Outcome {
     let reply = LocalReply {
-        status: u16::try_from(status).map_err(|_| Status::BadArgument)?,
-        headers: headers::decode(&call.read(pairs.0, pairs.1)?),
-        body: call.read(body.0, body.1)?,
-        details: call.read_text(details.0, details.1)?,
+        status: u16::try_from(args.status).map_err(|_| Status::BadArgument)?,
+        headers: headers::decode(&call.read(args.headers)?),
+        body: call.read(args.body)?,
+        details: call.read_text(args.details)?,
         flags: 0,
     };
     let host = call.host();
@@ -97,15 +129,10 @@ fn reply(call: &Call<'_>, status: u32, [details, body, pairs]: [Slice; 3]) -> Ou
     Ok(())
 }
 
-fn http_call(
-    call: &mut Call<'_>,
-    [cluster, pairs, body]: [Slice; 3],
-    timeout_millis: u32,
-    out: u32,
-) -> Outcome {
-    let cluster = call.read_text(cluster.0, cluster.1)?;
-    let headers = headers::decode(&call.read(pairs.0, pairs.1)?);
-    let body = call.read(body.0, body.1)?;
+fn http_call(call: &mut Call<'_>, args: HttpCallArgs, token_at: u32) -> Outcome {
+    let cluster = call.read_text(args.cluster)?;
+    let headers = headers::decode(&call.read(args.headers)?);
+    let body = call.read(args.body)?;
     let host = call.host();
     let mut world = host.world.borrow_mut();
     let complete =
@@ -113,25 +140,24 @@ fn http_call(
     if !complete || !world.clusters.contains(&cluster) {
         return Err(Status::BadArgument.into());
     }
-    // Whichever context asks, its root is called back.
-    let (worker, context) = (host.worker(), host.root_id());
     let made_nanos = world.now_nanos;
-    let due_nanos = match timeout_millis {
+    let due_nanos = match args.timeout_millis {
         0 => u64::MAX,
         millis => made_nanos.saturating_add(1_000_000 * u64::from(millis)),
     };
     let request = HttpCall {
         token: 0,
-        worker,
+        worker: host.worker(),
         cluster,
         headers,
         body,
-        timeout_millis,
-        context,
+        timeout_millis: args.timeout_millis,
+        // The root is called back, whichever of its contexts asks.
+        context: host.root_id(),
         made_nanos,
         due_nanos,
     };
     let token = world.calls.add(request);
     drop(world);
-    call.write_u32(out, token)
+    call.write_u32(token_at, token)
 }

@@ -1,12 +1,15 @@
 //! Logs and metrics.
 
-use super::{Call, Host, Outcome, Status, finish};
-use crate::world::Level;
+use super::{
+    call::{Call, Slice},
+    host::{Host, Outcome, finish},
+};
+use crate::{status::Status, world::Level};
 use wasmtime::{Caller, Linker};
 
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap("env", "proxy_log", |c: Caller<'_, Host>, level: u32, at: u32, len: u32| {
-        finish(log(&Call::new(c), level, (at, len)))
+        finish(log(&Call::new(c), level, Slice::new(at, len)))
     })?;
     l.func_wrap("env", "proxy_get_log_level", |c: Caller<'_, Host>, out: u32| {
         finish(Call::new(c).write_u32(out, Level::Trace as u32))
@@ -14,9 +17,9 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     link_metrics(l)
 }
 
-fn log(call: &Call<'_>, level: u32, (at, len): (u32, u32)) -> Outcome {
+fn log(call: &Call<'_>, level: u32, slice: Slice) -> Outcome {
     let level = Level::from_abi(level).ok_or(Status::BadArgument)?;
-    let message = call.read_text(at, len)?;
+    let message = call.read_text(slice)?;
     let host = call.host();
     host.world.borrow_mut().log(host.worker(), level, message);
     Ok(())
@@ -27,7 +30,7 @@ fn link_metrics(l: &mut Linker<Host>) -> wasmtime::Result<()> {
         "env",
         "proxy_define_metric",
         |c: Caller<'_, Host>, kind: u32, at: u32, len: u32, out: u32| {
-            finish(define_metric(&mut Call::new(c), kind, (at, len), out))
+            finish(define_metric(&mut Call::new(c), kind, Slice::new(at, len), out))
         },
     )?;
     l.func_wrap("env", "proxy_increment_metric", |c: Caller<'_, Host>, id: u32, by: i64| {
@@ -44,8 +47,8 @@ fn link_metrics(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn define_metric(call: &mut Call<'_>, kind: u32, (at, len): (u32, u32), out: u32) -> Outcome {
-    let name = call.read_text(at, len)?;
+fn define_metric(call: &mut Call<'_>, kind: u32, slice: Slice, out: u32) -> Outcome {
+    let name = call.read_text(slice)?;
     let id = call.host().world.borrow_mut().metrics.define(kind, &name)?;
     call.write_u32(out, id)
 }

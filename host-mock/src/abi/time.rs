@@ -1,7 +1,10 @@
 //! The clock and ticks.
 
-use super::{Call, Host, Outcome, finish};
-use crate::vm::Tick;
+use super::{
+    call::Call,
+    host::{Host, Outcome, finish},
+};
+use crate::vm_state::Tick;
 use wasmtime::{Caller, Linker};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;

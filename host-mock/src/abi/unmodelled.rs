@@ -1,7 +1,7 @@
-//! Calls that a module may import but that this host doesn't model: they kill the VM and say so,
-//! so that no test passes because of a host that lied.
+//! Calls that a module may import but that this host doesn't model. They kill the VM and name
+//! themselves, so that no test passes because of a host that lied.
 
-use super::Host;
+use super::host::Host;
 use wasmtime::Linker;
 
 fn unmodelled(name: &str) -> wasmtime::Result<i32> {

@@ -1,7 +1,10 @@
 //! The part of WASI that Envoy gives to plugins.
 
-use super::{Call, Fault, Host, Outcome, Status};
-use crate::world::Level;
+use super::{
+    call::{Call, Slice},
+    host::{Fault, Host, Outcome},
+};
+use crate::{status::Status, world::Level};
 use wasmtime::{Caller, Linker};
 
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -14,6 +17,13 @@ const NOSYS: i32 = 52;
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 
+/// The scattered buffers of a write: `count` pairs of address and length, the first at `at`.
+#[derive(Clone, Copy)]
+struct Vectors {
+    at: u32,
+    count: u32,
+}
+
 fn errno(outcome: Outcome) -> wasmtime::Result<i32> {
     match outcome {
         Ok(()) => Ok(0),
@@ -25,7 +35,7 @@ fn errno(outcome: Outcome) -> wasmtime::Result<i32> {
 
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap(MODULE, "fd_write", |c: Caller<'_, Host>, fd, vectors, count, out| {
-        errno(fd_write(&mut Call::new(c), fd, (vectors, count), out))
+        errno(fd_write(&mut Call::new(c), fd, Vectors { at: vectors, count }, out))
     })?;
     l.func_wrap(MODULE, "clock_time_get", |c: Caller<'_, Host>, _: u32, _: u64, out: u32| {
         let mut call = Call::new(c);
@@ -53,7 +63,7 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     link_refused(l)
 }
 
-/// Envoy links these as well, and answers them with an error: there are no files.
+/// Links the functions that Envoy answers with an error: there are no files.
 fn link_refused(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap(MODULE, "args_get", |_: u32, _: u32| 0)?;
     l.func_wrap(MODULE, "sched_yield", || 0)?;
@@ -69,26 +79,26 @@ fn link_refused(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn fd_write(call: &mut Call<'_>, fd: u32, (vectors, count): (u32, u32), out: u32) -> Outcome {
+fn fd_write(call: &mut Call<'_>, fd: u32, vectors: Vectors, written_at: u32) -> Outcome {
     let level = match fd {
         STDOUT => Level::Debug,
         STDERR => Level::Error,
         _ => return Err(Status::NotFound.into()),
     };
     let mut text = Vec::new();
-    for vector in 0..count {
-        let at = vectors.wrapping_add(vector.wrapping_mul(8));
-        let part = (number(call, at)?, number(call, at.wrapping_add(4))?);
-        text.extend(call.read(part.0, part.1)?);
+    for vector in 0..vectors.count {
+        let at = vectors.at.wrapping_add(vector.wrapping_mul(8));
+        let part = Slice::new(number(call, at)?, number(call, at.wrapping_add(4))?);
+        text.extend(call.read(part)?);
     }
     let host = call.host();
     let message = String::from_utf8_lossy(&text).trim_end().to_owned();
     host.world.borrow_mut().log(host.worker(), level, message);
-    call.write_u32(out, size(text.len())?)
+    call.write_u32(written_at, size(text.len())?)
 }
 
 fn number(call: &Call<'_>, at: u32) -> Result<u32, Fault> {
-    let bytes = call.read(at, 4)?;
+    let bytes = call.read(Slice::new(at, 4))?;
     Ok(u32::from_le_bytes(bytes.try_into().map_err(|_| Status::InvalidMemoryAccess)?))
 }
 
@@ -96,7 +106,7 @@ fn size(len: usize) -> Result<u32, Fault> {
     u32::try_from(len).map_err(|_| Fault::Status(Status::BadArgument))
 }
 
-/// `NAME=value`, each with a NUL behind it.
+/// Returns the environment as `NAME=value`, each with a NUL behind it.
 fn environ(call: &Call<'_>) -> Vec<Vec<u8>> {
     let world = call.host().world.borrow();
     world.env.iter().map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()

@@ -1,4 +1,4 @@
-//! What an Envoy is configured with before it starts.
+//! The settings of an Envoy before it starts.
 
 use super::Envoy;
 use crate::{
@@ -11,13 +11,13 @@ use crate::{
 };
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
-/// Envoy's default `per_connection_buffer_limit_bytes`.
+/// Bytes of Envoy's default `per_connection_buffer_limit_bytes`.
 const BUFFER_LIMIT: usize = 1024 * 1024;
 
-/// Envoy's default `stream_idle_timeout`.
+/// Time of silence after which a stream ends: Envoy's default `stream_idle_timeout`.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// 2026-01-01T00:00:00Z: some date that is neither zero nor now.
+/// Start of the clock, 2026-01-01T00:00:00Z: some date that is neither zero nor now.
 const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
 /// An Envoy that hasn't started yet.
@@ -25,7 +25,6 @@ const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 pub struct Builder {
     module: Module,
     plugins: Vec<Plugin>,
-    workers: usize,
     idle_timeout: Duration,
     options: Options,
     world: World,
@@ -49,12 +48,18 @@ impl Builder {
             crossings: Crossings::default(),
         };
         let options = Options {
+            workers: 1,
             buffer_limit: BUFFER_LIMIT,
             idle_timeout_nanos: nanos(IDLE_TIMEOUT),
             healthy_upstream: true,
         };
-        let (plugins, idle_timeout) = (Vec::new(), IDLE_TIMEOUT);
-        Self { module: module.clone(), plugins, workers: 1, idle_timeout, options, world }
+        Self {
+            module: module.clone(),
+            plugins: Vec::new(),
+            idle_timeout: IDLE_TIMEOUT,
+            options,
+            world,
+        }
     }
 
     /// Adds a plugin. All of them share one VM per worker; requests go to the first unless
@@ -64,49 +69,50 @@ impl Builder {
         self
     }
 
-    /// Number of worker threads, 1 unless given (and at least 1).
+    /// Sets the number of worker threads, 1 unless given (and at least 1).
     pub const fn workers(mut self, workers: usize) -> Self {
-        self.workers = if workers == 0 { 1 } else { workers };
+        self.options.workers = if workers == 0 { 1 } else { workers };
         self
     }
 
-    /// Envoy's `vm_config.vm_id`, empty unless given.
+    /// Sets Envoy's `vm_config.vm_id`, empty unless given.
     pub fn vm_id(mut self, vm_id: &str) -> Self {
         vm_id.clone_into(&mut self.world.vm_id);
         self
     }
 
-    /// Envoy's `vm_config.configuration`.
+    /// Sets Envoy's `vm_config.configuration`.
     pub fn vm_config(mut self, configuration: impl Into<Vec<u8>>) -> Self {
         self.world.vm_config = configuration.into();
         self
     }
 
-    /// An environment variable of the VMs.
+    /// Adds an environment variable of the VMs.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.world.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// What `random_get` and so every hash map of the plugin is seeded with.
+    /// Sets the seed of `random_get`, and so of every hash map of the plugin.
     pub const fn seed(mut self, seed: u64) -> Self {
         self.world.rng = Rng::new(seed);
         self
     }
 
-    /// Where the clock starts, since the Unix epoch.
+    /// Sets the start of the clock, since the Unix epoch.
     pub fn starting_at(mut self, since_epoch: Duration) -> Self {
         self.world.now_nanos = nanos(since_epoch);
         self
     }
 
-    /// Bytes that Envoy buffers for a paused filter before it answers 413: 1 MiB unless given.
+    /// Sets the bytes that Envoy buffers for a paused filter before it answers 413: 1 MiB unless
+    /// given.
     pub const fn buffer_limit(mut self, bytes: usize) -> Self {
         self.options.buffer_limit = bytes;
         self
     }
 
-    /// After how long a silent stream gets 504: 5 minutes unless given.
+    /// Sets the time after which a silent stream gets 504: 5 minutes unless given.
     pub const fn stream_idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self
@@ -118,13 +124,13 @@ impl Builder {
         self
     }
 
-    /// A cluster that plugins may call; any other is a bad argument to them.
+    /// Adds a cluster that plugins may call; any other is a bad argument to them.
     pub fn cluster(mut self, name: &str) -> Self {
         self.world.clusters.push(name.to_owned());
         self
     }
 
-    /// A property that every stream has, such as `xds.cluster_name` or `source.address`.
+    /// Adds a property that every stream has, such as `xds.cluster_name` or `source.address`.
     pub fn property(mut self, path: &str, value: impl Into<Vec<u8>>) -> Self {
         self.world.properties.insert(path.to_owned(), value.into());
         self
@@ -139,8 +145,7 @@ impl Builder {
         let idle_timeout_nanos = nanos(self.idle_timeout);
         let options = Options { idle_timeout_nanos, ..self.options };
         let world = Rc::new(RefCell::new(self.world));
-        let setup = (self.plugins, self.workers);
-        let machine = Machine::start(&self.module, world.clone(), setup, options)?;
+        let machine = Machine::start(&self.module, world.clone(), self.plugins, options)?;
         Envoy::new(machine, world)
             .ok_or_else(|| anyhow::anyhow!("an Envoy needs at least one plugin: Builder::plugin"))
     }

@@ -1,4 +1,5 @@
-//! What reaches a VM or a stream from outside: time, queue wake-ups, answers, clients, upstreams.
+//! Events from outside that reach a VM or a stream: time, queue wake-ups, answers, clients,
+//! upstreams.
 
 use super::{Frame, Machine, Part};
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 use std::rc::Rc;
 
-/// What is due next.
+/// The next thing that is due.
 enum Due {
     Tick { vm: Rc<Vm>, root: u32 },
     Idle(ExchangeRef),
@@ -68,7 +69,7 @@ impl Machine {
         self.event(Frame::Drain(vm.clone()));
     }
 
-    /// Runs a wake-up; silently nothing when the consumer is gone, as in Envoy.
+    /// Runs a wake-up; does nothing when the consumer is gone, as in Envoy.
     pub(crate) fn deliver(&mut self, delivery: &Delivery) {
         let Some(vm) = self.vm(delivery.to) else { return };
         let root = delivery.root_context;
@@ -109,7 +110,7 @@ impl Machine {
         self.event(Frame::Drain(vm));
     }
 
-    /// More of a request or of a response; nothing happens to a stream that expects none.
+    /// Delivers more of a request or of a response; nothing happens to a stream that expects none.
     pub(crate) fn data(&mut self, stream: &ExchangeRef, side: Side, bytes: &[u8], end: bool) {
         if !expects(&stream.borrow(), side) {
             return;
@@ -128,7 +129,7 @@ impl Machine {
         self.event(Frame::Arrive(stream.clone(), side, Part::Trailers));
     }
 
-    /// Headers of the upstream's answer. Nothing happens if nothing was sent upstream.
+    /// Delivers the headers of the upstream's answer. Nothing happens if nothing was sent upstream.
     pub(crate) fn respond(&mut self, stream: &ExchangeRef, headers: HeaderMap, end: bool) {
         let ready = {
             let stream = stream.borrow();
@@ -146,7 +147,7 @@ impl Machine {
         self.event(Frame::Reply(stream.clone(), reply));
     }
 
-    /// The stream ends without an answer.
+    /// Ends the stream without an answer.
     pub(crate) fn cut(&mut self, stream: &ExchangeRef, details: &str, flags: u64) {
         stream.borrow_mut().details = Some(details.to_owned());
         stream.borrow_mut().flags |= flags;
@@ -168,7 +169,7 @@ impl Machine {
     }
 }
 
-/// What a plugin gets for a call whose time is up.
+/// Returns the answer that a plugin gets for a call that took too long.
 fn call_timed_out() -> Response {
     let mut headers = HeaderMap::default();
     headers.set(":status", "504");
@@ -176,7 +177,7 @@ fn call_timed_out() -> Response {
     Response { status: 504, headers, body, trailers: None, complete: true }
 }
 
-/// Whether more of this direction may come: its headers did, its end did not, and Envoy hasn't
+/// True if more of this direction may come: its headers did, its end did not, and Envoy hasn't
 /// answered in the upstream's place.
 fn expects(stream: &Exchange, side: Side) -> bool {
     let direction = stream.side(side);

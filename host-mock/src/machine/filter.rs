@@ -4,10 +4,11 @@ use super::{Frame, Machine, Part, Verdict};
 use crate::{
     exchange::{ExchangeRef, Hold, Iteration, LocalReply, Phase, Side, View},
     plugin::FailPolicy,
-    vm::{Deferred, Returned},
+    vm::Returned,
+    vm_state::Deferred,
 };
 
-/// Whether a part is shown to the filter.
+/// The way of a part: shown to the filter, past it, or not at all.
 enum Gate {
     Filter,
     Bypass,
@@ -15,14 +16,14 @@ enum Gate {
 }
 
 impl Machine {
-    /// A part reaches the filter.
+    /// Brings a part to the filter.
     pub(super) fn arrive(&mut self, stream: ExchangeRef, side: Side, part: Part) {
         if !stream.borrow().flows(side) {
             return;
         }
         stream.borrow_mut().side_mut(side).ended |= part.ends();
         let Some(part) = keep_back(&stream, side, part) else { return };
-        match gate(&stream, side) {
+        match self.gate(&stream, side) {
             Gate::Bypass => self.bypass(&stream, side, part),
             Gate::Closed => self.stack.push(Frame::Reply(stream, failed())),
             Gate::Filter => self.show(stream, side, part),
@@ -38,12 +39,15 @@ impl Machine {
     fn show(&mut self, stream: ExchangeRef, side: Side, part: Part) {
         let Some((part, args)) = self.expose(&stream, side, part) else { return };
         let returned = self.call_filter(&stream, callback(side, &part), &args);
-        if stream.borrow().vm.is_dead() {
+        if self.is_vm_dead(&stream.borrow()) {
             stream.borrow_mut().side_mut(side).chunk.clear();
             // The stream that it died in gets 503 whatever the policy.
             return self.stack.push(Frame::Reply(stream, failed()));
         }
-        if side == Side::Response && matches!(part, Part::Data { .. }) && answers_another(&stream) {
+        if side == Side::Response
+            && matches!(part, Part::Data { .. })
+            && self.answers_another(&stream)
+        {
             return self.crash("a local reply to another stream from on_http_response_body");
         }
         let verdict = verdict(returned, &part, stream.borrow().plugin.stop_iteration);
@@ -165,7 +169,8 @@ impl Machine {
         self.stack.extend(next);
     }
 
-    /// Lets everything go that was held back. What a StopAll kept from the filter passes it first.
+    /// Lets everything go that was held back. A part that StopAll kept from the filter passes it
+    /// first.
     pub(super) fn resume(&mut self, stream: ExchangeRef, side: Side) {
         let mut exchange = stream.borrow_mut();
         if !exchange.flows(side) {
@@ -181,9 +186,11 @@ impl Machine {
             true => Frame::Arrive(stream.clone(), side, part),
             false => Frame::Forward(stream.clone(), side, part),
         };
-        let (ended, trailers) = (direction.ended, direction.trailers.is_some());
+        let ended = direction.ended;
+        let trailers = direction.trailers.is_some();
         let buffered = direction.buffered.take();
         let end = ended && buffered.is_none() && !trailers;
+        // The frame that is pushed last runs first: headers go before the body, and it before the trailers.
         if trailers {
             self.stack.push(frame(Part::Trailers));
         }
@@ -194,6 +201,28 @@ impl Machine {
             let headers = Part::Headers { end };
             self.stack.push(Frame::Forward(stream.clone(), side, headers));
         }
+    }
+
+    /// Decides how a stream's part meets the filter.
+    fn gate(&self, stream: &ExchangeRef, side: Side) -> Gate {
+        let stream = stream.borrow();
+        let replied = side == Side::Response && stream.phase == Phase::Replied;
+        match stream.plugin.fail_policy {
+            _ if self.is_filtered(&stream) => Gate::Filter,
+            FailPolicy::Open => Gate::Bypass,
+            FailPolicy::Close | FailPolicy::Reload if replied => Gate::Bypass,
+            FailPolicy::Close | FailPolicy::Reload => Gate::Closed,
+        }
+    }
+
+    /// True if the callback that just returned sent a local reply to a stream other than its own.
+    fn answers_another(&self, stream: &ExchangeRef) -> bool {
+        let Some(vm) = self.vm_of(&stream.borrow()) else { return false };
+        let state = vm.state.borrow();
+        state.deferred.iter().any(|action| match action {
+            Deferred::Reply(target, _) => !std::rc::Rc::ptr_eq(target, stream),
+            Deferred::Continue(..) | Deferred::Close(_) => false,
+        })
     }
 }
 
@@ -206,7 +235,8 @@ impl Part {
     }
 }
 
-/// After a StopAll nothing is shown to the filter; reads stop at the watermark, so there is no 413.
+/// Keeps a part back after a StopAll, which shows the filter nothing more; reads stop at the
+/// watermark, so there is no 413.
 fn keep_back(stream: &ExchangeRef, side: Side, part: Part) -> Option<Part> {
     let mut exchange = stream.borrow_mut();
     let direction = exchange.side_mut(side);
@@ -219,28 +249,7 @@ fn keep_back(stream: &ExchangeRef, side: Side, part: Part) -> Option<Part> {
     None
 }
 
-fn gate(stream: &ExchangeRef, side: Side) -> Gate {
-    let stream = stream.borrow();
-    let replied = side == Side::Response && stream.phase == Phase::Replied;
-    match stream.plugin.fail_policy {
-        _ if stream.filtered() => Gate::Filter,
-        FailPolicy::Open => Gate::Bypass,
-        FailPolicy::Close | FailPolicy::Reload if replied => Gate::Bypass,
-        FailPolicy::Close | FailPolicy::Reload => Gate::Closed,
-    }
-}
-
-/// Whether the callback that just returned sent a local reply to a stream that isn't its own.
-fn answers_another(stream: &ExchangeRef) -> bool {
-    let vm = stream.borrow().vm.clone();
-    let state = vm.state.borrow();
-    state.deferred.iter().any(|action| match action {
-        Deferred::Reply(target, _) => !std::rc::Rc::ptr_eq(target, stream),
-        Deferred::Continue(..) | Deferred::Close(_) => false,
-    })
-}
-
-/// What Envoy answers for a filter whose VM is dead.
+/// Returns Envoy's answer for a filter with a dead VM.
 pub(super) fn failed() -> LocalReply {
     LocalReply::new(503, "", "wasm_fail_stream", 0)
 }
@@ -265,7 +274,8 @@ const fn callback(side: Side, part: &Part) -> &'static str {
     }
 }
 
-/// proxy-wasm-cpp-host's `convertVmCallResultToFilter*Status`.
+/// Reads a callback's return value, as proxy-wasm-cpp-host's `convertVmCallResultToFilter*Status`
+/// does.
 const fn verdict(returned: Returned, part: &Part, stop_iteration: bool) -> Verdict {
     let headers = matches!(part, Part::Headers { .. });
     match returned.value {

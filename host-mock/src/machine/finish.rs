@@ -6,12 +6,12 @@ use crate::exchange::{ExchangeRef, Phase};
 impl Machine {
     pub(super) fn finish(&mut self, stream: ExchangeRef, last: Last) {
         let exchange = stream.borrow();
-        // Each of them once. A dead VM gets none: its contexts are just gone.
+        // Every last callback comes once. A dead VM gets none: its contexts are just gone.
         let expected = match last {
             Last::Log => exchange.phase < Phase::Logging,
             Last::Done | Last::Delete => exchange.phase == Phase::Ending,
         };
-        let filtered = exchange.filtered();
+        let filtered = self.is_filtered(&exchange);
         drop(exchange);
         if !expected {
             return;
@@ -28,7 +28,9 @@ impl Machine {
             Last::Delete => {
                 self.last_call(&stream, filtered, "proxy_on_delete", None);
                 let exchange = stream.borrow();
-                exchange.vm.state.borrow_mut().contexts.remove(&exchange.context);
+                if let Some(vm) = self.vm_of(&exchange) {
+                    vm.state.borrow_mut().contexts.remove(&exchange.context);
+                }
                 drop(exchange);
                 stream.borrow_mut().phase = Phase::Over;
                 self.open.retain(|open| !std::rc::Rc::ptr_eq(open, &stream));
@@ -44,7 +46,7 @@ impl Machine {
         self.push_drain(&stream.borrow());
     }
 
-    /// The whole Envoy dies: every VM and every stream with it.
+    /// Ends the whole Envoy: every VM and every stream with it.
     pub(super) fn crash(&mut self, why: &str) {
         for slot in &self.vms {
             slot.borrow().fail(&format!("Envoy 1.40 dies of SIGSEGV here: {why}"));

@@ -1,18 +1,19 @@
-//! VMs and contexts come to life.
+//! The beginnings of VMs and of their contexts.
 
 use super::{Frame, Machine, Options, Part, VmSlot};
 use crate::{
-    exchange::{Direction, Exchange, ExchangeRef, Phase, Side},
+    exchange::{Direction, Exchange, ExchangeRef, Phase, Side, VmKey},
     headers::HeaderMap,
     module::Module,
     plugin::{FailPolicy, Plugin},
-    vm::{Context, Vm},
+    vm::Vm,
+    vm_state::Context,
     world::WorldRef,
 };
 use std::{cell::RefCell, rc::Rc};
 
-/// A dead VM is replaced when it was started at least this long ago: the default of Envoy's
-/// `reload_config`, without its jitter of up to another half second.
+/// Age from which on a dead VM is replaced: the default of Envoy's `reload_config`, without its
+/// jitter of up to another half second.
 const RELOAD_BACKOFF_NANOS: u64 = 1_000_000_000;
 
 impl Machine {
@@ -20,7 +21,7 @@ impl Machine {
     pub(crate) fn start(
         module: &Module,
         world: WorldRef,
-        (plugins, workers): (Vec<Plugin>, usize),
+        plugins: Vec<Plugin>,
         options: Options,
     ) -> anyhow::Result<Self> {
         let mut machine = Self {
@@ -33,17 +34,18 @@ impl Machine {
             stack: Vec::new(),
         };
         // Envoy starts the main thread's VM first.
-        let main = machine.start_vm(workers)?;
+        let workers = machine.options.workers;
+        let main = machine.start_vm(VmKey { worker: workers, generation: 0 })?;
         for worker in 0..workers {
-            let vm = machine.start_vm(worker)?;
+            let vm = machine.start_vm(VmKey { worker, generation: 0 })?;
             machine.vms.push(VmSlot::new(vm.into()));
         }
         machine.vms.push(VmSlot::new(main.into()));
         Ok(machine)
     }
 
-    fn start_vm(&mut self, worker: usize) -> anyhow::Result<Rc<Vm>> {
-        let vm = Rc::new(Vm::new(&self.module, &self.world, worker)?);
+    fn start_vm(&mut self, key: VmKey) -> anyhow::Result<Rc<Vm>> {
+        let vm = Rc::new(Vm::new(&self.module, &self.world, key)?);
         for plugin in self.plugins.clone() {
             self.ensure_configured(&vm, &plugin)?;
         }
@@ -73,7 +75,7 @@ impl Machine {
         })
     }
 
-    /// On refusal, the name of the callback that refused.
+    /// Configures a plugin in a VM. On refusal, returns the name of the callback that refused.
     fn configure(&mut self, vm: &Rc<Vm>, plugin: &Rc<Plugin>) -> Result<(), &'static str> {
         let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let root = vm.new_context(Context::Root(plugin.clone()));
@@ -99,17 +101,18 @@ impl Machine {
         if returned.value == Some(0) { Err(name) } else { Ok(()) }
     }
 
-    /// A new request reaches a worker.
+    /// Opens a new request on a worker.
     pub(crate) fn request(
         &mut self,
         worker: &VmSlot,
         plugin: &Rc<Plugin>,
-        (headers, end): (HeaderMap, bool),
+        headers: HeaderMap,
+        end: bool,
     ) -> ExchangeRef {
         let vm = self.live_vm(worker, plugin);
         let now = self.world.borrow().now_nanos;
         let stream = Rc::new(RefCell::new(Exchange {
-            vm: vm.clone(),
+            vm: vm.key(),
             plugin: plugin.clone(),
             context: 0,
             phase: Phase::Open,
@@ -136,15 +139,16 @@ impl Machine {
         stream
     }
 
-    /// The worker's VM; a dead one is replaced if the plugin's policy says so.
+    /// Returns the worker's VM; a dead one is replaced if the plugin's policy says so.
     fn live_vm(&mut self, worker: &VmSlot, plugin: &Plugin) -> Rc<Vm> {
         let vm = worker.borrow().clone();
-        let index = vm.state.borrow().worker;
+        let key = vm.key();
+        let next = VmKey { generation: key.generation.saturating_add(1), ..key };
         let age = self.world.borrow().now_nanos.saturating_sub(vm.born_nanos);
         if vm.is_dead()
             && age >= RELOAD_BACKOFF_NANOS
             && plugin.fail_policy == FailPolicy::Reload
-            && let Ok(new) = self.start_vm(index)
+            && let Ok(new) = self.start_vm(next)
         {
             worker.replace(new.clone());
             return new;
@@ -153,13 +157,8 @@ impl Machine {
     }
 
     pub(super) fn create(&mut self, stream: &ExchangeRef) {
-        let (vm, plugin) = {
-            let stream = stream.borrow();
-            (stream.vm.clone(), stream.plugin.clone())
-        };
-        if vm.is_dead() {
-            return;
-        }
+        let plugin = stream.borrow().plugin.clone();
+        let Some(vm) = self.vm_of(&stream.borrow()).filter(|vm| !vm.is_dead()) else { return };
         let is_root =
             |context: &Context| matches!(context, Context::Root(p) if Rc::ptr_eq(p, &plugin));
         let roots = vm.state.borrow().contexts.clone();

@@ -4,17 +4,17 @@ use super::{Frame, Last, Machine, Part, filter::failed};
 use crate::exchange::{Direction, ExchangeRef, LocalReply, Phase, Response, Side};
 
 impl Machine {
-    /// Envoy's `FilterManager::sendLocalReply`: through the filter chain when nothing was answered
-    /// yet, straight to the client when an answer is stuck in the chain, a reset when the client
-    /// has the headers.
+    /// Answers a stream as Envoy's `FilterManager::sendLocalReply` does: through the filter chain
+    /// when nothing was answered yet, straight to the client when an answer is stuck in the chain,
+    /// with a reset when the client has the headers.
     pub(super) fn reply(&mut self, stream: ExchangeRef, reply: LocalReply) {
         let mut exchange = stream.borrow_mut();
         if exchange.phase >= Phase::Logging {
             return;
         }
         exchange.flags |= reply.flags;
-        // Whatever Envoy wanted to say, a stream whose filter is dead says 503.
-        let dead = exchange.context != 0 && exchange.vm.is_dead();
+        // A stream with a dead filter says 503, whatever Envoy wanted to say.
+        let dead = exchange.context != 0 && self.is_vm_dead(&exchange);
         let reply = if dead { failed() } else { reply };
         if !reply.details.is_empty() {
             exchange.details = Some(reply.details.clone());
@@ -26,9 +26,13 @@ impl Machine {
         let headers = headers(&reply);
         if exchange.phase == Phase::Replied || !exchange.response.headers.is_empty() {
             exchange.response.headers = headers.clone();
-            let (status, body) = (reply.status, reply.body);
-            let response = Response { status, headers, body, complete: true, trailers: None };
-            exchange.client = Some(response);
+            exchange.client = Some(Response {
+                status: reply.status,
+                headers,
+                body: reply.body,
+                trailers: None,
+                complete: true,
+            });
             drop(exchange);
             return self.stack.push(Frame::Finish(stream, Last::Log));
         }

@@ -1,4 +1,4 @@
-//! Past the filter: the buffer filter, the router and the client.
+//! The way past the filter: the buffer filter, the router and the client.
 
 use super::{Frame, Last, Machine, Part, filter::too_large};
 use crate::exchange::{Exchange, ExchangeRef, LocalReply, Response, Side, Upstream, flag};
@@ -21,7 +21,7 @@ impl Machine {
         }
     }
 
-    /// The buffer filter: nothing goes on before the request is whole.
+    /// Runs the buffer filter: nothing goes on before the request is whole.
     fn hold(&mut self, stream: &ExchangeRef, part: Part, max: usize) {
         let mut exchange = stream.borrow_mut();
         match part {
@@ -93,7 +93,7 @@ fn send(exchange: &Exchange, complete: bool) -> Upstream {
     }
 }
 
-/// True when the client has all of it.
+/// Brings a part to the client. True if the client has all of the response.
 fn to_client(exchange: &mut Exchange, part: Part) -> bool {
     let status = exchange.response.headers.text(":status").and_then(|status| status.parse().ok());
     let (headers, trailers) =

@@ -5,11 +5,11 @@ use crate::headers::HeaderMap;
 /// A `dispatch_http_call` that waits for its answer.
 #[derive(Debug, Clone)]
 pub struct HttpCall {
-    /// Names the call when it is answered.
+    /// Number that names the call when it is answered.
     pub token: u32,
-    /// Worker whose VM made it; the number of workers stands for the main thread.
+    /// Worker that made the call; the number of workers stands for the main thread.
     pub worker: usize,
-    /// Cluster it goes to.
+    /// Name of the cluster that is called.
     pub cluster: String,
     /// Request headers, pseudo headers included.
     pub headers: HeaderMap,
@@ -41,7 +41,8 @@ impl Calls {
         Some(self.waiting.remove(position))
     }
 
-    /// The call whose time-out comes first, and when.
+    /// Returns the time-out that comes first, in nanoseconds since the Unix epoch, and its call's
+    /// token.
     pub(crate) fn first_due(&self) -> Option<(u64, u32)> {
         self.waiting.iter().map(|call| (call.due_nanos, call.token)).min()
     }

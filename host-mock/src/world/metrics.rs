@@ -1,20 +1,20 @@
 //! Metrics, which are global over the VMs: two VMs that define one name share its value.
 
-use crate::abi::Status;
+use crate::status::Status;
 use std::collections::BTreeMap;
 
-/// Envoy keeps the kind in the low bits of a metric's id (`Wasm::kMetricTypeMask`).
+/// Bits of a metric's id in which Envoy keeps the kind (`Wasm::kMetricTypeMask`).
 const KIND_MASK: u32 = 3;
 const STEP: u32 = 4;
 
 /// The value of one metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Metric {
-    /// Only grows.
+    /// A sum that only grows.
     Counter(u64),
-    /// Unsigned: a decrement below zero wraps, as in Envoy.
+    /// An unsigned value: a decrement below zero wraps, as in Envoy.
     Gauge(u64),
-    /// The values that were recorded, in order.
+    /// Recorded values, in order.
     Histogram(Vec<u64>),
 }
 

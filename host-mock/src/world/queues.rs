@@ -1,6 +1,6 @@
 //! Shared queues: one consumer each, which is woken by an event on its own thread.
 
-use crate::abi::Status;
+use crate::status::Status;
 use std::collections::VecDeque;
 
 /// All queues of one vm_id. A queue's token is its position plus one.
@@ -17,7 +17,7 @@ struct Queue {
     messages: VecDeque<Vec<u8>>,
 }
 
-/// Where `on_queue_ready` is called: the last one who registered the queue.
+/// The context that gets `on_queue_ready`: the last one that registered the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Consumer {
     pub(crate) worker: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Consumer {
 pub struct Delivery {
     /// Worker that enqueued.
     pub from: usize,
-    /// Worker whose VM is woken; the number of workers stands for the main thread.
+    /// Worker that is woken; the number of workers stands for the main thread.
     pub to: usize,
     /// Token of the queue.
     pub queue: u32,
@@ -75,7 +75,8 @@ impl Queues {
         self.pending.remove(position)
     }
 
-    /// Position of the oldest delivery of each (from, to) pair: between two threads order is kept.
+    /// Returns the position of the oldest delivery of each (from, to) pair: between two threads
+    /// order is kept.
     pub(crate) fn heads(&self) -> Vec<usize> {
         let mut seen = Vec::new();
         let mut heads = Vec::new();

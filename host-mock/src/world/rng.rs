@@ -17,7 +17,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A position in `0..len`, or `None` of nothing.
+    /// Draws a position in `0..len`; `None` if `len` is 0.
     pub(crate) fn position(&mut self, len: usize) -> Option<usize> {
         let len = u64::try_from(len).ok().filter(|len| *len > 0)?;
         usize::try_from(self.next() % len).ok()

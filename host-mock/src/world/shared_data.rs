@@ -1,13 +1,13 @@
 //! Shared data: one map per vm_id, with compare-and-swap.
 
-use crate::abi::Status;
+use crate::status::Status;
 use std::collections::BTreeMap;
 
 /// Values and their generation (`cas`), as proxy-wasm-cpp-host's shared_data.cc keeps them.
 #[derive(Debug, Default)]
 pub(crate) struct SharedData {
     values: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
-    /// Of the last write of any key: generations are unique and grow over all keys.
+    /// Generation of the last write of any key: generations are unique and grow over all keys.
     last_cas: u32,
 }
 
@@ -16,8 +16,8 @@ impl SharedData {
         self.values.get(key)
     }
 
-    /// `cas` 0 writes unconditionally; another value must be the present generation, unless the key
-    /// is missing: then it is inserted all the same.
+    /// Writes a value. `cas` 0 writes unconditionally; another value must be the present
+    /// generation, unless the key is missing: then it is inserted all the same.
     pub(crate) fn set(&mut self, key: &[u8], value: Vec<u8>, cas: u32) -> Result<(), Status> {
         if let Some((_, present)) = self.values.get(key)
             && cas != 0

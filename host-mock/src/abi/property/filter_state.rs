@@ -1,14 +1,15 @@
 //! The argument of `set_envoy_filter_state`: a protobuf message of path (1), value (2), span (3).
 
-use crate::abi::Status;
+use crate::status::Status;
 use std::net::SocketAddr;
 
-/// The only object that this host knows how Envoy makes from text.
+/// Name of the only object that this host knows how Envoy makes from text.
 const ORIGINAL_DST: &str = "envoy.network.transport_socket.original_dst_address";
 
-/// The path and the value, if Envoy could make that object of it.
+/// Returns the path and the value, if Envoy could make that object of it.
 pub(super) fn decode(message: &[u8]) -> Result<(String, String), Status> {
-    let (mut path, mut value) = (String::new(), String::new());
+    let mut path = String::new();
+    let mut value = String::new();
     let mut rest = message;
     while !rest.is_empty() {
         let (field, bytes, after) = field(rest).ok_or(Status::BadArgument)?;
@@ -27,10 +28,10 @@ pub(super) fn decode(message: &[u8]) -> Result<(String, String), Status> {
     }
 }
 
-/// Number, content (of a length-delimited field) and what follows.
+/// Splits off the first field: its number, its content (if it is length-delimited) and the rest.
 fn field(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
     let (tag, rest) = varint(bytes)?;
-    let (number, rest) = (tag >> 3, rest);
+    let number = tag >> 3;
     match tag & 7 {
         0 => Some((number, &[], varint(rest)?.1)),
         2 => {
