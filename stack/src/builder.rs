@@ -1,4 +1,4 @@
-//! Puts the stack together, and takes it down.
+//! The builder of a stack, and the stack that it starts.
 
 use std::{
     fs::{self, File},
@@ -19,10 +19,10 @@ use crate::{
     scraper::Scraper,
 };
 
-/// The pool's configuration where none is given.
+/// Configuration of the pool where none is given.
 const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
 
-/// What to start. Every setting has a default.
+/// The description of a stack. Every setting has a default.
 #[derive(Debug)]
 pub struct Builder {
     programs: Programs,
@@ -37,7 +37,7 @@ pub struct Builder {
     template: Option<Template>,
 }
 
-/// How much of the picker there is.
+/// The parts of the picker that are started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parts {
     /// The filter, and the scraper that feeds it.
@@ -51,21 +51,21 @@ enum Parts {
 /// A running stack. Dropping it kills all that it started.
 #[derive(Debug)]
 pub struct Stack {
-    /// Where clients send requests.
+    /// Address for clients' requests.
     pub gateway: SocketAddr,
-    /// Where snapshots are pushed.
+    /// Address for snapshots.
     pub ingest: SocketAddr,
-    /// Envoy's admin interface.
+    /// Address of Envoy's admin interface.
     pub admin: SocketAddr,
-    /// The scraper's own metrics and status page, unless it was left out.
+    /// Address of the scraper's own metrics and status page, unless it was left out.
     pub status: Option<SocketAddr>,
-    /// The servers behind the gateway.
+    /// Servers behind the gateway.
     pub pods: Vec<Pod>,
-    /// What pushes are signed with.
+    /// Secret that pushes are signed with.
     pub secret: String,
-    /// How requests are held and endpoints told.
+    /// Way in which requests are held and endpoints told.
     pub way: Way,
-    /// Envoy's worker threads.
+    /// Number of Envoy's worker threads.
     pub workers: usize,
     envoy: Envoy,
     scraper: Option<Scraper>,
@@ -73,63 +73,64 @@ pub struct Stack {
 }
 
 impl Builder {
-    /// Other programs.
+    /// Takes other programs than those given at first.
     #[must_use]
     pub fn programs(mut self, programs: Programs) -> Self {
         self.programs = programs;
         self
     }
 
-    /// Holds requests by stop iteration and names endpoints in a header, unless told otherwise.
+    /// Sets the way. By default the filter holds requests by stop iteration and names endpoints in
+    /// a header.
     #[must_use]
     pub const fn way(mut self, way: Way) -> Self {
         self.way = way;
         self
     }
 
-    /// Another configuration of Envoy than the way's own. The plugin's is then part of it.
+    /// Takes another configuration of Envoy than the way's own. The plugin's is then part of it.
     #[must_use]
     pub fn template(mut self, template: Template) -> Self {
         self.template = Some(template);
         self
     }
 
-    /// The gateway's port; 0, the default, is a free one.
+    /// Sets the gateway's port; 0, the default, is a free one.
     #[must_use]
     pub const fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Envoy's worker threads, 2 by default.
+    /// Sets the number of Envoy's worker threads, 2 by default.
     #[must_use]
     pub const fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// The plugin's configuration, but for `envoy`, which follows from the way.
+    /// Sets the plugin's configuration, but for `envoy`, which follows from the way.
     #[must_use]
     pub fn plugin(mut self, plugin: Value) -> Self {
         self.plugin = Some(plugin);
         self
     }
 
-    /// How many pods to simulate, 3 by default.
+    /// Sets the number of simulated pods, 3 by default.
     #[must_use]
     pub const fn endpoints(mut self, endpoints: usize) -> Self {
         self.endpoints = endpoints;
         self
     }
 
-    /// Servers that run already, instead of simulated pods.
+    /// Takes servers that run already, instead of simulated pods.
     #[must_use]
     pub fn upstreams(mut self, upstreams: Vec<SocketAddr>) -> Self {
         self.upstreams = upstreams;
         self
     }
 
-    /// More arguments for each simulated pod.
+    /// Adds arguments for each simulated pod.
     #[must_use]
     pub fn pod_args(mut self, args: &[&str]) -> Self {
         self.pod_args = args.iter().map(ToString::to_string).collect();
@@ -143,8 +144,8 @@ impl Builder {
         self
     }
 
-    /// Leaves our filter out, and the scraper that would feed it: the same Envoy, which balances by itself. What the
-    /// filter costs is measured against it.
+    /// Leaves our filter out, and the scraper that would feed it: the same Envoy, which balances by
+    /// itself. The cost of the filter is measured against it.
     #[must_use]
     pub const fn without_filter(mut self, balancing: Balancing) -> Self {
         self.parts = Parts::Envoy(balancing);
@@ -198,7 +199,7 @@ impl Builder {
         Ok(pods)
     }
 
-    /// The bootstrap's text; the files that it names are written.
+    /// Writes the files that the bootstrap names, and returns the bootstrap's text.
     fn bootstrap(&self, dir: &Path, endpoints: &[SocketAddr]) -> Result<String> {
         let mut plugin = match &self.plugin {
             Some(plugin) => plugin.clone(),
@@ -232,7 +233,8 @@ impl Builder {
 }
 
 impl Stack {
-    /// A stack of these programs: three simulated pods and two workers, until told otherwise.
+    /// Describes a stack of these programs: three simulated pods and two workers, until told
+    /// otherwise.
     #[must_use]
     pub const fn builder(programs: Programs) -> Builder {
         Builder {
@@ -249,7 +251,7 @@ impl Stack {
         }
     }
 
-    /// What has ended since the last call.
+    /// Returns the programs that have ended since the last call.
     pub fn ended(&mut self) -> Vec<Exit> {
         let mut ended = Vec::new();
         for pod in &mut self.pods {
@@ -265,7 +267,7 @@ impl Stack {
         ended
     }
 
-    /// Where Envoy's listener of that name is bound.
+    /// Returns the address of Envoy's listener of that name.
     pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
         self.envoy.listener(name).await
     }
@@ -281,24 +283,25 @@ impl Stack {
         scraper.child.kill().await
     }
 
-    /// The processes of Envoy and of the scraper.
+    /// Returns the processes of Envoy and of the scraper.
     #[must_use]
     pub fn pids(&self) -> (u32, Option<u32>) {
         (self.envoy.child.pid(), self.scraper.as_ref().map(|scraper| scraper.child.pid()))
     }
 
-    /// Envoy's statistics whose names match the regular expression `filter`, one `name: value` a line.
+    /// Returns Envoy's statistics with names that match the regular expression `filter`, one `name:
+    /// value` a line.
     pub async fn stats(&self, filter: &str) -> Result<String> {
         Ok(http::get(self.admin, &format!("/stats?filter={filter}")).await?.body)
     }
 
-    /// What the first pod answers to `path`.
+    /// Returns the first pod's answer to `path`.
     pub async fn ask_pod(&self, path: &str) -> Result<Answer> {
         let pod = self.pods.first().context("there are no pods")?;
         http::get(pod.addr, path).await
     }
 
-    /// Where the logs and the bootstrap are, while the stack runs.
+    /// Returns the folder of the logs and the bootstrap, which is there while the stack runs.
     #[must_use]
     pub fn dir(&self) -> PathBuf {
         self.dir.path().to_owned()
@@ -309,14 +312,16 @@ fn envoy_settings(way: Way) -> Value {
     json!({"hold": way.hold().name(), "destination": way.destination().name()})
 }
 
-/// Envoy shares a port with any other that allows it, silently: so ask before.
+/// Fails if the port is taken. Envoy would share it with any other program that allows that,
+/// silently.
 fn ensure_free(port: u16) -> Result<()> {
     let free = TcpListener::bind(("127.0.0.1", port));
     ensure!(free.is_ok(), "port {port} is taken on 127.0.0.1: choose another with --port");
     Ok(())
 }
 
-/// Waits until Envoy knows every pod's load: until the scraper has tried them all, and for what it pushed after that.
+/// Waits until Envoy knows every pod's load: until the scraper has tried them all, and for a push
+/// after that.
 async fn informed(envoy: &mut Envoy, scraper: &mut Scraper) -> Result<()> {
     scraper.ready().await?;
     let pushed = envoy.pushes().await?;
@@ -329,7 +334,7 @@ async fn informed(envoy: &mut Envoy, scraper: &mut Scraper) -> Result<()> {
     Err(anyhow!("{envoy}\n{scraper}"))
 }
 
-/// 128 bits that nobody can guess, in hexadecimal.
+/// Returns 128 random bits, in hexadecimal.
 fn secret() -> Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;

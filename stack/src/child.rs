@@ -1,4 +1,4 @@
-//! One program that the stack started, and that ends with it.
+//! A program that the stack started, and that ends with it.
 
 use std::{
     ffi::OsString,
@@ -16,35 +16,37 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a program may take until it serves. Envoy compiles the filter first, on a busy machine for seconds.
+/// Time that a program may take until it serves. Envoy compiles the filter first, on a busy machine
+/// for seconds.
 pub(crate) const STARTUP: Duration = Duration::from_secs(30);
 
-/// How often a program that cannot tell us is asked whether it is ready.
+/// Time between two questions to a program that cannot tell us when it is ready.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 
-/// How much of a log an error quotes, in lines.
+/// Number of a log's lines that an error quotes.
 const TAIL: usize = 15;
 
 /// A program that ended.
 #[derive(Debug)]
 pub struct Exit {
-    /// Which, as the table of the stack calls it.
+    /// Name of the program, as the table of the stack has it.
     pub name: String,
-    /// How.
+    /// Exit status of the program.
     pub status: ExitStatus,
 }
 
 /// A program to start.
 #[derive(Debug)]
 pub(crate) struct Program<'a> {
-    /// What to call it.
+    /// Name for the table and the log.
     pub(crate) name: String,
     pub(crate) file: &'a Path,
     pub(crate) args: Vec<OsString>,
     pub(crate) env: Vec<(&'static str, String)>,
 }
 
-/// A running program. Dropping it kills it, and so does the end of this process, however it comes.
+/// A running program. Dropping it kills the program, and so does the end of this process, however
+/// it comes.
 #[derive(Debug)]
 pub(crate) struct Child {
     name: String,
@@ -54,7 +56,7 @@ pub(crate) struct Child {
 }
 
 impl Program<'_> {
-    /// Starts it with its log in `dir`.
+    /// Starts the program with its log in `dir`.
     pub(crate) fn start(self, dir: &Path) -> Result<Child> {
         let log = dir.join(format!("{}.log", self.name.replace(' ', "-")));
         let stderr = File::create(&log).with_context(|| log.display().to_string())?;
@@ -82,7 +84,7 @@ impl Child {
         self.pid
     }
 
-    /// Waits for its line `listening: http://IP:PORT`.
+    /// Waits for the program's line `listening: http://IP:PORT`.
     pub(crate) async fn listening(&mut self) -> Result<SocketAddr> {
         let stdout = self.process.stdout.take().context("its output is already read")?;
         let found = timeout(STARTUP, first_address(stdout)).await;
@@ -93,13 +95,13 @@ impl Child {
         }
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit, if the program has ended.
     pub(crate) fn exit(&mut self) -> Option<Exit> {
         let status = self.process.try_wait().ok().flatten()?;
         Some(Exit { name: self.name.clone(), status })
     }
 
-    /// Fails if it has ended.
+    /// Fails if the program has ended.
     pub(crate) fn ensure_alive(&mut self) -> Result<()> {
         match self.exit() {
             Some(exit) => Err(self.failure(&format!("ended: {}", exit.status))),
@@ -107,12 +109,12 @@ impl Child {
         }
     }
 
-    /// Kills it and waits until it is gone.
+    /// Kills the program and waits until it is gone.
     pub(crate) async fn kill(&mut self) -> Result<()> {
         self.process.kill().await.with_context(|| format!("killing {}", self.name))
     }
 
-    /// Sends it a signal by name, as kill(1) does.
+    /// Sends the program a signal by name, as kill(1) does.
     pub(crate) async fn signal(&mut self, signal: &str) -> Result<()> {
         if self.exit().is_some() {
             bail!("{} has ended", self.name);
@@ -123,7 +125,7 @@ impl Child {
         Ok(())
     }
 
-    /// An error that quotes the end of its log.
+    /// Returns an error that quotes the end of the log.
     pub(crate) fn failure(&self, what: &str) -> anyhow::Error {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -132,7 +134,8 @@ impl Child {
     }
 }
 
-/// The address in the first line that names one; the rest of the output is thrown away, so that its pipe never fills.
+/// Returns the address in the first line that names one; the rest of the output is thrown away, so
+/// that its pipe never fills.
 async fn first_address(stdout: ChildStdout) -> Option<SocketAddr> {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {

@@ -1,4 +1,4 @@
-//! Envoy: started, and asked where it listens.
+//! A running Envoy, and the questions to its admin interface.
 
 use std::{fs, net::SocketAddr, path::Path};
 
@@ -22,7 +22,7 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
-    /// Starts it with the bootstrap `yaml` and waits until it accepts requests.
+    /// Starts Envoy with the bootstrap `yaml` and waits until it accepts requests.
     pub(crate) async fn start(
         programs: &Programs,
         dir: &Path,
@@ -60,12 +60,12 @@ impl Envoy {
         Ok(Self { child, gateway, ingest, admin })
     }
 
-    /// Where its listener of that name is bound.
+    /// Returns the address of the listener of that name.
     pub(crate) async fn listener(&self, name: &str) -> Result<SocketAddr> {
         listener(self.admin, name).await
     }
 
-    /// How many snapshots it has taken.
+    /// Returns the number of snapshots that Envoy has taken.
     pub(crate) async fn pushes(&self) -> Result<u64> {
         let path = "/stats?filter=^http.ingest.downstream_rq_2xx$";
         let stats = http::get(self.admin, path).await?.body;
@@ -73,7 +73,7 @@ impl Envoy {
         count.with_context(|| format!("Envoy does not count pushes: {stats}"))
     }
 
-    /// Waits until it has taken so many; false if that takes too long.
+    /// Waits until Envoy has taken so many snapshots; false if that takes too long.
     pub(crate) async fn wait_for_pushes(&mut self, count: u64) -> Result<bool> {
         let deadline = Instant::now() + STARTUP;
         while Instant::now() < deadline {
@@ -87,7 +87,7 @@ impl Envoy {
     }
 }
 
-/// The admin interface's address, once `/ready` says yes.
+/// Returns the admin interface's address, once `/ready` says yes.
 async fn ready(child: &mut Child, admin_path: &Path) -> Result<SocketAddr> {
     let deadline = Instant::now() + STARTUP;
     while Instant::now() < deadline {
@@ -107,7 +107,7 @@ async fn listener(admin: SocketAddr, name: &str) -> Result<SocketAddr> {
     bound(&http::get(admin, "/listeners?format=json").await?.body, name)
 }
 
-/// Where the listener called `name` is bound, from the admin interface's list.
+/// Returns the address of the listener called `name`, from the admin interface's list.
 fn bound(listeners: &str, name: &str) -> Result<SocketAddr> {
     let list: Value = serde_json::from_str(listeners).context("Envoy's list of listeners")?;
     let statuses = list.get("listener_statuses").and_then(Value::as_array);

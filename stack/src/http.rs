@@ -9,7 +9,7 @@ use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// What a server said.
+/// A server's answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.

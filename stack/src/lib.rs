@@ -1,17 +1,20 @@
 //! The whole stack on loopback: Envoy with the filter, the scraper and vLLM pods, simulated or given. For `build.sh run`,
 //! tests and benches.
 //!
-//! The programs are known by their command lines only, so what is started is what a user would start.
+//! The stack knows the programs by their command lines only, so it starts what a user would start.
 
-mod bootstrap;
 mod builder;
-mod child;
+// The programs of a stack.
 mod envoy;
-mod http;
 mod pod;
-mod programs;
 mod scraper;
+// Their configuration.
+mod bootstrap;
 mod way;
+// Their processes.
+mod child;
+mod http;
+mod programs;
 
 pub use bootstrap::{Balancing, Template};
 pub use builder::{Builder, Stack};

@@ -26,7 +26,7 @@ struct Args {
     /// The gateway's port; 0 is a free one.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// How many vLLM pods to simulate, 1 to 64.
+    /// Number of vLLM pods to simulate, 1 to 64.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
     endpoints: u8,
     /// Envoy's worker threads, 1 to 64.
@@ -105,7 +105,7 @@ async fn start(args: &Args) -> Result<Stack> {
     }
 }
 
-/// This program lies in the project's dist/.
+/// Returns the project's folder: this program lies in its dist/.
 fn project() -> Result<PathBuf> {
     let program = env::current_exe()?;
     let root = program.parent().and_then(Path::parent);
@@ -161,7 +161,7 @@ fn row(name: &str, pid: Option<u32>, address: &str) -> String {
     format!("  {name:<10} pid {pid:<8} {address}\n")
 }
 
-/// What the first pod calls its model.
+/// Returns the first pod's name for its model.
 async fn model(stack: &Stack) -> String {
     let models = stack.ask_pod("/v1/models").await.map(|answer| answer.body).unwrap_or_default();
     let models: Value = serde_json::from_str(&models).unwrap_or_default();

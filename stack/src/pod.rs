@@ -9,24 +9,24 @@ use crate::{
     child::{Child, Exit, Program},
 };
 
-/// What simulated pods call their model.
+/// Name that simulated pods give their model.
 pub(crate) const MODEL: &str = "tiny";
 
-/// One server behind the gateway.
+/// A server behind the gateway.
 #[derive(Debug)]
 pub struct Pod {
-    /// Where it listens.
+    /// Address on which it listens.
     pub addr: SocketAddr,
     child: Option<Child>,
 }
 
 impl Pod {
-    /// A server that runs already.
+    /// Returns a server that runs already.
     pub(crate) const fn given(addr: SocketAddr) -> Self {
         Self { addr, child: None }
     }
 
-    /// Starts a simulated one, the `number`th, on a free port.
+    /// Starts a simulated pod, the `number`th, on a free port.
     pub(crate) async fn start(
         programs: &Programs,
         dir: &Path,
@@ -45,18 +45,18 @@ impl Pod {
         Ok(Self { addr, child: Some(child) })
     }
 
-    /// Its process, if the stack started it.
+    /// Returns the pod's process, if the stack started it.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)
     }
 
-    /// Kills it at once, as a node failure would.
+    /// Kills the pod at once, as a node failure would.
     pub async fn kill(&mut self) -> Result<()> {
         self.child.as_mut().context("the stack did not start this pod")?.kill().await
     }
 
-    /// Makes it hang: connections are accepted by the kernel, and nothing is ever answered.
+    /// Makes the pod hang: connections are accepted by the kernel, and nothing is ever answered.
     pub async fn freeze(&mut self) -> Result<()> {
         self.child.as_mut().context("the stack did not start this pod")?.signal("STOP").await
     }

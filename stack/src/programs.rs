@@ -1,4 +1,4 @@
-//! Where the programs are.
+//! The files of the programs that a stack starts.
 
 use std::{
     env,
@@ -17,7 +17,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Those that `./build.sh` leaves in the project at `root`. `LLM_PICKER_ENVOY` names another Envoy.
+    /// Finds the programs that `./build.sh` leaves in the project at `root`. `LLM_PICKER_ENVOY`
+    /// names another Envoy.
     pub fn built_in(root: &Path) -> Result<Self> {
         let envoy = env::var_os("LLM_PICKER_ENVOY")
             .map_or_else(|| root.join("target/envoy-venv/bin/envoy"), PathBuf::from);
@@ -34,26 +35,26 @@ impl Programs {
         Ok(programs)
     }
 
-    /// The same with another Envoy.
+    /// Takes another Envoy.
     #[must_use]
     pub fn with_envoy(self, envoy: PathBuf) -> Self {
         Self { envoy, ..self }
     }
 
-    /// The same with another filter.
+    /// Takes another filter.
     #[must_use]
     pub fn with_wasm(mut self, wasm: PathBuf) -> Self {
         self.wasm = wasm;
         self
     }
 
-    /// Envoy.
+    /// Returns the file of Envoy.
     #[must_use]
     pub fn envoy(&self) -> &Path {
         &self.envoy
     }
 
-    /// The filter.
+    /// Returns the file of the filter.
     #[must_use]
     pub fn wasm(&self) -> &Path {
         &self.wasm

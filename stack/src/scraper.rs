@@ -15,12 +15,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Scraper {
     pub(crate) child: Child,
-    /// Where its own metrics and status page are.
+    /// Address of the scraper's own metrics and status page.
     pub(crate) status: SocketAddr,
 }
 
 impl Scraper {
-    /// Starts it.
+    /// Starts a scraper of these pods, which pushes to `ingest`.
     pub(crate) async fn start(
         programs: &Programs,
         dir: &Path,
@@ -48,7 +48,7 @@ impl Scraper {
         Ok(Self { child, status })
     }
 
-    /// Waits until it has tried every pod and an Envoy has taken a snapshot.
+    /// Waits until the scraper has tried every pod and an Envoy has taken a snapshot.
     pub(crate) async fn ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + STARTUP;
         let mut said = String::new();
