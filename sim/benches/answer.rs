@@ -1,4 +1,4 @@
-//! What an answer costs under `--profile instant`: requests per second of the server's one thread,
+//! The cost of an answer under `--profile instant`: requests per second of the server's one thread,
 //! from the CPU time that the thread used, so that a busy machine does not spoil the figure.
 #![allow(
     clippy::unwrap_used,
@@ -17,12 +17,12 @@ use std::{
 
 use sim::{Options, Profile, Server};
 
-/// Enough to keep the server's thread busy.
+/// Number of clients, enough to keep the server's thread busy.
 const CLIENTS: usize = 16;
 /// Clock ticks per second of `/proc`, on every Linux.
 const TICKS: f64 = 100.0;
 
-/// CPU seconds of the thread with the server in it.
+/// Returns the CPU seconds of the thread with the server in it.
 fn cpu_seconds() -> f64 {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
     let stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
@@ -54,7 +54,7 @@ fn client(server: SocketAddr, body: &str, count: usize) {
     }
 }
 
-/// Whether a whole answer is there: the last chunk of a stream, or as much as was announced.
+/// True if a whole answer is there: the last chunk of a stream, or as much as was announced.
 fn whole(answer: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(answer) else { return false };
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

@@ -1,24 +1,26 @@
 //! The simulated engine: requests in, tokens out, time as an argument.
 //!
-//! It follows the scheduler of vLLM V1. Work is done in steps. A step gives every running request
-//! its next token or a chunk of its prompt, admits waiting ones while slots, token budget and KV
-//! blocks last, and takes a time that depends on all that ([`Cost`]); what comes meanwhile waits
-//! for the next step. So a long prefill slows everyone's next token, and gauges move only between
-//! steps, as they do on a real server.
+//! The engine follows the scheduler of vLLM V1. Work is done in steps. A step gives every running
+//! request its next token or a chunk of its prompt, admits waiting ones while slots, token budget
+//! and KV blocks last, and takes a time that depends on all that ([`Cost`]); a request that comes
+//! meanwhile waits for the next step. So a long prefill slows the next token of every request, and
+//! gauges move only between steps, as they do on a real server.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-pub mod blocks;
 pub mod chain;
-pub mod cost;
-pub mod histogram;
-pub mod meter;
 pub mod request;
+// A step: its plan, its blocks, its time, its tokens.
+pub mod blocks;
+pub mod cost;
 mod schedule;
 pub mod words;
+// The figures of it all.
+pub mod histogram;
+pub mod meter;
 
 pub use blocks::BlockPool;
 pub use chain::Chain;
@@ -27,26 +29,27 @@ pub use meter::{Gauges, Meter};
 pub use request::{Effect, Finish, Request, RequestId, Usage};
 use request::{Sequence, Turn};
 
-/// What an engine has and may do.
+/// Capacity and limits of an engine.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Tokens per KV block.
+    /// Number of tokens in a KV block.
     pub block_tokens: usize,
-    /// KV blocks, the null block included. All blocks but that one must hold `max_model_tokens`.
+    /// Number of KV blocks, the null block included. All blocks but that one must hold
+    /// `max_model_tokens`.
     pub blocks: usize,
-    /// Requests running at once.
+    /// Number of requests that run at once.
     pub max_running: usize,
-    /// Tokens computed in one step.
+    /// Number of tokens computed in one step.
     pub max_step_tokens: usize,
-    /// Tokens of prompt and answer together.
+    /// Number of tokens of prompt and answer together.
     pub max_model_tokens: usize,
-    /// LoRA adapters in one batch; 0 if there are none at all.
+    /// Number of LoRA adapters in one batch; 0 if there are none at all.
     pub max_adapters: usize,
-    /// The price list.
+    /// Price list of a step.
     pub cost: Cost,
 }
 
-/// One engine.
+/// A simulated engine.
 #[derive(Debug)]
 pub struct EngineCore {
     config: Config,
@@ -54,9 +57,9 @@ pub struct EngineCore {
     waiting: BTreeMap<Turn, Sequence>,
     running: BTreeMap<Turn, Sequence>,
     turns: BTreeMap<RequestId, Turn>,
-    /// Clients that left during the step.
+    /// Requests left by their clients during the step.
     leaving: Vec<Turn>,
-    /// The step under way: when it ends.
+    /// End of the step under way; `None` while idle.
     step: Option<Duration>,
     last_work: Work,
     paused: bool,
@@ -64,7 +67,7 @@ pub struct EngineCore {
 }
 
 impl EngineCore {
-    /// An idle engine with an empty cache.
+    /// Returns an idle engine with an empty cache.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
@@ -99,7 +102,7 @@ impl EngineCore {
         self.advance(now, out);
     }
 
-    /// The client of `id` left: its slot and blocks are free at the next step.
+    /// Ends a request after its client left: slot and blocks are free at the next step.
     pub fn leave(&mut self, now: Duration, id: RequestId, out: &mut Vec<Effect>) {
         self.advance(now, out);
         self.leaving.extend(self.turns.get(&id));
@@ -132,37 +135,37 @@ impl EngineCore {
         }
     }
 
-    /// When [`EngineCore::advance`] has something to do; `None` while idle.
+    /// Returns the time at which [`EngineCore::advance`] has something to do; `None` while idle.
     #[must_use]
     pub const fn due(&self) -> Option<Duration> {
         self.step
     }
 
-    /// Running, and waiting, at this moment.
+    /// Returns the numbers of running and of waiting requests at this moment.
     #[must_use]
     pub fn in_flight(&self) -> (usize, usize) {
         (self.running.len(), self.waiting.len())
     }
 
-    /// What the metrics page shows.
+    /// Returns the figures that the metrics page shows.
     #[must_use]
     pub const fn meter(&self) -> &Meter {
         &self.meter
     }
 
-    /// The KV cache.
+    /// Returns the KV cache.
     #[must_use]
     pub const fn pool(&self) -> &BlockPool {
         &self.pool
     }
 
-    /// The work of the current or last step.
+    /// Returns the work of the current or last step.
     #[must_use]
     pub const fn last_work(&self) -> Work {
         self.last_work
     }
 
-    /// Takes out the requests whose client has left.
+    /// Takes out the requests that their clients have left.
     fn sweep(&mut self, at: Duration, out: &mut Vec<Effect>) {
         if self.leaving.is_empty() {
             return;
@@ -223,13 +226,14 @@ impl EngineCore {
             total_blocks: total,
         };
         if self.config.max_adapters > 0 {
-            let (running, waiting) = (adapters(&self.running), adapters(&self.waiting));
+            let running = adapters(&self.running);
+            let waiting = adapters(&self.waiting);
             self.meter.adapters(at, &running, &waiting);
         }
     }
 }
 
-/// The adapters in use, each once.
+/// Returns the adapters in use, without repetition.
 fn adapters(sequences: &BTreeMap<Turn, Sequence>) -> Vec<&str> {
     let names = sequences.values().filter_map(|sequence| sequence.adapter.as_deref());
     names.collect::<BTreeSet<&str>>().into_iter().collect()

@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::engine_core::{Config, Cost};
 
-/// What the time of a step is taken from.
+/// Source of the time of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
     /// Real vLLM 0.32 on two CPU cores with a small model: 0.6 ms to 1 ms per prompt token, 13 ms
@@ -17,7 +17,7 @@ pub enum Profile {
     Instant,
 }
 
-/// Who goes first in the queue.
+/// Order of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Policy {
     /// First come, first served; priorities are accepted and ignored.
@@ -29,9 +29,9 @@ pub enum Policy {
 /// A LoRA adapter, `name` or `name=path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoraModule {
-    /// The model name it answers to.
+    /// Model name that requests use for the adapter.
     pub name: String,
-    /// Shown as `root` in the list of models.
+    /// Path of the adapter, shown as `root` in the list of models.
     pub path: String,
 }
 
@@ -99,7 +99,7 @@ pub struct Options {
     /// The price list of a step.
     #[arg(long, value_enum, default_value_t = Profile::Cpu)]
     pub profile: Profile,
-    /// How many times as fast as the profile.
+    /// Speed as a multiple of the profile's.
     #[arg(long, default_value_t = 1.0)]
     pub speed: f64,
     /// Mean length of an answer that may end by itself (no ignore_eos); each one lies within half
@@ -127,14 +127,14 @@ Kinds of fault:
   pause              no more steps while /health says 200";
 
 impl Default for Options {
-    /// What no flags at all give, on a free port.
+    /// Returns the options that no flags at all give, on a free port.
     fn default() -> Self {
         Self { port: 0, ..Self::parse_from(["vllm-sim"]) }
     }
 }
 
 impl Options {
-    /// The engine that these options describe.
+    /// Returns the configuration of the engine that these options describe.
     ///
     /// # Errors
     /// Says which option is out of bounds, what it is and what is allowed.
@@ -176,7 +176,7 @@ impl Options {
         })
     }
 
-    /// The name that metrics carry.
+    /// Returns the name that metrics carry.
     #[must_use]
     pub fn model(&self) -> &str {
         self.served_model_name.first().map_or("", String::as_str)

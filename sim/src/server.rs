@@ -10,21 +10,26 @@ use tokio::{net::TcpListener, runtime, sync::watch};
 
 use crate::Options;
 
-mod admin;
-mod answer;
-mod completions;
-mod desk;
-mod error;
-pub(crate) mod fault;
+// Every connection and request.
 mod front;
 mod gate;
+// Inference: the request, and the answer.
+mod completions;
 mod glance;
+mod prompt;
+
+mod answer;
+mod error;
+mod sse;
+// Everything else that is asked.
+mod admin;
 mod orca;
 mod page;
-mod prompt;
-mod shared;
-mod sse;
 mod status;
+// The state behind it.
+mod desk;
+pub(crate) mod fault;
+mod shared;
 mod traffic;
 
 use fault::Fault;
@@ -35,9 +40,9 @@ use shared::Shared;
 /// connections.
 #[derive(Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// Address on which it listens.
     pub addr: SocketAddr,
-    /// Where it listens for `/admin` alone, if that was asked for.
+    /// Address on which it listens for `/admin` alone, if that was asked for.
     pub admin: Option<SocketAddr>,
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
@@ -68,15 +73,15 @@ impl Server {
         Ok(Self { addr, admin, shared, stop, thread: Some(thread) })
     }
 
-    /// Makes it fail in some way, as `POST /admin/fault` does.
+    /// Makes the server fail in some way, as `POST /admin/fault` does.
     pub fn fault(&self, fault: Fault) {
         self.shared.set_fault(fault);
     }
 
-    /// The body of `GET /admin/state`.
+    /// Returns the body of `GET /admin/state`.
     #[must_use]
     pub fn state(&self) -> serde_json::Value {
-        admin::state_of(&self.shared)
+        admin::state_json(&self.shared)
     }
 
     /// Blocks until the server ends by itself: the last act of the fault `health503`.

@@ -7,10 +7,10 @@ pub type BlockId = usize;
 
 #[derive(Clone, Debug, Default)]
 struct Block {
-    /// What it holds, once it is full and published.
+    /// Hash of the content, once the block is full and published.
     hash: Option<u64>,
     users: u32,
-    /// Its place in the free list while nobody uses it.
+    /// Place in the free list while the block has no users.
     freed: u64,
 }
 
@@ -26,7 +26,7 @@ pub struct BlockPool {
 }
 
 impl BlockPool {
-    /// A pool of `count` blocks, one of which is the null block.
+    /// Returns a pool of `count` blocks, one of which is the null block.
     #[must_use]
     pub fn new(count: usize) -> Self {
         let free: BTreeMap<u64, BlockId> = (1..count).map(|id| (id as u64, id)).collect();
@@ -37,25 +37,26 @@ impl BlockPool {
         Self { blocks, free, published: HashMap::new(), clock: count as u64 }
     }
 
-    /// Blocks that can be handed out at all.
+    /// Returns the number of blocks that can be handed out at all.
     #[must_use]
     pub const fn total(&self) -> usize {
         self.blocks.len().saturating_sub(1)
     }
 
-    /// Blocks that no live request holds, whether or not they remember a prefix.
+    /// Returns the number of blocks that no live request holds; they may remember a prefix.
     #[must_use]
     pub fn free(&self) -> usize {
         self.free.len()
     }
 
-    /// Blocks that live requests hold, counted one by one: `free + live = total` is a law.
+    /// Returns the number of blocks that live requests hold, counted one by one: `free + live =
+    /// total` is a law.
     #[must_use]
     pub fn live(&self) -> usize {
         self.blocks.iter().filter(|block| block.users > 0).count()
     }
 
-    /// The published blocks of the longest prefix of `hashes` that is here.
+    /// Returns the published blocks of the longest prefix of `hashes` that is here.
     #[must_use]
     pub fn find(&self, hashes: &[u64]) -> Vec<BlockId> {
         hashes.iter().map_while(|hash| self.published.get(hash).copied()).collect()
@@ -89,8 +90,8 @@ impl BlockPool {
         }
     }
 
-    /// Gives a request's blocks back, in its order. The tail is freed first and so evicted first: a
-    /// prefix outlives what followed it.
+    /// Takes a request's blocks back, in the request's order. The tail is freed first and so
+    /// evicted first: a prefix outlives what followed it.
     pub fn release(&mut self, blocks: &[BlockId]) {
         for id in blocks.iter().rev() {
             let Some(block) = self.blocks.get_mut(*id) else { continue };

@@ -18,8 +18,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// An empty sequence in blocks of `block_tokens`. Chains with different `root`s (adapter,
-    /// `cache_salt`) share no hash.
+    /// Returns an empty sequence in blocks of `block_tokens`. Chains with different `root`s
+    /// (adapter, `cache_salt`) share no hash.
     #[must_use]
     pub fn new(block_tokens: usize, root: &str) -> Self {
         let parent = xxh3_64_with_seed(root.as_bytes(), 0);
@@ -27,7 +27,8 @@ impl Chain {
         Self { block_tokens, hashes: Vec::new(), parent, tail, tokens: 0 }
     }
 
-    /// A sequence of full blocks of which only the hashes are known, as in a published trace.
+    /// Returns a sequence of full blocks of which only the hashes are known, as in a published
+    /// trace.
     #[must_use]
     pub fn of_hashes(block_tokens: usize, hashes: Vec<u64>) -> Self {
         let tokens = hashes.len() * block_tokens;
@@ -55,19 +56,19 @@ impl Chain {
         }
     }
 
-    /// Number of tokens.
+    /// Returns the number of tokens.
     #[must_use]
     pub const fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// The hashes of the full blocks, in order.
+    /// Returns the hashes of the full blocks, in order.
     #[must_use]
     pub fn hashes(&self) -> &[u64] {
         &self.hashes
     }
 
-    /// A number that depends on every token and on the root: the seed of the answer.
+    /// Returns a number that depends on every token and on the root: the seed of the answer.
     #[must_use]
     pub fn digest(&self) -> u64 {
         xxh3_64_with_seed(&self.tail, self.parent)

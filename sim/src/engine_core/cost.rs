@@ -1,37 +1,37 @@
-//! How long a step takes.
+//! The duration of a step.
 
 use std::time::Duration;
 
-/// What one step of the engine has to compute.
+/// Work of one step of the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Prompt tokens computed (also those computed again after a preemption).
+    /// Number of prompt tokens computed (also those computed again after a preemption).
     pub prefill_tokens: u32,
     /// Sum over all computed tokens of the tokens each one looks back on.
     pub attended_tokens: u64,
-    /// Requests that only get their next token.
+    /// Number of requests that only get their next token.
     pub decodes: u32,
-    /// Prompt tokens, cached or not, of the requests that enter the batch.
+    /// Number of prompt tokens, cached or not, of the requests that enter the batch.
     pub admitted_tokens: u32,
 }
 
 /// The price list of a model on a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
-    /// A step that computes next to nothing.
+    /// Time of a step that computes next to nothing.
     pub step: Duration,
-    /// One prompt token.
+    /// Time for a prompt token.
     pub prefill_token: Duration,
-    /// A token for every 1,024 tokens that it looks back on.
+    /// Time that a token takes for every 1,024 tokens that it looks back on.
     pub attention: Duration,
-    /// One decoding request.
+    /// Time for a decoding request.
     pub decode: Duration,
-    /// Taking in one prompt token, cached or not: JSON, hashes, block tables.
+    /// Time to take in a prompt token, cached or not: JSON, hashes, block tables.
     pub admitted_token: Duration,
 }
 
 impl Cost {
-    /// Nothing takes time.
+    /// A price list by which nothing takes time.
     pub const FREE: Self = Self {
         step: Duration::ZERO,
         prefill_token: Duration::ZERO,
@@ -40,7 +40,7 @@ impl Cost {
         admitted_token: Duration::ZERO,
     };
 
-    /// vLLM 0.32 on two CPU cores with a model of 0.1 billion parameters, fitted to
+    /// Prices of vLLM 0.32 on two CPU cores with a model of 0.1 billion parameters, fitted to
     /// `tests/data/real-vllm-0.32.json`.
     pub const CPU: Self = Self {
         step: Duration::from_micros(11_800),
@@ -50,7 +50,7 @@ impl Cost {
         admitted_token: Duration::from_micros(4),
     };
 
-    /// The same machine, `speed` times as fast.
+    /// Returns the prices of a machine that is `speed` times as fast.
     #[must_use]
     pub fn faster(self, speed: f64) -> Self {
         let scale = |duration: Duration| duration.div_f64(speed);
@@ -63,9 +63,9 @@ impl Cost {
         }
     }
 
-    /// The duration of one step.
+    /// Returns the duration of a step with this work.
     #[must_use]
-    pub fn of(&self, work: Work) -> Duration {
+    pub fn step_time(&self, work: Work) -> Duration {
         /// The unit of [`Cost::attention`].
         const LOOK_BACK: u32 = 1024;
         let attended = u32::try_from(work.attended_tokens / u64::from(LOOK_BACK));

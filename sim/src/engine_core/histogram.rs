@@ -4,13 +4,13 @@
 #[derive(Clone, Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
-    /// One more than bounds: the last one is `+Inf`.
+    /// Observations by bucket, one more than bounds: the last one is `+Inf`.
     counts: Vec<u64>,
     sum: f64,
 }
 
 impl Histogram {
-    /// An empty histogram over ascending upper bounds.
+    /// Returns an empty histogram over ascending upper bounds.
     #[must_use]
     pub fn new(bounds: &'static [f64]) -> Self {
         Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
@@ -25,7 +25,8 @@ impl Histogram {
         self.sum += value;
     }
 
-    /// Upper bounds with the number of values at or under each; the last bound is infinite.
+    /// Returns the upper bounds with the number of values at or under each; the last bound is
+    /// infinite.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         bounds.zip(self.counts.iter().scan(0, |sum, count| {
@@ -34,13 +35,13 @@ impl Histogram {
         }))
     }
 
-    /// Number of values.
+    /// Returns the number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Sum of the values.
+    /// Returns the sum of the values.
     #[must_use]
     pub const fn sum(&self) -> f64 {
         self.sum

@@ -1,4 +1,4 @@
-//! What the engine counts, under vLLM's names for it.
+//! The engine's counters, gauges and histograms, under vLLM's names for them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,13 +8,13 @@ use super::{
     request::{Sequence, Times},
 };
 
-/// Token counts.
+/// Buckets for token counts.
 const TOKENS: &[f64] = &[1., 2., 5., 10., 20., 50., 100., 200., 500., 1000., 2000.];
 const STEP_TOKENS: &[f64] =
     &[1., 8., 16., 32., 64., 128., 256., 512., 1024., 2048., 4096., 8192., 16384.];
 const CHOICES: &[f64] = &[1., 2., 5., 10., 20.];
 const PREEMPTIONS: &[f64] = &[1., 2., 3., 4., 5., 10., 20.];
-/// Seconds, as are those below.
+/// Buckets in seconds, as are those below.
 const FIRST_TOKEN: &[f64] = &[
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1., 2.5, 5., 7.5, 10., 20.,
     40., 80., 160., 640., 2560.,
@@ -28,28 +28,28 @@ const REQUEST: &[f64] = &[
     1920., 7680.,
 ];
 
-/// Combinations of adapters remembered: a real page grows without end.
+/// Number of combinations of adapters that are remembered: a real page grows without end.
 const ADAPTER_SERIES_MAX: usize = 512;
 
 /// State at the end of the last step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
-    /// When that was.
+    /// Time of the measurement, since the engine began.
     pub at: Duration,
-    /// Requests in the batch.
+    /// Number of requests in the batch.
     pub running: usize,
-    /// Requests in the queue.
+    /// Number of requests in the queue.
     pub waiting: usize,
-    /// Of these, the ones that wait for an adapter slot.
+    /// Number of queued requests that wait for an adapter slot.
     pub deferred: usize,
-    /// Blocks of live requests.
+    /// Number of blocks of live requests.
     pub live_blocks: usize,
-    /// Blocks without the null block.
+    /// Number of blocks without the null block.
     pub total_blocks: usize,
 }
 
 impl Gauges {
-    /// `vllm:kv_cache_usage_perc`, 0 to 1: cached blocks that nobody uses count as free.
+    /// Returns `vllm:kv_cache_usage_perc`, 0 to 1: cached blocks without users count as free.
     #[must_use]
     pub fn kv_usage(&self) -> f64 {
         if self.total_blocks == 0 {
@@ -66,8 +66,8 @@ impl Gauges {
 pub struct Meter {
     pub gauges: Gauges,
     pub steps: u64,
-    /// `lora_requests_info`: when each combination of running and waiting adapters was last seen,
-    /// old ones included, as on a real page.
+    /// Time at which each combination of running and waiting adapters was last seen
+    /// (`lora_requests_info`), old ones included, as on a real page.
     pub adapters: BTreeMap<(String, String), Duration>,
     pub prefix_cache_queries: u64,
     pub prefix_cache_hits: u64,
@@ -126,7 +126,7 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Batch and queue have these adapters now.
+    /// Notes the adapters of batch and queue at this moment.
     pub(super) fn adapters(&mut self, at: Duration, running: &[&str], waiting: &[&str]) {
         if self.adapters.len() == ADAPTER_SERIES_MAX {
             self.adapters.pop_first();
@@ -134,7 +134,7 @@ impl Meter {
         self.adapters.insert((running.join(","), waiting.join(",")), at);
     }
 
-    /// A request enters the batch, for the first time or again after a preemption.
+    /// Counts a request that enters the batch, for the first time or again after a preemption.
     pub(super) fn admit(&mut self, at: Duration, sequence: &mut Sequence) {
         if sequence.cached.is_none() {
             sequence.cached = Some(sequence.computed);
@@ -149,7 +149,7 @@ impl Meter {
         self.iteration_tokens.observe(f64::from(work.prefill_tokens + work.decodes));
     }
 
-    /// A request got a token, already counted in it.
+    /// Counts a token, which the request's own count already has.
     pub(super) fn token(&mut self, at: Duration, sequence: &mut Sequence) {
         let Times { arrived, first, last, .. } = sequence.times;
         self.generation_tokens += 1;
@@ -165,7 +165,8 @@ impl Meter {
 
     pub(super) fn finish(&mut self, at: Duration, sequence: &Sequence, finish: Finish) {
         let Times { arrived, admitted, first, .. } = sequence.times;
-        let (admitted, first) = (admitted.unwrap_or(arrived), first.unwrap_or(at));
+        let admitted = admitted.unwrap_or(arrived);
+        let first = first.unwrap_or(at);
         let seconds = |to: Duration, from: Duration| to.saturating_sub(from).as_secs_f64();
         let computed = sequence.prompt - sequence.cached.unwrap_or(0);
         *self.success.entry(finish).or_default() += 1;

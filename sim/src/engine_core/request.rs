@@ -1,41 +1,41 @@
-//! A request as the engine sees it, and what the engine tells about it.
+//! A request as the engine sees it, and the engine's effects on it.
 
 use std::time::Duration;
 
 use super::{Chain, blocks::BlockId};
 
-/// Names a request; unique for the life of an engine.
+/// Id of a request; unique for the life of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// What is asked of the engine.
+/// A request's prompt and limits, as handed to the engine.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The prompt.
+    /// Tokens of the prompt.
     pub prompt: Chain,
-    /// Tokens to generate at most, at least one.
+    /// Number of tokens to generate at most, at least one.
     pub max_tokens: usize,
-    /// Tokens after which the model ends by itself; `None` with `ignore_eos`.
+    /// Number of tokens after which the model ends by itself; `None` with `ignore_eos`.
     pub stop_after: Option<usize>,
-    /// Lower goes first; the same for all under first come, first served.
+    /// Priority: lower goes first; the same for all under first come, first served.
     pub priority: i64,
-    /// The LoRA adapter.
+    /// Name of the LoRA adapter; `None` for the model itself.
     pub adapter: Option<String>,
 }
 
-/// Why a request ended.
+/// Reason of a request's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finish {
-    /// The model said so.
+    /// The model ended the answer.
     Stop,
-    /// `max_tokens` or the model's length.
+    /// The answer reached `max_tokens` or the model's length.
     Length,
-    /// The client left.
+    /// The client left before the end.
     Abort,
 }
 
 impl Finish {
-    /// vLLM's `finish_reason`.
+    /// Returns vLLM's `finish_reason`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,27 +49,27 @@ impl Finish {
 /// Token counts of an ended request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Number of tokens of the prompt.
     pub prompt: usize,
-    /// Of these, found in the prefix cache when the request was first admitted.
+    /// Number of prompt tokens found in the prefix cache when the request was first admitted.
     pub cached: usize,
-    /// Tokens generated.
+    /// Number of tokens generated.
     pub generated: usize,
 }
 
-/// What happened to a request.
+/// An event in the life of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// A step gave it this token, its last one if `finish` is there.
+    /// A step gave the request a token, the last one if `finish` is there.
     Token {
-        /// Whose.
+        /// Id of the request.
         id: RequestId,
-        /// Which, see [`super::words`].
+        /// Id of the token; [`super::words`] has its text.
         token: u32,
-        /// Why none follows.
+        /// Reason of the end, with the last token.
         finish: Option<Finish>,
     },
-    /// It is over. Exactly one for each request.
+    /// The request is over. Comes exactly once for each request.
     End(RequestId, Finish, Usage),
 }
 
@@ -85,14 +85,14 @@ pub(super) struct Sequence {
     pub(super) adapter: Option<String>,
     pub(super) prompt: usize,
     pub(super) generated: usize,
-    /// Hit at first admission, in tokens.
+    /// Number of prompt tokens found in the cache at the first admission; `None` before it.
     pub(super) cached: Option<usize>,
-    /// Tokens whose keys and values are in `blocks`.
+    /// Number of tokens that have keys and values in `blocks`.
     pub(super) computed: usize,
-    /// Tokens that the current step computes.
+    /// Number of tokens that the current step computes.
     pub(super) granted: usize,
     pub(super) blocks: Vec<BlockId>,
-    /// Blocks of `blocks` already published.
+    /// Number of blocks of `blocks` already published.
     pub(super) published: usize,
     pub(super) preemptions: u32,
     pub(super) seed: u64,
@@ -128,7 +128,7 @@ impl Sequence {
         }
     }
 
-    /// Tokens still to compute before the next one can be sampled.
+    /// Returns the number of tokens still to compute before the next one can be sampled.
     pub(super) fn pending(&self) -> usize {
         self.tokens.tokens() - self.computed
     }
@@ -138,7 +138,7 @@ impl Sequence {
         Usage { prompt: self.prompt, cached, generated: self.generated }
     }
 
-    /// Whether, and why, the last token was its last.
+    /// Returns the reason of the end, if the last token ended the request.
     pub(super) fn finish(&self) -> Option<Finish> {
         if self.stop_after.is_some_and(|stop| self.generated >= stop) {
             Some(Finish::Stop)

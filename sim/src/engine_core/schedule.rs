@@ -1,4 +1,4 @@
-//! Which tokens the next step computes.
+//! The plan of a step: which tokens it computes.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ impl EngineCore {
             return false;
         }
         self.last_work = work;
-        self.step = Some(at + self.config.cost.of(work));
+        self.step = Some(at + self.config.cost.step_time(work));
         true
     }
 
-    /// Gives running requests their next tokens, in order. Whoever comes last is preempted when the
+    /// Gives running requests their next tokens, in order. The last of them is preempted when the
     /// blocks run out; true if that happened.
     fn grant_running(&mut self, budget: &mut usize, work: &mut Work) -> bool {
         let turns: Vec<Turn> = self.running.keys().copied().collect();
@@ -88,18 +88,18 @@ impl EngineCore {
         }
     }
 
-    /// How far down the queue one step looks: all of it only if adapters make it skip.
+    /// Returns how far down the queue one step looks: all of it only if adapters make it skip.
     fn candidates(&self) -> usize {
         let skips = self.waiting.values().any(|sequence| sequence.adapter.is_some());
         if skips { usize::MAX } else { self.config.max_running }
     }
 
-    /// Waiting requests that wait for an adapter slot and not for capacity.
+    /// Returns the number of waiting requests that wait for an adapter slot and not for capacity.
     pub(super) fn deferred(&self) -> usize {
         self.waiting.values().filter(|sequence| !self.adapter_fits(sequence)).count()
     }
 
-    /// Whether the batch has the request's adapter already, or a slot for one more.
+    /// True if the batch has the request's adapter already, or a slot for one more.
     fn adapter_fits(&self, sequence: &Sequence) -> bool {
         let Some(adapter) = &sequence.adapter else { return true };
         let loaded = adapters(&self.running);
@@ -155,7 +155,8 @@ fn publish(pool: &mut BlockPool, block_tokens: usize, sequence: &mut Sequence, g
 
 fn count(work: &mut Work, sequence: &mut Sequence, granted: usize) {
     sequence.granted = granted;
-    let (from, tokens) = (sequence.computed as u64, granted as u64);
+    let from = sequence.computed as u64;
+    let tokens = granted as u64;
     work.attended_tokens += from * tokens + tokens * tokens / 2;
     if sequence.generated > 0 && granted == 1 {
         work.decodes += 1;

@@ -1,10 +1,10 @@
-//! What the model says: words of three letters and a space, four bytes and so one token each.
+//! The model's words: three letters and a space, four bytes and so one token each.
 
 /// Consonants and vowels of a word: consonant, vowel, consonant.
 const CONSONANTS: &[u8; 16] = b"bcdfghjklmnprstv";
 const VOWELS: &[u8; 4] = b"aeio";
 
-/// The `nth` token of the answer to the prompt with this seed.
+/// Returns the `nth` token of the answer to the prompt with this seed.
 #[must_use]
 pub fn token(seed: u64, nth: usize) -> u32 {
     let mixed = (seed ^ (nth as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
@@ -16,7 +16,7 @@ pub fn token(seed: u64, nth: usize) -> u32 {
     u32::from_le_bytes([letter(CONSONANTS, 40), letter(VOWELS, 48), letter(CONSONANTS, 56), b' '])
 }
 
-/// The text of a generated token.
+/// Returns the text of a generated token.
 #[must_use]
 pub fn text(token: u32) -> [char; 4] {
     token.to_le_bytes().map(char::from)

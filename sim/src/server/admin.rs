@@ -1,4 +1,4 @@
-//! The calls that no vLLM has: making it fail, and asking what it saw.
+//! The calls that no vLLM has: they make the server fail, and read what it saw.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{error::json_response, fault::Fault, shared::Shared};
 
-/// Counts since the start and the last ended prompts, oldest first.
-pub(crate) fn state_of(shared: &Shared) -> Value {
+/// Returns counts since the start and the last ended prompts, oldest first.
+pub(crate) fn state_json(shared: &Shared) -> Value {
     let desk = shared.desk();
     let (running, waiting) = desk.core.in_flight();
     let meter = desk.core.meter();
@@ -27,7 +27,7 @@ pub(crate) fn state_of(shared: &Shared) -> Value {
 }
 
 pub(super) async fn state(State(shared): State<Arc<Shared>>) -> Response {
-    json_response(StatusCode::OK, state_of(&shared).to_string())
+    json_response(StatusCode::OK, state_json(&shared).to_string())
 }
 
 pub(super) async fn fault(State(shared): State<Arc<Shared>>, body: String) -> Response {

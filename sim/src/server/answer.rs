@@ -10,14 +10,14 @@ use crate::{
     engine_core::{Finish, Usage},
 };
 
-/// As 0.32 calls itself in every answer.
+/// Fingerprint with which 0.32 names itself in every answer.
 const FINGERPRINT: &str = "vllm-0.32.0-simulated";
 
-/// What all parts of one answer have in common.
+/// Fields that all parts of one answer have in common.
 #[derive(Debug)]
 pub(super) struct Answer {
     api: Api,
-    /// `"id":…,"created":…,"model":…`, written once for all chunks.
+    /// Text of `"id":…,"created":…,"model":…`, written once for all chunks.
     id: String,
     created: u64,
     model: String,
@@ -40,11 +40,12 @@ impl Answer {
         }
     }
 
-    /// The body of an answer that isn't streamed.
+    /// Returns the body of an answer that isn't streamed.
     pub(super) fn whole(&self, text: &str, finish: Finish, usage: Usage) -> String {
         let head =
             self.head(if self.api == Api::Chat { "chat.completion" } else { "text_completion" });
-        let (text, finish) = (Value::from(text), finish.name());
+        let text = Value::from(text);
+        let finish = finish.name();
         let (choice, tail) = match self.api {
             Api::Completions => (
                 format!(
@@ -65,7 +66,7 @@ impl Answer {
         )
     }
 
-    /// The chunk before a chat's first token.
+    /// Returns the chunk before a chat's first token.
     pub(super) fn opening(&self) -> Option<String> {
         (self.api == Api::Chat).then(|| {
             let head = self.head("chat.completion.chunk");
@@ -75,8 +76,8 @@ impl Answer {
         })
     }
 
-    /// The chunk of one word; the last one carries the reason, and the fingerprint unless a chunk
-    /// with the usage follows.
+    /// Returns the chunk of one word; the last one carries the reason, and the fingerprint unless a
+    /// chunk with the usage follows.
     pub(super) fn chunk(
         &self,
         word: [char; 4],
@@ -109,7 +110,7 @@ impl Answer {
         chunk
     }
 
-    /// The chunk that only `stream_options.include_usage` brings.
+    /// Returns the chunk that only `stream_options.include_usage` brings.
     pub(super) fn usage_chunk(&self, usage: Usage) -> String {
         let head = self.head(if self.api == Api::Chat {
             "chat.completion.chunk"
@@ -127,7 +128,8 @@ impl Answer {
         format!(r#"{{"id":{id},"object":"{object}","created":{created},"model":{model}"#)
     }
 
-    /// Absent fields are `null` in a whole answer and left out of a stream.
+    /// Returns the token counts. Absent fields are `null` in a whole answer and left out of a
+    /// stream.
     fn usage(&self, usage: Usage, whole: bool) -> String {
         let Usage { prompt, cached, generated } = usage;
         let total = prompt + generated;

@@ -1,4 +1,4 @@
-//! The two POSTs that matter.
+//! The two APIs for inference, `/v1/completions` and `/v1/chat/completions`.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ use super::{
 };
 use crate::Profile;
 
-/// Nothing that fits a context of 131,072 tokens is longer, escapes and images included.
+/// Bytes of a body: nothing that fits a context of 131,072 tokens is longer, escapes and images
+/// included.
 const BODY_MAX: usize = 64 << 20;
 
 pub(super) async fn completions(

@@ -1,4 +1,5 @@
-//! Who waits for which request's tokens.
+//! The desk between engine and clients: it brings each request's tokens to the client that waits
+//! for them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine_core::{Config, Effect, EngineCore, Finish, Request, RequestId, Usage, words};
 
-/// Prompts remembered for `GET /admin/state`: enough for a test, nothing for the memory.
+/// Number of prompts remembered for `GET /admin/state`: enough for a test, nothing for the memory.
 const LOG_MAX: usize = 256;
 
 /// News for one request.
@@ -22,15 +23,15 @@ pub(super) enum News {
     End(String, Finish, Usage),
 }
 
-/// Each sender holds at most one message per token of its request, so the channels are bounded by
-/// the model's length.
+/// Channel to a client. A sender holds at most one message per token of its request, so the
+/// channels are bounded by the model's length.
 #[derive(Debug)]
 enum Sink {
     Whole(String, UnboundedSender<News>),
     Stream(UnboundedSender<News>),
 }
 
-/// One ended prompt.
+/// An ended prompt.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Entry {
     id: u64,
@@ -44,7 +45,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) core: EngineCore,
-    /// Requests taken in since the process began.
+    /// Number of requests taken in since the process began.
     pub(super) seen: u64,
     /// The last ended prompts, oldest first.
     pub(super) log: VecDeque<Entry>,
@@ -80,7 +81,7 @@ impl Desk {
         (id, receiver)
     }
 
-    /// The client of `id` is gone.
+    /// Tells the engine that the client of `id` is gone.
     pub(super) fn leave(&mut self, now: Duration, id: RequestId) {
         if self.sinks.remove(&id).is_some() {
             self.core.leave(now, id, &mut self.effects);
@@ -100,7 +101,7 @@ impl Desk {
         self.deliver();
     }
 
-    /// A new engine; whoever waits for the old one hears that it is gone.
+    /// Starts a new engine; the clients of the old one hear that it is gone.
     pub(super) fn restart(&mut self, config: Config) {
         self.core = EngineCore::new(config);
         self.sinks.clear();

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::Value;
 
-/// Why a request got no answer.
+/// Reason that a request got no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     NoSuchModel { model: String, aliases: String },
@@ -23,10 +23,10 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Status, `type` and `param`.
+    /// Returns status, `type` and `param`.
     fn parts(&self) -> (StatusCode, &'static str, Option<String>) {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
-        /// What vLLM's own checks say, and below what its body parser says.
+        /// Type of what vLLM's own checks say, and below of what its body parser says.
         const CHECK: &str = "BadRequestError";
         const PARSE: &str = "Bad Request";
         let named = |name: &str| Some(name.to_owned());
@@ -87,10 +87,11 @@ impl Refusal {
         }
     }
 
-    /// The body, also of an error inside a stream.
+    /// Returns the body, also of an error inside a stream.
     pub(super) fn body(&self) -> String {
         let (status, kind, parameter) = self.parts();
-        let (message, parameter) = (Value::from(self.message()), Value::from(parameter));
+        let message = Value::from(self.message());
+        let parameter = Value::from(parameter);
         let code = status.as_u16();
         format!(
             r#"{{"error":{{"message":{message},"type":"{kind}","param":{parameter},"code":{code}}}}}"#
@@ -104,18 +105,18 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A JSON answer.
+/// Returns a JSON answer.
 pub(super) fn json_response(status: StatusCode, body: String) -> Response {
     const JSON: HeaderValue = HeaderValue::from_static("application/json");
     (status, [(CONTENT_TYPE, JSON)], body).into_response()
 }
 
-/// Paths that vLLM doesn't have, or not without a flag.
+/// Answers for paths that vLLM doesn't have, or not without a flag.
 pub(super) async fn not_found() -> Response {
     json_response(StatusCode::NOT_FOUND, r#"{"detail":"Not Found"}"#.to_owned())
 }
 
-/// The right path, the wrong method.
+/// Answers for the right path with the wrong method.
 pub(super) async fn method_not_allowed() -> Response {
     json_response(StatusCode::METHOD_NOT_ALLOWED, r#"{"detail":"Method Not Allowed"}"#.to_owned())
 }

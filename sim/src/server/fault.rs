@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// What goes wrong; `--help` describes each.
+/// A kind of failure; `--help` describes each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "described for users in the help of the program")]
@@ -28,26 +28,26 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// What goes wrong.
+    /// Kind of the failure.
     pub kind: Kind,
-    /// Seconds after which it heals; for `health503`, after which the server dies.
+    /// Seconds after which the fault heals; for `health503`, after which the server dies.
     pub seconds: Option<f64>,
-    /// Tokens before a stream breaks (2).
+    /// Number of tokens before a stream breaks; 2 unless given.
     pub after: Option<usize>,
-    /// Seconds that `/metrics` takes (2).
+    /// Seconds that `/metrics` takes; 2 unless given.
     pub delay: Option<f64>,
 }
 
 impl Fault {
-    /// A fault with the default settings, until healed.
+    /// Returns a fault with the default settings, until healed.
     #[must_use]
     pub const fn new(kind: Kind) -> Self {
         Self { kind, seconds: None, after: None, delay: None }
     }
 
-    /// How long it lasts; `None` means until healed.
+    /// Returns how long the fault lasts; `None` means until healed.
     pub(super) fn lasts(&self) -> Option<Duration> {
-        /// From the kill of a real engine to the end of its server.
+        /// Time from the kill of a real engine to the end of its server.
         const DYING: Duration = Duration::from_millis(2_300);
         let told = self.seconds.map(duration);
         if self.kind == Kind::Health503 {
@@ -56,19 +56,19 @@ impl Fault {
         if self.kind == Kind::Restart { Some(Duration::ZERO) } else { told }
     }
 
-    /// The delay of `/metrics`.
+    /// Returns the delay of `/metrics`.
     pub(super) fn metrics_delay(&self) -> Option<Duration> {
         (self.kind == Kind::SlowMetrics).then(|| duration(self.delay.unwrap_or(2.0)))
     }
 
-    /// Tokens after which streams break, if they do.
+    /// Returns the number of tokens after which streams break, if they do.
     pub(super) fn breaks_after(&self) -> Option<usize> {
         let breaks = matches!(self.kind, Kind::StreamError | Kind::StreamReset);
         breaks.then(|| self.after.unwrap_or(2))
     }
 }
 
-/// Seconds as a duration; nonsense becomes nothing.
+/// Returns seconds as a duration; nonsense becomes nothing.
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What happens to every request before and after its handler.
+//! The steps of every request before and after its handler.
 
 use std::{sync::Arc, time::Instant};
 
@@ -26,7 +26,8 @@ pub(super) async fn front(
         std::future::pending::<()>().await;
     }
     let began = Instant::now();
-    let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+    let path = request.uri().path().to_owned();
+    let method = request.method().clone();
     let id = request.headers().get(REQUEST_ID).cloned();
     let length =
         request.headers().get("content-length").and_then(|n| n.to_str().ok()?.parse().ok());

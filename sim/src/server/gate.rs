@@ -26,10 +26,10 @@ use tokio::{
 
 use super::fault::{Fault, Kind};
 
-/// Between two tries to bind again, or to accept when the process is out of descriptors.
+/// Time between two tries to bind again, or to accept when the process is out of descriptors.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Accepts connections unless the fault of the hour is to refuse them.
+/// A listener that accepts connections unless the present fault is to refuse them.
 pub(super) struct Gate {
     listener: Option<TcpListener>,
     addr: SocketAddr,
@@ -37,7 +37,7 @@ pub(super) struct Gate {
     resets: watch::Receiver<u64>,
 }
 
-/// One client's side, for handlers that want to reset it.
+/// A client's connection, for handlers that want to reset it.
 #[derive(Clone, Debug)]
 pub(super) struct Peer(Arc<AtomicBool>);
 
@@ -49,7 +49,7 @@ pub(super) struct Connection {
 }
 
 impl Gate {
-    /// A gate that every new value of `resets` empties of its connections.
+    /// Returns a gate that every new value of `resets` empties of its connections.
     pub(super) fn new(
         listener: TcpListener,
         faults: watch::Receiver<Fault>,
@@ -83,7 +83,7 @@ impl Listener for Gate {
                 self.listener = None;
                 let healed = self.faults.wait_for(|fault| fault.kind != Kind::Refuse).await.is_ok();
                 if !healed {
-                    // The server is going away: nobody is let in any more.
+                    // The server is going away: no client is let in any more.
                     std::future::pending::<()>().await;
                 }
             }

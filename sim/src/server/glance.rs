@@ -9,14 +9,14 @@ use crate::{
     engine_core::{Chain, Request},
 };
 
-/// Bodies up to here are parsed under every profile: that costs a few microseconds.
+/// Bytes up to which bodies are parsed under every profile: that costs a few microseconds.
 pub(super) const WHOLE_MAX: usize = 16 << 10;
 
-/// Clients write their settings before the messages or after them.
+/// Bytes of an end. Clients write their settings before the messages or after them.
 const END: usize = 1024;
 
-/// What both ends say about model, stream and lengths. The prompt counts as one token: it has no
-/// cost under the profile that comes here, and no place in the cache.
+/// Reads model, stream and lengths from both ends. The prompt counts as one token: it has no cost
+/// under the profile that comes here, and no place in the cache.
 pub(super) fn read(options: &Options, body: &[u8]) -> Result<Ask, Refusal> {
     let head = body.get(..END).unwrap_or(body);
     let tail = body.get(body.len().saturating_sub(END)..).unwrap_or(body);
@@ -43,7 +43,7 @@ pub(super) fn read(options: &Options, body: &[u8]) -> Result<Ask, Refusal> {
     })
 }
 
-/// The number, word or string after `"key":`.
+/// Returns the number, word or string after `"key":`.
 fn value<'a>(text: &'a [u8], key: &str) -> Option<&'a str> {
     let quoted = format!("\"{key}\"");
     let at = text.windows(quoted.len()).position(|window| window == quoted.as_bytes())?;

@@ -7,10 +7,11 @@ use crate::engine_core::Gauges;
 const FORMAT: HeaderName = HeaderName::from_static("endpoint-load-metrics-format");
 const REPORT: HeaderName = HeaderName::from_static("endpoint-load-metrics");
 
-/// The ORCA header for a request with these headers: `JSON` or `TEXT`, as vLLM writes them.
+/// Returns the ORCA header for a request with these headers: `JSON` or `TEXT`, as vLLM writes them.
 pub(super) fn report(request: &HeaderMap, gauges: &Gauges) -> Option<(HeaderName, HeaderValue)> {
     let format = request.get(FORMAT)?.to_str().ok()?;
-    let (waiting, usage) = (gauges.waiting, gauges.kv_usage());
+    let waiting = gauges.waiting;
+    let usage = gauges.kv_usage();
     let report = match format {
         "JSON" | "json" => format!(
             r#"JSON {{"named_metrics": {{"num_requests_waiting": {waiting}.0, "kv_cache_usage_perc": {usage:?}}}}}"#

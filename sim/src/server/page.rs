@@ -17,10 +17,10 @@ mod exposition;
 mod http;
 mod process;
 
-/// What vLLM calls its format, whatever the client accepts.
+/// Content type of vLLM's page, whatever the client accepts.
 const FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=1.0.0; charset=utf-8");
 
-/// Neither text nor metrics: what a wrong port or a broken proxy could answer.
+/// A body that is neither text nor metrics: a wrong port or a broken proxy could answer so.
 const GARBAGE: &[u8] =
     b"<html>\xff\xfe vllm:num_requests_running{engine=\"0\" NaN\nvllm:num_requests_waiting}1{ x\n";
 
@@ -28,8 +28,8 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     answer(&shared, |page| page).await
 }
 
-/// The series that the query names as `name[]`, all without a name: prometheus-client's own page,
-/// which vLLM has behind the slash.
+/// Answers with the series that the query names as `name[]`, all without a name:
+/// prometheus-client's own page, which vLLM has behind the slash.
 pub(super) async fn selected(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<Vec<(String, String)>>,
@@ -60,14 +60,15 @@ async fn answer(shared: &Shared, select: impl FnOnce(String) -> String) -> Respo
     ([(CONTENT_TYPE, FORMAT)], page).into_response()
 }
 
-/// In the middle of the line after `vllm:num_requests_running`: one gauge whole, one not.
+/// Returns the place of the cut, in the middle of the line after `vllm:num_requests_running`: one
+/// gauge whole, one not.
 fn cut(page: &[u8]) -> usize {
     const LINE: &[u8] = b"\nvllm:num_requests_waiting{engine";
     let at = page.windows(LINE.len()).position(|window| window == LINE);
     at.map_or(page.len() / 2, |at| at + LINE.len())
 }
 
-/// The whole page.
+/// Writes the whole page.
 fn render(shared: &Shared) -> String {
     let mut page = Exposition::new(*shared.created());
     process::write(&mut page);

@@ -1,4 +1,4 @@
-//! From a request body to what the engine needs of it.
+//! The way from a request body to what the engine needs of it.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::{
     engine_core::{Chain, Request},
 };
 
-/// Which of the two APIs.
+/// The API of a request, one of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
     Completions,
@@ -74,7 +74,7 @@ struct Part {
     text: String,
 }
 
-/// How the answer is wanted.
+/// The form in which the answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     Whole,
@@ -82,7 +82,8 @@ pub(super) enum Delivery {
 }
 
 impl Delivery {
-    /// From the two fields of a body; `stream_options` mean nothing without `stream`.
+    /// Returns the form by the two fields of a body; `stream_options` mean nothing without
+    /// `stream`.
     pub(super) const fn new(stream: bool, options: StreamOptions) -> Self {
         let StreamOptions { include_usage } = options;
         if stream { Self::Stream { include_usage } } else { Self::Whole }
@@ -143,7 +144,7 @@ pub(super) fn read(
     })
 }
 
-/// The LoRA adapter behind a model name, none for the model itself.
+/// Returns the LoRA adapter behind a model name, none for the model itself.
 pub(super) fn adapter<'a>(options: &'a Options, model: &str) -> Result<Option<&'a str>, Refusal> {
     if options.served_model_name.iter().any(|name| name == model) {
         return Ok(None);
@@ -175,8 +176,9 @@ fn tokenize(chain: &mut Chain, prompt: Option<&Prompt>) -> Result<(), Refusal> {
     if chain.tokens() == 0 { Err(Refusal::NoPrompt) } else { Ok(()) }
 }
 
-/// The chat template: tools first, then every message between special tokens. Content starts a
-/// token of its own, so an answer sent back in the next turn hits the blocks that it filled.
+/// Applies the chat template: tools first, then every message between special tokens. Content
+/// starts a token of its own, so an answer sent back in the next turn hits the blocks that it
+/// filled.
 fn render(chain: &mut Chain, body: &Body) -> Result<(), Refusal> {
     let messages = body.messages.as_ref().ok_or(Refusal::NoMessages)?;
     chain.push(BEGIN);
@@ -208,7 +210,7 @@ fn max_tokens(
     body: &Body,
     prompt_tokens: usize,
 ) -> Result<usize, Refusal> {
-    /// OpenAI's default for completions; a chat may use all that is left.
+    /// Number of tokens that OpenAI gives completions by default; a chat may use all that is left.
     const COMPLETIONS: usize = 16;
     let model_tokens = options.max_model_len;
     let asked = body.max_completion_tokens.or(body.max_tokens);

@@ -1,4 +1,4 @@
-//! What handlers, clock and admin share.
+//! The state that handlers, clock and admin share.
 
 use std::{
     sync::{
@@ -29,12 +29,12 @@ pub(super) struct Shared {
     engine: Config,
     desk: Mutex<Desk>,
     traffic: Mutex<Traffic>,
-    /// HTTP requests for completions under way: `/load`.
+    /// Number of HTTP requests for completions under way: `/load`.
     pub(super) load: AtomicUsize,
     /// Unix time of the start in seconds: the `_created` of all counters.
     created: Mutex<f64>,
     origin: Instant,
-    /// The same in Unix time, in seconds.
+    /// Unix time of `origin`, in seconds.
     pub(super) origin_unix: f64,
     stepped: Notify,
     faults: watch::Sender<Fault>,
@@ -68,8 +68,8 @@ impl Shared {
         }
     }
 
-    /// The engine and its clients. Nothing panics while it holds the lock; if something did, the
-    /// state is whole between two calls.
+    /// Locks the engine and its clients. Nothing panics while it holds the lock; if something did,
+    /// the state is whole between two calls.
     pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,12 +86,12 @@ impl Shared {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine's time: since the start.
+    /// Returns the engine's time: since the start.
     pub(super) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
-    /// Whether `--max-num-queued-reqs` requests are here already.
+    /// True if `--max-num-queued-reqs` requests are here already.
     pub(super) fn is_full(&self) -> bool {
         let (running, waiting) = self.desk().core.in_flight();
         let full = running + waiting >= self.options.max_num_queued_reqs;
@@ -175,7 +175,7 @@ impl Shared {
 }
 
 impl Ticket {
-    /// Sixteen hexadecimal digits that no other request of this process gets.
+    /// Returns sixteen hexadecimal digits that no other request of this process gets.
     pub(super) fn random_id(&self) -> String {
         format!("{:016x}", self.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
@@ -188,7 +188,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Seconds since the epoch.
+/// Returns the seconds since the Unix epoch.
 pub(super) fn unix_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -24,7 +24,7 @@ const DONE: &str = "data: [DONE]\n\n";
 /// The body of a streamed answer: a frame per step of the engine.
 pub(super) struct Stream {
     answer: Answer,
-    /// Gone once nothing more is to come.
+    /// Ticket of the request; `None` once nothing more is to come.
     ticket: Option<Ticket>,
     include_usage: bool,
     faults: watch::Receiver<Fault>,
@@ -74,7 +74,7 @@ impl Stream {
         }
     }
 
-    /// What is sent instead of the next word if streams break after as many as were sent.
+    /// Returns what is sent instead of the next word, if streams break after as many as were sent.
     fn broken(&mut self) -> Option<io::Result<String>> {
         let fault = *self.faults.borrow();
         if fault.breaks_after().is_none_or(|after| self.words < after) {

@@ -1,4 +1,4 @@
-//! The small GETs.
+//! The small GETs: health, version, models and load.
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -1,4 +1,4 @@
-//! What the HTTP layer counts, as Python's prometheus-fastapi-instrumentator does.
+//! The counts of the HTTP layer, as Python's prometheus-fastapi-instrumentator has them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,20 +12,20 @@ const FINE: &[f64] = &[
 ];
 const COARSE: &[f64] = &[0.1, 0.5, 1.];
 
-/// The handlers that vLLM counts. Others, above all /metrics and /health, it leaves out.
+/// Handlers that vLLM counts. Others, above all /metrics and /health, it leaves out.
 const COUNTED: [&str; 3] = ["/v1/completions", "/v1/chat/completions", "/v1/models"];
 
 /// Counts since the start. The keys are bounded: [`COUNTED`], methods and status classes.
 #[derive(Debug)]
 pub(super) struct Traffic {
-    /// By handler, method and status class (`2xx`).
+    /// Requests by handler, method and status class (`2xx`).
     pub(super) requests: BTreeMap<(&'static str, &'static str, &'static str), u64>,
-    /// By handler: requests and the bytes of their bodies.
+    /// Requests and the bytes of their bodies, by handler.
     pub(super) sizes: BTreeMap<&'static str, (u64, u64)>,
     pub(super) fine: Histogram,
-    /// Requests refused because the queue was full.
+    /// Number of requests refused because the queue was full.
     pub(super) rejected: u64,
-    /// By handler and method.
+    /// Seconds by handler and method.
     pub(super) coarse: BTreeMap<(&'static str, &'static str), Histogram>,
 }
 
@@ -41,7 +41,7 @@ impl Default for Traffic {
     }
 }
 
-/// One request answered.
+/// An answered request.
 #[derive(Debug)]
 pub(super) struct Exchange<'a> {
     pub(super) path: &'a str,

@@ -34,7 +34,8 @@ impl Engine<'_> {
         for what in ["flops", "read_bytes", "write_bytes"] {
             self.counter(&format!("vllm:estimated_{what}_per_gpu"), 0);
         }
-        let (waiting, deferred) = (gauges.waiting as f64, gauges.deferred as f64);
+        let waiting = gauges.waiting as f64;
+        let deferred = gauges.deferred as f64;
         self.gauge("vllm:num_requests_running", gauges.running as f64);
         self.gauge("vllm:num_requests_waiting", waiting);
         let reasons = [("capacity", waiting - deferred), ("deferred", deferred)];
@@ -56,7 +57,8 @@ impl Engine<'_> {
     }
 
     fn tokens(&mut self, meter: &Meter) {
-        let (all, hits) = (meter.prefix_cache_queries, meter.prefix_cache_hits);
+        let all = meter.prefix_cache_queries;
+        let hits = meter.prefix_cache_hits;
         self.counter("vllm:prompt_tokens", meter.prompt_tokens);
         let computed = all.saturating_sub(hits);
         let sources =
@@ -114,7 +116,8 @@ impl Engine<'_> {
         self.histogram("request_prefill_kv_computed_tokens", computed);
     }
 
-    /// The value is the time when a combination was last seen: a reader takes the newest series.
+    /// Writes the adapters. The value is the time when a combination was last seen: a reader takes
+    /// the newest series.
     fn adapters(&mut self, meter: &Meter, shared: &Shared) {
         let max = shared.options.max_loras.to_string();
         self.page.family("vllm:lora_requests_info", "gauge");
@@ -141,14 +144,14 @@ impl Engine<'_> {
         self.page.histogram(&format!("vllm:{name}"), &[(&[ENGINE, self.model], histogram)]);
     }
 
-    /// A gauge of several values, told apart by the label `by`.
+    /// Writes a gauge of several values, told apart by the label `by`.
     fn gauges(&mut self, name: &str, by: &str, values: &[(&str, f64)]) {
         let labels: Vec<_> = values.iter().map(|(is, _)| sorted(self.model, by, is)).collect();
         let samples = labels.iter().zip(values).map(|(labels, value)| (&labels[..], value.1));
         self.page.gauge(name, &samples.collect::<Vec<_>>());
     }
 
-    /// The same of a counter.
+    /// Writes a counter of several values, told apart by the label `by`.
     fn counters(&mut self, name: &str, by: &str, values: &[(&str, u64)]) {
         let labels: Vec<_> = values.iter().map(|(is, _)| sorted(self.model, by, is)).collect();
         let samples =
@@ -157,7 +160,7 @@ impl Engine<'_> {
     }
 }
 
-/// The usual labels and one more, in alphabetical order.
+/// Returns the usual labels and one more, in alphabetical order.
 fn sorted<'a>(model: (&'a str, &'a str), by: &'a str, is: &'a str) -> [(&'a str, &'a str); 3] {
     let mut labels = [ENGINE, model, (by, is)];
     labels.sort_unstable();

@@ -7,7 +7,7 @@ use crate::engine_core::histogram::Histogram;
 /// Labels in the order in which they are printed.
 pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// What a real page says about each family: a name, a space, the text.
+/// Help text of each family as a real page has it: a name, a space, the text.
 static HELP: LazyLock<HashMap<&str, &str>> =
     LazyLock::new(|| include_str!("help.txt").lines().filter_map(|l| l.split_once(' ')).collect());
 
@@ -19,35 +19,35 @@ pub(super) struct Exposition {
 }
 
 impl Exposition {
-    /// An empty page of a process that began at `created`, Unix time in seconds.
+    /// Returns an empty page of a process that began at `created`, Unix time in seconds.
     pub(super) fn new(created: f64) -> Self {
-        /// A page with everything on it is a little smaller.
+        /// Bytes of a page: one with everything on it is a little smaller.
         const SIZE: usize = 64 << 10;
         Self { text: String::with_capacity(SIZE), created }
     }
 
-    /// The page.
+    /// Returns the text of the page.
     pub(super) fn finish(self) -> String {
         self.text
     }
 
-    /// Unix time of the start, in seconds.
+    /// Returns the Unix time of the start, in seconds.
     pub(super) const fn created(&self) -> f64 {
         self.created
     }
 
-    /// The two lines before the samples of a family.
+    /// Writes the two lines before the samples of a family.
     pub(super) fn family(&mut self, name: &str, kind: &str) {
         self.described(name, name, kind);
     }
 
-    /// The same with the words of another family.
+    /// Writes these lines with the words of another family.
     fn described(&mut self, name: &str, like: &str, kind: &str) {
         let help = HELP.get(like).copied().unwrap_or_default();
         self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    /// One line.
+    /// Writes a sample.
     pub(super) fn sample(&mut self, name: &str, labels: Labels<'_>, value: f64) {
         self.text.push_str(name);
         for (index, (label, value)) in labels.iter().enumerate() {
@@ -60,7 +60,7 @@ impl Exposition {
         self.push(format_args!("{close} {value}\n"));
     }
 
-    /// A gauge.
+    /// Writes a gauge.
     pub(super) fn gauge(&mut self, name: &str, samples: &[(Labels<'_>, f64)]) {
         self.family(name, "gauge");
         for (labels, value) in samples {
@@ -68,7 +68,7 @@ impl Exposition {
         }
     }
 
-    /// A counter, and when it began. `name` is without `_total`.
+    /// Writes a counter, and when it began. `name` is without `_total`.
     pub(super) fn counter(&mut self, name: &str, samples: &[(Labels<'_>, f64)]) {
         let total = format!("{name}_total");
         self.family(&total, "counter");
@@ -79,7 +79,7 @@ impl Exposition {
         self.began(name, &total, &labels);
     }
 
-    /// Histograms of one family, each with its labels, and when they began.
+    /// Writes histograms of one family, each with its labels, and when they began.
     pub(super) fn histogram(&mut self, name: &str, histograms: &[(Labels<'_>, &Histogram)]) {
         self.family(name, "histogram");
         let (bucket, count, sum) =
@@ -99,7 +99,7 @@ impl Exposition {
         self.began(name, name, &labels);
     }
 
-    /// The `_created` family of a counter, histogram or summary, in the words of `like`.
+    /// Writes the `_created` family of a counter, histogram or summary, in the words of `like`.
     pub(super) fn began(&mut self, name: &str, like: &str, labels: &[Labels<'_>]) {
         let name = format!("{name}_created");
         self.described(&name, like, "gauge");
@@ -114,9 +114,9 @@ impl Exposition {
     }
 }
 
-/// A number as Go and Python's client print it: `8.0`, `2.5e+09`, `+Inf`.
+/// Returns a number as Go and Python's client print it: `8.0`, `2.5e+09`, `+Inf`.
 fn number(value: f64) -> String {
-    /// From ten to the sixth on, the point moves.
+    /// Number of digits after which the point moves: from ten to the sixth on.
     const PLAIN: usize = 6;
     if value.is_infinite() {
         return "+Inf".to_owned();

@@ -1,4 +1,5 @@
-//! The families of Python and its process. What has no meaning here has the value of a real page.
+//! The families of Python and its process. A family that has no meaning here has the value of a
+//! real page.
 
 use super::exposition::Exposition;
 
@@ -28,7 +29,7 @@ pub(super) fn write(page: &mut Exposition) {
     page.gauge("process_max_fds", &[(&[], 20_000.0)]);
 }
 
-/// A counter of the garbage collector.
+/// Writes a counter of the garbage collector.
 fn generations(page: &mut Exposition, name: &str, values: [f64; 3]) {
     page.family(name, "counter");
     for (generation, value) in ["0", "1", "2"].iter().zip(values) {
