@@ -1,16 +1,17 @@
-//! How much of a trace's prompts could have been cached.
+//! The bound of the hits: the share of a trace's prompts that could have been cached.
 
 use crate::{
     peer::Lru,
     trace::{BLOCK_TOKENS, Trace},
 };
 
-/// Answers' blocks, which no trace names.
+/// First number for answers' blocks, which no trace names.
 const ANSWERS: u64 = 1 << 50;
 
-/// Prompt tokens found in one cache that all requests go through in order, as a share of all: with
-/// as many blocks as all pods together, what routing can hope for; with blocks without end, what
-/// nothing can pass. Answers take room in it, as they do in a pod.
+/// Returns the prompt tokens found in one cache that all requests go through in order, as a share
+/// of all: with as many blocks as all pods together, the most that routing can hope for; with
+/// blocks without end, the most that is possible at all. Answers take room in the cache, as they do
+/// in a pod.
 pub(crate) fn hit(trace: &Trace, blocks: usize) -> f64 {
     let mut cache = Lru::new(blocks);
     let mut found = 0;

@@ -1,4 +1,4 @@
-//! What a replay comes to.
+//! The figures of a replay.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::{
     world::{Outcome, Served},
 };
 
-/// A request is served well if its first token comes within this much, ...
+/// Time within which a well-served request has its first token, ...
 const SLO_TTFT: Duration = Duration::from_secs(2);
-/// ... and as much again for each of these many prompt tokens (a long prompt's user expects to wait), ...
+/// ... once more for each of these many prompt tokens (a long prompt's user expects to wait), ...
 const SLO_PROMPT: usize = 20_480;
-/// ... and its further tokens at least so often: faster than anyone reads.
+/// ... and time between further tokens at most: faster than people read.
 const SLO_TPOT: Duration = Duration::from_millis(60);
 
 /// The figures of one replay. Times in seconds.
@@ -31,7 +31,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     /// Reads the figures off an outcome.
-    pub(crate) fn of(trace: &Trace, outcome: &Outcome) -> Self {
+    pub(crate) fn from_outcome(trace: &Trace, outcome: &Outcome) -> Self {
         let pairs = || trace.requests.iter().zip(&outcome.served);
         let prompts: usize = trace.requests.iter().map(|request| request.prompt).sum();
         let cached: usize = outcome.served.iter().map(|served| served.cached).sum();
@@ -53,14 +53,15 @@ impl Figures {
     }
 }
 
-/// Seconds from the request to its first token.
+/// Returns the seconds from the request to its first token.
 fn ttft(request: &Request, served: &Served) -> f64 {
     served.first.map_or(f64::INFINITY, |first| first.saturating_sub(request.at).as_secs_f64())
 }
 
-/// Seconds per token after the first; none if there is no further token.
+/// Returns the seconds per token after the first; none if there is no further token.
 fn tpot(served: &Served) -> Option<f64> {
-    let (first, last) = (served.first?, served.last?);
+    let first = served.first?;
+    let last = served.last?;
     let further = served.tokens.checked_sub(1).filter(|further| *further > 0)?;
     Some((last - first).as_secs_f64() / further as f64)
 }
@@ -71,7 +72,7 @@ fn is_good(request: &Request, served: &Served) -> bool {
         && tpot(served).is_none_or(|tpot| tpot <= SLO_TPOT.as_secs_f64())
 }
 
-/// The value that a share `q` of all lies at or under (nearest rank); zero of none.
+/// Returns the value that a share `q` of all lies at or under (nearest rank); zero of none.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,28 +1,25 @@
-//! The pods: simulated vLLM engines, and what they tell the world.
+//! The pods: simulated vLLM engines, and the metrics that they show.
 
 use std::time::Duration;
 
 use sim::engine_core::{Chain, Config, Cost, Effect, EngineCore, Request as Job, RequestId};
 
-use crate::{
-    router::Reading,
-    trace::{BLOCK_TOKENS, Request},
-};
+use crate::trace::{BLOCK_TOKENS, Request};
 
 /// A pod's size and speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pod {
-    /// Tokens that its KV cache holds.
+    /// Number of tokens that the KV cache holds.
     pub(crate) kv_tokens: usize,
-    /// Its price list.
+    /// Price list of a step.
     pub(crate) cost: Cost,
-    /// How much faster it is than that, below 1 if slower.
+    /// Speed as a multiple of the price list's, below 1 if slower.
     pub(crate) speed: f64,
 }
 
 impl Pod {
-    /// Like vLLM with Qwen3-32B on two H100, in the size of reference figures: a step takes 12 ms,
-    /// 0.12 ms for each decoding request, and a second for each 20,480 prompt tokens.
+    /// A pod like vLLM with Qwen3-32B on two H100, in the size of reference figures: a step takes
+    /// 12 ms, 0.12 ms for each decoding request, and a second for each 20,480 prompt tokens.
     pub(crate) const H100: Self = Self {
         kv_tokens: 500_000,
         cost: Cost {
@@ -35,7 +32,7 @@ impl Pod {
         speed: 1.0,
     };
 
-    /// KV blocks that can be handed out.
+    /// Returns the number of KV blocks that can be handed out.
     pub(crate) fn blocks(&self) -> usize {
         self.kv_tokens / BLOCK_TOKENS
     }
@@ -55,7 +52,18 @@ impl Pod {
     }
 }
 
-/// All pods.
+/// A pod's metrics page.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Reading {
+    /// `vllm:num_requests_waiting`.
+    pub(crate) waiting: usize,
+    /// `vllm:num_requests_running`.
+    pub(crate) running: usize,
+    /// `vllm:kv_cache_usage_perc`, 0 to 1.
+    pub(crate) kv_usage: f64,
+}
+
+/// All pods of a replay.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     engines: Vec<EngineCore>,
@@ -63,13 +71,13 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Idle pods with empty caches.
+    /// Returns idle pods with empty caches.
     pub(crate) fn new(pods: &[Pod]) -> Self {
         let engines = pods.iter().map(Pod::engine).collect();
         Self { engines, effects: Vec::new() }
     }
 
-    /// When something happens next, and in which pod.
+    /// Returns the time of the next event in a pod, and the pod.
     pub(crate) fn due(&self) -> Option<(Duration, usize)> {
         let due = |(pod, engine): (usize, &EngineCore)| Some((engine.due()?, pod));
         self.engines.iter().enumerate().filter_map(due).min()
@@ -84,7 +92,7 @@ impl Fleet {
         &self.effects
     }
 
-    /// A request reaches a pod.
+    /// Brings a request to a pod.
     pub(crate) fn arrive(
         &mut self,
         now: Duration,
@@ -106,17 +114,18 @@ impl Fleet {
         &self.effects
     }
 
-    /// Blocks from a prompt's head that a pod has cached: what its KV events tell.
+    /// Returns the number of blocks from a prompt's head that a pod has cached, which its KV events
+    /// tell.
     pub(crate) fn cached(&self, pod: usize, blocks: &[u64]) -> usize {
         self.engines.get(pod).map_or(0, |engine| engine.pool().find(blocks).len())
     }
 
-    /// The metrics pages of all pods.
+    /// Returns the metrics pages of all pods.
     pub(crate) fn readings(&self) -> Vec<Reading> {
         self.engines.iter().map(reading).collect()
     }
 
-    /// Prompt tokens computed by each pod.
+    /// Returns the prompt tokens computed by each pod.
     pub(crate) fn computed(&self) -> Vec<u64> {
         let computed = |engine: &EngineCore| {
             let meter = engine.meter();
@@ -131,9 +140,10 @@ fn reading(engine: &EngineCore) -> Reading {
     Reading { waiting: gauges.waiting, running: gauges.running, kv_usage: gauges.kv_usage() }
 }
 
-/// The trace names full blocks; what comes after them is nobody else's.
+/// Returns the prompt as an engine sees it. The trace names full blocks; the tokens after them are
+/// the request's own.
 fn prompt(request: &Request, number: usize) -> Chain {
-    let mut chain = Chain::of_hashes(BLOCK_TOKENS, request.full_blocks().to_vec());
+    let mut chain = Chain::from_hashes(BLOCK_TOKENS, request.full_blocks().to_vec());
     let own = u32::try_from(number).unwrap_or(u32::MAX);
     (chain.tokens()..request.prompt).for_each(|_| chain.push(own));
     chain

@@ -1,4 +1,4 @@
-//! What holds of every replay, whatever the policy.
+//! Laws of every replay, whatever the policy.
 
 use crate::{bound, policy::Contender, study::Scenario, trace::Trace};
 
@@ -28,7 +28,7 @@ fn every_request_is_served_once_and_whole() {
 }
 
 #[test]
-fn nobody_finds_more_than_was_there() {
+fn no_policy_finds_more_than_was_there() {
     let small = Scenario::small(REQUESTS).unwrap();
     let most = bound::hit(&small.trace, usize::MAX);
     let prompts: usize = small.trace.requests.iter().map(|request| request.prompt).sum();
@@ -63,8 +63,9 @@ fn the_same_seed_gives_the_same_transcript() {
 #[test]
 fn knowing_caches_and_queues_beats_knowing_neither() {
     let small = Scenario::small(2_000).unwrap();
-    let [blind, sighted] = [Contender::RoundRobin, Contender::PickerTtft]
-        .map(|contender| crate::figures::Figures::of(&small.trace, &small.outcome(contender)));
+    let [blind, sighted] = [Contender::RoundRobin, Contender::PickerTtft].map(|contender| {
+        crate::figures::Figures::from_outcome(&small.trace, &small.outcome(contender))
+    });
     assert!(sighted.hit > 1.5 * blind.hit, "{sighted:?} against {blind:?}");
     assert!(sighted.ttft_mean < 0.8 * blind.ttft_mean, "{sighted:?} against {blind:?}");
 }

@@ -1,9 +1,9 @@
 //! `build.sh bench replay`: real traffic over simulated pods, placed by our engine and by the
 //! formulas of its peers.
 //!
-//! In reading order: what is replayed (`trace`), who serves it (`fleet`), who places it (`router`:
-//! the peers' policies over `peer`, ours in `picker`), how both meet (`world`), what comes of it
-//! (`figures`, `bound`), and what is compared with what (`study`).
+//! In reading order: the requests (`trace`), the pods that serve them (`fleet`), the routers that
+//! place them (`router`: the peers' policies over `peer`, ours in `picker`), the replay in which
+//! these meet (`world`), its figures (`figures`, `bound`), and the comparison (`study`).
 
 mod trace;
 

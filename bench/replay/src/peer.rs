@@ -1,8 +1,8 @@
 //! The peers: a policy by its published formula, over what its gateway knows.
 //!
-//! What they all need is here once: counts of what is in flight, an index of what went where, the
-//! last metrics. A policy is then a function from that to a pod. These are formulas at their
-//! defaults, not the products.
+//! All of them need the counts of requests in flight, an index of the placements and the last
+//! metrics; these are here once. A policy is then a function from that to a pod. The policies are
+//! formulas at their defaults, not the products.
 
 mod book;
 mod lru;
@@ -15,37 +15,37 @@ pub(crate) use lru::Lru;
 pub(crate) use view::View;
 
 use crate::{
-    fleet::Fleet,
-    router::{Arrival, Reading, Router},
+    fleet::{Fleet, Pod, Reading},
+    router::{Arrival, Router},
     trace::BLOCK_TOKENS,
 };
-use book::Book;
+use book::{Book, PromptTokens};
 
-/// A way to choose.
+/// A way to choose a pod.
 pub(crate) trait Policy {
-    /// The pod for a request.
+    /// Returns the pod for a request.
     fn pick(&mut self, view: &mut View<'_>) -> usize;
 
-    /// Where its knowledge of prefixes comes from.
+    /// Returns the source of the policy's knowledge of prefixes.
     fn knows(&self) -> Knows {
         Knows::Placements { blocks_per_pod: None }
     }
 
-    /// How often it reads metrics.
+    /// Returns the time between two readings of the metrics; `None` if the policy reads none.
     fn scrapes_every(&self) -> Option<Duration> {
         None
     }
 }
 
-/// How a policy knows what a pod has cached.
+/// Source of a policy's knowledge of the pods' caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Knows {
-    /// From where it sent what: so many blocks per pod, least recently used first out; as many as
-    /// the pod's cache if not said.
+    /// Placements of its own: so many blocks per pod, least recently used first out; as many as the
+    /// pod's cache if not said.
     Placements { blocks_per_pod: Option<usize> },
-    /// From the pods' KV events, taken as exact and immediate.
+    /// The pods' KV events, taken as exact and immediate.
     Events,
-    /// Not at all.
+    /// Nothing is known.
     Nothing,
 }
 
@@ -55,15 +55,15 @@ pub(crate) struct Peer {
     book: Book,
     index: Vec<Lru>,
     readings: Vec<Reading>,
-    /// When they were read.
+    /// Time of the readings.
     read_at: Duration,
     chance: fastrand::Rng,
 }
 
 impl Peer {
-    /// An idle gateway over these pods.
-    pub(crate) fn new(policy: Box<dyn Policy>, pods: &[crate::fleet::Pod], seed: u64) -> Self {
-        let own = |pod: &crate::fleet::Pod| match policy.knows() {
+    /// Returns an idle gateway over these pods.
+    pub(crate) fn new(policy: Box<dyn Policy>, pods: &[Pod], seed: u64) -> Self {
+        let own = |pod: &Pod| match policy.knows() {
             Knows::Placements { blocks_per_pod } => blocks_per_pod.unwrap_or_else(|| pod.blocks()),
             Knows::Events | Knows::Nothing => 0,
         };
@@ -111,7 +111,8 @@ impl Router for Peer {
             chance: &mut self.chance,
         });
         let cached = matched.get(pod).copied().unwrap_or(0);
-        self.book.open(now, arrival.number, pod, (arrival.request.prompt, cached));
+        let tokens = PromptTokens { all: arrival.request.prompt, cached };
+        self.book.open(now, arrival.number, pod, tokens);
         if let Some(lru) = self.index.get_mut(pod) {
             lru.learn(arrival.request.full_blocks());
         }

@@ -19,8 +19,8 @@ use picker_core::{
 };
 
 use crate::{
-    fleet::{Fleet, Pod},
-    router::{Arrival, Reading, Router},
+    fleet::{Fleet, Pod, Reading},
+    router::{Arrival, Router},
     trace::BLOCK_TOKENS,
 };
 use board::{Board, SharedData};

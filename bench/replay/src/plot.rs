@@ -1,178 +1,176 @@
-//! Two plots, as SVG that reads on a light page and on a dark one.
+//! Line plots as SVG, in colours that read on a light page and on a dark one.
 
-use std::fmt::Write as _;
+use anyhow::Result;
+use plotters::{
+    coord::Shift,
+    prelude::{
+        ChartBuilder, Circle, Color, DrawingArea, IntoDrawingArea, IntoFont, IntoSegmentedCoord,
+        LineSeries, RGBColor, SVGBackend, SegmentValue, Text, TextStyle,
+    },
+    series::DashedLineSeries,
+    style::text_anchor::{HPos, Pos, VPos},
+};
 
-use crate::{figures::Figures, policy::Contender, study::Row};
+/// Size of a plot in pixels.
+const WIDTH: u32 = 760;
+const HEIGHT: u32 = 380;
+/// Pixels around the lines: left and bottom for the axes, top for the title, right for the names.
+const LEFT: u32 = 64;
+const RIGHT: u32 = 200;
+const TOP: u32 = 44;
+const BOTTOM: u32 = 56;
+/// Pixels below the label of the horizontal axis.
+const EDGE: u32 = 8;
+/// Pixels between the names of two lines.
+const NAME_HEIGHT: i32 = 15;
+/// Pixels of a dash, and of the gap after it.
+const DASH: u32 = 5;
+const GAP: u32 = 4;
+/// Number of labels on the vertical axis: more would be a ladder.
+const LABELS_MAX: u8 = 7;
 
-/// Who is shown: lines of all would be a tangle.
-const SHOWN: [(Contender, &str); 7] = [
-    (Contender::LeastRequest, "#8a8f98"),
-    (Contender::CacheAware, "#d9822b"),
-    (Contender::LMetric, "#9b6bdf"),
-    (Contender::LlmDTokenAware, "#2f9e6e"),
-    (Contender::EstimatedTtft, "#e0527a"),
-    (Contender::Picker, "#3b82f6"),
-    (Contender::PickerTtft, "#0e9bb3"),
-];
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 380.0;
-/// Around the plot: left and bottom for axes, right for names.
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 200.0;
-const TOP: f64 = 44.0;
-const BOTTOM: f64 = 56.0;
+/// Colour of text and axes, of much the same contrast with a white page and with a dark one.
+const INK: RGBColor = RGBColor(0x73, 0x7a, 0x83);
+const FONT: &str = "system-ui, sans-serif";
+/// The SVG backend divides sizes by this.
+const FONT_SCALE: f64 = 1.24;
 
-/// Mean time to first token over the load.
-pub(crate) fn ttft(rows: &[Row<'_>]) -> String {
-    lines("Mean time to first token by load, s", rows, |figures| figures.ttft_mean, None)
+/// Several lines over the same columns.
+#[derive(Debug)]
+pub(crate) struct Plot {
+    /// Title, with the unit of the values.
+    pub(crate) title: &'static str,
+    /// Meaning of the columns.
+    pub(crate) x_label: &'static str,
+    /// Names of the columns, from left to right.
+    pub(crate) columns: Vec<String>,
+    pub(crate) lines: Vec<Line>,
 }
 
-/// Hits over the load, with the bound.
-pub(crate) fn hits(rows: &[Row<'_>]) -> String {
-    let bound = |row: &Row<'_>| row.pooled;
-    lines("Prompt tokens found in a cache, share of all", rows, |figures| figures.hit, Some(&bound))
+/// A line of a plot.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) name: &'static str,
+    pub(crate) colour: RGBColor,
+    pub(crate) stroke: Stroke,
+    /// Values by column.
+    pub(crate) values: Vec<f64>,
 }
 
-type Bound<'a> = &'a dyn Fn(&Row<'_>) -> f64;
+/// Style of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stroke {
+    Solid,
+    Dashed,
+}
 
-fn lines(
-    title: &str,
-    rows: &[Row<'_>],
-    of: impl Fn(&Figures) -> f64,
-    bound: Option<Bound<'_>>,
-) -> String {
-    let rows: Vec<&Row<'_>> = rows.iter().filter(|row| row.is_plotted()).collect();
-    let of_one = |row: &Row<'_>, wanted: Contender| {
-        row.cells.iter().find(|cell| cell.contender == wanted).map(|cell| of(&cell.figures))
-    };
-    let shown = |row: &&Row<'_>| SHOWN.map(|(contender, _)| of_one(row, contender).unwrap_or(0.0));
-    let highest =
-        rows.iter().flat_map(shown).chain(rows.iter().filter_map(|row| Some(bound?(row))));
-    let scale = Scale::of(rows.len(), highest.fold(0.0, f64::max));
-    let mut svg = begin(title);
-    scale.draw(&mut svg, &rows);
-    let mut names = Vec::new();
-    for (contender, colour) in SHOWN {
-        let values = rows.iter().filter_map(|row| of_one(row, contender));
-        names.push(scale.line(&mut svg, values.collect(), colour, contender.name()));
+/// The name of a line, beside the line's end.
+struct Name<'a> {
+    line: &'a Line,
+    /// Pixels from the upper edge.
+    y: i32,
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+impl Plot {
+    /// Draws the plot and returns the SVG.
+    pub(crate) fn svg(&self) -> Result<String> {
+        let mut svg = String::new();
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
+        self.draw(&area)?;
+        area.present()?;
+        // The area writes the closing tag when it is dropped.
+        drop(area);
+        Ok(svg)
     }
-    if let Some(bound) = bound {
-        let values = rows.iter().map(|row| bound(row)).collect();
-        names.push(scale.line(
-            &mut svg,
-            values,
-            "#8a8f98\" stroke-dasharray=\"5 4",
-            "one cache as large as all",
-        ));
+
+    fn draw(&self, area: &Area<'_>) -> Result<()> {
+        area.draw(&Text::new(self.title, (pixels(LEFT), 14), text(15.0)))?;
+        // The range of a segmented axis has its end in it.
+        let last = self.columns.len().saturating_sub(1);
+        let mut chart = ChartBuilder::on(area)
+            .margin_top(TOP)
+            .margin_right(RIGHT)
+            .margin_bottom(EDGE)
+            .x_label_area_size(BOTTOM - EDGE)
+            .y_label_area_size(LEFT)
+            .build_cartesian_2d((0..last).into_segmented(), 0.0..self.top())?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .bold_line_style(INK.mix(0.3))
+            .light_line_style(INK.mix(0.0))
+            .axis_style(INK)
+            .label_style(text(12.0))
+            .x_labels(self.columns.len())
+            .y_labels(LABELS_MAX.into())
+            .x_desc(self.x_label)
+            .x_label_formatter(&|place| self.column_at(place))
+            .y_label_formatter(&|value| format!("{value:.2}"))
+            .draw()?;
+        let mut names = Vec::new();
+        for line in &self.lines {
+            let points = line.values.iter().enumerate();
+            let points = points.map(|(column, value)| (SegmentValue::CenterOf(column), *value));
+            let style = line.colour.stroke_width(2);
+            match line.stroke {
+                Stroke::Solid => chart.draw_series(LineSeries::new(points, style))?,
+                Stroke::Dashed => {
+                    chart.draw_series(DashedLineSeries::new(points, DASH, GAP, style))?
+                }
+            };
+            if let Some((column, value)) = line.values.iter().enumerate().next_back() {
+                let end = (SegmentValue::CenterOf(column), *value);
+                names.push(Name { line, y: chart.backend_coord(&end).1 });
+            }
+        }
+        draw_names(area, names)
     }
-    label(&mut svg, names);
-    svg + "</svg>\n"
-}
 
-fn begin(title: &str) -> String {
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"system-ui, sans-serif\" \
-         font-size=\"12\">\n<style>text {{ fill: #444c56 }} .axis {{ stroke: #8a8f98; stroke-width: 1 }} .grid {{ stroke: #8a8f98; \
-         stroke-opacity: .25 }}\n@media (prefers-color-scheme: dark) {{ text {{ fill: #c9d1d9 }} }}</style>\n\
-         <text x=\"{LEFT}\" y=\"24\" font-size=\"15\">{title}</text>\n"
-    )
-}
+    /// Returns the name of the column at a place of the horizontal axis.
+    fn column_at(&self, place: &SegmentValue<usize>) -> String {
+        match place {
+            SegmentValue::Exact(column) | SegmentValue::CenterOf(column) => {
+                self.columns.get(*column).cloned().unwrap_or_default()
+            }
+            SegmentValue::Last => String::new(),
+        }
+    }
 
-/// From values to places.
-struct Scale {
-    columns: usize,
-    top: f64,
-    step: f64,
-}
-
-/// A line's end, where its name goes.
-struct Name {
-    y: f64,
-    colour: String,
-    text: String,
-}
-
-impl Scale {
-    fn of(columns: usize, highest: f64) -> Self {
+    /// Returns the upper end of the vertical axis: the first round number above all values.
+    fn top(&self) -> f64 {
+        let values = self.lines.iter().flat_map(|line| &line.values).copied();
+        let highest = values.fold(0.0, f64::max);
         let magnitude = 10_f64.powf(highest.max(1e-9).log10().floor());
-        let steps = [0.2, 0.25, 0.5, 1.0, 2.0].map(|step| step * magnitude);
-        let fits = |step: &f64| highest / step <= 6.0;
-        let step = steps.into_iter().find(fits).unwrap_or(magnitude);
-        Self { columns, top: (highest / step).ceil() * step, step }
-    }
-
-    fn x(&self, column: usize) -> f64 {
-        let gaps = self.columns.saturating_sub(1).max(1) as f64;
-        LEFT + 20.0 + column as f64 / gaps * (WIDTH - LEFT - RIGHT - 40.0)
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM)
-    }
-
-    fn draw(&self, svg: &mut String, rows: &[&Row<'_>]) {
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        let mut value = 0.0;
-        while value <= self.top * 1.001 {
-            let y = self.y(value);
-            let class = if value > 0.0 { "grid" } else { "axis" };
-            let _ = writeln!(
-                svg,
-                "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{value:.2}</text>",
-                LEFT - 8.0,
-                y + 4.0
-            );
-            value += self.step;
-        }
-        for (column, row) in rows.iter().enumerate() {
-            let _ = writeln!(
-                svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                self.x(column),
-                bottom + 20.0,
-                row.short_name()
-            );
-        }
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">speed of the conversation trace</text>",
-            f64::midpoint(LEFT, right),
-            bottom + 42.0
-        );
-    }
-
-    fn line(&self, svg: &mut String, values: Vec<f64>, colour: &str, name: &str) -> Name {
-        let point =
-            |(column, value): (usize, &f64)| format!("{:.1},{:.1}", self.x(column), self.y(*value));
-        let points: Vec<String> = values.iter().enumerate().map(point).collect();
-        let _ = writeln!(
-            svg,
-            "<polyline fill=\"none\" stroke-width=\"2\" stroke=\"{colour}\" points=\"{}\"/>",
-            points.join(" ")
-        );
-        let y = values.last().map_or(0.0, |last| self.y(*last));
-        let colour = colour.split('"').next().unwrap_or_default().to_owned();
-        Name { y, colour, text: name.to_owned() }
+        let step = [0.2, 0.25, 0.5, 1.0, 2.0].map(|step| step * magnitude);
+        let step = step.into_iter().find(|step| highest / step < f64::from(LABELS_MAX));
+        let step = step.unwrap_or(magnitude);
+        (highest / step).ceil().max(1.0) * step
     }
 }
 
-/// Writes the names at the ends of their lines, none over another.
-fn label(svg: &mut String, mut names: Vec<Name>) {
-    names.sort_by(|a, b| b.y.total_cmp(&a.y));
-    let mut lowest_free = HEIGHT - BOTTOM + 4.0;
+/// Writes the names beside the ends of their lines, none over another.
+fn draw_names(area: &Area<'_>, mut names: Vec<Name<'_>>) -> Result<()> {
+    names.sort_by_key(|name| std::cmp::Reverse(name.y));
+    let x = pixels(WIDTH - RIGHT);
+    // From the lowest name up: whatever has no room goes above the one before it.
+    let mut lowest_free = pixels(HEIGHT - BOTTOM) + 4;
     for name in names {
         let y = name.y.min(lowest_free);
-        lowest_free = y - 15.0;
-        let x = WIDTH - RIGHT;
-        let _ = writeln!(
-            svg,
-            "<circle cx=\"{:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{}\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-            x + 4.0,
-            name.colour,
-            x + 14.0,
-            y + 4.0,
-            name.text
-        );
+        lowest_free = y - NAME_HEIGHT;
+        area.draw(&Circle::new((x + 4, y), 4, name.line.colour.filled()))?;
+        let style = text(12.0).pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(name.line.name, (x + 14, y), style))?;
     }
+    Ok(())
+}
+
+/// Returns the style of a text of `size` pixels.
+fn text(size: f64) -> TextStyle<'static> {
+    (FONT, size * FONT_SCALE).into_font().color(&INK)
+}
+
+fn pixels(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }

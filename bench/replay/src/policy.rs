@@ -21,7 +21,7 @@ use crate::{
     router::Router,
 };
 
-/// Who takes part.
+/// A policy that takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
     RoundRobin,
@@ -40,7 +40,7 @@ pub(crate) enum Contender {
 }
 
 impl Contender {
-    /// All of them, ours last.
+    /// All contenders, ours last.
     pub(crate) const ALL: [Self; 13] = [
         Self::RoundRobin,
         Self::LeastRequest,
@@ -57,7 +57,7 @@ impl Contender {
         Self::EstimatedTtft,
     ];
 
-    /// As in the tables.
+    /// Returns the name that tables and plots have.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::RoundRobin => "round robin",
@@ -76,7 +76,7 @@ impl Contender {
         }
     }
 
-    /// A gateway of its kind.
+    /// Returns a gateway with this policy.
     pub(crate) fn router(self, pods: &[Pod], seed: u64) -> Box<dyn Router> {
         let policy: Box<dyn Policy> = match self {
             Self::RoundRobin => Box::new(round_robin::RoundRobin::default()),
@@ -90,7 +90,7 @@ impl Contender {
             Self::Dynamo => Box::new(dynamo::Dynamo),
             Self::LMetric => Box::new(lmetric::LMetric),
             Self::EstimatedTtft => return Box::new(estimated_ttft::EstimatedTtft::new(pods, seed)),
-            Self::Picker => return Box::new(Picker::new(&of_the_epp(), WORKERS, pods, seed)),
+            Self::Picker => return Box::new(Picker::new(&epp_default(), WORKERS, pods, seed)),
             Self::PickerTtft => {
                 return Box::new(Picker::new(&Config::default(), WORKERS, pods, seed));
             }
@@ -99,7 +99,7 @@ impl Contender {
     }
 }
 
-/// The engine as an EPP without a configuration would choose.
-fn of_the_epp() -> Config {
+/// Returns the configuration by which an EPP without one would choose.
+fn epp_default() -> Config {
     Config { scheduling: Profile::of_the_epp().into(), ..Config::default() }
 }

@@ -1,4 +1,4 @@
-//! Prompts as our filter sees them: bytes, made into chains of hashes by the engine itself.
+//! Prompts as our filter sees them: bytes, made into chains of hashes by the picker's core itself.
 
 use picker_core::{BLOCKS_MAX, Chain, Chainer, Seed};
 
@@ -7,7 +7,7 @@ use crate::trace::{BLOCK_TOKENS, Request, Trace};
 /// Bytes of text in one token: English runs at about four in real vocabularies.
 const TOKEN_BYTES: usize = 4;
 
-/// The chain of each request's prompt.
+/// Returns the chain of each request's prompt.
 pub(crate) fn chains(trace: &Trace) -> Vec<Chain> {
     trace.requests.iter().map(chain).collect()
 }

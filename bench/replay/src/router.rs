@@ -1,46 +1,39 @@
-//! What places requests: told of what a gateway sees, asked for a pod.
+//! The interface of a router: it hears what a gateway sees, and is asked for a pod.
 
 use std::time::Duration;
 
-use crate::{fleet::Fleet, trace::Request};
+use crate::{
+    fleet::{Fleet, Reading},
+    trace::Request,
+};
 
-/// One gateway's router.
+/// A gateway's router.
 pub(crate) trait Router {
-    /// How often it reads the pods' metrics; `None` if it goes by none.
+    /// Returns the time between two readings of the pods' metrics; `None` if the router goes by
+    /// none.
     fn scrapes_every(&self) -> Option<Duration>;
 
-    /// The metrics of all pods, as they were `age` ago.
+    /// Takes the metrics of all pods, as they were `age` ago.
     fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration);
 
-    /// Where a request goes: the number of a pod of the fleet. Of the fleet a router may know what
-    /// its product is told by events, and nothing else.
+    /// Returns the pod for a request, by its number in the fleet. Of the fleet a router may know
+    /// what its product is told by events, and nothing else.
     fn place(&mut self, now: Duration, arrival: Arrival<'_>, fleet: &Fleet) -> usize;
 
-    /// A request that it placed got its first token.
+    /// Hears that a request that it placed got its first token.
     fn answered(&mut self, now: Duration, request: usize);
 
-    /// A request that it placed got its last token.
+    /// Hears that a request that it placed got its last token.
     fn ended(&mut self, now: Duration, request: usize);
 }
 
-/// A request that comes.
+/// A request on its arrival.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival<'a> {
-    /// Its number in the trace.
+    /// Number in the trace.
     pub(crate) number: usize,
-    /// What it is.
+    /// Request as the trace has it.
     pub(crate) request: &'a Request,
-    /// Its prompt, as our filter makes it from the bytes.
+    /// Prompt as our filter makes it from the bytes.
     pub(crate) chain: &'a picker_core::Chain,
-}
-
-/// One pod's metrics page.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Reading {
-    /// `vllm:num_requests_waiting`.
-    pub(crate) waiting: usize,
-    /// `vllm:num_requests_running`.
-    pub(crate) running: usize,
-    /// `vllm:kv_cache_usage_perc`, 0 to 1.
-    pub(crate) kv_usage: f64,
 }

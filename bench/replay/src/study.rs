@@ -1,5 +1,6 @@
-//! What is compared: loads, faults, and the tables of it.
+//! The comparison: loads, faults, and the tables of them.
 
+mod plots;
 mod scenario;
 mod targets;
 
@@ -13,17 +14,17 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::{bound, figures::Figures, plot, policy::Contender};
+use crate::{bound, figures::Figures, policy::Contender};
 pub(crate) use scenario::Scenario;
 
-/// What the caller wants.
+/// The caller's wishes.
 #[derive(Debug)]
 pub struct Options {
-    /// A published trace in place of the one that comes along.
+    /// Published trace in place of the one that comes along.
     pub trace: Option<PathBuf>,
-    /// The beginning of each trace only: whether it works.
+    /// True to replay the beginning of each trace only, to see that the bench works.
     pub quick: bool,
-    /// Where plots go.
+    /// Folder for the plots.
     pub results: PathBuf,
 }
 
@@ -34,40 +35,28 @@ pub enum Part {
     Text(String),
     /// A table.
     Table {
-        /// Its columns.
+        /// Names of the columns.
         columns: Vec<&'static str>,
-        /// Its cells.
+        /// Cells, row by row.
         rows: Vec<Vec<String>>,
     },
 }
 
-/// One contender in one scenario.
+/// A contender in a scenario.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cell {
-    pub(crate) contender: Contender,
-    pub(crate) figures: Figures,
+struct Cell {
+    contender: Contender,
+    figures: Figures,
 }
 
-/// A scenario with all that took part.
+/// A scenario with all contenders that took part.
 #[derive(Debug)]
-pub(crate) struct Row<'a> {
+struct Row<'a> {
     scenario: &'a Scenario,
-    /// Hits of one cache as large as all, and of one without end.
-    pub(crate) pooled: f64,
+    /// Hits of one cache as large as all, and of one without end, 0 to 1.
+    pooled: f64,
     infinite: f64,
-    pub(crate) cells: Vec<Cell>,
-}
-
-impl Row<'_> {
-    /// Whether it is a point of the plots: the conversation as recorded.
-    pub(crate) fn is_plotted(&self) -> bool {
-        self.scenario.name.starts_with("conversation x")
-    }
-
-    /// What stands below it there.
-    pub(crate) fn short_name(&self) -> &str {
-        self.scenario.name.trim_start_matches("conversation ")
-    }
+    cells: Vec<Cell>,
 }
 
 /// Replays everything. Returns the report and the raw figures.
@@ -99,9 +88,10 @@ pub fn run(options: &Options) -> Result<(Vec<Part>, Value)> {
     parts.push(targets::faults(&faults));
     fs::create_dir_all(&options.results)
         .with_context(|| format!("cannot make {}", options.results.display()))?;
-    for (name, svg) in [("ttft", plot::ttft(&loads)), ("hits", plot::hits(&loads))] {
+    for (name, plot) in [("ttft", plots::ttft(&loads)), ("hits", plots::hits(&loads))] {
         let file = options.results.join(format!("replay-{name}.svg"));
-        fs::write(&file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+        fs::write(&file, plot.svg()?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
     let raw = json!({"loads": raw(&loads), "faults": raw(&faults)});
     Ok((parts, raw))
@@ -151,7 +141,8 @@ fn table(row: &Row<'_>) -> Part {
     }
 }
 
-/// Each scenario with each contender, on all cores; the order of the results does not depend on that.
+/// Replays each scenario with each contender, on all cores; the order of the results does not
+/// depend on that.
 fn replay_all<'a>(scenarios: &'a [Scenario], contenders: &[Contender]) -> Vec<Row<'a>> {
     let jobs: Vec<(&Scenario, Contender)> = scenarios
         .iter()

@@ -1,4 +1,5 @@
-//! What is replayed: who asked when, for how much, and what their prompts have in common.
+//! The requests that are replayed: their times and sizes, and the blocks that their prompts have in
+//! common.
 
 mod made;
 mod published;
@@ -13,51 +14,52 @@ use anyhow::{Context, Result};
 /// Prompt tokens per block of a trace, which is also the block size of the simulated engines.
 pub(crate) const BLOCK_TOKENS: usize = 512;
 
-/// Requests, by ascending time.
+/// Requests by ascending time.
 #[derive(Clone, Debug)]
 pub(crate) struct Trace {
     pub(crate) requests: Vec<Request>,
 }
 
-/// One request.
+/// A request of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// When it comes.
+    /// Time of the arrival, since the trace began.
     pub(crate) at: Duration,
-    /// Tokens of its prompt.
+    /// Number of tokens of the prompt.
     pub(crate) prompt: usize,
-    /// Tokens of its answer, at least one.
+    /// Number of tokens of the answer, at least one.
     pub(crate) answer: usize,
-    /// The prompt's blocks, the last of them perhaps partial. A number stands for its block and all
-    /// before it.
+    /// Blocks of the prompt, the last of them perhaps partial. A number stands for its block and
+    /// all before it.
     pub(crate) blocks: Vec<u64>,
 }
 
 impl Request {
-    /// Blocks that are full, and so can be cached.
+    /// Returns the blocks that are full, and so can be cached.
     pub(crate) fn full_blocks(&self) -> &[u64] {
         self.blocks.get(..self.prompt / BLOCK_TOKENS).unwrap_or(&self.blocks)
     }
 
-    /// Blocks that an engine may take from its cache: it computes the last token in any case.
+    /// Returns the blocks that an engine may take from its cache: it computes the last token in any
+    /// case.
     pub(crate) fn cacheable_blocks(&self) -> &[u64] {
         self.blocks.get(..self.prompt.saturating_sub(1) / BLOCK_TOKENS).unwrap_or(&self.blocks)
     }
 }
 
 impl Trace {
-    /// The Mooncake conversation trace that comes with the bench.
+    /// Returns the Mooncake conversation trace that comes with the bench.
     pub(crate) fn conversation() -> Result<Self> {
         short::read(include_str!("../data/conversation.txt")).context("data/conversation.txt")
     }
 
-    /// The Azure conversation trace that comes with the bench.
+    /// Returns the Azure conversation trace that comes with the bench.
     pub(crate) fn azure() -> Result<Self> {
         let text = include_str!("../data/azure-conversation.txt");
         short::read(text).context("data/azure-conversation.txt")
     }
 
-    /// A trace as it was published: Mooncake's JSON lines, or Azure's CSV.
+    /// Reads a trace as it was published: Mooncake's JSON lines, or Azure's CSV.
     pub(crate) fn published(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file);
         let text = text.with_context(|| format!("cannot read {}", file.display()))?;
@@ -69,13 +71,13 @@ impl Trace {
         read.with_context(|| file.display().to_string())
     }
 
-    /// The first so many requests.
+    /// Returns the first so many requests.
     pub(crate) fn first(mut self, count: usize) -> Self {
         self.requests.truncate(count);
         self
     }
 
-    /// All of it `speed` times as fast.
+    /// Returns the trace `speed` times as fast.
     pub(crate) fn faster(mut self, speed: f64) -> Self {
         for request in &mut self.requests {
             request.at = request.at.div_f64(speed);
@@ -83,7 +85,7 @@ impl Trace {
         self
     }
 
-    /// Each request at a random moment of the interval that its time was rounded to.
+    /// Moves each request to a random moment of the interval that its time was rounded to.
     pub(crate) fn spread(mut self, interval: Duration, seed: u64) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
         for request in &mut self.requests {
@@ -93,18 +95,18 @@ impl Trace {
         self
     }
 
-    /// When the last request comes.
+    /// Returns the time of the last request.
     pub(crate) fn length(&self) -> Duration {
         self.requests.last().map_or(Duration::ZERO, |last| last.at)
     }
 }
 
-/// Numbers blocks that nobody has had yet.
+/// A counter for blocks that are new.
 #[derive(Debug, Default)]
 pub(crate) struct Numbering(u64);
 
 impl Numbering {
-    /// The blocks of a prompt of so many tokens that begins with `seen`.
+    /// Returns the blocks of a prompt of so many tokens that begins with `seen`.
     pub(crate) fn continue_from(&mut self, mut seen: Vec<u64>, prompt: usize) -> Vec<u64> {
         while seen.len() < prompt.div_ceil(BLOCK_TOKENS) {
             seen.push(self.0);

@@ -8,64 +8,72 @@ use std::{collections::BTreeMap, time::Duration};
 use sim::engine_core::{Effect, RequestId};
 
 use crate::{
-    fleet::{Fleet, Pod},
-    router::{Arrival, Reading, Router},
+    fleet::{Fleet, Pod, Reading},
+    router::{Arrival, Router},
     trace::Trace,
 };
 
-/// Between two requests that a trace has at the same moment: about what a body of 50 kB takes to
-/// come in. Without it, a gateway would decide on several before it has told anybody of the first.
+/// Time between two requests that a trace has at the same moment: about what a body of 50 kB takes
+/// to come in. Without it, a gateway would decide on several before it has heard of the first.
 const APART: Duration = Duration::from_micros(100);
 
-/// From the end of a step to the gateway's seeing the token, and from the gateway to the pod.
+/// Time from the end of a step until the gateway sees the token, and from the gateway to the pod.
 const HOP: Duration = Duration::from_micros(500);
 
-/// What surrounds the policy.
+/// A trace with the chains of its prompts, one a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic<'a> {
+    pub(crate) trace: &'a Trace,
+    pub(crate) chains: &'a [picker_core::Chain],
+}
+
+/// The circumstances of a policy.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
-    /// The pods.
+    /// Pods behind the gateways.
     pub(crate) pods: Vec<Pod>,
-    /// How old metrics are when they come.
+    /// Age of the metrics when they come.
     pub(crate) metrics_age: Duration,
-    /// How often metrics are read, where that is not the router's own rhythm.
+    /// Time between two readings of the metrics, where that is not the router's own rhythm.
     pub(crate) scrapes_every: Option<Duration>,
-    /// From when on no metrics come any more.
+    /// Time from which on no metrics come any more.
     pub(crate) scraper_dies: Option<Duration>,
 }
 
-/// What became of one request.
+/// Fate of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Served {
-    /// Where it was placed.
+    /// Number of the pod.
     pub(crate) pod: usize,
-    /// When its first token came.
+    /// Time of the first token.
     pub(crate) first: Option<Duration>,
-    /// When its last token came.
+    /// Time of the last token.
     pub(crate) last: Option<Duration>,
-    /// Its tokens.
+    /// Number of tokens.
     pub(crate) tokens: usize,
-    /// Prompt tokens that the pod took from its cache.
+    /// Number of prompt tokens that the pod took from its cache.
     pub(crate) cached: usize,
-    /// How often it was over: once, if nothing is wrong.
+    /// Number of ends: one, if nothing is wrong.
     pub(crate) ends: usize,
 }
 
-/// What became of all.
+/// Fate of all requests.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// In the trace's order.
+    /// Requests, in the trace's order.
     pub(crate) served: Vec<Served>,
     /// Prompt tokens computed, by pod.
     pub(crate) computed: Vec<u64>,
 }
 
-/// Replays a trace, with the chains of its prompts, to its end, over gateways that take turns at random.
+/// Replays a trace to its end, over gateways that take turns at random.
 pub(crate) fn replay(
-    (trace, chains): (&Trace, &[picker_core::Chain]),
+    traffic: Traffic<'_>,
     setting: &Setting,
     gateways: &mut [Box<dyn Router>],
     seed: u64,
 ) -> Outcome {
+    let Traffic { trace, chains } = traffic;
     let mut world = World {
         trace,
         chains,
@@ -124,11 +132,11 @@ struct World<'a> {
     setting: &'a Setting,
     fleet: Fleet,
     served: Vec<Served>,
-    /// The gateway of each request.
+    /// Gateway of each request.
     at: Vec<usize>,
     events: BTreeMap<(Duration, u64), Event>,
     issued: u64,
-    /// Requests that are not over.
+    /// Number of requests that are not over.
     open: usize,
 }
 
@@ -208,7 +216,7 @@ impl World<'_> {
         self.schedule(now + HOP, Event::Reach { number, pod });
     }
 
-    /// Notes what a pod's step brought, and has the gateways hear of it.
+    /// Notes what a pod's step brought, and lets the gateways hear of it.
     fn tell(&mut self, now: Duration, effects: &[Effect]) {
         for effect in effects {
             let (Effect::Token { id, .. } | Effect::End(id, ..)) = effect;

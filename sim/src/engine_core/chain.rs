@@ -30,7 +30,7 @@ impl Chain {
     /// Returns a sequence of full blocks of which only the hashes are known, as in a published
     /// trace.
     #[must_use]
-    pub fn of_hashes(block_tokens: usize, hashes: Vec<u64>) -> Self {
+    pub fn from_hashes(block_tokens: usize, hashes: Vec<u64>) -> Self {
         let tokens = hashes.len() * block_tokens;
         let parent = hashes.last().copied().unwrap_or_default();
         Self { block_tokens, hashes, parent, tail: Vec::new(), tokens }

@@ -1,34 +1,42 @@
-//! What one gateway has in flight, per pod.
+//! Requests in flight of one gateway, per pod.
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// What is in flight on one pod.
+/// Load of a pod by one gateway's requests in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
-    /// Requests.
+    /// Number of requests.
     pub(crate) requests: usize,
-    /// Prompt tokens of those without a first token that were not expected in its cache.
+    /// Prompt tokens of requests without a first token that were not expected in the pod's cache.
     pub(crate) uncached: usize,
-    /// Prompt tokens of all.
+    /// Prompt tokens of all requests.
     pub(crate) prompts: usize,
-    /// Requests that were sent since the metrics were read.
+    /// Number of requests that were sent since the metrics were read.
     pub(crate) unseen: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sent {
+struct InFlight {
     pod: usize,
     prompt: usize,
-    /// None once it is answered.
+    /// Prompt tokens to compute; 0 once the request is answered.
     uncached: usize,
 }
 
-/// Requests in flight.
+/// Tokens of a prompt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PromptTokens {
+    pub(super) all: usize,
+    /// Tokens that the pod is expected to have cached.
+    pub(super) cached: usize,
+}
+
+/// A gateway's requests in flight.
 #[derive(Debug)]
 pub(super) struct Book {
     loads: Vec<Load>,
-    sent: BTreeMap<usize, Sent>,
-    /// When what was sent, and where, that no metrics show yet.
+    sent: BTreeMap<usize, InFlight>,
+    /// Time and pod of the requests that no metrics show yet.
     unseen: Vec<(Duration, usize)>,
 }
 
@@ -41,17 +49,11 @@ impl Book {
         &self.loads
     }
 
-    /// A request goes to a pod: so many prompt tokens, of which so many are cached there.
-    pub(super) fn open(
-        &mut self,
-        now: Duration,
-        request: usize,
-        pod: usize,
-        tokens: (usize, usize),
-    ) {
-        let (prompt, cached) = tokens;
+    /// Notes that a request goes to a pod.
+    pub(super) fn open(&mut self, now: Duration, request: usize, pod: usize, tokens: PromptTokens) {
+        let PromptTokens { all: prompt, cached } = tokens;
         let uncached = prompt.saturating_sub(cached);
-        self.sent.insert(request, Sent { pod, prompt, uncached });
+        self.sent.insert(request, InFlight { pod, prompt, uncached });
         self.unseen.push((now, pod));
         if let Some(load) = self.loads.get_mut(pod) {
             load.requests += 1;
@@ -61,7 +63,7 @@ impl Book {
         }
     }
 
-    /// Metrics were read at this moment.
+    /// Notes that metrics were read at this moment.
     pub(super) fn seen(&mut self, at: Duration) {
         self.unseen.retain(|(sent, _)| *sent > at);
         self.loads.iter_mut().for_each(|load| load.unseen = 0);

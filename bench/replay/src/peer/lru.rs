@@ -13,22 +13,22 @@ pub(crate) struct Lru {
 }
 
 impl Lru {
-    /// An empty cache of so many blocks.
+    /// Returns an empty cache of so many blocks.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { capacity, stamps: HashMap::new(), by_stamp: BTreeMap::new(), clock: 0 }
     }
 
-    /// Blocks in it.
+    /// Returns the number of blocks in the cache.
     pub(crate) fn len(&self) -> usize {
         self.stamps.len()
     }
 
-    /// How many of these blocks are there, from the first, without a gap.
+    /// Returns how many of these blocks are there, from the first, without a gap.
     pub(crate) fn matched(&self, blocks: &[u64]) -> usize {
         blocks.iter().take_while(|block| self.stamps.contains_key(block)).count()
     }
 
-    /// Uses these blocks.
+    /// Uses these blocks, and forgets the oldest beyond the capacity.
     pub(crate) fn learn(&mut self, blocks: &[u64]) {
         for &block in blocks.iter().rev() {
             self.clock += 1;

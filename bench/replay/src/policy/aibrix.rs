@@ -1,13 +1,15 @@
-//! AIBrix 0.8, `prefix-cache`: the longest match among pods whose running requests are not far above the
+//! AIBrix 0.8, `prefix-cache`: the longest match among pods with running requests not far above the
 //! mean, and the least loaded when they are far apart.
 
 use crate::peer::{Knows, Policy, View};
 
-/// `AIBRIX_PREFIX_CACHE_POD_RUNNING_REQUEST_IMBALANCE_ABS_COUNT`.
+/// Requests between the busiest pod and the idlest above which load decides
+/// (`AIBRIX_PREFIX_CACHE_POD_RUNNING_REQUEST_IMBALANCE_ABS_COUNT`).
 const IMBALANCE: usize = 16;
-/// `AIBRIX_PREFIX_CACHE_STANDARD_DEVIATION_FACTOR`.
+/// Standard deviations above the mean at which a pod is left out
+/// (`AIBRIX_PREFIX_CACHE_STANDARD_DEVIATION_FACTOR`).
 const DEVIATIONS: f64 = 2.0;
-/// Its index is bounded by its own memory and not by the pods'.
+/// Number of blocks in the index, which is bounded by its own memory and not by the pods'.
 const INDEX_BLOCKS: usize = 1 << 16;
 
 #[derive(Debug)]
@@ -17,7 +19,8 @@ impl Policy for Aibrix {
     fn pick(&mut self, view: &mut View<'_>) -> usize {
         let requests = |view: &View<'_>, pod: usize| view.load(pod).requests as f64;
         let all: Vec<usize> = view.loads.iter().map(|load| load.requests).collect();
-        let (least, most) = (all.iter().min().unwrap_or(&0), all.iter().max().unwrap_or(&0));
+        let least = all.iter().min().unwrap_or(&0);
+        let most = all.iter().max().unwrap_or(&0);
         if most - least > IMBALANCE {
             return view.least(view.pods(), requests);
         }

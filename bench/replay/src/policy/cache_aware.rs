@@ -6,9 +6,9 @@ use crate::peer::{Knows, Policy, View};
 /// `balance_abs_threshold` and `balance_rel_threshold`: both must be passed for load to decide.
 const ABSOLUTE: usize = 64;
 const RELATIVE: f64 = 1.5;
-/// `cache_threshold`: a shorter match is none.
+/// Share below which a match is none (`cache_threshold`).
 const MATCH: f64 = 0.3;
-/// `max_tree_size` of 2^25 characters per worker, at 4 a token.
+/// Number of blocks: `max_tree_size` of 2^25 characters per worker, at 4 a token.
 pub(super) const TREE_BLOCKS: usize = (1 << 25) / (4 * crate::trace::BLOCK_TOKENS);
 
 #[derive(Debug)]
@@ -17,7 +17,8 @@ pub(crate) struct CacheAware;
 impl Policy for CacheAware {
     fn pick(&mut self, view: &mut View<'_>) -> usize {
         let requests = || view.loads.iter().map(|load| load.requests);
-        let (least, most) = (requests().min().unwrap_or(0), requests().max().unwrap_or(0));
+        let least = requests().min().unwrap_or(0);
+        let most = requests().max().unwrap_or(0);
         if most - least > ABSOLUTE && most as f64 > RELATIVE * least as f64 {
             return view.least(view.pods(), |view, pod| view.load(pod).requests as f64);
         }

@@ -4,9 +4,9 @@
 
 use crate::peer::{Knows, Policy, View};
 
-/// KubeAI: `meanLoadPercentage`.
+/// Multiple of the mean load that a pod may have (KubeAI: `meanLoadPercentage`).
 const LOAD_FACTOR: f64 = 1.25;
-/// KubeAI: `replication`, points on the ring for each pod.
+/// Number of points on the ring for each pod (KubeAI: `replication`).
 const POINTS: u64 = 256;
 /// The hashed beginning: 1,024 tokens. KubeAI's default of 100 characters is the same system prompt
 /// for all of this traffic, and would make one home for everything.
@@ -14,7 +14,7 @@ const KEY_BLOCKS: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct Chwbl {
-    /// Points and their pods, in order.
+    /// Points on the ring and their pods, in order.
     ring: Vec<(u64, usize)>,
 }
 

@@ -6,7 +6,7 @@ use crate::{
     trace::BLOCK_TOKENS,
 };
 
-/// `overlap_score_weight` or `kv_overlap_score_weight`.
+/// Weight of the blocks to compute (`overlap_score_weight` or `kv_overlap_score_weight`).
 const OVERLAP: f64 = 1.0;
 
 #[derive(Debug)]

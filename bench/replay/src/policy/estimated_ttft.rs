@@ -1,38 +1,42 @@
-//! What llm-picker's own scorer is tried out with: the pod whose first token is likely to come first.
+//! The prototype of llm-picker's own scorer: the pod that is likely to give the first token first.
 //!
-//! A pod's backlog is what it was sent and has not computed, and drains while it works. A rate for
-//! the whole pool is learnt from the answers, so nothing here depends on model or hardware.
+//! A pod's backlog is the tokens that it was sent and has not computed, and drains while it works.
+//! A rate for the whole pool is learnt from the answers, so nothing here depends on model or
+//! hardware.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    fleet::{Fleet, Pod},
+    fleet::{Fleet, Pod, Reading},
     peer::Lru,
-    router::{Arrival, Reading, Router},
-    trace::BLOCK_TOKENS,
+    router::{Arrival, Router},
+    trace::{BLOCK_TOKENS, Request},
 };
 
-/// How much more an own token counts than one of those ahead: computing what another pod has cached
-/// delays everybody who comes after. From 1 to 8 the time is the same, and the hits rise.
+/// Weight of an own token against a token of the requests ahead: computing what another pod has
+/// cached delays every request that comes after. From 1 to 8 the time is the same, and the hits
+/// rise.
 const OWN_WEIGHT: f64 = 5.0;
 /// Tokens that a request in flight counts as, for the steps that its answer takes part in.
-const REQUEST: f64 = 100.0;
-/// The share of a prompt from which on it is the same conversation and not the same system prompt.
+const REQUEST_TOKENS: f64 = 100.0;
+/// Share of a prompt from which on a match is the same conversation and not the same system prompt.
 const WARM_SHARE: f64 = 0.3;
-/// How much further behind a warm pod may be, in prompts of the usual length: a conversation that
-/// moves takes its next turns along.
+/// Distance that a warm pod may be further behind, in prompts of the usual length: a conversation
+/// that moves takes its next turns along.
 const WARM_PROMPTS: f64 = 2.0;
-/// What is learnt fades over this much working time.
+/// Seconds of working time over which learnt figures fade.
 const MEMORY: f64 = 30.0;
-/// A pod below this share of the pool's rate is believed to be slow; above, it had other prompts. A
-/// rate for each pod feeds back: who had short prompts looks slow, gets none, and stays so.
+/// Share of the pool's rate below which a pod is believed to be slow; above, it had other prompts.
+/// A rate for each pod feeds back: a pod that had short prompts looks slow, gets none, and stays
+/// so.
 const SLOW: f64 = 0.6;
-/// Where nothing is learnt yet, in tokens per second (llm-d's `peakPrefillThroughput`), for a second.
+/// Rate where nothing is learnt yet, in tokens per second (llm-d's `peakPrefillThroughput`), for a
+/// second.
 const FIRST_RATE: f64 = 15_928.0;
-/// Blocks of answers, which nobody asks for again.
+/// First number for blocks of answers, which no later request asks for.
 const ANSWERS: u64 = 1 << 50;
 
-/// One gateway.
+/// A gateway with this policy.
 pub(super) struct EstimatedTtft {
     pods: Vec<State>,
     sent: BTreeMap<usize, Sent>,
@@ -47,9 +51,9 @@ struct State {
     unanswered: usize,
     /// Uncached tokens of unanswered requests.
     tokens: f64,
-    /// Of these, what it has probably not computed yet.
+    /// Uncached tokens that the pod has probably not computed yet.
     backlog: f64,
-    /// Seconds; when the backlog was that.
+    /// Time of the backlog, in seconds.
     at: f64,
     /// Fading: seconds with unanswered requests, and the tokens of those answered.
     busy: f64,
@@ -83,7 +87,7 @@ impl EstimatedTtft {
         }
     }
 
-    /// Tokens per second of a pod.
+    /// Returns the tokens per second of a pod.
     fn rate(&self, pod: &State) -> f64 {
         let done: f64 = self.pods.iter().map(|pod| pod.done).sum();
         let busy: f64 = self.pods.iter().map(|pod| pod.busy).sum();
@@ -93,15 +97,16 @@ impl EstimatedTtft {
     }
 
     /// Lets all backlogs drain.
-    fn settle(&mut self, now: f64) {
+    fn drain(&mut self, now: f64) {
         let rates: Vec<f64> = self.pods.iter().map(|pod| self.rate(pod)).collect();
         for (pod, rate) in self.pods.iter_mut().zip(rates) {
-            pod.settle(now, rate);
+            pod.drain(now, rate);
         }
     }
 
-    /// The pods to choose among, each with its backlog in seconds and the request's own uncached tokens.
-    fn candidates(&self, request: &crate::trace::Request) -> Vec<Candidate> {
+    /// Returns the pods to choose among, each with its backlog in seconds and the request's own
+    /// uncached tokens.
+    fn candidates(&self, request: &Request) -> Vec<Candidate> {
         let blocks = request.cacheable_blocks();
         let candidate = |(number, pod): (usize, &State)| {
             let matched = pod.index.matched(blocks) * BLOCK_TOKENS;
@@ -109,7 +114,7 @@ impl EstimatedTtft {
             Candidate {
                 number,
                 wait: pod.backlog / rate,
-                running: REQUEST * pod.requests as f64,
+                running: REQUEST_TOKENS * pod.requests as f64,
                 own: (request.prompt - matched) as f64,
                 rate,
                 is_warm: matched as f64 >= WARM_SHARE * request.prompt as f64,
@@ -136,7 +141,7 @@ impl EstimatedTtft {
 struct Candidate {
     number: usize,
     wait: f64,
-    /// In tokens, as the next.
+    /// Tokens that stand for the requests in flight.
     running: f64,
     own: f64,
     rate: f64,
@@ -144,7 +149,7 @@ struct Candidate {
 }
 
 impl State {
-    fn settle(&mut self, now: f64, rate: f64) {
+    fn drain(&mut self, now: f64, rate: f64) {
         let passed = now - self.at;
         if self.unanswered > 0 {
             let fade = (-passed / MEMORY).exp();
@@ -164,7 +169,7 @@ impl Router for EstimatedTtft {
     fn scraped(&mut self, _now: Duration, _readings: &[Reading], _age: Duration) {}
 
     fn place(&mut self, now: Duration, arrival: Arrival<'_>, _fleet: &Fleet) -> usize {
-        self.settle(now.as_secs_f64());
+        self.drain(now.as_secs_f64());
         let mut candidates = self.candidates(arrival.request);
         // Equals in random order.
         self.chance.shuffle(&mut candidates);
@@ -187,7 +192,7 @@ impl Router for EstimatedTtft {
     }
 
     fn answered(&mut self, now: Duration, request: usize) {
-        self.settle(now.as_secs_f64());
+        self.drain(now.as_secs_f64());
         let Some(sent) = self.sent.get(&request) else { return };
         let Some(pod) = self.pods.get_mut(sent.pod) else { return };
         pod.unanswered -= 1;
@@ -196,7 +201,8 @@ impl Router for EstimatedTtft {
         pod.done += sent.uncached;
     }
 
-    /// The pod frees the request's blocks now, and those of its answer: that is their last use.
+    /// Learns the request's blocks, and those of its answer: the pod frees them now, which is their
+    /// last use.
     fn ended(&mut self, _now: Duration, request: usize) {
         let Some(mut sent) = self.sent.remove(&request) else { return };
         let first = ANSWERS + ((request as u64) << 12);

@@ -11,7 +11,8 @@ pub(crate) struct LlmDBlend;
 impl Policy for LlmDBlend {
     fn pick(&mut self, view: &mut View<'_>) -> usize {
         let waiting = || view.readings.iter().map(|reading| reading.waiting);
-        let (shortest, longest) = (waiting().min().unwrap_or(0), waiting().max().unwrap_or(0));
+        let shortest = waiting().min().unwrap_or(0);
+        let longest = waiting().max().unwrap_or(0);
         view.least(view.pods(), |view, pod| {
             let reading = view.reading(pod);
             let queue = if longest == shortest {

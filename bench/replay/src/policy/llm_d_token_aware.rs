@@ -4,9 +4,10 @@
 
 use crate::peer::{Policy, View};
 
-/// `affinityThreshold`.
+/// Share of the prompt from which on a pod is warm (`affinityThreshold`).
 const AFFINITY: f64 = 0.8;
-/// `maxTTFTPenaltyMs` and `peakPrefillThroughput`: seconds, tokens per second.
+/// Seconds that a warm pod may be slower (`maxTTFTPenaltyMs`), at this many tokens per second
+/// (`peakPrefillThroughput`).
 const PENALTY: f64 = 18.0;
 const PEAK: f64 = 15_928.0;
 

@@ -1,4 +1,4 @@
-//! One after the other: what a Kubernetes service comes close to.
+//! Every pod in turn, which a Kubernetes service comes close to.
 
 use crate::peer::{Knows, Policy, View};
 

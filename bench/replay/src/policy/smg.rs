@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::cache_aware::TREE_BLOCKS;
 use crate::peer::{Knows, Policy, View};
 
-/// A match below this share is none (`cache_threshold`).
+/// Share below which a match is none (`cache_threshold`).
 const MATCH: f64 = 0.3;
-/// A worker with more than this many times the mean has too much, if it is also above
-/// `mean + min(64, max(4, 2 sqrt(mean)))`.
+/// Multiple of the mean from which on a worker has too much, if it is also above `mean + min(64,
+/// max(4, 2 sqrt(mean)))`.
 const RELATIVE: f64 = 1.5;
 /// Tokens that a request stands for where the worker does not tell how many wait, as vLLM does not.
 const REQUEST_TOKENS: f64 = 1024.0;
@@ -44,10 +44,11 @@ impl Policy for Smg {
     }
 }
 
-/// Seconds until a worker would come to a new request. Dispatches since the last poll are credited,
-/// so that a stale one does not draw everybody to the same worker.
+/// Returns the seconds until a worker would come to a new request. Dispatches since the last poll
+/// are credited, so that a stale poll does not draw every request to the same worker.
 fn expected_wait(view: &View<'_>, pod: usize) -> f64 {
-    let (reading, load) = (view.reading(pod), view.load(pod));
+    let reading = view.reading(pod);
+    let load = view.load(pod);
     let requests = reading.waiting + reading.running + load.unseen;
     let tokens = requests as f64 * REQUEST_TOKENS;
     let kv = reading.kv_usage.min(0.999);

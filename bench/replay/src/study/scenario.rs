@@ -1,4 +1,4 @@
-//! One trace under one set of circumstances.
+//! A trace under one set of circumstances.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::{
     policy::Contender,
     prompts,
     trace::{HotPrefix, SharedPrefix, Trace},
-    world::{self, Setting},
+    world::{self, Setting, Traffic},
 };
 
-/// Requests of each trace in a quick run.
+/// Number of requests of each trace in a quick run.
 const QUICK: usize = 600;
-/// The interval that Mooncake's times are rounded to.
+/// Interval that Mooncake's times are rounded to.
 const TICK: Duration = Duration::from_secs(3);
 const SEED: u64 = 42;
 const PODS: usize = 8;
 
-/// A trace, the pods, the gateways.
+/// A trace, the pods and the gateways.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(super) name: String,
@@ -50,30 +50,31 @@ impl Scenario {
         }
     }
 
-    /// A small one, for tests.
+    /// Returns a small scenario, for tests.
     #[cfg(test)]
     pub(crate) fn small(requests: usize) -> Result<Self> {
         Ok(Self::new("small", "", Trace::conversation()?.first(requests).faster(2.0)))
     }
 
-    /// KV blocks of all pods.
+    /// Returns the number of KV blocks of all pods.
     pub(super) fn blocks(&self) -> usize {
         self.setting.pods.iter().map(Pod::blocks).sum()
     }
 
-    /// What becomes of it under a policy.
+    /// Replays the scenario under a policy.
     pub(crate) fn outcome(&self, contender: Contender) -> world::Outcome {
         let gateway = |number: usize| contender.router(&self.setting.pods, SEED + number as u64);
         let mut gateways: Vec<_> = (0..self.envoys).map(gateway).collect();
-        world::replay((&self.trace, &self.chains), &self.setting, &mut gateways, SEED)
+        let traffic = Traffic { trace: &self.trace, chains: &self.chains };
+        world::replay(traffic, &self.setting, &mut gateways, SEED)
     }
 
     pub(super) fn replay(&self, contender: Contender) -> Figures {
-        Figures::of(&self.trace, &self.outcome(contender))
+        Figures::from_outcome(&self.trace, &self.outcome(contender))
     }
 }
 
-/// Rising load, and workloads of other kinds.
+/// Returns the scenarios of rising load, and of workloads of other kinds.
 pub(super) fn loads(options: &Options) -> Result<Vec<Scenario>> {
     let cut = |trace: Trace| if options.quick { trace.first(QUICK) } else { trace };
     let conversation = conversation(options)?;
@@ -119,7 +120,7 @@ pub(super) fn loads(options: &Options) -> Result<Vec<Scenario>> {
     Ok(all)
 }
 
-/// The same load with something wrong.
+/// Returns the scenarios of the same load with something wrong.
 pub(super) fn faults(options: &Options) -> Result<Vec<Scenario>> {
     let trace = conversation(options)?.faster(2.0);
     let base = |name: &str, what: &str| Scenario::new(name, what, trace.clone());

@@ -1,14 +1,14 @@
-//! The tables that say how we do against the best of the others.
+//! The tables of our figures against the best peer's.
 
 use super::{Cell, Part, Row};
 use crate::{figures::Figures, policy::Contender};
 
-/// The goals: at most this share of the best peer's TTFT, ...
+/// Goals: at most this share of the best peer's TTFT, ...
 const TTFT: f64 = 0.97;
 /// ... and at least this share of the pooled bound's hits.
 const HIT: f64 = 0.95;
 
-/// Ours against the best peer, load by load.
+/// Returns our figures against the best peer's, load by load.
 pub(super) fn table(rows: &[Row<'_>]) -> Part {
     let mut cells = Vec::new();
     for row in rows {
@@ -42,7 +42,7 @@ pub(super) fn table(rows: &[Row<'_>]) -> Part {
     }
 }
 
-/// Faults, a row each.
+/// Returns the faults, a row each.
 pub(super) fn faults(rows: &[Row<'_>]) -> Part {
     let mut columns = vec!["fault"];
     columns.extend(
@@ -57,7 +57,7 @@ pub(super) fn faults(rows: &[Row<'_>]) -> Part {
     Part::Table { columns, rows: rows.iter().map(row).collect() }
 }
 
-/// The peer with the least of something.
+/// Returns the peer with the least of a figure.
 fn best<'a>(row: &'a Row<'_>, of: impl Fn(&Figures) -> f64) -> Option<&'a Cell> {
     let peers = row.cells.iter().filter(|cell| !cell.contender.is_ours());
     peers.min_by(|a, b| of(&a.figures).total_cmp(&of(&b.figures)))

@@ -8,22 +8,22 @@ use super::{BLOCK_TOKENS, Numbering, Request, Trace};
 /// routing: 150 prefixes of 6,000 tokens, questions of 1,200, answers of 1,000.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedPrefix {
-    /// How many prefixes there are.
+    /// Number of prefixes.
     pub(crate) prefixes: usize,
-    /// Tokens of each.
+    /// Number of tokens of each prefix.
     pub(crate) prefix: usize,
-    /// Tokens after it, each time new.
+    /// Number of tokens after the prefix, each time new.
     pub(crate) question: usize,
-    /// Tokens of the answers, in the mean.
+    /// Number of tokens of the answers, in the mean.
     pub(crate) answer: usize,
-    /// Requests.
+    /// Number of requests.
     pub(crate) requests: usize,
-    /// Requests per second.
+    /// Number of requests per second.
     pub(crate) rate: f64,
 }
 
 impl SharedPrefix {
-    /// Requests at random moments (a Poisson process), each for a random prefix.
+    /// Makes requests at random moments (a Poisson process), each for a random prefix.
     pub(crate) fn trace(self, seed: u64) -> Trace {
         let mut chance = fastrand::Rng::with_seed(seed);
         let mut numbering = Numbering::default();
@@ -46,21 +46,21 @@ impl SharedPrefix {
     }
 }
 
-/// One prefix that a share of all traffic begins with, from one moment on: a new system prompt, or
-/// a document that everybody asks about.
+/// A prefix that a share of all traffic begins with, from one moment on: a new system prompt, or a
+/// document that is suddenly in demand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HotPrefix {
-    /// Which share, 0 to 1.
+    /// Share of the requests, 0 to 1.
     pub(crate) share: f64,
-    /// Tokens of the prefix.
+    /// Number of tokens of the prefix.
     pub(crate) tokens: usize,
 }
 
 impl HotPrefix {
-    /// Numbers that no trace gets to.
+    /// First of the numbers that no trace gets to.
     const FIRST: u64 = 1 << 40;
 
-    /// The trace, where a share of the requests in its second half has the prefix in front.
+    /// Puts the prefix in front of a share of the requests in the trace's second half.
     pub(crate) fn over(self, mut trace: Trace, seed: u64) -> Trace {
         let mut chance = fastrand::Rng::with_seed(seed);
         let half = trace.length() / 2;

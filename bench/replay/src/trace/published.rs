@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Numbering, Request, Trace};
 
-/// Mooncake: an object a line.
+/// Reads Mooncake's form: an object a line.
 pub(super) fn mooncake(text: &str) -> Result<Trace> {
     let mut requests = Vec::new();
     for (number, line) in text.lines().filter(|line| !line.is_empty()).enumerate() {
@@ -34,7 +34,7 @@ fn mooncake_request(line: &str) -> Result<Request> {
     })
 }
 
-/// Azure: `TIMESTAMP,ContextTokens,GeneratedTokens`, of one day.
+/// Reads Azure's form: `TIMESTAMP,ContextTokens,GeneratedTokens`, of one day.
 pub(super) fn azure(text: &str) -> Result<Trace> {
     let mut numbering = Numbering::default();
     let mut requests: Vec<Request> = Vec::new();
@@ -50,7 +50,7 @@ pub(super) fn azure(text: &str) -> Result<Trace> {
     Ok(Trace { requests })
 }
 
-/// Time since midnight, prompt tokens, answer tokens.
+/// Reads the time since midnight, prompt tokens and answer tokens.
 fn azure_row(line: &str) -> Result<(Duration, usize, usize)> {
     let mut cells = line.trim().split(',');
     let mut cell = |what| cells.next().with_context(|| format!("no {what}"));

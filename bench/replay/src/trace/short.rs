@@ -35,7 +35,8 @@ fn request(line: &str, before: Duration, numbering: &mut Numbering) -> Result<Re
 
 fn range(run: &str) -> Result<RangeInclusive<u64>> {
     let (first, last) = run.split_once('-').unwrap_or((run, run));
-    let (first, last) = (first.parse()?, last.parse()?);
+    let first = first.parse()?;
+    let last = last.parse()?;
     if first > last {
         bail!("a range that ends before it begins: {run}");
     }
