@@ -1,5 +1,5 @@
-//! How old a pod's numbers are when they decide, in a real Envoy over a real scraper: what each answer's decision header says
-//! of the pod that it came from.
+//! The age of a pod's numbers when they decide, in a real Envoy over a real scraper: what each
+//! answer's decision header says of the pod that it came from.
 
 use std::{
     net::SocketAddr,
@@ -26,19 +26,20 @@ use crate::{
     upstream::{self, Says},
 };
 
-/// Pods, as many as a large pool has.
+/// Number of pods, as many as a large pool has.
 const PODS: usize = 256;
 
-/// Clients, each with one request at a time.
+/// Number of clients, each with one request at a time.
 const CLIENTS: usize = 8;
 
-/// A client's pause: together they ask some 400 times a second, which leaves the cores to whom is measured.
+/// A client's pause: together the clients ask some 400 times a second, which leaves the cores to
+/// the programs that are measured.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Until every pod was read and every client's connection is open.
+/// Time until every pod was read and every client's connection is open.
 const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Measures and reports.
+/// Measures, and returns the report.
 pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let duration = Duration::from_secs(if setting.quick { 3 } else { 15 });
     let mut report = Report::begin("age");
@@ -50,7 +51,8 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     ));
     let columns =
         ["pods", "decisions", "age p50, ms", "p99", "p99.9", "max", "scraper, % of a core"];
-    let (mut table, mut raw) = (Table::new(&columns), Vec::new());
+    let mut table = Table::new(&columns);
+    let mut raw = Vec::new();
     for (name, says) in [("busy, other numbers each time", Says::News), ("idle", Says::TheSame)] {
         let (mut ages, scraper) = measure(setting, says, duration).await?;
         let ms = |age: Duration| age.as_millis();
@@ -68,7 +70,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     Ok(report)
 }
 
-/// The ages at all decisions, and what the scraper took meanwhile.
+/// Returns the ages at all decisions, and the CPU time that the scraper took meanwhile.
 async fn measure(
     setting: &Setting,
     says: Says,
@@ -98,7 +100,7 @@ async fn measure(
     Ok((ages, 100.0 * spent.as_secs_f64() / duration.as_secs_f64()))
 }
 
-/// One client's requests: the age at each decision.
+/// Makes one client's requests, and returns the age at each decision.
 fn ask(gateway: SocketAddr, client: usize, end: Instant) -> Result<Vec<Duration>> {
     let mut connection = Connection::open(gateway)?;
     let mut request = Request::chat(1 << 10, Text::Escaped, client);
@@ -111,7 +113,7 @@ fn ask(gateway: SocketAddr, client: usize, end: Instant) -> Result<Vec<Duration>
     Ok(ages)
 }
 
-/// The age that an answer's head tells.
+/// Returns the age that an answer's head tells.
 fn age(head: &[u8]) -> Result<Duration> {
     let head = String::from_utf8_lossy(head);
     let (_, rest) = head

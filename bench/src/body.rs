@@ -2,35 +2,35 @@
 
 use serde_json::json;
 
-/// What a prompt is made of: prose and code, with a character that JSON escapes every 30 bytes or so.
+/// Text of a prompt: prose and code, with a character that JSON escapes every 30 bytes or so.
 const PARAGRAPH: &str = "The reviewer wrote: \"It does not compile on Windows since the last change, see the log of the nightly build\".\n\
     Please find out what has changed between the two versions, fix it, and say in a sentence or two why it went\n\
     wrong \u{2014} the caf\u{e9} demo is on Friday. This is the function that the log points at:\n\n\
     fn open(name: &str) -> Result<File> {\n\tlet path = root()?.join(\"data\").join(name);\n\
     \tFile::open(&path).with_context(|| path.display().to_string())\n}\n\n";
 
-/// The same without anything that JSON escapes.
+/// Text of a prompt without anything that JSON escapes.
 const PLAIN_PARAGRAPH: &str = "The reviewer wrote: It does not compile on Windows since the last change, see the log of the nightly build. \
     Please find out what has changed between the two versions, fix it, and say in a sentence or two why it went \
     wrong - the cafe demo is on Friday. This is the function that the log points at: \
     fn open(name: str) -> Result<File> { let path = root()?.join(data).join(name); \
     File::open(path).with_context(path.display().to_string()) }  ";
 
-/// What prompts are made of.
+/// The text that prompts are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Text {
     /// Prose and code as they are.
     Escaped,
-    /// The same without anything that JSON escapes.
+    /// Prose and code without anything that JSON escapes.
     Plain,
 }
 
 impl Text {
-    /// The start, and as much more as makes about so many bytes of JSON.
+    /// Returns the start, and as much more as makes about so many bytes of JSON.
     fn fill(self, start: String, bytes: usize) -> String {
         let mut text = start;
         match self {
-            // What escapes add is an eighth.
+            // Escapes add an eighth.
             Self::Escaped => {
                 while text.len() + text.len() / 8 < bytes {
                     text += PARAGRAPH;
@@ -45,10 +45,11 @@ impl Text {
     }
 }
 
-/// Where a request's number stands, so that no two prompts are the same.
+/// Place of a request's number, which makes every prompt different.
 const NUMBER: &str = "0000000000000000";
 
-/// Conversations that requests belong to: the first half of a prompt is its conversation's.
+/// Number of conversations that requests belong to: the first half of a prompt is its
+/// conversation's.
 const CONVERSATIONS: usize = 16;
 
 /// A request for one more turn of a conversation.
@@ -59,7 +60,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A chat completion over HTTP/1.1 whose body is about `size` bytes long.
+    /// Returns a chat completion over HTTP/1.1 with a body of about `size` bytes.
     pub(crate) fn chat(size: usize, text: Text, conversation: usize) -> Self {
         let conversation = conversation % CONVERSATIONS;
         let shared = text.fill(format!("Conversation {conversation}. "), size / 2);
@@ -73,7 +74,8 @@ impl Request {
         Self::post(&body, &format!("x-conversation: {conversation}\r\n"))
     }
 
-    /// A chat completion of whose prompt, `words` long, no part is like any other's.
+    /// Returns a chat completion with a prompt of `words` words, no part of which is like any
+    /// other's.
     pub(crate) fn unlike_any(words: usize, headers: &str) -> Self {
         let text = format!("{NUMBER}{}", " word".repeat(words));
         let messages = json!([{"role": "user", "content": text}]);
@@ -81,14 +83,14 @@ impl Request {
         Self::post(&body, headers)
     }
 
-    /// The shortest chat completion with this model.
+    /// Returns the shortest chat completion with this model.
     pub(crate) fn hello(model: &str) -> Self {
         let messages = json!([{"role": "user", "content": NUMBER}]);
         let body = json!({"model": model, "max_tokens": 1, "messages": messages}).to_string();
         Self::post(&body, "")
     }
 
-    /// A request without a body, which is placed by load alone.
+    /// Returns a request without a body, which is placed by load alone.
     pub(crate) fn without_body() -> Self {
         let bytes = b"GET /v1/models HTTP/1.1\r\nhost: gateway\r\n\r\n".to_vec();
         Self { number_at: bytes.len(), bytes }
@@ -104,7 +106,7 @@ impl Request {
         Self { bytes: text.into_bytes(), number_at }
     }
 
-    /// The bytes of the request with this number.
+    /// Returns the bytes of the request with this number.
     pub(crate) fn numbered(&mut self, number: u64) -> &[u8] {
         let digits = format!("{number:016}");
         let place = self.bytes.get_mut(self.number_at..self.number_at + NUMBER.len());

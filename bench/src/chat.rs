@@ -13,12 +13,12 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// What was answered, to its end.
+/// An answer, to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Streamed {
-    /// From the request to the first bytes of the answer's body.
+    /// Time from the request to the first bytes of the answer's body.
     pub(crate) first_token: Duration,
-    /// The header in which the picker says what it chose, and why.
+    /// Header in which the picker says what it chose, and why.
     pub(crate) decision: Option<String>,
     body: Vec<u8>,
 }
@@ -47,7 +47,8 @@ pub(crate) async fn stream(
     ensure!(response.status() == 200, "{}", response.status());
     let decision = response.headers().get("x-llm-picker-decision");
     let decision = decision.and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (mut first, mut bytes) = (None, Vec::new());
+    let mut first = None;
+    let mut bytes = Vec::new();
     while let Some(frame) = response.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         first.get_or_insert_with(|| begun.elapsed());
@@ -62,14 +63,14 @@ pub(crate) async fn stream(
 }
 
 impl Streamed {
-    /// The events' JSON, in their order.
+    /// Returns the events' JSON, in their order.
     pub(crate) fn events(&self) -> impl Iterator<Item = Value> {
         let lines = self.body.split(|byte| *byte == b'\n');
         let events = lines.filter_map(|line| line.strip_prefix(b"data: "));
         events.filter_map(|event| serde_json::from_slice(event).ok())
     }
 
-    /// The text that was answered.
+    /// Returns the text of the answer.
     pub(crate) fn text(&self) -> String {
         let text = |event: Value| {
             event.pointer("/choices/0/delta/content").and_then(Value::as_str).map(str::to_owned)

@@ -1,4 +1,5 @@
-//! One kept-alive HTTP/1.1 connection that knows as little HTTP as it can: what the load costs, the proxy lacks.
+//! A kept-alive HTTP/1.1 connection that knows as little HTTP as it can: the proxy lacks whatever
+//! the load costs.
 
 use std::{
     io::{self, Read, Write},
@@ -6,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-/// A response that takes this long is a failure.
+/// Time after which a response is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Bytes read at once; heads and answers here are under 2 KiB.
+/// Number of bytes read at once; heads and answers here are under 2 KiB.
 const READ: usize = 16 << 10;
 
-/// The longest head that is read.
+/// Bytes of the longest head that is read.
 const HEAD_MAX: usize = 64 << 10;
 
 /// A connection to a server.
@@ -23,7 +24,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects to a server.
     pub(crate) fn open(to: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(to)?;
         Self::accepted(stream)
@@ -40,7 +41,7 @@ impl Connection {
         self.stream.write_all(bytes)
     }
 
-    /// Sends a request and reads the response; its status.
+    /// Sends a request, reads the response and returns its status.
     pub(crate) fn exchange(&mut self, request: &[u8]) -> io::Result<u16> {
         self.stream.set_read_timeout(Some(PATIENCE))?;
         self.write(request)?;
@@ -89,13 +90,14 @@ impl Connection {
     }
 }
 
-/// Behind the empty line that ends a head.
+/// Returns the place behind the empty line that ends a head.
 pub(crate) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let at = bytes.get(from..)?.windows(4).position(|four| four == b"\r\n\r\n")?;
     Some(from + at + 4)
 }
 
-/// The length of the body that a head announces; 0 where it announces none. Envoy writes names in lower case.
+/// Returns the length of the body that a head announces; 0 where it announces none. Envoy writes
+/// names in lower case.
 pub(crate) fn content_length(head: &[u8]) -> usize {
     const NAME: &[u8] = b"\r\ncontent-length: ";
     let Some(at) = head.windows(NAME.len()).position(|bytes| bytes == NAME) else { return 0 };
@@ -104,7 +106,7 @@ pub(crate) fn content_length(head: &[u8]) -> usize {
     digits.fold(0, |length, digit| length * 10 + usize::from(digit - b'0'))
 }
 
-/// The status of a response.
+/// Returns the status of a response.
 pub(crate) fn status(head: &[u8]) -> Option<u16> {
     let digits = head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok()

@@ -1,20 +1,21 @@
-//! What a process has computed, by the kernel's account.
+//! The CPU time of a process, by the kernel's account.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 
-/// The kernel counts in hundredths of a second (USER_HZ, which Linux fixes for /proc).
+/// Unit of the kernel's account: hundredths of a second (USER_HZ, which Linux fixes for /proc).
 const TICK: Duration = Duration::from_millis(10);
 
-/// CPU time of a process so far, user and system, over all its threads.
+/// Returns the CPU time of a process so far, user and system, over all its threads.
 pub(crate) fn time(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let ticks = ticks(&stat).with_context(|| format!("/proc/{pid}/stat: {stat}"))?;
     Ok(TICK * ticks)
 }
 
-/// utime and stime: the 14th and 15th field; the second is a name in parentheses that may hold anything.
+/// Returns the sum of utime and stime, the 14th and 15th field; the second is a name in parentheses
+/// that may hold anything.
 fn ticks(stat: &str) -> Option<u32> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);

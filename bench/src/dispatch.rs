@@ -1,4 +1,4 @@
-//! What holding and releasing costs, and whether it keeps its word: speed, limit, shares.
+//! The cost of holding and releasing requests, and the promises of the gate: speed, limit, shares.
 
 mod config;
 mod crowd;
@@ -13,7 +13,7 @@ pub(crate) use self::config::gate;
 
 use crate::{Setting, report::Report};
 
-/// Measures and reports.
+/// Measures, and returns the report.
 pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let mut report = Report::begin("dispatch");
     let drained = drain::run(setting, &mut report).await?;

@@ -1,7 +1,9 @@
-//! Two classes of clients that ask for more than the pods can do: who is served, and how soon.
+//! Two classes of clients that ask for more than the pods can do: the requests served of each, and
+//! the time that they took.
 
 mod class;
 mod gate;
+mod row;
 mod worker;
 
 use std::{sync::Arc, time::Duration};
@@ -24,27 +26,29 @@ use crate::{
     report::{Report, Table},
 };
 
-/// Streaming workers, half of each class.
+/// Number of streaming workers, half of each class.
 const WORKERS: usize = 120;
 
-/// A worker begins a request at most this often. All of them together then ask for about 1.7 times what the pods can do,
-/// the high class alone for 0.85 of it: so there is something left that the low class can get.
+/// Least time between two requests of a worker. All of them together then ask for about 1.7 times
+/// what the pods can do, the high class alone for 0.85 of it: so there is something left that the
+/// low class can get.
 const CYCLE: Duration = Duration::from_millis(4400);
 
-/// What a pod is started with: few seats, so that waiting is decided at the gate, and time as a real one takes.
+/// Arguments of a pod: few seats, so that waiting is decided at the gate, and time as a real one
+/// takes.
 const POD: [&str; 4] = ["--profile", "cpu", "--max-num-seqs", "8"];
 
-/// Pods.
 const PODS: usize = 3;
 
-/// Requests that began in time may end this much later; those that do not have failed.
+/// Time after the end for requests that began before it; those that are not answered by then have
+/// failed.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// The figures that the EPP's project published, as it published them.
+/// Figures that the EPP's project published, as it published them.
 const PUBLISHED: &str = "Published for the EPP, on another machine (4x L4, OpenShift; 120 workers, 240 s) and not run here: TTFT mean 4.83 s \
      (high) against 15.42 s (low), success 100 % against 85 %.";
 
-/// Measures and reports.
+/// Measures, and returns the report.
 pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let seconds = if setting.quick { 5 } else { setting.seconds };
     let mut report = Report::begin("flow-control");
@@ -70,7 +74,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
         let served = load(setting, gate, Duration::from_secs(seconds)).await?;
         for class in Class::ALL {
             let of_class: Vec<&Served> = served.iter().filter(|one| one.class == class).collect();
-            table.row(&class::cells(gate.name(), class, &of_class, seconds));
+            table.row(&row::cells(gate.name(), class, &of_class, seconds));
         }
         raw.push(json!({"gate": gate.name(), "requests": served.iter().map(Served::raw).collect::<Vec<Value>>()}));
     }
@@ -80,7 +84,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     Ok(report)
 }
 
-/// The load, on a stack of its own with this gate.
+/// Runs the load on a stack of its own with this gate.
 async fn load(setting: &Setting, gate: Gate, duration: Duration) -> Result<Vec<Served>> {
     let stack = Stack::builder(setting.programs.clone())
         .endpoints(PODS)
@@ -103,7 +107,7 @@ async fn load(setting: &Setting, gate: Gate, duration: Duration) -> Result<Vec<S
     Ok(served)
 }
 
-/// One worker's requests until `end`.
+/// Makes one worker's requests until `end`.
 async fn work(worker: Arc<Worker>, end: Instant) -> Vec<Served> {
     let mut served = Vec::new();
     // Workers that all begin at once would stay in step for long.

@@ -1,4 +1,4 @@
-//! What an Envoy costs that nobody asks anything.
+//! The cost of an idle Envoy.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{
 
 const WORKERS: usize = 4;
 
-/// Pods behind each Envoy.
+/// Number of pods behind each Envoy.
 const PODS: usize = 3;
 
 /// Measures and reports. Both Envoys stand beside each other and are idle at the same time, so that whatever else the machine
@@ -53,7 +53,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     ));
     let mut table = Table::new(&["process", "percent of a core"]);
     for (place, name) in PROCESSES.iter().enumerate() {
-        let rounds = Rounds::of(spent.iter().filter_map(|round| round.get(place)).copied());
+        let rounds = Rounds::new(spent.iter().filter_map(|round| round.get(place)).copied());
         table.row(&[(*name).to_owned(), format!("{rounds:.2}")]);
     }
     report.show(table);
@@ -61,7 +61,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     Ok(report)
 }
 
-/// In the order of [`times`].
+/// Processes, in the order of [`times`].
 const PROCESSES: [&str; 3] = ["plain Envoy", "Envoy with the picker", "the picker's scraper"];
 
 fn times([plain, picker]: &[Stack; 2]) -> Result<[Duration; 3]> {
@@ -70,7 +70,7 @@ fn times([plain, picker]: &[Stack; 2]) -> Result<[Duration; 3]> {
     Ok([cpu::time(plain.pids().0)?, cpu::time(envoy)?, scraper])
 }
 
-/// A stack every worker of which has served something, and that has come to rest.
+/// Returns a stack in which every worker has served something, and which has come to rest.
 async fn started(builder: Builder) -> Result<Stack> {
     let stack = builder.start().await?;
     let load = Load {

@@ -1,7 +1,7 @@
 //! Load: as many requests as `clients` can make, or so many a second.
 //!
-//! A thread a client that blocks: with a few dozen of them that is the cheapest there is, and what it costs is the same
-//! for whatever is measured.
+//! Every client is a thread that blocks: with a few dozen of them that is the cheapest there is,
+//! and the load costs the same for whatever is measured.
 
 use std::{
     net::SocketAddr,
@@ -20,35 +20,36 @@ use crate::{
     connection::Connection,
 };
 
-/// Clients connect meanwhile.
+/// Time in which clients connect.
 const BEFORE_START: Duration = Duration::from_millis(300);
 
-/// No two requests of this process have the same number, so none finds its own prompt cached.
+/// Number of the next request. No two requests of this process have the same, so none finds its own
+/// prompt cached.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// The next request's number.
+/// Returns the next request's number.
 pub(crate) fn next_number() -> u64 {
     NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// How requests are paced.
+/// The pace of requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// The next one when the last is answered.
+    /// The next request follows when the last is answered.
     Closed,
-    /// So many a second, whether or not they are answered. Latency counts from when a request was due, so that one that
-    /// had to wait for a free client is not flattered (coordinated omission).
+    /// So many requests a second, answered or not. Latency counts from when a request was due, so
+    /// that one that had to wait for a free client is not flattered (coordinated omission).
     Open { per_second: u32 },
 }
 
-/// What a request is.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
-    /// A chat whose body is so many bytes long; half of its prompt is its conversation's.
+    /// A chat with a body of so many bytes; half of its prompt is its conversation's.
     Chat { bytes: usize, text: Text },
     /// A chat of so many words without a common prefix, with these header lines.
     Tenant { words: usize, headers: &'static str },
-    /// No body.
+    /// A request without a body.
     Bare,
 }
 
@@ -62,42 +63,42 @@ impl Kind {
     }
 }
 
-/// What to send where.
+/// Requests, and the server that gets them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
-    /// The server.
+    /// Address of the server.
     pub(crate) target: SocketAddr,
-    /// The requests.
+    /// Kind of the requests.
     pub(crate) kind: Kind,
-    /// Connections, each with one request at a time.
+    /// Number of connections, each with one request at a time.
     pub(crate) clients: usize,
-    /// How fast.
+    /// Pace of the requests.
     pub(crate) pace: Pace,
-    /// How long.
+    /// Time that the load lasts.
     pub(crate) duration: Duration,
 }
 
-/// What came of it.
+/// The outcome of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// One of each request that was answered with 200.
+    /// Latency of each request that was answered with 200.
     pub(crate) latencies: Vec<Duration>,
-    /// How many of them were answered before the time was over.
+    /// Number of these requests that were answered before the time was over.
     pub(crate) in_time: usize,
-    /// All other requests.
+    /// Number of all other requests.
     pub(crate) failed: usize,
 }
 
-/// What a client goes by.
+/// The schedule of the clients.
 struct Plan {
     load: Load,
     start: Instant,
-    /// The next request of the open loop.
+    /// Number of the next request of the open loop.
     next: AtomicU64,
 }
 
 impl Load {
-    /// Runs it; blocks until it is over.
+    /// Runs the load; blocks until it is over.
     pub(crate) fn run(self) -> Result<Outcome> {
         let plan =
             Plan { load: self, start: Instant::now() + BEFORE_START, next: AtomicU64::new(0) };
@@ -145,7 +146,7 @@ impl Plan {
         Ok(outcome)
     }
 
-    /// When this client's next request is due; none when the time is over.
+    /// Returns when this client's next request is due; none when the time is over.
     fn due(&self) -> Option<Instant> {
         let due = match self.load.pace {
             Pace::Closed => Instant::now(),

@@ -1,8 +1,8 @@
-//! Where and when a table was measured: figures of another machine are not these.
+//! The machine and the time of a measurement: figures of another machine are not these.
 
 use std::{fs, process::Command, thread};
 
-/// One line: date, processor, cores, and how busy the machine was.
+/// Returns a line with date, processor, cores, and how busy the machine was.
 pub(crate) fn line() -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -1,24 +1,29 @@
-//! `build.sh bench`: measures llm-picker in a real Envoy, side by side with what it is compared with.
+//! `build.sh bench`: measures llm-picker in a real Envoy, side by side with its peers.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
+// The benches.
 mod age;
-mod body;
-mod chat;
-mod connection;
-mod cpu;
 mod dispatch;
 mod flow_control;
 mod idle;
-mod load;
-mod machine;
-mod memory;
 mod micro;
 mod overhead;
 mod real_vllm;
-mod report;
-mod summary;
+// The clients.
+mod body;
+mod chat;
+mod connection;
+mod load;
+// The servers.
 mod upstream;
 mod valve;
+// The machine under them.
+mod cpu;
+mod machine;
+mod memory;
+// The results.
+mod report;
+mod summary;
 
 use std::{
     net::SocketAddr,
@@ -36,13 +41,13 @@ use stack::Programs;
 #[derive(Debug, Parser)]
 #[command(name = "llm-picker-bench")]
 struct Args {
-    /// What to measure.
+    /// Name of the bench.
     #[arg(value_enum)]
     name: Option<Bench>,
-    /// One short round: whether it works, not what it costs.
+    /// Run one short round, which shows that it works and not what it costs.
     #[arg(long)]
     quick: bool,
-    /// How long each load of flow-control lasts, 5 to 600.
+    /// Seconds that each load of flow-control lasts, 5 to 600.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=600))]
     seconds: u64,
     /// A published trace for replay: Mooncake's JSON lines or Azure's CSV, in place of the one that comes along.
@@ -53,26 +58,26 @@ struct Args {
     servers: Vec<SocketAddr>,
 }
 
-/// `filter/examples/crossings.rs`, as build.sh builds it.
+/// File of `filter/examples/crossings.rs`, as build.sh builds it.
 const CROSSINGS: &str = "target/wasm32-wasip1/release/examples/crossings.wasm";
 
-/// The program of `bench/micro/`, as build.sh builds it.
+/// File of the program of `bench/micro/`, as build.sh builds it.
 const MICRO: &str = "target/micro/release/llm-picker-micro";
 
 /// A bench.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Bench {
-    /// What the picker adds to the same Envoy: latency, throughput, CPU per request. 5 minutes.
+    /// The cost of the picker in the same Envoy: latency, throughput, CPU per request. 5 minutes.
     Overhead,
-    /// The same for bodies of 1 to 450 KB, with and without escapes. 5 minutes.
+    /// The cost of the picker for bodies of 1 to 450 KB, with and without escapes. 5 minutes.
     OverheadSizes,
-    /// The same for 1 to 150 clients that press without pause. 4 minutes.
+    /// The cost of the picker for 1 to 150 clients that press without pause. 4 minutes.
     OverheadClients,
-    /// The same for 1, 2 and 4 workers of Envoy. 5 minutes.
+    /// The cost of the picker for 1, 2 and 4 workers of Envoy. 5 minutes.
     OverheadWorkers,
-    /// The same for every way into Envoy. 5 minutes.
+    /// The cost of the picker for every way into Envoy. 5 minutes.
     OverheadWays,
-    /// The same beside what an Envoy does by itself: least request, consistent hashing with bounded loads. 3 minutes.
+    /// The cost of the picker beside an Envoy that balances by itself: least request, consistent hashing with bounded loads. 3 minutes.
     OverheadBalancing,
     /// The standalone routers of PyPI (sglang-router, smg, vllm-router) beside the picker. 10 minutes.
     Peers,
@@ -80,11 +85,11 @@ enum Bench {
     FlowControl,
     /// A queue of 5,000 drained, overshoot, fairness, the cost of the ledger. 2 minutes.
     Dispatch,
-    /// What the picker costs while nobody asks anything. 1 minute.
+    /// The cost of the picker in an Envoy that is idle. 1 minute.
     Idle,
     /// Real engines, which run at --servers, behind the picker, behind Envoy alone and behind the other routers; overload. 20 minutes.
     RealVllm,
-    /// How old a pod's numbers are at a decision, over 256 pods. 1 minute.
+    /// The age of a pod's numbers at a decision, over 256 pods. 1 minute.
     Age,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
@@ -92,15 +97,15 @@ enum Bench {
     Micro,
 }
 
-/// What every bench is given.
+/// Settings that every bench is given.
 #[derive(Debug)]
 struct Setting {
     programs: Programs,
-    /// The filter that makes the picker's host calls and nothing else.
+    /// File of the filter that makes the picker's host calls and nothing else.
     crossings: PathBuf,
-    /// Where the other routers are installed.
+    /// Folder in which the other routers are installed.
     peers: PathBuf,
-    /// Engines that run already.
+    /// Addresses of engines that run already.
     servers: Vec<SocketAddr>,
     quick: bool,
     seconds: u64,
@@ -133,8 +138,10 @@ async fn run(args: &Args) -> Result<()> {
     let results = root.join("target/bench");
     let setting = || {
         let programs = Programs::built_in(&root)?;
-        let (quick, seconds) = (args.quick, args.seconds);
-        let (crossings, peers) = (root.join(CROSSINGS), root.join("target/peers"));
+        let quick = args.quick;
+        let seconds = args.seconds;
+        let crossings = root.join(CROSSINGS);
+        let peers = root.join("target/peers");
         let servers = args.servers.clone();
         anyhow::Ok(Setting { programs, crossings, peers, servers, quick, seconds })
     };
@@ -160,10 +167,11 @@ async fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The replay: in virtual time, without an Envoy.
+/// Runs the replay: in virtual time, without an Envoy.
 fn replayed(args: &Args, results: &Path) -> Result<Report> {
     let mut report = Report::begin("replay");
-    let (trace, quick) = (args.trace.clone(), args.quick);
+    let trace = args.trace.clone();
+    let quick = args.quick;
     let (parts, raw) = replay::run(&replay::Options { trace, quick, results: results.to_owned() })?;
     for part in parts {
         match part {
@@ -179,7 +187,7 @@ fn replayed(args: &Args, results: &Path) -> Result<Report> {
     Ok(report)
 }
 
-/// One line a bench.
+/// Returns a line for each bench.
 fn list() -> String {
     let mut text = String::new();
     for bench in Bench::value_variants() {
@@ -190,7 +198,8 @@ fn list() -> String {
     text
 }
 
-/// The program is built where it runs, so its sources are in the project.
+/// Returns the project's folder: the program is built where it runs, so its sources are in the
+/// project.
 fn project() -> Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     Ok(root.context("bench/ lies in the project")?.to_owned())

@@ -1,16 +1,16 @@
-//! What a process occupies, by the kernel's account.
+//! The memory of a process, by the kernel's account.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-/// Megabytes of a process that are in memory now (VmRSS).
+/// Returns the megabytes of a process that are in memory now (VmRSS).
 pub(crate) fn megabytes(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     resident(&status).with_context(|| format!("no VmRSS in /proc/{pid}/status"))
 }
 
-/// The kernel says kB and means 1,024 bytes.
+/// Reads VmRSS, where the kernel says kB and means 1,024 bytes.
 fn resident(status: &str) -> Option<u64> {
     let (_, rest) = status.split_once("VmRSS:")?;
     let kibibytes: u64 = rest.split_whitespace().next()?.parse().ok()?;

@@ -1,5 +1,5 @@
-//! What small parts cost by themselves, beside what others have in their place: the prefix index, and the ledger when all
-//! workers write it at once.
+//! The cost of small parts by themselves, beside what others have in their place: the prefix index,
+//! and the ledger when all workers write it at once.
 
 mod index;
 mod ledger;

@@ -1,7 +1,8 @@
-//! What the picker adds to an Envoy that is the same in all else, and what other routers take.
+//! The cost of the picker in an Envoy that is the same in all else, and the cost of other routers.
 //!
-//! All the servers of a table stand beside each other all the time, so that each is measured under the same background,
-//! and take turns round by round, so that a slow minute of the machine is slow for all.
+//! All the servers of a table stand beside each other all the time, so that each is measured under
+//! the same background, and take turns round by round, so that a slow minute of the machine is slow
+//! for all.
 
 mod case;
 mod columns;
@@ -23,7 +24,7 @@ use self::{
 };
 use crate::{Setting, body::Text, report::Report, upstream};
 
-/// Servers behind each Envoy.
+/// Number of servers behind each Envoy.
 const PODS: usize = 3;
 
 const SMALL: Size = Size { name: "1 KB", bytes: 1 << 10, text: Text::Escaped, clients: 32 };
@@ -33,19 +34,19 @@ const LARGE: Size = Size { name: "220 KB", bytes: 220 << 10, text: Text::Escaped
 const FULL: Effort =
     Effort { rounds: 5, open: Some(Duration::from_secs(3)), closed: Duration::from_secs(3) };
 
-/// What the picker adds to an Envoy.
+/// Measures the cost of the picker in an Envoy.
 pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let rows = Row::usual(setting, &upstream::start(PODS)?).await?;
     compare(setting, Report::begin("overhead"), &rows).await
 }
 
-/// What other routers take, beside the picker.
+/// Measures the cost of other routers, beside the picker.
 pub(crate) async fn peers(setting: &Setting) -> Result<Report> {
     let rows = Row::peers(&setting.programs, &upstream::start(PODS)?, &setting.peers).await?;
     compare(setting, Report::begin("peers"), &rows).await
 }
 
-/// A table for each of the two sizes, against the first row.
+/// Makes a table for each of the two sizes, against the first row.
 async fn compare(setting: &Setting, report: Report, rows: &[Row]) -> Result<Report> {
     let mut paper = Paper::begin(setting, report, FULL, Loads::Both)?;
     for size in [SMALL, LARGE] {
@@ -54,7 +55,7 @@ async fn compare(setting: &Setting, report: Report, rows: &[Row]) -> Result<Repo
     Ok(paper.end())
 }
 
-/// A case for each row, compared with the first.
+/// Returns a case for each row, compared with the first.
 fn beside(rows: &[Row], size: Size) -> Vec<Case<'_>> {
     rows.iter().map(|row| Case::new(&row.name, row, size, 0)).collect()
 }
@@ -99,7 +100,7 @@ impl Paper {
         Ok(())
     }
 
-    /// The report.
+    /// Returns the report.
     fn end(mut self) -> Report {
         self.report.raw(json!({"wasm_bytes": self.wasm, "tables": self.raw}));
         self.report

@@ -27,36 +27,37 @@ use crate::{
     summary::{Rounds, quantile},
 };
 
-/// Clients a server: enough that a choice between servers matters, few enough that a small engine keeps up.
+/// Number of clients for each server: enough that a choice between servers matters, few enough that
+/// a small engine keeps up.
 const CLIENTS: usize = 2;
 
-/// Tokens of each answer.
+/// Number of tokens of an answer.
 const OUTPUT: u32 = 16;
 
-/// How much is asked.
+/// The amount of traffic.
 #[derive(Clone, Copy, Debug)]
-struct Effort {
+struct Amount {
     rounds: usize,
-    /// Requests a client, in each round of each traffic.
+    /// Number of requests of a client, in each round of each traffic.
     requests: usize,
 }
 
-const FULL: Effort = Effort { rounds: 3, requests: 8 };
+const FULL: Amount = Amount { rounds: 3, requests: 8 };
 
-const QUICK: Effort = Effort { rounds: 1, requests: 3 };
+const QUICK: Amount = Amount { rounds: 1, requests: 3 };
 
-/// What came of one router's turn.
+/// Figures of one router's turn.
 #[derive(Debug, Default)]
 struct Turn {
     first_tokens: Vec<Duration>,
     took: Duration,
     prompt_tokens: f64,
-    /// Prompt tokens that the picker expected to be cached.
+    /// Number of prompt tokens that the picker expected to be cached.
     expected: f64,
     cached: Cached,
 }
 
-/// Measures and reports.
+/// Measures, and returns the report.
 pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let servers = &setting.servers;
     ensure!(
@@ -66,21 +67,21 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     );
     let model = engines::model(*servers.first().context("no servers")?).await?;
     let mut report = Report::begin("real-vllm");
-    let effort = if setting.quick { QUICK } else { FULL };
+    let amount = if setting.quick { QUICK } else { FULL };
     let clients = CLIENTS * servers.len();
     report.say(format!(
         "{} servers of {model}, {clients} clients that ask again when they are answered, {} rounds of {} requests each, {OUTPUT} output \
          tokens. No two turns have a prefix in common. Cached is what the engines found, of what they looked up \
          (`vllm:prefix_cache_hits_total`); expected is what the picker's `prefix-hit` said of the endpoint that it chose.",
-        servers.len(), effort.rounds, effort.requests
+        servers.len(), amount.rounds, amount.requests
     ));
     let rows = Row::over_engines(setting, &model).await?;
     let mut raw = Vec::new();
     for traffic in Traffic::ALL {
         let mut turns: Vec<Vec<Turn>> = rows.iter().map(|_| Vec::new()).collect();
-        for _ in 0..effort.rounds {
+        for _ in 0..amount.rounds {
             for (row, turns) in rows.iter().zip(&mut turns) {
-                let turn = take_turn((row.address(), servers), &model, traffic, effort.requests);
+                let turn = take_turn(row.address(), servers, &model, traffic, amount.requests);
                 turns.push(turn.await.with_context(|| row.name.clone())?);
             }
         }
@@ -97,12 +98,14 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
 }
 
 async fn take_turn(
-    (router, servers): (SocketAddr, &[SocketAddr]),
+    router: SocketAddr,
+    servers: &[SocketAddr],
     model: &str,
     traffic: Traffic,
     requests: usize,
 ) -> Result<Turn> {
-    let (before, begun) = (engines::cached(servers).await?, Instant::now());
+    let before = engines::cached(servers).await?;
+    let begun = Instant::now();
     let run = fastrand::u64(..);
     let mut clients = JoinSet::new();
     for number in (0..).take(CLIENTS * servers.len()) {
@@ -144,7 +147,7 @@ async fn ask_all(
     Ok(turn)
 }
 
-/// What share of the prompt the picker expected to be cached.
+/// Returns the share of the prompt that the picker expected to be cached.
 fn prefix_hit(decision: &str) -> Option<f64> {
     decision.split(';').find_map(|part| part.strip_prefix("prefix-hit="))?.parse().ok()
 }
@@ -153,7 +156,7 @@ fn table(traffic: Traffic, rows: &[Row], turns: &[Vec<Turn>]) -> Table {
     let columns = ["TTFT mean, ms", "p90, ms", "requests/s", "cached, %", "expected, %"];
     let mut table = Table::new(&[&[traffic.name()][..], &columns[..]].concat());
     for (row, turns) in rows.iter().zip(turns) {
-        let of = |figure: fn(&Turn) -> f64| Rounds::of(turns.iter().map(figure));
+        let of = |figure: fn(&Turn) -> f64| Rounds::new(turns.iter().map(figure));
         let expected = if turns.iter().any(|turn| turn.expected > 0.0) {
             format!("{:.1}", of(Turn::expected_percent))
         } else {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::machine;
 
-/// What a bench found.
+/// The result of a bench.
 #[derive(Debug)]
 pub(crate) struct Report {
     name: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct Table {
 }
 
 impl Report {
-    /// A report to be filled. Call it before the load: it says how busy the machine was.
+    /// Begins a report. Call it before the load: it says how busy the machine was.
     pub(crate) fn begin(name: &'static str) -> Self {
         Self { name, machine: machine::line(), parts: Vec::new(), raw: Value::Null }
     }
@@ -41,12 +41,12 @@ impl Report {
         self.parts.push(table.text);
     }
 
-    /// The figures behind it all.
+    /// Takes the figures behind the tables.
     pub(crate) fn raw(&mut self, raw: Value) {
         self.raw = raw;
     }
 
-    /// The whole as Markdown.
+    /// Returns the whole as Markdown.
     pub(crate) fn markdown(&self) -> String {
         format!("### {}\n{}\n\n{}", self.name, self.machine, self.parts.join("\n\n"))
     }
@@ -63,7 +63,7 @@ impl Report {
 }
 
 impl Table {
-    /// A table with these columns.
+    /// Returns a table with these columns.
     pub(crate) fn new(columns: &[&str]) -> Self {
         let mut text = format!("| {} |\n|", columns.join(" | "));
         text += &"---|".repeat(columns.len());

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-/// The value that a share `q` of all lies at or under (nearest rank); zero of none.
+/// Returns the value that a share `q` of all lies at or under (nearest rank); zero of none.
 pub(crate) fn quantile(values: &mut [Duration], q: f64) -> Duration {
     values.sort_unstable();
     let rank = rank(values.len(), q);
@@ -18,19 +18,19 @@ fn rank(length: usize, q: f64) -> usize {
     ((length as f64 * q).ceil() as usize).saturating_sub(1)
 }
 
-/// The same figure from several rounds.
+/// A figure from several rounds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rounds(Vec<f64>);
 
 impl Rounds {
-    /// The figures of these rounds.
-    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+    /// Takes the figures of these rounds.
+    pub(crate) fn new(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
         Self(figures)
     }
 
-    /// The middle one; of an even number, the mean of the two in the middle.
+    /// Returns the middle figure; of an even number, the mean of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         let at = |index: usize| self.0.get(index).copied().unwrap_or(f64::NAN);
         let half = self.0.len() / 2;
@@ -46,7 +46,7 @@ impl Rounds {
     }
 }
 
-/// `median (lowest–highest)`, with the precision asked for.
+/// Writes `median (lowest–highest)`, with the precision asked for.
 impl fmt::Display for Rounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places = f.precision().unwrap_or(0);
@@ -73,9 +73,9 @@ mod tests {
 
     #[test]
     fn rounds_show_the_median_and_the_spread() {
-        let rounds = Rounds::of([3.0, 1.0, 2.25]);
+        let rounds = Rounds::new([3.0, 1.0, 2.25]);
         assert_eq!(format!("{rounds:.1}"), "2.2 (1.0–3.0)");
-        assert_eq!(format!("{:.1}", Rounds::of([1.0, 2.0])), "1.5 (1.0–2.0)");
-        assert_eq!(format!("{}", Rounds::of([7.0])), "7");
+        assert_eq!(format!("{:.1}", Rounds::new([1.0, 2.0])), "1.5 (1.0–2.0)");
+        assert_eq!(format!("{}", Rounds::new([7.0])), "7");
     }
 }

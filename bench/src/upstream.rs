@@ -1,5 +1,5 @@
-//! A model server that costs as little as one can, and the same for everyone: it reads a request, throws it away and
-//! answers always the same.
+//! A model server that costs as little as one can, and the same for every proxy: it reads a
+//! request, throws it away and answers always the same.
 //!
 //! The simulator would cost more than the proxies that are measured here.
 
@@ -11,10 +11,10 @@ use std::{
 
 use crate::connection::Connection;
 
-/// What vLLM answers to a short request.
+/// Answer of vLLM to a short request.
 const ANSWER: &str = r#"{"id":"chatcmpl-0","object":"chat.completion","created":0,"model":"tiny","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"logprobs":null,"finish_reason":"length"}],"usage":{"prompt_tokens":100,"total_tokens":101,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":0}}}"#;
 
-/// An idle engine, as far as the scraper asks.
+/// Metrics of an idle engine, as far as the scraper asks.
 const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"tiny\"} 0.0\n\
     vllm:num_requests_waiting{engine=\"0\",model_name=\"tiny\"} 0.0\n\
     vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"tiny\"} 0.0\n\
@@ -22,23 +22,23 @@ const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"tiny\
 
 const MODELS: &str = r#"{"object":"list","data":[{"id":"tiny","object":"model","created":0,"owned_by":"vllm","root":"tiny","max_model_len":32768}]}"#;
 
-/// The response to a prompt, by its own account so many tokens long.
+/// Returns the response to a prompt, by its own account so many tokens long.
 pub(crate) fn answer(tokens: u32) -> String {
     let usage = format!(r#""completion_tokens":{tokens}"#);
     respond("application/json", &ANSWER.replace(r#""completion_tokens":1"#, &usage))
 }
 
-/// The response to the scraper.
+/// Returns the response to the scraper.
 pub(crate) fn metrics() -> String {
     respond("text/plain; version=0.0.4", METRICS)
 }
 
-/// What a model server says to the scraper.
+/// The metrics that a model server shows to the scraper.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Says {
-    /// That it is idle.
+    /// The server is idle.
     TheSame,
-    /// That it is busy, with other numbers each time: so nobody may leave anything out.
+    /// The server is busy, with other numbers each time, so that no reader may leave anything out.
     News,
 }
 
@@ -54,7 +54,7 @@ impl Says {
     }
 }
 
-/// What routers ask before they send anything.
+/// Returns the list of models, which routers ask for before they send anything.
 fn models() -> String {
     respond("application/json", MODELS)
 }
@@ -64,12 +64,12 @@ fn respond(kind: &str, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-/// Starts `count` of them; they end with this process.
+/// Starts `count` idle servers; they end with this process.
 pub(crate) fn start(count: usize) -> io::Result<Vec<SocketAddr>> {
     start_saying(count, Says::TheSame)
 }
 
-/// The same, with this for the scraper.
+/// Starts `count` servers with these metrics; they end with this process.
 pub(crate) fn start_saying(count: usize, says: Says) -> io::Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for _ in 0..count {
@@ -80,7 +80,8 @@ pub(crate) fn start_saying(count: usize, says: Says) -> io::Result<Vec<SocketAdd
     Ok(addresses)
 }
 
-/// A thread a connection: Envoy opens as many as there are requests in flight, which the load bounds.
+/// Serves every connection on a thread of its own: Envoy opens as many as there are requests in
+/// flight, which the load bounds.
 fn accept(listener: &TcpListener, says: Says) {
     for stream in listener.incoming().flatten() {
         // A connection that fails ends; Envoy opens another.
@@ -89,7 +90,8 @@ fn accept(listener: &TcpListener, says: Says) {
 }
 
 fn serve(stream: TcpStream, says: Says) -> io::Result<()> {
-    let (answer, models) = (answer(1), models());
+    let answer = answer(1);
+    let models = models();
     let mut times = 0;
     let mut connection = Connection::accepted(stream)?;
     loop {

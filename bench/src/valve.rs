@@ -1,4 +1,5 @@
-//! Model servers with a valve: they answer when it lets them, and write down when each request came and went.
+//! Model servers with a valve: they answer when it lets them, and write down the times of each
+//! request.
 
 use std::{
     io,
@@ -18,37 +19,37 @@ use tokio::{
 
 use crate::{connection, upstream};
 
-/// Bytes read at once; requests here are a few KiB.
+/// Number of bytes read at once; requests here are a few KiB.
 const READ: usize = 16 << 10;
 
-/// Names the header by which a request says how long its answer is to say that it is.
+/// Name of the header by which a request says how long its answer is to say that it is.
 pub(crate) const OUTPUT: &str = "x-output-tokens";
 
 /// The servers, on a thread of their own.
 #[derive(Clone, Debug)]
 pub(crate) struct Valve {
-    /// Where they listen.
+    /// Addresses of the servers.
     pub(crate) pods: Vec<SocketAddr>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// One permit lets one answer out.
+    /// Permits, one for each answer.
     permits: Semaphore,
-    /// How long an answer takes once it may go.
+    /// Time that an answer takes once it may go.
     service: Duration,
     log: Mutex<Log>,
 }
 
-/// What was seen.
+/// The times of the requests that were seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
-    /// When each request had come in whole.
+    /// Time at which each request had come in whole.
     pub(crate) came: Vec<Instant>,
-    /// When each answer was about to be written.
+    /// Time at which each answer was about to be written.
     pub(crate) went: Vec<Instant>,
-    /// The most requests that were there at once.
+    /// Number of requests that were there at once, at most.
     pub(crate) most: usize,
 }
 
@@ -88,12 +89,12 @@ impl Valve {
         self.release(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// What was seen since the last call.
+    /// Returns what was seen since the last call.
     pub(crate) fn take_log(&self) -> Log {
         std::mem::take(&mut *self.shared.log())
     }
 
-    /// How many requests are there now.
+    /// Returns the number of requests that are there now.
     pub(crate) fn held(&self) -> usize {
         let log = self.shared.log();
         log.came.len().saturating_sub(log.went.len())
@@ -147,14 +148,14 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     }
 }
 
-/// How many tokens a request wants to be told that its answer has.
+/// Returns the number of tokens that a request wants its answer to tell.
 fn output_tokens(head: &[u8]) -> Option<u32> {
     let head = std::str::from_utf8(head).ok()?;
     let (_, rest) = head.split_once(&format!("{OUTPUT}: "))?;
     rest.lines().next()?.trim().parse().ok()
 }
 
-/// Reads a whole message; where its head ends.
+/// Reads a whole message, and returns the place where its head ends.
 pub(crate) async fn read_message(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,

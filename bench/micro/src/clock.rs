@@ -1,13 +1,13 @@
-//! How long calls took.
+//! A clock for calls.
 
 use std::{hint::black_box, time::Instant};
 
-/// Of several calls, in microseconds.
+/// Durations of calls, in microseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Times(Vec<f64>);
 
 impl Times {
-    /// Calls, and keeps how long that took.
+    /// Makes a call, and keeps its duration.
     pub(crate) fn time<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = black_box(call());
@@ -15,7 +15,7 @@ impl Times {
         result
     }
 
-    /// Each of them, in the order of the calls.
+    /// Returns all durations, in the order of the calls.
     pub(crate) fn micros(self) -> Vec<f64> {
         self.0
     }

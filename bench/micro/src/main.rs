@@ -1,5 +1,6 @@
-//! One prefix index under one trace, in a process of its own so that its memory is what the process gained:
-//! `llm-picker-micro INDEX BLOCKS LOOKUPS` prints the figures as JSON. `build.sh bench micro` runs them in turn.
+//! A prefix index under a trace, in a process of its own so that its memory is what the process
+//! gained: `llm-picker-micro INDEX BLOCKS LOOKUPS` prints the figures as JSON. `build.sh bench
+//! micro` runs them in turn.
 #![allow(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 mod clock;
@@ -57,7 +58,7 @@ fn measure<C: Contender>(plan: &Plan, new: fn() -> C) -> Result<Value, String> {
     let mut index = new();
     let mut inserts = Times::default();
     for (number, placed) in plan.fill.iter().enumerate() {
-        let prompt = Prompt::of(&placed.request);
+        let prompt = Prompt::from_request(&placed.request);
         let news = index.news(&prompt, placed);
         let insert = || index.insert(&prompt, news, placed.worker);
         if number < plan.fill.len() / 2 {
@@ -67,10 +68,12 @@ fn measure<C: Contender>(plan: &Plan, new: fn() -> C) -> Result<Value, String> {
         }
     }
     let gained = memory::resident()?.saturating_sub(before);
-    let (mut hashes, mut lookups) = (Times::default(), Times::default());
-    let (mut tokens, mut found) = (0, 0);
+    let mut hashes = Times::default();
+    let mut lookups = Times::default();
+    let mut tokens = 0;
+    let mut found = 0;
     for request in &plan.next {
-        let prompt = Prompt::of(request);
+        let prompt = Prompt::from_request(request);
         let key = hashes.time(|| index.key(&prompt));
         found += lookups.time(|| index.longest(&key));
         tokens += prompt.tokens.len();

@@ -1,8 +1,8 @@
-//! What this process occupies, by the kernel's account.
+//! The memory that this process occupies, by the kernel's account.
 
 use std::fs;
 
-/// Bytes that are in memory now (VmRSS).
+/// Returns the bytes that are in memory now (VmRSS).
 pub(crate) fn resident() -> Result<u64, String> {
     let status = fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

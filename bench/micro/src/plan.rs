@@ -1,27 +1,28 @@
-//! Which prompts go where, the same for every index: the conversation trace of `bench replay` over eight workers.
+//! The prompts and their workers, the same for every index: the conversation trace of `bench
+//! replay` over eight workers.
 
 use std::collections::{HashMap, HashSet};
 
 const TRACE: &str = include_str!("../../replay/data/conversation.txt");
 
-/// Tokens of a block of the trace.
+/// Number of tokens of a block of the trace.
 pub(crate) const TRACE_BLOCK: usize = 512;
 
-/// Tokens of a block of an engine's cache, by vLLM's default.
+/// Number of tokens of a block of an engine's cache, by vLLM's default.
 pub(crate) const BLOCK: usize = 16;
 
-/// Workers that prompts are placed on.
+/// Number of workers that prompts are placed on.
 pub(crate) const WORKERS: u16 = 8;
 
-/// Every so many prompts one goes to the worker whose turn it is, and not to where its prefix is: as under load, which
-/// gives a prefix more than one holder.
+/// Interval of the prompts that go to the worker in turn, and not to the worker that holds their
+/// prefix: as under load, which gives a prefix more than one holder.
 const ASTRAY: usize = 4;
 
 /// A prompt of the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) tokens: usize,
-    /// A number stands for its block and all before it.
+    /// Blocks of the prompt. A number stands for its block and all before it.
     pub(crate) blocks: Vec<u64>,
 }
 
@@ -30,22 +31,22 @@ pub(crate) struct Request {
 pub(crate) struct Placed {
     pub(crate) request: Request,
     pub(crate) worker: u16,
-    /// Tokens from its head, a multiple of [`BLOCK`], that the worker holds already.
+    /// Number of tokens from its head, a multiple of [`BLOCK`], that the worker holds already.
     pub(crate) held: usize,
 }
 
-/// What an index is filled with, and then asked.
+/// The prompts that an index is filled with, and then asked for.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) fill: Vec<Placed>,
-    /// The prompts that come next in the trace.
+    /// Prompts that come next in the trace.
     pub(crate) next: Vec<Request>,
-    /// Pairs of worker and block of [`BLOCK`] tokens after the fill.
+    /// Number of pairs of worker and block of [`BLOCK`] tokens after the fill.
     pub(crate) blocks: usize,
 }
 
 impl Plan {
-    /// So many blocks over all workers, and so many lookups.
+    /// Plans so many blocks over all workers, and so many lookups.
     pub(crate) fn of_trace(blocks: usize, lookups: usize) -> Result<Self, String> {
         let mut requests = requests(TRACE)?.into_iter();
         let mut places = Places::default();
@@ -62,11 +63,11 @@ impl Plan {
     }
 }
 
-/// Who holds what.
+/// The holders of the blocks.
 #[derive(Debug, Default)]
 struct Places {
     placed: usize,
-    /// The last worker that got this block of the trace.
+    /// Last worker that got this block of the trace.
     home: HashMap<u64, u16>,
     held: HashSet<(u16, u64)>,
     blocks: usize,
@@ -90,7 +91,7 @@ impl Places {
     }
 }
 
-/// The trace's short form, which `replay/data/README.md` describes.
+/// Reads the trace's short form, which `replay/data/README.md` describes.
 fn requests(text: &str) -> Result<Vec<Request>, String> {
     let mut fresh = 0;
     let request = |line: &str| {

@@ -2,23 +2,24 @@
 
 use crate::plan::{Request, TRACE_BLOCK};
 
-/// Bytes of text in one token: English runs at about four in real vocabularies.
+/// Number of bytes of text in one token: English runs at about four in real vocabularies.
 pub(crate) const TOKEN_BYTES: usize = 4;
 
-/// Token ids are below it, as in today's vocabularies.
+/// Bound of the token ids, as in today's vocabularies.
 const VOCABULARY: u64 = 1 << 17;
 
-/// The same prompt, for those who compare text and for those who are given tokens.
+/// A prompt, for indexes that compare text and for those that are given tokens.
 #[derive(Debug)]
 pub(crate) struct Prompt {
     pub(crate) tokens: Vec<u32>,
-    /// Four letters a token.
+    /// Text with four letters a token.
     pub(crate) text: String,
 }
 
 impl Prompt {
-    /// The trace says only which blocks are the same; what is in them is made up from their numbers.
-    pub(crate) fn of(request: &Request) -> Self {
+    /// Makes the prompt of a request. The trace says only which blocks are the same; their content
+    /// is made up from their numbers.
+    pub(crate) fn from_request(request: &Request) -> Self {
         let mut tokens = Vec::with_capacity(request.tokens);
         for block in &request.blocks {
             let count = TRACE_BLOCK.min(request.tokens - tokens.len());
@@ -29,7 +30,7 @@ impl Prompt {
     }
 }
 
-/// splitmix64: any two inputs give unlike outputs.
+/// Returns a token by splitmix64: any two inputs give unlike outputs.
 fn token(seed: u64) -> u32 {
     let mut mixed = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -50,8 +51,9 @@ mod tests {
 
     #[test]
     fn prompts_agree_as_far_as_their_blocks_do() {
-        let prompt =
-            |blocks: &[u64]| Prompt::of(&Request { tokens: 1_100, blocks: blocks.to_vec() });
+        let prompt = |blocks: &[u64]| {
+            Prompt::from_request(&Request { tokens: 1_100, blocks: blocks.to_vec() })
+        };
         let (one, other) = (prompt(&[0, 1, 2]), prompt(&[0, 1, 3]));
         assert_eq!((one.tokens.len(), one.text.len()), (1_100, 4_400));
         assert_eq!(one.tokens[..1_024], other.tokens[..1_024]);

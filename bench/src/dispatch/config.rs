@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// A gate of `places` requests a pod, shared out by this fairness policy.
+/// Returns the configuration of a gate of `places` requests a pod, shared out by this fairness
+/// policy.
 pub(crate) fn gate(places: usize, fairness: &str) -> Value {
     json!({
         "featureGates": ["flowControl"],

@@ -12,7 +12,7 @@ use crate::{
     valve,
 };
 
-/// Connections that are opened at once: a listener's backlog takes this many.
+/// Number of connections that are opened at once: a listener's backlog takes this many.
 const AT_ONCE: usize = 64;
 
 /// Clients on a thread of their own.
@@ -26,7 +26,7 @@ impl Crowd {
         Ok(Self(thread::spawn(move || runtime.block_on(ask(target, count)))))
     }
 
-    /// How many were answered with 200. Blocks until all are answered.
+    /// Returns how many requests were answered with 200. Blocks until all are answered.
     pub(super) fn answered(self) -> Result<usize> {
         self.0.join().map_err(|_| anyhow!("the crowd panicked"))?
     }

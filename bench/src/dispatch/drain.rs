@@ -1,4 +1,5 @@
-//! A queue of 5,000: how fast it empties, how soon a freed place is filled, and whether there are ever too many.
+//! A queue of 5,000: the speed at which it empties, the time until a freed place is filled, and the
+//! limit that must hold meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -21,45 +22,47 @@ use crate::{
 const PODS: usize = 4;
 const WORKERS: usize = 4;
 
-/// Requests that a pod takes.
+/// Number of requests that a pod takes.
 const PLACES: usize = 32;
 
-/// All that the pods take together.
-const LIMIT: usize = PODS * PLACES;
+/// Number of requests that the pods take together.
+const PLACES_MAX: usize = PODS * PLACES;
 
-/// Requests that wait.
+/// Number of requests that wait.
 const WAITING: usize = 5000;
 
-/// Answers let out one by one, with time between them for all that follows from one.
+/// Number of answers let out one by one, with time between them for all that follows from one.
 const ONE_BY_ONE: usize = 200;
 const BETWEEN: Duration = Duration::from_millis(10);
 
-/// Answers let out at this pace, as many as the probe behind the goal of 500 µs had hops a second: draining is as fast as
-/// all cores can, so there a grant waits above all for its worker's turn.
+/// Number of answers let out at this pace, as many as the probe behind the goal of 500 µs had hops
+/// a second: draining is as fast as all cores can, so there a grant waits above all for its
+/// worker's turn.
 const PACED: usize = 5;
 const PACE: Duration = Duration::from_millis(1);
 
-/// A queue that does not fill or empty by then never will.
+/// Time by which a queue fills or empties, if it ever does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Rounds of a full bench.
+/// Number of rounds of a full bench.
 const ROUNDS: usize = 3;
 
-/// What one round found.
+/// Figures of a round.
 #[derive(Debug)]
 struct Round {
     per_second: f64,
     cpu_micros: f64,
-    /// Requests above the limit at the worst moment.
+    /// Number of requests above the limit at the worst moment.
     above: usize,
-    /// From an answer to the next request in its place, milliseconds: p50 and p99.
+    /// Time from an answer to the next request in its place, milliseconds: p50 and p99.
     alone: [f64; 2],
     under_load: [f64; 2],
-    /// From a grant to the request's going on, by the filter's own clock, microseconds: p50 and p99.
+    /// Time from a grant to the request's going on, by the filter's own clock, microseconds: p50
+    /// and p99.
     grant: [f64; 2],
 }
 
-/// Measures and reports.
+/// Measures, and adds to the report.
 pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value> {
     let valve = Valve::start(PODS, Duration::ZERO)?;
     let mut rounds = Vec::new();
@@ -70,8 +73,8 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     for _ in 0..rounds.len() {
         paced.push(paced_round(setting, &valve).await?);
     }
-    let all = |figure: fn(&Round) -> f64| Rounds::of(rounds.iter().map(figure));
-    let at_pace = |n: usize| Rounds::of(paced.iter().filter_map(|grant| grant.get(n).copied()));
+    let all = |figure: fn(&Round) -> f64| Rounds::new(rounds.iter().map(figure));
+    let at_pace = |n: usize| Rounds::new(paced.iter().filter_map(|grant| grant.get(n).copied()));
     report.say(format!(
         "{WAITING} requests of 1 KB wait in an Envoy with {WORKERS} workers, behind a concurrency-detector of {PLACES} \
          places at each of {PODS} pods, which answer at once when a valve opens; {} rounds. The time in which a place is \
@@ -111,22 +114,27 @@ async fn full(setting: &Setting, valve: &Valve) -> Result<(Stack, Crowd)> {
         .start()
         .await?;
     valve.take_log();
-    let crowd = Crowd::send(stack.gateway, LIMIT + WAITING)?;
+    let crowd = Crowd::send(stack.gateway, PLACES_MAX + WAITING)?;
     filled(&stack, valve).await?;
     Ok((stack, crowd))
 }
 
-/// Lets the queue drain by [`PACED`] places every [`PACE`]. Grant to resume, p50 and p99.
+/// Lets the queue drain by [`PACED`] places every [`PACE`]. Returns the time from grant to resume,
+/// p50 and p99.
 async fn paced_round(setting: &Setting, valve: &Valve) -> Result<[f64; 2]> {
     let (stack, crowd) = full(setting, valve).await?;
     let mut every = interval(PACE);
     // No more than there are: the next round's would be let out.
-    for first in (0..LIMIT + WAITING).step_by(PACED) {
+    for first in (0..PLACES_MAX + WAITING).step_by(PACED) {
         every.tick().await;
-        valve.release(PACED.min(LIMIT + WAITING - first));
+        valve.release(PACED.min(PLACES_MAX + WAITING - first));
     }
     let answered = spawn_blocking(|| crowd.answered()).await??;
-    ensure!(answered == LIMIT + WAITING, "{answered} of {} were answered", LIMIT + WAITING);
+    ensure!(
+        answered == PLACES_MAX + WAITING,
+        "{answered} of {} were answered",
+        PLACES_MAX + WAITING
+    );
     grant_to_resume(&stack).await
 }
 
@@ -139,15 +147,20 @@ async fn round(setting: &Setting, valve: &Valve) -> Result<Round> {
     }
     let (envoy, _) = stack.pids();
     let before = cpu::time(envoy)?;
-    valve.release(LIMIT + WAITING - ONE_BY_ONE);
+    valve.release(PLACES_MAX + WAITING - ONE_BY_ONE);
     let answered = spawn_blocking(|| crowd.answered()).await??;
     let spent = cpu::time(envoy)?.saturating_sub(before);
-    ensure!(answered == LIMIT + WAITING, "{answered} of {} were answered", LIMIT + WAITING);
+    ensure!(
+        answered == PLACES_MAX + WAITING,
+        "{answered} of {} were answered",
+        PLACES_MAX + WAITING
+    );
     let grant = grant_to_resume(&stack).await?;
-    Ok(Round::of(&valve.take_log(), spent, grant))
+    Ok(Round::from_log(&valve.take_log(), spent, grant))
 }
 
-/// p50 and p99 of the filter's histogram, once Envoy has merged its workers' parts, which it does every five seconds.
+/// Returns p50 and p99 of the filter's histogram, once Envoy has merged its workers' parts, which
+/// it does every five seconds.
 async fn grant_to_resume(stack: &Stack) -> Result<[f64; 2]> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -160,7 +173,7 @@ async fn grant_to_resume(stack: &Stack) -> Result<[f64; 2]> {
     }
 }
 
-/// Envoy writes `P50(of the last interval,of all time)`.
+/// Reads a quantile of all time. Envoy writes `P50(of the last interval,of all time)`.
 fn quantile_of(text: &str, name: &str) -> Option<f64> {
     let (_, rest) = text.split_once(&format!("{name}("))?;
     let (both, _) = rest.split_once(')')?;
@@ -170,10 +183,10 @@ fn quantile_of(text: &str, name: &str) -> Option<f64> {
 /// Waits until all places are taken and the rest waits.
 async fn filled(stack: &Stack, valve: &Valve) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let wanted = format!("http.gateway.downstream_rq_active: {}", LIMIT + WAITING);
+    let wanted = format!("http.gateway.downstream_rq_active: {}", PLACES_MAX + WAITING);
     loop {
         let active = stack.stats("^http.gateway.downstream_rq_active$").await?;
-        if active.trim() == wanted && valve.held() >= LIMIT {
+        if active.trim() == wanted && valve.held() >= PLACES_MAX {
             // The last ones' tickets are on their way to the arbiter.
             sleep(Duration::from_millis(500)).await;
             return Ok(());
@@ -188,12 +201,12 @@ async fn filled(stack: &Stack, valve: &Valve) -> Result<()> {
 }
 
 impl Round {
-    fn of(log: &Log, spent: Duration, grant: [f64; 2]) -> Self {
-        // The n-th answer frees the place that the n-th request behind the first LIMIT takes.
+    fn from_log(log: &Log, spent: Duration, grant: [f64; 2]) -> Self {
+        // The n-th answer frees the place that the n-th request behind the first PLACES_MAX takes.
         let mut filled: Vec<Duration> = log
             .went
             .iter()
-            .zip(log.came.iter().skip(LIMIT))
+            .zip(log.came.iter().skip(PLACES_MAX))
             .map(|(went, came)| came.saturating_duration_since(*went))
             .collect();
         let mut draining = filled.split_off(ONE_BY_ONE.min(filled.len()));
@@ -202,7 +215,7 @@ impl Round {
         Self {
             per_second: draining.len() as f64 / took.as_secs_f64(),
             cpu_micros: spent.as_secs_f64() * 1e6 / draining.len() as f64,
-            above: log.most.saturating_sub(LIMIT),
+            above: log.most.saturating_sub(PLACES_MAX),
             alone: [0.5, 0.99].map(|q| millis(quantile(&mut filled, q))),
             under_load: [0.5, 0.99].map(|q| millis(quantile(&mut draining, q))),
             grant,

@@ -18,7 +18,7 @@ use crate::{
 const PODS: usize = 2;
 const PLACES: usize = 4;
 
-/// What a request takes at a pod: so the gate decides, and not the machine.
+/// Time of a request at a pod: so the gate decides, and not the machine.
 const SERVICE: Duration = Duration::from_millis(20);
 
 const LOUD: Tenant = Tenant {
@@ -35,7 +35,7 @@ const QUIET: Tenant = Tenant {
     headers: "x-llm-d-inference-fairness-id: quiet\r\nx-output-tokens: 100\r\n",
 };
 
-/// First come, first served; each flow in turn; each flow by what it uses.
+/// Policies: first come, first served; each flow in turn; each flow by what it uses.
 const POLICIES: [&str; 3] =
     ["global-strict-fairness-policy", "round-robin-fairness-policy", "token-fair-fairness-policy"];
 
@@ -43,19 +43,20 @@ const POLICIES: [&str; 3] =
 struct Tenant {
     clients: usize,
     words: usize,
-    /// Tokens of each answer, which the pod's usage says.
+    /// Number of tokens of an answer, as the pod's usage says.
     output: u32,
     headers: &'static str,
 }
 
 impl Tenant {
-    /// What a request costs: the prompt's tokens, of four bytes each, of which none is cached, and twice the answer's.
+    /// Returns the cost of a request: the prompt's tokens, of four bytes each, of which none is
+    /// cached, and twice the answer's.
     fn cost(self) -> f64 {
         (self.words * " word".len()) as f64 / 4.0 + f64::from(2 * self.output)
     }
 }
 
-/// Measures and reports.
+/// Measures, and adds to the report.
 pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value> {
     let duration = Duration::from_secs(if setting.quick { 2 } else { 8 });
     report.say(format!(
@@ -82,7 +83,8 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     for policy in POLICIES {
         let [loud, quiet] = serve(setting, policy, duration).await?;
         let tokens = [loud * LOUD.cost(), quiet * QUIET.cost()];
-        let (by_requests, by_tokens) = (jain([loud, quiet]), jain(tokens));
+        let by_requests = jain([loud, quiet]);
+        let by_tokens = jain(tokens);
         table.row(&[
             policy.to_owned(),
             format!("{loud:.0}"),
@@ -96,7 +98,7 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
     Ok(raw.into())
 }
 
-/// How many requests of each tenant were served.
+/// Returns how many requests of each tenant were served.
 async fn serve(setting: &Setting, policy: &str, duration: Duration) -> Result<[f64; 2]> {
     let valve = Valve::start(PODS, SERVICE)?;
     valve.open();
@@ -112,15 +114,17 @@ async fn serve(setting: &Setting, policy: &str, duration: Duration) -> Result<[f
         let load = Load { target, kind, clients: tenant.clients, pace: Pace::Closed, duration };
         spawn_blocking(move || load.run())
     };
-    let (loud, quiet) = (tenant(LOUD), tenant(QUIET));
-    let (loud, quiet) = (loud.await??, quiet.await??);
+    let loud = tenant(LOUD);
+    let quiet = tenant(QUIET);
+    let loud = loud.await??;
+    let quiet = quiet.await??;
     ensure!(
         loud.failed + quiet.failed == 0,
         "{policy}: {} and {} failed",
         loud.failed,
         quiet.failed
     );
-    // What is still in the queue at the end is served too, to whom it may be.
+    // Requests that are still in the queue at the end are served too, of either tenant.
     Ok([loud.in_time as f64, quiet.in_time as f64])
 }
 

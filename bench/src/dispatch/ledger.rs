@@ -1,5 +1,5 @@
-//! What a request costs that has no body: nothing is parsed or hashed, so what is left is the filter's calls, the pick and
-//! the ledger.
+//! The cost of a request without a body: nothing is parsed or hashed, so what is left is the
+//! filter's calls, the pick and the ledger.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     upstream,
 };
 
-/// Measures and reports.
+/// Measures, and adds to the report.
 pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value> {
     let pods = upstream::start(3)?;
     let (rounds, seconds) = if setting.quick { (1, 1) } else { (5, 3) };
@@ -32,8 +32,8 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
         }
     }
     let [plain, picker] = &found;
-    let added = Rounds::of(picker.iter().zip(plain).map(|(picker, plain)| picker - plain));
-    let of = |found: &[f64]| format!("{:.0}", Rounds::of(found.iter().copied()));
+    let added = Rounds::new(picker.iter().zip(plain).map(|(picker, plain)| picker - plain));
+    let of = |found: &[f64]| format!("{:.0}", Rounds::new(found.iter().copied()));
     let mut table = Table::new(&["GET without a body, c=16, 2 workers", "Envoy's CPU, µs/req"]);
     table.row(&["plain Envoy".to_owned(), of(plain)]);
     table.row(&["picker, gate open".to_owned(), of(picker)]);
@@ -46,7 +46,8 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
 }
 
 async fn cpu_per_request(stack: &Stack, duration: Duration) -> Result<f64> {
-    let (target, kind) = (stack.gateway, Kind::Bare);
+    let target = stack.gateway;
+    let kind = Kind::Bare;
     let load = Load { target, kind, clients: 16, pace: Pace::Closed, duration };
     let (envoy, _) = stack.pids();
     let before = cpu::time(envoy)?;

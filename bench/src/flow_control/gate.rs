@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// How admission is decided.
+/// A way to decide admission.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Gate {
     /// Flow control, by the EPP's default detector.
@@ -14,10 +14,10 @@ pub(super) enum Gate {
 }
 
 impl Gate {
-    /// In the order of the table.
+    /// All gates, in the order of the table.
     pub(super) const ALL: [Self; 3] = [Self::Utilization, Self::Concurrency, Self::Off];
 
-    /// What the table calls it.
+    /// Returns the name in the table.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Utilization => "utilization-detector",
@@ -26,7 +26,7 @@ impl Gate {
         }
     }
 
-    /// The plugin's configuration.
+    /// Returns the plugin's configuration.
     pub(super) fn plugin(self) -> Value {
         let detector = match self {
             Self::Utilization => json!({"type": "utilization-detector"}),

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::class::Class;
 use crate::chat;
 
-/// Output tokens of each answer.
+/// Number of output tokens of an answer.
 const OUTPUT: u32 = 64;
 
-/// Words of each prompt, each a token or two.
+/// Number of words of a prompt, each a token or two.
 const WORDS: usize = 60;
 
-/// What one worker is.
+/// A client that asks again and again.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) gateway: SocketAddr,
@@ -25,24 +25,24 @@ pub(super) struct Worker {
     pub(super) number: usize,
 }
 
-/// What became of one request.
+/// The outcome of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     pub(super) class: Class,
-    /// None if it failed.
+    /// Time to the first token; `None` if the request failed.
     pub(super) first_token: Option<Duration>,
     pub(super) whole: Duration,
-    /// Why it failed.
+    /// Reason of a failure.
     error: Option<String>,
 }
 
 impl Served {
-    /// It was given up.
+    /// Returns the outcome of a request that was given up.
     pub(super) const fn unanswered(class: Class) -> Self {
         Self { class, first_token: None, whole: Duration::ZERO, error: None }
     }
 
-    /// For the raw figures.
+    /// Returns the raw figures.
     pub(super) fn raw(&self) -> Value {
         let first = self.first_token.map(|time| time.as_secs_f64());
         let whole = self.whole.as_secs_f64();
@@ -61,7 +61,7 @@ impl Worker {
         Served { class: self.class, first_token, whole: begun.elapsed(), error }
     }
 
-    /// The time to the first token, once the last has come.
+    /// Returns the time to the first token, once the last has come.
     async fn stream(&self, number: usize) -> Result<Duration> {
         let objective = ("x-llm-d-inference-objective", self.class.name());
         Ok(chat::stream(self.gateway, &[objective], &self.body(number)).await?.first_token)

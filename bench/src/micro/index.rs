@@ -10,13 +10,14 @@ use crate::{
     summary::Rounds,
 };
 
-/// Blocks of 16 tokens over all workers. Of the most, our own blocks of 64 tokens are a million.
+/// Number of blocks of 16 tokens over all workers. The most of these are a million of our own
+/// blocks of 64 tokens.
 const BLOCKS: [usize; 3] = [100_000, 1_000_000, 4_000_000];
 
-/// Prompts that are looked up, those which come next in the trace.
+/// Number of prompts that are looked up, those which come next in the trace.
 const LOOKUPS: usize = 500;
 
-/// An index, what it is given and what it says.
+/// An index, its input and its output.
 struct Index {
     name: &'static str,
     title: &'static str,
@@ -52,7 +53,7 @@ const INDEXES: [Index; 6] = [
     },
 ];
 
-/// Adds the tables; the raw figures.
+/// Adds the tables, and returns the raw figures.
 pub(super) fn measure(report: &mut Report, program: &Path, rounds: usize) -> Result<Value> {
     report.say(format!(
         "Prefix indexes: the conversation trace of `replay` over eight workers, until they hold so many blocks of 16 tokens; \
@@ -77,7 +78,7 @@ pub(super) fn measure(report: &mut Report, program: &Path, rounds: usize) -> Res
     Ok(Value::from(raw))
 }
 
-/// One round of one row.
+/// Runs one round of one row.
 fn ask(program: &Path, index: &str, blocks: usize) -> Result<Value> {
     let command = || program.display().to_string();
     let output = Command::new(program)
@@ -109,7 +110,7 @@ fn table(blocks: usize, found: &[Vec<Value>]) -> Table {
     for (index, rounds) in INDEXES.iter().zip(found) {
         let median = |name: &str| {
             let figure = |figures: &Value| figures.get(name).and_then(Value::as_f64);
-            Rounds::of(rounds.iter().filter_map(figure)).median()
+            Rounds::new(rounds.iter().filter_map(figure)).median()
         };
         let memory = median("memory_bytes");
         let [hash, lookup, insert] =
@@ -130,7 +131,7 @@ fn table(blocks: usize, found: &[Vec<Value>]) -> Table {
     table
 }
 
-/// Each prompt's time, the median of the rounds, which all had the same prompts; ascending.
+/// Returns each prompt's time, the median of the rounds, which all had the same prompts; ascending.
 fn typical(rounds: &[Value], name: &str) -> Vec<f64> {
     let times = |round: &Value| -> Vec<f64> {
         let times = round.get(name).and_then(Value::as_array);
@@ -140,7 +141,7 @@ fn typical(rounds: &[Value], name: &str) -> Vec<f64> {
     let prompts = rounds.first().map_or(0, Vec::len);
     let of = |prompt: usize| rounds.iter().filter_map(move |round| round.get(prompt).copied());
     let mut typical: Vec<f64> =
-        (0..prompts).map(|prompt| Rounds::of(of(prompt)).median()).collect();
+        (0..prompts).map(|prompt| Rounds::new(of(prompt)).median()).collect();
     typical.sort_by(f64::total_cmp);
     typical
 }
@@ -149,13 +150,13 @@ fn mean(times: &[f64]) -> f64 {
     times.iter().sum::<f64>() / times.len() as f64
 }
 
-/// Of times in ascending order.
+/// Returns the 99th percentile of times in ascending order.
 fn p99(times: &[f64]) -> f64 {
     let rank = (times.len() * 99).div_ceil(100).saturating_sub(1);
     times.get(rank).copied().unwrap_or(f64::NAN)
 }
 
-/// With a comma every three digits.
+/// Writes a number with a comma every three digits.
 fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();

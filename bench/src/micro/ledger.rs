@@ -19,20 +19,20 @@ use crate::{
     summary::Rounds,
 };
 
-/// Workers that commit without pause. Beyond the machine's cores they take turns.
+/// Numbers of workers that commit without pause. Beyond the machine's cores they take turns.
 const CONTENDERS: [usize; 5] = [1, 2, 4, 8, 16];
 
-/// Accounts in the ledger: endpoints with a request in flight.
+/// Numbers of accounts in the ledger: endpoints with a request in flight.
 const ACCOUNTS: [u64; 3] = [10, 100, 1_000];
 
-/// What each opens and closes, and when: that does not change what it costs.
+/// Work of each request and its time: neither changes the cost of a commit.
 const WORK: Work = Work { tokens: 100, takes: Duration::from_millis(5) };
 const NOW: picker_core::Instant = picker_core::Instant::from_nanos(1_000_000_000);
 
-/// How long each lasts.
+/// Time of a round.
 const DURATION: Duration = Duration::from_millis(300);
 
-/// As the filter's.
+/// Number of tries of a commit, as in the filter.
 const TRIES_MAX: u32 = 256;
 
 /// A value with its version behind a lock, which is held while the value is copied: so is Envoy's.
@@ -43,7 +43,7 @@ impl Cell {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// False if it was written since this version.
+    /// Writes a value. False if the cell was written since this version.
     fn write_if(&self, version: u32, value: &[u8]) -> bool {
         let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unchanged = there.1 == version;
@@ -54,12 +54,12 @@ impl Cell {
     }
 }
 
-/// What one round, or one worker, found.
+/// Figures of a round, or of a worker in it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
     commits: u64,
     tries: u64,
-    /// Of one commit.
+    /// Most tries of one commit.
     tries_most: u32,
     given_up: u64,
 }
@@ -84,7 +84,7 @@ impl Found {
     }
 }
 
-/// Adds the table; the raw figures.
+/// Adds the table, and returns the raw figures.
 pub(super) fn measure(report: &mut Report, rounds: usize) -> Result<Value> {
     let cells: Vec<(u64, usize)> = ACCOUNTS
         .iter()
@@ -112,7 +112,7 @@ pub(super) fn measure(report: &mut Report, rounds: usize) -> Result<Value> {
     ]);
     let mut raw = Vec::new();
     for ((accounts, workers), found) in cells.into_iter().zip(&found) {
-        let all = |figure: fn(&Found) -> f64| Rounds::of(found.iter().map(figure));
+        let all = |figure: fn(&Found) -> f64| Rounds::new(found.iter().map(figure));
         table.row(&[
             accounts.to_string(),
             workers.to_string(),
@@ -132,16 +132,19 @@ pub(super) fn measure(report: &mut Report, rounds: usize) -> Result<Value> {
     Ok(Value::from(raw))
 }
 
-/// One round of one row.
+/// Runs one round of one row.
 fn contend(accounts: u64, workers: usize) -> Found {
     let account =
         |number| Account { endpoint: key(number), requests: 3, tokens: 900, free_at: NOW };
     let ledger = Ledger { accounts: (0..accounts).map(account).collect(), ..Ledger::default() };
     let cell = Cell(Mutex::new((wire::ledger::encode(&ledger), 0)));
-    let (ready, over) = (Barrier::new(workers + 1), AtomicBool::new(false));
+    let ready = Barrier::new(workers + 1);
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let worker = |number: usize| {
-            let (cell, ready, over) = (&cell, &ready, &over);
+            let cell = &cell;
+            let ready = &ready;
+            let over = &over;
             scope.spawn(move || {
                 ready.wait();
                 work(cell, number as u64, accounts, over)
@@ -157,7 +160,7 @@ fn contend(accounts: u64, workers: usize) -> Found {
     })
 }
 
-/// One worker: opens a request here, closes it, goes on to the next endpoint.
+/// Runs one worker: opens a request here, closes it, goes on to the next endpoint.
 fn work(cell: &Cell, worker: u64, accounts: u64, over: &AtomicBool) -> Found {
     let mut found = Found::default();
     // Spread, so that workers are not at the same endpoint.
@@ -171,7 +174,7 @@ fn work(cell: &Cell, worker: u64, accounts: u64, over: &AtomicBool) -> Found {
     found
 }
 
-/// How many tries it took; none if it was given up.
+/// Commits a change and returns the number of tries; none if it was given up.
 fn commit(cell: &Cell, change: impl Fn(&mut Ledger)) -> Option<u32> {
     (1..=TRIES_MAX).find(|_| {
         let (bytes, version) = cell.read();

@@ -1,4 +1,4 @@
-//! What is pressed, and what that costs.
+//! The cases of a table, and the loads that press them.
 
 use std::time::Duration;
 
@@ -6,20 +6,23 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::{Row, figures::Figures};
+use super::{
+    Row,
+    figures::{Figures, Pressed},
+};
 use crate::{
     body::Text,
     cpu,
-    load::{Kind, Load, Outcome, Pace},
+    load::{Kind, Load, Pace},
 };
 
-/// The rate of the open loop.
+/// Rate of the open loop, in requests a second.
 pub(super) const PER_SECOND: u32 = 500;
 
-/// Clients of the open loop: enough that one is free whenever a request is due.
+/// Number of clients of the open loop: enough that one is free whenever a request is due.
 const OPEN_CLIENTS: usize = 16;
 
-/// Before the first round, so that what is measured is compiled code and open connections.
+/// Time before the first round, so that compiled code and open connections are measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// A size of bodies, and how many clients press without pause.
@@ -31,17 +34,17 @@ pub(super) struct Size {
     pub(super) clients: usize,
 }
 
-/// How long and how often.
+/// Rounds, and the time of each loop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     pub(super) rounds: usize,
-    /// None where nobody asks for it.
+    /// Time of the open loop; `None` where it is not wanted.
     pub(super) open: Option<Duration>,
     pub(super) closed: Duration,
 }
 
 impl Effort {
-    /// Enough to see that it works.
+    /// Returns as much as shows that it works.
     pub(super) const fn quick(self) -> Self {
         const SECOND: Duration = Duration::from_secs(1);
         let open = if self.open.is_some() { Some(SECOND) } else { None };
@@ -55,19 +58,19 @@ pub(super) struct Case<'a> {
     pub(super) label: String,
     pub(super) row: &'a Row,
     pub(super) size: Size,
-    /// The place of the case without the picker that it is compared with; its own, if it is that one.
+    /// Place of the case without the picker that it is compared with; its own, if it is that one.
     pub(super) plain: usize,
-    /// Round by round.
+    /// Figures, round by round.
     pub(super) figures: Vec<Figures>,
 }
 
 impl<'a> Case<'a> {
-    /// A case of which nothing is known yet.
+    /// Returns a case without figures.
     pub(super) fn new(label: &str, row: &'a Row, size: Size, plain: usize) -> Self {
         Self { label: label.to_owned(), row, size, plain, figures: Vec::new() }
     }
 
-    /// Every figure.
+    /// Returns every figure.
     pub(super) fn raw(&self) -> Value {
         let rounds: Vec<Value> = self.figures.iter().map(Figures::raw).collect();
         json!({"row": self.label, "size": self.size.name, "clients": self.size.clients, "rounds": rounds})
@@ -86,14 +89,14 @@ pub(super) async fn measure(cases: &mut [Case<'_>], effort: Effort) -> Result<()
                 None => None,
             };
             let closed = press(case, Pace::Closed, effort.closed).await?;
-            case.figures.push(Figures::of(open, closed, effort.closed));
+            case.figures.push(Figures::new(open, closed, effort.closed));
         }
     }
     Ok(())
 }
 
-/// One load on one case, and the CPU time it cost the proxy.
-async fn press(case: &Case<'_>, pace: Pace, duration: Duration) -> Result<(Outcome, Duration)> {
+/// Runs one load on one case.
+async fn press(case: &Case<'_>, pace: Pace, duration: Duration) -> Result<Pressed> {
     let Size { bytes, text, clients, .. } = case.size;
     let clients = if matches!(pace, Pace::Closed) { clients } else { OPEN_CLIENTS };
     let kind = Kind::Chat { bytes, text };
@@ -109,5 +112,5 @@ async fn press(case: &Case<'_>, pace: Pace, duration: Duration) -> Result<(Outco
         outcome.failed,
         outcome.latencies.len()
     );
-    Ok((outcome, spent))
+    Ok(Pressed { outcome, cpu: spent })
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{memory, report::Table, summary::Rounds};
 
-/// Which loads were run.
+/// The loads that were run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loads {
     Both,
@@ -27,7 +27,7 @@ const OPEN: [&str; 6] = [
 const CLOSED: [&str; 6] =
     ["× plain", "p50, ms", "p99, ms", "CPU, µs/req", "added CPU, µs/req", "memory, MB"];
 
-/// A line a case.
+/// Makes the table, a line a case.
 pub(super) fn table(title: &str, cases: &[Case<'_>], loads: Loads) -> Result<Table> {
     let same = cases.first().map(|case| case.size.clients);
     let same = same.filter(|clients| cases.iter().all(|case| case.size.clients == *clients));
@@ -66,7 +66,7 @@ fn open(case: &Case<'_>, plain: &Case<'_>) -> [String; 6] {
 
 fn pressed(case: &Case<'_>, plain: &Case<'_>) -> [String; 6] {
     let pairs = case.figures.iter().zip(&plain.figures);
-    let share = Rounds::of(pairs.map(|(here, plain)| here.per_second / plain.per_second));
+    let share = Rounds::new(pairs.map(|(here, plain)| here.per_second / plain.per_second));
     [
         format!("{:.0}", all(case, |it| it.per_second)),
         format!("{share:.2}"),
@@ -78,11 +78,11 @@ fn pressed(case: &Case<'_>, plain: &Case<'_>) -> [String; 6] {
 }
 
 fn all(case: &Case<'_>, metric: Metric) -> Rounds {
-    Rounds::of(case.figures.iter().map(metric))
+    Rounds::new(case.figures.iter().map(metric))
 }
 
-/// What it is more than the plain one's of the same round.
+/// Returns how much more it is than the plain one's of the same round.
 fn added(case: &Case<'_>, plain: &Case<'_>, metric: Metric) -> String {
     let pairs = case.figures.iter().zip(&plain.figures);
-    format!("{:.0}", Rounds::of(pairs.map(|(here, plain)| metric(here) - metric(plain))))
+    format!("{:.0}", Rounds::new(pairs.map(|(here, plain)| metric(here) - metric(plain))))
 }

@@ -1,4 +1,4 @@
-//! What one round found of one case.
+//! The figures of a case in one round.
 
 use std::time::Duration;
 
@@ -6,42 +6,46 @@ use serde_json::{Value, json};
 
 use crate::{load::Outcome, summary::quantile};
 
-/// One of the figures.
+/// The outcome of a load.
+#[derive(Debug)]
+pub(super) struct Pressed {
+    pub(super) outcome: Outcome,
+    /// CPU time that the load cost the proxy.
+    pub(super) cpu: Duration,
+}
+
+/// A way to one of the figures.
 pub(super) type Metric = fn(&Figures) -> f64;
 
-/// Times in microseconds; not a number where it was not measured.
+/// Figures of both loops. Times in microseconds; not a number where it was not measured.
 #[derive(Clone, Debug)]
 pub(super) struct Figures {
     pub(super) open: Loop,
     pub(super) closed: Loop,
-    /// Requests that the closed loop made in a second.
+    /// Number of requests that the closed loop made in a second.
     pub(super) per_second: f64,
 }
 
-/// One of the two loads.
+/// Figures of one of the two loads.
 #[derive(Clone, Debug)]
 pub(super) struct Loop {
     pub(super) p50: f64,
     pub(super) p99: f64,
-    /// CPU time of the proxy per request.
+    /// CPU time of the proxy per request, in microseconds.
     pub(super) cpu: f64,
-    /// Of all requests, ascending: a round alone has too few for more than its p99.
+    /// Latencies of all requests, ascending: a round alone has too few for more than its p99.
     latencies: Vec<Duration>,
 }
 
 impl Figures {
-    /// Of both loops, each with the CPU time that it cost.
-    pub(super) fn of(
-        open: Option<(Outcome, Duration)>,
-        closed: (Outcome, Duration),
-        closed_for: Duration,
-    ) -> Self {
-        let per_second = closed.0.in_time as f64 / closed_for.as_secs_f64();
-        let open = open.map_or(Loop::NONE, Loop::of);
-        Self { open, closed: Loop::of(closed), per_second }
+    /// Reads the figures off both loops; the closed one lasted `closed_for`.
+    pub(super) fn new(open: Option<Pressed>, closed: Pressed, closed_for: Duration) -> Self {
+        let per_second = closed.outcome.in_time as f64 / closed_for.as_secs_f64();
+        let open = open.map_or(Loop::NONE, Loop::new);
+        Self { open, closed: Loop::new(closed), per_second }
     }
 
-    /// All of them, by name.
+    /// Returns all figures by name.
     pub(super) fn raw(&self) -> Value {
         let Self { open, closed, per_second } = self;
         json!({
@@ -60,7 +64,8 @@ impl Figures {
 impl Loop {
     const NONE: Self = Self { p50: f64::NAN, p99: f64::NAN, cpu: f64::NAN, latencies: Vec::new() };
 
-    fn of((outcome, cpu): (Outcome, Duration)) -> Self {
+    fn new(pressed: Pressed) -> Self {
+        let Pressed { outcome, cpu } = pressed;
         let mut latencies = outcome.latencies;
         Self {
             p50: micros(quantile(&mut latencies, 0.5)),
@@ -71,7 +76,7 @@ impl Loop {
     }
 }
 
-/// What one request of a thousand took longer than, all rounds together.
+/// Returns the latency that one request of a thousand exceeded, all rounds together.
 pub(super) fn p999<'a>(rounds: impl IntoIterator<Item = &'a Loop>) -> f64 {
     let mut all: Vec<Duration> =
         rounds.into_iter().flat_map(|round| round.latencies.iter().copied()).collect();
@@ -90,7 +95,8 @@ mod tests {
     fn the_tail_is_of_all_rounds_together() {
         let round = |slowest: u64| {
             let latencies = (1..500).chain([slowest]).map(Duration::from_micros).collect();
-            Loop::of((Outcome { latencies, in_time: 500, failed: 0 }, Duration::from_millis(5)))
+            let outcome = Outcome { latencies, in_time: 500, failed: 0 };
+            Loop::new(Pressed { outcome, cpu: Duration::from_millis(5) })
         };
         let rounds = [round(7_000), round(9_000)];
         assert!((rounds[0].cpu - 10.0).abs() < 1e-9);

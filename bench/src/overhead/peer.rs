@@ -17,18 +17,18 @@ use tokio::{
 
 use crate::{body::Request, connection::Connection, load::next_number};
 
-/// A router looks at its pods before it serves: smg for some ten seconds.
+/// Time until a router must serve: it looks at its pods before, smg for some ten seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a router is started.
+/// The start of a router.
 #[derive(Debug)]
 pub(super) struct Launch {
     pub(super) name: &'static str,
-    /// Its environment, and what of it is run.
+    /// Folder of its environment, and the program in it.
     folder: &'static str,
     program: &'static [&'static str],
     policy: &'static str,
-    /// What it says may cost: as little as it can be told to.
+    /// Log level: logging may cost as little as the router can be told to.
     log_level: &'static str,
 }
 
@@ -56,10 +56,10 @@ const VLLM: Launch = Launch {
     log_level: "error",
 };
 
-/// As they come: it is the default of all three.
+/// Routers as they come, which is the default of all three.
 pub(super) const CACHE_AWARE: [Launch; 3] = [SGLANG, SMG, VLLM];
 
-/// As they come, and by the policy that costs them least.
+/// Routers as they come, and by the policy that costs them least.
 pub(super) const ALL: [Launch; 6] = [
     SGLANG,
     SMG,
@@ -70,7 +70,7 @@ pub(super) const ALL: [Launch; 6] = [
 ];
 
 impl Launch {
-    /// Whether it is in its environment.
+    /// True if the router is in its environment.
     pub(super) fn is_installed(&self, folder: &Path) -> bool {
         let program = self.program.first().map(|program| self.bin(folder).join(program));
         program.is_some_and(|program| program.is_file())
@@ -81,7 +81,7 @@ impl Launch {
     }
 }
 
-/// A router that runs; it ends with this.
+/// A running router, which ends with this.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
@@ -90,13 +90,15 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Starts it in front of the pods, and waits until it serves.
+    /// Starts a router in front of the pods, and waits until it serves.
     pub(super) async fn start(
         launch: &Launch,
         folder: &Path,
-        (pods, model): (&[SocketAddr], &str),
+        pods: &[SocketAddr],
+        model: &str,
     ) -> Result<Self> {
-        let (address, metrics) = (free()?, free()?);
+        let address = free()?;
+        let metrics = free()?;
         let (program, args) = launch.program.split_first().context("no program")?;
         let program = launch.bin(folder).join(program);
         ensure!(
@@ -156,14 +158,15 @@ impl Peer {
     }
 }
 
-/// Whether a request like those to come is answered.
+/// True if a request like those to come is answered.
 fn serves(address: SocketAddr, hello: &mut Request) -> bool {
     let answer = Connection::open(address)
         .and_then(|mut connection| connection.exchange(hello.numbered(next_number())));
     matches!(answer, Ok(200))
 }
 
-/// A port that was free a moment ago: the routers take a number and cannot say which they found.
+/// Returns a port that was free a moment ago: the routers take a number and cannot say which they
+/// found.
 fn free() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

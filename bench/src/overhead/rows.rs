@@ -1,4 +1,4 @@
-//! What is compared.
+//! The rows that are compared, each a server.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -9,7 +9,7 @@ use stack::{Balancing, Builder, Programs, Stack, Way};
 use super::peer::{self, Peer};
 use crate::Setting;
 
-/// One server, for as long as the bench lasts.
+/// A server that is pressed, for as long as the bench lasts.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -25,7 +25,8 @@ enum Server {
 }
 
 impl Row {
-    /// The picker as it is mostly run, the plain Envoy first. Last what any picker of its design costs.
+    /// Starts the picker as it is mostly run, after the plain Envoy. The last row shows what any
+    /// picker of its design costs.
     pub(crate) async fn usual(setting: &Setting, pods: &[SocketAddr]) -> Result<Vec<Self>> {
         let Setting { programs, crossings, .. } = setting;
         let alone = programs.clone().with_wasm(crossings.clone());
@@ -48,7 +49,8 @@ impl Row {
         ])
     }
 
-    /// The plain Envoy, a pod without any proxy, the picker as it comes, and the routers installed in `folder`.
+    /// Starts the plain Envoy, a pod without any proxy, the picker as it comes, and the routers
+    /// installed in `folder`.
     pub(crate) async fn peers(
         programs: &Programs,
         pods: &[SocketAddr],
@@ -62,13 +64,14 @@ impl Row {
         let pod = pods.first().context("no pods")?;
         rows.push(Self { name: "no proxy: one pod".to_owned(), server: Server::Pod(*pod) });
         for launch in &peer::ALL {
-            let peer = Peer::start(launch, folder, (pods, MODEL)).await.context(launch.name)?;
+            let peer = Peer::start(launch, folder, pods, MODEL).await.context(launch.name)?;
             rows.push(Self { name: launch.name.to_owned(), server: Server::Peer(peer) });
         }
         Ok(rows)
     }
 
-    /// Envoy by itself, the picker as it comes, and the routers that are installed, over servers of this model.
+    /// Starts Envoy by itself, the picker as it comes, and the routers that are installed, over
+    /// servers of this model.
     pub(crate) async fn over_engines(setting: &Setting, model: &str) -> Result<Vec<Self>> {
         let Setting { programs, servers, peers, .. } = setting;
         let envoy = || envoy(programs, servers);
@@ -80,19 +83,19 @@ impl Row {
             Self::envoy("llm-picker in Envoy", picker).await?,
         ];
         for launch in peer::CACHE_AWARE.iter().filter(|launch| launch.is_installed(peers)) {
-            let peer = Peer::start(launch, peers, (servers, model)).await.context(launch.name)?;
+            let peer = Peer::start(launch, peers, servers, model).await.context(launch.name)?;
             rows.push(Self { name: launch.name.to_owned(), server: Server::Peer(peer) });
         }
         Ok(rows)
     }
 
-    /// An Envoy.
+    /// Starts an Envoy.
     pub(super) async fn envoy(name: &str, builder: Builder) -> Result<Self> {
         let stack = builder.start().await.with_context(|| name.to_owned())?;
         Ok(Self { name: name.to_owned(), server: Server::Envoy(Box::new(stack)) })
     }
 
-    /// Where its requests go.
+    /// Returns the address for requests.
     pub(crate) fn address(&self) -> SocketAddr {
         match &self.server {
             Server::Envoy(stack) => stack.gateway,
@@ -101,7 +104,7 @@ impl Row {
         }
     }
 
-    /// The proxy's process, where there is one.
+    /// Returns the proxy's process, where there is one.
     pub(crate) fn pid(&self) -> Option<u32> {
         match &self.server {
             Server::Envoy(stack) => Some(stack.pids().0),
@@ -113,25 +116,26 @@ impl Row {
 
 pub(super) const PLAIN: &str = "plain Envoy";
 
-/// What the benches' own upstream serves.
+/// Name of the model that the benches' own upstream serves.
 const MODEL: &str = "tiny";
 
 fn envoy(programs: &Programs, pods: &[SocketAddr]) -> Builder {
     Stack::builder(programs.clone()).upstreams(pods.to_vec()).workers(2)
 }
 
-/// The Envoy without our filters.
+/// Describes the Envoy without our filters.
 pub(super) fn plain(programs: &Programs, pods: &[SocketAddr], balancing: Balancing) -> Builder {
     envoy(programs, pods).without_filter(balancing)
 }
 
-/// The picker by the EPP's default, in the way that costs least.
+/// Describes the picker by the EPP's default, in the way that costs least.
 pub(super) fn picker(programs: &Programs, pods: &[SocketAddr]) -> Builder {
     envoy(programs, pods).way(Way::STOP_ITERATION_HEADER).plugin(plugin(false))
 }
 
-/// The scorers of the EPP's default, with or without flow control and its default saturation detector, which idle pods
-/// never close. A request that cannot be placed fails, so that nobody takes passing it through for placing it.
+/// Returns the scorers of the EPP's default, with or without flow control and its default
+/// saturation detector, which idle pods never close. A request that cannot be placed fails, so that
+/// passing it through is not taken for placing it.
 fn plugin(flow_control: bool) -> Value {
     json!({
         "featureGates": if flow_control { vec!["flowControl"] } else { vec![] },

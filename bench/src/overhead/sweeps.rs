@@ -1,5 +1,5 @@
-//! One thing varied at a time, the rest as `overhead` has it: bodies, clients, workers, ways into Envoy, and how an Envoy
-//! without the picker balances.
+//! Sweeps over one thing, the rest as `overhead` has it: bodies, clients, workers, ways into Envoy,
+//! and the balancing of an Envoy without the picker.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{Setting, body::Text, report::Report, upstream};
 
-/// Shorter than `overhead`, so that a table takes no more than five minutes.
+/// Rounds that are shorter than `overhead`'s, so that a table takes no more than five minutes.
 const SHORT: Effort =
     Effort { rounds: 5, open: Some(Duration::from_secs(2)), closed: Duration::from_millis(1500) };
 
-/// What is varied.
+/// The thing that is varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sweep {
     Sizes,
@@ -28,7 +28,7 @@ pub(crate) enum Sweep {
 }
 
 impl Sweep {
-    /// Measures and reports.
+    /// Measures, and returns the report.
     pub(crate) async fn run(self, setting: &Setting) -> Result<Report> {
         match self {
             Self::Sizes => sizes(setting).await,
@@ -40,7 +40,7 @@ impl Sweep {
     }
 }
 
-/// Bodies of the sizes in which prompts come, and the same without anything that JSON escapes.
+/// Varies the bodies: sizes in which prompts come, and the same without anything that JSON escapes.
 async fn sizes(setting: &Setting) -> Result<Report> {
     const KB: usize = 1 << 10;
     let middle = |name, bytes| Size { name, bytes, ..LARGE };
@@ -61,7 +61,7 @@ async fn sizes(setting: &Setting) -> Result<Report> {
     Ok(paper.end())
 }
 
-/// More and more clients, without pause.
+/// Varies the clients: more and more, without pause.
 async fn clients(setting: &Setting) -> Result<Report> {
     let rows = pair(setting, 2).await?;
     let effort = Effort { open: None, closed: Duration::from_secs(2), ..SHORT };
@@ -75,7 +75,7 @@ async fn clients(setting: &Setting) -> Result<Report> {
     Ok(paper.end())
 }
 
-/// Worker threads of Envoy.
+/// Varies the worker threads of Envoy.
 async fn workers(setting: &Setting) -> Result<Report> {
     const WORKERS: [usize; 3] = [1, 2, 4];
     let mut pairs = Vec::new();
@@ -97,9 +97,10 @@ async fn workers(setting: &Setting) -> Result<Report> {
     Ok(paper.end())
 }
 
-/// Every way into Envoy.
+/// Varies the way into Envoy.
 async fn ways(setting: &Setting) -> Result<Report> {
-    let (programs, pods) = (&setting.programs, upstream::start(PODS)?);
+    let programs = &setting.programs;
+    let pods = upstream::start(PODS)?;
     let mut rows = vec![Row::envoy(PLAIN, plain(programs, &pods, Balancing::RoundRobin)).await?];
     for way in Way::ALL {
         rows.push(Row::envoy(&way.to_string(), picker(programs, &pods).way(way)).await?);
@@ -107,9 +108,10 @@ async fn ways(setting: &Setting) -> Result<Report> {
     both(setting, "overhead-ways", &rows).await
 }
 
-/// What an Envoy does without the picker.
+/// Varies the balancing of an Envoy without the picker.
 async fn balancing(setting: &Setting) -> Result<Report> {
-    let (programs, pods) = (&setting.programs, upstream::start(PODS)?);
+    let programs = &setting.programs;
+    let pods = upstream::start(PODS)?;
     let alone = |balancing| plain(programs, &pods, balancing);
     let rows = [
         Row::envoy("Envoy, round robin", alone(Balancing::RoundRobin)).await?,
@@ -121,7 +123,7 @@ async fn balancing(setting: &Setting) -> Result<Report> {
     both(setting, "overhead-balancing", &rows).await
 }
 
-/// A table for each of the two sizes, against the first row.
+/// Makes a table for each of the two sizes, against the first row.
 async fn both(setting: &Setting, name: &'static str, rows: &[Row]) -> Result<Report> {
     let mut paper = Paper::begin(setting, Report::begin(name), SHORT, Loads::Both)?;
     for size in [SMALL, LARGE] {
@@ -130,7 +132,7 @@ async fn both(setting: &Setting, name: &'static str, rows: &[Row]) -> Result<Rep
     Ok(paper.end())
 }
 
-/// The plain Envoy and the picker.
+/// Starts the plain Envoy and the picker.
 async fn pair(setting: &Setting, workers: usize) -> Result<[Row; 2]> {
     let (programs, pods): (&Programs, _) = (&setting.programs, upstream::start(PODS)?);
     let plain = plain(programs, &pods, Balancing::RoundRobin).workers(workers);
@@ -138,7 +140,7 @@ async fn pair(setting: &Setting, workers: usize) -> Result<[Row; 2]> {
     Ok([Row::envoy(PLAIN, plain).await?, Row::envoy("picker", picker).await?])
 }
 
-/// Each size with each row, compared with the same size's first row.
+/// Returns a case for each size with each row, compared with the same size's first row.
 fn crossed<'a>(
     sizes: &[Size],
     rows: &'a [Row],

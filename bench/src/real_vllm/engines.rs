@@ -1,4 +1,4 @@
-//! What the servers say of themselves.
+//! The servers' own figures.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ pub(super) struct Cached {
     pub(super) found: f64,
 }
 
-/// The first model that a server serves.
+/// Returns the first model that a server serves.
 pub(super) async fn model(server: SocketAddr) -> Result<String> {
     let models = stack::get(server, "/v1/models").await.with_context(|| server.to_string())?;
     ensure!(models.status == 200, "{server}/v1/models: {}", models.status);
@@ -21,7 +21,7 @@ pub(super) async fn model(server: SocketAddr) -> Result<String> {
     Ok(model.with_context(|| format!("{server}/v1/models: no model"))?.to_owned())
 }
 
-/// What all servers together have counted so far.
+/// Returns the counts of all servers together so far.
 pub(super) async fn cached(servers: &[SocketAddr]) -> Result<Cached> {
     let mut all = Cached::default();
     for server in servers {
@@ -45,12 +45,12 @@ fn counted(page: &str) -> Cached {
 }
 
 impl Cached {
-    /// What was counted since.
+    /// Returns what was counted since `earlier`.
     pub(super) fn since(self, earlier: Self) -> Self {
         Self { queried: self.queried - earlier.queried, found: self.found - earlier.found }
     }
 
-    /// In percent of what was looked up.
+    /// Returns the hits in percent of the tokens looked up.
     pub(super) fn percent(self) -> f64 {
         100.0 * self.found / self.queried
     }

@@ -1,4 +1,5 @@
-//! More than the engines can do, from two priorities and two tenants: who is served, and how soon, with a gate and without.
+//! More than the engines can do, from two priorities and two tenants: the requests served of each,
+//! and the time that they took, with a gate and without.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,24 +21,26 @@ use crate::{
     summary::{Rounds, quantile},
 };
 
-/// How long each way of admitting is loaded in each round.
+/// Time that each way of admitting is loaded in each round.
 const LOAD: Duration = Duration::from_secs(30);
 
-/// Requests that began in time may end this much later; those that do not have failed.
+/// Time after the end for requests that began before it; those that are not answered by then have
+/// failed.
 const GRACE: Duration = Duration::from_secs(60);
 
 const ROUNDS: usize = 3;
 
-/// Requests that the gate lets a server have at once: what waits, waits in the gate and not in the engine.
+/// Number of requests that the gate lets a server have at once: a request that waits does so in the
+/// gate and not in the engine.
 const PLACES: u32 = 2;
 
-/// Who asks.
+/// A group of clients.
 #[derive(Debug)]
 struct Group {
     name: &'static str,
     objective: &'static str,
     tenant: &'static str,
-    /// For each server. Each asks again when it is answered.
+    /// Number of clients for each server. A client asks again when it is answered.
     clients: usize,
 }
 
@@ -47,23 +50,24 @@ const GROUPS: [Group; 3] = [
     Group { name: "priority 10, a quiet tenant", objective: "low", tenant: "quiet", clients: 1 },
 ];
 
-/// How requests are admitted.
+/// A way to admit requests.
 #[derive(Clone, Copy, Debug)]
-enum Gate {
+enum Admission {
     /// Envoy by itself.
     Alone,
     Off,
     On,
 }
 
-/// What one group got in one round: the times to the first tokens, and how many were not served.
+/// Figures of a group in a round: the times to the first tokens, and the number of requests that
+/// were not served.
 #[derive(Debug, Default)]
 struct Got {
     first_tokens: Vec<Duration>,
     failed: usize,
 }
 
-/// What is done, in words.
+/// Describes the load, in words.
 pub(super) fn about(servers: usize) -> String {
     let clients = |group: &Group| format!("{} of {}", group.clients * servers, group.name);
     format!(
@@ -74,14 +78,14 @@ pub(super) fn about(servers: usize) -> String {
     )
 }
 
-/// Loads the servers in each way in turn; the table and the raw figures.
+/// Loads the servers in each way in turn, and returns the table and the raw figures.
 pub(super) async fn run(setting: &Setting, model: &str) -> Result<(Table, Value)> {
     let rounds = if setting.quick { 1 } else { ROUNDS };
     let mut stacks = Vec::new();
-    for gate in Gate::ALL {
+    for gate in Admission::ALL {
         stacks.push(gate.start(setting).await?);
     }
-    let mut all: Vec<Vec<[Got; GROUPS.len()]>> = Gate::ALL.map(|_| Vec::new()).into();
+    let mut all: Vec<Vec<[Got; GROUPS.len()]>> = Admission::ALL.map(|_| Vec::new()).into();
     for _ in 0..rounds {
         for (stack, rounds) in stacks.iter().zip(&mut all) {
             rounds.push(load(stack.gateway, model, setting).await?);
@@ -90,16 +94,17 @@ pub(super) async fn run(setting: &Setting, model: &str) -> Result<(Table, Value)
     Ok((table(&all), raw(&all)))
 }
 
-/// One round of all groups at one gateway.
+/// Runs one round of all groups at one gateway.
 async fn load(gateway: SocketAddr, model: &str, setting: &Setting) -> Result<[Got; GROUPS.len()]> {
-    let (run, time) = (fastrand::u64(..), if setting.quick { LOAD / 6 } else { LOAD });
+    let run = fastrand::u64(..);
+    let time = if setting.quick { LOAD / 6 } else { LOAD };
     let end = Instant::now() + time;
     let mut clients = JoinSet::new();
     let mut number = 0;
     for (group, asks) in GROUPS.iter().enumerate() {
         for _ in 0..asks.clients * setting.servers.len() {
             let client = Client::new(Traffic::NoReuse, run, number);
-            clients.spawn(ask_until(end, (gateway, model.to_owned()), group, client));
+            clients.spawn(ask_until(end, gateway, model.to_owned(), group, client));
             number += 1;
         }
     }
@@ -115,7 +120,8 @@ async fn load(gateway: SocketAddr, model: &str, setting: &Setting) -> Result<[Go
 
 async fn ask_until(
     end: Instant,
-    (gateway, model): (SocketAddr, String),
+    gateway: SocketAddr,
+    model: String,
     group: usize,
     mut client: Client,
 ) -> (usize, Got) {
@@ -140,10 +146,10 @@ fn table(all: &[Vec<[Got; GROUPS.len()]>]) -> Table {
     let columns =
         ["overload", "who", "served in a round", "not served", "TTFT mean, s", "TTFT p95, s"];
     let mut table = Table::new(&columns);
-    for (gate, rounds) in Gate::ALL.iter().zip(all) {
+    for (gate, rounds) in Admission::ALL.iter().zip(all) {
         for (number, group) in GROUPS.iter().enumerate() {
             let of = |figure: fn(&Got) -> f64| {
-                Rounds::of(rounds.iter().filter_map(|round| round.get(number)).map(figure))
+                Rounds::new(rounds.iter().filter_map(|round| round.get(number)).map(figure))
             };
             table.row(&[
                 gate.name().to_owned(),
@@ -165,7 +171,7 @@ fn raw(all: &[Vec<[Got; GROUPS.len()]>]) -> Value {
     };
     let round =
         |round: &[Got; GROUPS.len()]| -> Value { GROUPS.iter().zip(round).map(got).collect() };
-    let gates = Gate::ALL.iter().zip(all);
+    let gates = Admission::ALL.iter().zip(all);
     gates
         .map(|(gate, rounds)| {
             json!({"gate": gate.name(), "rounds": rounds.iter().map(round).collect::<Vec<_>>()})
@@ -184,7 +190,7 @@ impl Got {
     }
 }
 
-impl Gate {
+impl Admission {
     const ALL: [Self; 3] = [Self::Alone, Self::Off, Self::On];
 
     const fn name(self) -> &'static str {
@@ -205,7 +211,8 @@ impl Gate {
         builder.start().await.context(self.name())
     }
 
-    /// The plugin's configuration: the default profile, and tenants of one priority in turn.
+    /// Returns the plugin's configuration: the default profile, and tenants of one priority in
+    /// turn.
     fn plugin(self) -> Option<Value> {
         let objectives =
             json!([{"name": "high", "priority": 100}, {"name": "low", "priority": 10}]);

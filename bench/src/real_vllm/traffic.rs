@@ -1,27 +1,29 @@
-//! What clients ask: three kinds of traffic, which differ in what of a prompt an engine may have cached.
+//! The clients' requests: three kinds of traffic, which differ in how much of a prompt an engine
+//! may have cached.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// Prefixes that are shared: as many as make it matter which engine has which.
+/// Number of prefixes that are shared: as many as make it matter which engine has which.
 const PREFIXES: u64 = 6;
 
-/// Words of each; with the engines' vocabularies some 600 to 1,000 tokens.
+/// Number of words of a prefix; with the engines' vocabularies some 600 to 1,000 tokens.
 const PREFIX_WORDS: usize = 500;
 
-/// Words of a question of its own.
+/// Number of words of a question of its own.
 const QUESTION_WORDS: usize = 30;
 
-/// Words that a client adds in each turn of a conversation.
+/// Number of words that a client adds in each turn of a conversation.
 const TURN_WORDS: usize = 120;
 
-/// Turns of a conversation. The client then begins another one.
+/// Number of turns of a conversation. The client then begins another one.
 const TURNS: usize = 5;
 
-/// Conversations that a client holds in turn: a turn comes when its engine has done something else.
+/// Number of conversations that a client holds in turn: a turn comes when its engine has done
+/// something else.
 const CONVERSATIONS: usize = 2;
 
-/// Words of a prompt that is like no other.
+/// Number of words of a prompt that is like no other.
 const LONE_WORDS: usize = 300;
 
 const WORDS: [&str; 32] = [
@@ -51,29 +53,31 @@ impl Traffic {
     }
 }
 
-/// One client's part in a run of a traffic.
+/// A client's part in a run of a traffic.
 #[derive(Debug)]
 pub(super) struct Client {
     traffic: Traffic,
-    /// Of the run: no two runs have a prefix in common, so none finds what another left in the caches.
+    /// Number of the run: no two runs have a prefix in common, so none finds what another left in
+    /// the caches.
     run: u64,
-    /// Chooses, in each run alike.
+    /// Chance of the choices, alike in each run.
     choice: Rng,
-    /// Finds the words.
+    /// Chance of the words.
     words: Rng,
     conversations: [Vec<Value>; CONVERSATIONS],
     asked: usize,
 }
 
 impl Client {
-    /// The client of that number. In another run it asks the same in other words.
+    /// Returns the client of that number. In another run it asks the same in other words.
     pub(super) fn new(traffic: Traffic, run: u64, number: u64) -> Self {
         let words = Rng::with_seed(run.wrapping_mul(1_000).wrapping_add(number));
-        let (choice, conversations) = (Rng::with_seed(number), [const { Vec::new() }; 2]);
+        let choice = Rng::with_seed(number);
+        let conversations = [const { Vec::new() }; 2];
         Self { traffic, run, choice, words, conversations, asked: 0 }
     }
 
-    /// The messages of its next request.
+    /// Returns the messages of the client's next request.
     pub(super) fn ask(&mut self) -> Vec<Value> {
         match self.traffic {
             Traffic::SharedPrefixes => {
@@ -99,7 +103,7 @@ impl Client {
         }
     }
 
-    /// What was answered to it.
+    /// Takes the answer to the last request.
     pub(super) fn hear(&mut self, answer: &str) {
         if self.traffic == Traffic::Conversations
             && let Some(conversation) = self.conversations.get_mut(self.asked % CONVERSATIONS)

@@ -13,7 +13,7 @@ use crate::{
     prompt::Prompt,
 };
 
-/// Says of each worker how much it holds.
+/// An index that says of each worker how much it holds.
 #[derive(Default)]
 pub(crate) struct Chains {
     index: ChainIndex,

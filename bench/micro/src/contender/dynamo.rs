@@ -15,7 +15,7 @@ use crate::{
     prompt::Prompt,
 };
 
-/// Says of each worker how much it holds.
+/// An index that says of each worker how much it holds.
 pub(crate) struct Tree(RadixTree);
 
 impl Tree {
@@ -33,7 +33,8 @@ impl Contender for Tree {
     }
 
     fn longest(&mut self, key: &Vec<LocalBlockHash>) -> usize {
-        // It takes the hashes away from its caller, so whoever inserts them afterwards clones them.
+        // The tree takes the hashes away from its caller, so a caller that inserts them afterwards
+        // clones them.
         tokens(&self.0.find_matches(key.clone(), false))
     }
 
@@ -52,17 +53,17 @@ impl Contender for Tree {
     }
 }
 
-/// A hash for each whole block.
+/// Returns a hash for each whole block.
 pub(super) fn hashes(prompt: &Prompt) -> Vec<LocalBlockHash> {
     compute_block_hash_for_seq(&prompt.tokens, BLOCK as u32, BlockHashOptions::default())
 }
 
-/// The most that any worker holds.
+/// Returns the most tokens that any worker holds.
 pub(super) fn tokens(scores: &OverlapScores) -> usize {
     scores.scores.values().max().copied().unwrap_or_default() as usize * BLOCK
 }
 
-/// That the worker has stored what it did not hold, if there is any.
+/// Returns the event that the worker has stored the blocks that it did not hold, if there are any.
 pub(super) fn event(prompt: &Prompt, placed: &Placed) -> Option<RouterEvent> {
     let contents = hashes(prompt);
     let all = contents.iter().zip(compute_seq_hash_for_block(&contents));

@@ -12,10 +12,11 @@ use crate::{
     prompt::Prompt,
 };
 
-/// Dynamo's `router_event_threads` where nobody sets it.
+/// Number of threads: Dynamo's `router_event_threads` by default.
 const THREADS: usize = 4;
 
-/// Lookups run on the caller's thread, inserts on one of its own, whose answer is waited for.
+/// A tree with lookups on the caller's thread, and with inserts on a thread of its own, which the
+/// caller waits for.
 pub(crate) struct Pool(ThreadPoolIndexer<ConcurrentRadixTreeCompressed>);
 
 impl Pool {

@@ -1,7 +1,7 @@
-//! The index of `engine/`: the prompt's bytes as a chain of hashes, thinned out; an LRU for each worker.
+//! The index of `core/`: the prompt's bytes as a chain of hashes, thinned out; an LRU for each worker.
 
 use picker_core::{
-    Chain, Chainer, BLOCKS_MAX, Seed,
+    BLOCKS_MAX, Chain, Chainer, Seed,
     prefix::{Index, Matches, Slot},
 };
 
@@ -11,11 +11,11 @@ use crate::{
     prompt::{Prompt, TOKEN_BYTES},
 };
 
-/// Without limits, so that nothing is evicted, as in the other indexes.
+/// An index without limits, so that nothing is evicted, as in the other indexes.
 #[derive(Debug)]
 pub(crate) struct Ours {
     index: Index,
-    /// Kept between lookups, as the engine does.
+    /// Matches, kept between lookups, as the scheduler does.
     matches: Matches,
 }
 

@@ -8,7 +8,7 @@ use crate::{
     prompt::{Prompt, TOKEN_BYTES},
 };
 
-/// Names one worker with the longest match, and others with the same.
+/// An index that names one worker with the longest match, and others with the same.
 #[derive(Debug)]
 pub(crate) struct Texts(StringTree);
 

@@ -5,7 +5,7 @@ use kv_index::TokenTree;
 use super::{Contender, name};
 use crate::{plan::Placed, prompt::Prompt};
 
-/// Names one worker with the longest match, and others with the same.
+/// An index that names one worker with the longest match, and others with the same.
 #[derive(Debug)]
 pub(crate) struct Tokens(TokenTree);
 
