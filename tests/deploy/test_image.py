@@ -1,5 +1,6 @@
 """The plugin's image, read as Istio's agent reads an OCI manifest: plugin.wasm in the last layer, a tar+gzip."""
 
+import functools
 import gzip
 import hashlib
 import io
@@ -26,11 +27,10 @@ def image():
             return digest, file.read()
 
 
+@functools.cache
 def parts_list(package, product):
-    metadata = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", "wasm32-wasip1"]
-    found = subprocess.run(metadata, cwd=kube.ROOT, check=True, capture_output=True).stdout
-    command = [sys.executable, SCRIPT.with_name("sbom.py"), package, product]
-    return subprocess.run(command, input=found, check=True, capture_output=True).stdout.decode()
+    command = [SCRIPT.with_name("sbom.sh"), "wasm32-wasip1", package, product]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 class Image(unittest.TestCase):
@@ -69,10 +69,17 @@ class Image(unittest.TestCase):
     def test_the_parts_list_holds_what_is_linked_and_no_more(self):
         bom = json.loads(parts_list("filter", "llm-picker"))
         names = {component["name"] for component in bom["components"]}
-        self.assertLessEqual({"proxy-wasm", "serde_json", "engine", "wire"}, names)
+        self.assertLessEqual({"proxy-wasm", "serde_json", "picker-core", "wire"}, names)
         self.assertFalse({"insta", "tokio", "wasmtime"} & names)
         known = {component["bom-ref"] for component in bom["components"]} | {bom["metadata"]["component"]["bom-ref"]}
         self.assertEqual({entry["ref"] for entry in bom["dependencies"]}, known)
+
+    def test_the_parts_list_names_the_product_and_no_machine(self):
+        said = parts_list("filter", "llm-picker")
+        self.assertEqual(json.loads(said)["metadata"]["component"]["name"], "llm-picker")
+        self.assertNotIn(str(kube.ROOT), said)
+        self.assertEqual(parts_list.__wrapped__("filter", "llm-picker"), said)
+        self.assertEqual(list(kube.ROOT.glob("*/llm-picker-sbom.json")), [])
 
 
 if __name__ == "__main__":
