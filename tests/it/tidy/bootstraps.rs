@@ -1,0 +1,106 @@
+//! The bootstraps of `envoy/local/` are whole, so that each can be read and taken by itself; they differ only where their way
+//! into Envoy asks for it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use serde_json::Value;
+
+use super::root;
+
+/// The bootstrap that the others are compared with.
+const FIRST: &str = "stop-iteration-header";
+
+/// Keys that differ from those of the first bootstrap, by what a way asks for.
+const HELD_BY_BUFFER: &[&str] = &[
+    // Only stopIteration needs the body callback while headers are held.
+    "gateway/http_filters/llm-picker/typed_config/config/allow_on_headers_stop_iteration",
+    "gateway/http_filters/envoy.filters.http.buffer",
+];
+const TOLD_BY_PROPERTY: &[&str] = &["gateway/http_filters/envoy.filters.http.header_mutation"];
+const TOLD_BY_FILTER_STATE: &[&str] = &[
+    // One address and no list: nothing to retry at, nothing to balance.
+    "gateway/route_config/virtual_hosts/models/routes/0/route/retry_policy",
+    "clusters/models/lb_policy",
+    "clusters/models/load_assignment",
+    "clusters/models/load_balancing_policy",
+    "clusters/models/type",
+];
+
+/// The other bootstraps, each with the keys in which it differs.
+const OTHERS: [(&str, &[&[&str]]); 4] = [
+    ("stop-iteration-property", &[TOLD_BY_PROPERTY]),
+    ("stop-iteration-filter-state", &[TOLD_BY_FILTER_STATE]),
+    ("buffer-filter-property", &[HELD_BY_BUFFER, TOLD_BY_PROPERTY]),
+    ("buffer-filter-filter-state", &[HELD_BY_BUFFER, TOLD_BY_FILTER_STATE]),
+];
+
+/// Folders of the tree that every key is below, left out of the table for its sake.
+const GATEWAY: &str = "static_resources/listeners/gateway/filter_chains/0/filters/\
+    envoy.filters.network.http_connection_manager/typed_config/";
+
+/// A bootstrap's values by the paths of their keys. Of a list, elements are known by their names, or else by their numbers.
+fn keys(name: &str) -> BTreeMap<String, Value> {
+    let text = fs::read_to_string(root().join(format!("envoy/local/{name}.yaml"))).unwrap();
+    let mut found = BTreeMap::new();
+    flatten(&serde_saphyr::from_str(&text).unwrap(), "", &mut found);
+    found
+}
+
+fn flatten(value: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
+    let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") };
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                flatten(value, &join(key), found);
+            }
+        }
+        Value::Array(elements) => {
+            for (number, element) in elements.iter().enumerate() {
+                let number = number.to_string();
+                flatten(element, &join(element["name"].as_str().unwrap_or(&number)), found);
+            }
+        }
+        leaf => _ = found.insert(path.to_owned(), leaf.clone()),
+    }
+}
+
+/// The keys that only one of two bootstraps has, or with another value.
+fn differences(one: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    let all: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let differ = |key: &&&String| one.get(**key) != other.get(**key);
+    let short = |key: &String| key.replace(GATEWAY, "gateway/").replace("static_resources/", "");
+    all.iter().filter(differ).map(|key| short(key)).collect()
+}
+
+#[test]
+fn the_bootstraps_differ_only_where_their_way_asks_for_it() {
+    let first = keys(FIRST);
+    for (name, allowed) in OTHERS {
+        let allowed: Vec<&str> = allowed.concat();
+        let found = differences(&first, &keys(name));
+        let is_below = |key: &str, allowed: &str| {
+            key.strip_prefix(allowed).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        for key in &found {
+            let is_said = allowed.iter().any(|allowed| is_below(key, allowed));
+            assert!(is_said, "{name} and {FIRST} differ in {key}; allowed: {allowed:?}");
+        }
+        for allowed in allowed {
+            let is_used = found.iter().any(|key| is_below(key, allowed));
+            assert!(is_used, "{name} and {FIRST} no longer differ in {allowed}");
+        }
+    }
+}
+
+#[test]
+fn every_bootstrap_is_compared() {
+    let files = super::files(&root().join("envoy/local"));
+    let names = files.iter().filter(|file| file.extension().is_some_and(|end| end == "yaml"));
+    let found: BTreeSet<&str> =
+        names.map(|file| file.file_stem().unwrap().to_str().unwrap()).collect();
+    let known: BTreeSet<&str> = OTHERS.iter().map(|(name, _)| *name).chain([FIRST]).collect();
+    assert_eq!(found, known);
+}
