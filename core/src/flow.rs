@@ -14,7 +14,6 @@ mod fairness;
 mod key;
 mod ordering;
 mod outcome;
-mod policy;
 mod selection;
 mod ticket;
 mod ttl;
@@ -29,15 +28,17 @@ mod rank;
 mod slab;
 mod usage;
 
+pub use crate::{
+    ledger::PhaseKind,
+    model::{Priority, UnknownPolicy},
+};
 pub use bands::{BANDS_MAX, BandSize, FlowSize};
 pub use config::{BandConfig, FlowConfig};
 pub use controller::{Controller, Offer, WAITING_MAX};
-pub use deadlines::PhaseKind;
 pub use fairness::{FairnessPolicy, FairnessWeight, TokenCost};
-pub use key::{FairnessId, FlowKey, Priority};
+pub use key::{FairnessId, FlowKey};
 pub use ordering::OrderingPolicy;
 pub use outcome::{Outcome, Refusal};
-pub use policy::UnknownPolicy;
 pub use selection::{BandSelectionPolicy, Floors, Share};
 pub use ticket::{Ticket, TicketId};
 pub use ttl::Ttl;

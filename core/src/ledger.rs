@@ -10,12 +10,13 @@ mod heartbeat;
 mod lease;
 mod phase;
 
+pub use crate::model::WorkerId;
 pub use account::{Account, Accounts, EndpointKey, Work};
 pub use heartbeat::Heartbeat;
-pub use lease::{Lease, WorkerId};
-pub use phase::PoolPhase;
+pub use lease::Lease;
+pub use phase::{PhaseKind, PoolPhase};
 
-use crate::{Instant, workers::QueueId};
+use crate::model::{Instant, QueueId};
 
 /// The state of one pool that its workers share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

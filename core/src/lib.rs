@@ -4,76 +4,40 @@
 //! request should go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
 //! [`workers::WorkerPeer`] makes many engines, one per worker, act as one.
 //!
-//! In reading order: what is known of the pool (`endpoint`, `objective`, `model_rewrite`, `models`,
-//! `snapshot`), what a request brings (`prompt`, `ask`), who has which prefix (`prefix`), what is in
-//! flight (`ledger`); then who is turned away (`admission`), which endpoints may be taken (`filter`),
-//! how they compare (`score`), which is taken (`pick`), how these make a `profile` and profiles a choice
-//! (`scheduling`), the state that ties them together (`engine`); then how full the pool is (`saturation`), who waits and who goes
-//! next (`flow`), how the workers of one Envoy do that together (`cluster`), and which of them fetches
-//! snapshots (`pull`).
+//! In reading order, arrows pointing down only: `model` has the values that all others speak of; the
+//! [`ledger`] counts what is in flight, and [`saturation`] says how much more fits; `pool` is what one
+//! worker knows of the endpoints; `schedule` chooses one; [`flow`] decides which waiting request goes
+//! next; the [`workers`] of one Envoy do that together, and one of them fetches snapshots ([`pull`]);
+//! `scheduler` ties the state of one pool together.
 
-mod time;
+mod model;
 
-mod endpoint;
-mod model_rewrite;
-mod models;
-mod objective;
-mod snapshot;
+pub mod ledger;
+pub mod saturation;
 
-pub mod prefix;
-mod prompt;
-mod request;
+mod pool;
+mod schedule;
 
 pub mod flow;
-pub mod ledger;
 pub mod pull;
-pub mod saturation;
 pub mod workers;
 
-pub mod admission;
-mod candidate;
-mod context;
-mod explanation;
-pub mod filter;
-mod learned;
-mod outlier;
-mod pick;
-mod pool;
-mod profile;
-mod rng;
-mod scheduling;
-pub mod score;
-mod sessions;
-
-mod config;
-mod event;
-mod fault;
-mod placement_event;
-mod placements;
 mod scheduler;
 
-pub use admission::Admitter;
-pub use config::Config;
-pub use endpoint::{Adapters, CacheConfig, Endpoint, Health, Metrics};
-pub use event::{End, Event, RequestId, ResponseClass};
-pub use explanation::{Explained, Explanation, ProfileExplanation};
-pub use fault::{ClientId, Fault};
-pub use filter::Filter;
-pub use model_rewrite::{
-    MODEL_REWRITES_MAX, ModelRewrite, ModelRewrites, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
-    REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget, Rewritten,
+pub use model::{
+    Adapters, BLOCK_BYTES, BLOCKS_MAX, BlockHash, CacheConfig, Chain, Chainer, ClientId,
+    ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind, Fault, Health,
+    InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
+    ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent, Prefill,
+    REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RequestId, ResponseClass,
+    RewriteRule, RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score, Seed, SessionId,
+    Slo, Snapshot, Subset, tokens,
 };
-pub use models::Models;
-pub use objective::{OBJECTIVES_MAX, Objective};
-pub use pick::{EndpointObservation, Order, PickError, Picker, Prefill, SchedulingResult};
-pub use placement_event::{EventKind, PlacementEvent};
-pub use pool::ENDPOINTS_MAX;
-pub use profile::{Profile, WeightedScorer};
-pub use prompt::{BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, Seed};
-pub use request::{InferenceRequest, Slo, Subset, tokens};
+pub use pool::prefix;
+pub use schedule::{
+    Admitter, Config, Decider, Disagg, Explained, Explanation, Handler, Order, Picker, Profile,
+    ProfileExplanation, Scheduling, StageOrder, WeightedScorer, admission, filter,
+    filter::Filter,
+    score::{self, Scorer, ScorerWeight},
+};
 pub use scheduler::Scheduler;
-pub use scheduling::{Decider, Disagg, Handler, Scheduling, StageOrder};
-pub use score::{Score, Scorer, ScorerWeight};
-pub use sessions::SessionId;
-pub use snapshot::{MODELS_MAX, Model, Snapshot};
-pub use time::Instant;

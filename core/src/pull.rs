@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{Instant, ledger::WorkerId};
+use crate::model::{Instant, WorkerId};
 
 /// The first wait after a failure.
 const WAIT_MIN: Duration = Duration::from_millis(100);

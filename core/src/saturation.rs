@@ -12,10 +12,10 @@ use std::str::FromStr;
 
 pub use budget::Budget;
 pub use concurrency::{Concurrency, ConcurrencyMode};
-pub use load::{Load, Stage};
+pub use load::Load;
 pub use utilization::{Staleness, Utilization};
 
-use crate::flow::UnknownPolicy;
+use crate::model::UnknownPolicy;
 
 /// Measures the saturation of a pool: 0 is idle, at 1 and above the gate is shut.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl Detector {
         if loads.is_empty() {
             return Budget::shut();
         }
-        if loads.iter().all(|load| load.stage == Stage::Decode) {
+        if loads.iter().all(|load| load.decodes() && !load.prefills()) {
             return self.measure(loads);
         }
         let stage = |is_of: fn(&Load) -> bool| -> Vec<Load> {
@@ -81,7 +81,7 @@ impl Detector {
     #[must_use]
     pub fn room_in_stages(&self, loads: &[Load]) -> Budget {
         let room = self.room(loads);
-        if Stage::are_apart(loads) { room } else { room.for_two() }
+        if stages_are_apart(loads) { room } else { room.for_two() }
     }
 
     /// What one stage can still take.
@@ -114,6 +114,11 @@ impl Detector {
             Self::Max(children) => children.iter().all(|child| child.has_headroom(load)),
         }
     }
+}
+
+/// True if endpoints that compute prompts and endpoints that answer are never measured together.
+fn stages_are_apart(loads: &[Load]) -> bool {
+    loads.iter().any(Load::prefills) && !loads.iter().any(|it| it.prefills() && it.decodes())
 }
 
 impl DetectorKind {

@@ -8,20 +8,17 @@ mod view;
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
-    Chain, Config, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
-    PickError, PlacementEvent, ResponseClass, SchedulingResult, Snapshot,
-    candidate::Candidate,
-    context::PickContext,
-    flow::Priority,
-    learned::Learned,
     ledger::Ledger,
-    outlier::OutlierDetector,
-    placements::Placements,
-    pool::Pool,
-    prefix::{Index, Matches, Slot},
-    rng::Rng,
+    model::{
+        Chain, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective, PickError,
+        PlacementEvent, Priority, ResponseClass, Rng, SchedulingResult, Snapshot,
+    },
+    pool::{
+        Candidate, Learned, OutlierDetector, Placements, Pool, Sessions, Slot,
+        prefix::{Index, Matches},
+    },
     saturation::Detector,
-    sessions::Sessions,
+    schedule::{Config, PickContext},
     workers::Capacity,
 };
 use pending_events::PendingEvents;

@@ -15,11 +15,15 @@ mod in_flight;
 mod message;
 mod peer;
 
+pub use crate::model::QueueId;
 pub use admission_result::{Admission, AdmissionResult, Answered, Step, Target};
-pub use message::{Envelope, Message, QueueId};
+pub use message::{Envelope, Message};
 pub use peer::WorkerPeer;
 
-use crate::{flow::PhaseKind, ledger::Ledger, saturation::Budget};
+use crate::{
+    ledger::{Ledger, PhaseKind},
+    saturation::Budget,
+};
 
 /// The ledger where all workers can change it.
 pub trait SharedLedger {

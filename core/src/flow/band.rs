@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    BandConfig, FairnessId, Priority, TicketId, Usage,
+    BandConfig, FairnessId, TicketId, Usage,
     flow_queue::{FlowQueue, Place, State},
     rank::Rank,
     slab::{Slab, SlabKey},
 };
-use crate::Instant;
+use crate::model::{Instant, Priority};
 
 /// How long a flow is remembered after its last request was dispatched (EPP: flow garbage
 /// collection).

@@ -3,10 +3,10 @@
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use super::{
-    BandConfig, FairnessId, FlowConfig, FlowKey, Limits, Priority, Usage, UsageLimitPolicy,
-    band::Band, usage_limit::Standing,
+    BandConfig, BandSelectionPolicy, FairnessId, Floors, FlowConfig, FlowKey, Limits, Share, Usage,
+    UsageLimitPolicy, band::Band, usage_limit::Standing,
 };
-use crate::Instant;
+use crate::model::{Instant, Priority};
 
 /// Bands that objectives may add to, static ones included. Every dispatch looks at all of them;
 /// nobody has more classes of service than this.
@@ -147,8 +147,35 @@ impl Bands {
     }
 
     /// The bands that may send and have something to, highest first.
-    pub(super) fn open(&mut self) -> impl Iterator<Item = &mut Band> {
+    fn open(&mut self) -> impl Iterator<Item = &mut Band> {
         self.bands.values_mut().map(|entry| &mut entry.band).filter(|band| band.open)
+    }
+
+    /// Returns the band to dispatch from, among those that are open.
+    pub(super) fn select(&mut self, policy: &BandSelectionPolicy) -> Option<Priority> {
+        match policy {
+            BandSelectionPolicy::Strict => self.open().next().map(|band| band.priority),
+            BandSelectionPolicy::Weighted(floors) => self.select_by_floor(floors),
+        }
+    }
+
+    fn select_by_floor(&mut self, floors: &Floors) -> Option<Priority> {
+        let all: u64 = self.open().map(|band| floors.of(band.priority)).sum();
+        let mut first = None;
+        let mut owed: Option<(u64, Priority)> = None;
+        for band in self.open() {
+            band.owed +=
+                floors.of(band.priority) * u64::from(Share::WHOLE) / all.max(Share::WHOLE.into());
+            first = first.or(Some(band.priority));
+            if band.owed >= Share::WHOLE.into() && owed.is_none_or(|(most, _)| band.owed > most) {
+                owed = Some((band.owed, band.priority));
+            }
+        }
+        let chosen = owed.map(|(_, band)| band).or(first)?;
+        if let Some(band) = self.get_mut(chosen) {
+            band.owed = band.owed.saturating_sub(Share::WHOLE.into());
+        }
+        Some(chosen)
     }
 
     /// The bands below one, lowest first.

@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    BandSelectionPolicy, FairnessPolicy, Limits, OrderingPolicy, Priority, Ttl, UsageLimitPolicy,
-};
+use super::{BandSelectionPolicy, FairnessPolicy, Limits, OrderingPolicy, Ttl, UsageLimitPolicy};
+use crate::model::Priority;
 
 /// The `flowControl` section of the EPP's configuration, with its policies in place of their
 /// names.

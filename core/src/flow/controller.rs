@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BandSize, FlowConfig, FlowKey, FlowSize, Limits, Outcome, PhaseKind, Priority, Ticket,
-    TicketId, Usage,
+    BandSize, FlowConfig, FlowKey, FlowSize, Limits, Outcome, Ticket, TicketId, Usage,
     band::{Band, QueuePosition, Seat},
     bands::Bands,
     deadlines::{Deadlines, Patience},
     flow_queue::Place,
     slab::{Slab, SlabKey},
 };
-use crate::{Instant, ledger::PoolPhase, saturation::Budget};
+use crate::{
+    ledger::{PhaseKind, PoolPhase},
+    model::{Instant, Priority},
+    saturation::Budget,
+};
 
 /// Requests that may wait where the configuration sets no limit to all bands together: half a
 /// kilobyte each makes 128 MB, next to streams that hold far more.
@@ -149,7 +152,7 @@ impl Controller {
             return None;
         }
         self.bands.gate(&self.config.usage_limit, room.saturation());
-        let priority = self.config.band_selection.select(&mut self.bands)?;
+        let priority = self.bands.select(&self.config.band_selection)?;
         let slot = self.bands.get(priority)?.next()?;
         let waiting = self.take(slot)?;
         let Ticket { prompt_tokens, uncached_tokens, .. } = waiting.ticket;

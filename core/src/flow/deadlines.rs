@@ -3,16 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Outcome, TicketId, Ttl, slab::SlabKey};
-use crate::{Instant, ledger::PoolPhase};
-
-/// Whether the pool has endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PhaseKind {
-    /// It has: a request waits for room, for its own time to live.
-    Serving,
-    /// It has none: a request waits for the pool to come back, for `noEndpointRequestTTL`.
-    Empty,
-}
+use crate::{
+    ledger::{PhaseKind, PoolPhase},
+    model::Instant,
+};
 
 /// The deadlines of all that wait. A request's budget depends on the kind, and counts from the
 /// later of its arrival and the kind's beginning, so a pool that comes back finds the requests

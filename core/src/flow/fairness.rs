@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroU16, str::FromStr};
 
-use super::{FairnessId, UnknownPolicy, flow_queue::FlowQueue, rank::Rank};
+use super::{FairnessId, flow_queue::FlowQueue, rank::Rank};
+use crate::model::UnknownPolicy;
 
 /// How the flows of one band share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{FairnessId, Usage, rank::Rank, slab::SlabKey};
-use crate::Instant;
+use crate::model::Instant;
 
 /// The requests of one tenant that wait in one band, and what its fairness policy remembers of the
 /// tenant.

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-/// How much a request matters: higher goes first, below zero may be shed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Priority(pub i32);
+use crate::model::Priority;
 
 /// Names a tenant (`x-llm-d-inference-fairness-id`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,12 +50,6 @@ impl Default for FairnessId {
 impl fmt::Display for FairnessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for Priority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use super::{Ticket, Ttl, UnknownPolicy, rank::Rank};
+use super::{Ticket, Ttl, rank::Rank};
+use crate::model::UnknownPolicy;
 
 /// The order of the requests within one flow, and, under the global strict fairness policy, within
 /// a band.
@@ -41,7 +42,7 @@ impl OrderingPolicy {
             Self::SloDeadline => ticket.slo_ttft.map(|slo| ticket.arrived + slo),
         };
         Rank {
-            first: deadline.map_or(u64::MAX, crate::Instant::as_nanos),
+            first: deadline.map_or(u64::MAX, crate::model::Instant::as_nanos),
             second: ticket.arrived.as_nanos(),
             id: ticket.id,
         }

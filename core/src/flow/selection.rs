@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use super::{Priority, UnknownPolicy, bands::Bands};
+use crate::model::{Priority, UnknownPolicy};
 
 /// How bands share the pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,14 +47,6 @@ impl BandSelectionPolicy {
             Self::Weighted(_) => "weighted-band-selection-policy",
         }
     }
-
-    /// The band to dispatch from, among those that are open.
-    pub(super) fn select(&self, bands: &mut Bands) -> Option<Priority> {
-        match self {
-            Self::Strict => bands.open().next().map(|band| band.priority),
-            Self::Weighted(floors) => floors.select(bands),
-        }
-    }
 }
 
 impl FromStr for BandSelectionPolicy {
@@ -76,33 +68,14 @@ impl Default for Floors {
 }
 
 impl Floors {
-    fn of(&self, band: Priority) -> u64 {
+    pub(super) fn of(&self, band: Priority) -> u64 {
         u64::from(self.bands.get(&band).unwrap_or(&self.default).0)
-    }
-
-    fn select(&self, bands: &mut Bands) -> Option<Priority> {
-        let all: u64 = bands.open().map(|band| self.of(band.priority)).sum();
-        let mut first = None;
-        let mut owed: Option<(u64, Priority)> = None;
-        for band in bands.open() {
-            band.owed +=
-                self.of(band.priority) * u64::from(Share::WHOLE) / all.max(Share::WHOLE.into());
-            first = first.or(Some(band.priority));
-            if band.owed >= Share::WHOLE.into() && owed.is_none_or(|(most, _)| band.owed > most) {
-                owed = Some((band.owed, band.priority));
-            }
-        }
-        let chosen = owed.map(|(_, band)| band).or(first)?;
-        if let Some(band) = bands.get_mut(chosen) {
-            band.owed = band.owed.saturating_sub(Share::WHOLE.into());
-        }
-        Some(chosen)
     }
 }
 
 impl Share {
     /// Whole numbers add up the same everywhere; a millionth is finer than anyone configures.
-    const WHOLE: u32 = 1_000_000;
+    pub(super) const WHOLE: u32 = 1_000_000;
 
     /// The share nearest to `share` between 0 and 1; NaN is 0.
     #[must_use]

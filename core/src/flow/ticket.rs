@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::FlowKey;
-use crate::Instant;
+use crate::model::Instant;
 
 /// Names a held request among all workers of one Envoy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Instant;
+use crate::model::Instant;
 
 /// A limit on waiting. In the EPP's configuration `0s` spells [`Ttl::Unlimited`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

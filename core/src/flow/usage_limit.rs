@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 pub use holdback::{Domain, Holdback, InvalidCeiling};
 
-use super::{Priority, UnknownPolicy};
+use crate::model::{Priority, UnknownPolicy};
 
 /// Sets each band's ceiling: it may send while the pool's saturation is below. A band at its
 /// ceiling is skipped, and does not hold up those after it (EPP v0.11).

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Instant, prompt::mix};
+use crate::model::{Instant, mix};
 
 /// Names an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096 endpoints
 /// share a key with a chance of one in 10^12, and would then count as one.

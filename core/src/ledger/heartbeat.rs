@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Accounts;
-use crate::Instant;
+use crate::model::Instant;
 
 /// One worker's part of the ledger, and a sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Instant, workers::QueueId};
-
-/// Names a worker of this Envoy for as long as its VM lives. Random, never 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u64);
+use crate::model::{Instant, QueueId, WorkerId};
 
 /// The right to decide which held request goes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

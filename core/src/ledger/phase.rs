@@ -1,6 +1,15 @@
 //! How long the pool has been as it is.
 
-use crate::{Instant, flow::PhaseKind};
+use crate::model::Instant;
+
+/// Whether the pool has endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PhaseKind {
+    /// It has: a request waits for room, for its own time to live.
+    Serving,
+    /// It has none: a request waits for the pool to come back, for `noEndpointRequestTTL`.
+    Empty,
+}
 
 /// A time in which the pool had endpoints throughout, or none. It is in the ledger so that the
 /// budget of who waits does not begin anew with each arbiter.

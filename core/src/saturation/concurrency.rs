@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::{Budget, Load, budget::Line};
-use crate::flow::UnknownPolicy;
+use crate::model::UnknownPolicy;
 
 /// EPP: concurrency-detector. Needs no metrics, but knows only this gateway's requests.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::model::Roles;
+
 /// An endpoint's load: what its engine reported, and what the ledger counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Load {
@@ -17,39 +19,18 @@ pub struct Load {
     pub in_flight: u32,
     /// Their prompt tokens that were not cached.
     pub in_flight_tokens: u64,
-    /// What it does of a request.
-    pub stage: Stage,
-}
-
-/// What an endpoint does of a request in disaggregated serving.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// It answers; without the role's label, it does all there is to do.
-    #[default]
-    Decode,
-    /// It computes prompts.
-    Prefill,
-    /// Both.
-    Interleaved,
-    /// Neither: it reads media.
-    Encode,
-}
-
-impl Stage {
-    /// Whether who computes a prompt and who answers are never measured together.
-    pub(super) fn are_apart(loads: &[Load]) -> bool {
-        loads.iter().any(Load::prefills) && !loads.iter().any(|it| it.prefills() && it.decodes())
-    }
+    /// The stages of a request that it takes part in.
+    pub roles: Roles,
 }
 
 impl Load {
-    /// Whether it counts for prompts that are computed apart.
+    /// True if the endpoint counts for prompts that are computed apart.
     pub(super) fn prefills(&self) -> bool {
-        matches!(self.stage, Stage::Prefill | Stage::Interleaved)
+        self.roles.prefills()
     }
 
-    /// Whether it counts for answers.
+    /// True if the endpoint counts for answers.
     pub(super) fn decodes(&self) -> bool {
-        matches!(self.stage, Stage::Decode | Stage::Interleaved)
+        self.roles.decodes()
     }
 }

@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use super::{Budget, Load, budget::Line, concurrency::count};
-use crate::flow::UnknownPolicy;
+use crate::model::UnknownPolicy;
 
 /// EPP: utilization-detector, with what it lacks: what was sent since the last scrape counts as
 /// waiting, and a lost scrape leaves the ledger to go by.

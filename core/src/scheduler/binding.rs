@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 
 use super::Scheduler;
 use crate::{
-    Chain, EventKind, Health, InferenceRequest, Instant, PlacementEvent, SchedulingResult,
-    SessionId, pool::Pool,
+    model::{
+        Chain, EventKind, Health, InferenceRequest, Instant, PlacementEvent, SchedulingResult,
+        SessionId,
+    },
+    pool::Pool,
 };
 
 impl Scheduler {

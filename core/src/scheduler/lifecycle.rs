@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 
 use super::Scheduler;
 use crate::{
-    Chain, End, EventKind, Fault, InferenceRequest, Instant, PlacementEvent, RequestId,
-    ResponseClass, SchedulingResult, outlier::OutlierDetector, placements::Placement,
+    model::{
+        Chain, End, EventKind, Fault, InferenceRequest, Instant, PlacementEvent, RequestId,
+        ResponseClass, SchedulingResult,
+    },
+    pool::{OutlierDetector, Placement},
 };
 
 impl Scheduler {

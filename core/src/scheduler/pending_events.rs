@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::PlacementEvent;
+use crate::model::PlacementEvent;
 
 /// Notes that go along with the next placements: a place on the board for each would cost a change
 /// of the ledger.

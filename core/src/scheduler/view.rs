@@ -4,10 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::Scheduler;
 use crate::{
-    Explanation, InferenceRequest, Instant, SchedulingResult,
     ledger::{Ledger, Work},
-    prefix::Matches,
+    model::{InferenceRequest, Instant, SchedulingResult},
+    pool::prefix::Matches,
     saturation::Load,
+    schedule::Explanation,
 };
 
 impl Scheduler {

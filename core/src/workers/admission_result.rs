@@ -2,9 +2,9 @@
 
 use super::Envelope;
 use crate::{
-    Instant, PickError, RequestId,
     flow::Outcome,
     ledger::{EndpointKey, Work},
+    model::{Instant, PickError, RequestId},
 };
 
 /// What is to become of a request that could go, by the ledger as it is.

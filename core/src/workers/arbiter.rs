@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Capacity, CapacitySource, Envelope, Message, QueueId, SharedLedger, WorkerPeer};
+use super::{Capacity, CapacitySource, Envelope, Message, SharedLedger, WorkerPeer};
 use crate::{
-    Instant, RequestId,
-    flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Priority, Ticket, TicketId},
-    ledger::{Lease, Ledger, PoolPhase, WorkerId},
+    flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Ticket, TicketId},
+    ledger::{Lease, Ledger, PoolPhase},
+    model::{Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::Budget,
 };
 

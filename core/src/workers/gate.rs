@@ -1,7 +1,7 @@
 //! Whether a request goes at once or waits.
 
 use super::{Capacity, CapacitySource, arbiter::Arbiter};
-use crate::{flow::Priority, ledger::Ledger};
+use crate::{ledger::Ledger, model::Priority};
 
 /// Whether a request may go at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{SharedLedger, Target};
 use crate::{
-    Instant, RequestId,
     ledger::{Accounts, EndpointKey, Work},
+    model::{Instant, RequestId},
 };
 
 /// Where each of them is counted. What it says is also in the worker's accounts, for others to find.

@@ -1,14 +1,9 @@
 //! What members tell each other.
 
 use crate::{
-    Instant, RequestId,
     flow::{FlowKey, Outcome, Ticket},
-    ledger::WorkerId,
+    model::{Instant, QueueId, RequestId, WorkerId},
 };
-
-/// Where a member takes messages: the host's name for its queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QueueId(pub u32);
 
 /// A message and where it goes. It may come late, or never if its receiver dies, but messages
 /// between the same two members keep their order.

@@ -5,16 +5,16 @@ mod grant;
 use std::collections::BTreeMap;
 
 use super::{
-    Admission, AdmissionResult, Answered, CapacitySource, Envelope, Message, QueueId, SharedLedger,
-    Step, Target,
+    Admission, AdmissionResult, Answered, CapacitySource, Envelope, Message, SharedLedger, Step,
+    Target,
     arbiter::{Arbiter, Tenure},
     gate::{Gate, gate},
     in_flight::{Sent, UnderWay},
 };
 use crate::{
-    Instant, RequestId,
-    flow::{Controller, FlowConfig, FlowKey, Outcome, Priority, Ticket},
-    ledger::{EndpointKey, Heartbeat, Lease, Ledger, WorkerId},
+    flow::{Controller, FlowConfig, FlowKey, Outcome, Ticket},
+    ledger::{EndpointKey, Heartbeat, Lease, Ledger},
+    model::{Instant, Priority, QueueId, RequestId, WorkerId},
 };
 
 /// One worker: the requests that it holds and those that it sent.

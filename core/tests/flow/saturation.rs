@@ -1,8 +1,9 @@
 //! The detectors' formulas, and the law that their room never overshoots.
 
 use arbtest::arbitrary::{Result, Unstructured};
-use picker_core::saturation::{
-    Concurrency, ConcurrencyMode, Detector, Load, Stage, Staleness, Utilization,
+use picker_core::{
+    Roles,
+    saturation::{Concurrency, ConcurrencyMode, Detector, Load, Staleness, Utilization},
 };
 
 use crate::{laws::law, ticket::ms};
@@ -86,7 +87,7 @@ fn any_load(u: &mut Unstructured<'_>) -> Result<Load> {
         metrics_age: *u.choose(&[None, Some(ms(0)), Some(ms(500))])?,
         in_flight: u.int_in_range(0..=15)?,
         in_flight_tokens: u.int_in_range(0..=10_000)?,
-        stage: Stage::Decode,
+        roles: Roles::default(),
     })
 }
 
@@ -118,10 +119,11 @@ fn a_room_is_never_too_large() {
         for _ in 0..u.int_in_range(1..=4)? {
             loads.push(any_load(u)?);
         }
-        let stages = [Stage::Decode, Stage::Prefill, Stage::Interleaved, Stage::Encode];
+        let roles = ["decode", "prefill", "both", "encode"].map(|it| Roles::from_label(Some(it)));
+        let [decodes, prefills, ..] = roles;
         let in_stages = u.arbitrary()?;
         for load in loads.iter_mut().filter(|_| in_stages) {
-            load.stage = *u.choose(&stages)?;
+            load.roles = *u.choose(&roles)?;
         }
         let mut room =
             if in_stages { detector.room_in_stages(&loads) } else { detector.room(&loads) };
@@ -137,8 +139,8 @@ fn a_room_is_never_too_large() {
             loads[computes].in_flight += 1;
             // One does both, or another answers; of who does only one of them it is not asked to do
             // the other.
-            let (prefill, decode) = (loads[computes].stage, loads[index].stage);
-            if index != computes && prefill != Stage::Decode && decode != Stage::Prefill {
+            let (prefill, decode) = (loads[computes].roles, loads[index].roles);
+            if index != computes && prefill != decodes && decode != prefills {
                 loads[index].in_flight += 1;
             }
             room.take(tokens);

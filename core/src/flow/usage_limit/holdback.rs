@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, error::Error, fmt};
 
 use super::Standing;
-use crate::flow::Priority;
+use crate::model::Priority;
 
 /// Ceilings that fall from band to band.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,9 +2,9 @@
 
 use super::{WorkerPeer, nudge_at, open};
 use crate::{
-    Instant, RequestId,
     flow::Ticket,
     ledger::Ledger,
+    model::{Instant, RequestId},
     workers::{
         Admission, AdmissionResult, Capacity, CapacitySource, Envelope, Message, SharedLedger,
         Step, arbiter::Arbiter,

@@ -1,0 +1,49 @@
+//! Values that every part of the crate speaks of: time and chance, a pool and its state, a request and its outcome.
+//!
+//! In reading order: `time` and `rng`; a pool as snapshots describe it; a prompt and the request around it; what the
+//! choice came to, what became of it, and what the workers of one Envoy tell each other.
+
+mod ids;
+mod policy;
+mod rng;
+mod score;
+mod time;
+
+mod endpoint;
+mod models;
+mod objective;
+mod rewrite;
+mod role;
+mod snapshot;
+
+mod prompt;
+mod request;
+mod session;
+
+mod event;
+mod outcome;
+mod placement_event;
+mod result;
+
+pub use endpoint::{Adapters, CacheConfig, ENDPOINTS_MAX, Endpoint, Health, Metrics};
+pub use event::Event;
+pub use ids::{QueueId, RequestId, WorkerId};
+pub use models::Models;
+pub use objective::{OBJECTIVES_MAX, Objective, Priority};
+pub use outcome::{ClientId, End, Fault, ResponseClass};
+pub use placement_event::{EventKind, PlacementEvent};
+pub use policy::UnknownPolicy;
+pub(crate) use prompt::mix;
+pub use prompt::{BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, Seed};
+pub use request::{InferenceRequest, Slo, Subset, tokens};
+pub use result::{Denied, EndpointObservation, PickError, Prefill, SchedulingResult};
+pub use rewrite::{
+    MODEL_REWRITES_MAX, ModelRewrite, ModelRewrites, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
+    REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget, Rewritten,
+};
+pub(crate) use rng::Rng;
+pub use role::{Role, Roles};
+pub use score::Score;
+pub use session::SessionId;
+pub use snapshot::{MODELS_MAX, Model, Snapshot};
+pub use time::Instant;

@@ -1,0 +1,81 @@
+//! One model server port, as the scraper sees it.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// The most endpoints of one pool. Each is a few hundred bytes per worker and 5 to 10 ns per pick;
+/// what a snapshot lists beyond is never chosen.
+pub const ENDPOINTS_MAX: usize = 4_096;
+
+/// One model server port: the unit of choice. A pod with several target ports is several endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Where requests go, and what tells endpoints apart.
+    pub address: SocketAddr,
+    /// Whether the last scrape reached it.
+    pub health: Health,
+    /// What the last scrape that succeeded read, if one ever did.
+    pub metrics: Option<Metrics>,
+    /// The pod's labels, sorted by key.
+    pub labels: Vec<(String, String)>,
+}
+
+/// Whether an endpoint can be sent requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The last scrape was answered, or none was tried yet.
+    Up,
+    /// Connections are refused or time out: nothing should be sent here while another endpoint is up.
+    Down,
+}
+
+/// What one scrape of an engine's `/metrics` read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// How long before the snapshot was sent this was read. A duration and no point in time, so
+    /// that the clocks of scraper and gateway need not agree.
+    pub age: Duration,
+    /// Requests that wait for a slot in the batch (`vllm:num_requests_waiting`), summed over engines.
+    pub waiting: u32,
+    /// Requests in the batch (`vllm:num_requests_running`), summed over engines.
+    pub running: u32,
+    /// KV-cache blocks that live requests hold, as a share of all, 0 to 1
+    /// (`vllm:kv_cache_usage_perc`); the highest of several engines.
+    pub kv_usage: f32,
+    /// How the engine's prefix cache is laid out, where it says so.
+    pub cache: Option<CacheConfig>,
+    /// Its LoRA adapters, where it reports any.
+    pub adapters: Option<Adapters>,
+    /// Further metrics that the scraper was told to read, by the keys that it was given for them
+    /// (EPP: customMetrics).
+    pub attributes: Vec<(String, f64)>,
+}
+
+/// The layout of an engine's prefix cache (`vllm:cache_config_info`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// Tokens per block.
+    pub block_tokens: u32,
+    /// Blocks in the cache.
+    pub blocks: u32,
+}
+
+impl CacheConfig {
+    /// How many of our blocks of 64 estimated tokens fit in; none if it reports an empty cache,
+    /// as an engine does that is still starting.
+    pub(crate) fn capacity(self) -> Option<u32> {
+        let tokens = u64::from(self.blocks) * u64::from(self.block_tokens);
+        let blocks = u32::try_from(tokens / 64).unwrap_or(u32::MAX);
+        (blocks > 0).then_some(blocks)
+    }
+}
+
+/// LoRA adapters on an engine (`vllm:lora_requests_info`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adapters {
+    /// How many may be loaded at once.
+    pub max: u32,
+    /// Those with running requests.
+    pub running: Vec<String>,
+    /// Those with waiting requests.
+    pub waiting: Vec<String>,
+}

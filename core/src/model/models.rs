@@ -1,0 +1,105 @@
+//! The models of a pool: what may be asked for, and what it is sent as.
+
+use std::collections::BTreeMap;
+
+use super::{Model, ModelRewrite, ModelRewrites, Rewritten};
+
+/// What one worker knows of a pool's models.
+#[derive(Debug, Default)]
+pub struct Models {
+    configured: Vec<ModelRewrite>,
+    /// Those of the latest snapshot.
+    brought: Vec<ModelRewrite>,
+    rewrites: ModelRewrites,
+    /// What the endpoints say they serve, by the latest snapshot.
+    served: Vec<Model>,
+}
+
+impl Models {
+    /// Goes by these rewrites before any that a snapshot brings.
+    pub fn configure(&mut self, configured: &[ModelRewrite]) {
+        if self.configured != configured {
+            configured.clone_into(&mut self.configured);
+            self.compile();
+        }
+    }
+
+    /// Goes by what a snapshot brings. It is mostly what the one before it brought.
+    pub fn renew(&mut self, rewrites: Vec<ModelRewrite>, served: Vec<Model>) {
+        self.served = served;
+        if self.brought != rewrites {
+            self.brought = rewrites;
+            self.compile();
+        }
+    }
+
+    fn compile(&mut self) {
+        let all: Vec<_> = self.configured.iter().chain(&self.brought).cloned().collect();
+        self.rewrites = ModelRewrites::new(&all);
+    }
+
+    /// Whether any model is sent as another.
+    #[must_use]
+    pub fn rewrites(&self) -> bool {
+        !self.rewrites.is_empty()
+    }
+
+    /// What a request for this model, or for none, is sent as; see [`ModelRewrites::choose`].
+    #[must_use]
+    pub fn choose(&self, model: Option<&str>, random: u64) -> Option<Rewritten<'_>> {
+        self.rewrites.choose(model, random)
+    }
+
+    /// All that may be asked for, by ascending name: what is served, and what is served under another
+    /// name. Each with the model that it adapts, if it is an adapter. `None` where nobody has said
+    /// what is served.
+    #[must_use]
+    pub fn list(&self) -> Option<BTreeMap<&str, Option<&str>>> {
+        if self.served.is_empty() {
+            return None;
+        }
+        let aliases = self.rewrites.names().map(|name| (name, None));
+        let served = self.served.iter().map(|it| (&*it.name, it.parent.as_deref()));
+        Some(aliases.chain(served).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{RewriteRule, RewriteTarget};
+
+    fn rewrite(from: &str, to: &str) -> ModelRewrite {
+        let target = RewriteTarget { model: to.to_owned(), weight: 1 };
+        let rule = RewriteRule { models: vec![from.to_owned()], targets: vec![target] };
+        ModelRewrite { name: format!("{from}-to-{to}"), rules: vec![rule] }
+    }
+
+    fn model(name: &str, parent: Option<&str>) -> Model {
+        Model { name: name.to_owned(), parent: parent.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_is_configured_comes_before_what_a_snapshot_brings() {
+        let mut models = Models::default();
+        assert!(!models.rewrites() && models.choose(Some("a"), 0).is_none());
+        models.renew(vec![rewrite("a", "snapshot"), rewrite("b", "snapshot")], Vec::new());
+        models.configure(&[rewrite("a", "configured")]);
+        let sent =
+            |models: &Models, name| models.choose(Some(name), 0).map(|it| it.model.to_owned());
+        assert_eq!(sent(&models, "a").as_deref(), Some("configured"));
+        assert_eq!(sent(&models, "b").as_deref(), Some("snapshot"));
+        models.renew(Vec::new(), Vec::new());
+        assert_eq!((sent(&models, "b"), models.rewrites()), (None, true));
+    }
+
+    #[test]
+    fn the_list_has_adapters_and_aliases_once_something_is_served() {
+        let mut models = Models::default();
+        models.configure(&[rewrite("alias", "base"), rewrite("sql", "base")]);
+        assert_eq!(models.list(), None);
+        models.renew(Vec::new(), vec![model("base", None), model("sql", Some("base"))]);
+        let listed = models.list().map(|list| list.into_iter().collect::<Vec<_>>());
+        assert_eq!(listed, Some(vec![("alias", None), ("base", None), ("sql", Some("base"))]));
+    }
+}

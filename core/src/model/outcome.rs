@@ -1,0 +1,92 @@
+//! How an endpoint met a request, how the request ended, and whose fault a failure is.
+
+use super::prompt::digest_all;
+
+/// How an endpoint met a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseClass {
+    /// It took the prompt, so that its prefix is cached now: a status below 400.
+    Taken,
+    /// It found fault with the request, which another endpoint would do as well: a status from 400
+    /// to 499.
+    Refused,
+    /// It could not serve it: a status from 500 on, a connection that was refused, reset or timed
+    /// out. Enough of those and it is avoided for a while.
+    Failed(Fault),
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All of its answer came, and well.
+    Whole,
+    /// An answer that had begun well did not end well: the connection was reset, or the stream carries
+    /// an error. Whose fault that was.
+    Broken(Fault),
+    /// In any other way: its client left, or what there was to say its answer's status said.
+    Gone,
+}
+
+/// What a failure says of the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It could not be reached, broke off, took too long, or says itself that it is unavailable.
+    Endpoint,
+    /// It or the request, which any endpoint may answer with an error. It counts once for each
+    /// client, so that nobody alone can have an endpoint avoided.
+    Unclear(ClientId),
+}
+
+/// Tells clients apart; two have the same number by chance once in 2^64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientId(pub u64);
+
+impl ClientId {
+    /// The client of that name, whatever names them.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(digest_all(0, name.as_bytes()))
+    }
+}
+
+impl ResponseClass {
+    /// By a response's status, of which none at all is 0, and by who asked, where it matters.
+    #[must_use]
+    pub fn of_status(status: u16, client: impl FnOnce() -> ClientId) -> Self {
+        match status {
+            // Bad gateway, unavailable, timed out: what Envoy says where nobody answers, and a
+            // server that knows that it cannot serve.
+            0 | 502..=504 => Self::Failed(Fault::Endpoint),
+            1..400 => Self::Taken,
+            400..500 => Self::Refused,
+            _ => Self::Failed(Fault::Unclear(client())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_whose_fault_it_is() {
+        let client = ClientId::new("tenant");
+        let (endpoint, unclear) = (Fault::Endpoint, Fault::Unclear(client));
+        for (status, answer) in [
+            (0, ResponseClass::Failed(endpoint)),
+            (200, ResponseClass::Taken),
+            (399, ResponseClass::Taken),
+            (429, ResponseClass::Refused),
+            (500, ResponseClass::Failed(unclear)),
+            (501, ResponseClass::Failed(unclear)),
+            (502, ResponseClass::Failed(endpoint)),
+            (503, ResponseClass::Failed(endpoint)),
+            (504, ResponseClass::Failed(endpoint)),
+            (505, ResponseClass::Failed(unclear)),
+            (999, ResponseClass::Failed(unclear)),
+        ] {
+            assert_eq!(ResponseClass::of_status(status, || client), answer, "{status}");
+        }
+        assert_ne!(ClientId::new("tenant"), ClientId::new("tenants"));
+    }
+}

@@ -1,0 +1,37 @@
+//! What the workers of one Envoy tell each other.
+
+use std::net::SocketAddr;
+
+use super::{Chain, Fault, Instant, SessionId};
+
+/// News of one request, for what the other workers know of prefixes and of failures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacementEvent {
+    /// When it happened.
+    pub at: Instant,
+    /// The endpoint that the request was placed on.
+    pub endpoint: SocketAddr,
+    /// Its prompt; empty where that is not the news.
+    pub chain: Chain,
+    /// What to make of it.
+    pub verdict: EventKind,
+}
+
+/// What became of a prompt on an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// It was sent there, so its prefix will be cached there.
+    Placed,
+    /// It was not taken there, so what it alone would have brought is not cached.
+    Withdrawn,
+    /// The endpoint failed it: not cached, and enough of those and the endpoint is avoided.
+    Failed(Fault),
+    /// The endpoint took it, and its answer broke off: enough of those and the endpoint is avoided.
+    Broke(Fault),
+    /// An answer to it is whole there: of what is cached of it, that is the last use so far.
+    Used,
+    /// The endpoint served it, after it had failed others.
+    Served,
+    /// Its session is kept there.
+    Bound(SessionId),
+}

@@ -1,0 +1,75 @@
+//! The state of a pool at one moment.
+
+use std::time::Duration;
+
+use super::{Endpoint, Metrics, ModelRewrite, Objective};
+
+/// The scraper's view of one pool.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The pool's name, as the plugin's configuration and the scraper's agree on.
+    pub pool: String,
+    /// How long the scraper keeps silent from now on as long as nothing changes, beyond its usual interval. The metrics
+    /// are that much older before they count as stale.
+    pub quiet_for: Duration,
+    /// Its endpoints, in the scraper's order. Empty when the pool is scaled to zero.
+    pub endpoints: Vec<Endpoint>,
+    /// Its objectives, by ascending name, each once.
+    pub objectives: Vec<Objective>,
+    /// Its model rewrites, the oldest first.
+    pub model_rewrites: Vec<ModelRewrite>,
+    /// The models that its endpoints say they serve, by ascending name, each once; none where the
+    /// scraper does not ask.
+    pub models: Vec<Model>,
+}
+
+impl Snapshot {
+    /// Whether no endpoint has a request, as far as any was read.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let mut metrics = self.endpoints.iter().filter_map(|endpoint| endpoint.metrics.as_ref());
+        metrics.all(|metrics| metrics.waiting == 0 && metrics.running == 0)
+    }
+
+    /// Whether it says what `other` says, whenever that was read.
+    #[must_use]
+    pub fn says_what(&self, other: &Self) -> bool {
+        let Self { pool, quiet_for, endpoints, objectives, model_rewrites, models } = self;
+        let same = |(one, other): (&Endpoint, &Endpoint)| {
+            let Endpoint { address, health, metrics, labels } = one;
+            let same_metrics = match (metrics, &other.metrics) {
+                (Some(one), Some(other)) => one.say_what(other),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            same_metrics
+                && (address, health, labels) == (&other.address, &other.health, &other.labels)
+        };
+        endpoints.len() == other.endpoints.len()
+            && endpoints.iter().zip(&other.endpoints).all(same)
+            && (pool, quiet_for) == (&other.pool, &other.quiet_for)
+            && (objectives, model_rewrites) == (&other.objectives, &other.model_rewrites)
+            && *models == other.models
+    }
+}
+
+impl Metrics {
+    fn say_what(&self, other: &Self) -> bool {
+        let Self { age: _, waiting, running, kv_usage, cache, adapters, attributes } = self;
+        (waiting, running, kv_usage) == (&other.waiting, &other.running, &other.kv_usage)
+            && (cache, adapters) == (&other.cache, &other.adapters)
+            && *attributes == other.attributes
+    }
+}
+
+/// The most models of one pool: base models and all adapters that its endpoints list.
+pub const MODELS_MAX: usize = 1_024;
+
+/// A model that can be asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// The model that it adapts, if it is a LoRA adapter.
+    pub parent: Option<String>,
+}

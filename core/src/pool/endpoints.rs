@@ -1,0 +1,216 @@
+//! The endpoints of the latest snapshot.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use super::{Candidate, EndpointState, Slot, state::Reading};
+use crate::{
+    ledger::{Account, Accounts, EndpointKey},
+    model::{ENDPOINTS_MAX, Health, Instant, Snapshot},
+    pool::prefix::Matches,
+    saturation,
+};
+
+/// Who is in the pool. An address keeps its slot while it stays.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    /// In the snapshot's order.
+    members: Vec<EndpointState>,
+    /// Their places in the order of their keys, so that they and the ledger are read side by side.
+    by_key: Vec<(EndpointKey, usize)>,
+    slots: BTreeMap<SocketAddr, Slot>,
+    free: Vec<Slot>,
+    /// Slots below this are taken or free; at most twice [`ENDPOINTS_MAX`], when all are replaced.
+    issued: u16,
+    /// The snapshot's.
+    quiet_for: Duration,
+}
+
+impl Pool {
+    /// Replaces the members; returns the slots of those that left, which are free from now on.
+    pub(crate) fn update(&mut self, snapshot: Snapshot, received_at: Instant) -> Vec<Slot> {
+        let mut before = std::mem::take(&mut self.slots);
+        self.quiet_for = snapshot.quiet_for;
+        self.members.clear();
+        for endpoint in snapshot.endpoints {
+            if self.members.len() == ENDPOINTS_MAX {
+                break;
+            }
+            let stayed = before.remove(&endpoint.address);
+            if let Entry::Vacant(room) = self.slots.entry(endpoint.address) {
+                let slot = stayed.or_else(|| self.free.pop()).unwrap_or_else(|| {
+                    self.issued += 1;
+                    Slot(self.issued - 1)
+                });
+                room.insert(slot);
+                self.members.push(EndpointState::new(endpoint, slot, received_at));
+            }
+        }
+        let key = |(place, member): (usize, &EndpointState)| (member.address.into(), place);
+        self.by_key = self.members.iter().enumerate().map(key).collect();
+        self.by_key.sort_unstable();
+        let left: Vec<Slot> = before.into_values().collect();
+        self.free.extend_from_slice(&left);
+        left
+    }
+
+    /// The members, in the snapshot's order.
+    pub(crate) fn members(&self) -> &[EndpointState] {
+        &self.members
+    }
+
+    /// The members as candidates, in their order, with what is in flight on each and what each has
+    /// of a prompt. Metrics of the age `stale_after` and above are left out.
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        (now, stale_after): (Instant, Duration),
+        accounts: &Accounts,
+        matches: &Matches,
+    ) -> Vec<Candidate<'a>> {
+        let mut in_flight = vec![(0, 0, 0.0); self.members.len()];
+        self.each_account(accounts, |place, account| {
+            if let Some(counts) = in_flight.get_mut(place) {
+                *counts = (account.requests, account.tokens, account.busy_for(now));
+            }
+        });
+        // Field by field: the rest of another candidate would be written twice.
+        type InFlight = (u32, u32, f64);
+        let candidate =
+            |(member, (requests, tokens, busy_for)): (&'a EndpointState, InFlight)| Candidate {
+                member,
+                slot: member.slot,
+                is_up: member.health == Health::Up,
+                gauges: member.gauges(now, stale_after, requests),
+                matched: matches.blocks(member.slot),
+                requests,
+                tokens,
+                busy_for,
+            };
+        self.members.iter().zip(in_flight).map(candidate).collect()
+    }
+
+    /// How long the scraper may be silent while nothing changes: so long, numbers grow no older.
+    pub(crate) fn quiet_for(&self) -> Duration {
+        self.quiet_for
+    }
+
+    /// What each member carries, in their order.
+    pub(crate) fn loads(&self, now: Instant, accounts: &Accounts) -> Vec<saturation::Load> {
+        let carries = |member: &EndpointState| member.carries(now, self.quiet_for);
+        let mut loads: Vec<_> = self.members.iter().map(carries).collect();
+        self.each_account(accounts, |place, account| {
+            if let Some(load) = loads.get_mut(place) {
+                load.in_flight = account.requests;
+                load.in_flight_tokens = u64::from(account.tokens);
+            }
+        });
+        loads
+    }
+
+    /// Each account with the place of its member. Those of endpoints that left the pool, while
+    /// requests to them still run, have none.
+    fn each_account(&self, accounts: &Accounts, mut with: impl FnMut(usize, &Account)) {
+        let mut accounts = accounts.iter().peekable();
+        for &(key, place) in &self.by_key {
+            while accounts.next_if(|account| account.endpoint < key).is_some() {}
+            if let Some(account) = accounts.next_if(|account| account.endpoint == key) {
+                with(place, account);
+            }
+        }
+    }
+
+    /// Takes in what a member says of itself. One that was never scraped says too little alone.
+    pub(crate) fn report(
+        &mut self,
+        address: SocketAddr,
+        now: Instant,
+        (waiting, kv_usage): (Option<u32>, Option<f32>),
+    ) {
+        let key = EndpointKey::from(address);
+        let Ok(at) = self.by_key.binary_search_by_key(&key, |(key, _)| *key) else { return };
+        let place = self.by_key.get(at).map(|(_, place)| *place);
+        let Some(member) = place.and_then(|place| self.members.get_mut(place)) else { return };
+        if let Some(Reading { at, gauges }) = &mut member.read {
+            *at = now;
+            gauges.waiting = waiting.unwrap_or(gauges.waiting);
+            gauges.kv_usage = kv_usage.unwrap_or(gauges.kv_usage);
+        }
+    }
+
+    pub(crate) fn slot(&self, address: SocketAddr) -> Option<Slot> {
+        self.slots.get(&address).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, Metrics};
+
+    fn slots(pool: &mut Pool, ports: &[u16]) -> Vec<u16> {
+        let endpoint = |port: &u16| Endpoint {
+            address: SocketAddr::from(([10, 0, 0, 1], *port)),
+            health: Health::Up,
+            metrics: None,
+            labels: Vec::new(),
+        };
+        let endpoints = ports.iter().map(endpoint).collect();
+        let snapshot = Snapshot { endpoints, ..Snapshot::default() };
+        pool.update(snapshot, Instant::default());
+        let slot = |port: &u16| pool.slot(SocketAddr::from(([10, 0, 0, 1], *port)));
+        ports.iter().filter_map(slot).map(|slot| slot.0).collect()
+    }
+
+    #[test]
+    fn slots_stay_and_are_used_again() {
+        let mut pool = Pool::default();
+        assert_eq!(slots(&mut pool, &[1, 2, 3]), [0, 1, 2]);
+        assert_eq!(slots(&mut pool, &[3, 1]), [2, 0]);
+        assert_eq!(slots(&mut pool, &[9, 3, 1]), [1, 2, 0]);
+        assert_eq!(slots(&mut pool, &[7, 7, 9]), [3, 3, 1], "an address listed twice counts once");
+    }
+
+    #[test]
+    fn numbers_grow_no_older_while_nothing_was_to_be_said() {
+        let age_ms = |quiet_for_ms: u64, after_ms: u64| {
+            let mut pool = Pool::default();
+            let metrics = Metrics {
+                age: Duration::from_millis(30),
+                waiting: 0,
+                running: 0,
+                kv_usage: 0.0,
+                cache: None,
+                adapters: None,
+                attributes: Vec::new(),
+            };
+            let address = SocketAddr::from(([10, 0, 0, 1], 8000));
+            let endpoint = Endpoint {
+                address,
+                health: Health::Up,
+                metrics: Some(metrics),
+                labels: Vec::new(),
+            };
+            let quiet_for = Duration::from_millis(quiet_for_ms);
+            let snapshot = Snapshot { endpoints: vec![endpoint], quiet_for, ..Snapshot::default() };
+            let received_at = Instant::from_nanos(1_000_000_000);
+            pool.update(snapshot, received_at);
+            let now = Instant::from_nanos((1_000 + after_ms) * 1_000_000);
+            pool.loads(now, &Accounts::default())[0].metrics_age.unwrap().as_millis()
+        };
+        assert_eq!([age_ms(0, 0), age_ms(0, 200)], [30, 230]);
+        assert_eq!([age_ms(250, 0), age_ms(250, 200), age_ms(250, 400)], [0, 0, 180]);
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let ports: Vec<u16> = (1..=5_000).collect();
+        let mut pool = Pool::default();
+        assert_eq!(slots(&mut pool, &ports).len(), ENDPOINTS_MAX);
+        let others: Vec<u16> = (10_001..=15_000).collect();
+        let slots = slots(&mut pool, &others);
+        assert!(slots.iter().all(|slot| usize::from(*slot) < 2 * ENDPOINTS_MAX));
+    }
+}

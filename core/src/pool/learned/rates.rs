@@ -1,0 +1,161 @@
+//! How many prompt tokens a second endpoints compute.
+
+use std::time::Duration;
+
+use crate::{model::EndpointObservation, pool::Slot};
+
+/// One rate for the pool, by what first tokens showed, and of an endpoint its own where it is far
+/// slower. A rate for each would feed back: who had short prompts looks slow, as the engine's steps
+/// take their time for few tokens too, so it gets none and stays so.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    pool: Pace,
+    by_slot: Vec<Pace>,
+}
+
+/// Tokens that were waited for, and how long; both fade.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pace {
+    tokens: f64,
+    seconds: f64,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { pool: Pace { tokens: Self::DEFAULT, seconds: 1.0 }, by_slot: Vec::new() }
+    }
+}
+
+impl Rates {
+    /// Until something was seen (EPP: prefix-cache-affinity-filter, peakPrefillThroughput).
+    pub(crate) const DEFAULT: f64 = 15_928.0;
+
+    /// Below this share of the pool's rate an endpoint is believed to be slow: half the speed is
+    /// noticed, and other prompts than the others had explain the rest.
+    const SLOW: f64 = 0.6;
+
+    /// With fewer tokens before the first one, its time says more of the engine's step than of its
+    /// speed.
+    const TOKENS_MIN: f64 = 256.0;
+
+    /// Bounds of what is believed: a CPU, and a rack. A proxy that answers from a cache of its own
+    /// is no engine.
+    const RANGE: std::ops::RangeInclusive<f64> = 10.0..=10_000_000.0;
+
+    /// A first token came `ttft` after its request was sent to an endpoint that was seen like this:
+    /// meanwhile it computed that prompt and what was left of those ahead.
+    pub(super) fn first_token(&mut self, slot: Slot, sight: &EndpointObservation, ttft: Duration) {
+        let pool = self.of_pool();
+        let left = sight.busy_for * self.of_slow(slot, pool).unwrap_or(pool);
+        let ahead = left.min(f64::from(sight.in_flight_tokens));
+        self.add(slot, ahead + f64::from(sight.uncached_tokens), ttft);
+    }
+
+    /// `tokens` were computed within `time`.
+    #[cfg(test)]
+    pub(crate) fn observe(&mut self, slot: Slot, tokens: u32, time: Duration) {
+        self.add(slot, f64::from(tokens), time);
+    }
+
+    fn add(&mut self, slot: Slot, tokens: f64, time: Duration) {
+        let seen = Pace { tokens, seconds: time.as_secs_f64() };
+        if tokens < Self::TOKENS_MIN || !Self::RANGE.contains(&(seen.tokens / seen.seconds)) {
+            return;
+        }
+        if self.by_slot.len() <= slot.index() {
+            self.by_slot.resize(slot.index() + 1, Pace::default());
+        }
+        self.pool.add(seen);
+        if let Some(own) = self.by_slot.get_mut(slot.index()) {
+            own.add(seen);
+        }
+    }
+
+    /// Tokens a second of an endpoint that is far slower than the `pool`; of the others it is the
+    /// pool's.
+    pub(crate) fn of_slow(&self, slot: Slot, pool: f64) -> Option<f64> {
+        let own = self.by_slot.get(slot.index())?;
+        // It is taken to be like the pool until it was seen for longer than a second.
+        let (tokens, seconds) = (own.tokens + pool, own.seconds + 1.0);
+        (tokens < Self::SLOW * pool * seconds).then(|| tokens / seconds)
+    }
+
+    /// Tokens a second of any.
+    pub(crate) fn of_pool(&self) -> f64 {
+        self.pool.tokens / self.pool.seconds
+    }
+
+    pub(super) fn forget(&mut self, slot: Slot) {
+        if let Some(known) = self.by_slot.get_mut(slot.index()) {
+            *known = Pace::default();
+        }
+    }
+}
+
+impl Pace {
+    /// What an observation leaves of those before: the last fifty make up two thirds.
+    const MEMORY: f64 = 0.98;
+
+    fn add(&mut self, seen: Self) {
+        self.tokens = self.tokens * Self::MEMORY + seen.tokens;
+        self.seconds = self.seconds * Self::MEMORY + seen.seconds;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn of(rates: &Rates, slot: u16) -> f64 {
+        let pool = rates.of_pool();
+        rates.of_slow(Slot(slot), pool).unwrap_or(pool)
+    }
+
+    fn observe(rates: &mut Rates, slot: u16, tokens: u32) {
+        (0..500).for_each(|_| rates.observe(Slot(slot), tokens, SECOND));
+    }
+
+    #[test]
+    fn the_pool_has_one_rate() {
+        let mut rates = Rates::default();
+        let is = |rates: &Rates, slot, rate: f64| (of(rates, slot) - rate).abs() < 0.01 * rate;
+        assert!(is(&rates, 3, Rates::DEFAULT));
+        rates.observe(Slot(3), 100, SECOND);
+        rates.observe(Slot(3), 1_000, Duration::ZERO);
+        assert!(is(&rates, 3, Rates::DEFAULT), "too little, and too fast");
+        observe(&mut rates, 3, 4_000);
+        assert!(is(&rates, 3, 4_000.0));
+        assert!(is(&rates, 7, 4_000.0), "also of those that nothing is known of");
+    }
+
+    #[test]
+    fn a_first_token_tells_of_what_was_left_ahead() {
+        for (busy_for, computed) in [(f64::INFINITY, 9_000.0), (0.0, 1_000.0)] {
+            let mut rates = Rates::default();
+            let sight = EndpointObservation {
+                uncached_tokens: 1_000,
+                in_flight_tokens: 8_000,
+                busy_for,
+                ..EndpointObservation::default()
+            };
+            (0..500).for_each(|_| rates.first_token(Slot(0), &sight, SECOND));
+            assert!((rates.of_pool() - computed).abs() < 10.0, "{busy_for}: {}", rates.of_pool());
+        }
+    }
+
+    #[test]
+    fn only_the_far_slower_have_their_own_until_they_leave() {
+        for (tokens, is_slow) in [(2_000, true), (3_000, false), (9_000, false)] {
+            let mut rates = Rates::default();
+            observe(&mut rates, 1, tokens);
+            observe(&mut rates, 2, 4_000);
+            let (own, pool) = (of(&rates, 1), rates.of_pool());
+            assert!((pool - 4_000.0).abs() < 40.0);
+            assert_eq!(own < 0.99 * pool, is_slow, "{tokens}: {own} of {pool}");
+            rates.forget(Slot(1));
+            assert!((of(&rates, 1) - pool).abs() < 1e-9);
+        }
+    }
+}

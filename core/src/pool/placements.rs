@@ -1,0 +1,111 @@
+//! Requests that were sent and have not ended.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use crate::model::{Chain, EndpointObservation, Instant, Prefill, RequestId, SchedulingResult};
+
+/// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
+/// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
+const MAX_PLACEMENTS: usize = 16_384;
+
+/// Where each request went.
+#[derive(Debug, Default)]
+pub(crate) struct Placements {
+    by_request: BTreeMap<RequestId, Placement>,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub(crate) struct Placement {
+    /// When it was sent.
+    pub(crate) at: Instant,
+    /// Where it went, and what was known of that.
+    pub(crate) endpoint: SocketAddr,
+    pub(crate) sight: EndpointObservation,
+    /// Who computes its prompt, if that is another.
+    pub(crate) prefill: Option<Prefill>,
+    /// Whether another than the first answered: since when it was there is not known.
+    pub(crate) is_moved: bool,
+    /// Where else it may go, in this order.
+    pub(crate) fallbacks: Vec<SocketAddr>,
+    /// Its prompt, until it is answered.
+    chain: Option<Chain>,
+    /// And once `endpoint` has taken it.
+    pub(crate) served: Option<Chain>,
+}
+
+impl Placement {
+    /// `None` for a decision without an endpoint, which there is not.
+    pub(crate) fn new(at: Instant, chain: Chain, decision: SchedulingResult) -> Option<Self> {
+        let prefill = decision.computed_apart().copied();
+        let SchedulingResult { mut ranked, sight, .. } = decision;
+        let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
+        let endpoint = ranked.pop()?;
+        let (chain, served, is_moved) = (Some(chain), None, false);
+        Some(Self { at, endpoint, sight, prefill, is_moved, fallbacks, chain, served })
+    }
+
+    /// Who computes its prompt, and what was known of that one.
+    pub(crate) fn computing(&self) -> (SocketAddr, EndpointObservation) {
+        self.prefill.map_or((self.endpoint, self.sight), |it| (it.endpoint, it.sight))
+    }
+
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.chain.is_some()
+    }
+
+    /// Its prompt, once: when it is answered or given up.
+    pub(crate) fn answered(&mut self) -> Option<Chain> {
+        self.chain.take()
+    }
+}
+
+impl Placements {
+    /// Remembers a placement, if there is room.
+    pub(crate) fn insert(&mut self, request: RequestId, placement: Placement) {
+        if self.by_request.len() < MAX_PLACEMENTS {
+            self.by_request.insert(request, placement);
+        }
+    }
+
+    pub(crate) fn get(&self, request: RequestId) -> Option<&Placement> {
+        self.by_request.get(&request)
+    }
+
+    pub(crate) fn get_mut(&mut self, request: RequestId) -> Option<&mut Placement> {
+        self.by_request.get_mut(&request)
+    }
+
+    /// Forgets a placement, if it was remembered.
+    pub(crate) fn remove(&mut self, request: RequestId) -> Option<Placement> {
+        self.by_request.remove(&request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut placements = Placements::default();
+        for request in 0..20_000 {
+            let endpoint = SocketAddr::from(([10, 0, 0, 1], 8000));
+            let (at, sight) = (Instant::default(), EndpointObservation::default());
+            let placement = Placement {
+                at,
+                endpoint,
+                sight,
+                prefill: None,
+                is_moved: false,
+                fallbacks: Vec::new(),
+                chain: None,
+                served: None,
+            };
+            placements.insert(RequestId(request), placement);
+        }
+        assert_eq!(placements.by_request.len(), MAX_PLACEMENTS);
+        assert!(placements.remove(RequestId(0)).is_some());
+        assert!(placements.remove(RequestId(19_999)).is_none());
+    }
+}

@@ -1,0 +1,139 @@
+//! Which endpoint has which prefix in its cache, as far as placements tell.
+//!
+//! An endpoint's blocks are kept in the order of their last use, and a placement uses its chain
+//! from the tail to the head. So a block is always more recent than whatever was built on it, and
+//! eviction, which takes the oldest, takes tails first: an endpoint that holds a block holds all
+//! before it. Matches are contiguous for that reason alone, and the holders of a chain's blocks
+//! only ever get fewer along it, so that a chain is searched by halving.
+//!
+//! (The EPP counts every block it meets, which over-counts after holes: EPP: matchLongestPrefix.)
+
+mod holders;
+mod lru;
+mod matches;
+
+pub use super::Slot;
+pub use matches::Matches;
+
+use crate::model::{BlockHash, Chain};
+use holders::Holders;
+use lru::{Lru, Retract, Touch};
+
+/// The prefixes of one pool, as one worker knows them.
+#[derive(Debug)]
+pub struct Index {
+    holders: Holders,
+    lru: Lru,
+    max_entries: usize,
+}
+
+impl Index {
+    /// A default limit on entries. Each takes up to 120 bytes on wasm32, so the index of one worker
+    /// stays below 65 MB. It is reached by 134 endpoints of the EPP's 31,250 blocks each when all
+    /// prompts are short, and by none below 1,000 when they are long and thinned out.
+    pub const ENTRIES_MAX: usize = 1 << 19;
+
+    /// An index that knows nothing, and never more than `max_entries` pairs of endpoint and
+    /// retained block.
+    #[must_use]
+    pub fn new(max_entries: usize) -> Self {
+        Self { holders: Holders::default(), lru: Lru::default(), max_entries }
+    }
+
+    /// Admits an endpoint, or changes how many blocks of 256 bytes it is believed to cache.
+    pub fn admit(&mut self, slot: Slot, capacity: u32) {
+        self.lru.admit(slot, capacity);
+        self.fit(slot);
+    }
+
+    /// Forgets all that an endpoint holds. It learns nothing more until it is admitted again.
+    pub fn forget(&mut self, slot: Slot) {
+        self.admit(slot, 0);
+    }
+
+    /// Notes that an endpoint has, or will soon have, computed a prompt. Of a prompt larger than
+    /// its cache it keeps the head.
+    ///
+    /// When that takes the index over its limit, the endpoint with the most entries loses its
+    /// oldest: any other rule would let the first endpoints to fill the index starve the rest.
+    pub fn learn(&mut self, slot: Slot, chain: &Chain) {
+        self.lru.begin();
+        let capacity = self.lru.capacity(slot);
+        let fits = |index: &usize| chain.span(*index) <= capacity;
+        let fitting = (0..chain.hashes.len()).take_while(fits).count();
+        for (index, &block) in chain.hashes.iter().enumerate().take(fitting).rev() {
+            let before = index.checked_sub(1).map_or(0, |before| chain.span(before));
+            if self.lru.touch(slot, block, chain.span(index) - before) == Touch::Brought {
+                self.holders.add(block, slot);
+            }
+        }
+        self.fit(slot);
+        if self.lru.len() > self.max_entries
+            && let Some(fullest) = self.lru.fullest()
+        {
+            while self.lru.len() > self.max_entries && self.evict(fullest) {}
+        }
+    }
+
+    /// Notes that an endpoint has used a prompt just now: what it holds of that is evicted last.
+    pub fn renew(&mut self, slot: Slot, chain: &Chain) {
+        for &block in chain.hashes.iter().rev() {
+            self.lru.renew(slot, block);
+        }
+    }
+
+    /// Takes back what a placement that failed had brought: from the tail, each block that no
+    /// other placement has used since. The order of use stays as the placement made it.
+    pub fn withdraw(&mut self, slot: Slot, chain: &Chain) {
+        for &block in chain.hashes.iter().rev() {
+            match self.lru.retract(slot, block) {
+                Retract::Absent => (),
+                Retract::Removed => self.holders.remove(block, slot),
+                Retract::Shared => break,
+            }
+        }
+    }
+
+    /// How many blocks of a prompt each endpoint holds, from its head.
+    pub fn matches(&self, chain: &Chain, matches: &mut Matches) {
+        matches.clear(self.lru.slots());
+        let mut rest = chain.hashes.as_slice();
+        while let Some((block, after)) = rest.split_first() {
+            let holders = self.holders.of(*block);
+            if holders.is_empty() {
+                return;
+            }
+            let same =
+                after.partition_point(|block| self.holders.of(*block).len() >= holders.len());
+            let (_, deeper) = after.split_at(same);
+            let deepest = chain.span(chain.hashes.len() - deeper.len() - 1);
+            for slot in holders {
+                matches.set(*slot, deepest);
+            }
+            rest = deeper;
+        }
+    }
+
+    /// Pairs of endpoint and retained block.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.lru.len()
+    }
+
+    /// Blocks that an endpoint is believed to hold, those between retained ones counted too.
+    #[must_use]
+    pub fn blocks(&self, slot: Slot) -> u32 {
+        self.lru.weight(slot)
+    }
+
+    /// Evicts an endpoint's oldest until it is within its capacity.
+    fn fit(&mut self, slot: Slot) {
+        while self.lru.weight(slot) > self.lru.capacity(slot) && self.evict(slot) {}
+    }
+
+    /// Evicts an endpoint's oldest block, if it has any.
+    fn evict(&mut self, slot: Slot) -> bool {
+        let oldest: Option<BlockHash> = self.lru.evict(slot);
+        oldest.inspect(|block| self.holders.remove(*block, slot)).is_some()
+    }
+}

@@ -1,0 +1,252 @@
+//! The blocks of each endpoint in the order of their last use.
+
+use hashbrown::HashTable;
+
+use crate::{model::BlockHash, pool::Slot};
+
+/// All endpoints' blocks: one slab of entries, threaded by one list per endpoint, and a table that
+/// finds an entry by endpoint and block.
+#[derive(Debug, Default)]
+pub(super) struct Lru {
+    entries: Vec<CachedBlock>,
+    vacant: Vec<EntryId>,
+    found: HashTable<EntryId>,
+    lists: Vec<List>,
+    /// The number of the latest placement.
+    placement: u64,
+}
+
+/// A place in the slab.
+type EntryId = u32;
+
+/// No entry: past the end of any slab, so that looking it up finds nothing.
+const NONE: EntryId = EntryId::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct CachedBlock {
+    block: BlockHash,
+    slot: Slot,
+    /// Whether more than one placement used it.
+    shared: bool,
+    /// The placement that used it last.
+    used_by: u64,
+    /// Blocks from the retained one before it up to this one.
+    weight: u32,
+    newer: EntryId,
+    older: EntryId,
+}
+
+/// One endpoint's entries.
+#[derive(Clone, Copy, Debug)]
+struct List {
+    newest: EntryId,
+    oldest: EntryId,
+    len: usize,
+    /// Blocks, not above the capacity once a change is complete.
+    weight: u32,
+    capacity: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self { newest: NONE, oldest: NONE, len: 0, weight: 0, capacity: 0 };
+}
+
+/// What a use of a block did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// The endpoint did not hold it.
+    Brought,
+    /// The endpoint held it already.
+    Renewed,
+}
+
+/// What became of a block that one placement gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retract {
+    /// The endpoint did not hold it any more.
+    Absent,
+    /// Nobody else had used it.
+    Removed,
+    /// Another placement counts on it.
+    Shared,
+}
+
+impl Lru {
+    pub(super) fn admit(&mut self, slot: Slot, capacity: u32) {
+        if self.lists.len() <= slot.index() {
+            self.lists.resize(slot.index() + 1, List::EMPTY);
+        }
+        if let Some(list) = self.lists.get_mut(slot.index()) {
+            list.capacity = capacity;
+        }
+    }
+
+    /// Starts a placement: the blocks touched from now on are one chain, from its tail.
+    pub(super) fn begin(&mut self) {
+        self.placement += 1;
+    }
+
+    /// Makes a block the endpoint's newest, if the endpoint holds it.
+    pub(super) fn renew(&mut self, slot: Slot, block: BlockHash) {
+        if let Some(id) = self.find(slot, block) {
+            self.unlink(id);
+            self.link(id);
+        }
+    }
+
+    /// Makes a block the endpoint's newest, and has the endpoint hold it.
+    pub(super) fn touch(&mut self, slot: Slot, block: BlockHash, weight: u32) -> Touch {
+        let used_by = self.placement;
+        if let Some(id) = self.find(slot, block) {
+            self.unlink(id);
+            self.link(id);
+            if let Some(entry) = self.entry_mut(id) {
+                (entry.shared, entry.used_by) = (true, used_by);
+            }
+            return Touch::Renewed;
+        }
+        let entry =
+            CachedBlock { block, slot, shared: false, used_by, weight, newer: NONE, older: NONE };
+        let id = self.store(entry);
+        self.link(id);
+        self.found.insert_unique(key(slot, block), id, |id| rekey(&self.entries, *id));
+        Touch::Brought
+    }
+
+    /// Removes the endpoint's oldest block and names it.
+    pub(super) fn evict(&mut self, slot: Slot) -> Option<BlockHash> {
+        let oldest = self.list(slot).oldest;
+        let block = self.entry(oldest)?.block;
+        self.remove(oldest);
+        Some(block)
+    }
+
+    /// Removes a block that only one placement has used, and that nothing held is built on. What is
+    /// built on it came in the same placement, which makes it the next older: after an eviction the
+    /// one that brought the block anew need not be the one that gives it back.
+    pub(super) fn retract(&mut self, slot: Slot, block: BlockHash) -> Retract {
+        let Some(id) = self.find(slot, block) else { return Retract::Absent };
+        let Some(&CachedBlock { shared, used_by, older, .. }) = self.entry(id) else {
+            return Retract::Absent;
+        };
+        if shared || self.entry(older).is_some_and(|older| older.used_by == used_by) {
+            return Retract::Shared;
+        }
+        self.remove(id);
+        Retract::Removed
+    }
+
+    /// Entries of all endpoints.
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// One above the highest slot ever admitted.
+    pub(super) fn slots(&self) -> usize {
+        self.lists.len()
+    }
+
+    pub(super) fn weight(&self, slot: Slot) -> u32 {
+        self.list(slot).weight
+    }
+
+    pub(super) fn capacity(&self, slot: Slot) -> u32 {
+        self.list(slot).capacity
+    }
+
+    /// The endpoint with the most entries.
+    pub(super) fn fullest(&self) -> Option<Slot> {
+        let (slot, _) = self.lists.iter().enumerate().max_by_key(|(_, list)| list.len)?;
+        u16::try_from(slot).ok().map(Slot)
+    }
+
+    fn find(&self, slot: Slot, block: BlockHash) -> Option<EntryId> {
+        let is_it = |id: &EntryId| {
+            self.entry(*id).is_some_and(|entry| entry.block == block && entry.slot == slot)
+        };
+        self.found.find(key(slot, block), is_it).copied()
+    }
+
+    fn store(&mut self, entry: CachedBlock) -> EntryId {
+        if let Some(id) = self.vacant.pop()
+            && let Some(place) = self.entry_mut(id)
+        {
+            *place = entry;
+            return id;
+        }
+        let id = EntryId::try_from(self.entries.len()).unwrap_or(NONE);
+        debug_assert_ne!(id, NONE, "the index's limit is far below");
+        self.entries.push(entry);
+        id
+    }
+
+    fn remove(&mut self, id: EntryId) {
+        let Some(&CachedBlock { block, slot, .. }) = self.entry(id) else { return };
+        self.unlink(id);
+        if let Ok(found) = self.found.find_entry(key(slot, block), |other| *other == id) {
+            found.remove();
+        }
+        self.vacant.push(id);
+    }
+
+    /// Puts an entry at the newest end of its endpoint's list.
+    fn link(&mut self, id: EntryId) {
+        let Some(&CachedBlock { slot, weight, .. }) = self.entry(id) else { return };
+        let Some(list) = self.lists.get_mut(slot.index()) else { return };
+        let second = std::mem::replace(&mut list.newest, id);
+        if list.oldest == NONE {
+            list.oldest = id;
+        }
+        list.len += 1;
+        list.weight = list.weight.saturating_add(weight);
+        if let Some(entry) = self.entry_mut(id) {
+            (entry.newer, entry.older) = (NONE, second);
+        }
+        if let Some(second) = self.entry_mut(second) {
+            second.newer = id;
+        }
+    }
+
+    /// Takes an entry out of its endpoint's list.
+    fn unlink(&mut self, id: EntryId) {
+        let Some(&CachedBlock { slot, weight, newer, older, .. }) = self.entry(id) else { return };
+        if let Some(newer) = self.entry_mut(newer) {
+            newer.older = older;
+        }
+        if let Some(older) = self.entry_mut(older) {
+            older.newer = newer;
+        }
+        let Some(list) = self.lists.get_mut(slot.index()) else { return };
+        if list.newest == id {
+            list.newest = older;
+        }
+        if list.oldest == id {
+            list.oldest = newer;
+        }
+        list.len -= 1;
+        list.weight -= weight;
+    }
+
+    fn list(&self, slot: Slot) -> List {
+        self.lists.get(slot.index()).copied().unwrap_or(List::EMPTY)
+    }
+
+    fn entry(&self, id: EntryId) -> Option<&CachedBlock> {
+        self.entries.get(id as usize)
+    }
+
+    fn entry_mut(&mut self, id: EntryId) -> Option<&mut CachedBlock> {
+        self.entries.get_mut(id as usize)
+    }
+}
+
+/// The table's hash of a pair: the block's, which is even already, moved by the slot. The factor is
+/// 2^64 over the golden ratio, which spreads small numbers over all bits.
+fn key(slot: Slot, block: BlockHash) -> u64 {
+    block.0 ^ u64::from(slot.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The same for an entry, when the table grows.
+fn rekey(entries: &[CachedBlock], id: EntryId) -> u64 {
+    entries.get(id as usize).map_or(0, |entry| key(entry.slot, entry.block))
+}

@@ -1,0 +1,23 @@
+//! The choice of an endpoint for one request: admitters, then profiles of filters, scorers and a picker.
+
+mod context;
+
+pub mod filter;
+pub mod score;
+
+mod explanation;
+mod picker;
+mod profile;
+mod scheduling;
+
+pub mod admission;
+mod config;
+
+pub use admission::Admitter;
+pub use config::Config;
+pub(crate) use context::{PickContext, SloHeadroom};
+pub use explanation::{Explained, Explanation, ProfileExplanation};
+pub use picker::{Order, Picker};
+pub(crate) use profile::Ranking;
+pub use profile::{Profile, WeightedScorer};
+pub use scheduling::{Decider, Disagg, Handler, Scheduling, StageOrder};

@@ -1,0 +1,185 @@
+//! Who turns a request away before endpoints are compared (EPP: admitters).
+//!
+//! They run after flow control has let the request go, and only on what may be shed: a priority below
+//! zero.
+
+pub use crate::model::Denied;
+
+use super::{PickContext, SloHeadroom};
+use crate::{
+    model::{Priority, Rng, Slo},
+    pool::Candidate,
+};
+
+/// Turns requests away that may be shed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Admitter {
+    /// One that no endpoint is predicted to serve in time (EPP: latency-slo-admitter).
+    LatencySlo,
+    /// The more of them, the fuller the pool is (EPP: probabilistic-admitter).
+    Probabilistic(Probabilistic),
+}
+
+/// Turns away with probability `min(saturation^power * k, 1)`, where saturation is the mean over the
+/// endpoints of `max(waiting / queue_depth, kv_usage / kv_cache_util)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probabilistic {
+    /// Waiting requests at which an endpoint is full; above 0 (EPP: queueDepthThreshold).
+    pub queue_depth: f64,
+    /// KV-cache usage at which it is; above 0 (EPP: kvCacheUtilThreshold).
+    pub kv_cache_util: f64,
+    /// How late it begins; above 0.
+    pub power: f64,
+    /// How fast it then grows; above 0.
+    pub k: f64,
+}
+
+impl Default for Probabilistic {
+    fn default() -> Self {
+        Self { queue_depth: 5.0, kv_cache_util: 0.8, power: 5.0, k: 300.0 }
+    }
+}
+
+impl Admitter {
+    /// The plugin types.
+    pub const NAMES: &[&str] = &["latency-slo-admitter", "probabilistic-admitter"];
+
+    /// The admitter of that type, without parameters.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "latency-slo-admitter" => Some(Self::LatencySlo),
+            "probabilistic-admitter" => Some(Self::Probabilistic(Probabilistic::default())),
+            _ => None,
+        }
+    }
+
+    /// Whether it goes by the prompt tokens in flight.
+    pub(crate) const fn counts_tokens(&self) -> bool {
+        matches!(self, Self::LatencySlo)
+    }
+
+    /// Whether the request may be scheduled among these.
+    pub(crate) fn admit(
+        &self,
+        scene: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        rng: &mut Rng,
+    ) -> Result<(), Denied> {
+        if scene.ask.priority >= Priority(0) || candidates.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::LatencySlo => latency_slo(scene, candidates),
+            Self::Probabilistic(admitter) => admitter.admit(candidates, rng),
+        }
+    }
+}
+
+/// Denies what has an objective where every endpoint is busy, warm and predicted to miss it. An
+/// objective that the request does not name is not missed; one endpoint that was not seen, or of which
+/// nothing is predicted, admits it.
+fn latency_slo(scene: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Result<(), Denied> {
+    /// Below this KV-cache usage an endpoint is cold, and what is predicted of it a guess.
+    const COLD: f32 = 0.02;
+    let Slo { ttft, tpot } = scene.ask.slo;
+    if ttft.is_none() && tpot.is_none() {
+        return Ok(());
+    }
+    let misses = |left: SloHeadroom| {
+        (ttft.is_some() && left.ttft < 0.0) || (tpot.is_some() && left.tpot < 0.0)
+    };
+    let is_hopeless = candidates.iter().all(|it| {
+        let is_busy = it.gauges.is_some_and(|seen| seen.kv_usage >= COLD && seen.running > 0);
+        is_busy && scene.headroom(it).is_some_and(misses)
+    });
+    if is_hopeless { Err(Denied::TooLate) } else { Ok(()) }
+}
+
+impl Probabilistic {
+    fn admit(&self, candidates: &[Candidate<'_>], rng: &mut Rng) -> Result<(), Denied> {
+        let saturation = self.saturation(candidates);
+        let probability = (saturation.powf(self.power) * self.k).min(1.0);
+        if rng.share() >= probability {
+            return Ok(());
+        }
+        Err(Denied::Shed {
+            saturation: parts(saturation, 1000.0),
+            probability: parts(probability, 100.0),
+        })
+    }
+
+    /// Of an endpoint that can't be seen it is 1.
+    fn saturation(&self, candidates: &[Candidate<'_>]) -> f64 {
+        let of = |it: &Candidate<'_>| {
+            it.gauges.map_or(1.0, |seen| {
+                let queue = f64::from(seen.waiting) / self.queue_depth;
+                queue.max(f64::from(seen.kv_usage) / self.kv_cache_util)
+            })
+        };
+        let count = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
+        candidates.iter().map(of).sum::<f64>() / f64::from(count)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not below zero, and what is beyond u32 is shown as its highest value"
+)]
+fn parts(share: f64, whole: f64) -> u32 {
+    (share * whole).round() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{EngineLoad, tests::member};
+
+    /// Waiting requests and KV-cache usage of each endpoint, or that it is not seen.
+    fn saturation(pool: &[Option<(u32, f32)>]) -> f64 {
+        let member = member(&[]);
+        let candidate = |seen: &Option<(u32, f32)>| Candidate {
+            gauges: seen.map(|(waiting, kv_usage)| EngineLoad { waiting, running: 0, kv_usage }),
+            ..Candidate::idle(&member, 0)
+        };
+        Probabilistic::default().saturation(&pool.iter().map(candidate).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_mean_of_each_ones_worse_side() {
+        let is = |pool: &[Option<(u32, f32)>], expected: f64| {
+            assert!((saturation(pool) - expected).abs() < 1e-6, "{pool:?}");
+        };
+        is(&[Some((0, 0.0))], 0.0);
+        is(&[Some((5, 0.0))], 1.0);
+        is(&[Some((1, 0.4))], 0.5);
+        is(&[Some((10, 0.8)), Some((0, 0.0))], 1.0);
+        is(&[None, Some((0, 0.0))], 0.5);
+    }
+
+    #[test]
+    fn the_share_that_is_turned_away() {
+        let member = member(&[]);
+        let mut rng = Rng::new(1);
+        let mut denied = |kv_usage: f32| {
+            let gauges = Some(EngineLoad { waiting: 0, running: 0, kv_usage });
+            let pool = vec![Candidate { gauges, ..Candidate::idle(&member, 0) }];
+            let mut deny = || Probabilistic::default().admit(&pool, &mut rng).is_err();
+            (0..10_000).filter(|_| deny()).count()
+        };
+        assert_eq!(denied(0.0), 0);
+        // 0.25^5 * 300 is 0.29.
+        assert!((2_800..3_060).contains(&denied(0.2)));
+        assert_eq!(denied(0.32), 10_000, "0.4^5 * 300 is above 1");
+    }
+
+    #[test]
+    fn what_a_client_reads() {
+        let shed = Denied::Shed { saturation: 250, probability: 29 };
+        assert_eq!(
+            shed.to_string(),
+            "probabilistic-admitter: rejected, saturation=0.250 prob=0.29"
+        );
+    }
+}

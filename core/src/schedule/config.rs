@@ -1,0 +1,58 @@
+//! What can be set.
+
+use std::time::Duration;
+
+use super::{Admitter, Scheduling};
+use crate::{pool::prefix::Index, saturation::Detector};
+
+/// The settings of one pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Who may turn a request away before that, in this order.
+    pub admitters: Vec<Admitter>,
+    /// How endpoints are filtered, scored and picked.
+    pub scheduling: Scheduling,
+    /// How full the pool is.
+    pub detector: Detector,
+    /// The age from which on an endpoint's metrics are not gone by.
+    pub stale_after: Duration,
+    /// Whether what an endpoint says of its cache counts.
+    pub auto_tune: bool,
+    /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say, or if that
+    /// does not count.
+    pub default_capacity: u32,
+    /// The most entries of the prefix index, over all endpoints.
+    pub max_entries: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            admitters: Vec::new(),
+            scheduling: Scheduling::default(),
+            detector: Detector::default(),
+            // EPP: metrics-staleness-threshold.
+            stale_after: Duration::from_secs(2),
+            // EPP: approx-prefix-cache-producer, autoTune and lruCapacityPerServer.
+            auto_tune: true,
+            default_capacity: 31_250,
+            max_entries: Index::ENTRIES_MAX,
+        }
+    }
+}
+
+impl Config {
+    /// The headers that plugins go by, in lower case: [`crate::InferenceRequest::headers`] is to have them.
+    #[must_use]
+    pub fn header_names(&self) -> Vec<&str> {
+        self.scheduling.headers()
+    }
+
+    /// Whether anything goes by the prompt tokens in flight.
+    #[must_use]
+    pub fn counts_tokens(&self) -> bool {
+        self.detector.counts_tokens()
+            || self.scheduling.counts_tokens()
+            || self.admitters.iter().any(Admitter::counts_tokens)
+    }
+}

@@ -1,0 +1,247 @@
+//! Filters, then scorers, then a picker.
+
+use std::fmt;
+
+use super::{Explained, PickContext, Picker, ProfileExplanation};
+use crate::{
+    model::{
+        EndpointObservation, InferenceRequest, Instant, PickError, Rng, SchedulingResult, Score,
+    },
+    pool::Candidate,
+    schedule::{
+        filter::Filter,
+        score::{EstimatedTtft, PrefixCache, Scorer, ScorerWeight, SessionAffinity},
+    },
+};
+
+/// What one choice is made by (EPP: SchedulingProfile).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// What a handler and the configuration call it.
+    pub name: String,
+    /// Applied in order, each to what the one before it kept.
+    pub filters: Vec<Filter>,
+    /// Their weighted sum ranks what is left; without any, all are equal.
+    pub scorers: Vec<WeightedScorer>,
+    /// Takes from the ranking.
+    pub picker: Picker,
+}
+
+/// A scorer and how much it counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightedScorer {
+    /// What is looked at.
+    pub scorer: Scorer,
+    /// What its score is multiplied by.
+    pub weight: ScorerWeight,
+}
+
+impl Default for Profile {
+    /// The least time to a first token, which in the replay of published traffic came before the
+    /// EPP's own weights and its token-aware guide at nearly every load.
+    fn default() -> Self {
+        let scorer = Scorer::EstimatedTtft(EstimatedTtft::default());
+        Self::scored("default", vec![WeightedScorer { scorer, weight: ScorerWeight::ONE }])
+    }
+}
+
+impl Profile {
+    /// What the EPP has when it is given no configuration, but with fallbacks (see [`Picker`]).
+    #[must_use]
+    pub fn of_the_epp() -> Self {
+        let weighted =
+            |scorer, weight| WeightedScorer { scorer, weight: ScorerWeight::whole(weight) };
+        let prefix = Scorer::PrefixCache(PrefixCache::default());
+        let scorers = vec![
+            weighted(Scorer::Queue, 2),
+            weighted(Scorer::KvCacheUtilization, 2),
+            weighted(prefix, 3),
+        ];
+        Self::scored("default", scorers)
+    }
+
+    /// One without filters, whose picker is the default one.
+    #[must_use]
+    pub fn scored(name: &str, scorers: Vec<WeightedScorer>) -> Self {
+        Self { name: name.to_owned(), filters: Vec::new(), scorers, picker: Picker::default() }
+    }
+}
+
+/// What a profile came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranking<'a> {
+    /// Those that the picker took, best first; never empty.
+    pub(crate) ranked: Vec<Candidate<'a>>,
+    /// What each scorer gave the first of them.
+    pub(crate) scores: Vec<(&'static str, Score)>,
+    /// Their weighted sum.
+    pub(crate) total: f64,
+    /// Whether none of the candidates had any of the prompt.
+    pub(crate) cold: bool,
+}
+
+impl<'a> Ranking<'a> {
+    /// The chosen one.
+    pub(crate) fn best(&self) -> Option<&Candidate<'a>> {
+        self.ranked.first()
+    }
+
+    /// Returns the choice of this profile alone.
+    pub(crate) fn result(
+        &self,
+        ask: &InferenceRequest,
+        now: Instant,
+    ) -> Result<SchedulingResult, PickError> {
+        let best = self.best().ok_or(PickError::NoEndpoints)?;
+        Ok(SchedulingResult {
+            ranked: self.ranked.iter().map(|candidate| candidate.member.address).collect(),
+            through: None,
+            headers: Vec::new(),
+            prefill: None,
+            scores: self.scores.clone(),
+            total: self.total,
+            age: best.member.age(now),
+            blocks: ask.chain.blocks,
+            sight: self.observation(best, ask),
+        })
+    }
+
+    /// Returns what was known of the chosen one.
+    pub(crate) fn observation(
+        &self,
+        best: &Candidate<'_>,
+        ask: &InferenceRequest,
+    ) -> EndpointObservation {
+        EndpointObservation { cold: self.cold, ..best.observation(ask) }
+    }
+}
+
+/// The scores of all candidates.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// The scores of the first scorer for each candidate, then those of the second, and so on.
+    scores: Vec<Score>,
+    /// The weighted sum for each candidate.
+    totals: Vec<f64>,
+}
+
+impl Table {
+    /// What each scorer gave the candidate at `place`.
+    fn at(&self, place: usize) -> impl Iterator<Item = Score> {
+        self.scores.chunks(self.totals.len().max(1)).filter_map(move |of| of.get(place).copied())
+    }
+
+    fn total(&self, place: usize) -> f64 {
+        self.totals.get(place).copied().unwrap_or(0.0)
+    }
+}
+
+impl Profile {
+    /// Ranks the candidates.
+    pub(crate) fn run<'a>(
+        &self,
+        scene: &PickContext<'_>,
+        mut candidates: Vec<Candidate<'a>>,
+        rng: &mut Rng,
+    ) -> Result<Ranking<'a>, PickError> {
+        if candidates.is_empty() {
+            return Err(PickError::NoEndpoints);
+        }
+        let cold = candidates.iter().all(|candidate| candidate.matched == 0);
+        for filter in &self.filters {
+            filter.apply(scene, &mut candidates, rng);
+            if candidates.is_empty() {
+                return Err(PickError::Filtered(filter.name()));
+            }
+        }
+        let table = self.table(scene, &candidates);
+        let places = self.picker.rank(&table.totals, rng);
+        let first = places.first().copied().ok_or(PickError::NoEndpoints)?;
+        let names = self.scorers.iter().map(|weighted| weighted.scorer.short_name());
+        Ok(Ranking {
+            ranked: places.iter().filter_map(|place| candidates.get(*place).copied()).collect(),
+            scores: names.zip(table.at(first)).collect(),
+            total: table.total(first),
+            cold,
+        })
+    }
+
+    /// Whether a plugin goes by the prompt tokens in flight.
+    pub(crate) fn counts_tokens(&self) -> bool {
+        self.scorers.iter().any(|weighted| weighted.scorer.counts_tokens())
+            || self.filters.iter().any(Filter::counts_tokens)
+    }
+
+    /// The headers that plugins go by.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
+        let of_sessions = self.sessions().flat_map(|session| session.strategy.headers());
+        let scorers = self.scorers.iter().filter_map(|weighted| weighted.scorer.header());
+        of_sessions.map(String::as_str).chain(scorers)
+    }
+
+    /// The plugins that keep sessions.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &SessionAffinity> {
+        let scorers = self.scorers.iter().filter_map(|weighted| weighted.scorer.session());
+        self.filters.iter().filter_map(Filter::session).chain(scorers)
+    }
+
+    fn table(&self, scene: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Table {
+        let count = candidates.len();
+        let mut scores = Vec::with_capacity(count * self.scorers.len());
+        let mut totals = vec![0.0; count];
+        for WeightedScorer { scorer, weight } in &self.scorers {
+            let before = scores.len();
+            scorer.score(scene, candidates, &mut scores);
+            debug_assert_eq!(scores.len() - before, count, "a score for each candidate");
+            for (total, score) in totals.iter_mut().zip(scores.iter().skip(before)) {
+                *total += weight.get() * score.get();
+            }
+        }
+        Table { scores, totals }
+    }
+
+    /// Every candidate with every score, also of those that a filter dropped or that were not taken.
+    pub(crate) fn explain(
+        &self,
+        scene: &PickContext<'_>,
+        mut candidates: Vec<Candidate<'_>>,
+        rng: &mut Rng,
+    ) -> ProfileExplanation {
+        let mut endpoints = Vec::with_capacity(candidates.len());
+        for filter in &self.filters {
+            let before = candidates.clone();
+            filter.apply(scene, &mut candidates, rng);
+            let mut kept = candidates.iter().map(|it| it.slot).collect::<Vec<_>>();
+            kept.sort_unstable();
+            let dropped = before.iter().filter(|it| kept.binary_search(&it.slot).is_err());
+            endpoints.extend(dropped.map(|it| Explained::dropped(it, scene, filter.name())));
+        }
+        let table = self.table(scene, &candidates);
+        let scored = candidates.iter().enumerate().map(|(place, candidate)| Explained {
+            scores: self
+                .scorers
+                .iter()
+                .zip(table.at(place))
+                .map(|(weighted, score)| (weighted.scorer.name(), weighted.weight, score))
+                .collect(),
+            total: Some(table.total(place)),
+            ..Explained::dropped(candidate, scene, "")
+        });
+        endpoints.extend(scored);
+        ProfileExplanation { name: self.name.clone(), endpoints }
+    }
+}
+
+impl fmt::Display for Profile {
+    /// `default: filter, 2 scorer, 1 scorer, picker(3)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name)?;
+        for filter in &self.filters {
+            write!(f, "{}, ", filter.name())?;
+        }
+        for WeightedScorer { scorer, weight } in &self.scorers {
+            write!(f, "{} {}, ", weight.get(), scorer.name())?;
+        }
+        write!(f, "{}", self.picker)
+    }
+}

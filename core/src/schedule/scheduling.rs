@@ -1,0 +1,161 @@
+//! Profiles, and which of them a request runs through.
+
+mod disagg;
+mod handler;
+
+pub use disagg::{Decider, Disagg, StageOrder};
+pub use handler::Handler;
+
+use std::net::SocketAddr;
+
+use super::{PickContext, Profile, ProfileExplanation, Ranking};
+use crate::{
+    model::{InferenceRequest, PickError, Rng, SchedulingResult, SessionId},
+    pool::Candidate,
+    schedule::score::{SessionAffinity, SessionStrategy},
+};
+
+/// How endpoints are chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scheduling {
+    /// Never two of one name.
+    pub profiles: Vec<Profile>,
+    /// Which of them run, and what is made of their choices.
+    pub handler: Handler,
+}
+
+impl From<Profile> for Scheduling {
+    fn from(profile: Profile) -> Self {
+        Self { profiles: vec![profile], handler: Handler::Single }
+    }
+}
+
+impl Default for Scheduling {
+    fn default() -> Self {
+        Profile::default().into()
+    }
+}
+
+impl Scheduling {
+    /// Chooses among the candidates.
+    pub(crate) fn decide(
+        &self,
+        scene: &PickContext<'_>,
+        candidates: Vec<Candidate<'_>>,
+        rng: &mut Rng,
+    ) -> Result<SchedulingResult, PickError> {
+        let decide = |ranking: &Ranking<'_>| ranking.result(scene.ask, scene.now);
+        match &self.handler {
+            Handler::Single => decide(&self.first()?.run(scene, candidates, rng)?),
+            Handler::Header { header, default } => {
+                let asked = scene.ask.header(header).map(str::trim).filter(|it| !it.is_empty());
+                let profile = match self.profiles.as_slice() {
+                    [only] => only,
+                    _ => self.profile(asked.unwrap_or(default))?,
+                };
+                decide(&profile.run(scene, candidates, rng)?)
+            }
+            Handler::DataParallel { primary_port } => {
+                let mut decision = decide(&self.first()?.run(scene, candidates, rng)?)?;
+                handler::to_primary(&mut decision, *primary_port);
+                Ok(decision)
+            }
+            Handler::Disagg(disagg) => disagg.decide(self, scene, &candidates, rng),
+        }
+    }
+
+    fn first(&self) -> Result<&Profile, PickError> {
+        self.profiles.first().ok_or(PickError::NoProfile)
+    }
+
+    /// The profile of that name.
+    fn profile(&self, name: &str) -> Result<&Profile, PickError> {
+        self.profiles.iter().find(|profile| profile.name == name).ok_or(PickError::NoProfile)
+    }
+
+    /// Whether a plugin goes by the prompt tokens in flight.
+    pub(crate) fn counts_tokens(&self) -> bool {
+        self.profiles.iter().any(Profile::counts_tokens)
+    }
+
+    /// The headers that plugins go by, each once.
+    pub(crate) fn headers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.profiles.iter().flat_map(Profile::headers).collect();
+        if let Handler::Header { header, .. } = &self.handler {
+            names.push(header);
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Headers for the response with which the client's session comes back to where it was.
+    pub fn session_headers(
+        &self,
+        (served_by, prefill): (SocketAddr, Option<SocketAddr>),
+    ) -> impl Iterator<Item = (&str, String)> {
+        self.sessions().filter_map(move |session| {
+            let SessionStrategy::Token(header) = &session.strategy else { return None };
+            let endpoint = self.kept_at(session, served_by, prefill)?;
+            Some((header.as_str(), endpoint.to_string()))
+        })
+    }
+
+    /// The sessions of a request by the client's own word, each with the choice that it is kept at.
+    pub(crate) fn session_ids(
+        &self,
+        ask: &InferenceRequest,
+        (chosen, prefill): (SocketAddr, Option<SocketAddr>),
+    ) -> impl Iterator<Item = (SessionId, &SessionAffinity, SocketAddr)> {
+        self.sessions().filter_map(move |session| {
+            let endpoint = self.kept_at(session, chosen, prefill)?;
+            Some((session.session(ask)?, session, endpoint))
+        })
+    }
+
+    /// Whether a request has a session by the client's own word.
+    pub(crate) fn has_session(&self, ask: &InferenceRequest) -> bool {
+        self.sessions().any(|session| session.session(ask).is_some())
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = &SessionAffinity> {
+        self.profiles.iter().flat_map(Profile::sessions)
+    }
+
+    /// Of who answers and who computes the prompt, the one whose profile the plugin names.
+    fn kept_at(
+        &self,
+        session: &SessionAffinity,
+        chosen: SocketAddr,
+        prefill: Option<SocketAddr>,
+    ) -> Option<SocketAddr> {
+        if let Handler::Disagg(disagg) = &self.handler
+            && disagg.prefill == session.profile
+        {
+            return prefill;
+        }
+        Some(chosen)
+    }
+
+    /// Whether a prompt may be computed by another endpoint than the one that answers.
+    pub(crate) fn may_compute_apart(&self) -> bool {
+        matches!(&self.handler, Handler::Disagg(disagg) if self.profile(&disagg.prefill).is_ok())
+    }
+
+    /// Whether decisions may bring headers for the request, beside the destination.
+    #[must_use]
+    pub const fn sets_headers(&self) -> bool {
+        matches!(self.handler, Handler::Disagg(_) | Handler::DataParallel { .. })
+    }
+
+    /// What each profile makes of each candidate, whether or not it would run.
+    pub(crate) fn explain(
+        &self,
+        scene: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        rng: &mut Rng,
+    ) -> Vec<ProfileExplanation> {
+        let explain = |profile: &Profile| profile.explain(scene, candidates.to_vec(), rng);
+        self.profiles.iter().map(explain).collect()
+    }
+}

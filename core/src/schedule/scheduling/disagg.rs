@@ -1,0 +1,128 @@
+//! Disaggregated serving: one pod computes the prompt, another writes the answer
+//! (EPP: disagg-profile-handler).
+
+use crate::{
+    model::{InferenceRequest, PickError, Prefill, Rng, SchedulingResult},
+    pool::Candidate,
+    schedule::{PickContext, Ranking, Scheduling},
+};
+
+/// The profiles of the stages, and when each runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disagg {
+    /// Who writes the answer; always runs.
+    pub decode: String,
+    /// Who computes the prompt.
+    pub prefill: String,
+    /// Who reads images, videos and sounds.
+    pub encode: String,
+    /// When the prompt is computed apart; never without. Not asked where prefill comes first.
+    pub prefill_decider: Option<Decider>,
+    /// Whether prompts with images, videos or sounds are encoded apart
+    /// (EPP: always-disagg-multimodal-decider).
+    pub encodes_media: bool,
+    /// Which stage is chosen first; the other is then chosen near it.
+    pub order: StageOrder,
+}
+
+/// Which stage is chosen first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageOrder {
+    /// Decode, then prefill if its decider says so.
+    DecodeFirst,
+    /// Prefill whenever it has a profile, then decode.
+    PrefillFirst,
+}
+
+/// When a prompt is computed apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decider {
+    /// Always (EPP: always-disagg-pd-decider).
+    Always,
+    /// Where the chosen decode pod would have much to compute (EPP: prefix-based-pd-decider).
+    PrefixBased {
+        /// Tokens that it has not cached, at least; 0 for never.
+        uncached: u32,
+        /// Tokens of the prompt, at least.
+        prompt: u32,
+    },
+}
+
+impl Default for Disagg {
+    fn default() -> Self {
+        Self {
+            decode: "decode".to_owned(),
+            prefill: "prefill".to_owned(),
+            encode: "encode".to_owned(),
+            prefill_decider: None,
+            encodes_media: false,
+            order: StageOrder::DecodeFirst,
+        }
+    }
+}
+
+impl Decider {
+    fn disaggregates(self, ask: &InferenceRequest, decode: &Candidate<'_>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::PrefixBased { uncached, prompt } => {
+                uncached > 0 && ask.tokens() >= prompt && decode.uncached_tokens(ask) >= uncached
+            }
+        }
+    }
+}
+
+/// Whom the decode pod's sidecar asks to compute the prompt.
+const PREFILLER: &str = "x-prefiller-host-port";
+
+/// Whom it asks to encode, one after the other.
+const ENCODERS: &str = "x-encoder-hosts-ports";
+
+impl Disagg {
+    pub(super) fn decide(
+        &self,
+        scheduling: &Scheduling,
+        scene: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        rng: &mut Rng,
+    ) -> Result<SchedulingResult, PickError> {
+        let mut run = |name: &str, peer: Option<&Candidate<'_>>| {
+            let peer = peer.map(|candidate| candidate.member);
+            let scene = PickContext { peer, ..*scene };
+            scheduling.profile(name)?.run(&scene, candidates.to_vec(), rng)
+        };
+        let (decode, prefill) = match self.order {
+            StageOrder::DecodeFirst => {
+                let decode = run(&self.decode, None)?;
+                let wanted = self.prefill_decider.zip(decode.best()).is_some_and(|(it, best)| {
+                    scheduling.profile(&self.prefill).is_ok() && it.disaggregates(scene.ask, best)
+                });
+                // As in the EPP: a prompt that is to be computed apart is not computed elsewhere.
+                let prefill = wanted.then(|| run(&self.prefill, decode.best())).transpose()?;
+                (decode, prefill)
+            }
+            StageOrder::PrefillFirst => {
+                let has_profile = scheduling.profile(&self.prefill).is_ok();
+                let prefill = has_profile.then(|| run(&self.prefill, None)).transpose()?;
+                (run(&self.decode, prefill.as_ref().and_then(Ranking::best))?, prefill)
+            }
+        };
+        // One that finds nobody is done without, and the decode pod encodes.
+        let encodes = self.encodes_media && scene.ask.media > 0;
+        let encode = encodes.then(|| run(&self.encode, None).ok()).flatten();
+
+        let mut decision = decode.result(scene.ask, scene.now)?;
+        if let Some(ranking) = prefill
+            && let Some(best) = ranking.best()
+        {
+            let sight = ranking.observation(best, scene.ask);
+            decision.prefill = Some(Box::new(Prefill { endpoint: best.member.address, sight }));
+            decision.headers.push((PREFILLER, best.member.address.to_string()));
+        }
+        if let Some(encode) = encode {
+            let hosts = encode.ranked.iter().map(|it| it.member.address.to_string());
+            decision.headers.push((ENCODERS, hosts.collect::<Vec<_>>().join(",")));
+        }
+        Ok(decision)
+    }
+}

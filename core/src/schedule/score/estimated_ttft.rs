@@ -1,0 +1,347 @@
+//! The sooner an endpoint would write the first token, the better: ours, there is none like it in
+//! the EPP.
+//!
+//! The estimate, in seconds: `(backlog + (1 + own_weight) * own + 100 * requests) / rate`, and
+//! `kv_barrier * kv / (1 - kv)` more. The backlog is the prompt tokens sent there and not answered,
+//! less what it should have computed of them by now, `own` those of the request; of both only what
+//! has to be computed there. Requests that a scrape
+//! saw waiting and that nobody here sent, as those of another gateway, are taken to have prompts of
+//! the usual length. Endpoints that hold enough of the prompt come before all others unless they
+//! are much busier (EPP: prefix-cache-affinity-filter). The defaults are what did best over the
+//! loads of `bench replay`; what each was worth stands in bench/README.md.
+
+use crate::{
+    model::{InferenceRequest, Score},
+    pool::{Candidate, Learned},
+};
+
+/// How the estimate weighs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EstimatedTtft {
+    /// How much the request's own tokens count beyond what they delay itself.
+    pub own_weight: f64,
+    /// Seconds that a half-full KV cache adds.
+    pub kv_barrier: f64,
+    /// The share of the prompt from which on an endpoint counts as having it.
+    pub affinity: f64,
+    /// Seconds that the least busy endpoint which has the prompt may be behind the least busy one
+    /// that has not; by default what `PENALTY_PROMPTS` usual prompts take.
+    pub penalty_max: Option<f64>,
+}
+
+impl Default for EstimatedTtft {
+    fn default() -> Self {
+        Self {
+            // Computing what another endpoint has cached delays everybody who comes after. From 1
+            // to 8 the first tokens come equally soon, and the more it is the more is found cached.
+            own_weight: 4.0,
+            // Nothing was gained by a high one. This one decides between equals, of which the one
+            // that holds less for live requests has more room for a cache.
+            kv_barrier: 0.001,
+            // From here on it is the same conversation and not the same system prompt.
+            affinity: 0.3,
+            penalty_max: None,
+        }
+    }
+}
+
+/// Estimates closer to nothing than this are equal: an engine's step takes longer.
+const STEP_SECONDS: f64 = 0.001;
+
+/// The tokens that a request in flight counts as: its answer takes part in each step of the engine,
+/// also when its prompt is long computed. It matters near saturation only.
+const REQUEST_TOKENS: f64 = 100.0;
+
+impl EstimatedTtft {
+    /// How far behind an endpoint that has the prompt may be, in prompts of the usual length: a
+    /// conversation that moves takes its next turns along, so leaving has to pay for more than one.
+    /// In prompts and not in seconds, so that it suits any model and hardware.
+    const PENALTY_PROMPTS: f64 = 2.0;
+
+    pub(super) fn score(
+        &self,
+        (ask, learned): (&InferenceRequest, &Learned),
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        let estimator = Estimator::new(self, (ask, learned), candidates);
+        let is_warm = |it: &Candidate<'_>| it.cached_share(ask) >= self.affinity;
+        let estimates = candidates.iter().map(|it| (is_warm(it), estimator.estimate(it)));
+        let estimates: Vec<(bool, Estimate)> = estimates.collect();
+        // Waits and not whole estimates: the warm one's own part is the smaller one in any case.
+        let (mut warm, mut cold) = (f64::INFINITY, f64::INFINITY);
+        let mut best = f64::INFINITY;
+        for (is_warm, estimate) in &estimates {
+            lower(if *is_warm { &mut warm } else { &mut cold }, estimate.wait);
+            lower(&mut best, estimate.seconds);
+        }
+        let gated = warm.is_finite() && warm - cold <= self.penalty(learned);
+        scores.extend(estimates.into_iter().map(|(is_warm, Estimate { seconds, .. })| {
+            let share = (best + STEP_SECONDS) / (seconds + STEP_SECONDS);
+            // Within the gate all that are warm come first, each group in its own order.
+            Score::clamped(match gated {
+                true if is_warm => 0.5 + 0.5 * share,
+                true => 0.499 * share,
+                false => share,
+            })
+        }));
+    }
+
+    /// Seconds that one which has the prompt may be behind.
+    fn penalty(&self, learned: &Learned) -> f64 {
+        let prompts = || Self::PENALTY_PROMPTS * learned.usual_tokens / learned.rates.of_pool();
+        self.penalty_max.unwrap_or_else(prompts)
+    }
+}
+
+/// Lowers `least` to a value below it. Of estimates, which are never NaN: `f64::min` sees to that
+/// for each endpoint anew, which was a fifth of a choice among a thousand.
+fn lower(least: &mut f64, value: f64) {
+    if value < *least {
+        *least = value;
+    }
+}
+
+/// What is expected of one endpoint.
+struct Estimate {
+    /// Seconds until it has computed what it was sent before.
+    wait: f64,
+    /// Seconds to the first token.
+    seconds: f64,
+}
+
+/// What all candidates for one request are estimated by.
+struct Estimator<'a> {
+    ttft: &'a EstimatedTtft,
+    ask: &'a InferenceRequest,
+    learned: &'a Learned,
+    /// Tokens that an endpoint is taken to owe to others while it is not seen.
+    unseen: f64,
+    /// Tokens a second of the pool, and seconds a token: a division less for each endpoint.
+    rate: f64,
+    pace: f64,
+}
+
+impl<'a> Estimator<'a> {
+    fn new(
+        ttft: &'a EstimatedTtft,
+        (ask, learned): (&'a InferenceRequest, &'a Learned),
+        candidates: &[Candidate<'_>],
+    ) -> Self {
+        let others = candidates.iter().filter_map(waiting_of_others).max().unwrap_or(0);
+        let most = f64::from(others) * learned.usual_tokens;
+        // Whatever keeps its metrics away may keep its answers away: as much as the busiest, and
+        // enough for a conversation to leave it.
+        let prompt = learned.usual_tokens.max(f64::from(ask.tokens()));
+        let unseen = most + EstimatedTtft::PENALTY_PROMPTS * prompt;
+        let rate = learned.rates.of_pool();
+        Self { ttft, ask, learned, unseen, rate, pace: rate.recip() }
+    }
+
+    fn estimate(&self, candidate: &Candidate<'_>) -> Estimate {
+        let own = f64::from(candidate.uncached_tokens(self.ask));
+        let others = waiting_of_others(candidate);
+        let prompts = |others| f64::from(others) * self.learned.usual_tokens;
+        let of_others = others.map_or(self.unseen, prompts);
+        let requests = candidate.requests.saturating_add(others.unwrap_or(0));
+        let ahead = (1.0 + self.ttft.own_weight) * own + REQUEST_TOKENS * f64::from(requests);
+        let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
+        let slow = self.learned.rates.of_slow(candidate.slot, self.rate);
+        let pace = slow.map_or(self.pace, f64::recip);
+        let backlog = (f64::from(candidate.tokens) * pace).min(candidate.busy_for);
+        let wait = backlog + of_others * pace;
+        Estimate { wait, seconds: wait + ahead * pace + self.ttft.kv_barrier * kv / (1.0 - kv) }
+    }
+}
+
+/// Requests that wait there and that nobody here sent; `None` where it is not seen. Those that run
+/// are left out: a scrape has many of our own that ended since.
+fn waiting_of_others(candidate: &Candidate<'_>) -> Option<u32> {
+    let gauges = candidate.gauges?;
+    let others = gauges.waiting.saturating_add(gauges.running).saturating_sub(candidate.requests);
+    Some(others.min(gauges.waiting))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        model::Chain,
+        pool::{EngineLoad, Slot, tests::member},
+    };
+
+    fn candidate(member: &crate::pool::EndpointState, matched: u32, tokens: u32) -> Candidate<'_> {
+        let gauges = Some(EngineLoad { waiting: 0, running: 0, kv_usage: 0.0 });
+        Candidate { gauges, tokens, ..Candidate::idle(member, matched) }
+    }
+
+    fn ask(blocks: u32) -> InferenceRequest {
+        InferenceRequest {
+            chain: Chain { blocks, ..Chain::default() },
+            ..InferenceRequest::default()
+        }
+    }
+
+    /// Prompts of so many tokens are usual.
+    fn learned(usual: u32) -> Learned {
+        let mut learned = Learned::default();
+        learned.sent(usual);
+        learned
+    }
+
+    fn scores(ttft: EstimatedTtft, candidates: &[Candidate<'_>], learned: &Learned) -> Vec<f64> {
+        let mut scores = Vec::new();
+        ttft.score((&ask(10), learned), candidates, &mut scores);
+        scores.into_iter().map(Score::get).collect()
+    }
+
+    /// Of ten blocks of 64 tokens, at 15,928 tokens a second.
+    #[test]
+    fn the_estimate_is_the_formula() {
+        let (member, learned) = (member(&[]), Learned::default());
+        let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
+        let barrier = EstimatedTtft { kv_barrier: 0.15, ..default };
+        for (ttft, matched, tokens, requests, computed, seconds) in [
+            (default, 10, 0, 0, 0.0, 0.0),
+            (default, 5, 0, 0, 5.0 * 320.0, 0.0),
+            (default, 0, 1_000, 0, 1_000.0 + 5.0 * 640.0, 0.0),
+            (default, 5, 640, 3, 640.0 + 5.0 * 320.0 + 300.0, 0.0),
+            (barrier, 5, 640, 0, 640.0 + 5.0 * 320.0, 0.15),
+        ] {
+            let gauges = Some(EngineLoad { waiting: 0, running: 0, kv_usage: 0.5 });
+            let candidate = Candidate { gauges, requests, ..candidate(&member, matched, tokens) };
+            let found = seconds_of(ttft, &candidate, &learned);
+            assert!((found - computed / 15_928.0 - seconds).abs() < 1e-9, "{candidate:?}: {found}");
+        }
+    }
+
+    /// The estimate of a prompt of ten blocks.
+    fn seconds_of(ttft: EstimatedTtft, candidate: &Candidate<'_>, learned: &Learned) -> f64 {
+        Estimator::new(&ttft, (&ask(10), learned), &[*candidate]).estimate(candidate).seconds
+    }
+
+    /// 1,593 tokens are a tenth of a second.
+    #[test]
+    fn a_backlog_is_what_is_left_of_the_tokens_in_flight() {
+        let (member, learned, ask) = (member(&[]), Learned::default(), ask(10));
+        for (tokens, busy_for, seconds) in
+            [(1_593, 9.0, 0.1), (1_593, 0.04, 0.04), (1_593, 0.0, 0.0), (0, 9.0, 0.0)]
+        {
+            let candidate = Candidate { busy_for, ..candidate(&member, 0, tokens) };
+            let ttft = EstimatedTtft::default();
+            let wait =
+                Estimator::new(&ttft, (&ask, &learned), &[candidate]).estimate(&candidate).wait;
+            assert!((wait - seconds).abs() < 1e-4, "{tokens} for {busy_for} s: {wait}");
+        }
+    }
+
+    #[test]
+    fn what_others_sent_counts_as_far_as_it_is_seen() {
+        let (member, learned) = (member(&[]), learned(5_000));
+        let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
+        for (waiting, running, requests, tokens) in [
+            (0, 0, 0, 0.0),
+            (0, 4, 4, 400.0),
+            // These may have ended since the scrape.
+            (0, 4, 0, 0.0),
+            (3, 4, 7, 700.0),
+            (3, 4, 6, 5_000.0 + 700.0),
+            (3, 4, 0, 3.0 * 5_000.0 + 300.0),
+        ] {
+            let gauges = Some(EngineLoad { waiting, running, kv_usage: 0.0 });
+            let candidate = Candidate { gauges, requests, ..candidate(&member, 10, 0) };
+            let found = seconds_of(default, &candidate, &learned) * 15_928.0;
+            assert!((found - tokens).abs() < 1e-6, "{waiting} wait of {requests}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_unseen_come_after_all_that_are_seen_until_those_are_busy() {
+        let (member, learned, ttft) = (member(&[]), learned(1_000), EstimatedTtft::default());
+        let unseen = Candidate { gauges: None, ..candidate(&member, 0, 0) };
+        let waiting = |waiting| Some(EngineLoad { waiting, running: 0, kv_usage: 0.0 });
+        for (tokens, is_first) in [(0, true), (1_800, true), (2_000, false)] {
+            let idle = candidate(&member, 0, tokens);
+            let busy = Candidate { gauges: waiting(1), ..candidate(&member, 0, tokens) };
+            let [unseen, _, seen] = scores(ttft, &[unseen, idle, busy], &learned)[..] else {
+                panic!()
+            };
+            assert_eq!(seen > unseen, is_first, "{tokens} in flight");
+        }
+        let alone = scores(ttft, &[unseen, unseen], &learned);
+        assert!(alone.iter().all(|score| (score - 1.0).abs() < 1e-12), "nobody is seen");
+    }
+
+    #[test]
+    fn of_equals_the_one_with_the_emptier_cache_is_first() {
+        let (member, learned, ttft) = (member(&[]), Learned::default(), EstimatedTtft::default());
+        let with = |kv_usage, tokens| {
+            let gauges = Some(EngineLoad { waiting: 0, running: 0, kv_usage });
+            Candidate { gauges, ..candidate(&member, 0, tokens) }
+        };
+        for (full, tokens) in [(0.1, 0), (0.9, 0), (0.0, 500)] {
+            let [first, second] = scores(ttft, &[with(0.0, 0), with(full, tokens)], &learned)[..]
+            else {
+                panic!()
+            };
+            assert!(first > second, "{full}, {tokens}");
+        }
+    }
+
+    #[test]
+    fn warm_ones_come_first_until_they_are_far_behind() {
+        let member = member(&[]);
+        let second = EstimatedTtft { penalty_max: Some(1.0), ..EstimatedTtft::default() };
+        for (ttft, usual, matched, ahead, warm_first) in [
+            // Two prompts of the usual length are no reason to leave, and more are.
+            (EstimatedTtft::default(), 5_000, 3, 9_990, true),
+            (EstimatedTtft::default(), 5_000, 3, 10_010, false),
+            (EstimatedTtft::default(), 50_000, 3, 99_900, true),
+            // Less than 30 % of the prompt is no reason to stay.
+            (EstimatedTtft::default(), 5_000, 2, 9_990, false),
+            (second, 5_000, 3, 15_900, true),
+            (second, 5_000, 3, 15_960, false),
+        ] {
+            let both = [candidate(&member, matched, ahead), candidate(&member, 0, 0)];
+            let [warm, cold] = scores(ttft, &both, &learned(usual))[..] else { panic!() };
+            assert_eq!(warm > cold, warm_first, "{matched} blocks, {ahead} of {usual}");
+        }
+    }
+
+    #[test]
+    fn equals_are_equal_and_the_idle_are_best() {
+        let (member, learned, ttft) = (member(&[]), Learned::default(), EstimatedTtft::default());
+        let idle = candidate(&member, 0, 0);
+        let of = |other| scores(ttft, &[other, idle], &learned);
+        assert!(of(idle).iter().all(|score| (score - 1.0).abs() < 1e-12));
+        for busy in [candidate(&member, 0, 5_000), Candidate { requests: 1, ..idle }] {
+            let [busy, idle] = of(busy)[..] else { panic!() };
+            assert!(busy < idle);
+        }
+    }
+
+    #[test]
+    fn a_slow_endpoint_has_to_be_less_busy() {
+        let (member, mut learned) = (member(&[]), Learned::default());
+        let candidate = candidate(&member, 0, 1_000);
+        let wait = |learned: &Learned| {
+            let ttft = EstimatedTtft::default();
+            Estimator::new(&ttft, (&InferenceRequest::default(), learned), &[candidate])
+                .estimate(&candidate)
+                .wait
+        };
+        let before = wait(&learned);
+        for other in 1..8 {
+            (0..50)
+                .for_each(|_| learned.rates.observe(Slot(other), 15_928, Duration::from_secs(1)));
+        }
+        assert!((wait(&learned) - before).abs() < 1e-9, "as fast as the pool");
+        (0..50).for_each(|_| learned.rates.observe(member.slot, 3_000, Duration::from_secs(1)));
+        (1..8).cycle().take(70).for_each(|other| {
+            learned.rates.observe(Slot(other), 15_928, Duration::from_secs(1));
+        });
+        assert!(wait(&learned) > 3.0 * before);
+    }
+}

@@ -1,0 +1,55 @@
+//! The more of the prompt an endpoint has cached, the better (EPP: prefix-cache-scorer).
+
+use crate::model::{Score, tokens};
+
+/// How much the length of a match counts beside its share of the prompt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PrefixCache {
+    /// From 0, where only the share counts, to 1, where only the length does.
+    pub length_weight: f64,
+    /// The match, in tokens, whose length scores 1.
+    pub length_scale: u32,
+}
+
+impl Default for PrefixCache {
+    /// EPP: matchLengthWeight, matchLengthScaleTokens.
+    fn default() -> Self {
+        Self { length_weight: 0.0, length_scale: 8_192 }
+    }
+}
+
+impl PrefixCache {
+    /// `w * min(1, matched tokens / scale)^2 + (1 - w) * matched / blocks`, and 0 for a prompt
+    /// without a block.
+    pub(super) fn score(self, matched: u32, blocks: u32) -> Score {
+        if blocks == 0 {
+            return Score::ZERO;
+        }
+        let share = f64::from(matched) / f64::from(blocks);
+        let length = f64::from(tokens(matched)) / f64::from(self.length_scale.max(1));
+        let weight = self.length_weight;
+        Score::clamped(weight * length.min(1.0).powi(2) + (1.0 - weight) * share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_the_share_that_matched() {
+        let score = |matched, blocks| PrefixCache::default().score(matched, blocks);
+        assert_eq!(score(0, 4), Score::ZERO);
+        assert_eq!(score(3, 4), Score::clamped(0.75));
+        assert_eq!(score(4, 4), Score::ONE);
+        assert_eq!(score(0, 0), Score::ZERO);
+    }
+
+    #[test]
+    fn a_long_match_counts_by_its_square() {
+        let half = PrefixCache { length_weight: 0.5, length_scale: 6_400 };
+        // 50 blocks are 3,200 tokens, half of the scale: 0.5 * 0.25 + 0.5 * 0.5.
+        assert_eq!(half.score(50, 100), Score::clamped(0.375));
+        assert_eq!(half.score(1_000, 2_000), Score::clamped(0.75));
+    }
+}

@@ -1,0 +1,122 @@
+//! A session stays where it was (EPP: session-affinity-scorer, session-affinity-filter).
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    model::{InferenceRequest, SessionId},
+    schedule::PickContext,
+};
+
+/// How sessions are told apart, and whose choice they are kept at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionAffinity {
+    /// How they are told apart.
+    pub strategy: SessionStrategy,
+    /// The profile whose choice counts; empty for who answers (EPP: profileName).
+    pub profile: String,
+}
+
+/// How sessions are told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionStrategy {
+    /// By a token that the response carries and the next request brings back, in the header of this
+    /// name (EPP: encoded_endpoint_header). It is the endpoint's address, which clients need not
+    /// understand. Whoever makes one up chooses among the pool's endpoints and no others.
+    Token(String),
+    /// By the client's own word (EPP: session_id).
+    Id {
+        /// The headers that it may be in; the first that says something counts.
+        headers: Vec<String>,
+        /// For how long a session is kept that is not used.
+        ttl: Duration,
+    },
+}
+
+impl Default for SessionStrategy {
+    /// EPP: encodedEndpointHeaderConfig.
+    fn default() -> Self {
+        Self::Token("x-session-token".to_owned())
+    }
+}
+
+impl SessionStrategy {
+    /// The headers that it reads.
+    pub(crate) fn headers(&self) -> &[String] {
+        match self {
+            Self::Token(header) => std::slice::from_ref(header),
+            Self::Id { headers, .. } => headers,
+        }
+    }
+}
+
+impl SessionAffinity {
+    /// Where the session was; `None` for a request without one, or for one that is not known.
+    pub(crate) fn endpoint(&self, scene: &PickContext<'_>) -> Option<SocketAddr> {
+        match &self.strategy {
+            SessionStrategy::Token(header) => scene.ask.header(header)?.trim().parse().ok(),
+            SessionStrategy::Id { ttl, .. } => {
+                scene.sessions.endpoint(self.session(scene.ask)?, scene.now, *ttl)
+            }
+        }
+    }
+
+    /// The session by the client's own word, if it goes by that and the request has one.
+    pub(crate) fn session(&self, ask: &InferenceRequest) -> Option<SessionId> {
+        let SessionStrategy::Id { headers, .. } = &self.strategy else { return None };
+        let mut names = headers.iter().filter_map(|header| ask.header(header).map(str::trim));
+        names.find(|name| !name.is_empty()).map(|name| SessionId::new(&self.profile, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::Instant,
+        pool::{Learned, Sessions},
+    };
+
+    /// As the EPP's own table for both strategies has it.
+    #[test]
+    fn a_request_is_kept_where_its_session_is() {
+        let home = SocketAddr::from(([10, 0, 0, 1], 8000));
+        let id = |headers: &[&str]| SessionStrategy::Id {
+            headers: headers.iter().map(|&header| header.to_owned()).collect(),
+            ttl: Duration::from_secs(300),
+        };
+        let both = || id(&["x-session-id", "x-agent"]);
+        let mut sessions = Sessions::default();
+        sessions.bind(SessionId::new("", "known"), home, Instant::default());
+        for (strategy, profile, headers, found) in [
+            (SessionStrategy::default(), "", vec![("x-session-token", "10.0.0.1:8000")], true),
+            (SessionStrategy::default(), "", vec![("x-session-token", " 10.0.0.1:8000 ")], true),
+            (SessionStrategy::default(), "", vec![("x-session-token", "nonsense")], false),
+            (SessionStrategy::default(), "", vec![("x-session-id", "known")], false),
+            (SessionStrategy::Token("x-t".to_owned()), "", vec![("x-t", "10.0.0.1:8000")], true),
+            (both(), "", vec![("x-session-id", "known")], true),
+            (both(), "", vec![("x-agent", "known")], true),
+            (both(), "", vec![("x-session-id", " "), ("x-agent", "known")], true),
+            (both(), "", vec![("x-session-id", "other"), ("x-agent", "known")], false),
+            (both(), "", vec![("x-session-token", "10.0.0.1:8000")], false),
+            (both(), "", vec![], false),
+            (both(), "prefill", vec![("x-session-id", "known")], false),
+        ] {
+            let headers =
+                headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let ask =
+                InferenceRequest { headers: headers.collect(), ..InferenceRequest::default() };
+            let learned = Learned::default();
+            let now = Instant::default();
+            let scene = PickContext {
+                ask: &ask,
+                now,
+                quiet_for: Duration::ZERO,
+                learned: &learned,
+                sessions: &sessions,
+                peer: None,
+            };
+            let affinity = SessionAffinity { strategy, profile: profile.to_owned() };
+            assert_eq!(affinity.endpoint(&scene), found.then_some(home), "{affinity:?}, {ask:?}");
+        }
+    }
+}
