@@ -1,6 +1,8 @@
 //! The choice of an endpoint for one request: admitters, then profiles of filters, scorers and a picker.
 
 mod context;
+mod needs;
+mod session_affinity;
 
 pub mod filter;
 pub mod score;
@@ -17,7 +19,9 @@ pub use admission::Admitter;
 pub use config::Config;
 pub(crate) use context::{PickContext, SloHeadroom};
 pub use explanation::{Explained, Explanation, ProfileExplanation};
+pub(crate) use needs::Needs;
 pub use picker::{Order, Picker};
 pub(crate) use profile::Ranking;
 pub use profile::{Profile, WeightedScorer};
 pub use scheduling::{Decider, Disagg, Handler, Scheduling, StageOrder};
+pub use session_affinity::{SessionAffinity, SessionStrategy};

@@ -168,7 +168,7 @@ impl Scheduler {
     fn scene<'a>(&'a self, now: Instant, ask: &'a InferenceRequest) -> PickContext<'a> {
         let quiet_for = self.pool.as_ref().map(Pool::quiet_for).unwrap_or_default();
         PickContext {
-            ask,
+            request: ask,
             now,
             quiet_for,
             learned: &self.learned,

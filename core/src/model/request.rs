@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn what_is_cached_is_taken_off_in_proportion() {
         let chain = Chain { blocks: 4, ..Chain::default() };
-        let mut ask = InferenceRequest { chain, ..InferenceRequest::default() };
-        assert_eq!([0, 1, 4, 9].map(|matched| ask.uncached_tokens(matched)), [256, 192, 0, 0]);
-        ask.prompt_tokens = Some(100);
-        assert_eq!([0, 1, 4].map(|matched| ask.uncached_tokens(matched)), [100, 75, 0]);
+        let mut request = InferenceRequest { chain, ..InferenceRequest::default() };
+        assert_eq!([0, 1, 4, 9].map(|matched| request.uncached_tokens(matched)), [256, 192, 0, 0]);
+        request.prompt_tokens = Some(100);
+        assert_eq!([0, 1, 4].map(|matched| request.uncached_tokens(matched)), [100, 75, 0]);
         assert_eq!(InferenceRequest::default().uncached_tokens(0), 0);
     }
 }

@@ -150,3 +150,17 @@ impl fmt::Display for Denied {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_reads() {
+        let shed = Denied::Shed { saturation: 250, probability: 29 };
+        assert_eq!(
+            shed.to_string(),
+            "probabilistic-admitter: rejected, saturation=0.250 prob=0.29"
+        );
+    }
+}

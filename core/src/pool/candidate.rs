@@ -58,25 +58,25 @@ impl Candidate<'_> {
     }
 
     /// The share of the prompt that it holds; nothing of a prompt without a block.
-    pub(crate) fn cached_share(&self, ask: &InferenceRequest) -> f64 {
-        match ask.chain.blocks {
+    pub(crate) fn cached_share(&self, request: &InferenceRequest) -> f64 {
+        match request.chain.blocks {
             0 => 0.0,
             blocks => f64::from(self.matched) / f64::from(blocks),
         }
     }
 
     /// The prompt's tokens that it would have to compute.
-    pub(crate) fn uncached_tokens(&self, ask: &InferenceRequest) -> u32 {
-        ask.uncached_tokens(self.matched)
+    pub(crate) fn uncached_tokens(&self, request: &InferenceRequest) -> u32 {
+        request.uncached_tokens(self.matched)
     }
 
     /// Returns what is known of it now, for what is learnt from how it does.
-    pub(crate) fn observation(&self, ask: &InferenceRequest) -> EndpointObservation {
+    pub(crate) fn observation(&self, request: &InferenceRequest) -> EndpointObservation {
         let gauges = self.gauges;
         EndpointObservation {
             matched: self.matched,
-            prompt_tokens: ask.tokens(),
-            uncached_tokens: self.uncached_tokens(ask),
+            prompt_tokens: request.tokens(),
+            uncached_tokens: self.uncached_tokens(request),
             in_flight_tokens: self.tokens,
             busy_for: self.busy_for,
             load: gauges.map(|gauges| (gauges.waiting, gauges.running)),

@@ -5,7 +5,7 @@
 
 pub use crate::model::Denied;
 
-use super::{PickContext, SloHeadroom};
+use super::{Needs, PickContext, SloHeadroom};
 use crate::{
     model::{Priority, Rng, Slo},
     pool::Candidate,
@@ -54,23 +54,26 @@ impl Admitter {
         }
     }
 
-    /// Whether it goes by the prompt tokens in flight.
-    pub(crate) const fn counts_tokens(&self) -> bool {
-        matches!(self, Self::LatencySlo)
+    /// Returns what the admitter reads beside the prompt and the candidates.
+    pub(crate) const fn needs(&self) -> Needs<'_> {
+        match self {
+            Self::LatencySlo => Needs::TOKENS,
+            Self::Probabilistic(_) => Needs::NOTHING,
+        }
     }
 
     /// Whether the request may be scheduled among these.
     pub(crate) fn admit(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &[Candidate<'_>],
         rng: &mut Rng,
     ) -> Result<(), Denied> {
-        if scene.ask.priority >= Priority(0) || candidates.is_empty() {
+        if context.request.priority >= Priority(0) || candidates.is_empty() {
             return Ok(());
         }
         match self {
-            Self::LatencySlo => latency_slo(scene, candidates),
+            Self::LatencySlo => latency_slo(context, candidates),
             Self::Probabilistic(admitter) => admitter.admit(candidates, rng),
         }
     }
@@ -79,10 +82,10 @@ impl Admitter {
 /// Denies what has an objective where every endpoint is busy, warm and predicted to miss it. An
 /// objective that the request does not name is not missed; one endpoint that was not seen, or of which
 /// nothing is predicted, admits it.
-fn latency_slo(scene: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Result<(), Denied> {
+fn latency_slo(context: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Result<(), Denied> {
     /// Below this KV-cache usage an endpoint is cold, and what is predicted of it a guess.
     const COLD: f32 = 0.02;
-    let Slo { ttft, tpot } = scene.ask.slo;
+    let Slo { ttft, tpot } = context.request.slo;
     if ttft.is_none() && tpot.is_none() {
         return Ok(());
     }
@@ -91,7 +94,7 @@ fn latency_slo(scene: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Result<
     };
     let is_hopeless = candidates.iter().all(|it| {
         let is_busy = it.gauges.is_some_and(|seen| seen.kv_usage >= COLD && seen.running > 0);
-        is_busy && scene.headroom(it).is_some_and(misses)
+        is_busy && context.headroom(it).is_some_and(misses)
     });
     if is_hopeless { Err(Denied::TooLate) } else { Ok(()) }
 }
@@ -175,11 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_reads() {
-        let shed = Denied::Shed { saturation: 250, probability: 29 };
-        assert_eq!(
-            shed.to_string(),
-            "probabilistic-admitter: rejected, saturation=0.250 prob=0.29"
-        );
+    fn every_admitter_has_a_name_that_is_read() {
+        for name in Admitter::NAMES {
+            // A variant that is new does not compile until its name is here.
+            let found = Admitter::named(name).map(|admitter| match admitter {
+                Admitter::LatencySlo => "latency-slo-admitter",
+                Admitter::Probabilistic(_) => "probabilistic-admitter",
+            });
+            assert_eq!(found, Some(*name));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Admitter, Scheduling};
+use super::{Admitter, Needs, Scheduling};
 use crate::{pool::prefix::Index, saturation::Detector};
 
 /// The settings of one pool.
@@ -45,14 +45,21 @@ impl Config {
     /// The headers that plugins go by, in lower case: [`crate::InferenceRequest::headers`] is to have them.
     #[must_use]
     pub fn header_names(&self) -> Vec<&str> {
-        self.scheduling.headers()
+        let headers = self.needs().flat_map(|needs| needs.headers);
+        let mut names: Vec<&str> = headers.map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Whether anything goes by the prompt tokens in flight.
     #[must_use]
     pub fn counts_tokens(&self) -> bool {
-        self.detector.counts_tokens()
-            || self.scheduling.counts_tokens()
-            || self.admitters.iter().any(Admitter::counts_tokens)
+        self.detector.counts_tokens() || self.needs().any(|needs| needs.tokens)
+    }
+
+    /// Returns the needs of each plugin.
+    fn needs(&self) -> impl Iterator<Item = Needs<'_>> {
+        self.admitters.iter().map(Admitter::needs).chain(self.scheduling.needs())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 /// What plugins may look at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PickContext<'a> {
-    pub(crate) ask: &'a InferenceRequest,
+    pub(crate) request: &'a InferenceRequest,
     pub(crate) now: Instant,
     /// How long numbers grow no older (see [`crate::Snapshot::quiet_for`]).
     pub(crate) quiet_for: Duration,
@@ -33,7 +33,7 @@ impl PickContext<'_> {
 
     /// Returns what predictions go by; `None` for an endpoint whose load is not known.
     fn features(&self, candidate: &Candidate<'_>) -> Option<Features> {
-        candidate.gauges.map(|_| Features::of_sight(&candidate.observation(self.ask)))
+        candidate.gauges.map(|_| Features::of_sight(&candidate.observation(self.request)))
     }
 
     /// What predictions leave of the objectives, which are 0 where the request has none: then all
@@ -43,11 +43,11 @@ impl PickContext<'_> {
         let left = |objective: Option<Duration>, predicted: f64| {
             objective.unwrap_or_default().as_secs_f64() - predicted
         };
-        let ttft = left(self.ask.slo.ttft, self.predicted_ttft(candidate)?);
+        let ttft = left(self.request.slo.ttft, self.predicted_ttft(candidate)?);
         let tpot = self
             .predicted_tpot(candidate)
             .filter(|_| candidate.member.roles.contains(Role::Decode));
-        Some(SloHeadroom { ttft, tpot: tpot.map_or(0.0, |tpot| left(self.ask.slo.tpot, tpot)) })
+        Some(SloHeadroom { ttft, tpot: tpot.map_or(0.0, |tpot| left(self.request.slo.tpot, tpot)) })
     }
 }
 

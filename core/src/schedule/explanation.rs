@@ -51,7 +51,7 @@ pub struct Explained {
 impl Explained {
     pub(crate) fn dropped(
         candidate: &Candidate<'_>,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         dropped_by: &'static str,
     ) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Explained {
             matched: candidate.matched,
             requests: candidate.requests,
             tokens: candidate.tokens,
-            age: candidate.member.age(scene.now),
+            age: candidate.member.age(context.now),
         }
     }
 }

@@ -16,13 +16,8 @@ pub use label::{LabelValues, Requirement, Selector};
 pub use topology::TopologyFloor;
 pub use utilization::{HeadroomTier, LoadMetric, UtilizationLimits};
 
-use super::PickContext;
-use crate::{
-    model::Rng,
-    pool::Candidate,
-    saturation::Detector,
-    schedule::score::{ContextLength, SessionAffinity},
-};
+use super::{Needs, PickContext, SessionAffinity};
+use crate::{model::Rng, pool::Candidate, saturation::Detector, schedule::score::ContextLength};
 
 /// Drops endpoints before any is scored.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,23 +101,28 @@ impl Filter {
         }
     }
 
-    /// Whether it goes by the prompt tokens in flight.
-    pub(crate) fn counts_tokens(&self) -> bool {
-        let Self::Detector(detector) = self else {
-            return matches!(self, Self::PrefixAffinity(_) | Self::HeadroomTier(_));
-        };
-        detector.counts_tokens()
-    }
-
-    /// The sessions that it keeps, if it keeps any.
-    pub(crate) const fn session(&self) -> Option<&SessionAffinity> {
-        if let Self::SessionAffinity(session) = self { Some(session) } else { None }
+    /// Returns what the filter reads beside the prompt and the candidates.
+    pub(crate) fn needs(&self) -> Needs<'_> {
+        match self {
+            Self::LabelSelector(_)
+            | Self::ByLabel(_)
+            | Self::Role(_)
+            | Self::Utilization(_)
+            | Self::Attribute(_)
+            | Self::Topology(_)
+            | Self::ContextLength(_) => Needs::NOTHING,
+            Self::PrefixAffinity(_) | Self::HeadroomTier(_) => Needs::TOKENS,
+            Self::SessionAffinity(session) => Needs::session(session),
+            Self::Detector(detector) => {
+                Needs { tokens: detector.counts_tokens(), ..Needs::NOTHING }
+            }
+        }
     }
 
     /// Drops what it does not keep.
     pub(crate) fn apply(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &mut Vec<Candidate<'_>>,
         rng: &mut Rng,
     ) {
@@ -130,9 +130,9 @@ impl Filter {
             Self::LabelSelector(selector) => candidates.retain(|it| selector.matches(it.member)),
             Self::ByLabel(values) => candidates.retain(|it| values.keeps(it.member)),
             Self::Role(role) => candidates.retain(|it| it.member.roles.contains(*role)),
-            Self::PrefixAffinity(affinity) => affinity.apply(scene, candidates, rng),
+            Self::PrefixAffinity(affinity) => affinity.apply(context, candidates, rng),
             Self::SessionAffinity(session) => {
-                let pinned = session.endpoint(scene);
+                let pinned = session.endpoint(context);
                 let is_it = |it: &Candidate<'_>| Some(it.member.address) == pinned;
                 if candidates.iter().any(is_it) {
                     candidates.retain(is_it);
@@ -140,18 +140,18 @@ impl Filter {
             }
             Self::Utilization(limits) => limits.apply(candidates),
             Self::Attribute(limit) => limit.apply(candidates),
-            Self::Topology(floor) => floor.apply(scene.peer, candidates),
-            Self::HeadroomTier(tier) => tier.apply(scene, candidates, rng),
+            Self::Topology(floor) => floor.apply(context.peer, candidates),
+            Self::HeadroomTier(tier) => tier.apply(context, candidates, rng),
             Self::Detector(detector) => {
                 let has_room = |it: &Candidate<'_>| {
-                    detector.has_headroom(&it.load(scene.now, scene.quiet_for))
+                    detector.has_headroom(&it.load(context.now, context.quiet_for))
                 };
                 if candidates.iter().any(has_room) {
                     candidates.retain(has_room);
                 }
             }
             Self::ContextLength(length) => {
-                candidates.retain(|it| length.keeps(it.member, scene.ask.tokens()));
+                candidates.retain(|it| length.keeps(it.member, context.request.tokens()));
             }
         }
     }
@@ -169,6 +169,7 @@ const fn role_filter_name(role: Role) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{saturation::DetectorKind, schedule::score::Scorer};
 
     #[test]
     fn names_are_read_as_written() {
@@ -178,5 +179,37 @@ mod tests {
             assert_eq!(Filter::named(name).map(|filter| filter.name()), Some(canonical));
         }
         assert_eq!(Filter::named("label"), None);
+    }
+
+    /// The variant after this one: a new one does not compile until it is in the walk below.
+    fn next(filter: &Filter) -> Option<Filter> {
+        Some(match filter {
+            Filter::LabelSelector(_) => Filter::ByLabel(LabelValues::default()),
+            Filter::ByLabel(_) => Filter::Role(Role::Decode),
+            Filter::Role(Role::Decode) => Filter::Role(Role::Prefill),
+            Filter::Role(Role::Prefill) => Filter::Role(Role::Encode),
+            Filter::Role(Role::Encode) => Filter::PrefixAffinity(PrefixAffinity::default()),
+            Filter::PrefixAffinity(_) => Filter::SessionAffinity(SessionAffinity::default()),
+            Filter::SessionAffinity(_) => Filter::Utilization(UtilizationLimits::default()),
+            Filter::Utilization(_) => Filter::Attribute(AttributeLimit::default()),
+            Filter::Attribute(_) => Filter::Topology(TopologyFloor::default()),
+            Filter::Topology(_) => Filter::HeadroomTier(HeadroomTier::default()),
+            Filter::HeadroomTier(_) => Filter::Detector(Detector::default()),
+            Filter::Detector(_) => Filter::ContextLength(ContextLength::default()),
+            Filter::ContextLength(_) => return None,
+        })
+    }
+
+    #[test]
+    fn every_filter_has_a_name_that_is_read() {
+        let first = Filter::LabelSelector(Selector::default());
+        for filter in std::iter::successors(Some(first), next) {
+            let name = filter.name();
+            // Plugins of two kinds have their name in the other one's list.
+            let is_also_other =
+                DetectorKind::NAMES.contains(&name) || Scorer::NAMES.contains(&name);
+            assert!(Filter::NAMES.contains(&name) || is_also_other, "{name}");
+            assert_eq!(Filter::named(name).is_some(), !is_also_other, "{name}");
+        }
     }
 }

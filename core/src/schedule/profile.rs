@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Explained, PickContext, Picker, ProfileExplanation};
+use super::{Explained, Needs, PickContext, Picker, ProfileExplanation};
 use crate::{
     model::{
         EndpointObservation, InferenceRequest, Instant, PickError, Rng, SchedulingResult, Score,
@@ -10,7 +10,7 @@ use crate::{
     pool::Candidate,
     schedule::{
         filter::Filter,
-        score::{EstimatedTtft, PrefixCache, Scorer, ScorerWeight, SessionAffinity},
+        score::{EstimatedTtft, PrefixCache, Scorer, ScorerWeight},
     },
 };
 
@@ -89,7 +89,7 @@ impl<'a> Ranking<'a> {
     /// Returns the choice of this profile alone.
     pub(crate) fn result(
         &self,
-        ask: &InferenceRequest,
+        request: &InferenceRequest,
         now: Instant,
     ) -> Result<SchedulingResult, PickError> {
         let best = self.best().ok_or(PickError::NoEndpoints)?;
@@ -101,8 +101,8 @@ impl<'a> Ranking<'a> {
             scores: self.scores.clone(),
             total: self.total,
             age: best.member.age(now),
-            blocks: ask.chain.blocks,
-            sight: self.observation(best, ask),
+            blocks: request.chain.blocks,
+            sight: self.observation(best, request),
         })
     }
 
@@ -110,9 +110,9 @@ impl<'a> Ranking<'a> {
     pub(crate) fn observation(
         &self,
         best: &Candidate<'_>,
-        ask: &InferenceRequest,
+        request: &InferenceRequest,
     ) -> EndpointObservation {
-        EndpointObservation { cold: self.cold, ..best.observation(ask) }
+        EndpointObservation { cold: self.cold, ..best.observation(request) }
     }
 }
 
@@ -140,7 +140,7 @@ impl Profile {
     /// Ranks the candidates.
     pub(crate) fn run<'a>(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         mut candidates: Vec<Candidate<'a>>,
         rng: &mut Rng,
     ) -> Result<Ranking<'a>, PickError> {
@@ -149,12 +149,12 @@ impl Profile {
         }
         let cold = candidates.iter().all(|candidate| candidate.matched == 0);
         for filter in &self.filters {
-            filter.apply(scene, &mut candidates, rng);
+            filter.apply(context, &mut candidates, rng);
             if candidates.is_empty() {
                 return Err(PickError::Filtered(filter.name()));
             }
         }
-        let table = self.table(scene, &candidates);
+        let table = self.table(context, &candidates);
         let places = self.picker.rank(&table.totals, rng);
         let first = places.first().copied().ok_or(PickError::NoEndpoints)?;
         let names = self.scorers.iter().map(|weighted| weighted.scorer.short_name());
@@ -166,32 +166,19 @@ impl Profile {
         })
     }
 
-    /// Whether a plugin goes by the prompt tokens in flight.
-    pub(crate) fn counts_tokens(&self) -> bool {
-        self.scorers.iter().any(|weighted| weighted.scorer.counts_tokens())
-            || self.filters.iter().any(Filter::counts_tokens)
+    /// Returns the needs of each plugin.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = Needs<'_>> {
+        let scorers = self.scorers.iter().map(|weighted| weighted.scorer.needs());
+        self.filters.iter().map(Filter::needs).chain(scorers)
     }
 
-    /// The headers that plugins go by.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = &str> {
-        let of_sessions = self.sessions().flat_map(|session| session.strategy.headers());
-        let scorers = self.scorers.iter().filter_map(|weighted| weighted.scorer.header());
-        of_sessions.map(String::as_str).chain(scorers)
-    }
-
-    /// The plugins that keep sessions.
-    pub(crate) fn sessions(&self) -> impl Iterator<Item = &SessionAffinity> {
-        let scorers = self.scorers.iter().filter_map(|weighted| weighted.scorer.session());
-        self.filters.iter().filter_map(Filter::session).chain(scorers)
-    }
-
-    fn table(&self, scene: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Table {
+    fn table(&self, context: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Table {
         let count = candidates.len();
         let mut scores = Vec::with_capacity(count * self.scorers.len());
         let mut totals = vec![0.0; count];
         for WeightedScorer { scorer, weight } in &self.scorers {
             let before = scores.len();
-            scorer.score(scene, candidates, &mut scores);
+            scorer.score(context, candidates, &mut scores);
             debug_assert_eq!(scores.len() - before, count, "a score for each candidate");
             for (total, score) in totals.iter_mut().zip(scores.iter().skip(before)) {
                 *total += weight.get() * score.get();
@@ -203,20 +190,20 @@ impl Profile {
     /// Every candidate with every score, also of those that a filter dropped or that were not taken.
     pub(crate) fn explain(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         mut candidates: Vec<Candidate<'_>>,
         rng: &mut Rng,
     ) -> ProfileExplanation {
         let mut endpoints = Vec::with_capacity(candidates.len());
         for filter in &self.filters {
             let before = candidates.clone();
-            filter.apply(scene, &mut candidates, rng);
+            filter.apply(context, &mut candidates, rng);
             let mut kept = candidates.iter().map(|it| it.slot).collect::<Vec<_>>();
             kept.sort_unstable();
             let dropped = before.iter().filter(|it| kept.binary_search(&it.slot).is_err());
-            endpoints.extend(dropped.map(|it| Explained::dropped(it, scene, filter.name())));
+            endpoints.extend(dropped.map(|it| Explained::dropped(it, context, filter.name())));
         }
-        let table = self.table(scene, &candidates);
+        let table = self.table(context, &candidates);
         let scored = candidates.iter().enumerate().map(|(place, candidate)| Explained {
             scores: self
                 .scorers
@@ -225,7 +212,7 @@ impl Profile {
                 .map(|(weighted, score)| (weighted.scorer.name(), weighted.weight, score))
                 .collect(),
             total: Some(table.total(place)),
-            ..Explained::dropped(candidate, scene, "")
+            ..Explained::dropped(candidate, context, "")
         });
         endpoints.extend(scored);
         ProfileExplanation { name: self.name.clone(), endpoints }

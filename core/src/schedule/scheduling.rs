@@ -8,11 +8,12 @@ pub use handler::Handler;
 
 use std::net::SocketAddr;
 
-use super::{PickContext, Profile, ProfileExplanation, Ranking};
+use super::{
+    Needs, PickContext, Profile, ProfileExplanation, Ranking, SessionAffinity, SessionStrategy,
+};
 use crate::{
     model::{InferenceRequest, PickError, Rng, SchedulingResult, SessionId},
     pool::Candidate,
-    schedule::score::{SessionAffinity, SessionStrategy},
 };
 
 /// How endpoints are chosen.
@@ -40,27 +41,28 @@ impl Scheduling {
     /// Chooses among the candidates.
     pub(crate) fn decide(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: Vec<Candidate<'_>>,
         rng: &mut Rng,
     ) -> Result<SchedulingResult, PickError> {
-        let decide = |ranking: &Ranking<'_>| ranking.result(scene.ask, scene.now);
+        let decide = |ranking: &Ranking<'_>| ranking.result(context.request, context.now);
         match &self.handler {
-            Handler::Single => decide(&self.first()?.run(scene, candidates, rng)?),
+            Handler::Single => decide(&self.first()?.run(context, candidates, rng)?),
             Handler::Header { header, default } => {
-                let asked = scene.ask.header(header).map(str::trim).filter(|it| !it.is_empty());
+                let asked =
+                    context.request.header(header).map(str::trim).filter(|it| !it.is_empty());
                 let profile = match self.profiles.as_slice() {
                     [only] => only,
                     _ => self.profile(asked.unwrap_or(default))?,
                 };
-                decide(&profile.run(scene, candidates, rng)?)
+                decide(&profile.run(context, candidates, rng)?)
             }
             Handler::DataParallel { primary_port } => {
-                let mut decision = decide(&self.first()?.run(scene, candidates, rng)?)?;
+                let mut decision = decide(&self.first()?.run(context, candidates, rng)?)?;
                 handler::to_primary(&mut decision, *primary_port);
                 Ok(decision)
             }
-            Handler::Disagg(disagg) => disagg.decide(self, scene, &candidates, rng),
+            Handler::Disagg(disagg) => disagg.decide(self, context, &candidates, rng),
         }
     }
 
@@ -73,20 +75,10 @@ impl Scheduling {
         self.profiles.iter().find(|profile| profile.name == name).ok_or(PickError::NoProfile)
     }
 
-    /// Whether a plugin goes by the prompt tokens in flight.
-    pub(crate) fn counts_tokens(&self) -> bool {
-        self.profiles.iter().any(Profile::counts_tokens)
-    }
-
-    /// The headers that plugins go by, each once.
-    pub(crate) fn headers(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.profiles.iter().flat_map(Profile::headers).collect();
-        if let Handler::Header { header, .. } = &self.handler {
-            names.push(header);
-        }
-        names.sort_unstable();
-        names.dedup();
-        names
+    /// Returns the needs of each plugin.
+    pub(crate) fn needs(&self) -> impl Iterator<Item = Needs<'_>> {
+        let profiles = self.profiles.iter().flat_map(Profile::needs);
+        profiles.chain([self.handler.needs()])
     }
 
     /// Headers for the response with which the client's session comes back to where it was.
@@ -104,22 +96,22 @@ impl Scheduling {
     /// The sessions of a request by the client's own word, each with the choice that it is kept at.
     pub(crate) fn session_ids(
         &self,
-        ask: &InferenceRequest,
+        request: &InferenceRequest,
         (chosen, prefill): (SocketAddr, Option<SocketAddr>),
     ) -> impl Iterator<Item = (SessionId, &SessionAffinity, SocketAddr)> {
         self.sessions().filter_map(move |session| {
             let endpoint = self.kept_at(session, chosen, prefill)?;
-            Some((session.session(ask)?, session, endpoint))
+            Some((session.session(request)?, session, endpoint))
         })
     }
 
     /// Whether a request has a session by the client's own word.
-    pub(crate) fn has_session(&self, ask: &InferenceRequest) -> bool {
-        self.sessions().any(|session| session.session(ask).is_some())
+    pub(crate) fn has_session(&self, request: &InferenceRequest) -> bool {
+        self.sessions().any(|session| session.session(request).is_some())
     }
 
     fn sessions(&self) -> impl Iterator<Item = &SessionAffinity> {
-        self.profiles.iter().flat_map(Profile::sessions)
+        self.needs().filter_map(|needs| needs.session)
     }
 
     /// Of who answers and who computes the prompt, the one whose profile the plugin names.
@@ -151,11 +143,11 @@ impl Scheduling {
     /// What each profile makes of each candidate, whether or not it would run.
     pub(crate) fn explain(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &[Candidate<'_>],
         rng: &mut Rng,
     ) -> Vec<ProfileExplanation> {
-        let explain = |profile: &Profile| profile.explain(scene, candidates.to_vec(), rng);
+        let explain = |profile: &Profile| profile.explain(context, candidates.to_vec(), rng);
         self.profiles.iter().map(explain).collect()
     }
 }

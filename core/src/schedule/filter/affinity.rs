@@ -43,7 +43,7 @@ impl Default for PrefixAffinity {
 impl PrefixAffinity {
     pub(super) fn apply(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &mut Vec<Candidate<'_>>,
         rng: &mut Rng,
     ) {
@@ -53,12 +53,12 @@ impl PrefixAffinity {
         if self.exploration > 0.0 && rng.share() < self.exploration {
             return;
         }
-        let is_sticky = |it: &Candidate<'_>| it.cached_share(scene.ask) >= self.threshold;
+        let is_sticky = |it: &Candidate<'_>| it.cached_share(context.request) >= self.threshold;
         let sticky = candidates.iter().filter(|it| is_sticky(it)).count();
         if sticky == 0 || sticky == candidates.len() {
             return;
         }
-        if self.penalty_max > 0.0 && !self.is_near(scene, candidates, is_sticky) {
+        if self.penalty_max > 0.0 && !self.is_near(context, candidates, is_sticky) {
             return;
         }
         candidates.retain(is_sticky);
@@ -68,21 +68,21 @@ impl PrefixAffinity {
     /// on either side it is not known to be.
     fn is_near(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &[Candidate<'_>],
         is_sticky: impl Fn(&Candidate<'_>) -> bool,
     ) -> bool {
         let best = |wanted: bool| {
             let of = candidates.iter().filter(|it| is_sticky(it) == wanted);
-            of.filter_map(|it| self.seconds(scene, it)).reduce(f64::min)
+            of.filter_map(|it| self.seconds(context, it)).reduce(f64::min)
         };
         best(true).zip(best(false)).is_some_and(|(sticky, rest)| sticky - rest <= self.penalty_max)
     }
 
-    fn seconds(&self, scene: &PickContext<'_>, candidate: &Candidate<'_>) -> Option<f64> {
+    fn seconds(&self, context: &PickContext<'_>, candidate: &Candidate<'_>) -> Option<f64> {
         match self.source {
             TtftSource::Throughput(rate) => Some(f64::from(candidate.tokens) / rate),
-            TtftSource::Predictor => scene.predicted_ttft(candidate),
+            TtftSource::Predictor => context.predicted_ttft(candidate),
         }
     }
 }
@@ -101,14 +101,14 @@ mod tests {
     /// Which of a warm one with `tokens` in flight and two cold ones, one of them idle, are kept.
     fn kept(affinity: PrefixAffinity, matched: u32, tokens: u32) -> Vec<u32> {
         let (member, learned) = (member(&[]), Learned::default());
-        let ask = InferenceRequest {
+        let request = InferenceRequest {
             chain: Chain { blocks: 10, ..Chain::default() },
             ..InferenceRequest::default()
         };
         let sessions = Sessions::default();
         let now = Instant::default();
-        let scene = PickContext {
-            ask: &ask,
+        let context = PickContext {
+            request: &request,
             now,
             quiet_for: Duration::ZERO,
             learned: &learned,
@@ -118,7 +118,7 @@ mod tests {
         let candidate = |matched, tokens| Candidate { tokens, ..Candidate::idle(&member, matched) };
         let mut candidates =
             vec![candidate(0, 9_000), candidate(matched, tokens), candidate(0, 1_000)];
-        affinity.apply(&scene, &mut candidates, &mut Rng::new(1));
+        affinity.apply(&context, &mut candidates, &mut Rng::new(1));
         candidates.iter().map(|candidate| candidate.tokens).collect()
     }
 

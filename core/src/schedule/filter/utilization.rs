@@ -77,14 +77,14 @@ impl Default for HeadroomTier {
 impl HeadroomTier {
     pub(super) fn apply(
         self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &mut Vec<Candidate<'_>>,
         rng: &mut Rng,
     ) {
-        if candidates.iter().all(|candidate| scene.headroom(candidate).is_none()) {
+        if candidates.iter().all(|candidate| context.headroom(candidate).is_none()) {
             return;
         }
-        let meets = |it: &Candidate<'_>| scene.headroom(it).is_some_and(SloHeadroom::meets);
+        let meets = |it: &Candidate<'_>| context.headroom(it).is_some_and(SloHeadroom::meets);
         let meeting = candidates.iter().filter(|candidate| meets(candidate)).count();
         if meeting == 0 || meeting == candidates.len() {
             return;

@@ -62,11 +62,13 @@ impl Default for Disagg {
 }
 
 impl Decider {
-    fn disaggregates(self, ask: &InferenceRequest, decode: &Candidate<'_>) -> bool {
+    fn disaggregates(self, request: &InferenceRequest, decode: &Candidate<'_>) -> bool {
         match self {
             Self::Always => true,
             Self::PrefixBased { uncached, prompt } => {
-                uncached > 0 && ask.tokens() >= prompt && decode.uncached_tokens(ask) >= uncached
+                uncached > 0
+                    && request.tokens() >= prompt
+                    && decode.uncached_tokens(request) >= uncached
             }
         }
     }
@@ -82,20 +84,21 @@ impl Disagg {
     pub(super) fn decide(
         &self,
         scheduling: &Scheduling,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &[Candidate<'_>],
         rng: &mut Rng,
     ) -> Result<SchedulingResult, PickError> {
         let mut run = |name: &str, peer: Option<&Candidate<'_>>| {
             let peer = peer.map(|candidate| candidate.member);
-            let scene = PickContext { peer, ..*scene };
-            scheduling.profile(name)?.run(&scene, candidates.to_vec(), rng)
+            let context = PickContext { peer, ..*context };
+            scheduling.profile(name)?.run(&context, candidates.to_vec(), rng)
         };
         let (decode, prefill) = match self.order {
             StageOrder::DecodeFirst => {
                 let decode = run(&self.decode, None)?;
                 let wanted = self.prefill_decider.zip(decode.best()).is_some_and(|(it, best)| {
-                    scheduling.profile(&self.prefill).is_ok() && it.disaggregates(scene.ask, best)
+                    scheduling.profile(&self.prefill).is_ok()
+                        && it.disaggregates(context.request, best)
                 });
                 // As in the EPP: a prompt that is to be computed apart is not computed elsewhere.
                 let prefill = wanted.then(|| run(&self.prefill, decode.best())).transpose()?;
@@ -108,14 +111,14 @@ impl Disagg {
             }
         };
         // One that finds nobody is done without, and the decode pod encodes.
-        let encodes = self.encodes_media && scene.ask.media > 0;
+        let encodes = self.encodes_media && context.request.media > 0;
         let encode = encodes.then(|| run(&self.encode, None).ok()).flatten();
 
-        let mut decision = decode.result(scene.ask, scene.now)?;
+        let mut decision = decode.result(context.request, context.now)?;
         if let Some(ranking) = prefill
             && let Some(best) = ranking.best()
         {
-            let sight = ranking.observation(best, scene.ask);
+            let sight = ranking.observation(best, context.request);
             decision.prefill = Some(Box::new(Prefill { endpoint: best.member.address, sight }));
             decision.headers.push((PREFILLER, best.member.address.to_string()));
         }

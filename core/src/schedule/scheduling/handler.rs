@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{model::SchedulingResult, schedule::Disagg};
+use crate::{
+    model::SchedulingResult,
+    schedule::{Disagg, Needs},
+};
 
 /// Which profiles run for a request (EPP: ProfileHandler).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +53,14 @@ impl Handler {
             "disagg-profile-handler" | "pd-profile-handler" => Self::Disagg(Disagg::default()),
             _ => return None,
         })
+    }
+
+    /// Returns what the handler reads of a request.
+    pub(super) fn needs(&self) -> Needs<'_> {
+        match self {
+            Self::Header { header, .. } => Needs::header(header),
+            Self::Single | Self::DataParallel { .. } | Self::Disagg(_) => Needs::NOTHING,
+        }
     }
 }
 

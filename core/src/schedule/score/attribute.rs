@@ -1,6 +1,11 @@
 //! By a custom metric (EPP: endpoint-attribute-scorer).
 
-use crate::{model::Score, pool::Candidate};
+use super::plugin::ScorerPlugin;
+use crate::{
+    model::Score,
+    pool::Candidate,
+    schedule::{Needs, PickContext},
+};
 
 /// A metric that a configuration names, and how it becomes a score.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,10 +19,25 @@ pub struct Attribute {
     pub range: Option<(f64, f64)>,
 }
 
+impl ScorerPlugin for Attribute {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        _: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        self.score(candidates, scores);
+    }
+}
+
 impl Attribute {
     /// Linear within the range and clamped to it. One without the metric scores 0; where all that
     /// have it are equal each scores 1.
-    pub(super) fn score(&self, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
+    fn score(&self, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
         let values = candidates.iter().map(|candidate| candidate.attribute(&self.key));
         let (least, most) = self.range.unwrap_or_else(|| {
             values

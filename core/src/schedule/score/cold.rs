@@ -1,14 +1,35 @@
 //! A prompt that nobody has cached goes to whoever took such a prompt longest ago
 //! (EPP: no-hit-lru-scorer).
 
+use super::plugin::ScorerPlugin;
 use crate::{
     model::Score,
     pool::{Candidate, Learned},
+    schedule::{Needs, PickContext},
 };
+
+/// The scorer of prompts without a match, which has no parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoHitLru;
+
+impl ScorerPlugin for NoHitLru {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        score(context.learned, candidates, scores);
+    }
+}
 
 /// 0.5 for all if anybody has a part of the prompt; else `1 - rank / (n - 1)`, by when each took such
 /// a prompt last: those that never did first.
-pub(super) fn score(learned: &Learned, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
+fn score(learned: &Learned, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
     if candidates.iter().any(|candidate| candidate.matched > 0) {
         scores.extend(candidates.iter().map(|_| Score::clamped(0.5)));
         return;
@@ -24,13 +45,13 @@ pub(super) fn score(learned: &Learned, candidates: &[Candidate<'_>], scores: &mu
     let last = order.len().saturating_sub(1);
     for (rank, (_, place)) in order.into_iter().enumerate() {
         if let Some(score) = scores.get_mut(before + place) {
-            *score = of(rank, last);
+            *score = by_rank(rank, last);
         }
     }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "ranks are below 4,096")]
-fn of(rank: usize, last: usize) -> Score {
+fn by_rank(rank: usize, last: usize) -> Score {
     if last == 0 { Score::ONE } else { Score::clamped(1.0 - rank as f64 / last as f64) }
 }
 
@@ -41,7 +62,7 @@ mod tests {
 
     #[test]
     fn ranks_are_spread_evenly() {
-        assert_eq!([0, 1, 2].map(|rank| of(rank, 2).get()), [1.0, 0.5, 0.0]);
-        assert_eq!(of(0, 0), Score::ONE);
+        assert_eq!([0, 1, 2].map(|rank| by_rank(rank, 2).get()), [1.0, 0.5, 0.0]);
+        assert_eq!(by_rank(0, 0), Score::ONE);
     }
 }

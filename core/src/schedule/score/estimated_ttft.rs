@@ -10,10 +10,19 @@
 //! are much busier (EPP: prefix-cache-affinity-filter). The defaults are what did best over the
 //! loads of `bench replay`; what each was worth stands in bench/README.md.
 
+use super::plugin::ScorerPlugin;
 use crate::{
     model::{InferenceRequest, Score},
     pool::{Candidate, Learned},
+    schedule::{Needs, PickContext},
 };
+
+/// Knowledge of a request and of the pool that no candidate has.
+#[derive(Clone, Copy, Debug)]
+struct Known<'a> {
+    request: &'a InferenceRequest,
+    learned: &'a Learned,
+}
 
 /// How the estimate weighs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,20 +61,31 @@ const STEP_SECONDS: f64 = 0.001;
 /// also when its prompt is long computed. It matters near saturation only.
 const REQUEST_TOKENS: f64 = 100.0;
 
+impl ScorerPlugin for EstimatedTtft {
+    fn needs(&self) -> Needs<'_> {
+        Needs::TOKENS
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        let known = Known { request: context.request, learned: context.learned };
+        self.score(known, candidates, scores);
+    }
+}
+
 impl EstimatedTtft {
     /// How far behind an endpoint that has the prompt may be, in prompts of the usual length: a
     /// conversation that moves takes its next turns along, so leaving has to pay for more than one.
     /// In prompts and not in seconds, so that it suits any model and hardware.
     const PENALTY_PROMPTS: f64 = 2.0;
 
-    pub(super) fn score(
-        &self,
-        (ask, learned): (&InferenceRequest, &Learned),
-        candidates: &[Candidate<'_>],
-        scores: &mut Vec<Score>,
-    ) {
-        let estimator = Estimator::new(self, (ask, learned), candidates);
-        let is_warm = |it: &Candidate<'_>| it.cached_share(ask) >= self.affinity;
+    fn score(&self, known: Known<'_>, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
+        let estimator = Estimator::new(self, known, candidates);
+        let is_warm = |it: &Candidate<'_>| it.cached_share(known.request) >= self.affinity;
         let estimates = candidates.iter().map(|it| (is_warm(it), estimator.estimate(it)));
         let estimates: Vec<(bool, Estimate)> = estimates.collect();
         // Waits and not whole estimates: the warm one's own part is the smaller one in any case.
@@ -75,7 +95,7 @@ impl EstimatedTtft {
             lower(if *is_warm { &mut warm } else { &mut cold }, estimate.wait);
             lower(&mut best, estimate.seconds);
         }
-        let gated = warm.is_finite() && warm - cold <= self.penalty(learned);
+        let gated = warm.is_finite() && warm - cold <= self.penalty(known.learned);
         scores.extend(estimates.into_iter().map(|(is_warm, Estimate { seconds, .. })| {
             let share = (best + STEP_SECONDS) / (seconds + STEP_SECONDS);
             // Within the gate all that are warm come first, each group in its own order.
@@ -113,8 +133,7 @@ struct Estimate {
 /// What all candidates for one request are estimated by.
 struct Estimator<'a> {
     ttft: &'a EstimatedTtft,
-    ask: &'a InferenceRequest,
-    learned: &'a Learned,
+    known: Known<'a>,
     /// Tokens that an endpoint is taken to owe to others while it is not seen.
     unseen: f64,
     /// Tokens a second of the pool, and seconds a token: a division less for each endpoint.
@@ -123,30 +142,27 @@ struct Estimator<'a> {
 }
 
 impl<'a> Estimator<'a> {
-    fn new(
-        ttft: &'a EstimatedTtft,
-        (ask, learned): (&'a InferenceRequest, &'a Learned),
-        candidates: &[Candidate<'_>],
-    ) -> Self {
+    fn new(ttft: &'a EstimatedTtft, known: Known<'a>, candidates: &[Candidate<'_>]) -> Self {
+        let Known { request, learned } = known;
         let others = candidates.iter().filter_map(waiting_of_others).max().unwrap_or(0);
         let most = f64::from(others) * learned.usual_tokens;
         // Whatever keeps its metrics away may keep its answers away: as much as the busiest, and
         // enough for a conversation to leave it.
-        let prompt = learned.usual_tokens.max(f64::from(ask.tokens()));
+        let prompt = learned.usual_tokens.max(f64::from(request.tokens()));
         let unseen = most + EstimatedTtft::PENALTY_PROMPTS * prompt;
         let rate = learned.rates.of_pool();
-        Self { ttft, ask, learned, unseen, rate, pace: rate.recip() }
+        Self { ttft, known, unseen, rate, pace: rate.recip() }
     }
 
     fn estimate(&self, candidate: &Candidate<'_>) -> Estimate {
-        let own = f64::from(candidate.uncached_tokens(self.ask));
+        let own = f64::from(candidate.uncached_tokens(self.known.request));
         let others = waiting_of_others(candidate);
-        let prompts = |others| f64::from(others) * self.learned.usual_tokens;
+        let prompts = |others| f64::from(others) * self.known.learned.usual_tokens;
         let of_others = others.map_or(self.unseen, prompts);
         let requests = candidate.requests.saturating_add(others.unwrap_or(0));
         let ahead = (1.0 + self.ttft.own_weight) * own + REQUEST_TOKENS * f64::from(requests);
         let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
-        let slow = self.learned.rates.of_slow(candidate.slot, self.rate);
+        let slow = self.known.learned.rates.of_slow(candidate.slot, self.rate);
         let pace = slow.map_or(self.pace, f64::recip);
         let backlog = (f64::from(candidate.tokens) * pace).min(candidate.busy_for);
         let wait = backlog + of_others * pace;
@@ -177,7 +193,7 @@ mod tests {
         Candidate { gauges, tokens, ..Candidate::idle(member, matched) }
     }
 
-    fn ask(blocks: u32) -> InferenceRequest {
+    fn request(blocks: u32) -> InferenceRequest {
         InferenceRequest {
             chain: Chain { blocks, ..Chain::default() },
             ..InferenceRequest::default()
@@ -193,7 +209,7 @@ mod tests {
 
     fn scores(ttft: EstimatedTtft, candidates: &[Candidate<'_>], learned: &Learned) -> Vec<f64> {
         let mut scores = Vec::new();
-        ttft.score((&ask(10), learned), candidates, &mut scores);
+        ttft.score(Known { request: &request(10), learned }, candidates, &mut scores);
         scores.into_iter().map(Score::get).collect()
     }
 
@@ -219,20 +235,26 @@ mod tests {
 
     /// The estimate of a prompt of ten blocks.
     fn seconds_of(ttft: EstimatedTtft, candidate: &Candidate<'_>, learned: &Learned) -> f64 {
-        Estimator::new(&ttft, (&ask(10), learned), &[*candidate]).estimate(candidate).seconds
+        Estimator::new(&ttft, Known { request: &request(10), learned }, &[*candidate])
+            .estimate(candidate)
+            .seconds
     }
 
     /// 1,593 tokens are a tenth of a second.
     #[test]
     fn a_backlog_is_what_is_left_of_the_tokens_in_flight() {
-        let (member, learned, ask) = (member(&[]), Learned::default(), ask(10));
+        let member = member(&[]);
+        let learned = Learned::default();
+        let request = request(10);
         for (tokens, busy_for, seconds) in
             [(1_593, 9.0, 0.1), (1_593, 0.04, 0.04), (1_593, 0.0, 0.0), (0, 9.0, 0.0)]
         {
             let candidate = Candidate { busy_for, ..candidate(&member, 0, tokens) };
             let ttft = EstimatedTtft::default();
             let wait =
-                Estimator::new(&ttft, (&ask, &learned), &[candidate]).estimate(&candidate).wait;
+                Estimator::new(&ttft, Known { request: &request, learned: &learned }, &[candidate])
+                    .estimate(&candidate)
+                    .wait;
             assert!((wait - seconds).abs() < 1e-4, "{tokens} for {busy_for} s: {wait}");
         }
     }
@@ -328,9 +350,13 @@ mod tests {
         let candidate = candidate(&member, 0, 1_000);
         let wait = |learned: &Learned| {
             let ttft = EstimatedTtft::default();
-            Estimator::new(&ttft, (&InferenceRequest::default(), learned), &[candidate])
-                .estimate(&candidate)
-                .wait
+            Estimator::new(
+                &ttft,
+                Known { request: &InferenceRequest::default(), learned },
+                &[candidate],
+            )
+            .estimate(&candidate)
+            .wait
         };
         let before = wait(&learned);
         for other in 1..8 {

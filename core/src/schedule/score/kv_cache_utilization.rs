@@ -1,9 +1,35 @@
 //! The more of its KV cache is free, the better (EPP: kv-cache-utilization-scorer).
 
-use crate::model::Score;
+use super::plugin::{ScorerPlugin, each};
+use crate::{
+    model::Score,
+    pool::Candidate,
+    schedule::{Needs, PickContext},
+};
+
+/// The scorer by free KV cache, which has no parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KvCacheUtilization;
+
+impl ScorerPlugin for KvCacheUtilization {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        _: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        each(candidates, scores, |candidate| {
+            candidate.gauges.map_or(Score::ZERO, |load| score(load.kv_usage))
+        });
+    }
+}
 
 /// `1 - usage`.
-pub(super) fn score(usage: f32) -> Score {
+fn score(usage: f32) -> Score {
     Score::clamped(1.0 - f64::from(usage))
 }
 

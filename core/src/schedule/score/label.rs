@@ -1,9 +1,11 @@
 //! By the pods' labels: the range of prompts that they are for, a value that the request asks for,
 //! where they are.
 
+use super::plugin::{ScorerPlugin, each};
 use crate::{
     model::{InferenceRequest, Score},
-    pool::EndpointState,
+    pool::{Candidate, EndpointState},
+    schedule::{Needs, PickContext},
 };
 
 /// By the length of prompts that a pod is for (EPP: context-length-aware).
@@ -21,44 +23,76 @@ impl Default for ContextLength {
     }
 }
 
+impl ScorerPlugin for ContextLength {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        let tokens = context.request.tokens();
+        each(candidates, scores, |candidate| self.score(candidate.member, tokens));
+    }
+}
+
 impl ContextLength {
     /// In range `0.3 + 0.7 * (0.7 / (1 + width / 10000) + 0.3 * headroom / width)`, beyond it
     /// `0.3 / (1 + distance / 1000)`, without a label 0.5, and 0 with one that says no range.
-    pub(super) fn score(&self, member: &EndpointState, tokens: u32) -> Score {
-        match member.label(&self.label).map(range) {
+    fn score(&self, member: &EndpointState, tokens: u32) -> Score {
+        match member.label(&self.label).map(TokenRange::parse) {
             None => Score::clamped(0.5),
             Some(None) => Score::ZERO,
-            Some(Some(range)) => of(tokens, range),
+            Some(Some(range)) => range.score(tokens),
         }
     }
 
     /// Whether a pod takes prompts of that length; one without a label takes all.
     pub(crate) fn keeps(&self, member: &EndpointState, tokens: u32) -> bool {
-        match member.label(&self.label).map(range) {
+        match member.label(&self.label).map(TokenRange::parse) {
             None => true,
             Some(None) => false,
-            Some(Some((min, max))) => (min..=max).contains(&tokens),
+            Some(Some(range)) => range.contains(tokens),
         }
     }
 }
 
-fn range(text: &str) -> Option<(u32, u32)> {
-    let (min, max) = text.split_once('-')?;
-    let (min, max) = (min.trim().parse().ok()?, max.trim().parse().ok()?);
-    (min <= max).then_some((min, max))
+/// Lengths of prompts, in tokens, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct TokenRange {
+    min: u32,
+    max: u32,
 }
 
-fn of(tokens: u32, (min, max): (u32, u32)) -> Score {
-    let distance = if tokens > max { tokens - max } else { min.saturating_sub(tokens) };
-    if distance > 0 {
-        return Score::clamped(0.3 / (1.0 + f64::from(distance) / 1_000.0));
+impl TokenRange {
+    /// Reads `min-max`.
+    fn parse(text: &str) -> Option<Self> {
+        let (min, max) = text.split_once('-')?;
+        let min = min.trim().parse().ok()?;
+        let max = max.trim().parse().ok()?;
+        (min <= max).then_some(Self { min, max })
     }
-    if min == max {
-        return Score::ONE;
+
+    fn contains(self, tokens: u32) -> bool {
+        (self.min..=self.max).contains(&tokens)
     }
-    let width = f64::from(max - min);
-    let headroom = f64::from(max - tokens) / width;
-    Score::clamped(0.3 + 0.7 * (0.7 / (1.0 + width / 10_000.0) + 0.3 * headroom))
+
+    fn score(self, tokens: u32) -> Score {
+        let Self { min, max } = self;
+        let distance = if tokens > max { tokens - max } else { min.saturating_sub(tokens) };
+        if distance > 0 {
+            return Score::clamped(0.3 / (1.0 + f64::from(distance) / 1_000.0));
+        }
+        if min == max {
+            return Score::ONE;
+        }
+        let width = f64::from(max - min);
+        let headroom = f64::from(max - tokens) / width;
+        Score::clamped(0.3 + 0.7 * (0.7 / (1.0 + width / 10_000.0) + 0.3 * headroom))
+    }
 }
 
 /// By a label that has the value of a header (EPP: header-label-affinity-scorer).
@@ -70,9 +104,24 @@ pub struct HeaderLabel {
     pub label: String,
 }
 
+impl ScorerPlugin for HeaderLabel {
+    fn needs(&self) -> Needs<'_> {
+        Needs::header(&self.header)
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        each(candidates, scores, |candidate| self.score(candidate.member, context.request));
+    }
+}
+
 impl HeaderLabel {
-    pub(super) fn score(&self, member: &EndpointState, ask: &InferenceRequest) -> Score {
-        let wanted = ask.header(&self.header).filter(|value| !value.is_empty());
+    fn score(&self, member: &EndpointState, request: &InferenceRequest) -> Score {
+        let wanted = request.header(&self.header).filter(|value| !value.is_empty());
         let equal = wanted.is_some() && wanted == member.label(&self.label);
         if equal { Score::ONE } else { Score::ZERO }
     }
@@ -123,8 +172,23 @@ impl Default for Topology {
     }
 }
 
+impl ScorerPlugin for Topology {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        each(candidates, scores, |candidate| self.score(candidate.member, context.peer));
+    }
+}
+
 impl Topology {
-    pub(super) fn score(&self, member: &EndpointState, peer: Option<&EndpointState>) -> Score {
+    fn score(&self, member: &EndpointState, peer: Option<&EndpointState>) -> Score {
         match peer.and_then(|peer| self.nearest(member, peer)) {
             None => Score::ZERO,
             Some(Level::Host) => Score::ONE,
@@ -169,13 +233,13 @@ mod tests {
     #[test]
     fn a_label_equals_a_header() {
         let affinity = HeaderLabel { header: "x-tier".into(), label: "tier".into() };
-        let ask = |value: &str| InferenceRequest {
+        let request = |value: &str| InferenceRequest {
             headers: vec![("x-tier".to_owned(), value.to_owned())],
             ..InferenceRequest::default()
         };
         let gold = member(&[("tier", "gold")]);
-        assert_eq!(affinity.score(&gold, &ask("gold")), Score::ONE);
-        assert_eq!(affinity.score(&gold, &ask("tin")), Score::ZERO);
+        assert_eq!(affinity.score(&gold, &request("gold")), Score::ONE);
+        assert_eq!(affinity.score(&gold, &request("tin")), Score::ZERO);
         assert_eq!(affinity.score(&member(&[]), &InferenceRequest::default()), Score::ZERO);
     }
 
@@ -187,7 +251,7 @@ mod tests {
         let topology = Topology::default();
         let score =
             |here: &EndpointState, there: &EndpointState| topology.score(here, Some(there)).get();
-        let (a, b, c) = (place("a", "z"), place("b", "z"), place("c", "y"));
+        let [a, b, c] = [place("a", "z"), place("b", "z"), place("c", "y")];
         assert_eq!([score(&a, &a), score(&a, &b), score(&a, &c)], [1.0, 0.05, 0.0]);
         assert_eq!(topology.score(&a, None), Score::ZERO);
         assert_eq!(score(&member(&[]), &member(&[])), 0.0);

@@ -1,10 +1,11 @@
 //! The more room predicted tokens leave to their objectives, or the less, the better
 //! (EPP: latency-scorer).
 
+use super::plugin::ScorerPlugin;
 use crate::{
     model::Score,
     pool::Candidate,
-    schedule::{PickContext, SloHeadroom},
+    schedule::{Needs, PickContext, SloHeadroom},
 };
 
 /// How headroom becomes a score.
@@ -46,17 +47,32 @@ impl Default for Latency {
     }
 }
 
-impl Latency {
-    pub(super) fn score(
+impl ScorerPlugin for Latency {
+    fn needs(&self) -> Needs<'_> {
+        Needs::TOKENS
+    }
+
+    fn score_all(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        self.score(context, candidates, scores);
+    }
+}
+
+impl Latency {
+    fn score(
+        &self,
+        context: &PickContext<'_>,
         candidates: &[Candidate<'_>],
         scores: &mut Vec<Score>,
     ) {
         let headrooms: Vec<Option<SloHeadroom>> =
-            candidates.iter().map(|candidate| scene.headroom(candidate)).collect();
+            candidates.iter().map(|candidate| context.headroom(candidate)).collect();
         if headrooms.iter().all(Option::is_none) {
-            return self.composite(scene, candidates, scores);
+            return self.composite(context, candidates, scores);
         }
         let seen = candidates.iter().zip(&headrooms);
         let tiers: Vec<Tier> = seen
@@ -95,7 +111,7 @@ impl Latency {
     /// Free KV cache, a short queue and a cached prompt, in proportion to their weights.
     fn composite(
         &self,
-        scene: &PickContext<'_>,
+        context: &PickContext<'_>,
         candidates: &[Candidate<'_>],
         scores: &mut Vec<Score>,
     ) {
@@ -113,7 +129,7 @@ impl Latency {
                 longest => f64::from(longest - gauges.waiting) / f64::from(longest),
             };
             let free = 1.0 - f64::from(gauges.kv_usage);
-            let share = candidate.cached_share(scene.ask);
+            let share = candidate.cached_share(context.request);
             Score::clamped(((kv * free + queue * short + prefix * share) * 100.0).round() / 100.0)
         }));
     }

@@ -1,6 +1,11 @@
 //! The less an endpoint has to do, the better, by a fixed measure or by what this Envoy sent there.
 
-use crate::{model::Score, pool::Candidate};
+use super::plugin::{ScorerPlugin, each};
+use crate::{
+    model::Score,
+    pool::Candidate,
+    schedule::{Needs, PickContext},
+};
 
 /// By the queue, on a fixed scale (EPP: load-aware-scorer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +21,26 @@ impl Default for LoadAware {
     }
 }
 
+impl ScorerPlugin for LoadAware {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        _: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        each(candidates, scores, |candidate| {
+            candidate.gauges.map_or(Score::ZERO, |gauges| self.score(gauges.waiting))
+        });
+    }
+}
+
 impl LoadAware {
     /// 0.5 without a queue, `0.5 * (1 - min(waiting, threshold) / threshold)` with one.
-    pub(super) fn score(self, waiting: u32) -> Score {
+    fn score(self, waiting: u32) -> Score {
         let threshold = self.threshold.max(1);
         let full = f64::from(waiting.min(threshold)) / f64::from(threshold);
         Score::clamped(0.5 * (1.0 - full))
@@ -41,14 +63,25 @@ impl Default for ActiveRequest {
     }
 }
 
-impl ActiveRequest {
-    pub(super) fn score(self, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
-        let most = candidates.iter().map(|candidate| candidate.requests).max().unwrap_or(0);
-        scores.extend(candidates.iter().map(|candidate| self.of(candidate.requests, most)));
+impl ScorerPlugin for ActiveRequest {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
     }
 
+    fn score_all(
+        &self,
+        _: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        let most = candidates.iter().map(|candidate| candidate.requests).max().unwrap_or(0);
+        each(candidates, scores, |candidate| self.score(candidate.requests, most));
+    }
+}
+
+impl ActiveRequest {
     /// 1 for an idle one, else `(most - requests) / most * max_busy_score`.
-    fn of(self, requests: u32, most: u32) -> Score {
+    fn score(self, requests: u32, most: u32) -> Score {
         if requests <= self.idle_threshold || most == 0 {
             return Score::ONE;
         }
@@ -71,9 +104,26 @@ impl Default for TokenLoad {
     }
 }
 
+impl ScorerPlugin for TokenLoad {
+    fn needs(&self) -> Needs<'_> {
+        Needs::TOKENS
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        each(candidates, scores, |candidate| {
+            self.score(candidate.tokens, candidate.uncached_tokens(context.request))
+        });
+    }
+}
+
 impl TokenLoad {
     /// `1 - min(tokens, threshold) / threshold`.
-    pub(super) fn score(self, in_flight: u32, own_uncached: u32) -> Score {
+    fn score(self, in_flight: u32, own_uncached: u32) -> Score {
         let threshold = self.threshold.max(1);
         let tokens = in_flight.saturating_add(own_uncached).min(threshold);
         Score::clamped(1.0 - f64::from(tokens) / f64::from(threshold))
@@ -94,10 +144,13 @@ mod tests {
     #[test]
     fn the_idle_and_the_busy() {
         let idle = ActiveRequest { idle_threshold: 2, max_busy_score: 0.5 };
-        assert_eq!([0, 2, 4, 8].map(|requests| idle.of(requests, 8).get()), [1.0, 1.0, 0.25, 0.0]);
+        assert_eq!(
+            [0, 2, 4, 8].map(|requests| idle.score(requests, 8).get()),
+            [1.0, 1.0, 0.25, 0.0]
+        );
         let default = ActiveRequest::default();
-        assert_eq!([0, 2, 8].map(|requests| default.of(requests, 8).get()), [1.0, 0.75, 0.0]);
-        assert_eq!(default.of(0, 0), Score::ONE);
+        assert_eq!([0, 2, 8].map(|requests| default.score(requests, 8).get()), [1.0, 0.75, 0.0]);
+        assert_eq!(default.score(0, 0), Score::ONE);
     }
 
     #[test]

@@ -1,11 +1,37 @@
 //! An endpoint that has the adapter loaded is better than one that has to load it
 //! (EPP: lora-affinity-scorer).
 
-use crate::model::{Adapters, Score};
+use super::plugin::{ScorerPlugin, each};
+use crate::{
+    model::{Adapters, Score},
+    pool::Candidate,
+    schedule::{Needs, PickContext},
+};
+
+/// The scorer by loaded adapters, which has no parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoraAffinity;
+
+impl ScorerPlugin for LoraAffinity {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        each(candidates, scores, |candidate| {
+            score(&context.request.model, candidate.member.adapters.as_ref())
+        });
+    }
+}
 
 /// 1 where the adapter runs, 0.8 where there is room to load one more, 0.6 where requests for it
 /// wait already, else 0. An endpoint that reports no adapters has room for none.
-pub(super) fn score(model: &str, adapters: Option<&Adapters>) -> Score {
+fn score(model: &str, adapters: Option<&Adapters>) -> Score {
     let Some(Adapters { max, running, waiting }) = adapters else { return Score::ZERO };
     let is_among = |names: &[String]| names.iter().any(|name| name == model);
     let loaded = u32::try_from(running.len() + waiting.len()).unwrap_or(u32::MAX);

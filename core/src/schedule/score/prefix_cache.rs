@@ -1,6 +1,11 @@
 //! The more of the prompt an endpoint has cached, the better (EPP: prefix-cache-scorer).
 
-use crate::model::{Score, tokens};
+use super::plugin::{ScorerPlugin, each};
+use crate::{
+    model::{Score, tokens},
+    pool::Candidate,
+    schedule::{Needs, PickContext},
+};
 
 /// How much the length of a match counts beside its share of the prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,10 +23,27 @@ impl Default for PrefixCache {
     }
 }
 
+impl ScorerPlugin for PrefixCache {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        context: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        each(candidates, scores, |candidate| {
+            self.score(candidate.matched, context.request.chain.blocks)
+        });
+    }
+}
+
 impl PrefixCache {
     /// `w * min(1, matched tokens / scale)^2 + (1 - w) * matched / blocks`, and 0 for a prompt
     /// without a block.
-    pub(super) fn score(self, matched: u32, blocks: u32) -> Score {
+    fn score(self, matched: u32, blocks: u32) -> Score {
         if blocks == 0 {
             return Score::ZERO;
         }

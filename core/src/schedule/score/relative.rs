@@ -1,27 +1,55 @@
 //! The fewer requests wait at an endpoint, or run there, the better, relative to the others
 //! (EPP: queue-scorer, running-requests-size-scorer).
 
+use super::plugin::{ScorerPlugin, each};
 use crate::{
     model::Score,
     pool::{Candidate, EngineLoad},
+    schedule::{Needs, PickContext},
 };
 
-/// Scores each candidate by one of its gauges, relative to the most and the fewest among them.
-pub(super) fn score(
-    candidates: &[Candidate<'_>],
-    scores: &mut Vec<Score>,
-    count: impl Fn(EngineLoad) -> u32,
-) {
-    let counts = || candidates.iter().filter_map(|candidate| candidate.gauges.map(&count));
-    let (fewest, most) =
-        counts().fold((u32::MAX, 0), |(fewest, most), count| (fewest.min(count), most.max(count)));
-    scores.extend(candidates.iter().map(|candidate| {
-        candidate.gauges.map_or(Score::ZERO, |gauges| of(count(gauges), fewest, most))
-    }));
+/// Scorers by one of an engine's numbers, relative to the most and the fewest among the candidates.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Relative {
+    /// By the requests that wait.
+    Waiting,
+    /// By the requests in the batch.
+    Running,
+}
+
+impl Relative {
+    const fn count(self, load: EngineLoad) -> u32 {
+        match self {
+            Self::Waiting => load.waiting,
+            Self::Running => load.running,
+        }
+    }
+}
+
+impl ScorerPlugin for Relative {
+    fn needs(&self) -> Needs<'_> {
+        Needs::NOTHING
+    }
+
+    fn score_all(
+        &self,
+        _: &PickContext<'_>,
+        candidates: &[Candidate<'_>],
+        scores: &mut Vec<Score>,
+    ) {
+        let count = |candidate: &Candidate<'_>| candidate.gauges.map(|load| self.count(load));
+        let (fewest, most) = candidates
+            .iter()
+            .filter_map(count)
+            .fold((u32::MAX, 0), |(fewest, most), count| (fewest.min(count), most.max(count)));
+        each(candidates, scores, |candidate| {
+            count(candidate).map_or(Score::ZERO, |count| score(count, fewest, most))
+        });
+    }
 }
 
 /// `(most - count) / (most - fewest)`, and 1 when all are equal.
-fn of(count: u32, fewest: u32, most: u32) -> Score {
+fn score(count: u32, fewest: u32, most: u32) -> Score {
     if most == fewest {
         return Score::ONE;
     }
@@ -34,9 +62,9 @@ mod tests {
 
     #[test]
     fn is_relative_to_the_pool() {
-        assert_eq!(of(0, 0, 8), Score::ONE);
-        assert_eq!(of(2, 0, 8), Score::clamped(0.75));
-        assert_eq!(of(8, 0, 8), Score::ZERO);
-        assert_eq!(of(7, 7, 7), Score::ONE);
+        assert_eq!(score(0, 0, 8), Score::ONE);
+        assert_eq!(score(2, 0, 8), Score::clamped(0.75));
+        assert_eq!(score(8, 0, 8), Score::ZERO);
+        assert_eq!(score(7, 7, 7), Score::ONE);
     }
 }

@@ -2,10 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::{
-    model::{InferenceRequest, SessionId},
-    schedule::PickContext,
-};
+use super::PickContext;
+use crate::model::{InferenceRequest, SessionId};
 
 /// How sessions are told apart, and whose choice they are kept at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,19 +49,19 @@ impl SessionStrategy {
 
 impl SessionAffinity {
     /// Where the session was; `None` for a request without one, or for one that is not known.
-    pub(crate) fn endpoint(&self, scene: &PickContext<'_>) -> Option<SocketAddr> {
+    pub(crate) fn endpoint(&self, context: &PickContext<'_>) -> Option<SocketAddr> {
         match &self.strategy {
-            SessionStrategy::Token(header) => scene.ask.header(header)?.trim().parse().ok(),
+            SessionStrategy::Token(header) => context.request.header(header)?.trim().parse().ok(),
             SessionStrategy::Id { ttl, .. } => {
-                scene.sessions.endpoint(self.session(scene.ask)?, scene.now, *ttl)
+                context.sessions.endpoint(self.session(context.request)?, context.now, *ttl)
             }
         }
     }
 
     /// The session by the client's own word, if it goes by that and the request has one.
-    pub(crate) fn session(&self, ask: &InferenceRequest) -> Option<SessionId> {
+    pub(crate) fn session(&self, request: &InferenceRequest) -> Option<SessionId> {
         let SessionStrategy::Id { headers, .. } = &self.strategy else { return None };
-        let mut names = headers.iter().filter_map(|header| ask.header(header).map(str::trim));
+        let mut names = headers.iter().filter_map(|header| request.header(header).map(str::trim));
         names.find(|name| !name.is_empty()).map(|name| SessionId::new(&self.profile, name))
     }
 }
@@ -103,12 +101,12 @@ mod tests {
         ] {
             let headers =
                 headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-            let ask =
+            let request =
                 InferenceRequest { headers: headers.collect(), ..InferenceRequest::default() };
             let learned = Learned::default();
             let now = Instant::default();
-            let scene = PickContext {
-                ask: &ask,
+            let context = PickContext {
+                request: &request,
                 now,
                 quiet_for: Duration::ZERO,
                 learned: &learned,
@@ -116,7 +114,11 @@ mod tests {
                 peer: None,
             };
             let affinity = SessionAffinity { strategy, profile: profile.to_owned() };
-            assert_eq!(affinity.endpoint(&scene), found.then_some(home), "{affinity:?}, {ask:?}");
+            assert_eq!(
+                affinity.endpoint(&context),
+                found.then_some(home),
+                "{affinity:?}, {request:?}"
+            );
         }
     }
 }
