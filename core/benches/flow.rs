@@ -69,7 +69,7 @@ fn offer_and_dispatch(bencher: Bencher<'_, '_>, fairness: &str) {
     let fairness = fairness.parse().unwrap_or_default();
     let default_band = BandConfig { fairness, ..BandConfig::default() };
     let mut crowd = Crowd::new(FlowConfig { default_band, ..FlowConfig::default() });
-    let mut room = Budget::of(u32::MAX);
+    let mut room = Budget::for_requests(u32::MAX);
     bencher.bench_local(|| {
         crowd.offer();
         crowd.controller.dispatch(crowd.now(), &mut room)
@@ -80,7 +80,7 @@ fn offer_and_dispatch(bencher: Bencher<'_, '_>, fairness: &str) {
 fn offer_and_dispatch_weighted_bands(bencher: Bencher<'_, '_>) {
     let band_selection = BandSelectionPolicy::Weighted(Floors::default());
     let mut crowd = Crowd::new(FlowConfig { band_selection, ..FlowConfig::default() });
-    let mut room = Budget::of(u32::MAX);
+    let mut room = Budget::for_requests(u32::MAX);
     bencher.bench_local(|| {
         crowd.offer();
         crowd.controller.dispatch(crowd.now(), &mut room)

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn one_asks_and_another_takes_over_when_the_lease_lapses() {
-        let (mut one, other) = (puller(1), puller(2));
+        let mut one = puller(1);
+        let other = puller(2);
         let lease = one.turn(ms(0), PullLease::default()).unwrap();
         one.asked(ms(0));
         assert_eq!(one.turn(ms(1), lease), None, "it waits for its answer");
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn news_are_asked_for_at_once_and_failures_waited_out() {
-        let (mut puller, mut transcript) = (puller(1), String::new());
+        let mut puller = puller(1);
+        let mut transcript = String::new();
         let lease = PullLease { holder: WorkerId(1), until: ms(0) };
         let script = [
             (0, 40, FetchOutcome::Stored),

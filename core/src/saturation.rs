@@ -80,8 +80,8 @@ impl Detector {
     /// the stages share endpoints a request may count for two there.
     #[must_use]
     pub fn room_in_stages(&self, loads: &[Load]) -> Budget {
-        let room = self.room(loads);
-        if stages_are_apart(loads) { room } else { room.for_two() }
+        let budget = self.room(loads);
+        if stages_are_apart(loads) { budget } else { budget.for_two() }
     }
 
     /// What one stage can still take.

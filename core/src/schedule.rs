@@ -21,7 +21,7 @@ pub(crate) use context::{PickContext, SloHeadroom};
 pub use explanation::{Explained, Explanation, ProfileExplanation};
 pub(crate) use needs::Needs;
 pub use picker::{Order, Picker};
-pub(crate) use profile::Ranking;
+pub(crate) use profile::ProfileRunResult;
 pub use profile::{Profile, WeightedScorer};
 pub use scheduling::{Decider, Disagg, Handler, Scheduling, StageOrder};
 pub use session_affinity::{SessionAffinity, SessionStrategy};

@@ -217,7 +217,7 @@ impl Scheduler {
             Event::Ended { request, at, end } => self.end((request, at), end),
             Event::Reported { endpoint, at, waiting, kv_usage } => {
                 if let Some(pool) = &mut self.pool {
-                    pool.report(endpoint, at, (waiting, kv_usage));
+                    pool.report(endpoint, at, waiting, kv_usage);
                 }
                 Vec::new()
             }
@@ -309,8 +309,8 @@ impl Scheduler {
         matches: &Matches,
     ) -> Result<Vec<Candidate<'a>>, PickError> {
         let pool = self.pool.as_ref().ok_or(PickError::NoSnapshot)?;
-        let freshness = (now, self.config.stale_after);
-        let mut candidates = pool.candidates(freshness, &ledger.accounts, matches);
+        let stale_after = self.config.stale_after;
+        let mut candidates = pool.candidates(now, stale_after, &ledger.accounts, matches);
         narrow(&mut candidates, ask);
         Ok(candidates)
     }

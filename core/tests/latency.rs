@@ -22,15 +22,7 @@ fn address(last: u8) -> SocketAddr {
 
 /// An endpoint with a batch of this size, and of whose KV cache so many hundredths are used.
 fn endpoint(last: u8, (running, kv_percent): (u32, u8)) -> Endpoint {
-    let metrics = Metrics {
-        age: Duration::ZERO,
-        waiting: 0,
-        running,
-        kv_usage: f32::from(kv_percent) / 100.0,
-        cache: None,
-        adapters: None,
-        attributes: Vec::new(),
-    };
+    let metrics = Metrics::default().running(running).kv_usage(f32::from(kv_percent) / 100.0);
     Endpoint {
         address: address(last),
         health: Health::Up,

@@ -92,15 +92,7 @@ fn event(now: Instant, words: &str) -> Event {
 fn endpoint(words: &str) -> Endpoint {
     let mut words = words.split(':');
     let address = address(words.next().unwrap());
-    let mut metrics = Metrics {
-        age: Duration::ZERO,
-        waiting: 0,
-        running: 0,
-        kv_usage: 0.0,
-        cache: None,
-        adapters: None,
-        attributes: Vec::new(),
-    };
+    let mut metrics = Metrics::default();
     let (mut health, mut blind) = (Health::Up, false);
     for word in words {
         let number = word.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());

@@ -19,15 +19,10 @@ fn any_address(u: &mut Unstructured<'_>) -> Arbitrary<SocketAddr> {
 }
 
 fn any_endpoint(u: &mut Unstructured<'_>) -> Arbitrary<Endpoint> {
-    let metrics = Metrics {
-        age: Duration::from_millis(u.int_in_range(0..=3_000)?),
-        waiting: u.int_in_range(0..=9)?,
-        running: 0,
-        kv_usage: u.arbitrary()?,
-        cache: None,
-        adapters: None,
-        attributes: Vec::new(),
-    };
+    let metrics = Metrics::default()
+        .aged(Duration::from_millis(u.int_in_range(0..=3_000)?))
+        .waiting(u.int_in_range(0..=9)?)
+        .kv_usage(u.arbitrary()?);
     Ok(Endpoint {
         address: any_address(u)?,
         health: if u.ratio(1, 4)? { Health::Down } else { Health::Up },

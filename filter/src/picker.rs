@@ -170,7 +170,7 @@ fn keep_session(pool: &Pool, served_by: Option<SocketAddr>, decision: &Schedulin
     // Where Envoy does not say who it was, it was sent to the first.
     let Some(server) = served_by.or_else(|| decision.ranked.first().copied()) else { return };
     let scheduling = &pool.config.scheduler.scheduling;
-    for (name, token) in scheduling.session_headers((server, decision.prefiller())) {
+    for (name, token) in scheduling.session_headers(server, decision.prefiller()) {
         host::set_response_header(name, &token);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn after(taken: &Taken, stats: &Stats, now: Instant) -> Report {
     let Taken { snapshot, ledger } = taken;
     let pool = &snapshot.pool;
     let in_flight = snapshot.endpoints.iter().filter_map(|endpoint| {
-        let account = ledger.accounts.of(EndpointKey::from(endpoint.address));
+        let account = ledger.accounts.for_endpoint(EndpointKey::from(endpoint.address));
         let (endpoint, requests, tokens) = (endpoint.address, account.requests, account.tokens);
         (requests > 0).then_some(InFlight { endpoint, requests, tokens })
     });

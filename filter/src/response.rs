@@ -122,7 +122,7 @@ impl Response {
 
     /// What its status says of who sent it; no status at all is no answer.
     pub(crate) fn answer(&self, client: impl FnOnce() -> ClientId) -> ResponseClass {
-        ResponseClass::of_status(self.status, client)
+        ResponseClass::from_status(self.status, client)
     }
 
     /// How it failed, by the EPP's code: by its status, by an error within a stream that had begun

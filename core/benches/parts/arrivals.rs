@@ -72,15 +72,9 @@ fn endpoint(port: u16) -> Endpoint {
     Endpoint {
         address: address(port),
         health: Health::Up,
-        metrics: Some(Metrics {
-            age: Duration::ZERO,
-            waiting: u32::from(port % 7),
-            running: 0,
-            kv_usage: f32::from(port % 13) / 13.0,
-            cache: None,
-            adapters: None,
-            attributes: Vec::new(),
-        }),
+        metrics: Some(
+            Metrics::default().waiting(u32::from(port % 7)).kv_usage(f32::from(port % 13) / 13.0),
+        ),
         labels: Vec::new(),
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Band {
     pub(super) turns: u32,
     /// What it is owed of its floor (weighted bands).
     pub(super) owed: u64,
-    lanes: Slab<FlowQueue>,
+    queues: Slab<FlowQueue>,
     by_id: BTreeMap<FairnessId, SlabKey>,
     waiting: BTreeSet<(Rank, SlabKey)>,
     idle: BTreeSet<(Instant, SlabKey)>,
@@ -48,7 +48,7 @@ pub(super) struct Band {
 /// A request among those of its band.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seat {
-    pub(super) lane: SlabKey,
+    pub(super) queue: SlabKey,
     pub(super) place: Place,
     pub(super) arrival: QueuePosition,
     pub(super) bytes: u64,
@@ -72,7 +72,7 @@ impl Band {
             open: false,
             turns: 0,
             owed: 0,
-            lanes: Slab::default(),
+            queues: Slab::default(),
             by_id: BTreeMap::new(),
             waiting: BTreeSet::new(),
             idle: BTreeSet::new(),
@@ -83,36 +83,37 @@ impl Band {
     }
 
     /// The flow of that tenant, begun if it is new.
-    pub(super) fn lane(&mut self, now: Instant, id: &FairnessId) -> SlabKey {
-        if let Some(&lane) = self.by_id.get(id) {
-            return lane;
+    pub(super) fn queue(&mut self, now: Instant, id: &FairnessId) -> SlabKey {
+        if let Some(&queue) = self.by_id.get(id) {
+            return queue;
         }
-        let lane = self.lanes.insert_with(|_| FlowQueue::new(id.clone(), now));
-        self.by_id.insert(id.clone(), lane);
-        self.idle.insert((now, lane));
-        lane
+        let queue = self.queues.insert_with(|_| FlowQueue::new(id.clone(), now));
+        self.by_id.insert(id.clone(), queue);
+        self.idle.insert((now, queue));
+        queue
     }
 
     pub(super) fn push(&mut self, now: Instant, seat: Seat) {
-        let (turn, lift) = (self.next_turn, self.lift());
-        let Some(lane) = self.lanes.get_mut(seat.lane) else { return };
-        if matches!(lane.state, State::Idle(_)) {
-            lane.counter = lane.counter.max(lift);
-            lane.turn = turn;
+        let turn = self.next_turn;
+        let lift = self.lift();
+        let Some(queue) = self.queues.get_mut(seat.queue) else { return };
+        if matches!(queue.state, State::Idle(_)) {
+            queue.counter = queue.counter.max(lift);
+            queue.turn = turn;
             self.next_turn += 1;
         }
-        lane.push(seat.place, Usage::of_one(seat.bytes));
+        queue.push(seat.place, Usage::of_one(seat.bytes));
         self.usage.add(Usage::of_one(seat.bytes));
         self.by_arrival.insert(seat.arrival);
-        self.settle(now, seat.lane);
+        self.reorder(now, seat.queue);
     }
 
     /// Takes out a request that is dispatched, and charges its flow.
     pub(super) fn serve(&mut self, now: Instant, seat: Seat, uncached_tokens: u32) {
-        if let Some(lane) = self.lanes.get_mut(seat.lane) {
-            let cost = self.config.fairness.dispatch_cost(&lane.id, uncached_tokens);
-            lane.counter = lane.counter.saturating_add(cost);
-            lane.turn = self.next_turn;
+        if let Some(queue) = self.queues.get_mut(seat.queue) {
+            let cost = self.config.fairness.dispatch_cost(&queue.id, uncached_tokens);
+            queue.counter = queue.counter.saturating_add(cost);
+            queue.turn = self.next_turn;
             self.next_turn += 1;
         }
         self.remove(now, seat);
@@ -120,11 +121,11 @@ impl Band {
 
     /// Takes out a request that is not dispatched.
     pub(super) fn remove(&mut self, now: Instant, seat: Seat) {
-        let Some(lane) = self.lanes.get_mut(seat.lane) else { return };
-        lane.remove(seat.place, Usage::of_one(seat.bytes));
+        let Some(queue) = self.queues.get_mut(seat.queue) else { return };
+        queue.remove(seat.place, Usage::of_one(seat.bytes));
         self.usage.remove(Usage::of_one(seat.bytes));
         self.by_arrival.remove(&seat.arrival);
-        self.settle(now, seat.lane);
+        self.reorder(now, seat.queue);
         if self.usage.requests == 0 {
             (self.idle_since, self.owed) = (now, 0);
         }
@@ -139,22 +140,23 @@ impl Band {
     /// Puts in place of what a dispatch was charged for what it costs.
     pub(super) fn correct(&mut self, id: &FairnessId, charged: u32, found: u32) {
         let cost = |tokens| self.config.fairness.dispatch_cost(id, tokens);
-        let (charged, found) = (cost(charged), cost(found));
+        let charged = cost(charged);
+        let found = cost(found);
         self.recount(id, |counter| counter.saturating_add(found).saturating_sub(charged));
     }
 
     fn recount(&mut self, id: &FairnessId, recount: impl FnOnce(u64) -> u64) {
         let Some(&slot) = self.by_id.get(id) else { return };
-        let Some(lane) = self.lanes.get_mut(slot) else { return };
-        lane.counter = recount(lane.counter);
+        let Some(queue) = self.queues.get_mut(slot) else { return };
+        queue.counter = recount(queue.counter);
         // This neither fills nor empties a queue, so the time is not looked at.
-        self.settle(Instant::default(), slot);
+        self.reorder(Instant::default(), slot);
     }
 
     /// The request to dispatch next.
     pub(super) fn next(&self) -> Option<SlabKey> {
-        let (_, lane) = self.waiting.first()?;
-        Some(self.lanes.get(*lane)?.head()?.slot)
+        let (_, queue) = self.waiting.first()?;
+        Some(self.queues.get(*queue)?.head()?.slot)
     }
 
     /// All that wait, the newest first.
@@ -164,8 +166,8 @@ impl Band {
 
     /// The flows in which someone waits, by name.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (&FairnessId, Usage)> {
-        let lanes = self.by_id.values().filter_map(|lane| self.lanes.get(*lane));
-        lanes.filter(|lane| lane.usage.requests > 0).map(|lane| (&lane.id, lane.usage))
+        let queues = self.by_id.values().filter_map(|queue| self.queues.get(*queue));
+        queues.filter(|queue| queue.usage.requests > 0).map(|queue| (&queue.id, queue.usage))
     }
 
     /// Forgets flows that have been idle for long.
@@ -177,20 +179,20 @@ impl Band {
 
     /// What a flow's counter is lifted to when it begins to wait.
     fn lift(&self) -> u64 {
-        let lowest = self.waiting.first().and_then(|(_, lane)| self.lanes.get(*lane));
-        lowest.map_or(self.last_counter, |lane| lane.counter)
+        let lowest = self.waiting.first().and_then(|(_, queue)| self.queues.get(*queue));
+        lowest.map_or(self.last_counter, |queue| queue.counter)
     }
 
     /// Puts a flow where it belongs after a change.
-    fn settle(&mut self, now: Instant, slot: SlabKey) {
-        let Some(lane) = self.lanes.get_mut(slot) else { return };
-        let state = match (self.config.fairness.standing(lane), lane.state) {
+    fn reorder(&mut self, now: Instant, slot: SlabKey) {
+        let Some(queue) = self.queues.get_mut(slot) else { return };
+        let state = match (self.config.fairness.standing(queue), queue.state) {
             (Some(rank), _) => State::Waiting(rank),
             (None, State::Waiting(_)) => State::Idle(now),
             (None, idle) => idle,
         };
-        let before = std::mem::replace(&mut lane.state, state);
-        let counter = lane.counter;
+        let before = std::mem::replace(&mut queue.state, state);
+        let counter = queue.counter;
         if before == state {
             return;
         }
@@ -212,8 +214,8 @@ impl Band {
 
     fn forget_oldest(&mut self) {
         let Some((_, slot)) = self.idle.pop_first() else { return };
-        if let Some(lane) = self.lanes.remove(slot) {
-            self.by_id.remove(&lane.id);
+        if let Some(queue) = self.queues.remove(slot) {
+            self.by_id.remove(&queue.id);
         }
     }
 }
@@ -229,10 +231,10 @@ mod tests {
     fn band_of_idle(flows: usize) -> Band {
         let mut band = Band::new(Priority(0), BandConfig::default(), at(0));
         for flow in 0..flows {
-            let lane = band.lane(at(0), &FairnessId::new(&flow.to_string()));
-            let arrival = QueuePosition { at: at(0), id: TicketId::default(), slot: lane };
-            let place = Place { rank: Rank::default(), slot: lane };
-            let seat = Seat { lane, place, arrival, bytes: 1 };
+            let queue = band.queue(at(0), &FairnessId::new(&flow.to_string()));
+            let arrival = QueuePosition { at: at(0), id: TicketId::default(), slot: queue };
+            let place = Place { rank: Rank::default(), slot: queue };
+            let seat = Seat { queue, place, arrival, bytes: 1 };
             band.push(at(0), seat);
             band.serve(at(1), seat, 1);
         }

@@ -139,7 +139,8 @@ impl Bands {
         let bands = u32::try_from(self.bands.len()).unwrap_or(u32::MAX);
         let first = self.bands.first_key_value().map(|(Reverse(priority), _)| *priority);
         let last = self.bands.last_key_value().map(|(Reverse(priority), _)| *priority);
-        let (highest, lowest) = (first.unwrap_or_default(), last.unwrap_or_default());
+        let highest = first.unwrap_or_default();
+        let lowest = last.unwrap_or_default();
         (0..).zip(self.bands.values_mut()).map(move |(rank, entry)| {
             let priority = entry.band.priority;
             (Standing { priority, rank, bands, highest, lowest }, &mut entry.band)
@@ -160,12 +161,12 @@ impl Bands {
     }
 
     fn select_by_floor(&mut self, floors: &Floors) -> Option<Priority> {
-        let all: u64 = self.open().map(|band| floors.of(band.priority)).sum();
+        let all: u64 = self.open().map(|band| floors.for_band(band.priority)).sum();
         let mut first = None;
         let mut owed: Option<(u64, Priority)> = None;
         for band in self.open() {
-            band.owed +=
-                floors.of(band.priority) * u64::from(Share::WHOLE) / all.max(Share::WHOLE.into());
+            band.owed += floors.for_band(band.priority) * u64::from(Share::WHOLE)
+                / all.max(Share::WHOLE.into());
             first = first.or(Some(band.priority));
             if band.owed >= Share::WHOLE.into() && owed.is_none_or(|(most, _)| band.owed > most) {
                 owed = Some((band.owed, band.priority));

@@ -109,10 +109,10 @@ impl Controller {
     }
 
     /// Whether a request of this priority could go at once if nobody waited.
-    pub fn passes(&mut self, priority: Priority, room: &Budget) -> bool {
+    pub fn passes(&mut self, priority: Priority, budget: &Budget) -> bool {
         let priority = self.bands.resolve(priority);
-        room.has_places()
-            && self.bands.passes(&self.config.usage_limit, priority, room.saturation())
+        budget.has_places()
+            && self.bands.passes(&self.config.usage_limit, priority, budget.saturation())
     }
 
     /// Forgets all tickets: another arbiter decides about them from now on. What tenants have used
@@ -145,19 +145,19 @@ impl Controller {
         slots.into_iter().filter_map(|slot| self.drop(now, slot)).count()
     }
 
-    /// The next ticket to send on, if any may go: it takes its place in `room`. To be called until
+    /// The next ticket to send on, if any may go: it takes its place in `budget`. To be called until
     /// there is none. Whoever waits too long is for [`Controller::expire`], which goes first.
-    pub fn dispatch(&mut self, now: Instant, room: &mut Budget) -> Option<Ticket> {
-        if self.usage.requests == 0 || !room.has_places() {
+    pub fn dispatch(&mut self, now: Instant, budget: &mut Budget) -> Option<Ticket> {
+        if self.usage.requests == 0 || !budget.has_places() {
             return None;
         }
-        self.bands.gate(&self.config.usage_limit, room.saturation());
+        self.bands.gate(&self.config.usage_limit, budget.saturation());
         let priority = self.bands.select(&self.config.band_selection)?;
         let slot = self.bands.get(priority)?.next()?;
         let waiting = self.take(slot)?;
         let Ticket { prompt_tokens, uncached_tokens, .. } = waiting.ticket;
         self.bands.get_mut(priority)?.serve(now, waiting.seat, uncached_tokens);
-        room.take(prompt_tokens);
+        budget.take(prompt_tokens);
         Some(waiting.ticket)
     }
 
@@ -264,11 +264,11 @@ impl Controller {
         let ttl = self.config.ttl(&band.config, ticket.ttl);
         let patience = Patience { id: ticket.id, arrived: ticket.arrived, ttl };
         let rank = band.config.ordering.rank(&ticket, ttl);
-        let lane = band.lane(now, &ticket.flow.id);
-        let (id, bytes, at) = (ticket.id, ticket.bytes, ticket.arrived);
+        let queue = band.queue(now, &ticket.flow.id);
+        let Ticket { id, bytes, arrived: at, .. } = ticket;
         let slot = self.waiting.insert_with(|slot| {
             let arrival = QueuePosition { at, id, slot };
-            let seat = Seat { lane, place: Place { rank, slot }, arrival, bytes };
+            let seat = Seat { queue, place: Place { rank, slot }, arrival, bytes };
             Waiting { ticket, band: priority, seat, patience }
         });
         if let Some(waiting) = self.waiting.get(slot) {

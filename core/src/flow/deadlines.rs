@@ -35,7 +35,7 @@ impl Deadlines {
         self.phase
     }
 
-    fn of(&self, patience: Patience) -> Option<Instant> {
+    fn deadline(&self, patience: Patience) -> Option<Instant> {
         let ttl = match self.phase.kind {
             PhaseKind::Serving => patience.ttl,
             PhaseKind::Empty => self.empty_ttl,
@@ -44,13 +44,13 @@ impl Deadlines {
     }
 
     pub(super) fn insert(&mut self, slot: SlabKey, patience: Patience) {
-        if let Some(deadline) = self.of(patience) {
+        if let Some(deadline) = self.deadline(patience) {
             self.order.insert((deadline, patience.id, slot));
         }
     }
 
     pub(super) fn remove(&mut self, slot: SlabKey, patience: Patience) {
-        if let Some(deadline) = self.of(patience) {
+        if let Some(deadline) = self.deadline(patience) {
             self.order.remove(&(deadline, patience.id, slot));
         }
     }
@@ -73,7 +73,7 @@ impl Deadlines {
     ) {
         self.phase = phase;
         self.order = waiting
-            .filter_map(|(slot, patience)| Some((self.of(patience)?, patience.id, slot)))
+            .filter_map(|(slot, patience)| Some((self.deadline(patience)?, patience.id, slot)))
             .collect();
     }
 

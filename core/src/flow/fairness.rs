@@ -74,13 +74,13 @@ impl FairnessPolicy {
     }
 
     /// Where a flow stands among those of its band; nowhere if nobody waits in it.
-    pub(super) fn standing(&self, lane: &FlowQueue) -> Option<Rank> {
-        let head = lane.head()?;
+    pub(super) fn standing(&self, queue: &FlowQueue) -> Option<Rank> {
+        let head = queue.head()?;
         Some(match self {
             Self::GlobalStrict => head.rank,
-            Self::RoundRobin => Rank { first: lane.turn, ..Rank::default() },
+            Self::RoundRobin => Rank { first: queue.turn, ..Rank::default() },
             Self::TokenFair(_) => {
-                Rank { first: lane.counter, second: lane.turn, ..Rank::default() }
+                Rank { first: queue.counter, second: queue.turn, ..Rank::default() }
             }
         })
     }

@@ -10,7 +10,7 @@ use crate::model::Instant;
 #[derive(Debug)]
 pub(super) struct FlowQueue {
     pub(super) id: FairnessId,
-    queue: BTreeSet<Place>,
+    places: BTreeSet<Place>,
     pub(super) usage: Usage,
     /// Virtual tokens used (token-fair).
     pub(super) counter: u64,
@@ -20,7 +20,7 @@ pub(super) struct FlowQueue {
     pub(super) state: State,
 }
 
-/// Which of its band's sets a lane is in.
+/// Which of its band's sets a queue is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Someone waits; in the order of flows at this rank.
@@ -40,7 +40,7 @@ impl FlowQueue {
     pub(super) fn new(id: FairnessId, now: Instant) -> Self {
         Self {
             id,
-            queue: BTreeSet::new(),
+            places: BTreeSet::new(),
             usage: Usage::default(),
             counter: 0,
             turn: 0,
@@ -49,16 +49,16 @@ impl FlowQueue {
     }
 
     pub(super) fn head(&self) -> Option<&Place> {
-        self.queue.first()
+        self.places.first()
     }
 
     pub(super) fn push(&mut self, place: Place, usage: Usage) {
-        self.queue.insert(place);
+        self.places.insert(place);
         self.usage.add(usage);
     }
 
     pub(super) fn remove(&mut self, place: Place, usage: Usage) {
-        if self.queue.remove(&place) {
+        if self.places.remove(&place) {
             self.usage.remove(usage);
         }
     }

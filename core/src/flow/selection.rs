@@ -68,7 +68,7 @@ impl Default for Floors {
 }
 
 impl Floors {
-    pub(super) fn of(&self, band: Priority) -> u64 {
+    pub(super) fn for_band(&self, band: Priority) -> u64 {
         u64::from(self.bands.get(&band).unwrap_or(&self.default).0)
     }
 }

@@ -159,7 +159,8 @@ mod tests {
         assert_eq!(ceilings(&soft, 0.4), [1.0, 1.0, 1.0]);
         assert_eq!(ceilings(&soft, 0.8), [1.0, 0.0, 0.0]);
         assert_eq!(ceilings(&soft, 1.0), [1.0, 0.0, 0.0]);
-        let (highest, lowest) = (Priority(1), Priority(0));
+        let highest = Priority(1);
+        let lowest = Priority(0);
         let band = Standing { priority: lowest, rank: 1, bands: 2, highest, lowest };
         let mut turns = 0;
         let open: Vec<f64> = (0..8).map(|_| soft.ceiling(band, 0.8, &mut turns)).collect();

@@ -65,7 +65,7 @@ impl Account {
     }
 
     /// What it has not computed takes no longer than that.
-    fn settle(&mut self, latest: Instant) {
+    fn free_by(&mut self, latest: Instant) {
         self.free_at = if self.tokens == 0 { Instant::default() } else { self.free_at.min(latest) };
     }
 }
@@ -83,7 +83,7 @@ impl Accounts {
 
     /// What is in flight on an endpoint.
     #[must_use]
-    pub fn of(&self, endpoint: EndpointKey) -> Account {
+    pub fn for_endpoint(&self, endpoint: EndpointKey) -> Account {
         let found = self.find(endpoint).ok().and_then(|index| self.0.get(index));
         found.copied().unwrap_or_else(|| Account { endpoint, ..Account::default() })
     }
@@ -96,32 +96,32 @@ impl Accounts {
 
     /// Counts a request that is sent there, with what it is to compute of the prompt.
     pub fn open(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
-        self.settle(now, endpoint, work);
+        self.limit_backlog(now, endpoint, work);
         let Work { tokens, takes } = work;
-        let begins = self.of(endpoint).free_at.max(now);
+        let begins = self.for_endpoint(endpoint).free_at.max(now);
         let free_at = if tokens == 0 { Instant::default() } else { begins + takes };
         self.add(Account { endpoint, requests: 1, tokens, free_at });
     }
 
     /// Counts one whose prompt the endpoint has computed: the tokens are no load any more.
     pub(crate) fn answered(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
-        self.subtract(endpoint, (0, work.tokens));
-        self.settle(now, endpoint, work);
+        self.subtract(endpoint, 0, work.tokens);
+        self.limit_backlog(now, endpoint, work);
     }
 
     /// Counts one that is over there. `work` is what was not taken off before.
     pub fn close(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
-        self.subtract(endpoint, (1, work.tokens));
-        self.settle(now, endpoint, work);
+        self.subtract(endpoint, 1, work.tokens);
+        self.limit_backlog(now, endpoint, work);
     }
 
     /// Counts nothing any more of what another has counted, at the pace of all that is there.
     pub(crate) fn take_back(&mut self, now: Instant, other: &Self) {
         for &Account { endpoint, requests, tokens, .. } in &other.0 {
-            let before = self.of(endpoint);
+            let before = self.for_endpoint(endpoint);
             let takes = before.free_at.saturating_since(now);
-            self.subtract(endpoint, (requests, tokens));
-            self.settle(now, endpoint, Work { tokens: before.tokens, takes });
+            self.subtract(endpoint, requests, tokens);
+            self.limit_backlog(now, endpoint, Work { tokens: before.tokens, takes });
         }
     }
 
@@ -137,12 +137,12 @@ impl Accounts {
     }
 
     /// Down to zero and no further: what was taken back once is not owed again.
-    fn subtract(&mut self, endpoint: EndpointKey, (requests, tokens): (u32, u32)) {
+    fn subtract(&mut self, endpoint: EndpointKey, requests: u32, tokens: u32) {
         let Ok(index) = self.find(endpoint) else { return };
         self.change(index, |account| {
             account.requests = account.requests.saturating_sub(requests);
             account.tokens = account.tokens.saturating_sub(tokens);
-            account.settle(account.free_at);
+            account.free_by(account.free_at);
         });
         if self.0.get(index).is_some_and(|account| account.requests == 0) {
             self.0.remove(index);
@@ -150,12 +150,12 @@ impl Accounts {
     }
 
     /// What is left there takes no longer than its tokens say, at the pace of what was done.
-    fn settle(&mut self, now: Instant, endpoint: EndpointKey, done: Work) {
+    fn limit_backlog(&mut self, now: Instant, endpoint: EndpointKey, done: Work) {
         if done.tokens == 0 {
             return;
         }
         let Ok(index) = self.find(endpoint) else { return };
-        self.change(index, |left| left.settle(now + done.scaled_to(left.tokens)));
+        self.change(index, |left| left.free_by(now + done.scaled_to(left.tokens)));
     }
 
     fn change(&mut self, index: usize, change: impl FnOnce(&mut Account)) {
@@ -202,7 +202,7 @@ mod tests {
 
     #[track_caller]
     fn is_free(accounts: &Accounts, when: Instant) {
-        assert_eq!(accounts.of(ONE).free_at, when, "{accounts:?}");
+        assert_eq!(accounts.for_endpoint(ONE).free_at, when, "{accounts:?}");
     }
 
     #[test]
@@ -212,9 +212,9 @@ mod tests {
         is_free(&accounts, at(100));
         accounts.open(at(60), ONE, work(50));
         is_free(&accounts, at(150));
-        assert!((accounts.of(ONE).busy_for(at(140)) - 0.01).abs() < 1e-9);
+        assert!((accounts.for_endpoint(ONE).busy_for(at(140)) - 0.01).abs() < 1e-9);
         assert!(
-            accounts.of(ONE).busy_for(at(400)).abs() < 1e-9,
+            accounts.for_endpoint(ONE).busy_for(at(400)).abs() < 1e-9,
             "late, but not for longer than that"
         );
         accounts.open(at(400), ONE, work(10));

@@ -29,7 +29,7 @@ pub enum Health {
 }
 
 /// What one scrape of an engine's `/metrics` read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
     /// How long before the snapshot was sent this was read. A duration and no point in time, so
     /// that the clocks of scraper and gateway need not agree.
@@ -48,6 +48,53 @@ pub struct Metrics {
     /// Further metrics that the scraper was told to read, by the keys that it was given for them
     /// (EPP: customMetrics).
     pub attributes: Vec<(String, f64)>,
+}
+
+/// Builders, by which a test names only what it is about: `Metrics::default().waiting(3)`. The default is an idle engine
+/// whose metrics were read just now and say nothing of a cache, adapters or custom metrics.
+impl Metrics {
+    /// Sets the age.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        Self { age, ..self }
+    }
+
+    /// Sets the requests that wait.
+    #[must_use]
+    pub fn waiting(self, waiting: u32) -> Self {
+        Self { waiting, ..self }
+    }
+
+    /// Sets the requests in the batch.
+    #[must_use]
+    pub fn running(self, running: u32) -> Self {
+        Self { running, ..self }
+    }
+
+    /// Sets the share of the KV cache that live requests hold, 0 to 1.
+    #[must_use]
+    pub fn kv_usage(self, kv_usage: f32) -> Self {
+        Self { kv_usage, ..self }
+    }
+
+    /// Sets the layout of the prefix cache.
+    #[must_use]
+    pub fn cache(self, block_tokens: u32, blocks: u32) -> Self {
+        Self { cache: Some(CacheConfig { block_tokens, blocks }), ..self }
+    }
+
+    /// Sets the LoRA adapters.
+    #[must_use]
+    pub fn adapters(self, adapters: Adapters) -> Self {
+        Self { adapters: Some(adapters), ..self }
+    }
+
+    /// Adds a custom metric.
+    #[must_use]
+    pub fn attribute(mut self, key: &str, value: f64) -> Self {
+        self.attributes.push((key.to_owned(), value));
+        self
+    }
 }
 
 /// The layout of an engine's prefix cache (`vllm:cache_config_info`).

@@ -52,7 +52,7 @@ impl ClientId {
 impl ResponseClass {
     /// By a response's status, of which none at all is 0, and by who asked, where it matters.
     #[must_use]
-    pub fn of_status(status: u16, client: impl FnOnce() -> ClientId) -> Self {
+    pub fn from_status(status: u16, client: impl FnOnce() -> ClientId) -> Self {
         match status {
             // Bad gateway, unavailable, timed out: what Envoy says where nobody answers, and a
             // server that knows that it cannot serve.
@@ -71,7 +71,8 @@ mod tests {
     #[test]
     fn a_status_says_whose_fault_it_is() {
         let client = ClientId::new("tenant");
-        let (endpoint, unclear) = (Fault::Endpoint, Fault::Unclear(client));
+        let endpoint = Fault::Endpoint;
+        let unclear = Fault::Unclear(client);
         for (status, answer) in [
             (0, ResponseClass::Failed(endpoint)),
             (200, ResponseClass::Taken),
@@ -85,7 +86,7 @@ mod tests {
             (505, ResponseClass::Failed(unclear)),
             (999, ResponseClass::Failed(unclear)),
         ] {
-            assert_eq!(ResponseClass::of_status(status, || client), answer, "{status}");
+            assert_eq!(ResponseClass::from_status(status, || client), answer, "{status}");
         }
         assert_ne!(ClientId::new("tenant"), ClientId::new("tenants"));
     }

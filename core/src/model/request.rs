@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Chain, Priority};
+use super::{Chain, ENDPOINTS_MAX, Priority};
 
 /// A request, read and reduced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,17 +80,15 @@ const BLOCK_TOKENS: u32 = 64;
 pub struct Subset(Vec<IpAddr>);
 
 impl Subset {
-    /// Endpoints in a hint: those of a pool, and a pool has at most 4,096.
-    const MAX: usize = crate::model::ENDPOINTS_MAX;
-
-    /// Reads `ip` and `ip:port` between commas; what is neither stands for no endpoint.
+    /// Reads `ip` and `ip:port` between commas, as many as a pool has endpoints; what is neither
+    /// stands for no endpoint.
     #[must_use]
     pub fn parse(list: &str) -> Self {
         let ip = |item: &str| {
             let item = item.trim();
             item.parse().or_else(|_| item.parse().map(|address: SocketAddr| address.ip())).ok()
         };
-        let mut ips: Vec<IpAddr> = list.split(',').take(Self::MAX).filter_map(ip).collect();
+        let mut ips: Vec<IpAddr> = list.split(',').take(ENDPOINTS_MAX).filter_map(ip).collect();
         ips.sort_unstable();
         Self(ips)
     }

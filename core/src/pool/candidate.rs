@@ -36,9 +36,16 @@ impl<'a> Candidate<'a> {
     /// it is sent it has only begun to compute.
     #[cfg(test)]
     pub(crate) fn idle(member: &'a EndpointState, matched: u32) -> Self {
-        let (slot, is_up) = (member.slot, member.health == crate::model::Health::Up);
-        let busy_for = f64::INFINITY;
-        Self { member, slot, is_up, gauges: None, matched, requests: 0, tokens: 0, busy_for }
+        Self {
+            member,
+            slot: member.slot,
+            is_up: member.health == crate::model::Health::Up,
+            gauges: None,
+            matched,
+            requests: 0,
+            tokens: 0,
+            busy_for: f64::INFINITY,
+        }
     }
 }
 

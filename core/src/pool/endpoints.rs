@@ -29,6 +29,15 @@ pub(crate) struct Pool {
     quiet_for: Duration,
 }
 
+/// The part of an account that plugins read.
+#[derive(Clone, Copy, Debug, Default)]
+struct InFlight {
+    requests: u32,
+    tokens: u32,
+    /// Seconds until the endpoint is expected to have computed the tokens.
+    busy_for: f64,
+}
+
 impl Pool {
     /// Replaces the members; returns the slots of those that left, which are free from now on.
     pub(crate) fn update(&mut self, snapshot: Snapshot, received_at: Instant) -> Vec<Slot> {
@@ -66,29 +75,29 @@ impl Pool {
     /// of a prompt. Metrics of the age `stale_after` and above are left out.
     pub(crate) fn candidates<'a>(
         &'a self,
-        (now, stale_after): (Instant, Duration),
+        now: Instant,
+        stale_after: Duration,
         accounts: &Accounts,
         matches: &Matches,
     ) -> Vec<Candidate<'a>> {
-        let mut in_flight = vec![(0, 0, 0.0); self.members.len()];
+        let mut in_flight = vec![InFlight::default(); self.members.len()];
         self.each_account(accounts, |place, account| {
             if let Some(counts) = in_flight.get_mut(place) {
-                *counts = (account.requests, account.tokens, account.busy_for(now));
+                let Account { requests, tokens, .. } = *account;
+                *counts = InFlight { requests, tokens, busy_for: account.busy_for(now) };
             }
         });
         // Field by field: the rest of another candidate would be written twice.
-        type InFlight = (u32, u32, f64);
-        let candidate =
-            |(member, (requests, tokens, busy_for)): (&'a EndpointState, InFlight)| Candidate {
-                member,
-                slot: member.slot,
-                is_up: member.health == Health::Up,
-                gauges: member.gauges(now, stale_after, requests),
-                matched: matches.blocks(member.slot),
-                requests,
-                tokens,
-                busy_for,
-            };
+        let candidate = |(member, counts): (&'a EndpointState, InFlight)| Candidate {
+            member,
+            slot: member.slot,
+            is_up: member.health == Health::Up,
+            gauges: member.gauges(now, stale_after, counts.requests),
+            matched: matches.blocks(member.slot),
+            requests: counts.requests,
+            tokens: counts.tokens,
+            busy_for: counts.busy_for,
+        };
         self.members.iter().zip(in_flight).map(candidate).collect()
     }
 
@@ -127,7 +136,8 @@ impl Pool {
         &mut self,
         address: SocketAddr,
         now: Instant,
-        (waiting, kv_usage): (Option<u32>, Option<f32>),
+        waiting: Option<u32>,
+        kv_usage: Option<f32>,
     ) {
         let key = EndpointKey::from(address);
         let Ok(at) = self.by_key.binary_search_by_key(&key, |(key, _)| *key) else { return };
@@ -177,15 +187,7 @@ mod tests {
     fn numbers_grow_no_older_while_nothing_was_to_be_said() {
         let age_ms = |quiet_for_ms: u64, after_ms: u64| {
             let mut pool = Pool::default();
-            let metrics = Metrics {
-                age: Duration::from_millis(30),
-                waiting: 0,
-                running: 0,
-                kv_usage: 0.0,
-                cache: None,
-                adapters: None,
-                attributes: Vec::new(),
-            };
+            let metrics = Metrics::default().aged(Duration::from_millis(30));
             let address = SocketAddr::from(([10, 0, 0, 1], 8000));
             let endpoint = Endpoint {
                 address,

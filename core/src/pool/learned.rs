@@ -40,7 +40,7 @@ impl Learned {
     pub(crate) fn first_token(&mut self, slot: Slot, sight: &EndpointObservation, ttft: Duration) {
         self.rates.first_token(slot, sight, ttft);
         if sight.load.is_some() {
-            self.ttft.observe(&Features::of_sight(sight), ttft.as_secs_f64());
+            self.ttft.observe(&Features::from_observation(sight), ttft.as_secs_f64());
         }
     }
 
@@ -48,7 +48,7 @@ impl Learned {
     /// request was sent.
     pub(crate) fn streamed(&mut self, sight: &EndpointObservation, tpot: Duration) {
         if sight.load.is_some() {
-            self.tpot.observe(&Features::of_sight(sight), tpot.as_secs_f64());
+            self.tpot.observe(&Features::from_observation(sight), tpot.as_secs_f64());
         }
     }
 

@@ -6,7 +6,7 @@ use crate::model::{Chain, EndpointObservation, Instant, Prefill, RequestId, Sche
 
 /// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
 /// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
-const MAX_PLACEMENTS: usize = 16_384;
+const PLACEMENTS_MAX: usize = 16_384;
 
 /// Where each request went.
 #[derive(Debug, Default)]
@@ -41,8 +41,16 @@ impl Placement {
         let SchedulingResult { mut ranked, sight, .. } = decision;
         let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
         let endpoint = ranked.pop()?;
-        let (chain, served, is_moved) = (Some(chain), None, false);
-        Some(Self { at, endpoint, sight, prefill, is_moved, fallbacks, chain, served })
+        Some(Self {
+            at,
+            endpoint,
+            sight,
+            prefill,
+            is_moved: false,
+            fallbacks,
+            chain: Some(chain),
+            served: None,
+        })
     }
 
     /// Who computes its prompt, and what was known of that one.
@@ -63,7 +71,7 @@ impl Placement {
 impl Placements {
     /// Remembers a placement, if there is room.
     pub(crate) fn insert(&mut self, request: RequestId, placement: Placement) {
-        if self.by_request.len() < MAX_PLACEMENTS {
+        if self.by_request.len() < PLACEMENTS_MAX {
             self.by_request.insert(request, placement);
         }
     }
@@ -91,11 +99,10 @@ mod tests {
         let mut placements = Placements::default();
         for request in 0..20_000 {
             let endpoint = SocketAddr::from(([10, 0, 0, 1], 8000));
-            let (at, sight) = (Instant::default(), EndpointObservation::default());
             let placement = Placement {
-                at,
+                at: Instant::default(),
                 endpoint,
-                sight,
+                sight: EndpointObservation::default(),
                 prefill: None,
                 is_moved: false,
                 fallbacks: Vec::new(),
@@ -104,7 +111,7 @@ mod tests {
             };
             placements.insert(RequestId(request), placement);
         }
-        assert_eq!(placements.by_request.len(), MAX_PLACEMENTS);
+        assert_eq!(placements.by_request.len(), PLACEMENTS_MAX);
         assert!(placements.remove(RequestId(0)).is_some());
         assert!(placements.remove(RequestId(19_999)).is_none());
     }

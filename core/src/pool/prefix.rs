@@ -99,12 +99,12 @@ impl Index {
         matches.clear(self.lru.slots());
         let mut rest = chain.hashes.as_slice();
         while let Some((block, after)) = rest.split_first() {
-            let holders = self.holders.of(*block);
+            let holders = self.holders.holding(*block);
             if holders.is_empty() {
                 return;
             }
             let same =
-                after.partition_point(|block| self.holders.of(*block).len() >= holders.len());
+                after.partition_point(|block| self.holders.holding(*block).len() >= holders.len());
             let (_, deeper) = after.split_at(same);
             let deepest = chain.span(chain.hashes.len() - deeper.len() - 1);
             for slot in holders {

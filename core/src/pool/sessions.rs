@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn a_session_is_kept_while_it_is_used() {
-        let (mut sessions, session) = (Sessions::default(), SessionId::new("", "a"));
+        let mut sessions = Sessions::default();
+        let session = SessionId::new("", "a");
         assert_eq!(sessions.endpoint(session, at(0), TTL), None);
         sessions.bind(session, endpoint(1), at(0));
         assert_eq!(sessions.endpoint(session, at(300), TTL), Some(endpoint(1)));

@@ -40,7 +40,7 @@ impl Budget {
 
     /// Budget for that many requests and no more, at saturation 0 until they are gone.
     #[must_use]
-    pub fn of(places: u32) -> Self {
+    pub fn for_requests(places: u32) -> Self {
         Self { lines: Vec::new(), places }
     }
 
@@ -49,10 +49,10 @@ impl Budget {
     }
 
     /// Budget where all of these have room.
-    pub(super) fn tightest(rooms: impl Iterator<Item = Self>) -> Self {
-        rooms.fold(Self::of(u32::MAX), |mut all, room| {
-            all.lines.extend(room.lines);
-            all.places = all.places.min(room.places);
+    pub(super) fn tightest(budgets: impl Iterator<Item = Self>) -> Self {
+        budgets.fold(Self::for_requests(u32::MAX), |mut all, budget| {
+            all.lines.extend(budget.lines);
+            all.places = all.places.min(budget.places);
             all
         })
     }

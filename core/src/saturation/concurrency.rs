@@ -48,17 +48,13 @@ impl Concurrency {
     pub(super) fn room(&self, loads: &[Load]) -> Budget {
         let endpoints = count(loads.len());
         let sum: f64 = loads.iter().map(|load| self.ratio(load)).sum();
-        let (request, token) = (1.0 / self.requests(), 1.0 / self.tokens());
-        let (request, token) = match self.mode {
-            ConcurrencyMode::Requests => (request, 0.0),
-            ConcurrencyMode::Tokens => (0.0, token),
-            ConcurrencyMode::Hybrid => (request, token),
-        };
-        Budget::measured(Line {
-            saturation: sum / endpoints,
-            per_request: request / endpoints,
-            per_token: token / endpoints,
-            ..Line::default()
+        let per_request = 1.0 / self.requests() / endpoints;
+        let per_token = 1.0 / self.tokens() / endpoints;
+        let idle = Line { saturation: sum / endpoints, ..Line::default() };
+        Budget::measured(match self.mode {
+            ConcurrencyMode::Requests => Line { per_request, ..idle },
+            ConcurrencyMode::Tokens => Line { per_token, ..idle },
+            ConcurrencyMode::Hybrid => Line { per_request, per_token, ..idle },
         })
     }
 

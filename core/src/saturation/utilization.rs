@@ -85,8 +85,10 @@ impl Utilization {
     pub(super) fn room(&self, loads: &[Load]) -> Budget {
         let known =
             loads.iter().filter(|load| self.staleness != Staleness::Ignore || !self.is_stale(load));
-        let (mut sum, mut scored) = (0.0, 0);
-        let (mut slack, mut steepest) = (f64::INFINITY, 1.0 / self.depth());
+        let mut sum = 0.0;
+        let mut scored = 0;
+        let mut slack = f64::INFINITY;
+        let mut steepest = 1.0 / self.depth();
         for load in known {
             let EndpointPressure { queue, cache, growth } = self.score(load);
             sum += queue.max(cache);
@@ -99,8 +101,12 @@ impl Utilization {
         }
         let endpoints = count(scored);
         let per_request = if self.in_flight_credit { steepest / endpoints } else { 0.0 };
-        let (saturation, slack) = (sum / endpoints, slack / endpoints);
-        Budget::measured(Line { saturation, slack, per_request, ..Line::default() })
+        Budget::measured(Line {
+            saturation: sum / endpoints,
+            slack: slack / endpoints,
+            per_request,
+            ..Line::default()
+        })
     }
 
     /// As in the EPP: without fresh metrics there is none, and no headroom lifts a cache beyond 1.

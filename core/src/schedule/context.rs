@@ -33,7 +33,7 @@ impl PickContext<'_> {
 
     /// Returns what predictions go by; `None` for an endpoint whose load is not known.
     fn features(&self, candidate: &Candidate<'_>) -> Option<Features> {
-        candidate.gauges.map(|_| Features::of_sight(&candidate.observation(self.request)))
+        candidate.gauges.map(|_| Features::from_observation(&candidate.observation(self.request)))
     }
 
     /// What predictions leave of the objectives, which are 0 where the request has none: then all

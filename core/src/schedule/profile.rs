@@ -69,7 +69,7 @@ impl Profile {
 
 /// What a profile came to.
 #[derive(Clone, Debug)]
-pub(crate) struct Ranking<'a> {
+pub(crate) struct ProfileRunResult<'a> {
     /// Those that the picker took, best first; never empty.
     pub(crate) ranked: Vec<Candidate<'a>>,
     /// What each scorer gave the first of them.
@@ -80,7 +80,7 @@ pub(crate) struct Ranking<'a> {
     pub(crate) cold: bool,
 }
 
-impl<'a> Ranking<'a> {
+impl<'a> ProfileRunResult<'a> {
     /// The chosen one.
     pub(crate) fn best(&self) -> Option<&Candidate<'a>> {
         self.ranked.first()
@@ -143,7 +143,7 @@ impl Profile {
         context: &PickContext<'_>,
         mut candidates: Vec<Candidate<'a>>,
         rng: &mut Rng,
-    ) -> Result<Ranking<'a>, PickError> {
+    ) -> Result<ProfileRunResult<'a>, PickError> {
         if candidates.is_empty() {
             return Err(PickError::NoEndpoints);
         }
@@ -158,7 +158,7 @@ impl Profile {
         let places = self.picker.rank(&table.totals, rng);
         let first = places.first().copied().ok_or(PickError::NoEndpoints)?;
         let names = self.scorers.iter().map(|weighted| weighted.scorer.short_name());
-        Ok(Ranking {
+        Ok(ProfileRunResult {
             ranked: places.iter().filter_map(|place| candidates.get(*place).copied()).collect(),
             scores: names.zip(table.at(first)).collect(),
             total: table.total(first),

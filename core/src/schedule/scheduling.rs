@@ -9,7 +9,8 @@ pub use handler::Handler;
 use std::net::SocketAddr;
 
 use super::{
-    Needs, PickContext, Profile, ProfileExplanation, Ranking, SessionAffinity, SessionStrategy,
+    Needs, PickContext, Profile, ProfileExplanation, ProfileRunResult, SessionAffinity,
+    SessionStrategy,
 };
 use crate::{
     model::{InferenceRequest, PickError, Rng, SchedulingResult, SessionId},
@@ -45,7 +46,7 @@ impl Scheduling {
         candidates: Vec<Candidate<'_>>,
         rng: &mut Rng,
     ) -> Result<SchedulingResult, PickError> {
-        let decide = |ranking: &Ranking<'_>| ranking.result(context.request, context.now);
+        let decide = |ranking: &ProfileRunResult<'_>| ranking.result(context.request, context.now);
         match &self.handler {
             Handler::Single => decide(&self.first()?.run(context, candidates, rng)?),
             Handler::Header { header, default } => {
@@ -84,7 +85,8 @@ impl Scheduling {
     /// Headers for the response with which the client's session comes back to where it was.
     pub fn session_headers(
         &self,
-        (served_by, prefill): (SocketAddr, Option<SocketAddr>),
+        served_by: SocketAddr,
+        prefill: Option<SocketAddr>,
     ) -> impl Iterator<Item = (&str, String)> {
         self.sessions().filter_map(move |session| {
             let SessionStrategy::Token(header) = &session.strategy else { return None };
@@ -97,7 +99,8 @@ impl Scheduling {
     pub(crate) fn session_ids(
         &self,
         request: &InferenceRequest,
-        (chosen, prefill): (SocketAddr, Option<SocketAddr>),
+        chosen: SocketAddr,
+        prefill: Option<SocketAddr>,
     ) -> impl Iterator<Item = (SessionId, &SessionAffinity, SocketAddr)> {
         self.sessions().filter_map(move |session| {
             let endpoint = self.kept_at(session, chosen, prefill)?;

@@ -22,7 +22,7 @@ impl Scheduler {
     ) -> Vec<PlacementEvent> {
         let Some(chosen) = decision.ranked.first().copied() else { return Vec::new() };
         let scheduling = &self.config.scheduling;
-        let sessions = scheduling.session_ids(ask, (chosen, decision.prefiller()));
+        let sessions = scheduling.session_ids(ask, chosen, decision.prefiller());
         let scene = self.scene(at, ask);
         let bound = sessions.filter_map(|(id, session, endpoint)| {
             let home = session.endpoint(&scene).filter(|home| self.takes(*home, at));

@@ -138,7 +138,7 @@ impl Pair {
     }
 
     fn dispatch(&mut self, places: u32) {
-        let mut room = Budget::of(places);
+        let mut room = Budget::for_requests(places);
         for _ in 0..places {
             let granted = self.controller.dispatch(at(self.now), &mut room);
             let expected = self.model.dispatch();
@@ -294,7 +294,9 @@ fn round_robin_takes_turns() {
                 offer(&mut controller, u.choose(&["a", "pp", "z"])?);
                 continue;
             }
-            let Some(ticket) = controller.dispatch(at(0), &mut Budget::of(1)) else { panic!() };
+            let Some(ticket) = controller.dispatch(at(0), &mut Budget::for_requests(1)) else {
+                panic!()
+            };
             let flow = ticket.flow.id.as_str().to_owned();
             if flow == "p" || flow == "q" {
                 offer(&mut controller, &flow);
@@ -334,7 +336,8 @@ fn weighted_bands_keep_their_floors() {
             if u.ratio(1, 3)? {
                 offer(&mut controller, BANDS[1]);
             }
-            let band = controller.dispatch(at(0), &mut Budget::of(1)).unwrap().flow.priority;
+            let band =
+                controller.dispatch(at(0), &mut Budget::for_requests(1)).unwrap().flow.priority;
             if band != BANDS[1] {
                 offer(&mut controller, band);
             }
@@ -402,14 +405,14 @@ fn an_arbiter_is_replaced_without_a_change_of_order() {
             tickets.push(ticket);
         }
         for _ in 0..u.int_in_range(0..=30)? {
-            let gone = old.dispatch(at(100), &mut Budget::of(1));
+            let gone = old.dispatch(at(100), &mut Budget::for_requests(1));
             tickets.retain(|ticket| Some(ticket.id) != gone.as_ref().map(|gone| gone.id));
         }
         while !tickets.is_empty() {
             let index = u.choose_index(tickets.len())?;
             new.hand_in(at(200), tickets.swap_remove(index));
         }
-        let mut room = Budget::of(u32::MAX);
+        let mut room = Budget::for_requests(u32::MAX);
         let rest = |controller: &mut Controller, room: &mut Budget| {
             std::iter::from_fn(|| controller.dispatch(at(200), room)).collect::<Vec<_>>()
         };

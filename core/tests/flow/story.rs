@@ -37,7 +37,7 @@ fn happen(controller: &mut Controller, line: &str) -> String {
             controller.hand_in(now, read(&words));
             format!("{} wait", controller.waiting().requests)
         }
-        "room" => granted(controller, words[0], Budget::of(words[2].parse().unwrap())),
+        "room" => granted(controller, words[0], Budget::for_requests(words[2].parse().unwrap())),
         "load" => {
             let detector = Concurrency { max_requests: 10, ..Concurrency::default() };
             let load = Load { in_flight: words[2].parse().unwrap(), ..Load::default() };
@@ -561,7 +561,7 @@ fn a_dead_worker_takes_its_tickets_along() {
         assert_eq!(controller.offer(at(0), Ticket { id, ..ticket(0, "a", 0, 0) }), Offer::Queued);
     }
     assert_eq!(controller.forget_worker(at(1), 2), 2);
-    let mut room = Budget::of(9);
+    let mut room = Budget::for_requests(9);
     let left = std::iter::from_fn(|| controller.dispatch(at(1), &mut room));
     assert_eq!(left.map(|ticket| ticket.id.worker).collect::<Vec<_>>(), [1, 3]);
 }

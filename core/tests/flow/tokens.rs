@@ -107,7 +107,7 @@ impl Tokens {
     }
 
     fn dispatch(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
-        let ticket = self.controller.dispatch(at(0), &mut Budget::of(1)).unwrap();
+        let ticket = self.controller.dispatch(at(0), &mut Budget::for_requests(1)).unwrap();
         let (flow, charged) = (ticket.flow, ticket.uncached_tokens);
         let found = u.int_in_range(0..=ticket.prompt_tokens)?;
         let output = u.int_in_range(0..=Self::OUTPUT_MAX)?;

@@ -1,6 +1,6 @@
 //! Endpoints to choose from, and an engine that does.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use picker_core::{
     BLOCK_BYTES, Chain, Chainer, Config, Endpoint, Event, Filter, Health, InferenceRequest,
@@ -18,15 +18,7 @@ pub(crate) fn address(last: u8) -> SocketAddr {
 
 /// An endpoint with this role and queue.
 pub(crate) fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
-    let metrics = Metrics {
-        age: Duration::ZERO,
-        waiting,
-        running: 0,
-        kv_usage: 0.0,
-        cache: None,
-        adapters: None,
-        attributes: Vec::new(),
-    };
+    let metrics = Metrics::default().waiting(waiting);
     Endpoint {
         address: address(last),
         health: Health::Up,

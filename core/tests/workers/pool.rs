@@ -124,7 +124,7 @@ impl CapacitySource for Pool {
         }
         let in_flight = InFlight::of(&ledger.accounts);
         Capacity::Serving(match self.size {
-            Size::Requests(most) => Budget::of(most.saturating_sub(in_flight.requests())),
+            Size::Requests(most) => Budget::for_requests(most.saturating_sub(in_flight.requests())),
             Size::Tokens(most) => {
                 let (max_tokens, mode) = (most.into(), ConcurrencyMode::Tokens);
                 let detector = Concurrency { max_tokens, mode, ..Concurrency::default() };

@@ -128,7 +128,7 @@ impl World {
     pub(super) fn in_flight(&self, endpoint: &str) -> (u32, u32) {
         let bytes = self.envoy.shared_data("llm-picker/default/v1/ledger").unwrap_or_default();
         let endpoint: SocketAddr = endpoint.parse().unwrap();
-        let account = wire::ledger::decode(&bytes).accounts.of(endpoint.into());
+        let account = wire::ledger::decode(&bytes).accounts.for_endpoint(endpoint.into());
         (account.requests, account.tokens)
     }
 

@@ -22,7 +22,8 @@ pub(super) const fn count(blocks: u32) -> u32 {
 pub(super) fn grid(index: usize) -> u32 {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     let Some(beyond) = index.checked_sub(PER_DOUBLING) else { return index + 1 };
-    let (octave, step) = (beyond / PER_DOUBLING, beyond % PER_DOUBLING);
+    let octave = beyond / PER_DOUBLING;
+    let step = beyond % PER_DOUBLING;
     let position = u64::from(PER_DOUBLING + 1 + step).checked_shl(octave);
     position.and_then(|position| u32::try_from(position).ok()).unwrap_or(u32::MAX)
 }

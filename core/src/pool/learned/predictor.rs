@@ -12,7 +12,7 @@ const FEATURES: usize = 6;
 pub(crate) struct Features([f64; FEATURES]);
 
 impl Features {
-    pub(crate) fn of_sight(sight: &EndpointObservation) -> Self {
+    pub(crate) fn from_observation(sight: &EndpointObservation) -> Self {
         let (waiting, running) = sight.load.unwrap_or_default();
         let ahead = f64::from(sight.in_flight_tokens) + f64::from(sight.uncached_tokens);
         Self([
@@ -126,24 +126,25 @@ mod tests {
 
     #[test]
     fn a_linear_truth_is_found_and_followed() {
-        let (mut rng, mut predictor) = (Rng::new(1), Predictor::default());
+        let mut rng = Rng::new(1);
+        let mut predictor = Predictor::default();
         let worst = |predictor: &Predictor, rng: &mut Rng, factor: f64| {
             (0..100).fold(0.0, |worst: f64, _| {
                 let sight = sight(rng);
-                let said = predictor.predict(&Features::of_sight(&sight)).unwrap();
+                let said = predictor.predict(&Features::from_observation(&sight)).unwrap();
                 worst.max((said - factor * truth(&sight)).abs())
             })
         };
-        assert_eq!(predictor.predict(&Features::of_sight(&sight(&mut rng))), None);
+        assert_eq!(predictor.predict(&Features::from_observation(&sight(&mut rng))), None);
         for _ in 0..300 {
             let sight = sight(&mut rng);
-            predictor.observe(&Features::of_sight(&sight), truth(&sight));
+            predictor.observe(&Features::from_observation(&sight), truth(&sight));
         }
         assert!(worst(&predictor, &mut rng, 1.0) < 0.02);
         // The engines become half as fast.
         for _ in 0..5_000 {
             let sight = sight(&mut rng);
-            predictor.observe(&Features::of_sight(&sight), 2.0 * truth(&sight));
+            predictor.observe(&Features::from_observation(&sight), 2.0 * truth(&sight));
         }
         assert!(worst(&predictor, &mut rng, 2.0) < 0.05);
     }

@@ -76,7 +76,8 @@ impl Rates {
     pub(crate) fn of_slow(&self, slot: Slot, pool: f64) -> Option<f64> {
         let own = self.by_slot.get(slot.index())?;
         // It is taken to be like the pool until it was seen for longer than a second.
-        let (tokens, seconds) = (own.tokens + pool, own.seconds + 1.0);
+        let tokens = own.tokens + pool;
+        let seconds = own.seconds + 1.0;
         (tokens < Self::SLOW * pool * seconds).then(|| tokens / seconds)
     }
 
@@ -108,7 +109,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn of(rates: &Rates, slot: u16) -> f64 {
+    fn rate(rates: &Rates, slot: u16) -> f64 {
         let pool = rates.of_pool();
         rates.of_slow(Slot(slot), pool).unwrap_or(pool)
     }
@@ -120,7 +121,9 @@ mod tests {
     #[test]
     fn the_pool_has_one_rate() {
         let mut rates = Rates::default();
-        let is = |rates: &Rates, slot, rate: f64| (of(rates, slot) - rate).abs() < 0.01 * rate;
+        let is = |rates: &Rates, slot, expected: f64| {
+            (rate(rates, slot) - expected).abs() < 0.01 * expected
+        };
         assert!(is(&rates, 3, Rates::DEFAULT));
         rates.observe(Slot(3), 100, SECOND);
         rates.observe(Slot(3), 1_000, Duration::ZERO);
@@ -151,11 +154,12 @@ mod tests {
             let mut rates = Rates::default();
             observe(&mut rates, 1, tokens);
             observe(&mut rates, 2, 4_000);
-            let (own, pool) = (of(&rates, 1), rates.of_pool());
+            let own = rate(&rates, 1);
+            let pool = rates.of_pool();
             assert!((pool - 4_000.0).abs() < 40.0);
             assert_eq!(own < 0.99 * pool, is_slow, "{tokens}: {own} of {pool}");
             rates.forget(Slot(1));
-            assert!((of(&rates, 1) - pool).abs() < 1e-9);
+            assert!((rate(&rates, 1) - pool).abs() < 1e-9);
         }
     }
 }

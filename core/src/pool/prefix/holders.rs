@@ -25,7 +25,7 @@ enum Slots {
 
 impl Holders {
     /// The endpoints that hold a block, by slot.
-    pub(super) fn of(&self, block: BlockHash) -> &[Slot] {
+    pub(super) fn holding(&self, block: BlockHash) -> &[Slot] {
         self.nodes
             .find(block.0, |node| node.block == block)
             .map_or(&[], |node| node.slots.as_slice())

@@ -100,7 +100,8 @@ mod tests {
 
     /// Which of a warm one with `tokens` in flight and two cold ones, one of them idle, are kept.
     fn kept(affinity: PrefixAffinity, matched: u32, tokens: u32) -> Vec<u32> {
-        let (member, learned) = (member(&[]), Learned::default());
+        let member = member(&[]);
+        let learned = Learned::default();
         let request = InferenceRequest {
             chain: Chain { blocks: 10, ..Chain::default() },
             ..InferenceRequest::default()

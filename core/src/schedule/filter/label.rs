@@ -75,7 +75,9 @@ mod tests {
         };
         let tier = || "tier".to_owned();
         let values = || owned(&["a", "b"]);
-        let (yes, no, none) = (&[("tier", "a")], &[("tier", "c")], &[]);
+        let yes = &[("tier", "a")];
+        let no = &[("tier", "c")];
+        let none = &[];
         for (requirement, expected) in [
             (Requirement::In(tier(), values()), [true, false, false]),
             (Requirement::NotIn(tier(), values()), [false, true, true]),

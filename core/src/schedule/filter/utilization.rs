@@ -38,7 +38,7 @@ impl LoadMetric {
     ];
 
     /// `None` where the endpoint's metrics are stale or were never read.
-    fn of(self, candidate: &Candidate<'_>) -> Option<f64> {
+    fn measure(self, candidate: &Candidate<'_>) -> Option<f64> {
         let gauges = candidate.gauges;
         match self {
             Self::ActiveRequests => Some(f64::from(candidate.requests)),
@@ -52,7 +52,9 @@ impl LoadMetric {
 impl UtilizationLimits {
     pub(super) fn apply(&self, candidates: &mut Vec<Candidate<'_>>) {
         let is_within = |it: &Candidate<'_>| {
-            self.limits.iter().all(|(gauge, max)| gauge.of(it).is_some_and(|value| value <= *max))
+            self.limits
+                .iter()
+                .all(|(metric, max)| metric.measure(it).is_some_and(|value| value <= *max))
         };
         if !self.fallback_on_empty || candidates.iter().any(is_within) {
             candidates.retain(is_within);
@@ -114,7 +116,8 @@ mod tests {
             UtilizationLimits { limits: limits.to_vec(), fallback_on_empty }.apply(&mut candidates);
             candidates.len()
         };
-        let (active, queue) = (LoadMetric::ActiveRequests, LoadMetric::WaitingQueue);
+        let active = LoadMetric::ActiveRequests;
+        let queue = LoadMetric::WaitingQueue;
         assert_eq!(kept(&[(active, 5.0)], false), 2);
         assert_eq!(kept(&[(queue, 4.0)], false), 2);
         assert_eq!(kept(&[(active, 5.0), (queue, 3.0)], false), 0);

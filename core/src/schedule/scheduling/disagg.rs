@@ -4,7 +4,7 @@
 use crate::{
     model::{InferenceRequest, PickError, Prefill, Rng, SchedulingResult},
     pool::Candidate,
-    schedule::{PickContext, Ranking, Scheduling},
+    schedule::{PickContext, ProfileRunResult, Scheduling},
 };
 
 /// The profiles of the stages, and when each runs.
@@ -107,7 +107,7 @@ impl Disagg {
             StageOrder::PrefillFirst => {
                 let has_profile = scheduling.profile(&self.prefill).is_ok();
                 let prefill = has_profile.then(|| run(&self.prefill, None)).transpose()?;
-                (run(&self.decode, prefill.as_ref().and_then(Ranking::best))?, prefill)
+                (run(&self.decode, prefill.as_ref().and_then(ProfileRunResult::best))?, prefill)
             }
         };
         // One that finds nobody is done without, and the decode pod encodes.

@@ -89,7 +89,8 @@ impl EstimatedTtft {
         let estimates = candidates.iter().map(|it| (is_warm(it), estimator.estimate(it)));
         let estimates: Vec<(bool, Estimate)> = estimates.collect();
         // Waits and not whole estimates: the warm one's own part is the smaller one in any case.
-        let (mut warm, mut cold) = (f64::INFINITY, f64::INFINITY);
+        let mut warm = f64::INFINITY;
+        let mut cold = f64::INFINITY;
         let mut best = f64::INFINITY;
         for (is_warm, estimate) in &estimates {
             lower(if *is_warm { &mut warm } else { &mut cold }, estimate.wait);
@@ -216,7 +217,8 @@ mod tests {
     /// Of ten blocks of 64 tokens, at 15,928 tokens a second.
     #[test]
     fn the_estimate_is_the_formula() {
-        let (member, learned) = (member(&[]), Learned::default());
+        let member = member(&[]);
+        let learned = Learned::default();
         let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
         let barrier = EstimatedTtft { kv_barrier: 0.15, ..default };
         for (ttft, matched, tokens, requests, computed, seconds) in [
@@ -261,7 +263,8 @@ mod tests {
 
     #[test]
     fn what_others_sent_counts_as_far_as_it_is_seen() {
-        let (member, learned) = (member(&[]), learned(5_000));
+        let member = member(&[]);
+        let learned = learned(5_000);
         let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
         for (waiting, running, requests, tokens) in [
             (0, 0, 0, 0.0),
@@ -281,7 +284,9 @@ mod tests {
 
     #[test]
     fn the_unseen_come_after_all_that_are_seen_until_those_are_busy() {
-        let (member, learned, ttft) = (member(&[]), learned(1_000), EstimatedTtft::default());
+        let member = member(&[]);
+        let learned = learned(1_000);
+        let ttft = EstimatedTtft::default();
         let unseen = Candidate { gauges: None, ..candidate(&member, 0, 0) };
         let waiting = |waiting| Some(EngineLoad { waiting, running: 0, kv_usage: 0.0 });
         for (tokens, is_first) in [(0, true), (1_800, true), (2_000, false)] {
@@ -298,7 +303,9 @@ mod tests {
 
     #[test]
     fn of_equals_the_one_with_the_emptier_cache_is_first() {
-        let (member, learned, ttft) = (member(&[]), Learned::default(), EstimatedTtft::default());
+        let member = member(&[]);
+        let learned = Learned::default();
+        let ttft = EstimatedTtft::default();
         let with = |kv_usage, tokens| {
             let gauges = Some(EngineLoad { waiting: 0, running: 0, kv_usage });
             Candidate { gauges, ..candidate(&member, 0, tokens) }
@@ -334,7 +341,9 @@ mod tests {
 
     #[test]
     fn equals_are_equal_and_the_idle_are_best() {
-        let (member, learned, ttft) = (member(&[]), Learned::default(), EstimatedTtft::default());
+        let member = member(&[]);
+        let learned = Learned::default();
+        let ttft = EstimatedTtft::default();
         let idle = candidate(&member, 0, 0);
         let of = |other| scores(ttft, &[other, idle], &learned);
         assert!(of(idle).iter().all(|score| (score - 1.0).abs() < 1e-12));
@@ -346,7 +355,8 @@ mod tests {
 
     #[test]
     fn a_slow_endpoint_has_to_be_less_busy() {
-        let (member, mut learned) = (member(&[]), Learned::default());
+        let member = member(&[]);
+        let mut learned = Learned::default();
         let candidate = candidate(&member, 0, 1_000);
         let wait = |learned: &Learned| {
             let ttft = EstimatedTtft::default();

@@ -76,15 +76,15 @@ impl Latency {
         }
         let seen = candidates.iter().zip(&headrooms);
         let tiers: Vec<Tier> = seen
-            .map(|(candidate, headroom)| Tier::of(*headroom, candidate.requests == 0))
+            .map(|(candidate, headroom)| Tier::from_headroom(*headroom, candidate.requests == 0))
             .collect();
         let best = tiers.iter().max().copied().unwrap_or(Tier::MissesBoth);
         // A little too late is better than far too late.
         let prefers = if best == Tier::Meets { self.prefers } else { Headroom::Least };
         let left = |headroom: Option<SloHeadroom>| headroom.unwrap_or_default();
         let counted = || headrooms.iter().zip(&tiers).filter(|(_, tier)| **tier == best);
-        let ttft = Range::of(counted().map(|(headroom, _)| left(*headroom).ttft.abs()));
-        let tpot = Range::of(counted().map(|(headroom, _)| left(*headroom).tpot.abs()));
+        let ttft = Range::spanning(counted().map(|(headroom, _)| left(*headroom).ttft.abs()));
+        let tpot = Range::spanning(counted().map(|(headroom, _)| left(*headroom).tpot.abs()));
         let (ttft_weight, tpot_weight) = self.weights(ttft, tpot);
         scores.extend(headrooms.iter().zip(&tiers).map(|(headroom, tier)| {
             if *tier != best {
@@ -149,7 +149,7 @@ enum Tier {
 }
 
 impl Tier {
-    fn of(headroom: Option<SloHeadroom>, is_idle: bool) -> Self {
+    fn from_headroom(headroom: Option<SloHeadroom>, is_idle: bool) -> Self {
         match headroom {
             None => Self::Meets,
             Some(headroom) if headroom.meets() => Self::Meets,
@@ -172,7 +172,7 @@ impl Range {
     /// Seconds that make no difference.
     const EQUAL: f64 = 1e-9;
 
-    fn of(sizes: impl Iterator<Item = f64>) -> Self {
+    fn spanning(sizes: impl Iterator<Item = f64>) -> Self {
         let nothing = Self { least: f64::INFINITY, most: 0.0 };
         sizes.fold(nothing, |range, size| Self {
             least: range.least.min(size),
@@ -206,8 +206,9 @@ mod tests {
         let steps = |prefers| [0.0, 0.5, 1.0].map(|share| step(share, prefers).get());
         assert_eq!(steps(Headroom::Least), [1.0, 0.51, 0.01]);
         assert_eq!(steps(Headroom::Most), [0.01, 0.51, 1.0]);
-        let range = |sizes: &[f64]| Range::of(sizes.iter().copied());
-        let (wide, flat) = (range(&[3.0, 1.0]), range(&[2.0]));
+        let range = |sizes: &[f64]| Range::spanning(sizes.iter().copied());
+        let wide = range(&[3.0, 1.0]);
+        let flat = range(&[2.0]);
         assert_eq!([wide.share(1.0), wide.share(2.0), flat.share(2.0)], [0.0, 0.5, 0.5]);
         let (least, most) = Latency::default().weights(wide, wide);
         assert_eq!((least, most), (0.8, 0.2));
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn tiers_in_their_order() {
-        let tier = |ttft, tpot, idle| Tier::of(Some(SloHeadroom { ttft, tpot }), idle);
+        let tier = |ttft, tpot, idle| Tier::from_headroom(Some(SloHeadroom { ttft, tpot }), idle);
         let tiers = [
             tier(-1.0, -1.0, false),
             tier(-1.0, 0.0, false),
@@ -228,6 +229,6 @@ mod tests {
             tier(0.0, 0.0, false),
         ];
         assert!(tiers.is_sorted_by(|before, after| before < after), "{tiers:?}");
-        assert_eq!(Tier::of(None, false), Tier::Meets);
+        assert_eq!(Tier::from_headroom(None, false), Tier::Meets);
     }
 }
