@@ -1,4 +1,4 @@
-//! What a decision costs with 5,000 requests waiting in 100 flows: one offer and one dispatch, so
+//! The cost of a decision with 5,000 requests waiting in 100 flows: one offer and one dispatch, so
 //! that as many wait afterwards.
 
 use divan::{Bencher, black_box};

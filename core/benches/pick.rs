@@ -1,4 +1,4 @@
-//! What one request costs: hashing its prompt, a lookup, a pick, learning the placement.
+//! The cost of one request: hashing its prompt, a lookup, a pick, learning the placement.
 #![cfg_attr(target_arch = "wasm32", no_main)]
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may panic")]
@@ -28,7 +28,8 @@ fn hash_kb(bencher: Bencher<'_, '_>, kb: usize) {
     });
 }
 
-/// An index of 1e5 entries: ten endpoints, each with a hundred chains of 98 retained blocks.
+/// Returns an index of 1e5 entries: ten endpoints, each with a hundred chains of 98 retained
+/// blocks.
 fn warm_index() -> Index {
     let mut index = Index::new(Index::ENTRIES_MAX);
     for who in 0..1_000_u32 {
@@ -59,7 +60,7 @@ fn learn_98_new_among_1e5(bencher: Bencher<'_, '_>) {
         .bench_local_values(|chain| index.learn(Slot(3), &chain));
 }
 
-/// An arrival in a warm pool, from its match to its end.
+/// Measures an arrival in a warm pool, from its match to its end.
 #[divan::bench(args = [10, 100, 1_000])]
 fn pick(bencher: Bencher<'_, '_>, endpoints: u16) {
     let mut arrivals = Arrivals::new(endpoints);

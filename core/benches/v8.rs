@@ -34,7 +34,7 @@ fn main() {
     }
 }
 
-/// What a call takes in microseconds, warmed up, in ascending order.
+/// Returns what a call takes in microseconds, warmed up, in ascending order.
 fn timed(mut call: impl FnMut()) -> Vec<f64> {
     let start = Instant::now();
     let mut calls = 0_u32;

@@ -1,4 +1,4 @@
-//! Holds requests back while the pool is saturated, and decides who goes next.
+//! Flow control: holds requests back while the pool is saturated, and decides which goes next.
 //!
 //! Requests wait in flows, one per tenant and priority; flows of one priority form a band. The
 //! [`Controller`] holds all of them for one pool: the VM that is the arbiter feeds it the tickets

@@ -1,14 +1,14 @@
 //! Decides where an LLM request goes. Pure: no host, no clock, no randomness of its own, no I/O.
 //!
-//! Tell [`Scheduler::handle`] of each [`Event`]; ask [`Scheduler::decide`] where a
-//! request should go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
-//! [`workers::WorkerPeer`] makes many engines, one per worker, act as one.
+//! Tell [`Scheduler::handle`] of each [`Event`]; ask [`Scheduler::decide`] where a request should
+//! go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
+//! [`workers::WorkerPeer`] makes many schedulers, one per worker, act as one.
 //!
-//! In reading order, arrows pointing down only: `model` has the values that all others speak of; the
-//! [`ledger`] counts what is in flight, and [`saturation`] says how much more fits; `pool` is what one
-//! worker knows of the endpoints; `schedule` chooses one; [`flow`] decides which waiting request goes
-//! next; the [`workers`] of one Envoy do that together, and one of them fetches snapshots ([`pull`]);
-//! `scheduler` ties the state of one pool together.
+//! In reading order, arrows pointing down only: `model` has the values that all others speak of;
+//! the [`ledger`] counts what is in flight, and [`saturation`] says how much more fits; `pool` is
+//! what one worker knows of the endpoints; `schedule` chooses one; [`flow`] decides which waiting
+//! request goes next; the [`workers`] of one Envoy do that together, and one of them fetches
+//! snapshots ([`pull`]); `scheduler` ties the state of one pool together.
 
 mod model;
 

@@ -1,7 +1,9 @@
-//! Values that every part of the crate speaks of: time and chance, a pool and its state, a request and its outcome.
+//! Values that every part of the crate speaks of: time and chance, a pool and its state, a request
+//! and its outcome.
 //!
-//! In reading order: `time` and `rng`; a pool as snapshots describe it; a prompt and the request around it; what the
-//! choice came to, what became of it, and what the workers of one Envoy tell each other.
+//! In reading order: `time` and `rng`; a pool as snapshots describe it; a prompt and the request
+//! around it; what the choice came to, what became of it, and what the workers of one Envoy tell
+//! each other.
 
 mod ids;
 mod policy;

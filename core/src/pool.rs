@@ -1,5 +1,5 @@
-//! The endpoints of one pool, as one worker knows them: their state, what each has cached, what was learnt of each, and the
-//! requests that were sent there.
+//! The endpoints of one pool, as one worker knows them: their state, what each has cached, what was
+//! learnt of each, and the requests that were sent there.
 
 mod slot;
 

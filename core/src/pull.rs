@@ -1,8 +1,9 @@
-//! Which of a gateway's workers fetches the next snapshot, and when.
+//! The choice of the worker that fetches the next snapshot, and of the time.
 //!
-//! Where nothing may connect into the gateway, its workers fetch snapshots from the scraper. One of
-//! them does it for all, by a lease in shared data. The scraper answers when it has something new,
-//! so a worker asks again as soon as it has its answer, and a clock is only needed where that fails.
+//! In a deployment in which nothing may connect into the gateway, its workers fetch snapshots from
+//! the scraper. One worker does it for all, by a lease in shared data. The scraper answers when it
+//! has something new, so a worker asks again as soon as it has its answer, and a clock is only
+//! needed where that fails.
 
 use std::time::Duration;
 
@@ -14,24 +15,24 @@ const WAIT_MIN: Duration = Duration::from_millis(100);
 /// The longest: a scraper that returns is found within this and a tick.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// What an answer may take beyond the time-out that Envoy was given: it is lost with the plugin
-/// instance that asked.
+/// The time that an answer may take beyond the time-out that Envoy was given. Such an answer is
+/// lost with the plugin instance that asked.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// An answer without anything new that comes sooner than this was not waited for by its sender: a
 /// cache, or a server of another kind. Asking it again at once would never end.
 const HELD_MIN: Duration = Duration::from_millis(50);
 
-/// Who may ask, and until when. Nobody where there was no lease yet.
+/// The right to ask, and its end. The default holder while there was no lease yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PullLease {
-    /// Who has it, or had it last.
+    /// The worker that has the lease, or had it last.
     pub holder: WorkerId,
-    /// When it lapses.
+    /// Time at which the lease lapses.
     pub until: Instant,
 }
 
-/// One worker's part in fetching.
+/// The part of one worker in fetching.
 #[derive(Clone, Debug)]
 pub struct Puller {
     me: WorkerId,
@@ -49,7 +50,7 @@ enum Phase {
     Asked { since: Instant },
 }
 
-/// How a request for a snapshot ended.
+/// The outcome of a request for a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchOutcome {
     /// With a snapshot that was stored.
@@ -61,7 +62,7 @@ pub enum FetchOutcome {
 }
 
 impl Puller {
-    /// Of the worker `me`, which gives up on an answer after `timeout`.
+    /// Makes the part of worker `me`, which gives up on an answer after `timeout`.
     #[must_use]
     pub fn new(me: WorkerId, timeout: Duration) -> Self {
         let phase = Phase::Resting { until: Instant::default() };
@@ -73,8 +74,8 @@ impl Puller {
         self.timeout = timeout;
     }
 
-    /// If it is for this worker to ask now, the lease under which it does. It lapses soon after the
-    /// answer is due, so that another worker takes over from one that is dead.
+    /// Returns the lease under which this worker asks now, if it is its turn. The lease lapses soon
+    /// after the answer is due, so that another worker takes over from one that is dead.
     #[must_use]
     pub fn turn(&self, now: Instant, lease: PullLease) -> Option<PullLease> {
         let due = match self.phase {
@@ -86,12 +87,12 @@ impl Puller {
         (free && now >= due).then_some(PullLease { holder: self.me, until })
     }
 
-    /// It has asked.
+    /// Notes that the worker has asked.
     pub fn asked(&mut self, now: Instant) {
         self.phase = Phase::Asked { since: now };
     }
 
-    /// It could not ask, or got its answer.
+    /// Notes that the worker could not ask, or got its answer.
     pub fn answered(&mut self, now: Instant, answer: FetchOutcome) {
         let held = match self.phase {
             Phase::Asked { since } => now.saturating_since(since) >= HELD_MIN,

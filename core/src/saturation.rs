@@ -1,4 +1,4 @@
-//! How near the pool is to its limit, and how many more requests it can take.
+//! The saturation of a pool: how near it is to its limit, and how many more requests it can take.
 //!
 //! A [`Detector`] reads every endpoint's [`Load`] once and answers with a [`Budget`], out of which
 //! any number of dispatches can be decided without reading the loads again.
@@ -46,7 +46,7 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// The EPP's name of its type.
+    /// Returns the EPP's name of its type.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         let kind = match self {
@@ -57,9 +57,10 @@ impl Detector {
         kind.name()
     }
 
-    /// What the pool can still take. A pool without endpoints has saturation 1 and no room. Who
-    /// computes prompts and who answers are measured apart, so that the idle of one stage do not hide
-    /// that the other is full (EPP: the larger of the stages' saturations); a request may take of both.
+    /// Returns what the pool can still take. A pool without endpoints has saturation 1 and no room.
+    /// The endpoints that compute prompts and those that answer are measured apart, so that the
+    /// idle of one stage do not hide that the other is full (EPP: the larger of the stages'
+    /// saturations); a request may take of both.
     #[must_use]
     pub fn room(&self, loads: &[Load]) -> Budget {
         if loads.is_empty() {
@@ -76,15 +77,15 @@ impl Detector {
         Budget::tightest(there.map(|stage| self.measure(stage)))
     }
 
-    /// The same where a prompt may be computed by another endpoint than the one that answers. Where
-    /// the stages share endpoints a request may count for two there.
+    /// Returns the same where a prompt may be computed by another endpoint than the one that
+    /// answers. Where the stages share endpoints a request may count for two there.
     #[must_use]
     pub fn room_in_stages(&self, loads: &[Load]) -> Budget {
         let budget = self.room(loads);
         if stages_are_apart(loads) { budget } else { budget.for_two() }
     }
 
-    /// What one stage can still take.
+    /// Returns what one stage can still take.
     fn measure(&self, loads: &[Load]) -> Budget {
         match self {
             Self::Utilization(detector) => detector.room(loads),
@@ -95,7 +96,7 @@ impl Detector {
         }
     }
 
-    /// Whether it goes by the prompt tokens in flight.
+    /// True if it goes by the prompt tokens in flight.
     #[must_use]
     pub fn counts_tokens(&self) -> bool {
         match self {
@@ -105,7 +106,7 @@ impl Detector {
         }
     }
 
-    /// Whether one endpoint should be sent more, for the scheduling filter of the same name.
+    /// True if one endpoint should be sent more, for the scheduling filter of the same name.
     #[must_use]
     pub fn has_headroom(&self, load: &Load) -> bool {
         match self {
@@ -126,7 +127,7 @@ impl DetectorKind {
     pub const NAMES: &[&str] =
         &["utilization-detector", "concurrency-detector", "max-saturation-detector"];
 
-    /// The EPP's name of it.
+    /// Returns the EPP's name of it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,5 @@
-//! The choice of an endpoint for one request: admitters, then profiles of filters, scorers and a picker.
+//! The choice of an endpoint for one request: admitters, then profiles of filters, scorers and a
+//! picker.
 
 mod context;
 mod needs;

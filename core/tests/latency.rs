@@ -1,4 +1,4 @@
-//! What is learnt of how long tokens take, and what goes by it.
+//! Lessons from how long tokens take, and the plugins that go by them.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -20,7 +20,7 @@ fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, last], 8000))
 }
 
-/// An endpoint with a batch of this size, and of whose KV cache so many hundredths are used.
+/// Returns an endpoint with a batch of this size and this many hundredths of its KV cache in use.
 fn endpoint(last: u8, (running, kv_percent): (u32, u8)) -> Endpoint {
     let metrics = Metrics::default().running(running).kv_usage(f32::from(kv_percent) / 100.0);
     Endpoint {
@@ -36,8 +36,8 @@ fn renew(scheduler: &mut Scheduler, endpoints: Vec<Endpoint>) {
     let _ = scheduler.handle(Event::Snapshot { snapshot, received_at: at(0) });
 }
 
-/// One that knows: a first token takes 10 ms and one more for each request in the batch, a further one
-/// 1 ms and a tenth more for each hundredth of the KV cache.
+/// Makes a scheduler that knows: a first token takes 10 ms and one more for each request in the
+/// batch, a further one 1 ms and a tenth more for each hundredth of the KV cache.
 fn taught(latency: Latency, filters: Vec<Filter>) -> Scheduler {
     let scorers =
         vec![WeightedScorer { scorer: Scorer::Latency(latency), weight: ScorerWeight::ONE }];
@@ -64,8 +64,8 @@ fn taught(latency: Latency, filters: Vec<Filter>) -> Scheduler {
     scheduler
 }
 
-/// The scores of such endpoints, for a request with these objectives in ms; the ledger counts one
-/// request at each with a batch. `None` for those that a filter drops.
+/// Returns the scores of such endpoints, for a request with these objectives in ms; the ledger
+/// counts one request at each with a batch. `None` for those that a filter drops.
 fn scores(
     scheduler: &mut Scheduler,
     pool: &[(u32, u8)],
@@ -146,7 +146,7 @@ fn weights_tell_which_objective_counts() {
         let told = scores(&mut taught(latency, Vec::new()), &unlike, (1_000, 1_000));
         assert_eq!(told, expected, "{ttft_weight} {tpot_weight}");
     }
-    // What is the same everywhere does not count: here the first token.
+    // A time that is the same everywhere does not count: here that of the first token.
     let most = Latency { prefers: Headroom::Most, ..Latency::default() };
     let told = scores(&mut taught(most, Vec::new()), &[(10, 50), (10, 10)], (1_000, 1_000));
     assert_eq!(told, [NONE, Some(1.0)]);

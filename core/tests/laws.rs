@@ -63,7 +63,7 @@ impl Model {
         }
     }
 
-    /// Block by block from the head, up to the first that is missing.
+    /// Counts block by block from the head, up to the first that is missing.
     fn matched(&self, slot: Slot, chain: &Chain) -> u32 {
         let held = &self.held[usize::from(slot.0)];
         let hashes = chain.hashes.iter().zip(positions(chain));
@@ -76,14 +76,14 @@ fn evict(held: &mut BTreeMap<BlockHash, Use>) {
     held.remove(&oldest.unwrap());
 }
 
-/// All up to 32, each second one up to 64, and the last.
+/// Returns all up to 32, each second one up to 64, and the last.
 fn positions(chain: &Chain) -> Vec<u32> {
     assert!(chain.blocks <= 64);
     let retained = |at: &u32| *at <= 32 || at.is_multiple_of(2) || *at == chain.blocks;
     (1..=chain.blocks).filter(retained).collect()
 }
 
-/// A prompt of a few blocks of few kinds, so that prompts share heads.
+/// Returns a prompt of a few blocks of few kinds, so that prompts share heads.
 fn any_chain(u: &mut Unstructured<'_>) -> Result<Chain> {
     let mut chainer = Chainer::new(&Seed::default(), 64);
     for _ in 0..u.int_in_range(0..=3)? {

@@ -142,7 +142,7 @@ fn a_retry_moves_the_prompt_and_counts_against_the_first() {
     }
 }
 
-/// It took the first one's failure too, and how long that was nobody knows.
+/// The time includes the failure of the first endpoint, and how long that took is unknown.
 #[test]
 fn a_first_token_after_a_retry_says_of_nobody_how_fast_it_is() {
     for (served_by, is_learnt) in [(1, true), (2, false)] {

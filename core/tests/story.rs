@@ -10,7 +10,7 @@ use picker_core::{
     ResponseClass, Scheduler, SchedulingResult, Seed, Snapshot, flow::Priority, ledger::Ledger,
 };
 
-/// The single place that knows the engine's API. A line of script is a time in ms and one of
+/// Returns the single place that knows the engine's API. A line of script is a time in ms and one of
 /// - `pool A B:w3 C:k50 D:down E:old9000 F:blind G:c2`: a snapshot; per endpoint the number
 ///   waiting, KV-cache usage in percent, age of the metrics in ms, none at all, capacity in blocks
 /// - `pool A paid=10`: a snapshot with an objective
@@ -37,12 +37,12 @@ fn tell(script: &str) -> String {
     transcript
 }
 
-/// The EPP's scorers, whose scores can be followed by eye.
+/// Returns the EPP's scorers, of which the scores can be followed by eye.
 fn of_the_epp() -> Config {
     Config { scheduling: Profile::of_the_epp().into(), ..Config::default() }
 }
 
-/// A request that is decided and sent at once, as it is while nothing else is in flight.
+/// Returns a request that is decided and sent at once, as it is while nothing else is in flight.
 fn ask(scheduler: &mut Scheduler, now: Instant, (id, prompt): (&str, &str)) -> Vec<String> {
     let ask = InferenceRequest { chain: chain(prompt), ..InferenceRequest::default() };
     let decision = match scheduler.decide(now, &ask, &Ledger::default()) {
@@ -115,7 +115,7 @@ fn objective(words: &str) -> Objective {
     Objective { name: name.to_owned(), priority: Priority(priority.parse().unwrap()) }
 }
 
-/// A is port 65 and so on.
+/// Returns a is port 65 and so on.
 fn address(letter: &str) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], u16::from(letter.as_bytes().first().copied().unwrap())))
 }
@@ -223,7 +223,8 @@ fn a_failure_is_unlearnt() {
     ");
 }
 
-/// The prompt was computed, and its end is told as a use of it with the next placement; whoever broke off is at fault all the same.
+/// The prompt was computed, and its end is told as a use of it with the next placement; the
+/// endpoint that broke off is at fault all the same.
 #[test]
 fn what_broke_off_is_learnt_and_failed() {
     insta::assert_snapshot!(tell("
@@ -243,8 +244,8 @@ fn what_broke_off_is_learnt_and_failed() {
     ");
 }
 
-/// Each of them had begun well, which ends no row of those that break off. A client that leaves in the
-/// middle says nothing.
+/// All of these responses had begun well, which ends no row of those that break off. A client that
+/// leaves in the middle says nothing.
 #[test]
 fn answers_that_break_off_add_up() {
     insta::assert_snapshot!(tell("
@@ -280,7 +281,7 @@ fn answers_that_break_off_add_up() {
     ");
 }
 
-/// One that comes whole ends it.
+/// A response that comes whole ends the row.
 #[test]
 fn a_whole_answer_ends_the_row() {
     insta::assert_snapshot!(tell("
@@ -338,7 +339,7 @@ fn an_end_is_a_use_of_what_is_there() {
     ");
 }
 
-/// What two requests brought together stays when one of them fails.
+/// Blocks that two requests brought together stay when one of them fails.
 #[test]
 fn a_failure_takes_only_its_own() {
     insta::assert_snapshot!(tell("
@@ -492,8 +493,8 @@ fn an_engine_is_believed_about_its_cache() {
     ");
 }
 
-/// An engine evicts what was in use least recently, and a prompt is in use until its request ends. The
-/// other workers hear of that with the next placement.
+/// An engine evicts what was in use least recently, and a prompt is in use until its request ends.
+/// The other workers hear of that with the next placement.
 #[test]
 fn what_was_in_use_last_stays_longest() {
     insta::assert_snapshot!(tell("

@@ -46,7 +46,7 @@ const VECTORS: [Vector; 12] = [
     vector(TINY, 10_000, 7, (7, 7, 0x9140_BBEE_061E_52AE, 0xBDA4_6B5F_17C5_DD64)),
 ];
 
-/// Byte i is `31 * i * i + 7 * i + i / 256`, modulo 256.
+/// Returns bytes of which byte i is `31 * i * i + 7 * i + i / 256`, modulo 256.
 fn prompt(bytes: usize) -> Vec<u8> {
     let byte = |i: usize| i.wrapping_mul(i).wrapping_mul(31).wrapping_add(7 * i + (i >> 8));
     (0..bytes).map(|i| byte(i).to_le_bytes()[0]).collect()

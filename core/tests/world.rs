@@ -31,7 +31,7 @@ fn any_endpoint(u: &mut Unstructured<'_>) -> Arbitrary<Endpoint> {
     })
 }
 
-/// One block of four kinds after another; one in eight is damaged on its way.
+/// Chains blocks of four kinds one after another; one chain in eight is damaged on its way.
 fn any_chain(u: &mut Unstructured<'_>) -> Arbitrary<Chain> {
     let mut chainer = Chainer::new(&Seed::default(), 99);
     for _ in 0..u.int_in_range(0..=5)? {
@@ -51,7 +51,7 @@ enum Act {
     Event(Event),
 }
 
-/// What other workers may have in flight, on members and on endpoints that left.
+/// Makes what other workers may have in flight, on members and on endpoints that left.
 fn any_ledger(u: &mut Unstructured<'_>) -> Arbitrary<Ledger> {
     let account = |u: &mut Unstructured<'_>| {
         Ok(Account {
@@ -120,7 +120,7 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
     }))
 }
 
-/// Decides and commits, as a worker does that nobody gets in the way of.
+/// Decides and commits, as a worker does that no other gets in the way of.
 fn play(
     scheduler: &mut Scheduler,
     now: Instant,
@@ -153,7 +153,7 @@ fn any_script(u: &mut Unstructured<'_>) -> Arbitrary<Vec<(Instant, Act)>> {
     Ok(script)
 }
 
-/// What a decision promises, to a pool of `members`.
+/// Asserts what a decision promises, to a pool of `members`.
 fn check(decision: &SchedulingResult, members: &[Endpoint]) {
     let distinct: BTreeSet<&SocketAddr> = decision.ranked.iter().collect();
     assert_eq!(distinct.len(), decision.ranked.len(), "an address is ranked twice");

@@ -13,7 +13,8 @@ const PROMPTS: u32 = 1_000;
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
 
-/// A system prompt that all share, a conversation of `bytes` that only equal `who` share.
+/// Returns a system prompt that all share, and a conversation of `bytes` that only requests of the
+/// same number share.
 pub(crate) fn chain(who: u32, bytes: usize) -> Chain {
     let mut chainer = Chainer::new(&Seed::default(), BLOCKS_MAX);
     chainer.update(&[b's'; 4_096]);
@@ -51,7 +52,7 @@ impl Arrivals {
         arrivals
     }
 
-    /// Match, score, pick, learn, answer, end.
+    /// Matches, scores, picks, learns, answers and ends one request.
     pub(crate) fn arrive(&mut self) {
         let request = RequestId(1);
         self.next = (self.next + 1) % self.asks.len();

@@ -13,27 +13,28 @@ use super::{
 };
 use crate::model::{Instant, Priority};
 
-/// How long a flow is remembered after its last request was dispatched (EPP: flow garbage
+/// Time for which a flow is remembered after its last request was dispatched (EPP: flow garbage
 /// collection).
 const FLOW_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 
-/// Flows that are remembered though nobody waits in them. Whoever invents a new tenant for each
-/// request pushes out idle tenants and not memory: 64 bands of them stay under 32 MB.
+/// Number of flows that are remembered though no request waits in them. A client that invents a new
+/// tenant for each request pushes out idle tenants and not memory: 64 bands of them stay under 32
+/// MB.
 const FLOWS_IDLE_MAX: usize = 1_024;
 
-/// One priority's flows, their order, and what its policies remember.
+/// The flows of one priority, their order, and what its policies remember.
 #[derive(Debug)]
 pub(super) struct Band {
     pub(super) priority: Priority,
     pub(super) config: BandConfig,
     pub(super) usage: Usage,
-    /// Since when nobody waits.
+    /// Time since when no request waits.
     pub(super) idle_since: Instant,
-    /// Whether it may send, by the last dispatch's saturation.
+    /// True if it may send, by the last dispatch's saturation.
     pub(super) open: bool,
-    /// How often it asked in vain (soft reflective ceiling).
+    /// Number of times that the band asked in vain (soft reflective ceiling).
     pub(super) turns: u32,
-    /// What it is owed of its floor (weighted bands).
+    /// Part of its floor that the band is owed (weighted bands).
     pub(super) owed: u64,
     queues: Slab<FlowQueue>,
     by_id: BTreeMap<FairnessId, SlabKey>,
@@ -82,7 +83,7 @@ impl Band {
         }
     }
 
-    /// The flow of that tenant, begun if it is new.
+    /// Returns the flow of that tenant, begun if it is new.
     pub(super) fn queue(&mut self, now: Instant, id: &FairnessId) -> SlabKey {
         if let Some(&queue) = self.by_id.get(id) {
             return queue;
@@ -94,6 +95,7 @@ impl Band {
     }
 
     pub(super) fn push(&mut self, now: Instant, seat: Seat) {
+        // Before the queue joins those that wait: its own counter must not set the lift.
         let turn = self.next_turn;
         let lift = self.lift();
         let Some(queue) = self.queues.get_mut(seat.queue) else { return };
@@ -149,22 +151,22 @@ impl Band {
         let Some(&slot) = self.by_id.get(id) else { return };
         let Some(queue) = self.queues.get_mut(slot) else { return };
         queue.counter = recount(queue.counter);
-        // This neither fills nor empties a queue, so the time is not looked at.
+        // A new counter neither fills nor empties a queue, so the time is not looked at.
         self.reorder(Instant::default(), slot);
     }
 
-    /// The request to dispatch next.
+    /// Returns the request to dispatch next.
     pub(super) fn next(&self) -> Option<SlabKey> {
         let (_, queue) = self.waiting.first()?;
         Some(self.queues.get(*queue)?.head()?.slot)
     }
 
-    /// All that wait, the newest first.
+    /// Returns all that wait, the newest first.
     pub(super) fn newest(&self) -> impl Iterator<Item = SlabKey> {
         self.by_arrival.iter().rev().map(|arrival| arrival.slot)
     }
 
-    /// The flows in which someone waits, by name.
+    /// Returns the flows in which a request waits, by name.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (&FairnessId, Usage)> {
         let queues = self.by_id.values().filter_map(|queue| self.queues.get(*queue));
         queues.filter(|queue| queue.usage.requests > 0).map(|queue| (&queue.id, queue.usage))
@@ -177,7 +179,7 @@ impl Band {
         }
     }
 
-    /// What a flow's counter is lifted to when it begins to wait.
+    /// Returns the counter that a flow is lifted to when it begins to wait.
     fn lift(&self) -> u64 {
         let lowest = self.waiting.first().and_then(|(_, queue)| self.queues.get(*queue));
         lowest.map_or(self.last_counter, |queue| queue.counter)
@@ -191,6 +193,8 @@ impl Band {
             (None, State::Waiting(_)) => State::Idle(now),
             (None, idle) => idle,
         };
+        // A set finds an entry only under the key that it was put in with: the state remembers that
+        // key, and a counter that changed without this step would leave a stale entry behind.
         let before = std::mem::replace(&mut queue.state, state);
         let counter = queue.counter;
         if before == state {

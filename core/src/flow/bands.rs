@@ -8,31 +8,31 @@ use super::{
 };
 use crate::model::{Instant, Priority};
 
-/// Bands that objectives may add to, static ones included. Every dispatch looks at all of them;
-/// nobody has more classes of service than this.
+/// The most bands that objectives may add to, static ones included. Every dispatch looks at all of
+/// them; no operator has more classes of service than this.
 pub const BANDS_MAX: usize = 64;
 
-/// How long a band is kept after its last objective and its last request are gone (EPP: dynamic
-/// band garbage collection).
+/// Time for which a band is kept after its last objective and its last request are gone (EPP:
+/// dynamic band garbage collection).
 const BAND_IDLE_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// What waits in one band (`flow_control_capacity_utilization_*`).
+/// The size of one band (`flow_control_capacity_utilization_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BandSize {
-    /// Which band.
+    /// The band's priority.
     pub priority: Priority,
-    /// What waits in it.
+    /// Requests and bytes that wait.
     pub usage: Usage,
-    /// What may.
+    /// Requests and bytes that may wait.
     pub limits: Limits,
 }
 
-/// What waits in one flow (`flow_control_queue_size`, `flow_control_queue_bytes`).
+/// The size of one flow (`flow_control_queue_size`, `flow_control_queue_bytes`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowSize {
-    /// Which flow. Its tenant is "other" for all that got no row of their own.
+    /// The flow. The tenant is "other" for all that got no row of their own.
     pub flow: FlowKey,
-    /// What waits in it.
+    /// Requests and bytes that wait.
     pub usage: Usage,
 }
 
@@ -48,7 +48,7 @@ struct BandEntry {
     origin: Origin,
 }
 
-/// Why a band exists.
+/// The reason for which a band exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     /// The configuration names it, or it is priority 0.
@@ -100,7 +100,7 @@ impl Bands {
         true
     }
 
-    /// The band that serves a priority: its own, or that of priority 0 if it has none.
+    /// Returns the band that serves a priority: its own, or that of priority 0 if it has none.
     pub(super) fn resolve(&self, priority: Priority) -> Priority {
         if self.bands.contains_key(&Reverse(priority)) { priority } else { Priority(0) }
     }
@@ -121,7 +121,7 @@ impl Bands {
         }
     }
 
-    /// Whether one band may send at this saturation.
+    /// True if one band may send at this saturation.
     pub(super) fn passes(
         &mut self,
         policy: &UsageLimitPolicy,
@@ -134,7 +134,7 @@ impl Bands {
         })
     }
 
-    /// Each band and where it stands among all, highest first.
+    /// Returns each band and where it stands among all, highest first.
     fn standings(&mut self) -> impl Iterator<Item = (Standing, &mut Band)> {
         let bands = u32::try_from(self.bands.len()).unwrap_or(u32::MAX);
         let first = self.bands.first_key_value().map(|(Reverse(priority), _)| *priority);
@@ -147,7 +147,7 @@ impl Bands {
         })
     }
 
-    /// The bands that may send and have something to, highest first.
+    /// Returns the bands that may send and have something to, highest first.
     fn open(&mut self) -> impl Iterator<Item = &mut Band> {
         self.bands.values_mut().map(|entry| &mut entry.band).filter(|band| band.open)
     }
@@ -172,6 +172,7 @@ impl Bands {
                 owed = Some((band.owed, band.priority));
             }
         }
+        // A debt is paid with the dispatch, also to a band that would have been first anyway.
         let chosen = owed.map(|(_, band)| band).or(first)?;
         if let Some(band) = self.get_mut(chosen) {
             band.owed = band.owed.saturating_sub(Share::WHOLE.into());
@@ -179,7 +180,7 @@ impl Bands {
         Some(chosen)
     }
 
-    /// The bands below one, lowest first.
+    /// Returns the bands below one, lowest first.
     pub(super) fn below(&self, priority: Priority) -> impl Iterator<Item = &Band> {
         let bands = self.bands.values().rev().map(|entry| &entry.band);
         bands.take_while(move |band| band.priority < priority)
@@ -202,7 +203,7 @@ impl Bands {
         })
     }
 
-    /// At most `rows` flows by name, and one row per band for the rest of it.
+    /// Returns at most `rows` flows by name, and one row per band for the rest of it.
     pub(super) fn flow_sizes(&self, rows: usize) -> Vec<FlowSize> {
         let mut sizes = Vec::new();
         let mut left = rows;

@@ -1,4 +1,4 @@
-//! What an operator decides.
+//! The settings of flow control.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,36 +11,36 @@ use crate::model::Priority;
 pub struct FlowConfig {
     /// For all bands together; none by default.
     pub limits: Limits,
-    /// How long a request may wait while the pool has endpoints: 60 s.
+    /// Time that a request may wait while the pool has endpoints: 60 s.
     pub default_ttl: Ttl,
-    /// How long while it has none; as `default_ttl` if not given.
+    /// Time that a request may wait while the pool has none; as `default_ttl` if not given.
     pub no_endpoint_ttl: Option<Ttl>,
     /// Bands that always exist; at most [`BANDS_MAX`](super::BANDS_MAX). Priority 0 is added from
     /// the template if it is not here.
     pub bands: BTreeMap<Priority, BandConfig>,
     /// The template of bands that objectives ask for.
     pub default_band: BandConfig,
-    /// That of those below priority 0; `default_band` if not given.
+    /// The template of bands below priority 0; `default_band` if not given.
     pub default_negative_band: Option<BandConfig>,
-    /// How saturated the pool may be.
+    /// Limits on the pool's saturation, by band.
     pub usage_limit: UsageLimitPolicy,
-    /// Which band goes first.
+    /// The choice of the band that goes first.
     pub band_selection: BandSelectionPolicy,
-    /// Whether a request that finds all bands together full may take the place of the newest of
+    /// True if a request that finds all bands together full may take the place of the newest of
     /// the lowest band below its own. The EPP has no such thing, and turns it away.
     pub displace: bool,
 }
 
-/// One priority's settings.
+/// The settings of one priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BandConfig {
     /// 5,000 requests and a gigabyte.
     pub limits: Limits,
     /// In place of the `default_ttl` of all bands.
     pub default_ttl: Option<Ttl>,
-    /// How its flows share it.
+    /// The policy by which its flows share it.
     pub fairness: FairnessPolicy,
-    /// How the requests of a flow are ordered.
+    /// The order of the requests within a flow.
     pub ordering: OrderingPolicy,
 }
 
@@ -72,7 +72,7 @@ impl Default for BandConfig {
 }
 
 impl FlowConfig {
-    /// Whether any band shares by tokens, so that what a model wrote has to be counted.
+    /// True if any band shares by tokens, so that what a model wrote has to be counted.
     #[must_use]
     pub fn charges_tokens(&self) -> bool {
         let templates = [Some(&self.default_band), self.default_negative_band.as_ref()];
@@ -80,13 +80,13 @@ impl FlowConfig {
         bands.into_iter().any(|band| matches!(band.fairness, FairnessPolicy::TokenFair(_)))
     }
 
-    /// The settings of a band that is not configured by name.
+    /// Returns the settings of a band that is not configured by name.
     pub(super) fn template(&self, priority: Priority) -> &BandConfig {
         let negative = self.default_negative_band.as_ref();
         negative.filter(|_| priority < Priority(0)).unwrap_or(&self.default_band)
     }
 
-    /// How long a request of that band may wait while the pool has endpoints.
+    /// Returns the time that a request of that band may wait while the pool has endpoints.
     pub(super) fn ttl(&self, band: &BandConfig, asked: Option<Duration>) -> Ttl {
         band.default_ttl.unwrap_or(self.default_ttl).shortened_by(asked)
     }

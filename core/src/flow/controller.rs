@@ -24,15 +24,15 @@ pub const WAITING_MAX: u64 = 1 << 18;
 /// must not be able to sweep out a band of small ones.
 const DISPLACED_MAX: usize = 16;
 
-/// What became of a ticket that was offered.
+/// The outcome of an offer of a ticket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Offer {
-    /// It waits.
+    /// The ticket waits.
     Queued,
-    /// It waits in place of these, which leave with [`Outcome::EvictedDisplaced`].
+    /// The ticket waits in place of these, which leave with [`Outcome::EvictedDisplaced`].
     Displaced(Vec<TicketId>),
-    /// It is turned away.
+    /// The ticket is turned away.
     Rejected(Outcome),
 }
 
@@ -61,7 +61,7 @@ struct Waiting {
 }
 
 impl Controller {
-    /// Empty queues, in this phase of the pool until [`Controller::expire`] says otherwise.
+    /// Makes empty queues, in this phase of the pool until [`Controller::expire`] says otherwise.
     #[must_use]
     pub fn new(config: FlowConfig, phase: PoolPhase) -> Self {
         let empty_ttl = config.no_endpoint_ttl.unwrap_or(config.default_ttl);
@@ -75,7 +75,7 @@ impl Controller {
         }
     }
 
-    /// What the operator decided.
+    /// Returns the settings.
     #[must_use]
     pub fn config(&self) -> &FlowConfig {
         &self.config
@@ -99,6 +99,7 @@ impl Controller {
         if !band.is_some_and(|band| band.config.limits.admit(band.usage, more)) {
             return Offer::Rejected(self.full());
         }
+        // Victims are chosen before any is dropped: if they do not make room, none has to go.
         let Some(victims) = self.victims(priority, more) else {
             return Offer::Rejected(self.full());
         };
@@ -108,7 +109,7 @@ impl Controller {
         if displaced.is_empty() { Offer::Queued } else { Offer::Displaced(displaced) }
     }
 
-    /// Whether a request of this priority could go at once if nobody waited.
+    /// True if a request of this priority could go at once if no request waited.
     pub fn passes(&mut self, priority: Priority, budget: &Budget) -> bool {
         let priority = self.bands.resolve(priority);
         budget.has_places()
@@ -131,13 +132,13 @@ impl Controller {
         }
     }
 
-    /// Forgets a ticket whose client is gone; false if it waits no more.
+    /// Forgets a ticket of a client that is gone; false if it waits no more.
     pub fn cancel(&mut self, now: Instant, id: TicketId) -> bool {
         let slot = self.by_id.get(&id).copied();
         slot.and_then(|slot| self.drop(now, slot)).is_some()
     }
 
-    /// Forgets the tickets of a worker whose VM is gone, and says how many there were.
+    /// Forgets the tickets of a worker of which the VM is gone, and returns their number.
     pub fn forget_worker(&mut self, now: Instant, worker: u64) -> usize {
         let first = TicketId { worker, request: 0 };
         let last = TicketId { worker, request: u32::MAX };
@@ -145,12 +146,14 @@ impl Controller {
         slots.into_iter().filter_map(|slot| self.drop(now, slot)).count()
     }
 
-    /// The next ticket to send on, if any may go: it takes its place in `budget`. To be called until
-    /// there is none. Whoever waits too long is for [`Controller::expire`], which goes first.
+    /// Returns the next ticket to send on, if any may go: it takes its place in `budget`. To be
+    /// called until there is none. Requests that wait too long are for [`Controller::expire`],
+    /// which goes first.
     pub fn dispatch(&mut self, now: Instant, budget: &mut Budget) -> Option<Ticket> {
         if self.usage.requests == 0 || !budget.has_places() {
             return None;
         }
+        // The gate is asked anew for each dispatch, since each raises the saturation.
         self.bands.gate(&self.config.usage_limit, budget.saturation());
         let priority = self.bands.select(&self.config.band_selection)?;
         let slot = self.bands.get(priority)?.next()?;
@@ -161,9 +164,9 @@ impl Controller {
         Some(waiting.ticket)
     }
 
-    /// Takes out, one by one, those whose time is up in this phase of the pool. What is not taken
-    /// from the iterator stays for the next call. Forgets, too, flows and bands that were idle for
-    /// long.
+    /// Takes out, one by one, tickets that have waited their time in this phase of the pool. Those
+    /// that are not taken from the iterator stay for the next call. Forgets, too, flows and bands
+    /// that were idle for long.
     pub fn expire(
         &mut self,
         now: Instant,
@@ -180,13 +183,14 @@ impl Controller {
         })
     }
 
-    /// How long the pool has been as it is, as was last said to [`Controller::expire`].
+    /// Returns the phase of the pool that was last said to [`Controller::expire`].
     #[must_use]
     pub fn phase(&self) -> PoolPhase {
         self.deadlines.phase()
     }
 
-    /// When [`Controller::expire`] has something to do, if nothing changes until then.
+    /// Returns the time at which [`Controller::expire`] has something to do, if nothing changes
+    /// until then.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.next()
@@ -209,26 +213,26 @@ impl Controller {
         }
     }
 
-    /// All that waits.
+    /// Returns all that waits.
     #[must_use]
     pub fn waiting(&self) -> Usage {
         self.usage
     }
 
-    /// What may wait in all bands together.
+    /// Returns the limits on all bands together.
     #[must_use]
     pub fn limits(&self) -> Limits {
         let Limits { max_requests, max_bytes } = self.config.limits;
         Limits { max_requests: Some(max_requests.unwrap_or(WAITING_MAX)), max_bytes }
     }
 
-    /// What waits in each band, highest first.
+    /// Returns the size of each band, highest first.
     pub fn band_sizes(&self) -> impl Iterator<Item = BandSize> {
         self.bands.sizes()
     }
 
-    /// What waits in each flow, highest band first, for metrics: at most `rows` flows by name, the
-    /// others of each band together.
+    /// Returns the size of each flow, highest band first, for metrics: at most `rows` flows by
+    /// name, the others of each band together.
     #[must_use]
     pub fn flow_sizes(&self, rows: usize) -> Vec<FlowSize> {
         self.bands.flow_sizes(rows)
@@ -241,7 +245,7 @@ impl Controller {
         }
     }
 
-    /// Whom to displace so that `more` fits into the whole; `None` if nothing helps.
+    /// Returns the tickets to displace so that `more` fits into the whole; `None` if nothing helps.
     fn victims(&self, priority: Priority, more: Usage) -> Option<Vec<SlabKey>> {
         let mut left = self.usage;
         let mut victims = Vec::new();

@@ -1,4 +1,4 @@
-//! When waiting must end.
+//! The deadlines of requests that wait.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub(super) struct Deadlines {
     phase: PoolPhase,
 }
 
-/// What one request's deadline follows from.
+/// The facts that one request's deadline follows from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     pub(super) id: TicketId,
@@ -59,13 +59,13 @@ impl Deadlines {
         self.order.first().map(|(deadline, ..)| *deadline)
     }
 
-    /// Someone whose time is up.
+    /// Returns a request that has waited its time.
     pub(super) fn due(&self, now: Instant) -> Option<SlabKey> {
         self.order.first().filter(|(deadline, ..)| *deadline <= now).map(|(.., slot)| *slot)
     }
 
-    /// Begins another phase, with everyone who waits. The one pass over all of them there is: it
-    /// costs well under a millisecond for 5,000, and happens at most once a tick.
+    /// Begins another phase, with every request that waits. The one pass over all of them there is:
+    /// it costs well under a millisecond for 5,000, and happens at most once a tick.
     pub(super) fn begin(
         &mut self,
         phase: PoolPhase,
@@ -77,7 +77,7 @@ impl Deadlines {
             .collect();
     }
 
-    /// What waiting too long is called now.
+    /// Returns the outcome of waiting too long in this phase.
     pub(super) fn outcome(&self) -> Outcome {
         match self.phase.kind {
             PhaseKind::Serving => Outcome::EvictedTtl,

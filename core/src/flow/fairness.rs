@@ -1,39 +1,40 @@
-//! Which flow of a band goes first.
+//! The choice of the flow of a band that goes first.
 
 use std::{collections::BTreeMap, num::NonZeroU16, str::FromStr};
 
 use super::{FairnessId, flow_queue::FlowQueue, rank::Rank};
 use crate::model::UnknownPolicy;
 
-/// How the flows of one band share it.
+/// The policy by which the flows of one band share it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FairnessPolicy {
     /// Not at all: the best request of all flows by the band's ordering
     /// (`global-strict-fairness-policy`).
     #[default]
     GlobalStrict,
-    /// One request each in turn (`round-robin-fairness-policy`). Whoever begins to wait joins
-    /// behind all who wait already, and the place of the turn is in the order of the flows and not
-    /// in one of them, so it outlives any flow. Two flows that both keep waiting are dispatched
-    /// equally often, give or take one.
+    /// The flows take turns, one request at a time (`round-robin-fairness-policy`). A flow that
+    /// begins to wait joins behind all that wait already, and the place of the turn is in the order
+    /// of the flows and not in one of them, so it outlives any flow. Two flows that both keep
+    /// waiting are dispatched equally often, give or take one.
     RoundRobin,
     /// The one that has used the fewest tokens for its weight (`token-fair-fairness-policy`).
     TokenFair(TokenCost),
 }
 
-/// What the token-fair policy charges: virtual token counters (Sheng et al., "Fairness in serving
+/// The prices of the token-fair policy: virtual token counters (Sheng et al., "Fairness in serving
 /// large language models", OSDI'24), weighted, over prompt tokens that are not cached.
 ///
 /// A flow's counter grows by `prompt` for each uncached prompt token at dispatch and by `output`
 /// for each output token as usage arrives, divided by its weight; a dispatch costs at least one
-/// token. What is not cached is an expectation at dispatch, of the best endpoint on arrival, and is
-/// put right as soon as the endpoint is chosen. A flow that begins to wait is lifted to the lowest counter of those that wait (or, if
-/// nobody does, of the last that did), so that idleness saves up no credit.
+/// token. The number of uncached tokens is an expectation at dispatch, of the best endpoint on
+/// arrival, and is put right as soon as the endpoint is chosen. A flow that begins to wait is
+/// lifted to the lowest counter of those that wait (or, if none does, of the last that did), so
+/// that idleness saves up no credit.
 ///
 /// Bound: over any time in which two flows both wait, the service they got, each over its weight,
 /// differs by at most `2 * max(prompt * L, output * M)`, where `L` is the longest prompt and `M`
-/// the most tokens, of prompt and output, that one flow of weight 1 has in flight at once, those
-/// included whose cost the arbiter has not been told yet; this wants `output >= prompt`. The
+/// the most tokens, of prompt and output, that one flow of weight 1 has in flight at once, requests
+/// included of which the arbiter has not been told the cost yet; this wants `output >= prompt`. The
 /// expectation does not change it: it is never more than the prompt, and in error only for what is
 /// in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl FairnessPolicy {
         "token-fair-fairness-policy",
     ];
 
-    /// The EPP's name of it, or ours in its style.
+    /// Returns the EPP's name of it, or ours in its style.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -73,7 +74,7 @@ impl FairnessPolicy {
         }
     }
 
-    /// Where a flow stands among those of its band; nowhere if nobody waits in it.
+    /// Returns the place of a flow among those of its band; none if no request waits in it.
     pub(super) fn standing(&self, queue: &FlowQueue) -> Option<Rank> {
         let head = queue.head()?;
         Some(match self {
@@ -85,7 +86,7 @@ impl FairnessPolicy {
         })
     }
 
-    /// What a dispatch adds to its flow's counter.
+    /// Returns what a dispatch adds to its flow's counter.
     pub(super) fn dispatch_cost(&self, flow: &FairnessId, uncached_tokens: u32) -> u64 {
         match self {
             Self::GlobalStrict | Self::RoundRobin => 0,
@@ -95,7 +96,7 @@ impl FairnessPolicy {
         }
     }
 
-    /// What output tokens add to their flow's counter.
+    /// Returns what output tokens add to their flow's counter.
     pub(super) fn output_cost(&self, flow: &FairnessId, tokens: u32) -> u64 {
         match self {
             Self::GlobalStrict | Self::RoundRobin => 0,
@@ -116,7 +117,7 @@ impl FromStr for FairnessPolicy {
 }
 
 impl Default for TokenCost {
-    /// The paper's prices: 1 for a prompt token, 2 for an output token.
+    /// Returns the paper's prices: 1 for a prompt token, 2 for an output token.
     fn default() -> Self {
         Self { prompt: 1, output: 2, weights: BTreeMap::new() }
     }

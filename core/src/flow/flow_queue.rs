@@ -1,4 +1,4 @@
-//! One flow's queue.
+//! The queue of one flow.
 
 use std::collections::BTreeSet;
 
@@ -14,18 +14,18 @@ pub(super) struct FlowQueue {
     pub(super) usage: Usage,
     /// Virtual tokens used (token-fair).
     pub(super) counter: u64,
-    /// When its turn is, relative to others of its band (round robin).
+    /// Turn of the flow, relative to others of its band (round robin).
     pub(super) turn: u64,
-    /// Where its band has it.
+    /// The set of its band that the queue is in.
     pub(super) state: State,
 }
 
-/// Which of its band's sets a queue is in.
+/// The set of its band that a queue is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Someone waits; in the order of flows at this rank.
+    /// A request waits; in the order of flows at this rank.
     Waiting(Rank),
-    /// Nobody does, since then.
+    /// No request waits, since then.
     Idle(Instant),
 }
 

@@ -1,4 +1,4 @@
-//! Who a request belongs to.
+//! The tenant and the flow that a request belongs to.
 
 use std::fmt;
 
@@ -22,26 +22,27 @@ impl FairnessId {
     /// UUID, e-mail address or host name is longer.
     const LEN_MAX: usize = 256;
 
-    /// The tenant of that name. Ids that agree on their first 256 bytes are one tenant.
+    /// Returns the tenant of that name. Ids that agree on their first 256 bytes are one tenant.
     #[must_use]
     pub fn new(id: &str) -> Self {
         Self(id.get(..id.floor_char_boundary(Self::LEN_MAX)).unwrap_or(id).to_owned())
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Under which metrics add up the flows that get no label of their own (EPP: "other").
+    /// Returns the tenant under which metrics add up the flows that get no label of their own (EPP:
+    /// "other").
     pub(super) fn other() -> Self {
         Self("other".to_owned())
     }
 }
 
 impl Default for FairnessId {
-    /// The tenant of requests that name none (EPP: `default-flow`).
+    /// Returns the tenant of requests that name none (EPP: `default-flow`).
     fn default() -> Self {
         Self("default-flow".to_owned())
     }

@@ -1,4 +1,4 @@
-//! Which request of a flow goes first.
+//! The order of requests within a flow.
 
 use std::str::FromStr;
 
@@ -24,7 +24,7 @@ impl OrderingPolicy {
     pub const NAMES: &[&str] =
         &["fcfs-ordering-policy", "edf-ordering-policy", "slo-deadline-ordering-policy"];
 
-    /// The EPP's name of it.
+    /// Returns the EPP's name of it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl OrderingPolicy {
         }
     }
 
-    /// The place of a ticket that may wait for `ttl`; equal deadlines go by arrival.
+    /// Returns the place of a ticket that may wait for `ttl`; equal deadlines go by arrival.
     pub(super) fn rank(self, ticket: &Ticket, ttl: Ttl) -> Rank {
         let deadline = match self {
             Self::Fcfs => Some(ticket.arrived),

@@ -1,23 +1,23 @@
-//! What became of a request in flow control, and what its client is told.
+//! The outcome of a request in flow control, and what its client is told.
 
-/// How a request's wait ended. [`Outcome::label`] gives the EPP's name, which merges some.
+/// The end of a request's wait. [`Outcome::label`] gives the EPP's name, which merges some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It was sent on.
+    /// The request was sent on.
     Dispatched,
-    /// Its band or the whole is full.
+    /// The band or the whole is full.
     RejectedCapacity,
     /// The same, while the pool has no endpoint.
     RejectedNoEndpoints,
-    /// This gateway is going away.
+    /// The gateway is going away.
     RejectedShuttingDown,
     /// Flow control itself failed.
     RejectedInternal,
-    /// It waited its time to live.
+    /// The request waited its time to live.
     EvictedTtl,
-    /// It waited as long as an empty pool is given to come back.
+    /// The request waited as long as an empty pool is given to come back.
     EvictedNoEndpoints,
-    /// Its client left.
+    /// The client left.
     EvictedContextCancelled,
     /// A request of a higher band took its place.
     EvictedDisplaced,
@@ -37,7 +37,7 @@ pub struct Refusal {
 }
 
 impl Outcome {
-    /// The `outcome` label of the `flow_control` metrics, as the EPP spells it.
+    /// Returns the `outcome` label of the `flow_control` metrics, as the EPP spells it.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Outcome {
         }
     }
 
-    /// What the client is told; nothing if the request was sent on.
+    /// Returns what the client is told; nothing if the request was sent on.
     ///
     /// Statuses, messages and reasons are the EPP's. It has no displacement, but reserves
     /// `evicted-queue-pressure` for it.

@@ -6,10 +6,10 @@ use super::TicketId;
 /// requests never share a rank and equal scripts give equal orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    /// What the policy orders by.
+    /// The number that the policy orders by.
     pub(super) first: u64,
-    /// What decides between equals.
+    /// The number that decides between equals.
     pub(super) second: u64,
-    /// What decides between those.
+    /// The id that decides where both are equal.
     pub(super) id: TicketId,
 }

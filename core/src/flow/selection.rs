@@ -1,13 +1,13 @@
-//! Which band goes first.
+//! The choice of the band that goes first.
 
 use std::{collections::BTreeMap, str::FromStr};
 
 use crate::model::{Priority, UnknownPolicy};
 
-/// How bands share the pool.
+/// The policy by which bands share the pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BandSelectionPolicy {
-    /// The highest that has anyone waiting and may send (`strict-band-selection-policy`).
+    /// The highest in which a request waits and that may send (`strict-band-selection-policy`).
     #[default]
     Strict,
     /// The same, except that each band that waits gets at least its floor
@@ -17,8 +17,8 @@ pub enum BandSelectionPolicy {
 
 /// The share of dispatches that a band is sure of.
 ///
-/// Each dispatch owes every band that waits and may send its share of that one dispatch; whoever
-/// is owed a whole one, most first, goes before higher bands. Shares that add up to more than
+/// A dispatch owes every band that waits and may send its share of that one dispatch; a band that
+/// is owed a whole one, the most first, goes before higher bands. Shares that add up to more than
 /// everything are scaled down.
 ///
 /// Bound: over any `d` dispatches during which a band always waits and may send, it gets at least
@@ -39,7 +39,7 @@ impl BandSelectionPolicy {
     /// Every name there is.
     pub const NAMES: &[&str] = &["strict-band-selection-policy", "weighted-band-selection-policy"];
 
-    /// The EPP's name of it, or ours in its style.
+    /// Returns the EPP's name of it, or ours in its style.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -61,7 +61,8 @@ impl FromStr for BandSelectionPolicy {
 }
 
 impl Default for Floors {
-    /// One dispatch in twenty: enough that a band is not starved, little to the bands above.
+    /// Returns one dispatch in twenty: enough that a band is not starved, little to the bands
+    /// above.
     fn default() -> Self {
         Self { default: Share::clamped(0.05), bands: BTreeMap::new() }
     }
@@ -74,7 +75,8 @@ impl Floors {
 }
 
 impl Share {
-    /// Whole numbers add up the same everywhere; a millionth is finer than anyone configures.
+    /// The parts of a whole: whole numbers add up the same everywhere, and a millionth is finer
+    /// than any configuration.
     pub(super) const WHOLE: u32 = 1_000_000;
 
     /// The share nearest to `share` between 0 and 1; NaN is 0.

@@ -45,7 +45,7 @@ impl<T> Slab<T> {
         self.entries.get_mut(slot.index())?.as_mut()
     }
 
-    /// All entries, by number.
+    /// Returns all entries, by number.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SlabKey, &T)> {
         (0..)
             .map(SlabKey)

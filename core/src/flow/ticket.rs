@@ -8,27 +8,27 @@ use crate::model::Instant;
 /// Names a held request among all workers of one Envoy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketId {
-    /// The worker whose VM holds the stream.
+    /// The worker with the VM that holds the stream.
     pub worker: u64,
     /// The request within that worker.
     pub request: u32,
 }
 
-/// What the arbiter knows of a held request.
+/// A held request, as the arbiter knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Which request.
+    /// Name of the request.
     pub id: TicketId,
-    /// Whose, and how urgent.
+    /// Tenant and priority of the request.
     pub flow: FlowKey,
     /// Bytes of its body, counted against byte limits.
     pub bytes: u64,
-    /// Its prompt, in estimated tokens: what it adds to an endpoint's load at most.
+    /// Estimated tokens of the prompt: the most that it adds to an endpoint's load.
     pub prompt_tokens: u32,
-    /// Those of them that the endpoint with the most of the prompt is not thought to have cached, on
-    /// arrival: what its tenant is charged at dispatch (token-fair).
+    /// Prompt tokens that the endpoint with the most of the prompt is not thought to have cached,
+    /// on arrival: the tenant is charged for them at dispatch (token-fair).
     pub uncached_tokens: u32,
-    /// When its worker first saw it; stays the same however often it is handed in.
+    /// Time at which its worker first saw it; stays the same however often it is handed in.
     pub arrived: Instant,
     /// The client's own limit on waiting (`x-llm-d-inference-ttl`). Zero is the same as none.
     pub ttl: Option<Duration>,

@@ -1,4 +1,4 @@
-//! How long a request may wait.
+//! The time that a request may wait.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ impl From<Duration> for Ttl {
 }
 
 impl Ttl {
-    /// The limit of a request that asks for `header`, which may shorten a limit or set one where
-    /// there is none, but never lengthen or lift one (EPP v0.11: `x-llm-d-inference-ttl`).
+    /// Returns the limit of a request that asks for `header`, which may shorten a limit or set one
+    /// where there is none, but never lengthen or lift one (EPP v0.11: `x-llm-d-inference-ttl`).
     #[must_use]
     pub fn shortened_by(self, header: Option<Duration>) -> Self {
         match (self, header.map_or(Self::Unlimited, Self::from)) {
@@ -31,7 +31,7 @@ impl Ttl {
         }
     }
 
-    /// When waiting that counts from `start` must end.
+    /// Returns the time at which waiting that counts from `start` must end.
     pub(super) fn deadline(self, start: Instant) -> Option<Instant> {
         match self {
             Self::Unlimited => None,

@@ -1,6 +1,6 @@
-//! How much waits, and how much may.
+//! Sizes of queues, and their limits.
 
-/// What waits somewhere.
+/// The size of what waits somewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Requests.
@@ -9,7 +9,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// How much may wait somewhere. `None` is no limit.
+/// The limits on what may wait somewhere. `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Requests.
@@ -35,7 +35,7 @@ impl Usage {
 }
 
 impl Limits {
-    /// Whether `more` may join `used`.
+    /// True if `more` may join `used`.
     pub(super) fn admit(self, used: Usage, more: Usage) -> bool {
         let within = |max: Option<u64>, used: u64, more: u64| {
             max.is_none_or(|max| used.saturating_add(more) <= max)

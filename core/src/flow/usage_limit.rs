@@ -1,4 +1,4 @@
-//! How saturated the pool may be before a band has to wait.
+//! The ceilings of saturation, above which a band has to wait.
 
 mod holdback;
 
@@ -12,7 +12,7 @@ use crate::model::{Priority, UnknownPolicy};
 /// ceiling is skipped, and does not hold up those after it (EPP v0.11).
 #[derive(Clone, Debug, PartialEq)]
 pub enum UsageLimitPolicy {
-    /// One ceiling for all.
+    /// The same ceiling for all.
     Static {
         /// A saturation; the EPP's default is 1.
         threshold: f64,
@@ -36,7 +36,7 @@ pub enum UsageLimitKind {
     SoftReflectiveCeiling,
 }
 
-/// One band among all.
+/// The place of one band among all.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
     pub(super) priority: Priority,
@@ -55,7 +55,8 @@ impl Default for UsageLimitPolicy {
 }
 
 impl UsageLimitPolicy {
-    /// The ceiling of a band at this saturation. `turns` counts how often the band had to ask.
+    /// Returns the ceiling of a band at this saturation. `turns` counts how often the band had to
+    /// ask.
     pub(super) fn ceiling(&self, band: Standing, saturation: f64, turns: &mut u32) -> f64 {
         match self {
             Self::Static { threshold } => *threshold,
@@ -65,7 +66,7 @@ impl UsageLimitPolicy {
     }
 }
 
-/// EPP: soft-reflective-ceiling-policy.
+/// Returns the ceiling of EPP: soft-reflective-ceiling-policy.
 fn reflective(band: Standing, saturation: f64, turns: &mut u32) -> f64 {
     if band.rank == 0 || band.bands < 2 {
         return 1.0;
@@ -93,7 +94,7 @@ impl UsageLimitKind {
         "soft-reflective-ceiling-policy",
     ];
 
-    /// The EPP's name of it.
+    /// Returns the EPP's name of it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -121,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// The ceilings of bands 100, 10 and 0 at one saturation.
+    /// Returns the ceilings of bands 100, 10 and 0 at one saturation.
     fn ceilings(policy: &UsageLimitPolicy, saturation: f64) -> Vec<f64> {
         let bands = [100, 10, 0].map(Priority);
         bands

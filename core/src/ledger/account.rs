@@ -1,4 +1,4 @@
-//! What is in flight on each endpoint.
+//! The accounts of what is in flight on each endpoint.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,8 +7,8 @@ use std::{
 
 use crate::model::{Instant, mix};
 
-/// Names an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096 endpoints
-/// share a key with a chance of one in 10^12, and would then count as one.
+/// Names an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096
+/// endpoints share a key with a chance of one in 10^12, and would then count as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointKey(pub u64);
 
@@ -26,32 +26,34 @@ impl From<SocketAddr> for EndpointKey {
     }
 }
 
-/// What is in flight on one endpoint.
+/// The account of what is in flight on one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Which endpoint.
+    /// The endpoint's key.
     pub endpoint: EndpointKey,
     /// Requests sent and not ended; of those that it only computes the prompt for, until they are
     /// answered.
     pub requests: u32,
-    /// Their prompt tokens that were not expected in the endpoint's cache, until it answers.
+    /// Prompt tokens of those requests that were not expected in the endpoint's cache, until it
+    /// answers.
     pub tokens: u32,
-    /// When it is expected to have computed those; the epoch where there are none. The tokens are
-    /// counted and this is a guess: with each change it comes down to what they explain.
+    /// Time at which the endpoint is expected to have computed the tokens; the epoch where there
+    /// are none. The tokens are counted and this is a guess: with each change it comes down to what
+    /// they explain.
     pub free_at: Instant,
 }
 
 /// A prompt that an endpoint is to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Its tokens that are not expected in the endpoint's cache.
+    /// Tokens of the prompt that are not expected in the endpoint's cache.
     pub tokens: u32,
-    /// How long they are expected to take there.
+    /// Time that the tokens are expected to take there.
     pub takes: Duration,
 }
 
 impl Work {
-    /// How long so many tokens take at its pace.
+    /// Returns the time that so many tokens take at the pace of this work.
     fn scaled_to(self, tokens: u32) -> Duration {
         let share = f64::from(tokens) / f64::from(self.tokens.max(1));
         Duration::try_from_secs_f64(self.takes.as_secs_f64() * share).unwrap_or(Duration::MAX)
@@ -59,36 +61,38 @@ impl Work {
 }
 
 impl Account {
-    /// Seconds from `now` until it is expected to have computed what it was sent.
+    /// Returns the seconds from `now` until the endpoint is expected to have computed what it was
+    /// sent.
     pub(crate) fn busy_for(&self, now: Instant) -> f64 {
         self.free_at.saturating_since(now).as_secs_f64()
     }
 
-    /// What it has not computed takes no longer than that.
+    /// Brings the guess down to `latest`: tokens that are left take no longer than that, and none
+    /// take no time.
     fn free_by(&mut self, latest: Instant) {
         self.free_at = if self.tokens == 0 { Instant::default() } else { self.free_at.min(latest) };
     }
 }
 
-/// The accounts of a pool, in the order of their keys. An endpoint without an account has nothing in
-/// flight; an account that comes down to nothing is dropped.
+/// The accounts of a pool, in the order of their keys. An endpoint without an account has nothing
+/// in flight; an account that comes down to nothing is dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts(Vec<Account>);
 
 impl Accounts {
-    /// The accounts in the order of their keys.
+    /// Returns the accounts in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = &Account> {
         self.0.iter()
     }
 
-    /// What is in flight on an endpoint.
+    /// Returns what is in flight on an endpoint.
     #[must_use]
     pub fn for_endpoint(&self, endpoint: EndpointKey) -> Account {
         let found = self.find(endpoint).ok().and_then(|index| self.0.get(index));
         found.copied().unwrap_or_else(|| Account { endpoint, ..Account::default() })
     }
 
-    /// Requests in flight on all endpoints.
+    /// Returns the number of requests in flight on all endpoints.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.0.iter().map(|account| u64::from(account.requests)).sum()
@@ -103,7 +107,7 @@ impl Accounts {
         self.add(Account { endpoint, requests: 1, tokens, free_at });
     }
 
-    /// Counts one whose prompt the endpoint has computed: the tokens are no load any more.
+    /// Counts the prompt of a request as computed: its tokens are no load any more.
     pub(crate) fn answered(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
         self.subtract(endpoint, 0, work.tokens);
         self.limit_backlog(now, endpoint, work);
@@ -136,7 +140,7 @@ impl Accounts {
         }
     }
 
-    /// Down to zero and no further: what was taken back once is not owed again.
+    /// Takes off down to zero and no further: what was taken back once is not owed again.
     fn subtract(&mut self, endpoint: EndpointKey, requests: u32, tokens: u32) {
         let Ok(index) = self.find(endpoint) else { return };
         self.change(index, |account| {
@@ -149,7 +153,8 @@ impl Accounts {
         }
     }
 
-    /// What is left there takes no longer than its tokens say, at the pace of what was done.
+    /// Brings the backlog down to what is left there: it takes no longer than its tokens say, at
+    /// the pace of what was done.
     fn limit_backlog(&mut self, now: Instant, endpoint: EndpointKey, done: Work) {
         if done.tokens == 0 {
             return;
@@ -170,8 +175,8 @@ impl Accounts {
 }
 
 impl FromIterator<Account> for Accounts {
-    /// In any order; accounts of the same endpoint are added up. Those that come in the order of
-    /// their keys, as from another ledger, are taken as they are.
+    /// Takes accounts in any order; those of the same endpoint are added up. Accounts in the order
+    /// of their keys, as from another ledger, are taken as they are.
     fn from_iter<T: IntoIterator<Item = Account>>(accounts: T) -> Self {
         let accounts: Vec<Account> = accounts.into_iter().collect();
         if accounts.is_sorted_by(|before, after| before.endpoint < after.endpoint) {
@@ -195,7 +200,7 @@ mod tests {
         Instant::from_nanos(1_000_000_000_000 + ms * 1_000_000)
     }
 
-    /// A token takes a millisecond.
+    /// Returns work of which a token takes a millisecond.
     fn work(tokens: u32) -> Work {
         Work { tokens, takes: Duration::from_millis(tokens.into()) }
     }

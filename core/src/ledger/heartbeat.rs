@@ -1,14 +1,15 @@
-//! What one worker has counted in the ledger, so that it can be taken back when the worker dies.
+//! The part of the ledger that one worker has counted, so that it can be taken back when the worker
+//! dies.
 
 use std::time::Duration;
 
 use super::Accounts;
 use crate::model::Instant;
 
-/// One worker's part of the ledger, and a sign of life.
+/// A worker's part of the ledger, and a sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// When the worker last wrote this.
+    /// Time of the last write.
     pub alive_at: Instant,
     /// The requests that it holds.
     pub waiting: u32,
@@ -16,7 +17,7 @@ pub struct Heartbeat {
     pub accounts: Accounts,
     /// The arbiter that it knows.
     pub epoch: u64,
-    /// How many of that arbiter's grants it has used or given back.
+    /// Number of that arbiter's grants that the worker has used or given back.
     pub grants_taken: u64,
 }
 
@@ -26,7 +27,7 @@ impl Heartbeat {
     /// room back.
     pub const DEAD_AFTER: Duration = Duration::from_secs(5);
 
-    /// Whether the worker has given no sign of life for too long.
+    /// True if the worker has given no sign of life for too long.
     #[must_use]
     pub fn is_dead(&self, now: Instant) -> bool {
         now.saturating_since(self.alive_at) >= Self::DEAD_AFTER

@@ -1,4 +1,4 @@
-//! Who decides: one worker at a time, for a while.
+//! The lease by which one worker at a time decides for all.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::model::{Instant, QueueId, WorkerId};
 /// The right to decide which held request goes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Who has it, or had it last. The default id while nobody ever had.
+    /// The worker that has the lease, or had it last. The default id while no worker ever had it.
     pub holder: WorkerId,
     /// The queue on which the holder takes tickets.
     pub queue: QueueId,
@@ -18,23 +18,24 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Five missed ticks of a holder that sees to it that half of it is left: one that is merely slow
-    /// keeps it, and the requests of one that is dead are delayed no longer than a person notices.
+    /// Five missed ticks of a holder that sees to it that half of it is left: one that is merely
+    /// slow keeps it, and the requests of one that is dead are delayed no longer than a person
+    /// notices.
     pub const TERM: Duration = Duration::from_millis(200);
 
-    /// Whether somebody holds it.
+    /// True if a worker holds the lease.
     #[must_use]
     pub fn is_held(&self, now: Instant) -> bool {
         now < self.until
     }
 
-    /// Whether this worker holds it.
+    /// True if this worker holds it.
     #[must_use]
     pub fn is_held_by(&self, worker: WorkerId, now: Instant) -> bool {
         self.holder == worker && self.is_held(now)
     }
 
-    /// Takes the lease if nobody holds it.
+    /// Takes the lease if no worker holds it.
     pub fn take(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
         if self.is_held(now) {
             return;
@@ -43,8 +44,8 @@ impl Lease {
         *self = Self { holder: worker, queue, epoch, until: now + Self::TERM };
     }
 
-    /// Sees to it that at least half a term is left. More often is not worth a change of the ledger,
-    /// which makes all who are about to change it decide again.
+    /// Extends the lease if less than half a term is left. More often is not worth a change of the
+    /// ledger, which makes every worker that is about to change it decide again.
     pub fn renew(&mut self, now: Instant) {
         if self.until < now + Self::TERM / 2 {
             self.until = now + Self::TERM;

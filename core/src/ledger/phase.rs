@@ -1,28 +1,28 @@
-//! How long the pool has been as it is.
+//! The time for which the pool has had endpoints, or none.
 
 use crate::model::Instant;
 
-/// Whether the pool has endpoints.
+/// The two states of a pool by which a request may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PhaseKind {
-    /// It has: a request waits for room, for its own time to live.
+    /// The pool has endpoints: a request waits for room, for its own time to live.
     Serving,
-    /// It has none: a request waits for the pool to come back, for `noEndpointRequestTTL`.
+    /// The pool has no endpoint: a request waits for it to come back, for `noEndpointRequestTTL`.
     Empty,
 }
 
 /// A time in which the pool had endpoints throughout, or none. It is in the ledger so that the
-/// budget of who waits does not begin anew with each arbiter.
+/// budget of waiting requests does not begin anew with each arbiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolPhase {
-    /// Which of the two.
+    /// The state of the pool in that time.
     pub kind: PhaseKind,
-    /// When an arbiter first saw it.
+    /// Time at which an arbiter first saw it.
     pub since: Instant,
 }
 
 impl Default for PoolPhase {
-    /// A pool that nobody has heard of has no endpoints.
+    /// Returns the phase of a pool of which nothing is known, which has no endpoints.
     fn default() -> Self {
         Self { kind: PhaseKind::Empty, since: Instant::default() }
     }

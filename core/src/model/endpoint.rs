@@ -1,4 +1,4 @@
-//! One model server port, as the scraper sees it.
+//! A model server's port, as the scraper sees it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,52 +6,56 @@ use std::{net::SocketAddr, time::Duration};
 /// what a snapshot lists beyond is never chosen.
 pub const ENDPOINTS_MAX: usize = 4_096;
 
-/// One model server port: the unit of choice. A pod with several target ports is several endpoints.
+/// A model server's port: the unit of choice. A pod with several target ports is several endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// Where requests go, and what tells endpoints apart.
+    /// The address that requests are sent to. It identifies the endpoint.
     pub address: SocketAddr,
-    /// Whether the last scrape reached it.
+    /// State of the connection at the last scrape.
     pub health: Health,
-    /// What the last scrape that succeeded read, if one ever did.
+    /// Numbers that the last successful scrape read; none before the first.
     pub metrics: Option<Metrics>,
     /// The pod's labels, sorted by key.
     pub labels: Vec<(String, String)>,
 }
 
-/// Whether an endpoint can be sent requests.
+/// The health of an endpoint, by which it can be sent requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// The last scrape was answered, or none was tried yet.
     Up,
-    /// Connections are refused or time out: nothing should be sent here while another endpoint is up.
+    /// Connections are refused or time out: nothing should be sent here while another endpoint is
+    /// up.
     Down,
 }
 
-/// What one scrape of an engine's `/metrics` read.
+/// The numbers that one scrape of an engine's `/metrics` read.
+///
+/// The default is an idle engine whose metrics were read just now and say nothing of a cache,
+/// adapters or custom metrics. With the builders a test names only what it is about:
+/// `Metrics::default().waiting(3)`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
-    /// How long before the snapshot was sent this was read. A duration and no point in time, so
+    /// Time from the scrape to the sending of the snapshot. A duration and no point in time, so
     /// that the clocks of scraper and gateway need not agree.
     pub age: Duration,
-    /// Requests that wait for a slot in the batch (`vllm:num_requests_waiting`), summed over engines.
+    /// Requests that wait for a slot in the batch (`vllm:num_requests_waiting`), summed over
+    /// engines.
     pub waiting: u32,
     /// Requests in the batch (`vllm:num_requests_running`), summed over engines.
     pub running: u32,
     /// KV-cache blocks that live requests hold, as a share of all, 0 to 1
     /// (`vllm:kv_cache_usage_perc`); the highest of several engines.
     pub kv_usage: f32,
-    /// How the engine's prefix cache is laid out, where it says so.
+    /// Layout of the engine's prefix cache, if the engine reports it.
     pub cache: Option<CacheConfig>,
-    /// Its LoRA adapters, where it reports any.
+    /// LoRA adapters of the engine, if it reports any.
     pub adapters: Option<Adapters>,
     /// Further metrics that the scraper was told to read, by the keys that it was given for them
     /// (EPP: customMetrics).
     pub attributes: Vec<(String, f64)>,
 }
 
-/// Builders, by which a test names only what it is about: `Metrics::default().waiting(3)`. The default is an idle engine
-/// whose metrics were read just now and say nothing of a cache, adapters or custom metrics.
 impl Metrics {
     /// Sets the age.
     #[must_use]
@@ -107,8 +111,8 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
-    /// How many of our blocks of 64 estimated tokens fit in; none if it reports an empty cache,
-    /// as an engine does that is still starting.
+    /// Returns the number of our blocks of 64 estimated tokens that fit in; none if the engine
+    /// reports an empty cache, as it does while it is still starting.
     pub(crate) fn capacity(self) -> Option<u32> {
         let tokens = u64::from(self.blocks) * u64::from(self.block_tokens);
         let blocks = u32::try_from(tokens / 64).unwrap_or(u32::MAX);
@@ -119,10 +123,10 @@ impl CacheConfig {
 /// LoRA adapters on an engine (`vllm:lora_requests_info`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Adapters {
-    /// How many may be loaded at once.
+    /// Number of adapters that may be loaded at once.
     pub max: u32,
-    /// Those with running requests.
+    /// Adapters with running requests.
     pub running: Vec<String>,
-    /// Those with waiting requests.
+    /// Adapters with waiting requests.
     pub waiting: Vec<String>,
 }

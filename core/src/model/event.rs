@@ -1,4 +1,4 @@
-//! What happens outside.
+//! Events from outside that change what the scheduler knows.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,52 +18,52 @@ pub enum Event {
     Snapshot {
         /// The view.
         snapshot: Snapshot,
-        /// When it came, by the clock that the engine is told.
+        /// Time of arrival, by the clock that the scheduler is told.
         received_at: Instant,
     },
     /// A request goes where [`crate::Scheduler::decide`] said.
     Sent {
-        /// Which one.
+        /// The request.
         request: RequestId,
-        /// When.
+        /// Time of sending.
         at: Instant,
-        /// What it wanted.
+        /// The request as it was read.
         ask: InferenceRequest,
-        /// Where it goes, and by what was known then.
+        /// The endpoints that it goes to, and what was known of them then.
         decision: SchedulingResult,
     },
     /// A response's headers came back, or an error in place of them.
     Answered {
         /// To which request.
         request: RequestId,
-        /// When.
+        /// Time of the response.
         at: Instant,
-        /// Who sent them, where that is known: after a retry another than the first of the list, and
-        /// then all before it in the list have failed. `None` stands for the first, or for nobody
-        /// where Envoy answered in their place.
+        /// The endpoint that sent the response, where that is known: after a retry it is not the
+        /// first of the list, and all before it in the list have failed. `None` stands for the
+        /// first, or for no endpoint where Envoy answered in their place.
         served_by: Option<SocketAddr>,
-        /// What they say.
+        /// Class of the response's status.
         answer: ResponseClass,
     },
     /// The first bytes of a streamed response's body came: its first token.
     FirstToken {
         /// Of which response.
         request: RequestId,
-        /// When.
+        /// Time of those bytes.
         at: Instant,
     },
     /// All of a streamed response came.
     Streamed {
-        /// Which one.
+        /// The request.
         request: RequestId,
         /// The mean time between its tokens.
         tpot: Duration,
     },
     /// An endpoint said with an answer how it is, which is newer than any scrape.
     Reported {
-        /// Which one.
+        /// The endpoint.
         endpoint: SocketAddr,
-        /// When.
+        /// Time of the report.
         at: Instant,
         /// Requests that wait there, if it said so.
         waiting: Option<u32>,
@@ -72,11 +72,11 @@ pub enum Event {
     },
     /// A request is over, answered or not.
     Ended {
-        /// Which one.
+        /// The request.
         request: RequestId,
-        /// When.
+        /// Time of the end.
         at: Instant,
-        /// How.
+        /// Manner of the end.
         end: End,
     },
     /// Another worker tells something.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{Model, ModelRewrite, ModelRewrites, Rewritten};
 
-/// What one worker knows of a pool's models.
+/// The models of one pool, as one worker knows them.
 #[derive(Debug, Default)]
 pub struct Models {
     configured: Vec<ModelRewrite>,
-    /// Those of the latest snapshot.
+    /// Rewrites of the latest snapshot.
     brought: Vec<ModelRewrite>,
     rewrites: ModelRewrites,
-    /// What the endpoints say they serve, by the latest snapshot.
+    /// Models that the endpoints say they serve, by the latest snapshot.
     served: Vec<Model>,
 }
 
@@ -38,21 +38,22 @@ impl Models {
         self.rewrites = ModelRewrites::new(&all);
     }
 
-    /// Whether any model is sent as another.
+    /// True if any model is sent as another.
     #[must_use]
     pub fn rewrites(&self) -> bool {
         !self.rewrites.is_empty()
     }
 
-    /// What a request for this model, or for none, is sent as; see [`ModelRewrites::choose`].
+    /// Returns the model that a request for this model, or for none, is sent to; see
+    /// [`ModelRewrites::choose`].
     #[must_use]
     pub fn choose(&self, model: Option<&str>, random: u64) -> Option<Rewritten<'_>> {
         self.rewrites.choose(model, random)
     }
 
-    /// All that may be asked for, by ascending name: what is served, and what is served under another
-    /// name. Each with the model that it adapts, if it is an adapter. `None` where nobody has said
-    /// what is served.
+    /// Returns all models that may be asked for, by ascending name: those that are served, and
+    /// those that are served under another name. An adapter comes with the model that it adapts.
+    /// `None` where no endpoint has said what it serves.
     #[must_use]
     pub fn list(&self) -> Option<BTreeMap<&str, Option<&str>>> {
         if self.served.is_empty() {

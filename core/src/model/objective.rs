@@ -1,4 +1,4 @@
-//! What a request is for, by name, and how much it matters.
+//! Objectives: what a request is for, by name, and how much it matters.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ pub const OBJECTIVES_MAX: usize = 1_024;
 /// A name that requests give themselves, and what it is worth (EPP: InferenceObjective).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objective {
-    /// What the request's header says.
+    /// The name in the request's header.
     pub name: String,
-    /// How much its requests matter.
+    /// Priority of its requests.
     pub priority: Priority,
 }
 
-/// How much a request matters: higher goes first, below zero may be shed.
+/// The weight of a request: higher goes first, below zero may be shed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub i32);
 

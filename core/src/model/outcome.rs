@@ -1,39 +1,39 @@
-//! How an endpoint met a request, how the request ended, and whose fault a failure is.
+//! Outcomes of a request: the endpoint's response, the end, and the cause of a failure.
 
 use super::prompt::digest_all;
 
-/// How an endpoint met a request.
+/// The response of an endpoint to a request, as far as it says something of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseClass {
-    /// It took the prompt, so that its prefix is cached now: a status below 400.
+    /// The endpoint took the prompt, so that its prefix is cached now: a status below 400.
     Taken,
-    /// It found fault with the request, which another endpoint would do as well: a status from 400
-    /// to 499.
+    /// The endpoint found fault with the request, as any other would: a status from 400 to 499.
     Refused,
-    /// It could not serve it: a status from 500 on, a connection that was refused, reset or timed
-    /// out. Enough of those and it is avoided for a while.
+    /// The endpoint could not serve the request: a status from 500 on, a connection that was
+    /// refused, reset or timed out. Enough of those eject the endpoint for a while.
     Failed(Fault),
 }
 
-/// How a request ended.
+/// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// All of its answer came, and well.
     Whole,
-    /// An answer that had begun well did not end well: the connection was reset, or the stream carries
-    /// an error. Whose fault that was.
+    /// A response that had begun well did not end well: the connection was reset, or the stream
+    /// carries an error.
     Broken(Fault),
     /// In any other way: its client left, or what there was to say its answer's status said.
     Gone,
 }
 
-/// What a failure says of the endpoint.
+/// The cause of a failure, as far as it says something of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It could not be reached, broke off, took too long, or says itself that it is unavailable.
+    /// The endpoint could not be reached, broke off, took too long, or says itself that it is
+    /// unavailable.
     Endpoint,
-    /// It or the request, which any endpoint may answer with an error. It counts once for each
-    /// client, so that nobody alone can have an endpoint avoided.
+    /// The endpoint or the request, which any endpoint may answer with an error. It counts once for
+    /// each client, so that no client alone can have an endpoint ejected.
     Unclear(ClientId),
 }
 
@@ -42,7 +42,7 @@ pub enum Fault {
 pub struct ClientId(pub u64);
 
 impl ClientId {
-    /// The client of that name, whatever names them.
+    /// Returns the client of that name, whatever names them.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(digest_all(0, name.as_bytes()))
@@ -50,11 +50,12 @@ impl ClientId {
 }
 
 impl ResponseClass {
-    /// By a response's status, of which none at all is 0, and by who asked, where it matters.
+    /// Reads a response's status, of which none at all is 0. `client` says which client asked,
+    /// where it matters.
     #[must_use]
     pub fn from_status(status: u16, client: impl FnOnce() -> ClientId) -> Self {
         match status {
-            // Bad gateway, unavailable, timed out: what Envoy says where nobody answers, and a
+            // Bad gateway, unavailable, timed out: what Envoy says where no endpoint answers, and a
             // server that knows that it cannot serve.
             0 | 502..=504 => Self::Failed(Fault::Endpoint),
             1..400 => Self::Taken,

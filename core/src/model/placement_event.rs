@@ -1,4 +1,4 @@
-//! What the workers of one Envoy tell each other.
+//! Events that the workers of one Envoy tell each other.
 
 use std::net::SocketAddr;
 
@@ -7,22 +7,22 @@ use super::{Chain, Fault, Instant, SessionId};
 /// News of one request, for what the other workers know of prefixes and of failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacementEvent {
-    /// When it happened.
+    /// Time of the event.
     pub at: Instant,
     /// The endpoint that the request was placed on.
     pub endpoint: SocketAddr,
-    /// Its prompt; empty where that is not the news.
+    /// The request's prompt; empty where that is not the news.
     pub chain: Chain,
-    /// What to make of it.
+    /// The kind of event.
     pub verdict: EventKind,
 }
 
-/// What became of a prompt on an endpoint.
+/// The outcome of a prompt on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// It was sent there, so its prefix will be cached there.
+    /// The prompt was sent there, so its prefix will be cached there.
     Placed,
-    /// It was not taken there, so what it alone would have brought is not cached.
+    /// The prompt was not taken there, so what it alone would have brought is not cached.
     Withdrawn,
     /// The endpoint failed it: not cached, and enough of those and the endpoint is avoided.
     Failed(Fault),
@@ -32,6 +32,6 @@ pub enum EventKind {
     Used,
     /// The endpoint served it, after it had failed others.
     Served,
-    /// Its session is kept there.
+    /// The request's session is kept there.
     Bound(SessionId),
 }

@@ -1,4 +1,4 @@
-//! What the policies' names have in common.
+//! The error that all policies looked up by name share.
 
 use std::{error::Error, fmt};
 
@@ -7,9 +7,9 @@ use std::{error::Error, fmt};
 pub struct UnknownPolicy {
     /// The kind, such as "fairness policy".
     pub kind: &'static str,
-    /// What was found.
+    /// The name that was found.
     pub found: String,
-    /// What is allowed.
+    /// The names that are allowed.
     pub allowed: &'static [&'static str],
 }
 

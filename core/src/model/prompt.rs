@@ -16,9 +16,9 @@ pub struct BlockHash(pub u64);
 
 /// A prompt, reduced to what the prefix index compares.
 ///
-/// Not every block is kept: all of the first 32, then 16 per doubling, then the last one, whose
-/// hash names the whole prompt. A match is therefore at most 1/16 too short, and 4 MB of prompt
-/// are 176 hashes. Which blocks are kept depends on their position alone, so the chains of two
+/// Not every block is kept: all of the first 32, then 16 per doubling, then the last one, of which
+/// the hash names the whole prompt. A match is therefore at most 1/16 too short, and 4 MB of prompt
+/// are 176 hashes. The position of a block alone decides if it is kept, so the chains of two
 /// prompts meet wherever the prompts do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
@@ -29,14 +29,14 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Whether there is a hash for each retained position and none besides. One that fails this,
+    /// True if there is a hash for each retained position and none besides. One that fails this,
     /// which only a damaged message can hold, is not learnt.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         u32::try_from(self.hashes.len()) == Ok(positions::count(self.blocks))
     }
 
-    /// How many blocks the prefix spans whose hash is `hashes[index]`.
+    /// Returns the number of blocks in the prefix of hash `hashes[index]`.
     pub(crate) fn span(&self, index: usize) -> u32 {
         positions::grid(index).min(self.blocks)
     }

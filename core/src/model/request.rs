@@ -1,4 +1,4 @@
-//! What a request wants, as far as the choice depends on it.
+//! A request, as far as the choice of an endpoint depends on it.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -10,43 +10,44 @@ use super::{Chain, ENDPOINTS_MAX, Priority};
 /// A request, read and reduced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InferenceRequest {
-    /// Its prompt. An empty chain goes by load alone.
+    /// The request's prompt. An empty chain goes by load alone.
     pub chain: Chain,
     /// The model or LoRA adapter that it is sent to, after rewrites; empty if it names none.
     pub model: String,
-    /// How much it matters; below 0 it may be turned away.
+    /// The request's priority; below 0 it may be turned away.
     pub priority: Priority,
-    /// Its prompt's tokens where they are known, as for a prompt of token ids.
+    /// Tokens of the prompt where they are known, as for a prompt of token ids.
     pub prompt_tokens: Option<u32>,
     /// Images, videos and sounds in its prompt.
     pub media: u32,
     /// The headers that [`crate::Config::header_names`] asks for, as far as it has them; the names
     /// in lower case.
     pub headers: Vec<(String, String)>,
-    /// When its tokens are wanted.
+    /// Times within which tokens are wanted.
     pub slo: Slo,
     /// The endpoints that it may go to, where the gateway narrows the pool.
     pub subset: Option<Subset>,
 }
 
-/// When tokens are wanted (EPP: `x-llm-d-slo-ttft-ms`, `x-llm-d-slo-tpot-ms`).
+/// The times within which tokens are wanted (EPP: `x-llm-d-slo-ttft-ms`, `x-llm-d-slo-tpot-ms`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slo {
     /// The first one.
     pub ttft: Option<Duration>,
-    /// Each further one.
+    /// For each further token.
     pub tpot: Option<Duration>,
 }
 
 impl InferenceRequest {
-    /// The prompt's tokens, estimated by 4 bytes each where they are not known (EPP:
+    /// Returns the prompt's tokens, estimated by 4 bytes each where they are not known (EPP:
     /// token-producer, estimate).
     #[must_use]
     pub fn tokens(&self) -> u32 {
         self.prompt_tokens.unwrap_or_else(|| tokens(self.chain.blocks))
     }
 
-    /// Of its tokens those that an endpoint has to compute which holds `matched` blocks.
+    /// Returns the tokens of the prompt that an endpoint has to compute if it holds `matched`
+    /// blocks.
     #[must_use]
     pub fn uncached_tokens(&self, matched: u32) -> u32 {
         let blocks = self.chain.blocks;
@@ -58,14 +59,14 @@ impl InferenceRequest {
         u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 
-    /// The value of one of the headers asked for.
+    /// Returns the value of one of the headers asked for.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// The estimated tokens in that many blocks.
+/// Returns the estimated tokens in that many blocks.
 #[must_use]
 pub fn tokens(blocks: u32) -> u32 {
     blocks.saturating_mul(BLOCK_TOKENS)
@@ -93,7 +94,7 @@ impl Subset {
         Self(ips)
     }
 
-    /// Whether an endpoint is among them.
+    /// True if an endpoint is among them.
     #[must_use]
     pub fn contains(&self, endpoint: SocketAddr) -> bool {
         self.0.binary_search(&endpoint.ip()).is_ok()

@@ -1,44 +1,45 @@
-//! What came of a request.
+//! The result of scheduling a request: the endpoints that it goes to, or an error.
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use super::Score;
 
-/// Where a request goes, and why.
+/// The endpoints that a request goes to, and the reasons.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SchedulingResult {
     /// The chosen endpoint, then those to fall back to, best first. Never empty, no address twice.
     pub ranked: Vec<SocketAddr>,
-    /// Where Envoy reaches the chosen one, if that is not its own address: all ranks of a pod are
-    /// behind its main port.
+    /// The address by which Envoy reaches the chosen endpoint, if that is not its own: all ranks of
+    /// a pod are behind its main port.
     pub through: Option<SocketAddr>,
     /// Headers to set on the request, beside the destination.
     pub headers: Vec<(&'static str, String)>,
-    /// Who computes the prompt where that was chosen apart. It may be who answers. In a box, since most
-    /// decisions have none.
+    /// The endpoint that computes the prompt where that was chosen apart. It may be the one that
+    /// answers. In a box, since most decisions have none.
     pub prefill: Option<Box<Prefill>>,
-    /// What each scorer gave the chosen one, by the scorer's short name, in the profile's order.
+    /// Score of the chosen endpoint by each scorer, with the scorer's short name, in the profile's
+    /// order.
     pub scores: Vec<(&'static str, Score)>,
-    /// Their weighted sum.
+    /// Weighted sum of the scores.
     pub total: f64,
-    /// How long ago the chosen one's metrics were read, if they ever were.
+    /// Age of the chosen endpoint's metrics, if they were ever read.
     pub age: Option<Duration>,
     /// Blocks in the prompt.
     pub blocks: u32,
-    /// What was known of the chosen one.
+    /// Knowledge of the chosen endpoint.
     pub sight: EndpointObservation,
 }
 
-/// Who computes a prompt that another endpoint answers.
+/// The endpoint that computes a prompt which another one answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prefill {
-    /// Where.
+    /// Address of the endpoint.
     pub endpoint: SocketAddr,
-    /// What was known of it.
+    /// Knowledge of the endpoint.
     pub sight: EndpointObservation,
 }
 
-/// What was known of an endpoint when it was chosen, for what is learnt from how it did.
+/// The knowledge of an endpoint when it was chosen, for what is learnt from how it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EndpointObservation {
     /// Blocks of the prompt that it was believed to have cached.
@@ -55,44 +56,44 @@ pub struct EndpointObservation {
     pub load: Option<(u32, u32)>,
     /// The share of its KV cache that live requests held.
     pub kv_usage: f32,
-    /// Whether none of those that it was chosen from had any of the prompt.
+    /// True if none of those that it was chosen from had any of the prompt.
     pub cold: bool,
 }
 
 impl SchedulingResult {
-    /// Where Envoy is to send the request, best first.
+    /// Returns the addresses to which Envoy is to send the request, best first.
     pub fn destinations(&self) -> impl Iterator<Item = SocketAddr> {
         let first = self.through.or_else(|| self.ranked.first().copied());
         first.into_iter().chain(self.ranked.iter().skip(1).copied())
     }
 
-    /// Which endpoint that is which Envoy says that it reached.
+    /// Returns the endpoint behind an address that Envoy says it reached.
     #[must_use]
     pub fn reached(&self, address: SocketAddr) -> SocketAddr {
         let chosen = self.ranked.first().filter(|_| self.through == Some(address));
         chosen.copied().unwrap_or(address)
     }
 
-    /// Who computes the prompt, if that is another than who answers.
+    /// Returns the endpoint that computes the prompt, if it is another than the one that answers.
     #[must_use]
     pub fn computed_apart(&self) -> Option<&Prefill> {
         self.prefill.as_deref().filter(|it| self.ranked.first() != Some(&it.endpoint))
     }
 
-    /// What was known of whoever computes the prompt.
+    /// Returns what was known of the endpoint that computes the prompt.
     #[must_use]
     pub fn computing(&self) -> &EndpointObservation {
         self.computed_apart().map_or(&self.sight, |prefill| &prefill.sight)
     }
 
-    /// Where it was chosen that the prompt be computed, if that was chosen apart.
+    /// Returns the endpoint that was chosen to compute the prompt, if that was chosen apart.
     #[must_use]
     pub fn prefiller(&self) -> Option<SocketAddr> {
         self.prefill.as_ref().map(|prefill| prefill.endpoint)
     }
 }
 
-/// Why a request goes nowhere.
+/// The reason for which a request goes nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PickError {
     /// No snapshot of the pool has come yet, so nothing is known of it.
@@ -102,7 +103,7 @@ pub enum PickError {
     NoEndpoints,
     /// An admitter turned the request away.
     Denied(Denied),
-    /// This filter left none.
+    /// The filter of this type left no endpoint.
     Filtered(&'static str),
     /// The profile that the request asks for does not exist.
     NoProfile,
@@ -120,7 +121,7 @@ impl fmt::Display for PickError {
     }
 }
 
-/// Why a request was not admitted, as its client reads it.
+/// The reason for which an admitter turned a request away, as its client reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// No endpoint would meet its objectives.

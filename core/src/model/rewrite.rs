@@ -1,4 +1,5 @@
-//! Which model a request goes to in place of the one that it names (EPP: InferenceModelRewrite).
+//! Rewrites: the model that a request goes to in place of the one that it names (EPP:
+//! InferenceModelRewrite).
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -11,12 +12,12 @@ pub const REWRITE_NAMES_MAX: usize = 64;
 /// The highest weight (EPP: the CRD's maximum). 64 of them stay far below 64 bits.
 pub const REWRITE_WEIGHT_MAX: u32 = 1_000_000;
 
-/// One object with rules.
+/// An object with rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelRewrite {
     /// The object's name, for metrics.
     pub name: String,
-    /// Its rules, in its order.
+    /// The object's rules, in its order.
     pub rules: Vec<RewriteRule>,
 }
 
@@ -25,16 +26,16 @@ pub struct ModelRewrite {
 pub struct RewriteRule {
     /// The models that it is about, by their whole names. None is every model.
     pub models: Vec<String>,
-    /// What it chooses between.
+    /// Models that the rule chooses between.
     pub targets: Vec<RewriteTarget>,
 }
 
 /// A model that requests are sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RewriteTarget {
-    /// Its name, as the model servers know it.
+    /// Name of the model, as the model servers know it.
     pub model: String,
-    /// Its share of the requests, among the weights of all targets of the rule.
+    /// Share of the requests, among the weights of all targets of the rule.
     pub weight: u32,
 }
 
@@ -48,14 +49,14 @@ pub struct ModelRewrites {
     every: Option<Choice>,
 }
 
-/// The targets of a rule, and whose it is.
+/// The targets of a rule, and the object that the rule is from.
 #[derive(Clone, Debug)]
 struct Choice {
     rewrite: String,
     targets: Vec<RewriteTarget>,
 }
 
-/// What a rule says for one request.
+/// The answer of a rule for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewritten<'a> {
     /// The name of the object with the rule.
@@ -65,7 +66,7 @@ pub struct Rewritten<'a> {
 }
 
 impl ModelRewrites {
-    /// From the objects, the oldest first.
+    /// Compiles the objects, the oldest first.
     #[must_use]
     pub fn new(rewrites: &[ModelRewrite]) -> Self {
         let mut all = Self::default();
@@ -89,14 +90,14 @@ impl ModelRewrites {
         }
     }
 
-    /// Whether there is no rule.
+    /// True if there is no rule.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.exact.is_empty() && self.every.is_none()
     }
 
-    /// The model for a request that names `model`, or none; `random` is any number of 64 bits. `None`
-    /// if no rule is about it.
+    /// Returns the model for a request that names `model`, or none; `random` is any number of 64
+    /// bits. `None` if no rule is about it.
     #[must_use]
     pub fn choose(&self, model: Option<&str>, random: u64) -> Option<Rewritten<'_>> {
         let exact = model.and_then(|model| self.exact.get(model));
@@ -104,13 +105,13 @@ impl ModelRewrites {
         weighted(targets, random).map(|target| Rewritten { rewrite, model: &target.model })
     }
 
-    /// The names that requests may use for other models.
+    /// Returns the names that requests may use for other models.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.exact.keys().map(String::as_str)
     }
 }
 
-/// One target, each as likely as its weight says.
+/// Returns one target, each with a chance in proportion to its weight.
 fn weighted(targets: &[RewriteTarget], random: u64) -> Option<&RewriteTarget> {
     let total: u64 = targets.iter().map(|target| u64::from(target.weight)).sum();
     // The number's place within 64 bits, as a place within the total: no modulo, no bias to speak of.

@@ -10,7 +10,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// The next number of the sequence.
+    /// Returns the next number of the sequence.
     pub(crate) const fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -18,7 +18,7 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to 1, without 1.
+    /// Returns a number from 0 to 1, without 1.
     #[allow(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
     pub(crate) const fn share(&mut self) -> f64 {
         (self.draw() >> 11) as f64 / (1_u64 << 53) as f64

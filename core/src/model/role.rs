@@ -24,7 +24,7 @@ impl Role {
 pub struct Roles(&'static [Role]);
 
 impl Default for Roles {
-    /// A pod without the label only decodes, as in the EPP (EPP: bylabel/roles).
+    /// Returns the roles of a pod without the label, which only decodes (EPP: bylabel/roles).
     fn default() -> Self {
         Self(&[Role::Decode])
     }
@@ -62,7 +62,7 @@ impl Roles {
         self.contains(Role::Prefill)
     }
 
-    /// True if the pod may answer: one whose label is not known may do so as well.
+    /// True if the pod may answer: a pod of an unknown role may do so as well.
     #[must_use]
     pub fn decodes(self) -> bool {
         self.0.is_empty() || self.contains(Role::Decode)

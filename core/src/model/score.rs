@@ -1,4 +1,4 @@
-//! How well an endpoint suits a request, by one scorer.
+//! The score of one endpoint for one request.
 
 /// A number in `0.0..=1.0`, never NaN, so that scores can be ordered and weighted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ impl Score {
         if raw.is_nan() { Self::ZERO } else { Self(raw.clamp(0.0, 1.0)) }
     }
 
-    /// The number itself.
+    /// Returns the number itself.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0

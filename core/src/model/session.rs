@@ -7,8 +7,8 @@ use super::prompt::digest_all;
 pub struct SessionId(pub u64);
 
 impl SessionId {
-    /// The session that a client names so. A profile has sessions of its own, so that prefill and
-    /// decode are each kept at theirs.
+    /// Returns the session that a client names so. A profile has sessions of its own, so that
+    /// prefill and decode are each kept at theirs.
     #[must_use]
     pub fn new(profile: &str, name: &str) -> Self {
         let of_profile = digest_all(0, profile.as_bytes());

@@ -9,14 +9,14 @@ use super::{Endpoint, Metrics, ModelRewrite, Objective};
 pub struct Snapshot {
     /// The pool's name, as the plugin's configuration and the scraper's agree on.
     pub pool: String,
-    /// How long the scraper keeps silent from now on as long as nothing changes, beyond its usual interval. The metrics
-    /// are that much older before they count as stale.
+    /// Time for which the scraper keeps silent from now on as long as nothing changes, beyond its
+    /// usual interval. The metrics are that much older before they count as stale.
     pub quiet_for: Duration,
-    /// Its endpoints, in the scraper's order. Empty when the pool is scaled to zero.
+    /// Endpoints of the pool, in the scraper's order. Empty when the pool is scaled to zero.
     pub endpoints: Vec<Endpoint>,
-    /// Its objectives, by ascending name, each once.
+    /// Objectives of the pool, by ascending name, each once.
     pub objectives: Vec<Objective>,
-    /// Its model rewrites, the oldest first.
+    /// Model rewrites of the pool, the oldest first.
     pub model_rewrites: Vec<ModelRewrite>,
     /// The models that its endpoints say they serve, by ascending name, each once; none where the
     /// scraper does not ask.
@@ -24,14 +24,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether no endpoint has a request, as far as any was read.
+    /// True if no endpoint has a request, as far as any was read.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let mut metrics = self.endpoints.iter().filter_map(|endpoint| endpoint.metrics.as_ref());
         metrics.all(|metrics| metrics.waiting == 0 && metrics.running == 0)
     }
 
-    /// Whether it says what `other` says, whenever that was read.
+    /// True if it says what `other` says, whenever that was read.
     #[must_use]
     pub fn says_what(&self, other: &Self) -> bool {
         let Self { pool, quiet_for, endpoints, objectives, model_rewrites, models } = self;
@@ -68,7 +68,7 @@ pub const MODELS_MAX: usize = 1_024;
 /// A model that can be asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
-    /// Its name.
+    /// The model's name.
     pub name: String,
     /// The model that it adapts, if it is a LoRA adapter.
     pub parent: Option<String>,

@@ -8,25 +8,25 @@ use std::{ops::Add, time::Duration};
 pub struct Instant(u64);
 
 impl Instant {
-    /// The time `nanos` after the epoch.
+    /// Returns the time `nanos` after the epoch.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Nanoseconds since the epoch.
+    /// Returns the nanoseconds since the epoch.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Time since `earlier`, or zero if the host's clock went backwards.
+    /// Returns the time since `earlier`, or zero if the host's clock went backwards.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The time `age` before this one, or the epoch if there is no such time.
+    /// Returns the time `age` before this one, or the epoch if there is no such time.
     #[must_use]
     pub fn saturating_before(self, age: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(age)))
@@ -41,7 +41,7 @@ impl Add<Duration> for Instant {
     }
 }
 
-/// A duration in nanoseconds; 584 years and more are all the same.
+/// Returns a duration in nanoseconds; 584 years and more are all the same.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

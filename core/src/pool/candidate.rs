@@ -9,15 +9,16 @@ use crate::{
 };
 
 /// An endpoint as filters and scorers see it. A plugin that needs more than this of an endpoint
-/// finds it in its [`EndpointState`]; what it needs of the request is in the `PickContext` of the schedule.
+/// finds it in its [`EndpointState`]; what it needs of the request is in the `PickContext` of the
+/// schedule.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {
     pub(crate) member: &'a EndpointState,
-    /// The member's slot and whether it is up, as each choice asks for them of every candidate: in a
-    /// large pool the members themselves are out of the processor's nearest cache.
+    /// The member's slot and whether it is up, as each choice asks for them of every candidate: in
+    /// a large pool the members themselves are out of the processor's nearest cache.
     pub(crate) slot: Slot,
     pub(crate) is_up: bool,
-    /// What its last scrape read, if that is recent enough to go by. A scorer of load gives
+    /// Numbers of the last scrape, if that is recent enough to go by. A scorer of load gives
     /// [`crate::Score::ZERO`] where there is nothing: an endpoint that we can't see is not
     /// preferred, and when we see none of them the other scorers decide.
     pub(crate) gauges: Option<EngineLoad>,
@@ -25,15 +26,15 @@ pub(crate) struct Candidate<'a> {
     pub(crate) matched: u32,
     /// Requests in flight there, of this Envoy.
     pub(crate) requests: u32,
-    /// Their prompt tokens that it has not computed yet.
+    /// Prompt tokens of those requests that the endpoint has not computed yet.
     pub(crate) tokens: u32,
     /// Seconds until it is expected to have computed them, as far as they explain that.
     pub(crate) busy_for: f64,
 }
 
 impl<'a> Candidate<'a> {
-    /// A member of whose load nothing is known yet, and that holds so many blocks of the prompt. What
-    /// it is sent it has only begun to compute.
+    /// Returns a candidate of unknown load that holds so many blocks of the
+    /// prompt. The endpoint has only begun to compute what it is sent.
     #[cfg(test)]
     pub(crate) fn idle(member: &'a EndpointState, matched: u32) -> Self {
         Self {
@@ -50,12 +51,12 @@ impl<'a> Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// A custom metric, if its last scrape is recent enough to go by.
+    /// Returns a custom metric, if its last scrape is recent enough to go by.
     pub(crate) fn attribute(&self, key: &str) -> Option<f64> {
         self.gauges.and_then(|_| self.member.attribute(key))
     }
 
-    /// What it carries, for a saturation detector.
+    /// Returns the endpoint's load, for a saturation detector.
     pub(crate) fn load(&self, now: Instant, quiet_for: Duration) -> Load {
         Load {
             in_flight: self.requests,
@@ -64,7 +65,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// The share of the prompt that it holds; nothing of a prompt without a block.
+    /// Returns the share of the prompt that it holds; nothing of a prompt without a block.
     pub(crate) fn cached_share(&self, request: &InferenceRequest) -> f64 {
         match request.chain.blocks {
             0 => 0.0,
@@ -72,7 +73,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// The prompt's tokens that it would have to compute.
+    /// Returns the prompt's tokens that it would have to compute.
     pub(crate) fn uncached_tokens(&self, request: &InferenceRequest) -> u32 {
         request.uncached_tokens(self.matched)
     }

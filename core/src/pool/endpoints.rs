@@ -14,12 +14,13 @@ use crate::{
     saturation,
 };
 
-/// Who is in the pool. An address keeps its slot while it stays.
+/// The endpoints of a pool. An address keeps its slot while it stays.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     /// In the snapshot's order.
     members: Vec<EndpointState>,
-    /// Their places in the order of their keys, so that they and the ledger are read side by side.
+    /// Places of the members in the order of their keys, so that members and ledger are read side
+    /// by side.
     by_key: Vec<(EndpointKey, usize)>,
     slots: BTreeMap<SocketAddr, Slot>,
     free: Vec<Slot>,
@@ -48,6 +49,7 @@ impl Pool {
             if self.members.len() == ENDPOINTS_MAX {
                 break;
             }
+            // Removed before it is looked at: what is left in `before` at the end has left the pool.
             let stayed = before.remove(&endpoint.address);
             if let Entry::Vacant(room) = self.slots.entry(endpoint.address) {
                 let slot = stayed.or_else(|| self.free.pop()).unwrap_or_else(|| {
@@ -66,13 +68,13 @@ impl Pool {
         left
     }
 
-    /// The members, in the snapshot's order.
+    /// Returns the members, in the snapshot's order.
     pub(crate) fn members(&self) -> &[EndpointState] {
         &self.members
     }
 
-    /// The members as candidates, in their order, with what is in flight on each and what each has
-    /// of a prompt. Metrics of the age `stale_after` and above are left out.
+    /// Returns the members as candidates, in their order, with what is in flight on each and what
+    /// each has of a prompt. Metrics of the age `stale_after` and above are left out.
     pub(crate) fn candidates<'a>(
         &'a self,
         now: Instant,
@@ -101,12 +103,13 @@ impl Pool {
         self.members.iter().zip(in_flight).map(candidate).collect()
     }
 
-    /// How long the scraper may be silent while nothing changes: so long, numbers grow no older.
+    /// Returns the time for which the scraper may be silent while nothing changes: for so long,
+    /// numbers grow no older.
     pub(crate) fn quiet_for(&self) -> Duration {
         self.quiet_for
     }
 
-    /// What each member carries, in their order.
+    /// Returns the load of each member, in their order.
     pub(crate) fn loads(&self, now: Instant, accounts: &Accounts) -> Vec<saturation::Load> {
         let carries = |member: &EndpointState| member.carries(now, self.quiet_for);
         let mut loads: Vec<_> = self.members.iter().map(carries).collect();
@@ -119,9 +122,11 @@ impl Pool {
         loads
     }
 
-    /// Each account with the place of its member. Those of endpoints that left the pool, while
-    /// requests to them still run, have none.
+    /// Calls `with` for each account with the place of its member. Accounts of endpoints that left
+    /// the pool, while requests to them still run, have none.
     fn each_account(&self, accounts: &Accounts, mut with: impl FnMut(usize, &Account)) {
+        // Both sides are in the order of their keys, so one pass joins them, without a search for
+        // each member.
         let mut accounts = accounts.iter().peekable();
         for &(key, place) in &self.by_key {
             while accounts.next_if(|account| account.endpoint < key).is_some() {}

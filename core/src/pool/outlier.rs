@@ -5,21 +5,21 @@ use std::time::Duration;
 use super::{Candidate, Slot};
 use crate::model::{ClientId, Fault, Instant};
 
-/// How each endpoint failed lately.
+/// The recent failures of each endpoint.
 #[derive(Debug, Default)]
 pub(crate) struct OutlierDetector {
     by_slot: Vec<Record>,
 }
 
-/// One endpoint's failures since it last served a request.
+/// The failures of one endpoint since it last served a request.
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
     failures: u32,
-    /// Whether an answer broke off after it had begun: then only a whole one shows that it serves.
+    /// True if an answer broke off after it had begun: then only a whole one shows that it serves.
     broke: bool,
-    /// It is avoided until then; after that one request may try.
+    /// Time until which the endpoint is ejected; after that one request may try.
     until: Instant,
-    /// Whose failures of unclear cause have counted, the newest first.
+    /// Clients of failures of unclear cause that have counted, the newest first.
     counted: [Option<ClientId>; OutlierDetector::FAILURES as usize],
 }
 
@@ -38,19 +38,19 @@ impl OutlierDetector {
     /// A probe that is not answered within this time makes room for the next.
     const PROBE: Duration = Duration::from_secs(10);
 
-    /// An endpoint failed a request.
+    /// Notes that an endpoint failed a request.
     pub(crate) fn failed(&mut self, slot: Slot, at: Instant, fault: Fault) {
         self.count(slot, at, fault);
     }
 
-    /// An answer of an endpoint's broke off.
+    /// Notes that a response of an endpoint broke off.
     pub(crate) fn broke(&mut self, slot: Slot, at: Instant, fault: Fault) {
         if let Some(record) = self.count(slot, at, fault) {
             record.broke = true;
         }
     }
 
-    /// The record of a failure that counts.
+    /// Returns the record of a failure that counts.
     fn count(&mut self, slot: Slot, at: Instant, fault: Fault) -> Option<&mut Record> {
         if self.by_slot.len() <= slot.index() {
             self.by_slot.resize(slot.index() + 1, Record::default());
@@ -67,14 +67,14 @@ impl OutlierDetector {
         Some(record)
     }
 
-    /// An endpoint served a request, or left the pool.
+    /// Notes that an endpoint served a request, or left the pool.
     pub(crate) fn clear(&mut self, slot: Slot) {
         if let Some(record) = self.by_slot.get_mut(slot.index()) {
             *record = Record::default();
         }
     }
 
-    /// A request goes there. Where that is a probe, nobody else goes for a while.
+    /// Notes that a request goes there. If it is a probe, no other goes for a while.
     pub(crate) fn sent(&mut self, slot: Slot, at: Instant) {
         if let Some(record) = self.by_slot.get_mut(slot.index())
             && record.failures >= Self::FAILURES
@@ -83,25 +83,25 @@ impl OutlierDetector {
         }
     }
 
-    /// Whether it failed since it last served: then its next success is news.
+    /// True if it failed since it last served: then its next success is news.
     pub(crate) fn has_failed(&self, slot: Slot) -> bool {
         self.by_slot.get(slot.index()).is_some_and(|record| record.failures > 0)
     }
 
-    /// Whether it failed to answer since then, and no more: an answer that begins shows that it is back.
-    /// Where answers broke off, each of those had begun as well.
+    /// True if it failed to answer since then, and no more: an answer that begins shows that it is
+    /// back. Where answers broke off, each of those had begun as well.
     pub(crate) fn ends_with_a_beginning(&self, slot: Slot) -> bool {
         self.by_slot.get(slot.index()).is_some_and(|record| record.failures > 0 && !record.broke)
     }
 
-    /// Whether requests should go elsewhere.
+    /// True if requests should go elsewhere.
     pub(crate) fn avoids(&self, slot: Slot, now: Instant) -> bool {
         let record = self.by_slot.get(slot.index()).copied().unwrap_or_default();
         record.failures >= Self::FAILURES && now < record.until
     }
 
-    /// Drops the avoided ones, unless they are more than half: then it is not they who are at fault,
-    /// or the rest could not carry the load (Envoy: panic threshold). True if it dropped any.
+    /// Drops the ejected candidates, unless they are more than half: then they are not at fault, or
+    /// the rest could not carry the load (Envoy: panic threshold). True if it dropped any.
     pub(crate) fn narrow(&self, now: Instant, candidates: &mut Vec<Candidate<'_>>) -> bool {
         if self.by_slot.is_empty() {
             return false;
@@ -117,7 +117,7 @@ impl OutlierDetector {
 }
 
 impl Record {
-    /// Whether a failure says something of the endpoint that is not known yet.
+    /// True if a failure says something of the endpoint that is not known yet.
     fn counts(&mut self, fault: Fault) -> bool {
         let Fault::Unclear(client) = fault else { return true };
         if self.counted.contains(&Some(client)) {
@@ -137,12 +137,12 @@ mod tests {
 
     const SLOT: Slot = Slot(2);
 
-    /// A failure that is the endpoint's fault.
+    /// Notes a failure of which the endpoint is the cause.
     fn fail(avoidance: &mut OutlierDetector, at: Instant) {
         avoidance.failed(SLOT, at, Fault::Endpoint);
     }
 
-    /// An error that this client got.
+    /// Notes an error that this client got.
     fn err(avoidance: &mut OutlierDetector, client: u64) {
         avoidance.failed(SLOT, at(0), Fault::Unclear(ClientId(client)));
     }

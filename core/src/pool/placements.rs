@@ -8,7 +8,7 @@ use crate::model::{Chain, EndpointObservation, Instant, Prefill, RequestId, Sche
 /// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
 const PLACEMENTS_MAX: usize = 16_384;
 
-/// Where each request went.
+/// The requests of one worker that were sent and have not ended.
 #[derive(Debug, Default)]
 pub(crate) struct Placements {
     by_request: BTreeMap<RequestId, Placement>,
@@ -17,25 +17,25 @@ pub(crate) struct Placements {
 /// A request on its way.
 #[derive(Debug)]
 pub(crate) struct Placement {
-    /// When it was sent.
+    /// Time of sending.
     pub(crate) at: Instant,
-    /// Where it went, and what was known of that.
+    /// Address of the endpoint that it went to, or that answered.
     pub(crate) endpoint: SocketAddr,
     pub(crate) sight: EndpointObservation,
-    /// Who computes its prompt, if that is another.
+    /// The endpoint that computes its prompt, if that is another.
     pub(crate) prefill: Option<Prefill>,
-    /// Whether another than the first answered: since when it was there is not known.
+    /// True if another than the first answered: since when it was there is not known.
     pub(crate) is_moved: bool,
-    /// Where else it may go, in this order.
+    /// Other endpoints that it may go to, in this order.
     pub(crate) fallbacks: Vec<SocketAddr>,
-    /// Its prompt, until it is answered.
+    /// The request's prompt, until it is answered.
     chain: Option<Chain>,
-    /// And once `endpoint` has taken it.
+    /// The same once `endpoint` has taken it.
     pub(crate) served: Option<Chain>,
 }
 
 impl Placement {
-    /// `None` for a decision without an endpoint, which there is not.
+    /// Makes a placement; `None` for a decision without an endpoint, which there is not.
     pub(crate) fn new(at: Instant, chain: Chain, decision: SchedulingResult) -> Option<Self> {
         let prefill = decision.computed_apart().copied();
         let SchedulingResult { mut ranked, sight, .. } = decision;
@@ -53,7 +53,7 @@ impl Placement {
         })
     }
 
-    /// Who computes its prompt, and what was known of that one.
+    /// Returns the endpoint that computes the prompt, and what was known of it.
     pub(crate) fn computing(&self) -> (SocketAddr, EndpointObservation) {
         self.prefill.map_or((self.endpoint, self.sight), |it| (it.endpoint, it.sight))
     }
@@ -62,7 +62,7 @@ impl Placement {
         self.chain.is_some()
     }
 
-    /// Its prompt, once: when it is answered or given up.
+    /// Takes the prompt, once: when the request is answered or given up.
     pub(crate) fn answered(&mut self) -> Option<Chain> {
         self.chain.take()
     }

@@ -1,4 +1,4 @@
-//! Which endpoint has which prefix in its cache, as far as placements tell.
+//! The prefix index: which endpoint has which prefix in its cache, as far as placements tell.
 //!
 //! An endpoint's blocks are kept in the order of their last use, and a placement uses its chain
 //! from the tail to the head. So a block is always more recent than whatever was built on it, and
@@ -33,7 +33,7 @@ impl Index {
     /// prompts are short, and by none below 1,000 when they are long and thinned out.
     pub const ENTRIES_MAX: usize = 1 << 19;
 
-    /// An index that knows nothing, and never more than `max_entries` pairs of endpoint and
+    /// Returns an index that knows nothing, and never more than `max_entries` pairs of endpoint and
     /// retained block.
     #[must_use]
     pub fn new(max_entries: usize) -> Self {
@@ -54,13 +54,15 @@ impl Index {
     /// Notes that an endpoint has, or will soon have, computed a prompt. Of a prompt larger than
     /// its cache it keeps the head.
     ///
-    /// When that takes the index over its limit, the endpoint with the most entries loses its
-    /// oldest: any other rule would let the first endpoints to fill the index starve the rest.
+    /// If that takes the index over its limit, the endpoint with the most entries loses its oldest:
+    /// any other rule would let the first endpoints to fill the index starve the rest.
     pub fn learn(&mut self, slot: Slot, chain: &Chain) {
         self.lru.begin();
         let capacity = self.lru.capacity(slot);
         let fits = |index: &usize| chain.span(*index) <= capacity;
         let fitting = (0..chain.hashes.len()).take_while(fits).count();
+        // From the tail to the head, so that the head is the most recent and evicted last: any other
+        // order would leave a block without those before it.
         for (index, &block) in chain.hashes.iter().enumerate().take(fitting).rev() {
             let before = index.checked_sub(1).map_or(0, |before| chain.span(before));
             if self.lru.touch(slot, block, chain.span(index) - before) == Touch::Brought {
@@ -94,7 +96,7 @@ impl Index {
         }
     }
 
-    /// How many blocks of a prompt each endpoint holds, from its head.
+    /// Counts the blocks of a prompt that each endpoint holds, from its head.
     pub fn matches(&self, chain: &Chain, matches: &mut Matches) {
         matches.clear(self.lru.slots());
         let mut rest = chain.hashes.as_slice();
@@ -103,6 +105,8 @@ impl Index {
             if holders.is_empty() {
                 return;
             }
+            // Holders only get fewer along the chain, so the blocks with as many are a prefix of the
+            // rest, and halving finds its end.
             let same =
                 after.partition_point(|block| self.holders.holding(*block).len() >= holders.len());
             let (_, deeper) = after.split_at(same);
@@ -114,13 +118,14 @@ impl Index {
         }
     }
 
-    /// Pairs of endpoint and retained block.
+    /// Returns the number of pairs of endpoint and retained block.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.lru.len()
     }
 
-    /// Blocks that an endpoint is believed to hold, those between retained ones counted too.
+    /// Returns the number of blocks that an endpoint is believed to hold, those between retained
+    /// ones counted too.
     #[must_use]
     pub fn blocks(&self, slot: Slot) -> u32 {
         self.lru.weight(slot)

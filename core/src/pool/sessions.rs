@@ -1,5 +1,5 @@
-//! Which endpoint each session of clients that name theirs is kept at (EPP: session-affinity-scorer
-//! and -filter, strategy session_id).
+//! The endpoint that each session is kept at, of clients that name theirs (EPP:
+//! session-affinity-scorer and -filter, strategy session_id).
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -9,7 +9,8 @@ use crate::model::{Instant, SessionId};
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     young: BTreeMap<SessionId, Binding>,
-    /// Those that were not used since `young` began; the next time it is full they are forgotten.
+    /// Sessions that were not used since `young` began; the next time it is full they are
+    /// forgotten.
     old: BTreeMap<SessionId, Binding>,
 }
 
@@ -24,7 +25,7 @@ impl Sessions {
     /// that is forgotten goes by load once, and is kept from then on.
     const GENERATION: usize = 65_536;
 
-    /// Where a session is kept, unless it was unused for longer than `ttl`.
+    /// Returns the endpoint that a session is kept at, unless it was unused for longer than `ttl`.
     pub(crate) fn endpoint(
         &self,
         session: SessionId,
@@ -35,7 +36,7 @@ impl Sessions {
         (now.saturating_since(binding.used_at) <= ttl).then_some(binding.endpoint)
     }
 
-    /// A session is used, and kept there from now on.
+    /// Keeps a session there from now on, and notes its use.
     pub(crate) fn bind(&mut self, session: SessionId, endpoint: SocketAddr, used_at: Instant) {
         if self.young.len() >= Self::GENERATION {
             self.old = std::mem::take(&mut self.young);

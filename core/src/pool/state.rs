@@ -1,4 +1,4 @@
-//! One endpoint of the pool, as snapshots and answers describe it.
+//! The state of one endpoint of the pool, as snapshots and answers describe it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     saturation,
 };
 
-/// What a pick needs to know of an endpoint.
+/// An endpoint, as far as a pick needs to know it.
 #[derive(Debug)]
 pub(crate) struct EndpointState {
     pub(crate) address: SocketAddr,
@@ -74,25 +74,26 @@ impl EndpointState {
         member
     }
 
-    /// The value of one of the pod's labels.
+    /// Returns the value of one of the pod's labels.
     pub(crate) fn label(&self, key: &str) -> Option<&str> {
         let place = self.labels.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
         self.labels.get(place).map(|(_, value)| value.as_str())
     }
 
-    /// A custom metric, however old.
+    /// Returns a custom metric, however old.
     pub(crate) fn attribute(&self, key: &str) -> Option<f64> {
         let found = self.attributes.iter().find(|(other, _)| other == key);
         found.map(|(_, value)| *value)
     }
 
-    /// How long ago its metrics were read, if they ever were.
+    /// Returns the age of the endpoint's metrics, if they were ever read.
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         self.read.map(|read| now.saturating_since(read.at))
     }
 
-    /// Its gauges if they are fresh, where requests that were sent since they were read count as
-    /// waiting: otherwise all that arrives between two scrapes would go to the same shortest queue.
+    /// Returns the endpoint's numbers if they are fresh, where requests that were sent since they
+    /// were read count as waiting: otherwise all that arrives between two scrapes would go to the
+    /// same shortest queue.
     pub(super) fn gauges(
         &self,
         now: Instant,
@@ -105,7 +106,7 @@ impl EndpointState {
         (now.saturating_since(at) < stale_after).then_some(EngineLoad { waiting, ..gauges })
     }
 
-    /// What a saturation detector goes by, but for what is in flight.
+    /// Returns the load for a saturation detector, without what is in flight.
     pub(crate) fn carries(&self, now: Instant, quiet_for: Duration) -> saturation::Load {
         let metrics_age = self.age(now).map(|age| age.saturating_sub(quiet_for));
         let gauges = self.read.map(|read| read.gauges);
@@ -125,7 +126,7 @@ impl EndpointState {
 pub(crate) mod tests {
     use super::*;
 
-    /// A member with these labels, of which nothing else is known.
+    /// Returns a member with these labels, of which nothing else is known.
     pub(crate) fn member(labels: &[(&str, &str)]) -> EndpointState {
         let mut labels: Vec<(String, String)> =
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -135,7 +136,7 @@ pub(crate) mod tests {
         EndpointState::new(endpoint, Slot(0), Instant::default())
     }
 
-    /// A member with this custom metric, if it has it.
+    /// Returns a member with this custom metric, if it has it.
     pub(crate) fn measured(key: &str, value: Option<f64>) -> EndpointState {
         let attributes = value.map(|value| (key.to_owned(), value)).into_iter().collect();
         EndpointState { attributes, ..member(&[]) }

@@ -1,4 +1,4 @@
-//! What a pool can still take.
+//! The budget of a pool: what it can still take.
 
 /// Rounding errors of summed thirds and fifths stay below this, differences that matter above.
 const ROUNDING: f64 = 1e-9;
@@ -7,38 +7,39 @@ const ROUNDING: f64 = 1e-9;
 /// raise it at worst. A gate that asks it can't overshoot, however old the metrics under it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
-    /// One for each detector; the most saturated counts.
+    /// Measures of the detectors, one for each; the most saturated counts.
     lines: Vec<Line>,
     /// Dispatches that are left, whatever the saturation.
     places: u32,
 }
 
-/// One detector's measure.
+/// The measure of one detector.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Line {
     /// As measured.
     pub(super) saturation: f64,
-    /// What dispatches may add before the measure moves at all, since something else determines
-    /// it (a full cache hides an empty queue).
+    /// Saturation that dispatches may add before the measure moves at all, since something else
+    /// determines it (a full cache hides an empty queue).
     pub(super) slack: f64,
-    /// What a request adds.
+    /// Saturation that a request adds.
     pub(super) per_request: f64,
-    /// What a prompt token adds, where that is more.
+    /// Saturation that a prompt token adds, where that is more.
     pub(super) per_token: f64,
-    /// What it adds at a second endpoint, where one computes its prompt and another answers.
+    /// Saturation that a request adds at a second endpoint, where one computes its prompt and
+    /// another answers.
     pub(super) elsewhere: f64,
-    /// What dispatches have added.
+    /// Saturation that dispatches have added.
     pub(super) added: f64,
 }
 
 impl Budget {
-    /// No room at all: a pool without endpoints.
+    /// Makes a budget without any room: a pool without endpoints.
     #[must_use]
     pub fn shut() -> Self {
         Self { lines: vec![Line { saturation: 1.0, ..Line::default() }], places: 0 }
     }
 
-    /// Budget for that many requests and no more, at saturation 0 until they are gone.
+    /// Makes a budget for that many requests and no more, at saturation 0 until they are gone.
     #[must_use]
     pub fn for_requests(places: u32) -> Self {
         Self { lines: Vec::new(), places }
@@ -48,7 +49,7 @@ impl Budget {
         Self { lines: vec![line], places: u32::MAX }
     }
 
-    /// Budget where all of these have room.
+    /// Joins budgets: there is room where all of them have room.
     pub(super) fn tightest(budgets: impl Iterator<Item = Self>) -> Self {
         budgets.fold(Self::for_requests(u32::MAX), |mut all, budget| {
             all.lines.extend(budget.lines);
@@ -57,15 +58,15 @@ impl Budget {
         })
     }
 
-    /// The same for at most `places` more requests.
+    /// Returns the same for at most `places` more requests.
     #[must_use]
     pub fn at_most(mut self, places: u32) -> Self {
         self.places = self.places.min(places);
         self
     }
 
-    /// The same where a request may count at two of the endpoints: one computes its prompt, and
-    /// another answers.
+    /// Returns the same where a request may count at two of the endpoints: one computes its prompt,
+    /// and another answers.
     pub(super) fn for_two(mut self) -> Self {
         self.lines.iter_mut().for_each(|line| line.elsewhere = line.per_request);
         self
@@ -80,28 +81,28 @@ impl Budget {
         }
     }
 
-    /// The pool's saturation with all that was taken. Not limited to 1: an overloaded pool says
-    /// by how much.
+    /// Returns the pool's saturation with all that was taken. Not limited to 1: an overloaded pool
+    /// says by how much.
     #[must_use]
     pub fn saturation(&self) -> f64 {
         self.lines.iter().map(Line::now).fold(0.0, f64::max)
     }
 
-    /// Whether a request may take more of it the more tokens it has.
+    /// True if a request may take more of it the more tokens it has.
     #[must_use]
     pub fn weighs_tokens(&self) -> bool {
         self.lines.iter().any(|line| line.per_token > 0.0)
     }
 
-    /// Whether another may go, as far as it isn't a matter of saturation.
+    /// True if another may go, as far as it isn't a matter of saturation.
     #[must_use]
     pub fn has_places(&self) -> bool {
         self.places > 0
     }
 
-    /// Requests that may go before the saturation reaches `ceiling`, if none has more tokens than
-    /// a request's worth: one goes while the saturation is below, as in the EPP, so the last one
-    /// may pass the ceiling by less than its own weight.
+    /// Returns the number of requests that may go before the saturation reaches `ceiling`, if none
+    /// has more tokens than a request's worth: one goes while the saturation is below, as in the
+    /// EPP, so the last one may pass the ceiling by less than its own weight.
     #[must_use]
     pub fn places(&self, ceiling: f64) -> u32 {
         self.lines.iter().map(|line| line.places(ceiling)).fold(self.places, u32::min)
@@ -109,7 +110,8 @@ impl Budget {
 }
 
 impl Line {
-    /// Rounding goes up: a gate that is meant to be shut must not be a hair's breadth open.
+    /// Returns the saturation with what was added, rounded up: a gate that is meant to be shut must
+    /// not be a hair's breadth open.
     fn now(&self) -> f64 {
         self.saturation + (self.added - self.slack + ROUNDING).max(0.0)
     }

@@ -12,13 +12,13 @@ pub struct Concurrency {
     pub max_requests: u32,
     /// Uncached prompt tokens that one endpoint should have in flight.
     pub max_tokens: u64,
-    /// Which of the two counts.
+    /// The number that counts.
     pub mode: ConcurrencyMode,
     /// By what share an endpoint may exceed them and still be picked.
     pub headroom: f64,
 }
 
-/// What is counted.
+/// The number that the detector counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConcurrencyMode {
     /// Requests.
@@ -42,9 +42,9 @@ impl Default for Concurrency {
 }
 
 impl Concurrency {
-    /// Saturation is all that is in flight over all that should be; in hybrid mode the mean of
-    /// each endpoint's worse ratio. A request adds `1 / (n * max)` to either, or its tokens' part,
-    /// or at most the larger of the two.
+    /// Measures the budget: saturation is all that is in flight over all that should be; in hybrid
+    /// mode the mean of each endpoint's worse ratio. A request adds `1 / (n * max)` to either, or
+    /// its tokens' part, or at most the larger of the two.
     pub(super) fn room(&self, loads: &[Load]) -> Budget {
         let endpoints = count(loads.len());
         let sum: f64 = loads.iter().map(|load| self.ratio(load)).sum();
@@ -99,13 +99,13 @@ impl FromStr for ConcurrencyMode {
     }
 }
 
-/// Above 2^53 neighbours become one, far beyond what fits on an endpoint.
+/// Converts tokens. Above 2^53 neighbours become one, far beyond what fits on an endpoint.
 #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
 fn float(tokens: u64) -> f64 {
     tokens as f64
 }
 
-/// A number of endpoints.
+/// Returns a number of endpoints.
 pub(super) fn count(endpoints: usize) -> f64 {
     f64::from(u32::try_from(endpoints).unwrap_or(u32::MAX))
 }

@@ -1,4 +1,4 @@
-//! What one endpoint carries.
+//! The load of one endpoint.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ pub struct Load {
     pub running: u32,
     /// The share of the KV cache that live requests hold, 0 to 1, at the last scrape.
     pub kv_usage: f64,
-    /// How old that is; `None` if there was no scrape yet, and the three above say nothing.
+    /// Age of the scrape; `None` if there was none yet, and then the three above say nothing.
     pub metrics_age: Option<Duration>,
     /// Requests that this gateway sent and that have not ended.
     pub in_flight: u32,
-    /// Their prompt tokens that were not cached.
+    /// Prompt tokens of those requests that were not cached.
     pub in_flight_tokens: u64,
     /// The stages of a request that it takes part in.
     pub roles: Roles,

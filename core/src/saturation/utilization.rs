@@ -22,14 +22,14 @@ pub struct Utilization {
     pub metrics_staleness: Duration,
     /// By what share an endpoint may exceed the thresholds and still be picked: 0.
     pub headroom: f64,
-    /// What to make of stale metrics.
+    /// Treatment of stale metrics.
     pub staleness: Staleness,
-    /// Whether to count what was sent since the last scrape. Without, as in the EPP, nothing
+    /// True if to count what was sent since the last scrape. Without, as in the EPP, nothing
     /// limits what is sent between two scrapes.
     pub in_flight_credit: bool,
 }
 
-/// What to make of an endpoint whose metrics are stale or missing.
+/// The treatment of an endpoint of which the metrics are stale or missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Staleness {
     /// Go on by the ledger: what is in flight beyond what the batch last held waits, and the
@@ -37,7 +37,7 @@ pub enum Staleness {
     /// nothing overshoots.
     #[default]
     Estimate,
-    /// It is full (the EPP's default).
+    /// The endpoint counts as full (the EPP's default).
     Saturated,
     /// Leave it out; a pool of nothing else is idle (EPP v0.11).
     Ignore,
@@ -48,7 +48,7 @@ pub enum Staleness {
 struct EndpointPressure {
     queue: f64,
     cache: f64,
-    /// What one more request adds to `cache`, where that is an estimate.
+    /// Growth of `cache` with one more request, where that is an estimate.
     growth: f64,
 }
 
@@ -66,21 +66,21 @@ impl Default for Utilization {
 }
 
 impl Utilization {
-    /// The detector as the EPP has it, for comparison.
+    /// Returns the detector as the EPP has it, for comparison.
     #[must_use]
     pub fn parity() -> Self {
         Self { staleness: Staleness::Saturated, in_flight_credit: false, ..Self::default() }
     }
 
-    /// How many requests may go follows from the same formula. `k` requests raise the mean over
-    /// `n` endpoints most if all go to one endpoint, since a score is convex in its queue: by
-    /// `(k / queue_depth - slack) / n`, where `slack` is by how much that endpoint's cache hides
-    /// its queue. So the endpoint with the least slack gives the bound:
+    /// Measures the budget, of which the number of requests follows from the same formula. `k`
+    /// requests raise the mean over `n` endpoints most if all go to one endpoint, since a score is
+    /// convex in its queue: by `(k / queue_depth - slack) / n`, where `slack` is by how much that
+    /// endpoint's cache hides its queue. So the endpoint with the least slack gives the bound:
     ///
     /// `saturation(k) <= saturation + max(0, k / queue_depth - min slack) / n`
     ///
-    /// It is exact for one endpoint. Over several it errs to the safe side, and finds out as soon
-    /// as the loads are read again with those `k` in them. An endpoint whose cache is estimated
+    /// The bound is exact for one endpoint. Over several it errs to the safe side, and finds out as
+    /// soon as the loads are read again with those `k` in them. An endpoint with an estimated cache
     /// has no slack, and a request there adds what it adds to the estimate, if that is more.
     pub(super) fn room(&self, loads: &[Load]) -> Budget {
         let known =
@@ -109,7 +109,8 @@ impl Utilization {
         })
     }
 
-    /// As in the EPP: without fresh metrics there is none, and no headroom lifts a cache beyond 1.
+    /// True if the endpoint should be sent more. As in the EPP, it has no headroom without fresh
+    /// metrics, and no headroom lifts a cache beyond 1.
     pub(super) fn has_headroom(&self, load: &Load) -> bool {
         if self.is_stale(load) && self.staleness != Staleness::Estimate {
             return false;
@@ -119,7 +120,7 @@ impl Utilization {
         queue < limit && cache < limit.min(1.0 / self.kv_cache_util)
     }
 
-    /// Whether the endpoint's metrics are too old to go by, or missing.
+    /// True if the endpoint's metrics are too old to go by, or missing.
     #[must_use]
     pub fn is_stale(&self, load: &Load) -> bool {
         load.metrics_age.is_none_or(|age| age > self.metrics_staleness)
@@ -159,7 +160,8 @@ impl Utilization {
     }
 }
 
-/// Requests that were sent and that the engine had not seen when it was scraped.
+/// Returns the number of requests that were sent and that the engine had not seen when it was
+/// scraped.
 fn credit(load: &Load) -> u32 {
     load.in_flight.saturating_sub(load.waiting.saturating_add(load.running))
 }

@@ -1,7 +1,7 @@
-//! Who turns a request away before endpoints are compared (EPP: admitters).
+//! Admitters, which turn requests away before endpoints are compared (EPP: admitters).
 //!
-//! They run after flow control has let the request go, and only on what may be shed: a priority below
-//! zero.
+//! An admitter runs after flow control has let the request go, and only on what may be shed: a
+//! priority below zero.
 
 pub use crate::model::Denied;
 
@@ -14,23 +14,23 @@ use crate::{
 /// Turns requests away that may be shed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Admitter {
-    /// One that no endpoint is predicted to serve in time (EPP: latency-slo-admitter).
+    /// Requests that no endpoint is predicted to serve in time (EPP: latency-slo-admitter).
     LatencySlo,
     /// The more of them, the fuller the pool is (EPP: probabilistic-admitter).
     Probabilistic(Probabilistic),
 }
 
-/// Turns away with probability `min(saturation^power * k, 1)`, where saturation is the mean over the
-/// endpoints of `max(waiting / queue_depth, kv_usage / kv_cache_util)`.
+/// Turns away with probability `min(saturation^power * k, 1)`, where saturation is the mean over
+/// the endpoints of `max(waiting / queue_depth, kv_usage / kv_cache_util)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probabilistic {
     /// Waiting requests at which an endpoint is full; above 0 (EPP: queueDepthThreshold).
     pub queue_depth: f64,
     /// KV-cache usage at which it is; above 0 (EPP: kvCacheUtilThreshold).
     pub kv_cache_util: f64,
-    /// How late it begins; above 0.
+    /// Exponent of the saturation: the higher, the later it begins; above 0.
     pub power: f64,
-    /// How fast it then grows; above 0.
+    /// Factor of the power: the higher, the faster it then grows; above 0.
     pub k: f64,
 }
 
@@ -44,7 +44,7 @@ impl Admitter {
     /// The plugin types.
     pub const NAMES: &[&str] = &["latency-slo-admitter", "probabilistic-admitter"];
 
-    /// The admitter of that type, without parameters.
+    /// Returns the admitter of that type, without parameters.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
@@ -62,7 +62,7 @@ impl Admitter {
         }
     }
 
-    /// Whether the request may be scheduled among these.
+    /// Returns an error if the request may not be scheduled among these candidates.
     pub(crate) fn admit(
         &self,
         context: &PickContext<'_>,
@@ -80,8 +80,8 @@ impl Admitter {
 }
 
 /// Denies what has an objective where every endpoint is busy, warm and predicted to miss it. An
-/// objective that the request does not name is not missed; one endpoint that was not seen, or of which
-/// nothing is predicted, admits it.
+/// objective that the request does not name is not missed; one endpoint that was not seen, or of
+/// which nothing is predicted, admits it.
 fn latency_slo(context: &PickContext<'_>, candidates: &[Candidate<'_>]) -> Result<(), Denied> {
     /// Below this KV-cache usage an endpoint is cold, and what is predicted of it a guess.
     const COLD: f32 = 0.02;
@@ -112,7 +112,7 @@ impl Probabilistic {
         })
     }
 
-    /// Of an endpoint that can't be seen it is 1.
+    /// Returns the mean saturation; an endpoint that can't be seen counts as 1.
     fn saturation(&self, candidates: &[Candidate<'_>]) -> f64 {
         let of = |it: &Candidate<'_>| {
             it.gauges.map_or(1.0, |seen| {
@@ -139,7 +139,8 @@ mod tests {
     use super::*;
     use crate::pool::{EngineLoad, tests::member};
 
-    /// Waiting requests and KV-cache usage of each endpoint, or that it is not seen.
+    /// Returns the saturation of endpoints with these waiting requests and KV-cache usage, or that
+    /// are not seen.
     fn saturation(pool: &[Option<(u32, f32)>]) -> f64 {
         let member = member(&[]);
         let candidate = |seen: &Option<(u32, f32)>| Candidate {

@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of one pool's scheduler.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::{pool::prefix::Index, saturation::Detector};
 /// The settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Who may turn a request away before that, in this order.
+    /// Admitters that may turn a request away before that, in this order.
     pub admitters: Vec<Admitter>,
-    /// How endpoints are filtered, scored and picked.
+    /// Profiles by which endpoints are filtered, scored and picked.
     pub scheduling: Scheduling,
-    /// How full the pool is.
+    /// The measure of the pool's saturation.
     pub detector: Detector,
     /// The age from which on an endpoint's metrics are not gone by.
     pub stale_after: Duration,
-    /// Whether what an endpoint says of its cache counts.
+    /// True if what an endpoint says of its cache counts.
     pub auto_tune: bool,
     /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say, or if that
     /// does not count.
@@ -42,7 +42,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The headers that plugins go by, in lower case: [`crate::InferenceRequest::headers`] is to have them.
+    /// Returns the headers that plugins go by, in lower case: [`crate::InferenceRequest::headers`]
+    /// is to have them.
     #[must_use]
     pub fn header_names(&self) -> Vec<&str> {
         let headers = self.needs().flat_map(|needs| needs.headers);
@@ -52,7 +53,7 @@ impl Config {
         names
     }
 
-    /// Whether anything goes by the prompt tokens in flight.
+    /// True if anything goes by the prompt tokens in flight.
     #[must_use]
     pub fn counts_tokens(&self) -> bool {
         self.detector.counts_tokens() || self.needs().any(|needs| needs.tokens)

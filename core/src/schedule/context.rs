@@ -7,12 +7,12 @@ use crate::{
     pool::{Candidate, EndpointState, Features, Learned, Sessions},
 };
 
-/// What plugins may look at.
+/// The context of a choice, as plugins may look at it (EPP: CycleState).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PickContext<'a> {
     pub(crate) request: &'a InferenceRequest,
     pub(crate) now: Instant,
-    /// How long numbers grow no older (see [`crate::Snapshot::quiet_for`]).
+    /// Time for which numbers grow no older (see [`crate::Snapshot::quiet_for`]).
     pub(crate) quiet_for: Duration,
     pub(crate) learned: &'a Learned,
     pub(crate) sessions: &'a Sessions,
@@ -21,24 +21,24 @@ pub(crate) struct PickContext<'a> {
 }
 
 impl PickContext<'_> {
-    /// Seconds to the first token by the online predictor, once it has learnt enough.
+    /// Returns the seconds to the first token by the online predictor, once it has learnt enough.
     pub(crate) fn predicted_ttft(&self, candidate: &Candidate<'_>) -> Option<f64> {
         self.learned.ttft.predict(&self.features(candidate)?)
     }
 
-    /// Seconds for each further token, once enough was learnt of streams.
+    /// Returns the seconds for each further token, once enough was learnt of streams.
     fn predicted_tpot(&self, candidate: &Candidate<'_>) -> Option<f64> {
         self.learned.tpot.predict(&self.features(candidate)?)
     }
 
-    /// Returns what predictions go by; `None` for an endpoint whose load is not known.
+    /// Returns the features that predictions go by; `None` for an endpoint of unknown load.
     fn features(&self, candidate: &Candidate<'_>) -> Option<Features> {
         candidate.gauges.map(|_| Features::from_observation(&candidate.observation(self.request)))
     }
 
-    /// What predictions leave of the objectives, which are 0 where the request has none: then all
-    /// are below it, and the least is still the best (EPP: predicted-latency-producer). Where
-    /// nothing was learnt of further tokens, or none are written, their headroom is 0.
+    /// Returns what predictions leave of the objectives, which are 0 where the request has none:
+    /// then all are below it, and the least is still the best (EPP: predicted-latency-producer).
+    /// The headroom of further tokens is 0 where nothing was learnt of them, or none are written.
     pub(crate) fn headroom(&self, candidate: &Candidate<'_>) -> Option<SloHeadroom> {
         let left = |objective: Option<Duration>, predicted: f64| {
             objective.unwrap_or_default().as_secs_f64() - predicted
@@ -61,7 +61,7 @@ pub(crate) struct SloHeadroom {
 }
 
 impl SloHeadroom {
-    /// Whether both objectives are met.
+    /// True if both objectives are met.
     pub(crate) fn meets(self) -> bool {
         self.ttft >= 0.0 && self.tpot >= 0.0
     }

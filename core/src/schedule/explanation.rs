@@ -1,4 +1,4 @@
-//! Why a choice is as it is: every score of every endpoint.
+//! The explanation of a choice: every score of every endpoint.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,39 +12,39 @@ use crate::{
 /// A choice with all that it was made by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// What would be decided now; ties may fall otherwise the next time.
+    /// Decision that would be made now; ties may fall otherwise the next time.
     pub decision: Result<SchedulingResult, PickError>,
-    /// What each profile makes of each endpoint.
+    /// Scores by each profile.
     pub profiles: Vec<ProfileExplanation>,
 }
 
-/// What one profile makes of each endpoint.
+/// The scores of each endpoint by one profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfileExplanation {
-    /// Which profile.
+    /// Name of the profile.
     pub name: String,
     /// Every endpoint that was a candidate, those dropped by a filter first.
     pub endpoints: Vec<Explained>,
 }
 
-/// What one profile makes of one endpoint.
+/// The scores of one endpoint by one profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explained {
-    /// Which endpoint.
+    /// Address of the endpoint.
     pub endpoint: SocketAddr,
     /// The filter that dropped it; empty if none did.
     pub dropped_by: &'static str,
-    /// Each scorer's type and weight, and what it gave.
+    /// Type, weight and score of each scorer.
     pub scores: Vec<(&'static str, ScorerWeight, Score)>,
-    /// Their weighted sum; `None` if it was dropped.
+    /// Weighted sum of the scores; `None` if the endpoint was dropped.
     pub total: Option<f64>,
     /// Blocks of the prompt that it is believed to have cached.
     pub matched: u32,
     /// Requests in flight there.
     pub requests: u32,
-    /// Their prompt tokens that it has not computed yet.
+    /// Prompt tokens of those requests that the endpoint has not computed yet.
     pub tokens: u32,
-    /// How long ago its metrics were read, if they ever were.
+    /// Age of the endpoint's metrics, if they were ever read.
     pub age: Option<Duration>,
 }
 

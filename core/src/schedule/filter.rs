@@ -1,7 +1,8 @@
-//! Which endpoints a request may go to at all.
+//! Filters: the endpoints that a request may go to at all.
 //!
 //! A filter is a variant of [`Filter`] with the EPP's name for it, a file in `filter/` with what it
-//! goes by, and a line in the match that calls it. It keeps the order of those that it keeps.
+//! goes by, and a line in each match of this file. A filter keeps the order of the endpoints that
+//! it keeps.
 
 mod affinity;
 mod attribute;
@@ -22,7 +23,7 @@ use crate::{model::Rng, pool::Candidate, saturation::Detector, schedule::score::
 /// Drops endpoints before any is scored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// Keeps those whose labels match (EPP: label-selector-filter, by-label-selector).
+    /// Keeps those with matching labels (EPP: label-selector-filter, by-label-selector).
     LabelSelector(Selector),
     /// Keeps those with one of some values of one label (EPP: by-label).
     ByLabel(LabelValues),
@@ -65,7 +66,7 @@ impl Filter {
         "slo-headroom-tier-filter",
     ];
 
-    /// The filter of that type with its default parameters.
+    /// Returns the filter of that type with its default parameters.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -83,7 +84,7 @@ impl Filter {
         })
     }
 
-    /// The plugin type in an EndpointPickerConfig.
+    /// Returns the plugin type in an EndpointPickerConfig.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -181,7 +182,8 @@ mod tests {
         assert_eq!(Filter::named("label"), None);
     }
 
-    /// The variant after this one: a new one does not compile until it is in the walk below.
+    /// Returns the variant after this one: a new one does not compile until it is in the walk
+    /// below.
     fn next(filter: &Filter) -> Option<Filter> {
         Some(match filter {
             Filter::LabelSelector(_) => Filter::ByLabel(LabelValues::default()),

@@ -4,17 +4,17 @@ use std::{cmp::Ordering, fmt};
 
 use crate::model::Rng;
 
-/// How endpoints are taken from the ranking.
+/// The last step of a profile: takes endpoints from the ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Picker {
-    /// Which come first.
+    /// Order of the list.
     pub order: Order,
     /// Length of the list, from 1 to [`Picker::ENDPOINTS_MAX`]; others count as the nearest
     /// (EPP: maxNumOfEndpoints).
     pub max_endpoints: u32,
 }
 
-/// Which endpoints come first.
+/// The order in which endpoints are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The best; equals in random order (EPP: max-score-picker).
@@ -32,7 +32,7 @@ impl Picker {
     /// All plugin types.
     pub const NAMES: [&str; 3] = ["max-score-picker", "random-picker", "weighted-random-picker"];
 
-    /// The picker of that type with its default parameters.
+    /// Returns the picker of that type with its default parameters.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let orders = [Order::MaxScore, Order::Random, Order::WeightedRandom];
@@ -40,7 +40,7 @@ impl Picker {
         orders.into_iter().map(of).find(|picker| picker.name() == name)
     }
 
-    /// The plugin type in an EndpointPickerConfig.
+    /// Returns the plugin type in an EndpointPickerConfig.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.order {
@@ -50,7 +50,7 @@ impl Picker {
         }
     }
 
-    /// Places in `totals`, best first.
+    /// Returns places in `totals`, best first.
     pub(crate) fn rank(self, totals: &[f64], rng: &mut Rng) -> Vec<usize> {
         let count = self.max_endpoints.clamp(1, Self::ENDPOINTS_MAX) as usize;
         match self.order {
@@ -61,17 +61,17 @@ impl Picker {
     }
 }
 
-/// The key of Efraimidis and Spirakis' A-Res, `u^(1/w)`: of keys drawn so the highest is each one's
-/// with a chance in proportion to its weight. Without a score at all nobody is preferred, so zeros
-/// come last, in random order (EPP: weighted-random-picker).
+/// Returns the key of Efraimidis and Spirakis' A-Res, `u^(1/w)`: of keys drawn so the highest is
+/// each one's with a chance in proportion to its weight. Without a score at all no endpoint is
+/// preferred, so zeros come last, in random order (EPP: weighted-random-picker).
 fn weighted_key(total: f64, rng: &mut Rng) -> f64 {
     let share = rng.share();
     if total > 0.0 { share.powf(total.recip()) } else { share - 1.0 }
 }
 
 impl Default for Picker {
-    /// Three endpoints, where the EPP has one: Envoy goes to the next when a connection fails,
-    /// which one dead pod and one that is just starting don't use up.
+    /// Returns three endpoints, where the EPP has one: Envoy goes to the next when a connection
+    /// fails, which one dead pod and one that is just starting don't use up.
     fn default() -> Self {
         Self { order: Order::MaxScore, max_endpoints: 3 }
     }
@@ -98,7 +98,7 @@ impl Ranked {
     }
 }
 
-/// The `count` highest by the key made of each total, in one pass.
+/// Returns the `count` highest by the key made of each total, in one pass.
 fn best(
     totals: &[f64],
     count: usize,
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(rank("max-score-picker", 3, &[], 1), []);
     }
 
-    /// How often each place comes first in 1,000 draws.
+    /// Returns how often each place comes first in 1,000 draws.
     fn firsts<const N: usize>(name: &str, totals: [f64; N]) -> [u32; N] {
         let picker = Picker::named(name).unwrap();
         let mut rng = Rng::new(7);

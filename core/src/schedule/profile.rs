@@ -14,14 +14,14 @@ use crate::{
     },
 };
 
-/// What one choice is made by (EPP: SchedulingProfile).
+/// The plugins that make one choice (EPP: SchedulingProfile).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// What a handler and the configuration call it.
+    /// Name by which a handler and the configuration refer to it.
     pub name: String,
     /// Applied in order, each to what the one before it kept.
     pub filters: Vec<Filter>,
-    /// Their weighted sum ranks what is left; without any, all are equal.
+    /// Scorers of which the weighted sum ranks what is left; without any, all are equal.
     pub scorers: Vec<WeightedScorer>,
     /// Takes from the ranking.
     pub picker: Picker,
@@ -30,15 +30,15 @@ pub struct Profile {
 /// A scorer and how much it counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightedScorer {
-    /// What is looked at.
+    /// The scorer.
     pub scorer: Scorer,
-    /// What its score is multiplied by.
+    /// Factor of its score.
     pub weight: ScorerWeight,
 }
 
 impl Default for Profile {
-    /// The least time to a first token, which in the replay of published traffic came before the
-    /// EPP's own weights and its token-aware guide at nearly every load.
+    /// Returns the least time to a first token, which in the replay of published traffic came
+    /// before the EPP's own weights and its token-aware guide at nearly every load.
     fn default() -> Self {
         let scorer = Scorer::EstimatedTtft(EstimatedTtft::default());
         Self::scored("default", vec![WeightedScorer { scorer, weight: ScorerWeight::ONE }])
@@ -46,7 +46,8 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// What the EPP has when it is given no configuration, but with fallbacks (see [`Picker`]).
+    /// Returns the profile of an EPP without any configuration, but with fallbacks (see
+    /// [`Picker`]).
     #[must_use]
     pub fn of_the_epp() -> Self {
         let weighted =
@@ -60,28 +61,28 @@ impl Profile {
         Self::scored("default", scorers)
     }
 
-    /// One without filters, whose picker is the default one.
+    /// Makes a profile without filters, with the default picker.
     #[must_use]
     pub fn scored(name: &str, scorers: Vec<WeightedScorer>) -> Self {
         Self { name: name.to_owned(), filters: Vec::new(), scorers, picker: Picker::default() }
     }
 }
 
-/// What a profile came to.
+/// The result of a profile (EPP: ProfileRunResult).
 #[derive(Clone, Debug)]
 pub(crate) struct ProfileRunResult<'a> {
-    /// Those that the picker took, best first; never empty.
+    /// Candidates that the picker took, best first; never empty.
     pub(crate) ranked: Vec<Candidate<'a>>,
-    /// What each scorer gave the first of them.
+    /// Score of the first of them by each scorer.
     pub(crate) scores: Vec<(&'static str, Score)>,
-    /// Their weighted sum.
+    /// Weighted sum of the scores.
     pub(crate) total: f64,
-    /// Whether none of the candidates had any of the prompt.
+    /// True if none of the candidates had any of the prompt.
     pub(crate) cold: bool,
 }
 
 impl<'a> ProfileRunResult<'a> {
-    /// The chosen one.
+    /// Returns the chosen one.
     pub(crate) fn best(&self) -> Option<&Candidate<'a>> {
         self.ranked.first()
     }
@@ -126,7 +127,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// What each scorer gave the candidate at `place`.
+    /// Returns the score of the candidate at `place` by each scorer.
     fn at(&self, place: usize) -> impl Iterator<Item = Score> {
         self.scores.chunks(self.totals.len().max(1)).filter_map(move |of| of.get(place).copied())
     }
@@ -147,6 +148,7 @@ impl Profile {
         if candidates.is_empty() {
             return Err(PickError::NoEndpoints);
         }
+        // Before the filters: a match that a filter drops is still one that the pool has.
         let cold = candidates.iter().all(|candidate| candidate.matched == 0);
         for filter in &self.filters {
             filter.apply(context, &mut candidates, rng);
@@ -187,7 +189,8 @@ impl Profile {
         Table { scores, totals }
     }
 
-    /// Every candidate with every score, also of those that a filter dropped or that were not taken.
+    /// Explains every candidate with every score, also those that a filter dropped or that were not
+    /// taken.
     pub(crate) fn explain(
         &self,
         context: &PickContext<'_>,
@@ -220,7 +223,7 @@ impl Profile {
 }
 
 impl fmt::Display for Profile {
-    /// `default: filter, 2 scorer, 1 scorer, picker(3)`.
+    /// Writes `default: filter, 2 scorer, 1 scorer, picker(3)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
         for filter in &self.filters {

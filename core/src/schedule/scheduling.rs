@@ -17,12 +17,12 @@ use crate::{
     pool::Candidate,
 };
 
-/// How endpoints are chosen.
+/// The profiles of a pool, and the handler that chooses between them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheduling {
     /// Never two of one name.
     pub profiles: Vec<Profile>,
-    /// Which of them run, and what is made of their choices.
+    /// The choice of those that run, and what is made of their results.
     pub handler: Handler,
 }
 
@@ -71,7 +71,7 @@ impl Scheduling {
         self.profiles.first().ok_or(PickError::NoProfile)
     }
 
-    /// The profile of that name.
+    /// Returns the profile of that name.
     fn profile(&self, name: &str) -> Result<&Profile, PickError> {
         self.profiles.iter().find(|profile| profile.name == name).ok_or(PickError::NoProfile)
     }
@@ -82,7 +82,7 @@ impl Scheduling {
         profiles.chain([self.handler.needs()])
     }
 
-    /// Headers for the response with which the client's session comes back to where it was.
+    /// Returns headers for the response with which the client's session comes back to where it was.
     pub fn session_headers(
         &self,
         served_by: SocketAddr,
@@ -95,7 +95,8 @@ impl Scheduling {
         })
     }
 
-    /// The sessions of a request by the client's own word, each with the choice that it is kept at.
+    /// Returns the sessions of a request by the client's own word, each with the choice that it is
+    /// kept at.
     pub(crate) fn session_ids(
         &self,
         request: &InferenceRequest,
@@ -108,7 +109,7 @@ impl Scheduling {
         })
     }
 
-    /// Whether a request has a session by the client's own word.
+    /// True if a request has a session by the client's own word.
     pub(crate) fn has_session(&self, request: &InferenceRequest) -> bool {
         self.sessions().any(|session| session.session(request).is_some())
     }
@@ -117,7 +118,8 @@ impl Scheduling {
         self.needs().filter_map(|needs| needs.session)
     }
 
-    /// Of who answers and who computes the prompt, the one whose profile the plugin names.
+    /// Returns the endpoint that the session is kept at: of the one that answers and the one that
+    /// computes the prompt, the choice of the profile that the plugin names.
     fn kept_at(
         &self,
         session: &SessionAffinity,
@@ -132,18 +134,18 @@ impl Scheduling {
         Some(chosen)
     }
 
-    /// Whether a prompt may be computed by another endpoint than the one that answers.
+    /// True if a prompt may be computed by another endpoint than the one that answers.
     pub(crate) fn may_compute_apart(&self) -> bool {
         matches!(&self.handler, Handler::Disagg(disagg) if self.profile(&disagg.prefill).is_ok())
     }
 
-    /// Whether decisions may bring headers for the request, beside the destination.
+    /// True if decisions may bring headers for the request, beside the destination.
     #[must_use]
     pub const fn sets_headers(&self) -> bool {
         matches!(self.handler, Handler::Disagg(_) | Handler::DataParallel { .. })
     }
 
-    /// What each profile makes of each candidate, whether or not it would run.
+    /// Explains what each profile makes of each candidate, even if it would not run.
     pub(crate) fn explain(
         &self,
         context: &PickContext<'_>,

@@ -1,8 +1,8 @@
-//! How well an endpoint suits a request: a number for each thing that one may care about.
+//! Scorers: how well an endpoint suits a request, a number for each thing that one may care about.
 //!
-//! A scorer is a variant of [`Scorer`] with the EPP's name for it, a file in `score/` with its
-//! formula, and a line in the match that calls it. What it may look at is in
-//! `candidate::Candidate` and `context::PickContext`: a scorer that needs more brings a field there.
+//! A scorer is a file in `score/` with its formula and what it needs, and a line in the list of
+//! `score/scorer.rs`, with the EPP's name for it. It may look at `pool::Candidate` and
+//! `schedule::PickContext`: a scorer that needs more brings a field there.
 
 mod attribute;
 mod cold;

@@ -5,21 +5,22 @@ use std::{net::SocketAddr, time::Duration};
 use super::PickContext;
 use crate::model::{InferenceRequest, SessionId};
 
-/// How sessions are told apart, and whose choice they are kept at.
+/// The sessions of one plugin: how they are told apart, and the profile that they are kept by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionAffinity {
-    /// How they are told apart.
+    /// The way in which sessions are told apart.
     pub strategy: SessionStrategy,
-    /// The profile whose choice counts; empty for who answers (EPP: profileName).
+    /// The profile of which the choice counts; empty for the endpoint that answers (EPP:
+    /// profileName).
     pub profile: String,
 }
 
-/// How sessions are told apart.
+/// The way in which sessions are told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionStrategy {
     /// By a token that the response carries and the next request brings back, in the header of this
-    /// name (EPP: encoded_endpoint_header). It is the endpoint's address, which clients need not
-    /// understand. Whoever makes one up chooses among the pool's endpoints and no others.
+    /// name (EPP: encoded_endpoint_header). The token is the endpoint's address, which clients need
+    /// not understand. A client that makes one up chooses among the pool's endpoints and no others.
     Token(String),
     /// By the client's own word (EPP: session_id).
     Id {
@@ -31,14 +32,14 @@ pub enum SessionStrategy {
 }
 
 impl Default for SessionStrategy {
-    /// EPP: encodedEndpointHeaderConfig.
+    /// Returns the default of EPP: encodedEndpointHeaderConfig.
     fn default() -> Self {
         Self::Token("x-session-token".to_owned())
     }
 }
 
 impl SessionStrategy {
-    /// The headers that it reads.
+    /// Returns the headers that it reads.
     pub(crate) fn headers(&self) -> &[String] {
         match self {
             Self::Token(header) => std::slice::from_ref(header),
@@ -48,7 +49,8 @@ impl SessionStrategy {
 }
 
 impl SessionAffinity {
-    /// Where the session was; `None` for a request without one, or for one that is not known.
+    /// Returns the endpoint that the session was at; `None` for a request without a session, or for
+    /// one that is not known.
     pub(crate) fn endpoint(&self, context: &PickContext<'_>) -> Option<SocketAddr> {
         match &self.strategy {
             SessionStrategy::Token(header) => context.request.header(header)?.trim().parse().ok(),
@@ -58,7 +60,7 @@ impl SessionAffinity {
         }
     }
 
-    /// The session by the client's own word, if it goes by that and the request has one.
+    /// Returns the session by the client's own word, if it goes by that and the request has one.
     pub(crate) fn session(&self, request: &InferenceRequest) -> Option<SessionId> {
         let SessionStrategy::Id { headers, .. } = &self.strategy else { return None };
         let mut names = headers.iter().filter_map(|header| request.header(header).map(str::trim));

@@ -24,7 +24,7 @@ use crate::{
 const BANDS: [Priority; 3] = [Priority(10), Priority(0), Priority(-1)];
 const FLOWS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// Half a second of scripts, or as many milliseconds as `ARBTEST_BUDGET_MS` says.
+/// Runs half a second of scripts, or as many milliseconds as `ARBTEST_BUDGET_MS` says.
 pub(crate) fn law(property: impl FnMut(&mut Unstructured<'_>) -> Result<()>) {
     let budget = std::env::var("ARBTEST_BUDGET_MS").ok().and_then(|ms| ms.parse().ok());
     arbtest::arbtest(property).budget_ms(budget.unwrap_or(500));
@@ -36,7 +36,7 @@ pub(crate) fn controller(config: &FlowConfig) -> Controller {
     controller
 }
 
-/// Any configuration that the model knows. Small limits, so that they are met.
+/// Makes any configuration that the model knows, with small limits, so that they are met.
 fn any_config(u: &mut Unstructured<'_>) -> Result<FlowConfig> {
     let weights = [("a", 1), ("b", 2), ("c", 4)].map(|(id, weight)| {
         (FairnessId::new(id), FairnessWeight(NonZeroU16::new(weight).unwrap()))
@@ -182,7 +182,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Whatever can be asked is answered alike.
+    /// Asserts that all that can be asked is answered alike.
     fn agree(&self) {
         let waiting = &self.model.waiting;
         assert_eq!(self.controller.waiting().requests, waiting.len() as u64);
@@ -235,7 +235,7 @@ fn the_same_script_gives_the_same_transcript() {
     });
 }
 
-/// What may wait is never more than the limits say, by requests or bytes, in a band or in all.
+/// No more waits than the limits say, by requests or bytes, in a band or in all.
 #[test]
 fn limits_are_never_passed() {
     law(|u| {
@@ -272,8 +272,8 @@ fn limits_are_never_passed() {
     });
 }
 
-/// Between two flows that both keep waiting, turns differ by at most one, whoever else comes and
-/// goes.
+/// Between two flows that both keep waiting, turns differ by at most one, although others come and
+/// go.
 #[test]
 fn round_robin_takes_turns() {
     law(|u| {
@@ -309,7 +309,7 @@ fn round_robin_takes_turns() {
     });
 }
 
-/// Each band that keeps waiting gets its floor, less one dispatch a band.
+/// A band that keeps waiting gets its floor, less one dispatch a band.
 #[test]
 fn weighted_bands_keep_their_floors() {
     law(|u| {
@@ -352,8 +352,8 @@ fn weighted_bands_keep_their_floors() {
     });
 }
 
-/// The band that goes is the highest that has anyone waiting and whose ceiling the saturation is
-/// below; nobody goes only if there is none.
+/// The band that goes is the highest in which a request waits and with a ceiling that the
+/// saturation is below; none goes only if there is none.
 #[test]
 fn no_lower_band_goes_before_a_higher_one_that_could() {
     law(|u| {
@@ -392,7 +392,8 @@ fn no_lower_band_goes_before_a_higher_one_that_could() {
     });
 }
 
-/// What an arbiter left behind goes in the order it would have gone, however it is handed in.
+/// Tickets that an arbiter left behind go in the order in which they would have gone, however they
+/// are handed in.
 #[test]
 fn an_arbiter_is_replaced_without_a_change_of_order() {
     law(|u| {

@@ -10,12 +10,12 @@ use picker_core::{
     },
 };
 
-/// One list of all that wait, searched for every question. Knows strict bands 10, 0 and -1 of one
+/// A list of all that wait, searched for every question. Knows strict bands 10, 0 and -1 of one
 /// configuration, and no idle limits.
 pub(crate) struct Model {
     pub(crate) config: FlowConfig,
     pub(crate) waiting: Vec<Ticket>,
-    /// Flows that wait, the one whose turn is next first.
+    /// Flows that wait, the one with the next turn first.
     ring: Vec<FlowKey>,
     counters: BTreeMap<FlowKey, u128>,
     last_counter: BTreeMap<Priority, u128>,
@@ -40,7 +40,7 @@ impl Model {
         &self.config.default_band
     }
 
-    /// The victims, or why it is refused.
+    /// Returns the victims, or why it is refused.
     pub(crate) fn offer(&mut self, ticket: Ticket) -> Result<Vec<TicketId>, Outcome> {
         let full = match self.kind {
             PhaseKind::Serving => Outcome::RejectedCapacity,
@@ -143,7 +143,7 @@ impl Model {
         *self.counters.get_mut(flow).unwrap() += self.scaled(flow, cost);
     }
 
-    /// In sixty-fourths of a token, which weights 1, 2 and 4 divide without a rest.
+    /// Returns a cost in sixty-fourths of a token, which weights 1, 2 and 4 divide without a rest.
     fn scaled(&self, flow: &FlowKey, cost: u128) -> u128 {
         let weights = self.cost().map(|cost| &cost.weights);
         let weight = |id: &FairnessId| weights.and_then(|weights| weights.get(id)).map(|it| it.0);
@@ -170,7 +170,7 @@ impl Model {
         (first, ticket.arrived, ticket.id)
     }
 
-    /// When each ticket's time is up.
+    /// Returns the time at which a ticket has waited enough.
     pub(crate) fn deadline(&self, ticket: &Ticket) -> Option<Instant> {
         let ttl = match self.kind {
             PhaseKind::Serving => self.ttl(ticket),

@@ -21,7 +21,7 @@ fn utilization(detector: Utilization, loads: &[Load]) -> String {
 fn utilization_is_the_mean_of_the_worse_of_queue_and_cache() {
     let loads = [fresh(4, 0.2), fresh(0, 0.4)];
     insta::assert_snapshot!(utilization(Utilization::default(), &loads), @"0.650, room for 4");
-    // What the EPP's gate would let through before the next scrape.
+    // The EPP's gate would let so many through before the next scrape.
     insta::assert_snapshot!(utilization(Utilization::parity(), &loads), @"0.650, room for 4294967295");
     insta::assert_snapshot!(utilization(Utilization::default(), &[]), @"1.000, room for 0");
 }
@@ -109,8 +109,8 @@ fn any_detector(u: &mut Unstructured<'_>) -> Result<Detector> {
     })
 }
 
-/// Wherever the requests go that a room lets through, the pool as measured afterwards, with them
-/// in the ledger, is never more saturated than the room said.
+/// The pool as measured after requests went wherever a budget lets them, with them in the ledger,
+/// is never more saturated than the budget said.
 #[test]
 fn a_room_is_never_too_large() {
     law(|u| {
@@ -137,7 +137,7 @@ fn a_room_is_never_too_large() {
             let computes = if in_stages { u.choose_index(loads.len())? } else { index };
             loads[computes].in_flight_tokens += u64::from(tokens);
             loads[computes].in_flight += 1;
-            // One does both, or another answers; of who does only one of them it is not asked to do
+            // An endpoint does both, or another answers; an endpoint of one stage is not asked to do
             // the other.
             let (prefill, decode) = (loads[computes].roles, loads[index].roles);
             if index != computes && prefill != decodes && decode != prefills {
@@ -151,7 +151,8 @@ fn a_room_is_never_too_large() {
     });
 }
 
-/// One endpoint's room is exact: as many as the EPP would send if its metrics were never late.
+/// The budget of a single endpoint is exact: as many as the EPP would send if its metrics were
+/// never late.
 #[test]
 fn the_room_of_one_endpoint_is_exact() {
     law(|u| {

@@ -23,7 +23,7 @@ fn tell(config: FlowConfig, script: &str) -> String {
     lines.map(|line| format!("{line} => {}\n", happen(&mut controller, line))).collect()
 }
 
-/// The single place that knows the controller's API. One line of script is one of
+/// Returns the single place that knows the controller's API. One line of script is one of
 /// `<ms> offer|hand-in <id> <flow>@<priority> [bytes=] [tokens=] [ttl=] [slo=]`, `<ms> room <n>`,
 /// `<ms> load <in flight>` (of 10), `<ms> tick`, `<ms> empty`, `<ms> cancel <id>` and
 /// `<ms> charge <flow>@<priority> <tokens>`.

@@ -8,7 +8,7 @@ use picker_core::{
     ledger::PoolPhase,
 };
 
-/// Request `request` of worker 0, which came at `ms`; one byte, one token, no wishes.
+/// Makes request `request` of worker 0, which came at `ms`; one byte, one token, no wishes.
 pub(crate) fn ticket(request: u32, flow: &str, priority: i32, ms: u64) -> Ticket {
     Ticket {
         id: TicketId { worker: 0, request },
@@ -22,7 +22,7 @@ pub(crate) fn ticket(request: u32, flow: &str, priority: i32, ms: u64) -> Ticket
     }
 }
 
-/// A pool that has had endpoints since the beginning.
+/// Returns a pool that has had endpoints since the beginning.
 pub(crate) fn serving() -> PoolPhase {
     PoolPhase { kind: PhaseKind::Serving, since: at(0) }
 }

@@ -1,4 +1,4 @@
-//! Token fairness, between tenants who could not be less alike.
+//! Token fairness, between tenants that could not be less alike.
 
 use std::{collections::BTreeMap, num::NonZeroU16};
 
@@ -116,7 +116,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// The arbiter hears what a prompt costs.
+    /// Tells the arbiter what a prompt costs.
     fn correct(&mut self, index: usize) {
         let running = &mut self.running[index];
         if !std::mem::replace(&mut running.is_corrected, true) {

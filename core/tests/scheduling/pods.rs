@@ -16,7 +16,7 @@ pub(crate) fn address(last: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, last], 8000))
 }
 
-/// An endpoint with this role and queue.
+/// Returns an endpoint with this role and queue.
 pub(crate) fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
     let metrics = Metrics::default().waiting(waiting);
     Endpoint {
@@ -60,7 +60,7 @@ pub(crate) fn decide(
     scheduler.decide(at(1), ask, &Ledger::default())
 }
 
-/// Where a request goes, and with which headers.
+/// Tells where a request goes, and with which headers.
 pub(crate) fn told(decision: Result<SchedulingResult, PickError>) -> String {
     let decision = match decision {
         Ok(decision) => decision,

@@ -52,7 +52,8 @@ fn prompts_are_computed_apart_where_much_is_uncached() {
     assert_eq!(told(decide(&mut scheduler, &ask(15))), "10.0.0.1:8000", "half of it is cached");
 }
 
-/// Sends a request whose prompt another computes; where, and what others hear of its end.
+/// Sends a request of which another endpoint computes the prompt; returns where, and what others
+/// hear of its end.
 fn compute_apart(
     scheduler: &mut Scheduler,
     end: Option<ResponseClass>,
@@ -69,7 +70,8 @@ fn compute_apart(
     notes.iter().map(|note| (note.endpoint, note.verdict)).collect()
 }
 
-/// Nobody knows whether who computes was asked: nothing is believed of it, and nothing blamed on it.
+/// It is unknown if the endpoint that computes was asked: nothing is believed of it, and nothing
+/// blamed on it.
 #[test]
 fn what_came_to_nothing_is_taken_back_where_it_was_computed_too() {
     let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
@@ -85,7 +87,8 @@ fn what_came_to_nothing_is_taken_back_where_it_was_computed_too() {
     assert_eq!(of(None), [(address(1), withdrawn), (address(3), withdrawn)]);
 }
 
-/// The first token is late because of who computes: that one is slow, and not who answers.
+/// The first token is late because of the endpoint that computes: that one is slow, and not the one
+/// that answers.
 #[test]
 fn first_tokens_speak_of_who_computes_the_prompt() {
     let ttft = Scorer::named("estimated-ttft-scorer").unwrap();
@@ -198,7 +201,7 @@ fn a_rank_is_reached_through_the_main_port() {
     );
 }
 
-/// Each plugin keeps its own, at the choice of the profile that it names.
+/// A plugin keeps its own sessions, at the choice of the profile that it names.
 #[test]
 fn prefill_and_decode_are_each_kept_at_their_own() {
     let of = |profile: &str| {

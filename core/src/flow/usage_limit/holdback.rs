@@ -15,13 +15,13 @@ enum Ceilings {
     Explicit(BTreeMap<Priority, f64>),
 }
 
-/// What decides where between the lowest and the highest ceiling a band's lies.
+/// The scale by which a band's ceiling lies between the lowest and the highest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Domain {
-    /// Its place among the bands.
+    /// By the place among the bands.
     #[default]
     Rank,
-    /// Its priority as a number.
+    /// By the priority as a number.
     Value,
 }
 
@@ -32,12 +32,13 @@ pub enum InvalidCeiling {
     OutOfRange(f64),
     /// The first, which should be lower, is not below the second.
     NotBelow(f64, f64),
-    /// This band's ceiling is below that of a lower band.
+    /// The ceiling of this band is below that of a lower band.
     Rising(Priority),
 }
 
 impl Holdback {
-    /// EPP: priority-holdback-policy, where a band that is alone gets the highest ceiling.
+    /// Returns a band's ceiling (EPP: priority-holdback-policy, where a band that is alone gets the
+    /// highest ceiling).
     pub(super) fn ceiling(&self, band: Standing) -> f64 {
         match &self.0 {
             Ceilings::Explicit(ceilings) => ceilings.get(&band.priority).copied().unwrap_or(0.0),
@@ -56,7 +57,7 @@ impl Holdback {
         }
     }
 
-    /// Ceilings spread evenly from `lowest`, of the lowest band, to `highest`.
+    /// Spreads ceilings evenly from `lowest`, of the lowest band, to `highest`.
     ///
     /// # Errors
     /// If one is not between 0 and 1, or `lowest` not below `highest`.
@@ -69,7 +70,7 @@ impl Holdback {
         Ok(Self(Ceilings::Spread { domain, lowest, highest }))
     }
 
-    /// A ceiling for each band by name; a band that has none stays shut.
+    /// Returns a ceiling for each band by name; a band that has none stays shut.
     ///
     /// # Errors
     /// If one is not between 0 and 1, or above that of a higher band.

@@ -24,14 +24,14 @@ pub struct Chainer {
     max_blocks: u32,
     next_retained: u32,
     hashes: Vec<BlockHash>,
-    /// The beginning of a block whose end is in a piece to come.
+    /// The beginning of a block that ends in a piece to come.
     partial: Block,
     partial_len: usize,
 }
 
 impl Chainer {
-    /// A prompt without a byte yet, to be hashed up to `max_blocks` blocks. With a limit of zero
-    /// the chain stays empty, and the request goes by load.
+    /// Returns a prompt without a byte yet, to be hashed up to `max_blocks` blocks. With a limit of
+    /// zero the chain stays empty, and the request goes by load.
     #[must_use]
     pub fn new(seed: &Seed<'_>, max_blocks: u32) -> Self {
         Self {
@@ -59,8 +59,8 @@ impl Chainer {
         }
     }
 
-    /// Appends what is no text, such as an image, as so many tokens that all say which one it is. It
-    /// begins at a whole token (EPP: token-producer, estimate).
+    /// Appends what is no text, such as an image, as so many tokens that all say which one it is.
+    /// It begins at a whole token (EPP: token-producer, estimate).
     pub fn update_media(&mut self, identity: &[u8], tokens: u32) {
         let name = digest_all(0, identity).to_le_bytes();
         let mut block = [0; BLOCK_BYTES];
@@ -78,7 +78,7 @@ impl Chainer {
         }
     }
 
-    /// The chain of all that was appended.
+    /// Returns the chain of all that was appended.
     #[must_use]
     pub fn finish(mut self) -> Chain {
         if self.partial_len > 0 && self.blocks < self.max_blocks {
@@ -120,8 +120,8 @@ impl Chainer {
         }
     }
 
-    /// The block that the prompt ends in the middle of: padded with zeros, as the EPP does, and
-    /// with its length, so that it differs from a whole block that ends in zeros.
+    /// Hashes the block that the prompt ends in the middle of: padded with zeros, as the EPP does,
+    /// and with its length, so that it differs from a whole block that ends in zeros.
     fn push_last(&mut self) {
         let mut block = self.partial;
         block.iter_mut().skip(self.partial_len).for_each(|byte| *byte = 0);

@@ -1,12 +1,12 @@
-//! One block to one number, and two numbers to one.
+//! Hashes: one block to one number, and two numbers to one.
 //!
 //! XXH64's round over four lanes, so that the multiplications of one overlap with the loads of the
 //! next, then a finish of our own: XXH64's dependent nine-step finish takes a quarter of the time
 //! at this block size, and XXH3's asks for 64 by 64 to 128 bits multiplications, which wasm lacks.
 //! 220 kB in V8 take 20 us, against 27 by XXH64 and 30 by XXH3 with simd128.
 //!
-//! Not keyed per block: hashes decide where a prompt is computed, never what is answered, and who
-//! crafts two prompts of one hash only sends their own requests to the wrong cache.
+//! Not keyed per block: hashes decide where a prompt is computed, never what is answered, and a
+//! client that crafts two prompts of one hash only sends its own requests to the wrong cache.
 
 /// Bytes per block: 64 tokens of an estimated 4 bytes, the EPP's smallest block
 /// (EPP: approx-prefix-cache-producer).
@@ -22,7 +22,7 @@ const PRIME_3: u64 = 0x1656_67B1_9E37_79F9;
 const PRIME_4: u64 = 0x85EB_CA77_C2B2_AE63;
 const PRIME_5: u64 = 0x27D4_EB2F_1656_67C5;
 
-/// The bytes' own number, whatever comes before them.
+/// Returns the bytes' own number, whatever comes before them.
 #[inline]
 pub(super) fn digest(block: &Block) -> u64 {
     let mut lanes = [PRIME_2, PRIME_3, PRIME_4, PRIME_5];
@@ -35,8 +35,8 @@ pub(super) fn digest(block: &Block) -> u64 {
     lanes.into_iter().fold(PRIME_5, mix)
 }
 
-/// A number for bytes of any length, behind `hash`. Their length goes in first, so that ("ab", "c")
-/// and ("a", "bc") differ in a row.
+/// Returns a number for bytes of any length, behind `hash`. Their length goes in first, so that
+/// ("ab", "c") and ("a", "bc") differ in a row.
 pub(crate) fn digest_all(hash: u64, bytes: &[u8]) -> u64 {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     bytes.chunks(BLOCK_BYTES).fold(mix(hash, length), |hash, chunk| {

@@ -1,16 +1,18 @@
-//! Which blocks of a prompt are retained: every one up to 32, then 16 per doubling, and the last.
+//! Positions of the blocks that are retained: every one up to 32, then 16 per doubling, and the
+//! last.
 //!
 //! Counted from one, so that a position is also the number of blocks up to and with it.
 
 /// Positions per doubling, so the gap after position p is at most p / 16.
 const PER_DOUBLING: u32 = 16;
 
-/// The first retained position after `position`, the last block aside.
+/// Returns the first retained position after `position`, the last block aside.
 pub(super) const fn next(position: u32) -> u32 {
     position.saturating_add(1 << octave(position))
 }
 
-/// How many positions a prompt of `blocks` blocks retains, its last one among them.
+/// Returns the number of positions that a prompt of `blocks` blocks retains, its last one among
+/// them.
 pub(super) const fn count(blocks: u32) -> u32 {
     let octave = octave(blocks);
     let on_grid = PER_DOUBLING * octave + (blocks >> octave);
@@ -18,7 +20,7 @@ pub(super) const fn count(blocks: u32) -> u32 {
     on_grid + last_is_extra as u32
 }
 
-/// The retained position that comes `index`th, from zero, in every prompt long enough.
+/// Returns the retained position that comes `index`th, from zero, in every prompt long enough.
 pub(super) fn grid(index: usize) -> u32 {
     let index = u32::try_from(index).unwrap_or(u32::MAX);
     let Some(beyond) = index.checked_sub(PER_DOUBLING) else { return index + 1 };
@@ -28,7 +30,7 @@ pub(super) fn grid(index: usize) -> u32 {
     position.and_then(|position| u32::try_from(position).ok()).unwrap_or(u32::MAX)
 }
 
-/// How often the gap has doubled at `position`.
+/// Returns the number of doublings of the gap at `position`.
 const fn octave(position: u32) -> u32 {
     let floor = if position < PER_DOUBLING { PER_DOUBLING } else { position };
     floor.ilog2() - PER_DOUBLING.ilog2()
@@ -38,7 +40,7 @@ const fn octave(position: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// The definition, step by step.
+    /// Walks the definition, step by step.
     fn walk(blocks: u32) -> Vec<u32> {
         let mut positions: Vec<u32> =
             std::iter::successors(Some(1), |&position| Some(next(position)))

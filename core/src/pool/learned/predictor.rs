@@ -1,9 +1,10 @@
-//! How long a first token takes, or a further one: recursive least squares over what was known when its request was
-//! sent (in place of the EPP's predicted-latency-producer, whose models run beside it).
+//! A predictor of the time of a first token, or of a further one: recursive least squares over what
+//! was known when the request was sent (in place of the EPP's predicted-latency-producer, of which
+//! the models run beside it).
 
 use crate::model::EndpointObservation;
 
-/// What the time is explained by.
+/// Number of quantities that the time is explained by.
 const FEATURES: usize = 6;
 
 /// A constant, KV-cache usage, queue, batch, tokens to compute, prompt length; scaled so that each
@@ -48,7 +49,7 @@ impl Default for Predictor {
 }
 
 impl Predictor {
-    /// What is assumed of a weight at first: nothing, give or take 10.
+    /// Variance that is assumed of a weight at first: nothing, give or take 10.
     const IGNORANCE: f64 = 100.0;
 
     /// Of what was learnt, the share that the next observation leaves: half after 700 of them.
@@ -67,7 +68,7 @@ impl Predictor {
         }
         let Features(x) = features;
         let px = self.inverse.map(|row| dot(&row, x));
-        // Where a feature never varies its uncertainty would grow without end: then nothing is
+        // The uncertainty of a feature that never varies would grow without end: then nothing is
         // forgotten until it varies again.
         let memory = if self.uncertainty() > Self::IGNORANCE { 1.0 } else { Self::MEMORY };
         let scale = memory + dot(&px, x);
@@ -83,13 +84,13 @@ impl Predictor {
         self.seen = self.seen.saturating_add(1);
     }
 
-    /// That of the weight that is known least.
+    /// Returns the uncertainty of the weight that is known least.
     fn uncertainty(&self) -> f64 {
         let of_each = self.inverse.iter().enumerate().filter_map(|(at, row)| row.get(at));
         of_each.copied().fold(0.0, f64::max)
     }
 
-    /// The seconds that it will take; `None` while too little was seen.
+    /// Returns the seconds that it will take; `None` while too little was seen.
     pub(crate) fn predict(&self, features: &Features) -> Option<f64> {
         let seconds = dot(&self.weights, &features.0);
         (self.seen >= Self::SEEN_MIN && seconds.is_finite()).then_some(seconds.max(0.0))
@@ -117,7 +118,7 @@ mod tests {
         }
     }
 
-    /// 0.02 s, 5 ms per request in the batch, and 10,000 tokens a second.
+    /// Returns 0.02 s, 5 ms per request in the batch, and 10,000 tokens a second.
     fn truth(sight: &EndpointObservation) -> f64 {
         let (_, running) = sight.load.unwrap();
         let ahead = f64::from(sight.in_flight_tokens) + f64::from(sight.uncached_tokens);

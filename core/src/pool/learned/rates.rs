@@ -1,12 +1,12 @@
-//! How many prompt tokens a second endpoints compute.
+//! The rates at which endpoints compute prompts.
 
 use std::time::Duration;
 
 use crate::{model::EndpointObservation, pool::Slot};
 
-/// One rate for the pool, by what first tokens showed, and of an endpoint its own where it is far
-/// slower. A rate for each would feed back: who had short prompts looks slow, as the engine's steps
-/// take their time for few tokens too, so it gets none and stays so.
+/// A rate for the pool, by what first tokens showed, and of an endpoint its own where it is far
+/// slower. A rate for each would feed back: an endpoint that had short prompts looks slow, as the
+/// engine's steps take their time for few tokens too, so it gets none and stays so.
 #[derive(Debug)]
 pub(crate) struct Rates {
     pool: Pace,
@@ -42,8 +42,8 @@ impl Rates {
     /// is no engine.
     const RANGE: std::ops::RangeInclusive<f64> = 10.0..=10_000_000.0;
 
-    /// A first token came `ttft` after its request was sent to an endpoint that was seen like this:
-    /// meanwhile it computed that prompt and what was left of those ahead.
+    /// Learns that a first token came `ttft` after its request was sent to an endpoint that was
+    /// seen like this: meanwhile it computed that prompt and what was left of those ahead.
     pub(super) fn first_token(&mut self, slot: Slot, sight: &EndpointObservation, ttft: Duration) {
         let pool = self.of_pool();
         let left = sight.busy_for * self.of_slow(slot, pool).unwrap_or(pool);
@@ -51,7 +51,7 @@ impl Rates {
         self.add(slot, ahead + f64::from(sight.uncached_tokens), ttft);
     }
 
-    /// `tokens` were computed within `time`.
+    /// Learns that `tokens` were computed within `time`.
     #[cfg(test)]
     pub(crate) fn observe(&mut self, slot: Slot, tokens: u32, time: Duration) {
         self.add(slot, f64::from(tokens), time);
@@ -71,17 +71,17 @@ impl Rates {
         }
     }
 
-    /// Tokens a second of an endpoint that is far slower than the `pool`; of the others it is the
-    /// pool's.
+    /// Returns the tokens a second of an endpoint that is far slower than the `pool`; of the others
+    /// the rate is the pool's.
     pub(crate) fn of_slow(&self, slot: Slot, pool: f64) -> Option<f64> {
         let own = self.by_slot.get(slot.index())?;
-        // It is taken to be like the pool until it was seen for longer than a second.
+        // An endpoint is taken to be like the pool until it was seen for longer than a second.
         let tokens = own.tokens + pool;
         let seconds = own.seconds + 1.0;
         (tokens < Self::SLOW * pool * seconds).then(|| tokens / seconds)
     }
 
-    /// Tokens a second of any.
+    /// Returns the tokens a second of any endpoint.
     pub(crate) fn of_pool(&self) -> f64 {
         self.pool.tokens / self.pool.seconds
     }
@@ -94,7 +94,7 @@ impl Rates {
 }
 
 impl Pace {
-    /// What an observation leaves of those before: the last fifty make up two thirds.
+    /// Share that an observation leaves of those before: the last fifty make up two thirds.
     const MEMORY: f64 = 0.98;
 
     fn add(&mut self, seen: Self) {

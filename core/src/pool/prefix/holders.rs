@@ -24,7 +24,7 @@ enum Slots {
 }
 
 impl Holders {
-    /// The endpoints that hold a block, by slot.
+    /// Returns the endpoints that hold a block, by slot.
     pub(super) fn holding(&self, block: BlockHash) -> &[Slot] {
         self.nodes
             .find(block.0, |node| node.block == block)
@@ -52,7 +52,7 @@ impl Holders {
     }
 }
 
-/// Whether a block still has a holder.
+/// The holders that a block has left.
 #[derive(Debug, PartialEq, Eq)]
 enum Left {
     Some,

@@ -26,7 +26,7 @@ const NONE: EntryId = EntryId::MAX;
 struct CachedBlock {
     block: BlockHash,
     slot: Slot,
-    /// Whether more than one placement used it.
+    /// True if more than one placement used it.
     shared: bool,
     /// The placement that used it last.
     used_by: u64,
@@ -36,7 +36,7 @@ struct CachedBlock {
     older: EntryId,
 }
 
-/// One endpoint's entries.
+/// The entries of one endpoint.
 #[derive(Clone, Copy, Debug)]
 struct List {
     newest: EntryId,
@@ -51,7 +51,7 @@ impl List {
     const EMPTY: Self = Self { newest: NONE, oldest: NONE, len: 0, weight: 0, capacity: 0 };
 }
 
-/// What a use of a block did.
+/// The effect of a use of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
     /// The endpoint did not hold it.
@@ -60,12 +60,12 @@ pub(super) enum Touch {
     Renewed,
 }
 
-/// What became of a block that one placement gives back.
+/// The outcome of a block that one placement gives back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retract {
     /// The endpoint did not hold it any more.
     Absent,
-    /// Nobody else had used it.
+    /// No other placement had used it.
     Removed,
     /// Another placement counts on it.
     Shared,
@@ -141,7 +141,7 @@ impl Lru {
         self.found.len()
     }
 
-    /// One above the highest slot ever admitted.
+    /// Returns one above the highest slot ever admitted.
     pub(super) fn slots(&self) -> usize {
         self.lists.len()
     }
@@ -154,7 +154,7 @@ impl Lru {
         self.list(slot).capacity
     }
 
-    /// The endpoint with the most entries.
+    /// Returns the endpoint with the most entries.
     pub(super) fn fullest(&self) -> Option<Slot> {
         let (slot, _) = self.lists.iter().enumerate().max_by_key(|(_, list)| list.len)?;
         u16::try_from(slot).ok().map(Slot)
@@ -240,13 +240,13 @@ impl Lru {
     }
 }
 
-/// The table's hash of a pair: the block's, which is even already, moved by the slot. The factor is
-/// 2^64 over the golden ratio, which spreads small numbers over all bits.
+/// Returns the table's hash of a pair: the block's, which is even already, moved by the slot. The
+/// factor is 2^64 over the golden ratio, which spreads small numbers over all bits.
 fn key(slot: Slot, block: BlockHash) -> u64 {
     block.0 ^ u64::from(slot.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// The same for an entry, when the table grows.
+/// Returns the same for an entry, when the table grows.
 fn rekey(entries: &[CachedBlock], id: EntryId) -> u64 {
     entries.get(id as usize).map_or(0, |entry| key(entry.slot, entry.block))
 }

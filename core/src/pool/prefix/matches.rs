@@ -1,4 +1,4 @@
-//! What a lookup found.
+//! The result of a lookup.
 
 use crate::pool::Slot;
 
@@ -9,7 +9,7 @@ pub struct Matches {
 }
 
 impl Matches {
-    /// Blocks from the prompt's head that the endpoint holds without a gap.
+    /// Returns the number of blocks from the prompt's head that the endpoint holds without a gap.
     #[must_use]
     pub fn blocks(&self, slot: Slot) -> u32 {
         self.by_slot.get(slot.index()).copied().unwrap_or(0)

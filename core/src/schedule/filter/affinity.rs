@@ -11,16 +11,17 @@ use crate::{
 pub struct PrefixAffinity {
     /// The share of the prompt from which on an endpoint holds it.
     pub threshold: f64,
-    /// How often all are kept all the same, so that others come to hold it too.
+    /// Share of the requests, 0 to 1, for which all are kept all the same, so that others come to
+    /// hold the prompt too.
     pub exploration: f64,
     /// Seconds that the best of those that hold it may be slower than the best of the others before
     /// all are kept; 0 for no limit.
     pub penalty_max: f64,
-    /// Where first tokens' times come from.
+    /// Source of the times of first tokens.
     pub source: TtftSource,
 }
 
-/// Where the time to a first token comes from (EPP: ttftSource).
+/// The source of the time to a first token (EPP: ttftSource).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TtftSource {
     /// Tokens in flight over this many a second (EPP: prefillThroughput, peakPrefillThroughput).
@@ -64,7 +65,7 @@ impl PrefixAffinity {
         candidates.retain(is_sticky);
     }
 
-    /// Whether the best that is sticky is not much slower than the best that is not. Without a time
+    /// True if the best that is sticky is not much slower than the best that is not. Without a time
     /// on either side it is not known to be.
     fn is_near(
         &self,
@@ -98,7 +99,8 @@ mod tests {
         pool::{Learned, Sessions, tests::member},
     };
 
-    /// Which of a warm one with `tokens` in flight and two cold ones, one of them idle, are kept.
+    /// Returns which of a warm one with `tokens` in flight and two cold ones, one of them idle, are
+    /// kept.
     fn kept(affinity: PrefixAffinity, matched: u32, tokens: u32) -> Vec<u32> {
         let member = member(&[]);
         let learned = Learned::default();

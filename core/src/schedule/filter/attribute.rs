@@ -2,27 +2,27 @@
 
 use crate::pool::Candidate;
 
-/// Keeps the endpoints whose metric compares so with a value.
+/// A filter that keeps the endpoints with a metric that compares so with a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttributeLimit {
     /// The key that the scraper has it under (EPP: customMetrics, attributeKey).
     pub key: String,
-    /// How it has to compare.
+    /// The comparison that has to hold.
     pub operator: Operator,
     /// With what.
     pub value: f64,
-    /// What becomes of those without the metric.
+    /// Treatment of endpoints without the metric.
     pub on_missing: OnMissing,
-    /// Whether all are kept where none would be.
+    /// True if all are kept where none would be.
     pub fallback_on_empty: bool,
 }
 
-/// What becomes of endpoints without the metric.
+/// The treatment of endpoints without the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnMissing {
-    /// They are kept.
+    /// Endpoints without it are kept.
     Pass,
-    /// They are dropped.
+    /// Endpoints without it are dropped.
     Fail,
 }
 
@@ -31,7 +31,7 @@ impl OnMissing {
     pub const NAMED: [(&str, Self); 2] = [("Pass", Self::Pass), ("Fail", Self::Fail)];
 }
 
-/// How a metric has to compare.
+/// The comparison of a metric with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// Below the value.
@@ -73,7 +73,7 @@ impl Operator {
 }
 
 impl Default for AttributeLimit {
-    /// One that keeps all; a configuration has to name a metric.
+    /// Returns a filter that keeps all; a configuration has to name a metric.
     fn default() -> Self {
         Self {
             key: String::new(),

@@ -6,7 +6,7 @@ use crate::pool::EndpointState;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(pub Vec<Requirement>);
 
-/// What a selector asks of one label. The values are those of the configuration.
+/// A requirement of a selector on one label. The values are those of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// The label is there with one of these values.
@@ -42,11 +42,11 @@ impl Requirement {
 /// Some values of one label (EPP: by-label).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelValues {
-    /// Which label.
+    /// Key of the label.
     pub label: String,
-    /// Its values that are kept.
+    /// Values that are kept.
     pub values: Vec<String>,
-    /// Whether endpoints without the label are kept.
+    /// True if endpoints without the label are kept.
     pub without: bool,
 }
 

@@ -8,15 +8,15 @@ use crate::{
 /// Keeps the pods that share this level with the peer, or a tighter one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopologyFloor {
-    /// Where pods say where they are.
+    /// Labels in which pods say where they are.
     pub topology: Topology,
     /// The loosest level that is near enough (EPP: minAffinity).
     pub level: Level,
 }
 
 impl TopologyFloor {
-    /// All are kept where there is no peer, or none is near enough: nearness must not make a request
-    /// unroutable.
+    /// Drops the pods that are too far from the peer. All are kept where there is no peer, or none
+    /// is near enough: nearness must not make a request unroutable.
     pub(super) fn apply(&self, peer: Option<&EndpointState>, candidates: &mut Vec<Candidate<'_>>) {
         let Some(peer) = peer else { return };
         let is_near = |it: &Candidate<'_>| {

@@ -9,13 +9,13 @@ use crate::{
 /// Keeps the endpoints that are within every limit (EPP: utilization-filter).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UtilizationLimits {
-    /// What is limited, and the highest value that is kept.
+    /// Limited metrics, each with the highest value that is kept.
     pub limits: Vec<(LoadMetric, f64)>,
-    /// Whether all are kept where none is within them.
+    /// True if all are kept where none is within them.
     pub fallback_on_empty: bool,
 }
 
-/// What can be limited.
+/// A metric that can be limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadMetric {
     /// Requests of this Envoy in flight there.
@@ -37,7 +37,8 @@ impl LoadMetric {
         ("kv-cache-utilization", Self::KvCacheUtilization),
     ];
 
-    /// `None` where the endpoint's metrics are stale or were never read.
+    /// Returns the metric's value; `None` where the endpoint's metrics are stale or were never
+    /// read.
     fn measure(self, candidate: &Candidate<'_>) -> Option<f64> {
         let gauges = candidate.gauges;
         match self {
@@ -65,12 +66,13 @@ impl UtilizationLimits {
 /// Keeps the endpoints that are predicted to meet the objectives (EPP: slo-headroom-tier-filter).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HeadroomTier {
-    /// How often the others are kept instead, so that they are seen to recover.
+    /// Share of the requests, 0 to 1, for which the others are kept instead, so that they are seen
+    /// to recover.
     pub exploration: f64,
 }
 
 impl Default for HeadroomTier {
-    /// EPP: epsilonExploreNeg.
+    /// Returns the default of EPP: epsilonExploreNeg.
     fn default() -> Self {
         Self { exploration: 0.01 }
     }

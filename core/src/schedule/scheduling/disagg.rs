@@ -10,22 +10,23 @@ use crate::{
 /// The profiles of the stages, and when each runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Disagg {
-    /// Who writes the answer; always runs.
+    /// Profile of the pod that writes the answer; always runs.
     pub decode: String,
-    /// Who computes the prompt.
+    /// Profile of the pod that computes the prompt.
     pub prefill: String,
-    /// Who reads images, videos and sounds.
+    /// Profile of the pods that read images, videos and sounds.
     pub encode: String,
-    /// When the prompt is computed apart; never without. Not asked where prefill comes first.
+    /// Decider of whether the prompt is computed apart; never without. Not asked where prefill
+    /// comes first.
     pub prefill_decider: Option<Decider>,
-    /// Whether prompts with images, videos or sounds are encoded apart
+    /// True if prompts with images, videos or sounds are encoded apart
     /// (EPP: always-disagg-multimodal-decider).
     pub encodes_media: bool,
-    /// Which stage is chosen first; the other is then chosen near it.
+    /// Stage that is chosen first; the other is then chosen near it.
     pub order: StageOrder,
 }
 
-/// Which stage is chosen first.
+/// The stage that is chosen first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageOrder {
     /// Decode, then prefill if its decider says so.
@@ -34,12 +35,12 @@ pub enum StageOrder {
     PrefillFirst,
 }
 
-/// When a prompt is computed apart.
+/// The condition under which a prompt is computed apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decider {
     /// Always (EPP: always-disagg-pd-decider).
     Always,
-    /// Where the chosen decode pod would have much to compute (EPP: prefix-based-pd-decider).
+    /// The chosen decode pod would have much to compute (EPP: prefix-based-pd-decider).
     PrefixBased {
         /// Tokens that it has not cached, at least; 0 for never.
         uncached: u32,
@@ -74,10 +75,10 @@ impl Decider {
     }
 }
 
-/// Whom the decode pod's sidecar asks to compute the prompt.
+/// The header with the pod that the decode pod's sidecar asks to compute the prompt.
 const PREFILLER: &str = "x-prefiller-host-port";
 
-/// Whom it asks to encode, one after the other.
+/// The header with the pods that it asks to encode, one after the other.
 const ENCODERS: &str = "x-encoder-hosts-ports";
 
 impl Disagg {
@@ -110,7 +111,7 @@ impl Disagg {
                 (run(&self.decode, prefill.as_ref().and_then(ProfileRunResult::best))?, prefill)
             }
         };
-        // One that finds nobody is done without, and the decode pod encodes.
+        // An encode profile that finds no pod is done without, and the decode pod encodes.
         let encodes = self.encodes_media && context.request.media > 0;
         let encode = encodes.then(|| run(&self.encode, None).ok()).flatten();
 

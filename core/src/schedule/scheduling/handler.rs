@@ -1,4 +1,4 @@
-//! Which profiles run.
+//! Handlers: the choice of the profiles that run.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::{
     schedule::{Disagg, Needs},
 };
 
-/// Which profiles run for a request (EPP: ProfileHandler).
+/// The choice of the profiles that run for a request (EPP: ProfileHandler).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Handler {
     /// The only one (EPP: single-profile-handler).
@@ -26,7 +26,7 @@ pub enum Handler {
         /// The port behind which all ranks of a pod are.
         primary_port: u16,
     },
-    /// One for each stage of disaggregated serving (EPP: disagg-profile-handler,
+    /// A profile for each stage of disaggregated serving (EPP: disagg-profile-handler,
     /// pd-profile-handler).
     Disagg(Disagg),
 }
@@ -41,7 +41,7 @@ impl Handler {
         "pd-profile-handler",
     ];
 
-    /// The handler of that type with its default parameters.
+    /// Returns the handler of that type with its default parameters.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -67,9 +67,9 @@ impl Handler {
 /// The header with the rank that is meant.
 const RANK: &str = "x-data-parallel-host-port";
 
-/// Sends to the main port what was chosen by rank. The others of the list are main ports as such: if
-/// Envoy goes on to another pod the header still names a rank of the first, so that no rank of that pod
-/// is meant.
+/// Sends to the main port what was chosen by rank. The others of the list are main ports as such:
+/// if Envoy goes on to another pod the header still names a rank of the first, so that no rank of
+/// that pod is meant.
 pub(super) fn to_primary(decision: &mut SchedulingResult, primary_port: u16) {
     let mut ranked = std::mem::take(&mut decision.ranked).into_iter();
     let Some(rank) = ranked.next() else { return };

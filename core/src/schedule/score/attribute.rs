@@ -12,9 +12,9 @@ use crate::{
 pub struct Attribute {
     /// The key that the scraper has it under (EPP: customMetrics, attributeKey).
     pub key: String,
-    /// Whether less is better.
+    /// True if less is better.
     pub lower_is_better: bool,
-    /// What scores 0 and what 1 where more is better; by default the least and the most of the
+    /// Values that score 0 and 1 where more is better; by default the least and the most of the
     /// candidates.
     pub range: Option<(f64, f64)>,
 }
@@ -35,8 +35,8 @@ impl ScorerPlugin for Attribute {
 }
 
 impl Attribute {
-    /// Linear within the range and clamped to it. One without the metric scores 0; where all that
-    /// have it are equal each scores 1.
+    /// Scores linearly within the range, clamped to it. An endpoint without the metric scores 0;
+    /// where all that have it are equal each scores 1.
     fn score(&self, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
         let values = candidates.iter().map(|candidate| candidate.attribute(&self.key));
         let (least, most) = self.range.unwrap_or_else(|| {

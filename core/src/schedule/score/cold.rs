@@ -1,5 +1,5 @@
-//! A prompt that nobody has cached goes to whoever took such a prompt longest ago
-//! (EPP: no-hit-lru-scorer).
+//! A prompt that no endpoint has cached goes to the one that took such a prompt longest ago (EPP:
+//! no-hit-lru-scorer).
 
 use super::plugin::ScorerPlugin;
 use crate::{
@@ -27,8 +27,8 @@ impl ScorerPlugin for NoHitLru {
     }
 }
 
-/// 0.5 for all if anybody has a part of the prompt; else `1 - rank / (n - 1)`, by when each took such
-/// a prompt last: those that never did first.
+/// Scores 0.5 for all if any endpoint has a part of the prompt; else `1 - rank / (n - 1)`, by when
+/// each took such a prompt last: those that never did first.
 fn score(learned: &Learned, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
     if candidates.iter().any(|candidate| candidate.matched > 0) {
         scores.extend(candidates.iter().map(|_| Score::clamped(0.5)));

@@ -4,11 +4,11 @@
 //! The estimate, in seconds: `(backlog + (1 + own_weight) * own + 100 * requests) / rate`, and
 //! `kv_barrier * kv / (1 - kv)` more. The backlog is the prompt tokens sent there and not answered,
 //! less what it should have computed of them by now, `own` those of the request; of both only what
-//! has to be computed there. Requests that a scrape
-//! saw waiting and that nobody here sent, as those of another gateway, are taken to have prompts of
-//! the usual length. Endpoints that hold enough of the prompt come before all others unless they
-//! are much busier (EPP: prefix-cache-affinity-filter). The defaults are what did best over the
-//! loads of `bench replay`; what each was worth stands in bench/README.md.
+//! has to be computed there. Requests that a scrape saw waiting and that were not sent from here,
+//! as those of another gateway, are taken to have prompts of the usual length. Endpoints that hold
+//! enough of the prompt come before all others unless they are much busier (EPP:
+//! prefix-cache-affinity-filter). The defaults are what did best over the loads of `bench replay`;
+//! what each was worth stands in bench/README.md.
 
 use super::plugin::ScorerPlugin;
 use crate::{
@@ -24,10 +24,10 @@ struct Known<'a> {
     learned: &'a Learned,
 }
 
-/// How the estimate weighs.
+/// The weights of the estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EstimatedTtft {
-    /// How much the request's own tokens count beyond what they delay itself.
+    /// Factor of the request's own tokens, beyond what they delay itself.
     pub own_weight: f64,
     /// Seconds that a half-full KV cache adds.
     pub kv_barrier: f64,
@@ -41,7 +41,7 @@ pub struct EstimatedTtft {
 impl Default for EstimatedTtft {
     fn default() -> Self {
         Self {
-            // Computing what another endpoint has cached delays everybody who comes after. From 1
+            // Computing what another endpoint has cached delays all requests that come after. From 1
             // to 8 the first tokens come equally soon, and the more it is the more is found cached.
             own_weight: 4.0,
             // Nothing was gained by a high one. This one decides between equals, of which the one
@@ -78,7 +78,7 @@ impl ScorerPlugin for EstimatedTtft {
 }
 
 impl EstimatedTtft {
-    /// How far behind an endpoint that has the prompt may be, in prompts of the usual length: a
+    /// The lag that an endpoint which has the prompt may have, in prompts of the usual length: a
     /// conversation that moves takes its next turns along, so leaving has to pay for more than one.
     /// In prompts and not in seconds, so that it suits any model and hardware.
     const PENALTY_PROMPTS: f64 = 2.0;
@@ -108,7 +108,7 @@ impl EstimatedTtft {
         }));
     }
 
-    /// Seconds that one which has the prompt may be behind.
+    /// Returns the seconds that an endpoint which has the prompt may be behind.
     fn penalty(&self, learned: &Learned) -> f64 {
         let prompts = || Self::PENALTY_PROMPTS * learned.usual_tokens / learned.rates.of_pool();
         self.penalty_max.unwrap_or_else(prompts)
@@ -123,7 +123,7 @@ fn lower(least: &mut f64, value: f64) {
     }
 }
 
-/// What is expected of one endpoint.
+/// The estimate for one endpoint.
 struct Estimate {
     /// Seconds until it has computed what it was sent before.
     wait: f64,
@@ -131,7 +131,7 @@ struct Estimate {
     seconds: f64,
 }
 
-/// What all candidates for one request are estimated by.
+/// The facts by which all candidates for one request are estimated.
 struct Estimator<'a> {
     ttft: &'a EstimatedTtft,
     known: Known<'a>,
@@ -171,8 +171,8 @@ impl<'a> Estimator<'a> {
     }
 }
 
-/// Requests that wait there and that nobody here sent; `None` where it is not seen. Those that run
-/// are left out: a scrape has many of our own that ended since.
+/// Returns the number of requests that wait there and were not sent from here; `None` where it is
+/// not seen. Running requests are left out: a scrape has many of our own that ended since.
 fn waiting_of_others(candidate: &Candidate<'_>) -> Option<u32> {
     let gauges = candidate.gauges?;
     let others = gauges.waiting.saturating_add(gauges.running).saturating_sub(candidate.requests);
@@ -201,7 +201,7 @@ mod tests {
         }
     }
 
-    /// Prompts of so many tokens are usual.
+    /// Returns lessons in which prompts of so many tokens are usual.
     fn learned(usual: u32) -> Learned {
         let mut learned = Learned::default();
         learned.sent(usual);
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    /// The estimate of a prompt of ten blocks.
+    /// Returns the estimate of a prompt of ten blocks.
     fn seconds_of(ttft: EstimatedTtft, candidate: &Candidate<'_>, learned: &Learned) -> f64 {
         Estimator::new(&ttft, Known { request: &request(10), learned }, &[*candidate])
             .estimate(candidate)
@@ -269,7 +269,7 @@ mod tests {
         for (waiting, running, requests, tokens) in [
             (0, 0, 0, 0.0),
             (0, 4, 4, 400.0),
-            // These may have ended since the scrape.
+            // Running requests may have ended since the scrape.
             (0, 4, 0, 0.0),
             (3, 4, 7, 700.0),
             (3, 4, 6, 5_000.0 + 700.0),

@@ -28,7 +28,7 @@ impl ScorerPlugin for KvCacheUtilization {
     }
 }
 
-/// `1 - usage`.
+/// Scores `1 - usage`.
 fn score(usage: f32) -> Score {
     Score::clamped(1.0 - f64::from(usage))
 }

@@ -13,7 +13,7 @@ use crate::{
 pub struct ContextLength {
     /// The label with the range, as `min-max` in tokens.
     pub label: String,
-    /// Whether pods for other prompts are dropped, and not only scored lower.
+    /// True if pods for other prompts are dropped, and not only scored lower.
     pub filters: bool,
 }
 
@@ -40,8 +40,9 @@ impl ScorerPlugin for ContextLength {
 }
 
 impl ContextLength {
-    /// In range `0.3 + 0.7 * (0.7 / (1 + width / 10000) + 0.3 * headroom / width)`, beyond it
-    /// `0.3 / (1 + distance / 1000)`, without a label 0.5, and 0 with one that says no range.
+    /// Scores in range `0.3 + 0.7 * (0.7 / (1 + width / 10000) + 0.3 * headroom / width)`, beyond
+    /// it `0.3 / (1 + distance / 1000)`, without a label 0.5, and 0 with a label that says no
+    /// range.
     fn score(&self, member: &EndpointState, tokens: u32) -> Score {
         match member.label(&self.label).map(TokenRange::parse) {
             None => Score::clamped(0.5),
@@ -50,7 +51,7 @@ impl ContextLength {
         }
     }
 
-    /// Whether a pod takes prompts of that length; one without a label takes all.
+    /// True if a pod takes prompts of that length; one without a label takes all.
     pub(crate) fn keeps(&self, member: &EndpointState, tokens: u32) -> bool {
         match member.label(&self.label).map(TokenRange::parse) {
             None => true,
@@ -127,7 +128,7 @@ impl HeaderLabel {
     }
 }
 
-/// How near two pods are, the tightest first.
+/// The nearness of two pods, the tightest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// On the same host.
@@ -198,7 +199,7 @@ impl Topology {
         }
     }
 
-    /// The tightest level that both say they are in.
+    /// Returns the tightest level that both say they are in.
     pub(crate) fn nearest(&self, member: &EndpointState, peer: &EndpointState) -> Option<Level> {
         let shared = |label: &String| {
             let here = member.label(label).filter(|value| !value.is_empty());

@@ -8,14 +8,14 @@ use crate::{
     schedule::{Needs, PickContext, SloHeadroom},
 };
 
-/// How headroom becomes a score.
+/// The way in which headroom becomes a score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
-    /// Which headroom is best.
+    /// Headroom that is best.
     pub prefers: Headroom,
-    /// How much the headroom of the first token counts.
+    /// Weight of the headroom of the first token.
     pub ttft_weight: f64,
-    /// How much that of each further one counts.
+    /// Weight of the headroom of each further token.
     pub tpot_weight: f64,
     /// Without predictions: how much free KV cache counts.
     pub kv_weight: f64,
@@ -25,12 +25,12 @@ pub struct Latency {
     pub prefix_weight: f64,
 }
 
-/// Which headroom is best (EPP: headroomSelectionStrategy).
+/// The headroom that is best (EPP: headroomSelectionStrategy).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Headroom {
-    /// What just meets the objective, so that faster endpoints stay free.
+    /// The headroom that just meets the objective, so that faster endpoints stay free.
     Least,
-    /// What meets it most safely.
+    /// The headroom that meets it most safely.
     Most,
 }
 
@@ -97,7 +97,7 @@ impl Latency {
         }));
     }
 
-    /// The weights as shares of their sum. What is the same everywhere does not count.
+    /// Returns the weights as shares of their sum. What is the same everywhere does not count.
     fn weights(&self, ttft: Range, tpot: Range) -> (f64, f64) {
         let sum = self.ttft_weight + self.tpot_weight;
         match (ttft.is_flat(), tpot.is_flat()) {
@@ -108,7 +108,7 @@ impl Latency {
         }
     }
 
-    /// Free KV cache, a short queue and a cached prompt, in proportion to their weights.
+    /// Scores free KV cache, a short queue and a cached prompt, in proportion to their weights.
     fn composite(
         &self,
         context: &PickContext<'_>,
@@ -135,14 +135,15 @@ impl Latency {
     }
 }
 
-/// How an endpoint stands to the objectives. Only those of the best tier that there is are scored.
+/// The tier of an endpoint by the objectives that it meets. Only those of the best tier that there
+/// is are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Tier {
     /// The objectives of the first token and of further ones are missed.
     MissesBoth,
     MissesTtft,
     MissesTpot,
-    /// One is missed, but nothing is in flight there.
+    /// An objective is missed, but nothing is in flight there.
     Idle,
     /// Without a prediction it is taken to meet them.
     Meets,
@@ -184,13 +185,13 @@ impl Range {
         self.most - self.least <= Self::EQUAL
     }
 
-    /// From 0 for the least to 1 for the most, and 0.5 where all are equal.
+    /// Returns 0 for the least to 1 for the most, and 0.5 where all are equal.
     fn share(self, size: f64) -> f64 {
         if self.is_flat() { 0.5 } else { (size - self.least) / (self.most - self.least) }
     }
 }
 
-/// In hundredths, at least one.
+/// Scores in hundredths, at least one.
 fn step(share: f64, prefers: Headroom) -> Score {
     let share = if prefers == Headroom::Most { share } else { 1.0 - share };
     Score::clamped(((share * 100.0).floor() + 1.0) / 100.0)

@@ -15,7 +15,7 @@ pub struct LoadAware {
 }
 
 impl Default for LoadAware {
-    /// EPP: threshold.
+    /// Returns the default of EPP: threshold.
     fn default() -> Self {
         Self { threshold: 128 }
     }
@@ -39,7 +39,7 @@ impl ScorerPlugin for LoadAware {
 }
 
 impl LoadAware {
-    /// 0.5 without a queue, `0.5 * (1 - min(waiting, threshold) / threshold)` with one.
+    /// Scores 0.5 without a queue, `0.5 * (1 - min(waiting, threshold) / threshold)` with one.
     fn score(self, waiting: u32) -> Score {
         let threshold = self.threshold.max(1);
         let full = f64::from(waiting.min(threshold)) / f64::from(threshold);
@@ -52,12 +52,12 @@ impl LoadAware {
 pub struct ActiveRequest {
     /// Up to that many an endpoint counts as idle.
     pub idle_threshold: u32,
-    /// What an endpoint that is not idle scores at best.
+    /// Best score of an endpoint that is not idle.
     pub max_busy_score: f64,
 }
 
 impl Default for ActiveRequest {
-    /// EPP: idleThreshold, maxBusyScore.
+    /// Returns the defaults of EPP: idleThreshold, maxBusyScore.
     fn default() -> Self {
         Self { idle_threshold: 0, max_busy_score: 1.0 }
     }
@@ -80,7 +80,7 @@ impl ScorerPlugin for ActiveRequest {
 }
 
 impl ActiveRequest {
-    /// 1 for an idle one, else `(most - requests) / most * max_busy_score`.
+    /// Scores 1 for an idle endpoint, else `(most - requests) / most * max_busy_score`.
     fn score(self, requests: u32, most: u32) -> Score {
         if requests <= self.idle_threshold || most == 0 {
             return Score::ONE;
@@ -98,7 +98,7 @@ pub struct TokenLoad {
 }
 
 impl Default for TokenLoad {
-    /// EPP: queueThresholdTokens.
+    /// Returns the default of EPP: queueThresholdTokens.
     fn default() -> Self {
         Self { threshold: 4_194_304 }
     }
@@ -122,7 +122,7 @@ impl ScorerPlugin for TokenLoad {
 }
 
 impl TokenLoad {
-    /// `1 - min(tokens, threshold) / threshold`.
+    /// Scores `1 - min(tokens, threshold) / threshold`.
     fn score(self, in_flight: u32, own_uncached: u32) -> Score {
         let threshold = self.threshold.max(1);
         let tokens = in_flight.saturating_add(own_uncached).min(threshold);

@@ -29,8 +29,8 @@ impl ScorerPlugin for LoraAffinity {
     }
 }
 
-/// 1 where the adapter runs, 0.8 where there is room to load one more, 0.6 where requests for it
-/// wait already, else 0. An endpoint that reports no adapters has room for none.
+/// Scores 1 where the adapter runs, 0.8 where there is room to load one more, 0.6 where requests
+/// for it wait already, else 0. An endpoint that reports no adapters has room for none.
 fn score(model: &str, adapters: Option<&Adapters>) -> Score {
     let Some(Adapters { max, running, waiting }) = adapters else { return Score::ZERO };
     let is_among = |names: &[String]| names.iter().any(|name| name == model);

@@ -6,7 +6,8 @@ use crate::{
     schedule::{Needs, PickContext},
 };
 
-/// A scorer: a number for each candidate. Nothing has a default, so that a new scorer says what it needs.
+/// A scorer: a number for each candidate. Nothing has a default, so that a new scorer says what it
+/// needs.
 pub(super) trait ScorerPlugin {
     /// Returns what the scorer reads beside the prompt and the candidates.
     fn needs(&self) -> Needs<'_>;

@@ -7,17 +7,17 @@ use crate::{
     schedule::{Needs, PickContext},
 };
 
-/// How much the length of a match counts beside its share of the prompt.
+/// The part of a match's length in the score, beside its share of the prompt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PrefixCache {
     /// From 0, where only the share counts, to 1, where only the length does.
     pub length_weight: f64,
-    /// The match, in tokens, whose length scores 1.
+    /// Match, in tokens, of which the length scores 1.
     pub length_scale: u32,
 }
 
 impl Default for PrefixCache {
-    /// EPP: matchLengthWeight, matchLengthScaleTokens.
+    /// Returns the defaults of EPP: matchLengthWeight, matchLengthScaleTokens.
     fn default() -> Self {
         Self { length_weight: 0.0, length_scale: 8_192 }
     }
@@ -41,8 +41,8 @@ impl ScorerPlugin for PrefixCache {
 }
 
 impl PrefixCache {
-    /// `w * min(1, matched tokens / scale)^2 + (1 - w) * matched / blocks`, and 0 for a prompt
-    /// without a block.
+    /// Scores `w * min(1, matched tokens / scale)^2 + (1 - w) * matched / blocks`, and 0 for a
+    /// prompt without a block.
     fn score(self, matched: u32, blocks: u32) -> Score {
         if blocks == 0 {
             return Score::ZERO;

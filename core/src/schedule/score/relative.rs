@@ -48,7 +48,7 @@ impl ScorerPlugin for Relative {
     }
 }
 
-/// `(most - count) / (most - fewest)`, and 1 when all are equal.
+/// Scores `(most - count) / (most - fewest)`, and 1 when all are equal.
 fn score(count: u32, fewest: u32, most: u32) -> Score {
     if most == fewest {
         return Score::ONE;

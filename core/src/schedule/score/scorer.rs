@@ -16,7 +16,7 @@ use crate::{
 /// scores, the type in an EndpointPickerConfig, and the word in a decision's header.
 macro_rules! scorers {
     ($($(#[$doc:meta])* $variant:ident $(($it:ident: $parameters:ty))? = $plugin:expr, $name:literal, $short:literal;)*) => {
-        /// One way to look at an endpoint.
+        /// A way to look at an endpoint.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Scorer {
             $($(#[$doc])* $variant $(($parameters))?,)*

@@ -12,7 +12,7 @@ impl ScorerPlugin for SessionAffinity {
         Needs::session(self)
     }
 
-    /// 1 for the session's own endpoint, 0 for the others.
+    /// Scores 1 for the session's own endpoint, 0 for the others.
     fn score_all(
         &self,
         context: &PickContext<'_>,

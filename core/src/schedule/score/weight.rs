@@ -1,4 +1,4 @@
-//! How much a score counts.
+//! The weight of a scorer.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use std::fmt;
 pub struct ScorerWeight(f64);
 
 impl ScorerWeight {
-    /// What a scorer without a weight gets (EPP: the configuration loader).
+    /// The weight of a scorer without one (EPP: the configuration loader).
     pub const ONE: Self = Self(1.0);
 
-    /// For the weights that are written in this crate.
+    /// Makes a weight that is written in this crate.
     pub(crate) const fn whole(weight: u8) -> Self {
         Self(weight as f64)
     }
 
-    /// The number itself.
+    /// Returns the number itself.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0
