@@ -55,9 +55,9 @@ pub(crate) fn ask(blocks: usize) -> InferenceRequest {
 
 pub(crate) fn decide(
     scheduler: &mut Scheduler,
-    ask: &InferenceRequest,
+    request: &InferenceRequest,
 ) -> Result<SchedulingResult, PickError> {
-    scheduler.decide(at(1), ask, &Ledger::default())
+    scheduler.decide(at(1), request, &Ledger::default())
 }
 
 /// Tells where a request goes, and with which headers.
