@@ -32,7 +32,7 @@ pub use crate::{
     ledger::PhaseKind,
     model::{Priority, UnknownPolicy},
 };
-pub use bands::{BANDS_MAX, BandSize, FlowSize};
+pub use bands::{BANDS_MAX, BandSize, FlowSize, Passage};
 pub use config::{BandConfig, FlowConfig};
 pub use controller::{Controller, Offer, WAITING_MAX};
 pub use fairness::{FairnessPolicy, FairnessWeight, TokenCost};

@@ -1,14 +1,30 @@
-//! Decides where an LLM request goes. Pure: no host, no clock, no randomness of its own, no I/O.
+//! The decision where an LLM request goes. Pure: no host, no clock, no randomness of its own, no I/O.
 //!
-//! Tell [`Scheduler::handle`] of each [`Event`]; ask [`Scheduler::decide`] where a request should
-//! go. A prompt comes in as a [`Chain`], which a [`Chainer`] makes from its bytes. A
-//! [`workers::WorkerPeer`] makes many schedulers, one per worker, act as one.
+//! Every worker thread of an Envoy has one [`Worker`] per pool. The host runs this loop, which is
+//! [`worker::turn`], for each [`worker::Input`]:
 //!
-//! In reading order, arrows pointing down only: `model` has the values that all others speak of;
-//! the [`ledger`] counts what is in flight, and [`saturation`] says how much more fits; `pool` is
-//! what one worker knows of the endpoints; `schedule` chooses one; [`flow`] decides which waiting
-//! request goes next; the [`workers`] of one Envoy do that together, and one of them fetches
-//! snapshots ([`pull`]); `scheduler` ties the state of one pool together.
+//! ```text
+//! let proposal = loop {
+//!     let seen = store.read(worker.wants(&input));        // ledger, new events, snapshot
+//!     let proposal = worker.propose(now, &input, seen);   // pure
+//!     if store.commit(&proposal) { break proposal }       // compare-and-swap on the ledger
+//! };
+//! for effect in worker.commit(now, input, proposal) { host.run(effect) }
+//! ```
+//!
+//! Entry points, each usable alone:
+//! - [`Worker`], with [`worker::MemoryStore`] where all workers live in one process;
+//! - [`Scheduler`], the decision of one worker without the others: [`Scheduler::handle`] takes
+//!   [`Event`]s in, and [`Scheduler::decide`] chooses endpoints for a request;
+//! - [`Chainer`], which makes the [`Chain`] of block hashes that stands for a prompt;
+//! - [`flow::Controller`], the queues of flow control.
+//!
+//! Modules in reading order; each uses only those before it. `model` has the values that all others
+//! use. The [`ledger`] counts the requests in flight, and [`saturation`] tells how much more fits.
+//! `pool` is one worker's knowledge of the endpoints, and `schedule` chooses among them. [`flow`]
+//! decides which waiting request goes next. By [`pull`] one worker of an Envoy fetches snapshots. By
+//! [`workers`] the workers of an Envoy share one queue. `scheduler` is the state and decision of one
+//! pool in one worker, and [`worker`] is all of it in one type.
 
 mod model;
 
@@ -23,6 +39,7 @@ pub mod pull;
 pub mod workers;
 
 mod scheduler;
+pub mod worker;
 
 pub use model::{
     Adapters, BLOCK_BYTES, BLOCKS_MAX, BlockHash, CacheConfig, Chain, Chainer, ClientId,
@@ -30,8 +47,8 @@ pub use model::{
     InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
     ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent, Prefill,
     REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RequestId, ResponseClass,
-    RewriteRule, RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score, Seed, SessionId,
-    Slo, Snapshot, Subset, tokens,
+    ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score,
+    Seed, SessionId, Slo, Snapshot, Subset, tokens,
 };
 pub use pool::prefix;
 pub use schedule::{
@@ -41,3 +58,4 @@ pub use schedule::{
     score::{self, Scorer, ScorerWeight},
 };
 pub use scheduler::Scheduler;
+pub use worker::Worker;

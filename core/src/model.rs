@@ -32,7 +32,7 @@ pub use event::Event;
 pub use ids::{QueueId, RequestId, WorkerId};
 pub use models::Models;
 pub use objective::{OBJECTIVES_MAX, Objective, Priority};
-pub use outcome::{ClientId, End, Fault, ResponseClass};
+pub use outcome::{ClientId, End, Fault, ResponseClass, ResponseStart};
 pub use placement_event::{EventKind, PlacementEvent};
 pub use policy::UnknownPolicy;
 pub(crate) use prompt::mix;

@@ -4,6 +4,7 @@
 //! any number of dispatches can be decided without reading the loads again.
 
 mod budget;
+mod capacity;
 mod concurrency;
 mod load;
 mod utilization;
@@ -11,6 +12,7 @@ mod utilization;
 use std::str::FromStr;
 
 pub use budget::Budget;
+pub use capacity::Capacity;
 pub use concurrency::{Concurrency, ConcurrencyMode};
 pub use load::Load;
 pub use utilization::{Staleness, Utilization};

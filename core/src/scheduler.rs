@@ -1,4 +1,5 @@
-//! All that one worker knows of one pool, and the one function that changes it.
+//! The scheduler: all that one worker knows of one pool, the decision, and the one function by which
+//! that knowledge changes.
 
 mod binding;
 mod lifecycle;
@@ -10,165 +11,185 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use crate::{
     ledger::Ledger,
     model::{
-        Chain, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective, PickError,
-        PlacementEvent, Priority, ResponseClass, Rng, SchedulingResult, Snapshot,
+        Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
+        PickError, PlacementEvent, Priority, RequestId, ResponseClass, ResponseStart, Rng,
+        SchedulingResult, Snapshot,
     },
     pool::{
         Candidate, Learned, OutlierDetector, Placements, Pool, Sessions, Slot,
         prefix::{Index, Matches},
     },
-    saturation::Detector,
+    saturation::{Capacity, Detector},
     schedule::{Config, PickContext},
-    workers::Capacity,
 };
 use pending_events::PendingEvents;
 
-/// Decides for one pool within one worker.
-#[derive(Debug)]
+/// The scheduler of one pool within one worker.
+#[derive(Clone, Debug)]
 pub struct Scheduler {
     config: Config,
-    /// None until the first snapshot.
+    /// Value of [`Config::counts_tokens`], which asks every plugin.
+    counts_tokens: bool,
+    /// `None` until the first snapshot.
     pool: Option<Pool>,
-    /// Those of the latest snapshot.
+    /// Objectives of the latest snapshot.
     objectives: BTreeMap<String, Priority>,
     index: Index,
     placements: Placements,
-    /// What of requests that ended the other workers have not been told.
-    ended: PendingEvents,
+    /// Events of requests that ended, of which the other workers have not been told yet.
+    pending: PendingEvents,
     learned: Learned,
-    avoidance: OutlierDetector,
+    outliers: OutlierDetector,
     sessions: Sessions,
     rng: Rng,
-    /// Kept between picks for its memory.
+    /// Empty between picks, kept for its allocated memory.
     matches: Matches,
 }
 
+/// The values that one choice is made from, beside the scheduler's own state.
+#[derive(Clone, Copy, Debug)]
+struct Pick<'a> {
+    now: Instant,
+    request: &'a InferenceRequest,
+    ledger: &'a Ledger,
+    /// Blocks of the request's prompt that each endpoint is expected to have cached.
+    matches: &'a Matches,
+}
+
 impl Scheduler {
-    /// An engine that waits for a snapshot. The same seed and events give the same effects; workers
+    /// Makes a scheduler that waits for a snapshot. The same seed and events give the same effects; workers
     /// should differ in their seeds, or they break ties alike and herd.
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
             index: Index::new(config.max_entries),
+            counts_tokens: config.counts_tokens(),
             config,
             pool: None,
             objectives: BTreeMap::new(),
             placements: Placements::default(),
-            ended: PendingEvents::default(),
+            pending: PendingEvents::default(),
             learned: Learned::default(),
-            avoidance: OutlierDetector::default(),
+            outliers: OutlierDetector::default(),
             sessions: Sessions::default(),
             rng: Rng::new(seed),
             matches: Matches::default(),
         }
     }
 
-    /// Whether the other workers are to hear of a request once it is sent: then it needs a place on
-    /// their board.
+    /// True if the other workers are to hear of a request once it is sent: then it needs a position of
+    /// the event ring.
     #[must_use]
-    pub fn announces(&self, ask: &InferenceRequest) -> bool {
-        !ask.chain.hashes.is_empty() || self.config.scheduling.has_session(ask)
+    pub fn announces(&self, request: &InferenceRequest) -> bool {
+        !request.chain.hashes.is_empty() || self.config.scheduling.has_session(request)
     }
 
-    /// Whether an event may have something for the other workers. What they said before is to be
-    /// known by then, or it would be undone by what came after it.
+    /// True if the beginning of a response may be news for the other workers. Their earlier events are
+    /// to be known by then: taken in later, they would undo the effects of this one.
     #[must_use]
-    pub fn may_tell(&self, event: &Event) -> bool {
-        let of = |request| self.placements.get(request);
-        match event {
-            Event::Sent { ask, .. } => self.announces(ask),
-            Event::Answered { request, served_by, answer, .. } => of(*request).is_some_and(|it| {
-                let server = served_by.unwrap_or(it.endpoint);
-                *answer != ResponseClass::Taken
-                    || server != it.endpoint
-                    || self.of(server, OutlierDetector::ends_with_a_beginning)
-            }),
-            Event::Ended { request, end, .. } => of(*request)
-                .is_some_and(|it| it.is_unanswered() || self.verdict(it, *end).is_some()),
-            Event::Snapshot { .. }
-            | Event::Reported { .. }
-            | Event::FirstToken { .. }
-            | Event::Streamed { .. }
-            | Event::Noted(_) => false,
+    pub fn may_publish_start(&self, request: RequestId, start: ResponseStart) -> bool {
+        self.placements.get(request).is_some_and(|it| {
+            let server = start.served_by.unwrap_or(it.endpoint);
+            start.class != ResponseClass::Taken
+                || server != it.endpoint
+                || self.outlier_state(server, OutlierDetector::ends_with_a_beginning)
+        })
+    }
+
+    /// True if the end of a request may be news for the other workers, where `start` is told with it
+    /// if it was not told before.
+    #[must_use]
+    pub fn may_publish_end(
+        &self,
+        request: RequestId,
+        start: Option<ResponseStart>,
+        end: End,
+    ) -> bool {
+        let Some(placement) = self.placements.get(request) else { return false };
+        match start {
+            None => placement.is_unanswered() || self.end_event(placement, end).is_some(),
+            // A response that began well counts as taken by the time of its end.
+            Some(start) => {
+                self.may_publish_start(request, start)
+                    || self.end_event_at(placement.endpoint, end).is_some()
+            }
         }
     }
 
-    /// The prompt tokens that the endpoint with the most of this prompt is not expected to have
+    /// Returns the prompt tokens that the endpoint with the most of this prompt is not expected to have
     /// cached.
-    pub fn uncached_tokens(&mut self, ask: &InferenceRequest) -> u32 {
-        self.index.matches(&ask.chain, &mut self.matches);
+    pub fn uncached_tokens(&mut self, request: &InferenceRequest) -> u32 {
+        self.index.matches(&request.chain, &mut self.matches);
         let members = self.pool.iter().flat_map(Pool::members);
         let most = members.map(|member| self.matches.blocks(member.slot)).max().unwrap_or(0);
-        ask.uncached_tokens(most)
+        request.uncached_tokens(most)
     }
 
-    /// The priority of an objective of the latest snapshot.
+    /// Returns the priority of an objective of the latest snapshot.
     #[must_use]
     pub fn objective(&self, name: &str) -> Option<Priority> {
         self.objectives.get(name).copied()
     }
 
-    /// The priorities of all objectives of the latest snapshot, in the order of their names.
+    /// Returns the priorities of all objectives of the latest snapshot, in the order of their names.
     pub fn priorities(&self) -> impl Iterator<Item = Priority> {
         self.objectives.values().copied()
     }
 
-    /// What it goes by.
+    /// Returns the settings.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Goes by another configuration from now on; what is known stays known.
+    /// Goes by another configuration from now on, without loss of knowledge.
     pub fn configure(&mut self, config: Config) {
+        self.counts_tokens = config.counts_tokens();
         self.config = config;
     }
 
-    /// Chooses where a request should go, by all that is known now and by what the ledger says is in
-    /// flight. Only the dice change: whoever asked and could not commit to the ledger asks again.
+    /// Chooses endpoints for a request, by all that is known now and by the load that the ledger counts.
+    /// Only the dice change, so that a caller that could not commit to the ledger may ask again.
     ///
     /// # Errors
     /// If there is nothing to choose from.
     pub fn decide(
         &mut self,
         now: Instant,
-        ask: &InferenceRequest,
+        request: &InferenceRequest,
         ledger: &Ledger,
     ) -> Result<SchedulingResult, PickError> {
         let mut matches = std::mem::take(&mut self.matches);
-        self.index.matches(&ask.chain, &mut matches);
+        self.index.matches(&request.chain, &mut matches);
         let mut rng = self.rng.clone();
-        let decision = self.choose((now, ask, ledger), &matches, &mut rng);
-        (self.matches, self.rng) = (matches, rng);
-        decision
+        let pick = Pick { now, request, ledger, matches: &matches };
+        let result = self.choose(pick, &mut rng);
+        self.matches = matches;
+        self.rng = rng;
+        result
     }
 
-    fn choose(
-        &self,
-        (now, ask, ledger): (Instant, &InferenceRequest, &Ledger),
-        matches: &Matches,
-        rng: &mut Rng,
-    ) -> Result<SchedulingResult, PickError> {
-        let mut candidates = self.candidates((now, ask, ledger), matches)?;
-        let avoids = self.avoidance.narrow(now, &mut candidates);
-        let scene = self.scene(now, ask);
+    fn choose(&self, pick: Pick<'_>, rng: &mut Rng) -> Result<SchedulingResult, PickError> {
+        let mut candidates = self.candidates(pick)?;
+        let ejects = self.outliers.narrow(pick.now, &mut candidates);
+        let context = self.context(pick.now, pick.request);
         for admitter in &self.config.admitters {
-            admitter.admit(&scene, &candidates, rng).map_err(PickError::Denied)?;
+            admitter.admit(&context, &candidates, rng).map_err(PickError::Denied)?;
         }
-        match self.config.scheduling.decide(&scene, candidates, rng) {
-            // Who is avoided is better than nobody: of a stage it may be the only one.
-            Err(PickError::Filtered(_)) if avoids => {
-                let all = self.candidates((now, ask, ledger), matches)?;
-                self.config.scheduling.decide(&scene, all, rng)
+        match self.config.scheduling.decide(&context, candidates, rng) {
+            // Falls back to ejected endpoints: one may be the only endpoint of its stage.
+            Err(PickError::Filtered(_)) if ejects => {
+                let all = self.candidates(pick)?;
+                self.config.scheduling.decide(&context, all, rng)
             }
-            decision => decision,
+            result => result,
         }
     }
 
-    fn scene<'a>(&'a self, now: Instant, ask: &'a InferenceRequest) -> PickContext<'a> {
+    fn context<'a>(&'a self, now: Instant, request: &'a InferenceRequest) -> PickContext<'a> {
         let quiet_for = self.pool.as_ref().map(Pool::quiet_for).unwrap_or_default();
         PickContext {
-            request: ask,
+            request,
             now,
             quiet_for,
             learned: &self.learned,
@@ -177,7 +198,8 @@ impl Scheduler {
         }
     }
 
-    /// How much more the pool takes, by the detector and with all that the ledger says is in flight.
+    /// Returns the room that the pool has for more requests, by the detector and the load that the
+    /// ledger counts.
     #[must_use]
     pub fn capacity(&self, now: Instant, ledger: &Ledger) -> Capacity {
         match &self.pool {
@@ -193,16 +215,16 @@ impl Scheduler {
         }
     }
 
-    /// Advances the state by one event; returns what the other workers should know of it.
+    /// Advances the state by one event. Returns the events that the other workers should take in.
     pub fn handle(&mut self, event: Event) -> Vec<PlacementEvent> {
         match event {
             Event::Snapshot { snapshot, received_at } => {
                 self.renew(snapshot, received_at);
                 Vec::new()
             }
-            Event::Sent { request, at, ask, decision } => self.send((request, at), ask, decision),
+            Event::Sent { request, at, ask, decision } => self.send(request, at, ask, decision),
             Event::Answered { request, at, served_by, answer } => {
-                self.answer((request, at), served_by, answer)
+                self.answer(request, at, served_by, answer)
             }
             Event::FirstToken { request, at } => {
                 self.learn_first_token(request, at);
@@ -214,15 +236,15 @@ impl Scheduler {
                 }
                 Vec::new()
             }
-            Event::Ended { request, at, end } => self.end((request, at), end),
+            Event::Ended { request, at, end } => self.end(request, at, end),
             Event::Reported { endpoint, at, waiting, kv_usage } => {
                 if let Some(pool) = &mut self.pool {
                     pool.report(endpoint, at, waiting, kv_usage);
                 }
                 Vec::new()
             }
-            Event::Noted(note) => {
-                self.note(&note);
+            Event::Noted(event) => {
+                self.apply(&event);
                 Vec::new()
             }
         }
@@ -236,17 +258,18 @@ impl Scheduler {
         for left in pool.update(snapshot, received_at) {
             self.index.forget(left);
             self.learned.forget(left);
-            self.avoidance.clear(left);
+            self.outliers.clear(left);
         }
         for member in pool.members() {
-            let said = member.capacity.filter(|_| self.config.auto_tune);
-            let capacity = said.unwrap_or(self.config.default_capacity);
+            let reported = member.capacity.filter(|_| self.config.auto_tune);
+            let capacity = reported.unwrap_or(self.config.default_capacity);
             self.index.admit(member.slot, capacity);
         }
     }
 
-    /// Takes a note of its own in before the others get it.
-    fn told(
+    /// Makes an event, takes it in, and returns it for the other workers. An event about a prompt is
+    /// left out where the prompt has no block.
+    fn emit(
         &mut self,
         at: Instant,
         endpoint: SocketAddr,
@@ -258,26 +281,31 @@ impl Scheduler {
         if is_of_chain && chain.hashes.is_empty() {
             return Vec::new();
         }
-        let note = PlacementEvent { at, endpoint, chain, verdict };
-        self.note(&note);
-        vec![note]
+        let event = PlacementEvent { at, endpoint, chain, verdict };
+        self.apply(&event);
+        vec![event]
     }
 
     fn slot(&self, endpoint: SocketAddr) -> Option<Slot> {
         self.pool.as_ref().and_then(|pool| pool.slot(endpoint))
     }
 
-    /// Whether this is true of an endpoint's failures.
-    fn of(&self, endpoint: SocketAddr, is_true: impl Fn(&OutlierDetector, Slot) -> bool) -> bool {
-        self.slot(endpoint).is_some_and(|slot| is_true(&self.avoidance, slot))
+    /// Reads the state of an endpoint in the outlier detector; false for an endpoint that this worker
+    /// does not know.
+    fn outlier_state(
+        &self,
+        endpoint: SocketAddr,
+        state: impl Fn(&OutlierDetector, Slot) -> bool,
+    ) -> bool {
+        self.slot(endpoint).is_some_and(|slot| state(&self.outliers, slot))
     }
 
-    /// Takes a note in. One about an endpoint that this worker does not know, which a snapshot under
-    /// way explains, or with a damaged chain changes nothing.
-    fn note(&mut self, note: &PlacementEvent) {
-        let Some(slot) = self.slot(note.endpoint) else { return };
-        let chain = Some(&note.chain).filter(|chain| chain.is_whole());
-        match note.verdict {
+    /// Takes an event in. An event changes nothing if its chain is damaged, or if this worker does not
+    /// know its endpoint, since a snapshot may be under way that does.
+    fn apply(&mut self, event: &PlacementEvent) {
+        let Some(slot) = self.slot(event.endpoint) else { return };
+        let chain = Some(&event.chain).filter(|chain| chain.is_whole());
+        match event.verdict {
             EventKind::Placed => {
                 if let Some(chain) = chain {
                     self.index.learn(slot, chain);
@@ -287,8 +315,8 @@ impl Scheduler {
                 if let Some(chain) = chain {
                     self.index.withdraw(slot, chain);
                 }
-                if let EventKind::Failed(fault) = note.verdict {
-                    self.avoidance.failed(slot, note.at, fault);
+                if let EventKind::Failed(fault) = event.verdict {
+                    self.outliers.failed(slot, event.at, fault);
                 }
             }
             EventKind::Used => {
@@ -296,30 +324,27 @@ impl Scheduler {
                     self.index.renew(slot, chain);
                 }
             }
-            EventKind::Broke(fault) => self.avoidance.broke(slot, note.at, fault),
-            EventKind::Served => self.avoidance.clear(slot),
-            EventKind::Bound(session) => self.sessions.bind(session, note.endpoint, note.at),
+            EventKind::Broke(fault) => self.outliers.broke(slot, event.at, fault),
+            EventKind::Served => self.outliers.clear(slot),
+            EventKind::Bound(session) => self.sessions.bind(session, event.endpoint, event.at),
         }
     }
 
-    /// Those that a request may go to, the avoided ones among them.
-    fn candidates<'a>(
-        &'a self,
-        (now, ask, ledger): (Instant, &InferenceRequest, &Ledger),
-        matches: &Matches,
-    ) -> Result<Vec<Candidate<'a>>, PickError> {
+    /// Returns the endpoints that a request may go to, ejected ones among them.
+    fn candidates(&self, pick: Pick<'_>) -> Result<Vec<Candidate<'_>>, PickError> {
+        let Pick { now, request, ledger, matches } = pick;
         let pool = self.pool.as_ref().ok_or(PickError::NoSnapshot)?;
         let stale_after = self.config.stale_after;
         let mut candidates = pool.candidates(now, stale_after, &ledger.accounts, matches);
-        narrow(&mut candidates, ask);
+        narrow(&mut candidates, request);
         Ok(candidates)
     }
 }
 
-/// Leaves those that requests may go to: those of the subset, and of them those that are up, or all
-/// if none is, since a scraper that is cut off sees every endpoint down.
-fn narrow(candidates: &mut Vec<Candidate<'_>>, ask: &InferenceRequest) {
-    if let Some(subset) = &ask.subset {
+/// Leaves the endpoints that the request may go to: those of its subset, and of them those that are
+/// up, or all if none is, since a scraper that is cut off sees every endpoint down.
+fn narrow(candidates: &mut Vec<Candidate<'_>>, request: &InferenceRequest) {
+    if let Some(subset) = &request.subset {
         candidates.retain(|candidate| subset.contains(candidate.member.address));
     }
     let up = candidates.iter().filter(|candidate| candidate.is_up).count();

@@ -15,7 +15,7 @@ use picker_core::{
     Subset, WeightedScorer, filter::Role, ledger::Ledger,
 };
 
-use pods::{address, ask, at, decide, endpoint, profile, renew, scheduler, told};
+use pods::{address, ask, at, decide, endpoint, may_publish, profile, renew, scheduler, told};
 use stages::stages;
 
 #[test]
@@ -61,7 +61,7 @@ fn serve(
     let endpoint = decision.ranked[0];
     let _ = scheduler.handle(Event::Sent { request, at: at(ms), ask: ask(1), decision });
     let event = Event::Answered { request, at: at(ms), served_by: None, answer };
-    assert!(scheduler.may_tell(&event) || answer == ResponseClass::Taken);
+    assert!(may_publish(scheduler, &event) || answer == ResponseClass::Taken);
     let notes = scheduler.handle(event);
     assert!(scheduler.handle(Event::Ended { request, at: at(ms), end: End::Whole }).is_empty());
     (endpoint, notes)
@@ -135,7 +135,7 @@ fn a_retry_moves_the_prompt_and_counts_against_the_first() {
         ),
         (Event::Ended { request, at: at(3), end: End::Broken(Fault::Endpoint) }, vec![broke]),
     ] {
-        assert!(scheduler.may_tell(&event));
+        assert!(may_publish(&scheduler, &event));
         let notes = scheduler.handle(event.clone());
         let told = notes.iter().map(|it| (it.endpoint, it.verdict, it.chain.blocks));
         assert_eq!(told.collect::<Vec<_>>(), expected, "{event:?}");

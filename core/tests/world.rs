@@ -7,7 +7,7 @@ use arbtest::arbitrary::{Error, Unstructured};
 use picker_core::{
     BLOCK_BYTES, Chain, Chainer, ClientId, Config, End, Endpoint, Event, EventKind, Fault, Health,
     InferenceRequest, Instant, Metrics, PickError, PlacementEvent, RequestId, ResponseClass,
-    Scheduler, SchedulingResult, Seed, Snapshot,
+    ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
     ledger::{Account, Ledger},
 };
 
@@ -120,6 +120,22 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
     }))
 }
 
+/// True if an event was said to be perhaps news for the other workers.
+fn may_publish(scheduler: &Scheduler, event: &Event) -> bool {
+    match *event {
+        Event::Answered { request, served_by, answer: class, .. } => {
+            scheduler.may_publish_start(request, ResponseStart { served_by, class })
+        }
+        Event::Ended { request, end, .. } => scheduler.may_publish_end(request, None, end),
+        Event::Snapshot { .. }
+        | Event::Sent { .. }
+        | Event::FirstToken { .. }
+        | Event::Streamed { .. }
+        | Event::Reported { .. }
+        | Event::Noted(_) => false,
+    }
+}
+
 /// Decides and commits, as a worker does that no other gets in the way of.
 fn play(
     scheduler: &mut Scheduler,
@@ -128,7 +144,7 @@ fn play(
 ) -> (Option<Result<SchedulingResult, PickError>>, Vec<PlacementEvent>) {
     match act {
         Act::Event(event) => {
-            let may_tell = scheduler.may_tell(&event);
+            let may_tell = may_publish(scheduler, &event);
             let notes = scheduler.handle(event);
             assert!(may_tell || notes.is_empty(), "{notes:?} were not announced");
             (None, notes)

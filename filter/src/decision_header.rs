@@ -1,4 +1,4 @@
-//! The decision, told to the client: for the operator who wants to know why.
+//! The decision header, which tells the client about a decision: for operators that look for reasons.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use picker_core::{SchedulingResult, flow::Priority};
 
 use crate::{fast_format::FastFormat, identity::Identity};
 
-/// The response header that carries it.
+/// Name of the response header.
 pub(crate) const NAME: &str = "x-llm-picker-decision";
 
-/// Bytes of a fairness id that are told. Tenants' names and UUIDs fit; an echo of all the 60 kB that
+/// Longest part of a fairness id in the header, in bytes. Tenants' names and UUIDs fit; an echo of all the 60 kB that
 /// Envoy takes in a header, three times as long once escaped, would be more than clients take.
 const TOKEN_BYTES_MAX: usize = 128;
 
@@ -51,8 +51,8 @@ pub(crate) fn render(
     text
 }
 
-/// Appends what a client may have sent, as far as it is told, with all that is not plain in a header
-/// value as `%XX`.
+/// Appends the beginning of a text that a client may have sent, with every byte that is not plain in a
+/// header value as `%XX`.
 fn push_token(text: &mut String, raw: &str) {
     for byte in raw.bytes().take(TOKEN_BYTES_MAX) {
         if byte.is_ascii_alphanumeric() || b"-._~:/@".contains(&byte) {

@@ -1,22 +1,22 @@
-//! Tells Envoy where the request goes, in the way that the configuration names.
+//! The destination of a request, written for Envoy in the way that the configuration names.
 
 use picker_core::SchedulingResult;
 use wire::config::Destination;
 
 use crate::{fast_format::FastFormat, host};
 
-/// What override_host clusters read; also what a client must never set.
+/// Header that override_host clusters read; a client must never set it.
 pub(crate) const HEADER: &str = "x-gateway-destination-endpoint";
 
 /// The stream's own attribute of the `property` way; `header_mutation` reads it as
 /// `%FILTER_STATE(wasm.llm-picker-destination:PLAIN)%`.
 const PROPERTY: &str = "llm-picker-destination";
 
-/// What ORIGINAL_DST clusters read.
+/// Filter state that ORIGINAL_DST clusters read.
 const FILTER_STATE: &str = "envoy.network.transport_socket.original_dst_address";
 
-/// Writes the endpoints, best first, and the decision's other headers, which as the `header` way ask
-/// that Envoy still holds the headers; the configuration sees to that.
+/// Writes the endpoints, best first, and the decision's other headers. For those, as for the `header`
+/// way, Envoy must still hold the headers; the configuration sees to that.
 pub(crate) fn write(way: Destination, decision: &SchedulingResult) {
     for (name, value) in &decision.headers {
         host::set_request_header(name, value);
@@ -45,8 +45,8 @@ fn list(decision: &SchedulingResult) -> String {
     list
 }
 
-/// Envoy's `SetEnvoyFilterStateArguments`: path = 1, value = 2, span = 3. A dozen bytes of protobuf
-/// do not pay for a protobuf library in the module.
+/// Encodes Envoy's `SetEnvoyFilterStateArguments`: path = 1, value = 2, span = 3. A dozen bytes of
+/// protobuf do not pay for a protobuf library in the module.
 fn filter_state_argument(path: &str, value: &str) -> Vec<u8> {
     const LENGTH_DELIMITED: u8 = 2;
     const VARINT: u8 = 0;

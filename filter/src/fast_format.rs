@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// Text that grows by what each request writes a dozen times.
+/// Text that is written by appending numbers and addresses, of which each request writes a dozen.
 pub(crate) trait FastFormat {
     /// Appends a whole number.
     fn push_number(&mut self, number: u64);
@@ -27,9 +27,9 @@ impl FastFormat for String {
     }
 
     fn push_hundredths(&mut self, number: f64) {
-        /// Hundredths up to here are exact; a score beyond it is one that nobody configured.
-        const EXACT: f64 = 1e9;
-        if !(0.0..EXACT).contains(&number) {
+        /// Largest number with exact hundredths; no configuration gives a score beyond it.
+        const EXACT_MAX: f64 = 1e9;
+        if !(0.0..EXACT_MAX).contains(&number) {
             // Writing to a String cannot fail.
             let _ = write!(self, "{number:.2}");
             return;

@@ -1,4 +1,4 @@
-//! Envoy, as the filter sees it. The only file that calls the host.
+//! The host, which is Envoy. No other file calls it.
 //!
 //! The SDK's getters that return `String` panic on the first byte that is no UTF-8, and a panic
 //! takes down every request of the worker, so only the `_bytes` calls are used. The SDK also panics
@@ -18,9 +18,33 @@ use proxy_wasm::{
 };
 
 /// Header names and raw values, in order, repeated names kept.
-pub(crate) type Headers = Vec<(String, Vec<u8>)>;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Headers(Vec<(String, Vec<u8>)>);
 
-/// Envoy's wall clock.
+impl Headers {
+    /// Makes an empty list.
+    pub(crate) const fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Returns the last value of a header.
+    pub(crate) fn last(&self, name: &str) -> Option<&[u8]> {
+        let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
+        Some(value)
+    }
+
+    /// True if the header is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.last(name).is_some()
+    }
+
+    /// True if a header's name begins with this prefix.
+    pub(crate) fn have_prefix(&self, prefix: &str) -> bool {
+        self.0.iter().any(|(name, _)| name.starts_with(prefix))
+    }
+}
+
+/// Reads Envoy's wall clock.
 pub(crate) fn now() -> Instant {
     let since_epoch = hostcalls::get_current_time()
         .ok()
@@ -29,12 +53,12 @@ pub(crate) fn now() -> Instant {
     Instant::from_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// A number that differs from VM to VM and from call to call.
+/// Returns a number that differs from VM to VM and from call to call.
 pub(crate) fn random() -> u64 {
     std::collections::hash_map::RandomState::new().hash_one(0_u8)
 }
 
-/// The plugin's configuration. From `on_configure` only.
+/// Reads the plugin's configuration. From `on_configure` only.
 pub(crate) fn plugin_configuration(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size)
         .ok()
@@ -42,10 +66,10 @@ pub(crate) fn plugin_configuration(size: usize) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// All request headers, in one call: a second one would cost as much again. From a callback of a
-/// request whose headers Envoy still holds.
+/// Reads all request headers in one call: a second one would cost as much again. From a callback of a
+/// request while Envoy still holds its headers.
 pub(crate) fn request_headers() -> Headers {
-    hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
+    Headers(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
 }
 
 /// Sets a request header to this one value. While Envoy still holds the headers only.
@@ -59,14 +83,14 @@ pub(crate) fn remove_request_header(name: &str) {
     let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, None);
 }
 
-/// All response headers, in one call. From `on_http_response_headers` only.
+/// Reads all response headers in one call. From `on_http_response_headers` only.
 pub(crate) fn response_headers() -> Headers {
-    hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default()
+    Headers(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
 }
 
-/// All response trailers. From `on_http_response_trailers` only.
+/// Reads all response trailers. From `on_http_response_trailers` only.
 pub(crate) fn response_trailers() -> Headers {
-    hostcalls::get_map_bytes(MapType::HttpResponseTrailers).unwrap_or_default()
+    Headers(hostcalls::get_map_bytes(MapType::HttpResponseTrailers).unwrap_or_default())
 }
 
 /// Removes every value of a response header. From `on_http_response_headers` only.
@@ -79,7 +103,7 @@ pub(crate) fn remove_response_trailer(name: &str) {
     let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseTrailers, name, None);
 }
 
-/// The endpoint that the router has the response from; `None` where there is none, as where Envoy
+/// Reads the endpoint that the router has the response from; `None` where there is none, as where Envoy
 /// answered by itself. From `on_http_response_headers` on.
 pub(crate) fn upstream_address() -> Option<SocketAddr> {
     let address = hostcalls::get_property(vec!["upstream", "address"]).ok().flatten()?;
@@ -92,7 +116,7 @@ pub(crate) fn set_response_header(name: &str, value: &str) {
         hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value.as_bytes()));
 }
 
-/// The first `size` bytes of the request body that Envoy has buffered. From a body or trailers
+/// Reads the first `size` bytes of the request body that Envoy has buffered. From a body or trailers
 /// callback only.
 pub(crate) fn request_body(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default()
@@ -104,7 +128,7 @@ pub(crate) fn set_request_body(size: usize, body: &[u8]) {
     let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, size, body);
 }
 
-/// The part of the response body that is passing. From `on_http_response_body` only.
+/// Reads the part of the response body that is passing. From `on_http_response_body` only.
 pub(crate) fn response_body(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default()
 }
@@ -125,12 +149,12 @@ pub(crate) fn set_property(name: &str, value: &str) {
     let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));
 }
 
-/// The cluster of the route that Envoy has found for the request; empty where it found none.
+/// Reads the cluster of the route that Envoy has found for the request; empty where it found none.
 pub(crate) fn route_cluster() -> Vec<u8> {
     property(vec!["xds", "cluster_name"])
 }
 
-/// Whether the response broke off at the upstream's end: its connection was closed, reset or timed
+/// True if the response broke off at the upstream's end: its connection was closed, reset or timed
 /// out. From `on_log` only.
 pub(crate) fn upstream_broke() -> bool {
     // Envoy's response flags UT, UR, UC and UPE. The last is an HTTP/1.1 response that was cut off: to
@@ -140,7 +164,7 @@ pub(crate) fn upstream_broke() -> bool {
     flags.first_chunk().is_some_and(|flags| u64::from_le_bytes(*flags) & BROKE != 0)
 }
 
-/// The address of the client, as far as Envoy trusts who says so.
+/// Reads the address of the client, as far as Envoy trusts the sources of it.
 pub(crate) fn client_address() -> Option<IpAddr> {
     let address = property(vec!["source", "address"]);
     let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
@@ -164,8 +188,8 @@ pub(crate) fn tick_from_now(period: Duration) {
     set_tick_period(period);
 }
 
-/// Makes the calls that follow act on another stream; false if it is gone. Whoever calls this makes
-/// them act on its own context again before it returns.
+/// Makes the calls that follow act on another stream; false if it is gone. The caller makes them act on
+/// its own context again before it returns.
 #[must_use]
 pub(crate) fn act_on(context_id: u32) -> bool {
     hostcalls::set_effective_context(context_id).is_ok()
@@ -176,14 +200,14 @@ pub(crate) fn resume_request() {
     let _ = hostcalls::resume_http_request();
 }
 
-/// Registers a queue whose messages wake this plugin instance in this worker.
+/// Registers a queue: messages in it wake this plugin instance in this worker.
 pub(crate) fn register_queue(name: &str) -> Option<u32> {
     hostcalls::register_shared_queue(name).ok()
 }
 
 /// Puts a message into a queue. It wakes the instance that registered it, later and never inline.
 pub(crate) fn enqueue(queue: u32, message: &[u8]) {
-    // Nobody has registered it: a worker of before the last restart.
+    // Fails where no worker has registered the queue: its worker was one of before the last restart.
     let _ = hostcalls::enqueue_shared_queue(queue, Some(message));
 }
 
@@ -202,12 +226,13 @@ pub(crate) fn http_call(
     hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
 }
 
-/// The headers of the answer. From `on_http_call_response` only, and only if there are any.
+/// Reads the headers of the answer to a call. From `on_http_call_response` only, and only if there are
+/// any.
 pub(crate) fn http_call_response_headers() -> Headers {
-    hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default()
+    Headers(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default())
 }
 
-/// The first `size` bytes of its body. From `on_http_call_response` only.
+/// Reads the first `size` bytes of the answer's body. From `on_http_call_response` only.
 pub(crate) fn http_call_response_body(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size)
         .ok()
@@ -220,12 +245,13 @@ pub(crate) fn call_foreign_function(name: &str, argument: &[u8]) -> bool {
     hostcalls::call_foreign_function(name, Some(argument)).is_ok()
 }
 
-/// What shared data holds under a key.
+/// A value of shared data, as it was read.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// The bytes; empty where there are none.
     pub(crate) value: Vec<u8>,
-    /// Changes with every write; `None` where the key was never written.
+    /// Number of the value's version, which changes with every write; `None` where the key was never
+    /// written.
     pub(crate) cas: Option<u32>,
 }
 
@@ -241,19 +267,20 @@ pub(crate) fn share(key: &str, value: &[u8]) {
 }
 
 /// Writes an empty value where there is none, so that [`share_if_unchanged`] holds for the key. For
-/// `on_configure` only: Envoy calls that on its main thread before any worker has a VM, so that no
-/// worker's value is there yet, or all see that it is.
+/// `on_configure` only: Envoy calls that on its main thread before any worker has a VM. So either no
+/// worker's value is there yet, or the main thread sees that it is.
 pub(crate) fn create_shared(key: &str) {
     if shared(key).cas.is_none() {
         share(key, &[]);
     }
 }
 
-/// Writes shared data unless somebody wrote it since `read`; false if somebody did. A key that was
-/// never written is written in any case, over another worker's first value too: the ABI has no
-/// "create if absent". So whatever is written this way is created first, by [`create_shared`].
-pub(crate) fn share_if_unchanged(key: &str, value: &[u8], read: &Shared) -> bool {
-    hostcalls::set_shared_data(key, Some(value), read.cas).is_ok()
+/// Writes shared data unless another worker wrote it since it was read with this `cas`; false if one
+/// did. A key that was never written is written in any case, over another worker's first value too: the
+/// ABI has no "create if absent". So a key that is written this way is created first, by
+/// [`create_shared`].
+pub(crate) fn share_if_unchanged(key: &str, value: &[u8], cas: Option<u32>) -> bool {
+    hostcalls::set_shared_data(key, Some(value), cas).is_ok()
 }
 
 /// A number in Envoy's stats, summed or shown over all workers.
@@ -286,7 +313,7 @@ impl Metric {
         }
     }
 
-    /// What a counter or a gauge says now, over all workers.
+    /// Reads a counter or a gauge, over all workers.
     pub(crate) fn value(self) -> u64 {
         self.0.and_then(|id| hostcalls::get_metric(id).ok()).unwrap_or_default()
     }

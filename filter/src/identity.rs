@@ -1,8 +1,9 @@
-//! Who asks: the objective and the fairness id that authentication put into the headers.
+//! The identity of a request: the objective and the fairness id that authentication put into the headers,
+//! with the wishes that the client may add.
 
 use std::time::Duration;
 
-use picker_core::{ClientId, Objective, Subset, flow::Priority};
+use picker_core::{ClientId, Subset};
 use wire::{
     body::Video,
     config::{self, FairnessKey},
@@ -11,46 +12,47 @@ use wire::{
 
 use crate::host::{self, Headers};
 
-/// A Go duration; may only shorten what the operator set (EPP v0.11).
+/// Longest wait as a Go duration; may only shorten the one that the operator set (EPP v0.11).
 const TTL: [&str; 1] = ["x-llm-d-inference-ttl"];
 
-/// Milliseconds; the older name after the canonical one.
+/// Milliseconds to the first token; the older name after the canonical one.
 const SLO_TTFT_MS: [&str; 2] = ["x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"];
 
 /// The model to be sent to; the older name after the canonical one.
 const MODEL_REWRITE: [&str; 2] = ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"];
 
-/// Endpoints between commas. It is the gateway's word, so it does not go on to the model server.
+/// Endpoints between commas. The gateway writes it for this filter, so that it does not go on to the
+/// model server.
 const SUBSET: &str = "x-gateway-destination-endpoint-subset";
 
-/// What the headers about a video begin with.
+/// Prefix of the headers about a video.
 const VIDEO: &str = "x-llm-d-video-";
 
-/// Who a request is from, as far as its headers tell.
+/// The sender of a request and its wishes, as far as the headers tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Name of the InferenceObjective, which gives the priority.
     pub(crate) objective: Option<String>,
     /// The tenant between which and others capacity is shared.
     pub(crate) fairness_id: Option<String>,
-    /// How long the client is willing to wait for its turn.
+    /// Longest time that the request may wait for its turn.
     pub(crate) ttl: Option<Duration>,
-    /// When the client wants its first token.
+    /// Time within which the client wants the first token.
     pub(crate) slo_ttft: Option<Duration>,
     /// The model that the request is to be sent to, whatever its body says.
     pub(crate) model_rewrite: Option<String>,
-    /// The endpoints that the gateway leaves it.
+    /// The endpoints that the gateway allows.
     pub(crate) subset: Option<Subset>,
-    /// How long its video is.
+    /// Length and resolution of its video.
     pub(crate) video: Video,
 }
 
 impl Identity {
-    /// Reads them from the headers, by the first configured name that is present.
+    /// Reads an identity from the headers, by the first configured name that is present.
     pub(crate) fn read(headers: &Headers, config: &config::Identity) -> Self {
-        let payload = config.jwt.as_ref().map(|jwt| (last(headers, &jwt.payload_header), jwt));
+        let payload = config.jwt.as_ref().map(|jwt| (headers.last(&jwt.payload_header), jwt));
         let user = payload.and_then(|(payload, jwt)| jwt::claim(payload?, &jwt.claim));
-        // What an AuthPolicy has said comes first.
+        // An AuthPolicy's objective comes before the token's.
         let objective = first_present(headers, &config.objective_headers);
         let by_token =
             payload.map(|(payload, _)| jwt::objective(payload.is_some(), user.as_deref()));
@@ -61,28 +63,16 @@ impl Identity {
                 FairnessKey::JwtClaim => user,
                 FairnessKey::ClientAddress => host::client_address().map(|ip| ip.to_string()),
             },
-            ttl: TTL.iter().find_map(|name| go_duration(last(headers, name)?)),
-            slo_ttft: SLO_TTFT_MS.iter().find_map(|name| millis(last(headers, name)?)),
-            model_rewrite: MODEL_REWRITE.iter().find_map(|name| text(last(headers, name)?)),
-            subset: last(headers, SUBSET).and_then(subset),
+            ttl: TTL.iter().find_map(|name| go_duration(headers.last(name)?)),
+            slo_ttft: SLO_TTFT_MS.iter().find_map(|name| millis(headers.last(name)?)),
+            model_rewrite: MODEL_REWRITE.iter().find_map(|name| text(headers.last(name)?)),
+            subset: headers.last(SUBSET).and_then(subset),
             video: video(headers),
         }
     }
 
-    /// The objective's priority, by the configuration and else by the snapshot; 0 where there is no
-    /// objective or none of that name, as in the EPP.
-    pub(crate) fn priority(
-        &self,
-        configured: &[Objective],
-        in_snapshot: impl Fn(&str) -> Option<Priority>,
-    ) -> Priority {
-        let Some(name) = self.objective.as_deref() else { return Priority::default() };
-        let found = configured.iter().find(|objective| objective.name == name);
-        found.map(|it| it.priority).or_else(|| in_snapshot(name)).unwrap_or_default()
-    }
-
-    /// Who asks, for failures of which the request may be the cause: the tenant, or the address
-    /// where none is named. An address costs a call of the host, so only a failure asks.
+    /// Names the client, for failures of which the request may be the cause: the tenant, or the address
+    /// where none is named. An address costs a call of the host, so it is read for failures alone.
     pub(crate) fn client(&self) -> ClientId {
         let address = || host::client_address().map(|address| address.to_string());
         let name = self.fairness_id.clone().or_else(address);
@@ -90,19 +80,19 @@ impl Identity {
     }
 }
 
-/// A text that says something.
+/// Reads a text; `None` if it is empty or no UTF-8.
 fn text(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// By the headers that a client sends with a video (EPP: token-producer, estimate).
+/// Reads the headers that a client sends with a video (EPP: token-producer, estimate).
 fn video(headers: &Headers) -> Video {
     // Almost no request has one.
-    if !headers.iter().any(|(name, _)| name.starts_with(VIDEO)) {
+    if !headers.have_prefix(VIDEO) {
         return Video::default();
     }
-    let header = |name| std::str::from_utf8(last(headers, name)?).ok();
+    let header = |name| std::str::from_utf8(headers.last(name)?).ok();
     let number = |name, default| header(name).and_then(|it| it.parse().ok()).unwrap_or(default);
     let resolution = header("x-llm-d-video-resolution").and_then(|it| it.split_once('x'));
     let size = resolution.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
@@ -113,16 +103,16 @@ fn video(headers: &Headers) -> Video {
     )
 }
 
-/// Takes out what anybody could have put there.
+/// Removes the headers that a client could have forged.
 pub(crate) fn strip(headers: &Headers, config: &config::Identity) {
     for name in config.stripped.iter().map(String::as_str).chain([SUBSET]) {
-        if last(headers, name).is_some() {
+        if headers.last(name).is_some() {
             host::remove_request_header(name);
         }
     }
 }
 
-/// The endpoints of a hint; an empty one is none (EPP: subset hint).
+/// Reads the endpoints of a hint; an empty one is no hint (EPP: subset hint).
 fn subset(value: &[u8]) -> Option<Subset> {
     text(value).map(|list| Subset::parse(&list))
 }
@@ -135,16 +125,10 @@ fn millis(value: &[u8]) -> Option<Duration> {
     std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_millis)
 }
 
-/// The value of the first of `names` that the request carries. Of a repeated header the LAST value
-/// counts: authentication appends its own behind whatever a client sent.
+/// Reads the first of `names` that the request carries. Of a repeated header the LAST value counts:
+/// authentication appends its own behind any that a client sent.
 fn first_present(headers: &Headers, names: &[String]) -> Option<String> {
-    let value = names.iter().find_map(|name| last(headers, name))?;
+    let value = names.iter().find_map(|name| headers.last(name))?;
     // An id that is no UTF-8 is as good as another, as long as equal bytes give equal ids.
     Some(String::from_utf8_lossy(value).into_owned())
-}
-
-/// The last value of a header.
-pub(crate) fn last<'a>(headers: &'a Headers, name: &str) -> Option<&'a [u8]> {
-    let (_, value) = headers.iter().rev().find(|(key, _)| key == name)?;
-    Some(value)
 }

@@ -1,4 +1,4 @@
-//! One HTTP stream of an ingest: the scraper's push, verified and put on the board.
+//! An HTTP stream of an ingest instance: the scraper's push, which is verified and stored.
 
 use std::rc::Rc;
 
@@ -10,7 +10,6 @@ use wire::{body::Dialect, push, report};
 
 use crate::{
     host::{self, Headers},
-    identity,
     receiver::{Receiver, Refused, Taken},
 };
 
@@ -19,27 +18,27 @@ pub(crate) struct Ingest {
     receiver: Rc<Receiver>,
     /// Read at header time: while the body is on its way Envoy may have let the headers go.
     headers: Headers,
-    phase: Phase,
+    phase: PushPhase,
 }
 
-/// How far a push has come.
+/// The phase of a push.
 #[derive(Clone, Copy)]
-enum Phase {
-    /// So much of its body has come.
+enum PushPhase {
+    /// The body is on its way, of which Envoy has buffered so many bytes.
     Reading { buffered: usize },
-    /// It has its answer, and what still comes of it is nothing to us.
+    /// The push has its answer; the rest of its body is ignored.
     Answered,
 }
 
 impl Ingest {
-    /// A push to this plugin instance.
+    /// Makes the context of a push to this plugin instance.
     pub(crate) fn new(receiver: Rc<Receiver>) -> Self {
-        Self { receiver, headers: Headers::new(), phase: Phase::Reading { buffered: 0 } }
+        Self { receiver, headers: Headers::none(), phase: PushPhase::Reading { buffered: 0 } }
     }
 
-    /// Refuses what need not be read at all.
+    /// Refuses a request that is no push, before its body is read.
     fn check_headers(&self, end_of_stream: bool) -> Result<(), Refused> {
-        let method = identity::last(&self.headers, ":method").unwrap_or_default();
+        let method = self.headers.last(":method").unwrap_or_default();
         if method != b"POST" {
             let found = String::from_utf8_lossy(method);
             return Err(Refused::new(405, format!("found method {found}; allowed: POST")));
@@ -59,20 +58,20 @@ impl Ingest {
         Ok(())
     }
 
-    /// The body is whole.
+    /// Verifies and stores a body that came whole.
     fn store(&self, size: usize) -> Result<Taken, Refused> {
         let body = host::request_body(size);
-        self.receiver.take(|name| identity::last(&self.headers, name), body)
+        self.receiver.take(&self.headers, body)
     }
 
-    /// Whether the scraper asked what this gateway knows of the pool. It does so now and then, when
-    /// somebody may look; most pushes are answered with how many requests are held.
+    /// True if the scraper asks for a report on the pool. It asks now and then, while its status page
+    /// may be open; most pushes are answered with the number of held requests alone.
     fn wants_report(&self) -> bool {
-        identity::last(&self.headers, "accept") == Some(report::MEDIA_TYPE.as_bytes())
+        self.headers.last("accept") == Some(report::MEDIA_TYPE.as_bytes())
     }
 
-    fn settle(&mut self, outcome: Result<Taken, Refused>) -> Action {
-        self.phase = Phase::Answered;
+    fn answer(&mut self, outcome: Result<Taken, Refused>) -> Action {
+        self.phase = PushPhase::Answered;
         let stats = &self.receiver.stats;
         let json = ("content-type", report::MEDIA_TYPE);
         match outcome {
@@ -81,7 +80,7 @@ impl Ingest {
                 let waiting = taken.ledger.waiting.to_string();
                 let waiting = (push::WAITING_HEADER, waiting.as_str());
                 if self.wants_report() {
-                    let report = crate::report::after(&taken, stats, host::now());
+                    let report = crate::report::write(&taken, stats, host::now());
                     host::reply(200, vec![json, waiting], &report.encode());
                 } else {
                     host::reply(204, vec![waiting], b"");
@@ -104,27 +103,27 @@ impl HttpContext for Ingest {
         self.headers = host::request_headers();
         match self.check_headers(end_of_stream) {
             Ok(()) => Action::Pause,
-            Err(refused) => self.settle(Err(refused)),
+            Err(refused) => self.answer(Err(refused)),
         }
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Phase::Reading { buffered } = &mut self.phase else { return Action::Pause };
+        let PushPhase::Reading { buffered } = &mut self.phase else { return Action::Pause };
         *buffered = size;
         match self.check_size(size) {
             Ok(()) if !end_of_stream => Action::Pause,
             Ok(()) => {
                 let stored = self.store(size);
-                self.settle(stored)
+                self.answer(stored)
             }
-            Err(refused) => self.settle(Err(refused)),
+            Err(refused) => self.answer(Err(refused)),
         }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         // With trailers, no part of the body was its end.
-        let Phase::Reading { buffered } = self.phase else { return Action::Pause };
+        let PushPhase::Reading { buffered } = self.phase else { return Action::Pause };
         let stored = self.store(buffered);
-        self.settle(stored)
+        self.answer(stored)
     }
 }

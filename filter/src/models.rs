@@ -8,7 +8,7 @@ pub(crate) struct Models {
 }
 
 impl Models {
-    /// Whether the client knows the model by another name than the server.
+    /// True if the client knows the model by another name than the server.
     pub(crate) fn are_renamed(&self) -> bool {
         self.asked != self.sent && !self.asked.is_empty()
     }

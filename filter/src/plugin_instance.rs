@@ -1,15 +1,13 @@
-//! What all streams of one plugin instance share.
+//! A plugin instance that picks endpoints: the state that all its streams share.
 
 use wire::config::PickerConfig;
 
-use crate::{pool::Pools, stats::Stats};
+use crate::{counters::Counters, pool::Pools};
 
-/// One plugin instance that picks, in one VM.
+/// A plugin instance that picks endpoints, in one VM.
 pub(crate) struct PluginInstance {
-    /// What the operator configured, but for the pools.
+    /// The operator's configuration, but for the pools.
     pub(crate) config: Box<PickerConfig>,
-    /// What it counts.
-    pub(crate) stats: Stats,
-    /// Its pools.
+    pub(crate) counters: Counters,
     pub(crate) pools: Pools,
 }

@@ -2,58 +2,100 @@
 
 use std::rc::Rc;
 
-use picker_core::flow::FlowConfig;
+use picker_core::{flow::FlowConfig, worker::WorkerConfig};
 use wire::config::{Destined, PoolConfig};
 
 use crate::{
     host::{self, Headers},
-    identity,
-    pool_worker::PoolWorker,
-    pull::Fetcher,
+    source::Source,
+    store::{SharedStore, WorkerRegistry},
+    vm::{self, PoolId},
 };
 
-/// One pool, as one plugin instance is configured for it.
+/// A pool, as one plugin instance is configured for it.
 pub(crate) struct Pool {
-    /// What the operator configured.
+    /// The operator's configuration.
     pub(crate) config: PoolConfig,
-    /// The part of this VM in it.
-    pub(crate) node: Rc<PoolWorker>,
-    /// What fetches its snapshots, where they are not pushed.
-    fetcher: Rc<Fetcher>,
-    /// Whether tenants are charged for output tokens.
+    /// The settings of the pool's worker.
+    pub(crate) worker_config: WorkerConfig,
+    /// Id of this VM's part in the pool.
+    pub(crate) id: PoolId,
+    /// The store that this VM shares with the others.
+    pub(crate) store: SharedStore,
+    /// The pool's workers.
+    pub(crate) registry: WorkerRegistry,
+    /// The queue of this worker's messages; `None` where Envoy has no queues.
+    pub(crate) queue: Option<u32>,
+    /// Headers that the pool's plugins go by, in lower case.
+    pub(crate) header_names: Vec<String>,
+    /// True if tenants are charged for output tokens.
     pub(crate) charges: bool,
 }
 
-/// All of them, in the order in which they are tried.
+/// All pools of one plugin instance, in the order in which they are tried.
 pub(crate) struct Pools {
     pools: Vec<Rc<Pool>>,
-    /// Whether Envoy has to be asked for the route's cluster.
+    /// True if Envoy has to be asked for the route's cluster.
     by_cluster: bool,
 }
 
 impl Pool {
-    fn configure(config: PoolConfig) -> Result<Self, String> {
-        let fetcher = Fetcher::configure(&config.name, config.pull.as_ref())?;
-        let node = PoolWorker::configure(&config);
-        let charges = config.flow.as_ref().is_some_and(FlowConfig::charges_tokens);
-        Ok(Self { config, node, fetcher, charges })
+    fn configure(config: PoolConfig, fails_open: bool) -> Result<Self, String> {
+        let source = Source::configure(config.pull.as_ref())?;
+        let worker_config = worker_config(&config, fails_open);
+        let id = vm::join(&config.name, &worker_config);
+        vm::in_pool(id, |pool| pool.fetching.configure(source));
+        let pool = Self {
+            id,
+            store: SharedStore::for_pool(&config.name),
+            registry: WorkerRegistry::for_worker(
+                &config.name,
+                vm::in_pool(id, |pool| pool.worker.id()),
+            ),
+            queue: vm::take_queue(&config.name),
+            charges: config.flow.as_ref().is_some_and(FlowConfig::charges_tokens),
+            header_names: config.scheduler.header_names().into_iter().map(str::to_owned).collect(),
+            worker_config,
+            config,
+        };
+        pool.store.create();
+        pool.registry.create();
+        Ok(pool)
+    }
+
+    /// True if messages in this queue are for this pool.
+    pub(crate) fn is_woken_by(&self, queue: u32) -> bool {
+        self.queue == Some(queue)
+    }
+}
+
+/// Returns the settings of a pool's worker.
+pub(crate) fn worker_config(config: &PoolConfig, fails_open: bool) -> WorkerConfig {
+    WorkerConfig {
+        scheduler: config.scheduler.clone(),
+        flow: config.flow.clone(),
+        objectives: config.objectives.clone(),
+        model_rewrites: config.model_rewrites.clone(),
+        fails_open,
     }
 }
 
 impl Pools {
-    /// Takes part in all of them from now on.
+    /// Takes part in all configured pools from now on.
     ///
     /// # Errors
-    /// Where snapshots can't be fetched as configured, in words.
-    pub(crate) fn configure(configs: Vec<PoolConfig>) -> Result<Self, String> {
+    /// If snapshots can't be fetched as configured, in words.
+    pub(crate) fn configure(configs: Vec<PoolConfig>, fails_open: bool) -> Result<Self, String> {
         let by_cluster = configs.iter().any(|config| config.matches.cluster.is_some());
-        let pools = configs.into_iter().map(|config| Pool::configure(config).map(Rc::new));
+        let pools =
+            configs.into_iter().map(|config| Pool::configure(config, fails_open).map(Rc::new));
         Ok(Self { pools: pools.collect::<Result<_, _>>()?, by_cluster })
     }
 
-    /// Those that a request with these headers may be for; the first whose model fits is its pool.
+    /// Finds the pools that a request with these headers may be for; the first that serves its model is
+    /// the request's pool.
     pub(crate) fn fitting(&self, headers: &Headers) -> Vec<Rc<Pool>> {
-        let header = |name| identity::last(headers, name).unwrap_or_default();
+        let header = |name| headers.last(name).unwrap_or_default();
         let cluster = if self.by_cluster { host::route_cluster() } else { Vec::new() };
         let request =
             Destined { host: header(":authority"), path: header(":path"), cluster: &cluster };
@@ -61,13 +103,8 @@ impl Pools {
         self.pools.iter().filter(fits).map(Rc::clone).collect()
     }
 
-    /// What fetches their snapshots.
-    pub(crate) fn fetchers(&self) -> impl Iterator<Item = &Fetcher> {
-        self.pools.iter().map(|pool| &*pool.fetcher)
-    }
-
-    /// The parts of this VM in them.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &PoolWorker> {
-        self.pools.iter().map(|pool| &*pool.node)
+    /// Iterates over all pools, in the order in which they are tried.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().map(|pool| &**pool)
     }
 }

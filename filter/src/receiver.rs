@@ -1,6 +1,10 @@
-//! Takes a snapshot in, whichever way it came: verifies it, and puts it on the board.
+//! The receiver of snapshots, pushed or fetched: verifies each, and puts it into the shared store.
 
-use picker_core::{Instant, Snapshot, ledger::Ledger, workers::SharedLedger};
+use picker_core::{
+    Instant, Snapshot,
+    ledger::Ledger,
+    worker::{self, Effect, Host, Proposal, Seen, SnapshotNotice, Wants},
+};
 use wire::{
     config::IngestConfig,
     push::{self, Secret},
@@ -8,42 +12,43 @@ use wire::{
 };
 
 use crate::{
-    host, outbox,
-    shared_store::{SharedLedgerCell, SharedStore},
-    stats::Stats,
+    counters::Counters,
+    host::{self, Headers},
+    outbox,
+    store::SharedStore,
 };
 
-/// A shorter secret could be guessed by trying.
+/// Shortest secret, in bytes: a shorter one could be guessed by trying.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// What all snapshots of one plugin instance go through.
+/// The way that all snapshots of one plugin instance go.
 pub(crate) struct Receiver {
-    /// The largest snapshot taken, in bytes.
+    /// Size of the largest snapshot that is taken, in bytes.
     pub(crate) max_bytes: u64,
-    /// What it counts.
-    pub(crate) stats: Stats,
-    /// What scraper and Envoy both know.
+    /// The counters of snapshots that were stored and refused.
+    pub(crate) stats: Counters,
+    /// The secret that the scraper signs snapshots with.
     secret: Secret,
 }
 
-/// A snapshot that is on the board now.
+/// A snapshot that was stored.
 pub(crate) struct Taken {
-    /// What it says.
     pub(crate) snapshot: Snapshot,
-    /// The pool's ledger since.
+    /// The pool's ledger after the snapshot was counted there.
     pub(crate) ledger: Ledger,
 }
 
-/// Why a snapshot is not stored.
+/// The reason why a snapshot is not stored.
 pub(crate) struct Refused {
-    /// The status that says so.
+    /// HTTP status of the answer.
     pub(crate) status: u16,
-    /// What was found and what is allowed.
+    /// Text of the answer: what was found, and what is allowed.
     pub(crate) message: String,
 }
 
 impl Receiver {
-    /// One that has its secret from the environment. `key` is where the configuration says how.
+    /// Makes a receiver with the secret from the environment. `key` is the place of its settings in the
+    /// configuration, for the error.
     ///
     /// # Errors
     /// Without a usable secret, in words.
@@ -58,39 +63,59 @@ impl Receiver {
             ));
         }
         let secret = Secret::new(&secret).ok_or("the secret is empty")?;
-        Ok(Self { max_bytes: config.max_bytes, stats: Stats::define(), secret })
+        Ok(Self { max_bytes: config.max_bytes, stats: Counters::define(), secret })
     }
 
     /// Verifies a snapshot by its headers before anything else looks at it, and stores it.
-    pub(crate) fn take<'a>(
-        &self,
-        header: impl Fn(&str) -> Option<&'a [u8]>,
-        body: Vec<u8>,
-    ) -> Result<Taken, Refused> {
+    pub(crate) fn take(&self, headers: &Headers, body: Vec<u8>) -> Result<Taken, Refused> {
         let now = host::now();
-        let headers = push::Headers::parse(
-            header(push::TIME_HEADER),
-            header(push::SEQUENCE_HEADER),
-            header(push::SIGNATURE_HEADER),
+        let signed = push::Headers::parse(
+            headers.last(push::TIME_HEADER),
+            headers.last(push::SEQUENCE_HEADER),
+            headers.last(push::SIGNATURE_HEADER),
         )?;
-        self.secret.verify(&headers, &body)?;
+        self.secret.verify(&signed, &body)?;
         let snapshot = wire::snapshot::decode(&body)
             .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
-        let stamp = headers.stamp;
+        let stamp = signed.stamp;
         let posted = SharedSnapshot { stamp, received_at: now, body };
-        SharedStore::of_pool(&snapshot.pool)
-            .post_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
-        let (mut ledger, mut nudge) = (Ledger::default(), None);
-        SharedLedgerCell::of_pool(&snapshot.pool).update(&mut |shared| {
-            shared.snapshots += 1;
-            // There may be room now.
-            nudge = shared.nudge();
-            ledger = shared.clone();
-        });
-        if let Some(arbiter) = nudge {
-            outbox::nudge(arbiter);
+        let store = SharedStore::for_pool(&snapshot.pool);
+        store.store_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
+        Ok(Taken { ledger: notify(&store, now), snapshot })
+    }
+}
+
+/// Tells the pool's workers of the stored snapshot. Returns the ledger that counts it.
+fn notify(store: &SharedStore, now: Instant) -> Ledger {
+    let mut counted = Ledger::default();
+    let mut host = Notifier { store, notice: SnapshotNotice };
+    for effect in worker::turn(&mut host, now, ()) {
+        if let Effect::Send(envelope) = effect {
+            outbox::send(&envelope);
+        } else if let Effect::ShowPool(ledger) = effect {
+            counted = *ledger;
         }
-        Ok(Taken { snapshot, ledger })
+    }
+    counted
+}
+
+/// The notice of a snapshot, over a pool's store.
+struct Notifier<'a> {
+    store: &'a SharedStore,
+    notice: SnapshotNotice,
+}
+
+impl Host<SnapshotNotice> for Notifier<'_> {
+    fn lend<T>(&mut self, part: impl FnOnce(&mut SnapshotNotice) -> T) -> T {
+        part(&mut self.notice)
+    }
+
+    fn read(&mut self, wants: &Wants) -> Seen {
+        self.store.read(wants)
+    }
+
+    fn commit(&mut self, proposal: &Proposal) -> bool {
+        self.store.commit(proposal)
     }
 }
 

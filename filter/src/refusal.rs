@@ -1,32 +1,33 @@
-//! Why a request is not sent on, and the answer it gets: one table.
+//! Refusals: the reasons why a request is not sent on, and the answer to each, in one table.
 
 use picker_core::{PickError, admission::Denied, flow::Outcome};
 use wire::body::{BodyError, Dialect};
 
-use crate::{host, stats::Stats};
+use crate::{counters::Counters, host};
 
-/// Says why a request was dropped, in the EPP's words.
+/// Header with the reason why a request was dropped, in the EPP's words.
 const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
 
-/// A queue at its limit drains in seconds; clients that back off further do so by themselves.
+/// Seconds after which a client may come again: a queue at its limit drains in seconds, and clients that
+/// back off further do so by themselves.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Why a request gets an answer from here.
+/// The reason why the filter answers a request by itself.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The body is none that the API takes.
     Body(BodyError),
     /// The body is longer than the configuration allows.
     TooLarge { limit: u64 },
-    /// There is nothing to choose from.
-    PickError(PickError),
+    /// The pool has no endpoint that may be chosen.
+    Unplaced(PickError),
     /// Flow control turned it away.
     Flow(Outcome),
     /// The pool is saturated, and its priority is below zero (EPP: legacy admission).
     Shed,
 }
 
-/// What the client reads.
+/// The answer to the client.
 struct Answer {
     status: u16,
     message: String,
@@ -34,12 +35,12 @@ struct Answer {
 }
 
 impl Refusal {
-    /// The code of a request whose client went away before it was sent.
+    /// The EPP's code of a request that its client gave up before it was sent.
     pub(crate) const LEFT: &str = "ClientDisconnect";
 
-    /// Answers the request that is being handled; the EPP's code of the error. The callback must then
-    /// return `Pause`.
-    pub(crate) fn send(&self, dialect: Dialect, stats: &Stats) -> &'static str {
+    /// Answers the request that is being handled. Returns the EPP's code of the error. The callback must
+    /// then return `Pause`.
+    pub(crate) fn send(&self, dialect: Dialect, counters: &Counters) -> &'static str {
         let Answer { status, message, dropped_reason } = self.answer();
         let mut headers = vec![("content-type", "application/json")];
         if let Some(reason) = dropped_reason {
@@ -49,7 +50,7 @@ impl Refusal {
             headers.push(("retry-after", RETRY_AFTER_SECONDS));
         }
         host::reply(status, headers, dialect.error_body(status, &message).as_bytes());
-        stats.refused(status).increment();
+        counters.refused(status).increment();
         code(status)
     }
 
@@ -59,29 +60,29 @@ impl Refusal {
             Self::TooLarge { limit } => {
                 (413, format!("the request body is larger than {limit} bytes"), None)
             }
-            Self::PickError(PickError::NoSnapshot) => (
+            Self::Unplaced(PickError::NoSnapshot) => (
                 503,
                 "no endpoints available: no snapshot of the pool has arrived yet".to_owned(),
                 Some("rejected-no-endpoints"),
             ),
-            Self::PickError(PickError::NoEndpoints) => (
+            Self::Unplaced(PickError::NoEndpoints) => (
                 503,
                 "failed to find endpoint candidates for serving the request".to_owned(),
                 Some("rejected-no-endpoints"),
             ),
-            Self::PickError(PickError::Filtered(filter)) => (
+            Self::Unplaced(PickError::Filtered(filter)) => (
                 429,
                 format!("no endpoints available for the given request: {filter} left none"),
                 Some("rejected-saturated"),
             ),
             // The EPP wraps this in a 500, though it means that the client may come again.
-            Self::PickError(PickError::Denied(why @ Denied::Shed { .. })) => {
+            Self::Unplaced(PickError::Denied(why @ Denied::Shed { .. })) => {
                 (429, why.to_string(), Some("rejected-saturated"))
             }
-            Self::PickError(PickError::Denied(why @ Denied::TooLate)) => {
+            Self::Unplaced(PickError::Denied(why @ Denied::TooLate)) => {
                 (500, format!("request cannot be admitted: {why}"), None)
             }
-            Self::PickError(why @ PickError::NoProfile) => {
+            Self::Unplaced(why @ PickError::NoProfile) => {
                 (429, format!("failed to find target endpoint: {why}"), None)
             }
             Self::Flow(outcome) => match outcome.refusal() {
@@ -94,7 +95,7 @@ impl Refusal {
     }
 }
 
-/// An error as the EPP's metrics name it.
+/// Returns the name of an error in the EPP's metrics.
 const fn code(status: u16) -> &'static str {
     match status {
         412 => "PreconditionFailed",

@@ -1,4 +1,4 @@
-//! What this gateway knows of a pool, for whoever brought a snapshot of it.
+//! The report on a pool as this gateway knows it, for the scraper that brought a snapshot of it.
 
 use std::time::Duration;
 
@@ -6,27 +6,30 @@ use picker_core::{Instant, flow::FlowSize, ledger::EndpointKey};
 use wire::report::{Decisions, InFlight, Queue, Report};
 
 use crate::{
+    counters::Counters,
     receiver::Taken,
-    shared_store::{SharedStore, WorkerRegistry},
-    stats::Stats,
+    store::{SharedStore, WorkerRegistry},
 };
 
-/// An arbiter writes what waits at every tick of 20 ms while anything does: what is older than this
-/// is left from one that waits for nobody any more, or is dead.
+/// Age above which the sizes of queues are ignored. An arbiter writes them at every tick of 20 ms while
+/// requests wait: older ones are left from an arbiter that is dead, or for which no request waits.
 const QUEUES_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// The report on a pool whose snapshot was just taken.
-pub(crate) fn after(taken: &Taken, stats: &Stats, now: Instant) -> Report {
+/// Writes the report on a pool, with the ledger that counts the snapshot which was just taken.
+pub(crate) fn write(taken: &Taken, stats: &Counters, now: Instant) -> Report {
     let Taken { snapshot, ledger } = taken;
     let pool = &snapshot.pool;
     let in_flight = snapshot.endpoints.iter().filter_map(|endpoint| {
         let account = ledger.accounts.for_endpoint(EndpointKey::from(endpoint.address));
-        let (endpoint, requests, tokens) = (endpoint.address, account.requests, account.tokens);
-        (requests > 0).then_some(InFlight { endpoint, requests, tokens })
+        (account.requests > 0).then_some(InFlight {
+            endpoint: endpoint.address,
+            requests: account.requests,
+            tokens: account.tokens,
+        })
     });
     let waits = ledger.waiting > 0;
     Report {
-        workers: WorkerRegistry::of_pool(pool).size(),
+        workers: WorkerRegistry::for_pool(pool).size(),
         waiting: ledger.waiting,
         decisions: Decisions {
             picked: stats.picked.value(),
@@ -34,12 +37,12 @@ pub(crate) fn after(taken: &Taken, stats: &Stats, now: Instant) -> Report {
             refused: stats.all_refused(),
         },
         in_flight: in_flight.collect(),
-        queues: if waits { queues(&SharedStore::of_pool(pool), now) } else { Vec::new() },
+        queues: if waits { queues(&SharedStore::for_pool(pool), now) } else { Vec::new() },
     }
 }
 
-fn queues(board: &SharedStore, now: Instant) -> Vec<Queue> {
-    let (seen_at, flows) = board.queues();
+fn queues(store: &SharedStore, now: Instant) -> Vec<Queue> {
+    let (seen_at, flows) = store.queues();
     let fresh = now.saturating_since(seen_at) <= QUEUES_AGE_MAX;
     let queue = |FlowSize { flow, usage }: FlowSize| Queue {
         priority: flow.priority.0,

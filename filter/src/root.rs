@@ -1,4 +1,4 @@
-//! One plugin instance: configures itself and makes a context for each stream.
+//! The root context of a plugin instance: configures it, and makes a context for each stream.
 
 use std::rc::Rc;
 
@@ -6,45 +6,48 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::ContextType,
 };
-use wire::config::PluginConfig;
+use wire::config::{FailureMode, PluginConfig};
 
 use crate::{
-    host, ingest::Ingest, picker::Picker, plugin_instance::PluginInstance, pool::Pools,
-    pool_worker, pull::Fetcher, receiver::Receiver, stats::Stats, warm_up,
+    counters::Counters, fetch, host, ingest::Ingest, plugin_instance::PluginInstance, pool::Pools,
+    receiver::Receiver, run, stream::Picker, warm_up,
 };
 
-/// One plugin instance in one VM.
+/// A plugin instance in one VM.
 pub(crate) struct Root {
     context_id: u32,
-    role: Role,
+    role: InstanceRole,
 }
 
-/// What a plugin instance is, once it is configured.
-enum Role {
+/// The role of a plugin instance, by its configuration.
+enum InstanceRole {
     /// Envoy makes no stream before `on_configure` has succeeded.
     Unconfigured,
-    /// It picks endpoints for requests.
+    /// Picks endpoints for requests.
     Picker(Rc<PluginInstance>),
-    /// It takes the scraper's pushes.
+    /// Takes the scraper's pushes.
     Ingest(Rc<Receiver>),
 }
 
 impl Root {
-    /// The instance with this context id.
+    /// Makes the root context with this id.
     pub(crate) fn new(context_id: u32) -> Self {
-        Self { context_id, role: Role::Unconfigured }
+        Self { context_id, role: InstanceRole::Unconfigured }
     }
 }
 
-impl Role {
+impl InstanceRole {
     fn configured(json: &[u8]) -> Result<Self, String> {
         match wire::config::parse(json).map_err(|error| error.to_string())? {
             PluginConfig::Picker(mut config) => {
-                // One is as warm as another.
+                // The hot path is the same for all pools, so that one of them warms it up.
                 config.pools.first().into_iter().for_each(warm_up::run);
-                let pools = Pools::configure(std::mem::take(&mut config.pools))?;
-                pool_worker::set_tick_period(pools.nodes());
-                Ok(Self::Picker(Rc::new(PluginInstance { config, pools, stats: Stats::define() })))
+                let fails_open = config.failure_mode == FailureMode::FailOpen;
+                let pools = Pools::configure(std::mem::take(&mut config.pools), fails_open)?;
+                run::configure(&pools);
+                run::set_tick_period(&pools);
+                let counters = Counters::define();
+                Ok(Self::Picker(Rc::new(PluginInstance { config, counters, pools })))
             }
             PluginConfig::Ingest(config) => {
                 Ok(Self::Ingest(Rc::new(Receiver::new("ingest", &config)?)))
@@ -55,9 +58,9 @@ impl Role {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
-        if let Role::Picker(worker) = &self.role {
-            for fetcher in worker.pools.fetchers() {
-                fetcher.answered(token, headers, body_size);
+        if let InstanceRole::Picker(instance) = &self.role {
+            for pool in instance.pools.iter() {
+                fetch::answered(pool, token, headers, body_size);
             }
         }
     }
@@ -65,36 +68,36 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        match Role::configured(&host::plugin_configuration(size)) {
+        match InstanceRole::configured(&host::plugin_configuration(size)) {
             Ok(role) => self.role = role,
             Err(reason) => log::error!("llm-picker cannot start: {reason}"),
         }
-        !matches!(self.role, Role::Unconfigured)
+        !matches!(self.role, InstanceRole::Unconfigured)
     }
 
     fn on_tick(&mut self) {
-        if let Role::Picker(worker) = &self.role {
-            worker.pools.nodes().for_each(|node| node.tick(self.context_id));
-            pool_worker::set_tick_period(worker.pools.nodes());
-            worker.pools.fetchers().for_each(Fetcher::ask);
+        if let InstanceRole::Picker(instance) = &self.role {
+            run::tick(&instance.pools, self.context_id);
+            instance.pools.iter().for_each(fetch::ask);
         }
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
-        if let Role::Picker(worker) = &self.role {
-            let mut nodes = worker.pools.nodes();
-            if let Some(node) = nodes.find(|node| node.is_woken_by(queue)) {
-                node.receive(self.context_id);
-            }
+        if let InstanceRole::Picker(instance) = &self.role
+            && let Some(pool) = instance.pools.iter().find(|pool| pool.is_woken_by(queue))
+        {
+            run::receive(pool, queue, self.context_id);
         }
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         match &self.role {
             // The SDK panics on `None`; a stream without a plugin passes untouched.
-            Role::Unconfigured => Some(Box::new(Untouched)),
-            Role::Picker(worker) => Some(Box::new(Picker::new(Rc::clone(worker), context_id))),
-            Role::Ingest(receiver) => Some(Box::new(Ingest::new(Rc::clone(receiver)))),
+            InstanceRole::Unconfigured => Some(Box::new(Untouched)),
+            InstanceRole::Picker(instance) => {
+                Some(Box::new(Picker::new(Rc::clone(instance), context_id)))
+            }
+            InstanceRole::Ingest(receiver) => Some(Box::new(Ingest::new(Rc::clone(receiver)))),
         }
     }
 

@@ -1,25 +1,22 @@
-//! What a request's headers say of where it should go, beside its body.
+//! The headers of a request that bear on where it goes, beside its body.
 
 use std::time::Duration;
 
 use picker_core::{InferenceRequest, Slo};
 
-use crate::{
-    host::{self, Headers},
-    identity::last,
-};
+use crate::host::{self, Headers};
 
-/// Milliseconds; the older name after the canonical one.
+/// Milliseconds between tokens; the older name after the canonical one.
 const SLO_TPOT_MS: [&str; 2] = ["x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"];
 
-/// Headers that a decision sets. From a client they would make a pod talk to whomever it names.
+/// Headers that a decision sets. From a client they would make a pod talk to any address that it names.
 const OURS: [&str; 3] =
     ["x-prefiller-host-port", "x-encoder-hosts-ports", "x-data-parallel-host-port"];
 
-/// Bytes of a header's value that plugins see: names of profiles, tiers and endpoints fit.
+/// Longest value of a header that plugins see, in bytes: names of profiles, tiers and endpoints fit.
 const VALUE_BYTES_MAX: usize = 256;
 
-/// What was read of the headers, until the body is whole.
+/// The values that were read from the headers, kept until the body is whole.
 #[derive(Debug, Default)]
 pub(crate) struct RoutingHeaders {
     headers: Vec<(String, String)>,
@@ -27,15 +24,15 @@ pub(crate) struct RoutingHeaders {
 }
 
 impl RoutingHeaders {
-    /// Reads those of these names, and removes what clients must not set. While Envoy still holds the
-    /// headers.
+    /// Reads the headers of these names, and removes those that clients must not set. While Envoy still
+    /// holds the headers.
     pub(crate) fn read<'a>(headers: &Headers, names: impl Iterator<Item = &'a str>) -> Self {
         for name in OURS {
-            if last(headers, name).is_some() {
+            if headers.last(name).is_some() {
                 host::remove_request_header(name);
             }
         }
-        let value = |name: &str| std::str::from_utf8(last(headers, name)?).ok();
+        let value = |name: &str| std::str::from_utf8(headers.last(name)?).ok();
         let asked = |name: &str| {
             let value = value(name).filter(|value| value.len() <= VALUE_BYTES_MAX)?;
             Some((name.to_owned(), value.to_owned()))
@@ -44,13 +41,13 @@ impl RoutingHeaders {
         Self { headers: names.filter_map(asked).collect(), tpot: tpot.map(Duration::from_millis) }
     }
 
-    /// The request with them.
+    /// Completes a request by these headers.
     pub(crate) fn complete(
         self,
-        ask: InferenceRequest,
+        request: InferenceRequest,
         ttft: Option<Duration>,
     ) -> InferenceRequest {
         let Self { headers, tpot } = self;
-        InferenceRequest { headers, slo: Slo { ttft, tpot }, ..ask }
+        InferenceRequest { headers, slo: Slo { ttft, tpot }, ..request }
     }
 }

@@ -1,4 +1,5 @@
-//! One request that is none, before the first.
+//! The warm-up: a synthetic request through a throw-away worker, so that V8 compiles the hot path before
+//! traffic.
 //!
 //! V8 compiles a function when it is first called; without this the first request of each worker
 //! waits 1 to 14 ms for that.
@@ -6,15 +7,25 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use picker_core::{
-    Endpoint, Event, Fault, Health, Instant, Metrics, RequestId, ResponseClass, Scheduler,
-    Snapshot, ledger::Ledger,
+    End, Endpoint, Fault, Health, Instant, Metrics, RequestId, ResponseClass, ResponseStart,
+    Snapshot,
+    flow::FlowKey,
+    ledger::WorkerId,
+    worker::{
+        self, Effect, Host, Input, MemoryStore, PendingRequest, Proposal, Seen, Wants, Worker,
+        WorkerName,
+    },
+    workers::QueueId,
 };
 use wire::body::{Api, Video};
 
-/// Long enough for whole blocks, with what prompts have: escapes, and bytes beyond ASCII.
+use crate::pool::worker_config;
+
+/// Repetitions of the prompt's text, which has escapes and bytes beyond ASCII as prompts do: enough for
+/// whole blocks.
 const PROMPT_REPEATS: usize = 100;
 
-/// Takes the way of a request through an engine of its own. Nothing of it remains.
+/// Runs a request through a throw-away worker, once answered well and once with a failure.
 pub(crate) fn run(config: &wire::config::PoolConfig) {
     let prompt = "warm up, \\\"quoted\\\"\\n é ".repeat(PROMPT_REPEATS);
     let body = format!(
@@ -25,19 +36,62 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
         debug_assert!(false, "the warm-up's body is a valid one");
         return;
     };
-    let ask = inference.ask(Api::ChatCompletions, "warm-up", config.prompt_blocks_max);
+    let request = inference.ask(Api::ChatCompletions, "warm-up", config.prompt_blocks_max);
     let Ok(bytes) = wire::snapshot::encode(&snapshot()) else { return };
     let Ok(snapshot) = wire::snapshot::decode(&bytes) else { return };
 
-    let at = Instant::from_nanos(1);
-    let request = RequestId(0);
-    let mut scheduler = Scheduler::new(config.scheduler.clone(), 0);
-    drop(scheduler.handle(Event::Snapshot { snapshot, received_at: at }));
-    for answer in [ResponseClass::Taken, ResponseClass::Failed(Fault::Endpoint)] {
-        let Ok(decision) = scheduler.decide(at, &ask, &Ledger::default()) else { return };
-        // What it would have Envoy do is left undone.
-        drop(scheduler.handle(Event::Sent { request, at, ask: ask.clone(), decision }));
-        drop(scheduler.handle(Event::Answered { request, at, served_by: None, answer }));
+    let now = Instant::from_nanos(1);
+    let name = WorkerName { id: WorkerId(1), queue: QueueId::default() };
+    let worker = Worker::new(name, worker_config(config, false), now, 0);
+    let mut host = Rehearsal { worker, store: MemoryStore::default() };
+    host.store.store_snapshot(snapshot, now);
+    for (number, class) in
+        [ResponseClass::Taken, ResponseClass::Failed(Fault::Endpoint)].iter().enumerate()
+    {
+        let id = RequestId(u32::try_from(number).unwrap_or_default());
+        let pending = PendingRequest {
+            id,
+            request: request.clone(),
+            flow: FlowKey::default(),
+            bytes: 0,
+            ttl: None,
+            slo_ttft: None,
+        };
+        let start = ResponseStart { served_by: None, class: *class };
+        host.rehearse(now, Input::Arrived(Box::new(pending)));
+        host.rehearse(now, Input::Responded { request: id, start });
+        host.rehearse(now, Input::Ended { request: id, start: None, end: End::Whole });
+    }
+}
+
+/// A worker over a store of its own, both dropped after the warm-up.
+struct Rehearsal {
+    worker: Worker,
+    store: MemoryStore,
+}
+
+impl Rehearsal {
+    /// Runs an input; of its effects, only the store's part is carried out.
+    fn rehearse(&mut self, now: Instant, input: Input) {
+        for effect in worker::turn(self, now, input) {
+            if let Effect::Publish { position, events } = effect {
+                self.store.publish(position, events);
+            }
+        }
+    }
+}
+
+impl Host<Worker> for Rehearsal {
+    fn lend<T>(&mut self, part: impl FnOnce(&mut Worker) -> T) -> T {
+        part(&mut self.worker)
+    }
+
+    fn read(&mut self, wants: &Wants) -> Seen {
+        self.store.read(wants)
+    }
+
+    fn commit(&mut self, proposal: &Proposal) -> bool {
+        self.store.commit(proposal)
     }
 }
 
@@ -46,15 +100,7 @@ fn snapshot() -> Snapshot {
         .map(|port| Endpoint {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             health: Health::Up,
-            metrics: Some(Metrics {
-                age: std::time::Duration::ZERO,
-                waiting: 0,
-                running: 0,
-                kv_usage: 0.0,
-                cache: None,
-                adapters: None,
-                attributes: Vec::new(),
-            }),
+            metrics: Some(Metrics::default()),
             labels: Vec::new(),
         })
         .collect();

@@ -217,21 +217,21 @@ pools:
         invalid interval 50: must be a string that is not empty
         invalid interval: found "2h"; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h
         invalid listen "localhost": must be IP:PORT
-        invalid gateways.urls[0]: "https://a/b" is no Envoy: leave out the path: it is always /v1/snapshot
+        invalid gateways.urls[0]: invalid gateway URL "https://a/b": must not have a path: it is always /v1/snapshot
         invalid pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
-        invalid pools[0].endpoints[0]: "10.0.0.1" is no HOST:PORT: there is no port
-        invalid pools[0]: its endpoints come from one place; allowed: inferencePool, or endpoints and endpointsFile
-        invalid pools[0]: its endpoints come from one place; allowed: inferencePool, or endpoints and endpointsFile
+        invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port
+        invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
+        invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
         invalid pools[0].defaultEngine: must be a known engine, not "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
         invalid pools[0].engineConfigs[0].queuedRequestsSpec: must not be left out
         invalid pools[0].engineConfigs[0].customMetrics[1].attributeKey "a": must be keys of 1 to 63 bytes that differ
         invalid pools[0].metrics.path "stats": must be a path that begins with /
         invalid pools[0].metrics.port 0: must be a whole number from 1 to 65535
-        invalid pools[0].metrics: HTTPS needs caCertPath or insecureSkipVerify: true, and not both
+        invalid pools[0].metrics: invalid HTTPS: must have either caCertPath or insecureSkipVerify: true
         invalid pools[0].metrics.caCertPath: found without TLS; allowed: with scheme: https
         invalid pools[0].metrics: /nowhere: I/O error: No such file or directory (os error 2)
-        invalid gateways: found an https:// URL; allowed: with tls
-        invalid pools[1]: there are two pools named "a"
+        invalid gateways: found an https:// URL without tls; allowed: with tls
+        invalid pools[1]: found the name "a" twice; allowed: one pool of each name
         invalid pools[0].objectives[0].name "A": must be a Kubernetes object's name: 1 to 253 of a-z 0-9 - .
         "#);
     }

@@ -135,15 +135,8 @@ mod tests {
     const CHAT: &str = "/v1/chat/completions";
 
     fn endpoint(port: u16, waiting: u32, kv_usage: f32) -> Endpoint {
-        let metrics = Metrics {
-            age: Duration::from_millis(5),
-            waiting,
-            running: 1,
-            kv_usage,
-            cache: None,
-            adapters: None,
-            attributes: Vec::new(),
-        };
+        let metrics = Metrics::default().aged(Duration::from_millis(5));
+        let metrics = metrics.waiting(waiting).running(1).kv_usage(kv_usage);
         let address = ([10, 0, 0, 1], port).into();
         Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
     }

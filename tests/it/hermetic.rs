@@ -241,15 +241,9 @@ impl Row {
 impl State {
     fn endpoint(&self, address: SocketAddr) -> Endpoint {
         let running = self.adapters.iter().map(|name| (*name).to_owned()).collect();
-        let metrics = Metrics {
-            age: std::time::Duration::ZERO,
-            waiting: self.waiting,
-            running: 0,
-            kv_usage: self.kv_usage,
-            cache: None,
-            adapters: Some(Adapters { max: 2, running, waiting: Vec::new() }),
-            attributes: Vec::new(),
-        };
+        let adapters = Adapters { max: 2, running, waiting: Vec::new() };
+        let metrics = Metrics::default().waiting(self.waiting).kv_usage(self.kv_usage);
+        let metrics = metrics.adapters(adapters);
         Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
     }
 }

@@ -9,6 +9,7 @@
 mod dialect;
 mod fields;
 mod messages;
+mod model_key;
 mod part;
 mod prompt;
 
@@ -29,9 +30,10 @@ use std::borrow::Cow;
 use cursor::Cursor;
 use fields::RequestFields;
 
+pub(crate) use dialect::UsageField;
 pub use dialect::{Api, Dialect, Parser};
-pub(crate) use dialect::{MODEL_KEY_JSON, UsageField};
 pub use error::BodyError;
+pub(crate) use model_key::MODEL_KEY_JSON;
 pub use piece::{Piece, Video};
 pub use place::Place;
 
@@ -76,11 +78,11 @@ pub const PIECES_MAX: usize = 1 << 16;
 /// caller to refuse, since a rewrite may bring one.
 pub fn scan(body: &[u8], api: Api, video: Video) -> Result<Inference<'_>, BodyError> {
     let mut cursor = Cursor::new(body);
-    let mut fields = RequestFields::new(api, video);
+    let mut fields = RequestFields::new(video);
     // Behind the brace, if it is one.
     let first = cursor.place() + 1;
     match cursor.peek() {
-        Some(b'{') => cursor.object(|cursor, key| fields.read(cursor, key))?,
+        Some(b'{') => cursor.object(|cursor, key| fields.read(cursor, key, api.reader()))?,
         other => {
             cursor.value()?;
             cursor.end()?;
@@ -92,5 +94,5 @@ pub fn scan(body: &[u8], api: Api, video: Video) -> Result<Inference<'_>, BodyEr
         }
     }
     cursor.end()?;
-    fields.finish(first)
+    fields.finish(first).ok_or(BodyError::NoPrompt(api))
 }

@@ -13,24 +13,24 @@ use crate::fixed::{self, join, split};
 const MAGIC: u32 = u32::from_le_bytes(*b"LPL\x03");
 
 /// Bits of the word of flags: a wake-up is on its way; the pool has endpoints.
-const NUDGED: u64 = 1;
+const WOKEN: u64 = 1;
 const SERVING: u64 = 2;
 
 /// Returns the bytes of a ledger: 72, and 24 for each account.
 #[must_use]
 pub fn encode(ledger: &Ledger) -> Vec<u8> {
-    let Ledger { snapshots, notes, waiting, granted, lease, nudged, phase, accounts } = ledger;
-    let nudged = if *nudged { NUDGED } else { 0 };
+    let Ledger { snapshots, events, waiting, granted, lease, is_woken, phase, accounts } = ledger;
+    let is_woken = if *is_woken { WOKEN } else { 0 };
     let serving = if phase.kind == PhaseKind::Serving { SERVING } else { 0 };
     let head = [
         join(MAGIC, *waiting),
         join(*granted, lease.queue.0),
         *snapshots,
-        *notes,
+        *events,
         lease.holder.0,
         lease.epoch,
         lease.until.as_nanos(),
-        nudged | serving,
+        is_woken | serving,
         phase.since.as_nanos(),
     ];
     fixed::encode(head, accounts)
@@ -45,7 +45,7 @@ pub fn decode(bytes: &[u8]) -> Ledger {
 
 fn read(bytes: &[u8]) -> Option<Ledger> {
     let (head, accounts) = fixed::decode(bytes)?;
-    let [first, second, snapshots, notes, holder, epoch, until, flags, since] = head;
+    let [first, second, snapshots, events, holder, epoch, until, flags, since] = head;
     let ((magic, waiting), (granted, queue)) = (split(first), split(second));
     let lease = Lease {
         holder: WorkerId(holder),
@@ -53,9 +53,9 @@ fn read(bytes: &[u8]) -> Option<Ledger> {
         epoch,
         until: Instant::from_nanos(until),
     };
-    let nudged = flags & NUDGED != 0;
+    let is_woken = flags & WOKEN != 0;
     let kind = if flags & SERVING == 0 { PhaseKind::Empty } else { PhaseKind::Serving };
     let phase = PoolPhase { kind, since: Instant::from_nanos(since) };
-    let ledger = Ledger { snapshots, notes, waiting, granted, lease, nudged, phase, accounts };
+    let ledger = Ledger { snapshots, events, waiting, granted, lease, is_woken, phase, accounts };
     (magic == MAGIC).then_some(ledger)
 }

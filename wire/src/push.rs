@@ -7,11 +7,14 @@ mod stamp;
 
 mod refused;
 
+mod headers;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+pub use headers::Headers;
 pub use refused::Refused;
-pub use stamp::{Headers, Stamp};
+pub use stamp::Stamp;
 
 /// Header with the time of the push: Unix milliseconds, decimal.
 pub const TIME_HEADER: &str = "x-llm-picker-time";

@@ -1,5 +1,10 @@
 //! Laws of every replay, whatever the policy.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use crate::{bound, policy::Contender, study::Scenario, trace::Trace};
 
 const REQUESTS: usize = 300;
@@ -68,4 +73,53 @@ fn knowing_caches_and_queues_beats_knowing_neither() {
     });
     assert!(sighted.hit > 1.5 * blind.hit, "{sighted:?} against {blind:?}");
     assert!(sighted.ttft_mean < 0.8 * blind.ttft_mean, "{sighted:?} against {blind:?}");
+}
+
+/// Parts of a worker that only the crate of decisions puts together: a replay that names one of them has
+/// begun to compose its own worker, which is not the one that ships.
+const PARTS_OF_A_WORKER: [&str; 10] = [
+    "Accounts",
+    "EventKind",
+    "Ledger",
+    "RING_ENTRIES",
+    "RingEntry",
+    "Scheduler",
+    "Target",
+    "Ticket",
+    "WorkerPeer",
+    "Written",
+];
+
+#[test]
+fn the_replay_composes_no_worker_of_its_own() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let names = |text: &str, part: &str| {
+        text.split(|c: char| c != '_' && !c.is_alphanumeric()).any(|word| word == part)
+    };
+    for file in sources(&here) {
+        // This file has to name what it forbids.
+        if file.ends_with("src/laws.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let found: Vec<_> = PARTS_OF_A_WORKER.iter().filter(|part| names(&text, part)).collect();
+        assert!(found.is_empty(), "{} names {found:?}; use `Worker` and `turn`", file.display());
+    }
+    let picker = ["picker.rs", "picker/store.rs"].map(|file| fs::read_to_string(here.join(file)));
+    let [picker, store] = picker.map(Result::unwrap);
+    assert!(names(&picker, "Worker") && names(&store, "turn") && names(&store, "MemoryStore"));
+}
+
+/// All Rust files in a folder and the folders in it.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            found.push(path);
+        }
+    }
+    found
 }

@@ -1,21 +1,21 @@
-//! llm-picker itself: the workers of one Envoy, each with the engine that runs in its VM.
+//! llm-picker itself: the workers of one Envoy, each the [`Worker`] that ships.
 //!
-//! Scheduler, member, ledger and notes are the crate's own. What is written here is their
-//! surroundings, as the filter has them: shared data, the ring of notes, and snapshots that come as
-//! late as the scraper makes them.
+//! The worker decides, counts and tells the others by itself. Only its surroundings are written here,
+//! as the filter has them: the shared store, and snapshots that come as late as the scraper makes
+//! them. Flow control is off. The workers do not tick: without flow control a tick reads nothing that
+//! a worker's next turn does not read, and no worker dies.
 
-mod board;
+mod store;
 
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    CacheConfig, Config, End, Endpoint, Event, Health, InferenceRequest, Instant, Metrics,
-    RequestId, ResponseClass, Scheduler, SchedulingResult, Snapshot,
-    flow::{FlowKey, Ticket, TicketId},
-    ledger::{Ledger, WorkerId},
-    workers::{
-        Admission, AdmissionResult as Placed, Capacity, CapacitySource, QueueId, Target, WorkerPeer,
-    },
+    CacheConfig, Config, End, Endpoint, Health, InferenceRequest, Instant, Metrics, RequestId,
+    ResponseClass, ResponseStart, Snapshot,
+    flow::FlowKey,
+    ledger::WorkerId,
+    worker::{Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName},
+    workers::{AdmissionResult, QueueId},
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     router::{Arrival, Router},
     trace::BLOCK_TOKENS,
 };
-use board::{Board, SharedData};
+use store::SharedStore;
 
 /// The scraper's own rhythm: 20 times a second.
 const SCRAPES_EVERY: Duration = Duration::from_millis(50);
@@ -31,45 +31,69 @@ const SCRAPES_EVERY: Duration = Duration::from_millis(50);
 /// Workers of an Envoy.
 pub(crate) const WORKERS: usize = 4;
 
-/// One Envoy.
+/// An Envoy: its workers, the store that they share, and the pods behind it.
 pub(crate) struct Picker {
-    shared: SharedData,
+    store: SharedStore,
     workers: Vec<Worker>,
     pods: Vec<Pod>,
-    /// The worker of each request in flight is chosen by the kernel: at random.
+    /// Dice for the worker of each request: the kernel chooses it at random.
     chance: fastrand::Rng,
-    /// By request.
+    /// Index of the worker that each request came to, by the request's number.
     placed_by: Vec<usize>,
 }
 
-/// One worker thread.
-struct Worker {
-    scheduler: Scheduler,
-    member: WorkerPeer,
-    board: Board,
-}
-
 impl Picker {
-    /// An Envoy of so many workers over these pods.
+    /// Starts an Envoy of so many workers over these pods.
     pub(crate) fn new(config: &Config, workers: usize, pods: &[Pod], seed: u64) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
-        let worker = |number: usize| Worker {
-            scheduler: Scheduler::new(config.clone(), chance.u64(..)),
-            member: WorkerPeer::new(
-                WorkerId(number as u64 + 1),
-                QueueId::default(),
-                None,
-                Instant::default(),
-            ),
-            board: Board::default(),
+        let config = WorkerConfig {
+            scheduler: config.clone(),
+            // Before the first snapshot Envoy goes on by itself.
+            fails_open: true,
+            ..WorkerConfig::default()
+        };
+        let worker = |number: usize| {
+            // No request is held without flow control, so that no worker gets messages.
+            let name = WorkerName { id: WorkerId(number as u64 + 1), queue: QueueId::default() };
+            Worker::new(name, config.clone(), Instant::default(), chance.u64(..))
         };
         Self {
             workers: (0..workers).map(worker).collect(),
-            shared: SharedData::default(),
+            store: SharedStore::default(),
             pods: pods.to_vec(),
             chance: fastrand::Rng::with_seed(!seed),
             placed_by: Vec::new(),
         }
+    }
+
+    /// Tells a worker of an event and carries out what it asks for. Returns its answer, if the event
+    /// was a request's arrival.
+    fn tell(&mut self, now: Instant, number: usize, input: Input) -> Option<AdmissionResult> {
+        let worker = self.workers.get_mut(number)?;
+        let mut answer = None;
+        for effect in self.store.turn(now, worker, input) {
+            match effect {
+                Effect::Decide(decision) => answer = Some(decision.result),
+                Effect::Publish { position, events } => self.store.publish(now, position, events),
+                Effect::Send(_) | Effect::Then(_) | Effect::TickSoon | Effect::AdoptQueues => {
+                    debug_assert!(false, "an effect of flow control, which is off");
+                }
+                Effect::ReportUnreadable(_) | Effect::ReportContended => {
+                    debug_assert!(false, "the store holds no bytes, and workers take turns");
+                }
+                // The registry serves workers that outlive others, and metrics have no reader here.
+                Effect::Register
+                | Effect::ShowHeartbeat
+                | Effect::ShowPool(_)
+                | Effect::FindDead => (),
+            }
+        }
+        answer
+    }
+
+    /// Returns the index of the worker that a request came to.
+    fn worker_of(&self, request: usize) -> usize {
+        self.placed_by.get(request).copied().unwrap_or(0)
     }
 
     fn endpoint(&self, pod: usize, reading: &Reading, age: Duration) -> Endpoint {
@@ -81,8 +105,7 @@ impl Picker {
             #[expect(clippy::cast_possible_truncation, reason = "a share, 0 to 1")]
             kv_usage: reading.kv_usage as f32,
             cache: Some(CacheConfig { block_tokens: small(BLOCK_TOKENS), blocks: small(blocks) }),
-            adapters: None,
-            attributes: Vec::new(),
+            ..Metrics::default()
         };
         Endpoint {
             address: address(pod),
@@ -102,7 +125,7 @@ impl Router for Picker {
         let endpoint = |(pod, reading)| self.endpoint(pod, reading, age);
         let endpoints = readings.iter().enumerate().map(endpoint).collect();
         let snapshot = Snapshot { endpoints, ..Snapshot::default() };
-        self.shared.post_snapshot(instant(now), snapshot);
+        self.store.store_snapshot(instant(now), snapshot);
     }
 
     fn place(&mut self, now: Duration, arrival: Arrival<'_>, _fleet: &Fleet) -> usize {
@@ -113,105 +136,46 @@ impl Router for Picker {
         if let Some(placed_by) = self.placed_by.get_mut(arrival.number) {
             *placed_by = number;
         }
-        let decision = self
-            .workers
-            .get_mut(number)
-            .and_then(|worker| worker.place(instant(now), arrival, &self.shared));
-        let chosen = decision.and_then(|decision| decision.ranked.first().copied());
+        let answer = self.tell(instant(now), number, Input::Arrived(Box::new(pending(arrival))));
+        if let Some(AdmissionResult::Sent(result)) = answer
+            && let Some(first) = result.ranked.first()
+        {
+            return pod(*first);
+        }
         // Before the first snapshot Envoy goes on by itself: round robin.
-        chosen.map_or_else(|| arrival.number % self.pods.len().max(1), pod)
+        arrival.number % self.pods.len().max(1)
     }
 
     fn answered(&mut self, now: Duration, request: usize) {
-        let number = self.placed_by.get(request).copied().unwrap_or(0);
+        let at = instant(now);
+        let number = self.worker_of(request);
+        let request = id(request);
+        let start = ResponseStart { served_by: None, class: ResponseClass::Taken };
+        self.tell(at, number, Input::Responded { request, start });
         if let Some(worker) = self.workers.get_mut(number) {
-            worker.answered(instant(now), id(request), &self.shared);
+            worker.observe(Observation::FirstToken { request, at });
         }
     }
 
     fn ended(&mut self, now: Duration, request: usize) {
-        let number = self.placed_by.get(request).copied().unwrap_or(0);
-        if let Some(worker) = self.workers.get_mut(number) {
-            worker.ended(instant(now), id(request), &self.shared);
-        }
+        let ended = Input::Ended { request: id(request), start: None, end: End::Whole };
+        self.tell(instant(now), self.worker_of(request), ended);
     }
 }
 
-impl Worker {
-    fn place(
-        &mut self,
-        now: Instant,
-        arrival: Arrival<'_>,
-        shared: &SharedData,
-    ) -> Option<SchedulingResult> {
-        let request = id(arrival.number);
-        let ask = InferenceRequest { chain: arrival.chain.clone(), ..InferenceRequest::default() };
-        let ticket = Ticket {
-            id: TicketId { worker: self.member.id().0, request: request.0 },
-            flow: FlowKey::default(),
-            bytes: 0,
-            prompt_tokens: ask.tokens(),
-            uncached_tokens: ask.tokens(),
-            arrived: now,
-            ttl: None,
-            slo_ttft: None,
-        };
-        let Self { scheduler, member, board } = self;
-        let admit = |ledger: &Ledger| {
-            board.catch_up(now, ledger, shared, scheduler);
-            match scheduler.decide(now, &ask, ledger) {
-                Ok(decision) => Admission::Send(target(scheduler, &ask, &decision), decision),
-                Err(why) => Admission::Refuse(why),
-            }
-        };
-        let (arrival, _) = member.arrive(now, (shared, &Unlimited), ticket, admit);
-        let Placed::Sent(decision, position) = arrival else { return None };
-        let sent = Event::Sent { request, at: now, ask, decision: decision.clone() };
-        let notes = scheduler.handle(sent);
-        if let Some(position) = position {
-            board.post_notes(position);
-            shared.post_notes(now, position, notes);
-        }
-        Some(decision)
-    }
-
-    fn answered(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
-        self.member.answered(now, shared, request);
-        let answered =
-            Event::Answered { request, at: now, served_by: None, answer: ResponseClass::Taken };
-        for event in [answered, Event::FirstToken { request, at: now }] {
-            let _ = self.scheduler.handle(event);
-        }
-    }
-
-    fn ended(&mut self, now: Instant, request: RequestId, shared: &SharedData) {
-        let _ = self.member.ended(now, shared, request);
-        let _ = self.scheduler.handle(Event::Ended { request, at: now, end: End::Whole });
+/// Makes a request as the filter hands it to its worker.
+fn pending(arrival: Arrival<'_>) -> PendingRequest {
+    PendingRequest {
+        id: id(arrival.number),
+        request: InferenceRequest { chain: arrival.chain.clone(), ..InferenceRequest::default() },
+        flow: FlowKey::default(),
+        bytes: 0,
+        ttl: None,
+        slo_ttft: None,
     }
 }
 
-/// Flow control is off: nobody asks how much more the pool takes.
-struct Unlimited;
-
-impl CapacitySource for Unlimited {
-    fn capacity(&self, _ledger: &Ledger) -> Capacity {
-        Capacity::Unknown
-    }
-}
-
-/// What the ledger counts of a request.
-fn target(scheduler: &Scheduler, ask: &InferenceRequest, decision: &SchedulingResult) -> Target {
-    let work = scheduler.work(decision);
-    Target {
-        endpoint: decision.ranked.first().copied().map_or_else(Default::default, Into::into),
-        prefill: decision.computed_apart().map(|prefill| prefill.endpoint.into()),
-        tokens: work.tokens,
-        load: Some(work),
-        announced: !ask.chain.hashes.is_empty(),
-    }
-}
-
-/// Pods are told apart by their port.
+/// Gives each pod an address of its own, by its port.
 fn address(pod: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 8000 + u16::try_from(pod).unwrap_or(0)))
 }
@@ -230,4 +194,70 @@ fn instant(at: Duration) -> Instant {
 
 fn small(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use picker_core::{Chain, Chainer, Seed};
+
+    use super::*;
+    use crate::trace::Trace;
+
+    const NO_AGE: Duration = Duration::ZERO;
+
+    /// Makes an Envoy of two workers over two idle pods, which knows a snapshot.
+    fn picker() -> Picker {
+        let mut picker = Picker::new(&Config::default(), 2, &[Pod::H100; 2], 1);
+        picker.scraped(Duration::ZERO, &[Reading::default(); 2], NO_AGE);
+        picker
+    }
+
+    fn prompt() -> Chain {
+        let mut chainer = Chainer::new(&Seed { model: "replay", ..Seed::default() }, 64);
+        chainer.update(&[b'a'; 4_096]);
+        chainer.finish()
+    }
+
+    fn arrived(number: usize) -> Input {
+        let trace = Trace::conversation().unwrap();
+        let chain = prompt();
+        Input::Arrived(Box::new(pending(Arrival {
+            number,
+            request: &trace.requests[0],
+            chain: &chain,
+        })))
+    }
+
+    #[test]
+    fn another_worker_learns_a_placement_once_its_entry_is_written_and_not_before() {
+        let mut picker = picker();
+        let placed = Instant::from_nanos(1_000_000_000);
+        assert!(matches!(picker.tell(placed, 0, arrived(0)), Some(AdmissionResult::Sent(_))));
+        let known = picker.workers[0].indexed();
+        assert!(known > 0, "the worker that placed it knows it at once");
+
+        picker.tell(placed + Duration::from_micros(19), 1, Input::Look);
+        assert_eq!(picker.workers[1].indexed(), 0, "announced, and not written yet");
+        picker.tell(placed + Duration::from_micros(20), 1, Input::Look);
+        assert_eq!(picker.workers[1].indexed(), known);
+    }
+
+    #[test]
+    fn a_request_counts_in_the_ledger_from_its_placement_to_its_end() {
+        let mut picker = picker();
+        let at = Duration::from_secs(1);
+        picker.tell(instant(at), 0, arrived(0));
+        assert_eq!(picker.store.in_flight(), 1);
+        picker.answered(at + Duration::from_millis(50), 0);
+        assert_eq!(picker.store.in_flight(), 1);
+        picker.ended(at + Duration::from_millis(90), 0);
+        assert_eq!(picker.store.in_flight(), 0);
+    }
+
+    #[test]
+    fn before_the_first_snapshot_envoy_goes_on_by_itself() {
+        let mut picker = Picker::new(&Config::default(), 2, &[Pod::H100; 2], 1);
+        let answer = picker.tell(Instant::default(), 0, arrived(0));
+        assert_eq!(answer, Some(AdmissionResult::FailedOpen));
+    }
 }

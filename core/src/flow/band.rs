@@ -23,7 +23,7 @@ const FLOW_IDLE_MAX: Duration = Duration::from_secs(5 * 60);
 const FLOWS_IDLE_MAX: usize = 1_024;
 
 /// The flows of one priority, their order, and what its policies remember.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Band {
     pub(super) priority: Priority,
     pub(super) config: BandConfig,

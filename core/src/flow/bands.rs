@@ -37,12 +37,12 @@ pub struct FlowSize {
 }
 
 /// The bands of one pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bands {
     bands: BTreeMap<Reverse<Priority>, BandEntry>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct BandEntry {
     band: Band,
     origin: Origin,
@@ -57,6 +57,40 @@ enum Origin {
     Wanted,
     /// An objective did.
     Unwanted(Instant),
+}
+
+/// The answer to a request that asks to pass those that wait, of which there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// The band that serves the request.
+    priority: Priority,
+    /// True if the band may send.
+    is_open: bool,
+    /// The band's turns once the request has asked.
+    turns: u32,
+}
+
+/// How many bands there are, and between which priorities.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    bands: u32,
+    highest: Priority,
+    lowest: Priority,
+}
+
+impl Extent {
+    fn standing(self, priority: Priority, rank: u32) -> Standing {
+        let Self { bands, highest, lowest } = self;
+        Standing { priority, rank, bands, highest, lowest }
+    }
+}
+
+impl Passage {
+    /// True if the request may go at once.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self.is_open
+    }
 }
 
 impl Bands {
@@ -121,30 +155,43 @@ impl Bands {
         }
     }
 
-    /// True if one band may send at this saturation.
-    pub(super) fn passes(
-        &mut self,
+    /// Tells whether one band may send at this saturation. Nothing changes.
+    pub(super) fn passage(
+        &self,
         policy: &UsageLimitPolicy,
         priority: Priority,
         saturation: f64,
-    ) -> bool {
-        let found = self.standings().find(|(standing, _)| standing.priority == priority);
-        found.is_some_and(|(standing, band)| {
-            saturation < policy.ceiling(standing, saturation, &mut band.turns)
-        })
+    ) -> Option<Passage> {
+        let rank = self.bands.keys().position(|Reverse(other)| *other == priority)?;
+        let mut turns = self.get(priority)?.turns;
+        let standing = self.extent().standing(priority, u32::try_from(rank).unwrap_or(u32::MAX));
+        let is_open = saturation < policy.ceiling(standing, saturation, &mut turns);
+        Some(Passage { priority, is_open, turns })
+    }
+
+    /// Counts what a request was told that asked to pass.
+    pub(super) fn count(&mut self, passage: Passage) {
+        if let Some(band) = self.get_mut(passage.priority) {
+            band.turns = passage.turns;
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        let first = self.bands.first_key_value().map(|(Reverse(priority), _)| *priority);
+        let last = self.bands.last_key_value().map(|(Reverse(priority), _)| *priority);
+        Extent {
+            bands: u32::try_from(self.bands.len()).unwrap_or(u32::MAX),
+            highest: first.unwrap_or_default(),
+            lowest: last.unwrap_or_default(),
+        }
     }
 
     /// Returns each band and where it stands among all, highest first.
     fn standings(&mut self) -> impl Iterator<Item = (Standing, &mut Band)> {
-        let bands = u32::try_from(self.bands.len()).unwrap_or(u32::MAX);
-        let first = self.bands.first_key_value().map(|(Reverse(priority), _)| *priority);
-        let last = self.bands.last_key_value().map(|(Reverse(priority), _)| *priority);
-        let highest = first.unwrap_or_default();
-        let lowest = last.unwrap_or_default();
-        (0..).zip(self.bands.values_mut()).map(move |(rank, entry)| {
-            let priority = entry.band.priority;
-            (Standing { priority, rank, bands, highest, lowest }, &mut entry.band)
-        })
+        let extent = self.extent();
+        (0..)
+            .zip(self.bands.values_mut())
+            .map(move |(rank, entry)| (extent.standing(entry.band.priority, rank), &mut entry.band))
     }
 
     /// Returns the bands that may send and have something to, highest first.

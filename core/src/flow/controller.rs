@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     BandSize, FlowConfig, FlowKey, FlowSize, Limits, Outcome, Ticket, TicketId, Usage,
     band::{Band, QueuePosition, Seat},
-    bands::Bands,
+    bands::{Bands, Passage},
     deadlines::{Deadlines, Patience},
     flow_queue::Place,
     slab::{Slab, SlabKey},
@@ -42,7 +42,7 @@ pub enum Offer {
 /// Every ticket that is queued leaves exactly once: by [`Controller::dispatch`],
 /// [`Controller::expire`], [`Controller::cancel`], [`Controller::forget_worker`], or as a victim of
 /// [`Controller::offer`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Controller {
     config: FlowConfig,
     bands: Bands,
@@ -52,7 +52,7 @@ pub struct Controller {
     usage: Usage,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     ticket: Ticket,
     band: Priority,
@@ -109,11 +109,21 @@ impl Controller {
         if displaced.is_empty() { Offer::Queued } else { Offer::Displaced(displaced) }
     }
 
-    /// True if a request of this priority could go at once if no request waited.
-    pub fn passes(&mut self, priority: Priority, budget: &Budget) -> bool {
+    /// Tells whether a request of this priority could go at once if no request waited; `None` if there
+    /// is no place for it. Nothing changes: [`Self::count`] is for the answer that holds.
+    #[must_use]
+    pub fn passage(&self, priority: Priority, budget: &Budget) -> Option<Passage> {
+        if !budget.has_places() {
+            return None;
+        }
         let priority = self.bands.resolve(priority);
-        budget.has_places()
-            && self.bands.passes(&self.config.usage_limit, priority, budget.saturation())
+        self.bands.passage(&self.config.usage_limit, priority, budget.saturation())
+    }
+
+    /// Counts what a request was told that asked to pass: a band that slows down lets through every
+    /// so many.
+    pub fn count(&mut self, passage: Passage) {
+        self.bands.count(passage);
     }
 
     /// Forgets all tickets: another arbiter decides about them from now on. What tenants have used

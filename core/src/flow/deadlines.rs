@@ -11,7 +11,7 @@ use crate::{
 /// The deadlines of all that wait. A request's budget depends on the kind, and counts from the
 /// later of its arrival and the kind's beginning, so a pool that comes back finds the requests
 /// that waited for it still there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Deadlines {
     order: BTreeSet<(Instant, TicketId, SlabKey)>,
     empty_ttl: Ttl,

@@ -7,7 +7,7 @@ use crate::model::Instant;
 
 /// The requests of one tenant that wait in one band, and what its fairness policy remembers of the
 /// tenant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FlowQueue {
     pub(super) id: FairnessId,
     places: BTreeSet<Place>,

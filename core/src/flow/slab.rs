@@ -5,7 +5,7 @@
 pub(super) struct SlabKey(u32);
 
 /// A table that hands out the number of each entry, and the numbers of removed ones again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Slab<T> {
     entries: Vec<Option<T>>,
     free: Vec<SlabKey>,

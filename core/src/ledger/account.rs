@@ -7,7 +7,7 @@ use std::{
 
 use crate::model::{Instant, mix};
 
-/// Names an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096
+/// The name of an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096
 /// endpoints share a key with a chance of one in 10^12, and would then count as one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointKey(pub u64);
@@ -61,8 +61,8 @@ impl Work {
 }
 
 impl Account {
-    /// Returns the seconds from `now` until the endpoint is expected to have computed what it was
-    /// sent.
+    /// Returns the seconds from `now` until the endpoint is expected to have computed the prompts that
+    /// it was sent.
     pub(crate) fn busy_for(&self, now: Instant) -> f64 {
         self.free_at.saturating_since(now).as_secs_f64()
     }
@@ -85,7 +85,7 @@ impl Accounts {
         self.0.iter()
     }
 
-    /// Returns what is in flight on an endpoint.
+    /// Returns the account of an endpoint.
     #[must_use]
     pub fn for_endpoint(&self, endpoint: EndpointKey) -> Account {
         let found = self.find(endpoint).ok().and_then(|index| self.0.get(index));
@@ -98,7 +98,7 @@ impl Accounts {
         self.0.iter().map(|account| u64::from(account.requests)).sum()
     }
 
-    /// Counts a request that is sent there, with what it is to compute of the prompt.
+    /// Counts a request that is sent there, with the part of the prompt that the endpoint computes.
     pub fn open(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
         self.limit_backlog(now, endpoint, work);
         let Work { tokens, takes } = work;
@@ -113,13 +113,13 @@ impl Accounts {
         self.limit_backlog(now, endpoint, work);
     }
 
-    /// Counts one that is over there. `work` is what was not taken off before.
+    /// Counts a request that is over there. `work` is the part that was not taken off before.
     pub fn close(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
         self.subtract(endpoint, 1, work.tokens);
         self.limit_backlog(now, endpoint, work);
     }
 
-    /// Counts nothing any more of what another has counted, at the pace of all that is there.
+    /// Takes off all that a dead worker has counted, at the pace of everything that is there.
     pub(crate) fn take_back(&mut self, now: Instant, other: &Self) {
         for &Account { endpoint, requests, tokens, .. } in &other.0 {
             let before = self.for_endpoint(endpoint);
@@ -140,7 +140,7 @@ impl Accounts {
         }
     }
 
-    /// Takes off down to zero and no further: what was taken back once is not owed again.
+    /// Takes off down to zero and no further: counts that were taken back already are not owed again.
     fn subtract(&mut self, endpoint: EndpointKey, requests: u32, tokens: u32) {
         let Ok(index) = self.find(endpoint) else { return };
         self.change(index, |account| {
@@ -153,8 +153,8 @@ impl Accounts {
         }
     }
 
-    /// Brings the backlog down to what is left there: it takes no longer than its tokens say, at
-    /// the pace of what was done.
+    /// Brings the backlog down to the tokens that are left there: it takes no longer than they do at
+    /// the pace of the work that was done.
     fn limit_backlog(&mut self, now: Instant, endpoint: EndpointKey, done: Work) {
         if done.tokens == 0 {
             return;

@@ -11,18 +11,18 @@ use crate::model::Instant;
 pub struct Heartbeat {
     /// Time of the last write.
     pub alive_at: Instant,
-    /// The requests that it holds.
+    /// Number of requests that the worker holds.
     pub waiting: u32,
-    /// The requests that it sent.
+    /// The requests that the worker sent.
     pub accounts: Accounts,
-    /// The arbiter that it knows.
+    /// Term of the arbiter that the worker knows.
     pub epoch: u64,
     /// Number of that arbiter's grants that the worker has used or given back.
     pub grants_taken: u64,
 }
 
 impl Heartbeat {
-    /// Five missed signs of life. Taking back the counts of a worker that was merely stuck would
+    /// Time of five missed signs of life. Taking back the counts of a worker that was merely stuck would
     /// let others send too much, so this errs on the long side; meanwhile the counts only hold
     /// room back.
     pub const DEAD_AFTER: Duration = Duration::from_secs(5);

@@ -11,9 +11,9 @@ pub struct Lease {
     pub holder: WorkerId,
     /// The queue on which the holder takes tickets.
     pub queue: QueueId,
-    /// Grows by one with each new holder. What an earlier one decided is void.
+    /// Term of the holder: grows by one with each new one. Decisions of an earlier term are void.
     pub epoch: u64,
-    /// Until when, unless it is renewed.
+    /// Time at which the lease lapses, unless it is renewed.
     pub until: Instant,
 }
 

@@ -17,7 +17,7 @@ pub enum PhaseKind {
 pub struct PoolPhase {
     /// The state of the pool in that time.
     pub kind: PhaseKind,
-    /// Time at which an arbiter first saw it.
+    /// Time at which an arbiter first saw the pool in that state.
     pub since: Instant,
 }
 
@@ -29,7 +29,7 @@ impl Default for PoolPhase {
 }
 
 impl PoolPhase {
-    /// Goes on, or ends with another one that begins now.
+    /// Goes on if the pool is in the same state, and else begins another phase now.
     pub fn see(&mut self, kind: PhaseKind, now: Instant) {
         if self.kind != kind {
             *self = Self { kind, since: now };

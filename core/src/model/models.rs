@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Model, ModelRewrite, ModelRewrites, Rewritten};
 
 /// The models of one pool, as one worker knows them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Models {
     configured: Vec<ModelRewrite>,
     /// Rewrites of the latest snapshot.

@@ -1,5 +1,7 @@
 //! Outcomes of a request: the endpoint's response, the end, and the cause of a failure.
 
+use std::net::SocketAddr;
+
 use super::prompt::digest_all;
 
 /// The response of an endpoint to a request, as far as it says something of the endpoint.
@@ -14,6 +16,15 @@ pub enum ResponseClass {
     Failed(Fault),
 }
 
+/// The beginning of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseStart {
+    /// The endpoint that sent it; `None` where Envoy does not say.
+    pub served_by: Option<SocketAddr>,
+    /// The class of its status, as far as it says something of that endpoint.
+    pub class: ResponseClass,
+}
+
 /// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -22,7 +33,7 @@ pub enum End {
     /// A response that had begun well did not end well: the connection was reset, or the stream
     /// carries an error.
     Broken(Fault),
-    /// In any other way: its client left, or what there was to say its answer's status said.
+    /// Any other end: the client left, or the status of the response said already all there is to say.
     Gone,
 }
 
@@ -32,7 +43,7 @@ pub enum Fault {
     /// The endpoint could not be reached, broke off, took too long, or says itself that it is
     /// unavailable.
     Endpoint,
-    /// The endpoint or the request, which any endpoint may answer with an error. It counts once for
+    /// The endpoint or the request, which any endpoint may answer with an error. A failure counts once for
     /// each client, so that no client alone can have an endpoint ejected.
     Unclear(ClientId),
 }
@@ -42,7 +53,7 @@ pub enum Fault {
 pub struct ClientId(pub u64);
 
 impl ClientId {
-    /// Returns the client of that name, whatever names them.
+    /// Returns the client of that name; a tenant's id and an address both serve as one.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(digest_all(0, name.as_bytes()))

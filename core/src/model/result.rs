@@ -61,6 +61,18 @@ pub struct EndpointObservation {
 }
 
 impl SchedulingResult {
+    /// Copies the part that a placement is made of: without scores and headers, which are for the request
+    /// alone.
+    pub(crate) fn for_placement(&self) -> Self {
+        Self {
+            ranked: self.ranked.clone(),
+            headers: Vec::new(),
+            prefill: self.prefill.clone(),
+            scores: Vec::new(),
+            ..*self
+        }
+    }
+
     /// Returns the addresses to which Envoy is to send the request, best first.
     pub fn destinations(&self) -> impl Iterator<Item = SocketAddr> {
         let first = self.through.or_else(|| self.ranked.first().copied());

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The endpoints of a pool. An address keeps its slot while it stays.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pool {
     /// In the snapshot's order.
     members: Vec<EndpointState>,

@@ -12,7 +12,7 @@ use super::Slot;
 use crate::model::EndpointObservation;
 
 /// The lessons of one pool.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Learned {
     /// Rates at which endpoints compute prompts.
     pub(crate) rates: Rates,

@@ -6,7 +6,7 @@ use super::{Candidate, Slot};
 use crate::model::{ClientId, Fault, Instant};
 
 /// The recent failures of each endpoint.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct OutlierDetector {
     by_slot: Vec<Record>,
 }

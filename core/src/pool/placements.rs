@@ -9,13 +9,13 @@ use crate::model::{Chain, EndpointObservation, Instant, Prefill, RequestId, Sche
 const PLACEMENTS_MAX: usize = 16_384;
 
 /// The requests of one worker that were sent and have not ended.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Placements {
     by_request: BTreeMap<RequestId, Placement>,
 }
 
 /// A request on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Placement {
     /// Time of sending.
     pub(crate) at: Instant,

@@ -20,7 +20,7 @@ use holders::Holders;
 use lru::{Lru, Retract, Touch};
 
 /// The prefixes of one pool, as one worker knows them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Index {
     holders: Holders,
     lru: Lru,

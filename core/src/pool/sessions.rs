@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use crate::model::{Instant, SessionId};
 
 /// The sessions of one pool.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sessions {
     young: BTreeMap<SessionId, Binding>,
     /// Sessions that were not used since `young` began; the next time it is full they are

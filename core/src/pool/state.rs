@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// An endpoint, as far as a pick needs to know it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct EndpointState {
     pub(crate) address: SocketAddr,
     pub(crate) slot: Slot,

@@ -1,4 +1,4 @@
-//! Where the sessions that clients name are kept.
+//! Sessions that clients name, each bound to an endpoint.
 
 use std::net::SocketAddr;
 
@@ -12,33 +12,33 @@ use crate::{
 };
 
 impl Scheduler {
-    /// Keeps the request's sessions at who was chosen, but those whose own endpoint could have been:
-    /// it was passed over for once.
+    /// Binds the request's sessions to the chosen endpoints. A session keeps its own endpoint if that
+    /// takes requests: it was passed over for this request alone.
     pub(super) fn bind_sessions(
         &mut self,
         at: Instant,
-        ask: &InferenceRequest,
-        decision: &SchedulingResult,
+        request: &InferenceRequest,
+        result: &SchedulingResult,
     ) -> Vec<PlacementEvent> {
-        let Some(chosen) = decision.ranked.first().copied() else { return Vec::new() };
+        let Some(chosen) = result.ranked.first().copied() else { return Vec::new() };
         let scheduling = &self.config.scheduling;
-        let sessions = scheduling.session_ids(ask, chosen, decision.prefiller());
-        let scene = self.scene(at, ask);
+        let sessions = scheduling.session_ids(request, chosen, result.prefiller());
+        let context = self.context(at, request);
         let bound = sessions.filter_map(|(id, session, endpoint)| {
-            let home = session.endpoint(&scene).filter(|home| self.takes(*home, at));
+            let home = session.endpoint(&context).filter(|home| self.takes(*home, at));
             home.is_none_or(|home| home == endpoint).then_some((id, endpoint))
         });
         let bound: Vec<(SessionId, SocketAddr)> = bound.collect();
-        let tell = |(id, endpoint)| self.told(at, endpoint, Chain::default(), EventKind::Bound(id));
-        bound.into_iter().flat_map(tell).collect()
+        let emit = |(id, endpoint)| self.emit(at, endpoint, Chain::default(), EventKind::Bound(id));
+        bound.into_iter().flat_map(emit).collect()
     }
 
-    /// Whether requests may go there.
+    /// True if requests may go to this endpoint: it is up and not ejected.
     fn takes(&self, endpoint: SocketAddr, now: Instant) -> bool {
         let member = |pool: &Pool| {
             pool.members().iter().any(|it| it.address == endpoint && it.health == Health::Up)
         };
         let is_there = self.pool.as_ref().is_some_and(member);
-        is_there && self.slot(endpoint).is_some_and(|slot| !self.avoidance.avoids(slot, now))
+        is_there && self.slot(endpoint).is_some_and(|slot| !self.outliers.avoids(slot, now))
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of requests, and what is learnt from that.
+//! The life of requests after their decision, and the knowledge that the scheduler gains from it.
 
 use std::net::SocketAddr;
 
@@ -16,151 +16,169 @@ impl Scheduler {
     /// same prompt follows.
     pub(super) fn send(
         &mut self,
-        (request, at): (RequestId, Instant),
-        ask: InferenceRequest,
-        decision: SchedulingResult,
+        id: RequestId,
+        at: Instant,
+        request: InferenceRequest,
+        result: SchedulingResult,
     ) -> Vec<PlacementEvent> {
-        let bound = self.bind_sessions(at, &ask, &decision);
-        let chain = ask.chain;
-        let Some(placement) = Placement::new(at, chain.clone(), decision) else {
+        let bound = self.bind_sessions(at, &request, &result);
+        let chain = request.chain;
+        let Some(placement) = Placement::new(at, chain.clone(), result) else {
             return Vec::new();
         };
-        let (endpoint, prefill) = (placement.endpoint, placement.prefill.map(|it| it.endpoint));
+        let endpoint = placement.endpoint;
+        let prefill = placement.prefill.map(|it| it.endpoint);
         let (_, sight) = placement.computing();
         self.learned.sent(sight.uncached_tokens);
         if let Some(slot) = self.slot(endpoint) {
-            self.avoidance.sent(slot, at);
+            self.outliers.sent(slot, at);
         }
         for endpoint in [Some(endpoint), prefill].into_iter().flatten().filter(|_| sight.cold) {
             if let Some(slot) = self.slot(endpoint) {
                 self.learned.sent_cold(slot);
             }
         }
-        self.placements.insert(request, placement);
-        // Who computes the prompt has it as well as who was sent it.
+        self.placements.insert(id, placement);
+        // The prefill endpoint computes the prompt, and the decode endpoint gets its cache: both have it.
         let computed =
-            prefill.map(|prefill| self.told(at, prefill, chain.clone(), EventKind::Placed));
-        let placed = self.told(at, endpoint, chain, EventKind::Placed);
-        // What ended did so before this one was placed. Without a place of its own it waits.
-        let mut notes: Vec<PlacementEvent> =
-            if placed.is_empty() { Vec::new() } else { self.ended.take().collect() };
-        notes.extend(placed);
-        notes.extend(computed.unwrap_or_default());
-        notes.extend(bound);
-        notes
+            prefill.map(|prefill| self.emit(at, prefill, chain.clone(), EventKind::Placed));
+        let placed = self.emit(at, endpoint, chain, EventKind::Placed);
+        // Completions come first, as those requests ended before this one was placed. They travel only
+        // with a placement, which has a position of the event ring.
+        let mut events: Vec<PlacementEvent> =
+            if placed.is_empty() { Vec::new() } else { self.pending.take().collect() };
+        events.extend(placed);
+        events.extend(computed.unwrap_or_default());
+        events.extend(bound);
+        events
     }
 
-    /// Moves a prompt to where it really went, and unlearns one that was not taken.
+    /// Moves a prompt to the endpoint that answered, and unlearns a prompt that was not taken.
     pub(super) fn answer(
         &mut self,
-        (request, at): (RequestId, Instant),
+        id: RequestId,
+        at: Instant,
         served_by: Option<SocketAddr>,
-        answer: ResponseClass,
+        class: ResponseClass,
     ) -> Vec<PlacementEvent> {
-        let Some(placement) = self.placements.get_mut(request) else { return Vec::new() };
+        let Some(placement) = self.placements.get_mut(id) else { return Vec::new() };
         let first = placement.endpoint;
+        // A second answer says nothing new: the chain is there once.
         let Some(chain) = placement.answered() else { return Vec::new() };
-        let prefill = placement.prefill.filter(|_| answer != ResponseClass::Taken);
+        let prefill = placement.prefill.filter(|_| class != ResponseClass::Taken);
         let server = served_by.unwrap_or(first);
-        let mut notes = Vec::new();
+        let mut events = Vec::new();
         if server != first {
-            // Envoy got there by failures alone. Where the last one failed as well, it is the
-            // request that fails everywhere.
-            let verdict = match answer {
+            // Envoy comes to another endpoint only if those before it in the list failed. Where the last
+            // one failed as well, the request is the cause, and no endpoint is blamed.
+            let passed_over = match class {
                 ResponseClass::Failed(_) => EventKind::Withdrawn,
                 ResponseClass::Taken | ResponseClass::Refused => EventKind::Failed(Fault::Endpoint),
             };
-            let passed = placement.fallbacks.iter().take_while(|other| **other != server);
-            let passed: Vec<SocketAddr> = passed.copied().collect();
-            (placement.endpoint, placement.is_moved) = (server, true);
-            notes = self.told(at, first, chain.clone(), verdict);
-            for other in passed {
-                notes.extend(self.told(at, other, Chain::default(), verdict));
+            let between = placement.fallbacks.iter().take_while(|other| **other != server);
+            let between: Vec<SocketAddr> = between.copied().collect();
+            placement.endpoint = server;
+            placement.is_moved = true;
+            // Only the first was believed to have the prompt, so that the others lose none.
+            events = self.emit(at, first, chain.clone(), passed_over);
+            for other in between {
+                events.extend(self.emit(at, other, Chain::default(), passed_over));
             }
         }
         if let Some(prefill) = prefill {
-            // Perhaps it was asked, but that is not known, and it is blamed for nothing.
-            notes.extend(self.told(at, prefill.endpoint, chain.clone(), EventKind::Withdrawn));
+            // Perhaps it computed the prompt, but that is not known, and it is blamed for nothing.
+            events.extend(self.emit(at, prefill.endpoint, chain.clone(), EventKind::Withdrawn));
         }
-        let of_server = match answer {
-            ResponseClass::Taken => self.taken((request, at), (first, server), chain),
+        // Last the endpoint that answered. Where it is not the first, nothing of this request was
+        // believed of it yet, so that there is nothing to unlearn.
+        events.extend(match class {
+            ResponseClass::Taken => {
+                let taken = self.take(at, first, server, &chain);
+                if let Some(placement) = self.placements.get_mut(id) {
+                    // In use until the request ends.
+                    placement.served = Some(chain);
+                }
+                taken
+            }
             ResponseClass::Refused if server == first => {
-                self.told(at, server, chain, EventKind::Withdrawn)
+                self.emit(at, server, chain, EventKind::Withdrawn)
             }
             ResponseClass::Failed(fault) if server == first => {
-                self.told(at, server, chain, EventKind::Failed(fault))
+                self.emit(at, server, chain, EventKind::Failed(fault))
             }
             ResponseClass::Refused | ResponseClass::Failed(_) => Vec::new(),
-        };
-        notes.extend(of_server);
-        notes
+        });
+        events
     }
 
-    /// The server has computed the prompt.
-    fn taken(
+    /// Learns that an endpoint took a prompt: a response that begins well may end its ejection, and a
+    /// prompt that was sent to another endpoint first is cached here now.
+    fn take(
         &mut self,
-        (request, at): (RequestId, Instant),
-        (first, server): (SocketAddr, SocketAddr),
-        chain: Chain,
+        at: Instant,
+        first: SocketAddr,
+        server: SocketAddr,
+        chain: &Chain,
     ) -> Vec<PlacementEvent> {
-        let mut notes = if self.of(server, OutlierDetector::ends_with_a_beginning) {
-            self.told(at, server, Chain::default(), EventKind::Served)
+        let mut events = if self.outlier_state(server, OutlierDetector::ends_with_a_beginning) {
+            self.emit(at, server, Chain::default(), EventKind::Served)
         } else {
             Vec::new()
         };
         if server != first {
-            notes.extend(self.told(at, server, chain.clone(), EventKind::Placed));
+            events.extend(self.emit(at, server, chain.clone(), EventKind::Placed));
         }
-        if let Some(placement) = self.placements.get_mut(request) {
-            placement.served = Some(chain);
-        }
-        notes
+        events
     }
 
-    /// Learns how long a first token took. After a retry it is not known from when to count.
+    /// Learns the time that a first token took. After a retry its beginning is not known.
     pub(super) fn learn_first_token(&mut self, request: RequestId, at: Instant) {
         let Some(placement) = self.placements.get(request).filter(|it| !it.is_moved) else {
             return;
         };
-        let ((endpoint, sight), took) = (placement.computing(), at.saturating_since(placement.at));
+        let (endpoint, sight) = placement.computing();
+        let took = at.saturating_since(placement.at);
         if let Some(slot) = self.slot(endpoint) {
             self.learned.first_token(slot, &sight, took);
         }
     }
 
-    /// Unlearns what an unanswered request had brought. An answered one's blocks were in use until now,
-    /// and an endpoint evicts what was in use least recently. The others may hear of that late, so it
-    /// brings nothing that was evicted or taken back since.
-    pub(super) fn end(
-        &mut self,
-        (request, now): (RequestId, Instant),
-        end: End,
-    ) -> Vec<PlacementEvent> {
-        let Some(mut placement) = self.placements.remove(request) else { return Vec::new() };
-        let verdict = self.verdict(&placement, end);
+    /// Ends a request. The placement of an unanswered one is unlearnt. The blocks of an answered one were
+    /// in use until now, and an endpoint evicts the blocks in use least recently. The other workers may
+    /// hear of that use late, so it brings back no block that was evicted or withdrawn since.
+    pub(super) fn end(&mut self, id: RequestId, now: Instant, end: End) -> Vec<PlacementEvent> {
+        let Some(mut placement) = self.placements.remove(id) else { return Vec::new() };
+        // Before `served` is taken, which says that there was an answer.
+        let end_event = self.end_event(&placement, end);
         let at = placement.at;
         if let Some(chain) = placement.served.take() {
-            let told = self.told(at, placement.endpoint, chain, EventKind::Used);
-            self.ended.push(told);
+            let used = self.emit(at, placement.endpoint, chain, EventKind::Used);
+            self.pending.push(used);
         }
-        if let Some(verdict) = verdict {
-            return self.told(now, placement.endpoint, Chain::default(), verdict);
+        if let Some(kind) = end_event {
+            return self.emit(now, placement.endpoint, Chain::default(), kind);
         }
         let Some(chain) = placement.answered() else { return Vec::new() };
         let computed = placement
             .prefill
-            .map(|it| self.told(at, it.endpoint, chain.clone(), EventKind::Withdrawn));
-        let mut notes = self.told(at, placement.endpoint, chain, EventKind::Withdrawn);
-        notes.extend(computed.unwrap_or_default());
-        notes
+            .map(|it| self.emit(at, it.endpoint, chain.clone(), EventKind::Withdrawn));
+        let mut events = self.emit(at, placement.endpoint, chain, EventKind::Withdrawn);
+        events.extend(computed.unwrap_or_default());
+        events
     }
 
-    /// What the end of a request says of the endpoint that had taken it.
-    pub(super) fn verdict(&self, placement: &Placement, end: End) -> Option<EventKind> {
+    /// Returns the event that the end of a request makes for the endpoint that had taken it; `None` if
+    /// no endpoint had.
+    pub(super) fn end_event(&self, placement: &Placement, end: End) -> Option<EventKind> {
         placement.served.as_ref()?;
+        self.end_event_at(placement.endpoint, end)
+    }
+
+    /// Returns the event that the end of a request makes for an endpoint that took it.
+    pub(super) fn end_event_at(&self, endpoint: SocketAddr, end: End) -> Option<EventKind> {
         match end {
             End::Whole => self
-                .of(placement.endpoint, OutlierDetector::has_failed)
+                .outlier_state(endpoint, OutlierDetector::has_failed)
                 .then_some(EventKind::Served),
             End::Broken(fault) => Some(EventKind::Broke(fault)),
             End::Gone => None,

@@ -1,30 +1,31 @@
-//! News that can wait until there is something to tell anyway.
+//! Completion events that wait to travel with the next placement.
 
 use std::collections::VecDeque;
 
 use crate::model::PlacementEvent;
 
-/// Notes that go along with the next placements: a place on the board for each would cost a change
-/// of the ledger.
-#[derive(Debug, Default)]
+/// Events of completed requests that travel with the next placements: a position of the event ring
+/// for each would cost a change of the ledger.
+#[derive(Clone, Debug, Default)]
 pub(super) struct PendingEvents(VecDeque<PlacementEvent>);
 
 impl PendingEvents {
-    /// Where more end than are placed, the oldest stay untold: at 1.4 kB for the longest chain these
-    /// are 90 kB.
-    const MAX: usize = 64;
+    /// Events that wait at one time. Where more requests end than are placed, the oldest are dropped: at
+    /// 1.4 kB for the longest chain these are 90 kB.
+    const WAITING_MAX: usize = 64;
 
-    /// As many ends as placements come in the long run, and one more to catch up after a burst.
-    const AT_ONCE: usize = 2;
+    /// Events that travel with one placement: in the long run as many requests end as are placed, and
+    /// one more lets the queue catch up after a burst.
+    const AT_ONCE_MAX: usize = 2;
 
-    pub(super) fn push(&mut self, notes: Vec<PlacementEvent>) {
-        self.0.extend(notes);
-        self.0.drain(..self.0.len().saturating_sub(Self::MAX));
+    pub(super) fn push(&mut self, events: Vec<PlacementEvent>) {
+        self.0.extend(events);
+        self.0.drain(..self.0.len().saturating_sub(Self::WAITING_MAX));
     }
 
-    /// Those whose turn it is, oldest first.
+    /// Takes the events that travel with a placement, oldest first.
     pub(super) fn take(&mut self) -> impl Iterator<Item = PlacementEvent> {
-        let due = self.0.len().min(Self::AT_ONCE);
+        let due = self.0.len().min(Self::AT_ONCE_MAX);
         self.0.drain(..due)
     }
 }

@@ -1,10 +1,10 @@
-//! What an engine shows of itself.
+//! The scheduler's state as it is shown: scores, loads, and a request's counts in the ledger.
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::Scheduler;
+use super::{Pick, Scheduler};
 use crate::{
-    ledger::{Ledger, Work},
+    ledger::{Ledger, Target, Work},
     model::{InferenceRequest, Instant, SchedulingResult},
     pool::prefix::Matches,
     saturation::Load,
@@ -12,21 +12,27 @@ use crate::{
 };
 
 impl Scheduler {
-    /// What [`Self::decide`] would say, and every score of every endpoint. Nothing changes.
+    /// Explains what [`Self::decide`] would return, with every score of every endpoint. Nothing changes.
     #[must_use]
-    pub fn explain(&self, now: Instant, ask: &InferenceRequest, ledger: &Ledger) -> Explanation {
+    pub fn explain(
+        &self,
+        now: Instant,
+        request: &InferenceRequest,
+        ledger: &Ledger,
+    ) -> Explanation {
         let mut matches = Matches::default();
-        self.index.matches(&ask.chain, &mut matches);
+        self.index.matches(&request.chain, &mut matches);
+        let pick = Pick { now, request, ledger, matches: &matches };
         let mut rng = self.rng.clone();
-        let mut candidates = self.candidates((now, ask, ledger), &matches).unwrap_or_default();
-        let _ = self.avoidance.narrow(now, &mut candidates);
-        let scene = self.scene(now, ask);
-        let profiles = self.config.scheduling.explain(&scene, &candidates, &mut rng);
-        let decision = self.choose((now, ask, ledger), &matches, &mut self.rng.clone());
+        let mut candidates = self.candidates(pick).unwrap_or_default();
+        let _ = self.outliers.narrow(now, &mut candidates);
+        let context = self.context(now, request);
+        let profiles = self.config.scheduling.explain(&context, &candidates, &mut rng);
+        let decision = self.choose(pick, &mut self.rng.clone());
         Explanation { decision, profiles }
     }
 
-    /// What is known of each endpoint and in flight there, in the snapshot's order.
+    /// Returns the load of each endpoint, with the requests in flight there, in the snapshot's order.
     #[must_use]
     pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
         let Some(pool) = &self.pool else { return Vec::new() };
@@ -34,19 +40,39 @@ impl Scheduler {
         addresses.zip(pool.loads(now, &ledger.accounts)).collect()
     }
 
-    /// What the prompt of a decision is for whoever computes it.
+    /// Returns the work that the prompt of a request is for the endpoint that computes it.
     #[must_use]
-    pub fn work(&self, decision: &SchedulingResult) -> Work {
-        let apart = decision.computed_apart().map(|prefill| prefill.endpoint);
-        let endpoint = apart.or_else(|| decision.ranked.first().copied());
-        let (rates, pool) = (&self.learned.rates, self.learned.rates.of_pool());
+    pub fn work(&self, result: &SchedulingResult) -> Work {
+        let apart = result.computed_apart().map(|prefill| prefill.endpoint);
+        let endpoint = apart.or_else(|| result.ranked.first().copied());
+        let rates = &self.learned.rates;
+        let pool = rates.of_pool();
         let slow = endpoint.and_then(|endpoint| rates.of_slow(self.slot(endpoint)?, pool));
-        let tokens = decision.computing().uncached_tokens;
+        let tokens = result.computing().uncached_tokens;
         let seconds = f64::from(tokens) / slow.unwrap_or(pool);
         Work { tokens, takes: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) }
     }
 
-    /// Entries of the prefix index, over all endpoints.
+    /// Returns a request's counts in the ledger, by its scheduling result.
+    pub(crate) fn target(&self, request: &InferenceRequest, result: &SchedulingResult) -> Target {
+        let work = self.work(result);
+        Target {
+            // A result ranks at least one endpoint; without any it could not be sent either.
+            endpoint: result.ranked.first().copied().map_or_else(Default::default, Into::into),
+            prefill: result.computed_apart().map(|prefill| prefill.endpoint.into()),
+            tokens: work.tokens,
+            load: self.counts_tokens.then_some(work),
+            is_announced: self.announces(request),
+        }
+    }
+
+    /// True once a snapshot has come.
+    #[must_use]
+    pub fn knows_snapshot(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// Counts the entries of the prefix index, over all endpoints.
     #[must_use]
     pub fn indexed(&self) -> usize {
         self.index.entries()

@@ -1,67 +1,91 @@
-//! Decides which held request goes next, over all members.
+//! The arbiter: decides which held request goes next, over the tickets of all workers.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Capacity, CapacitySource, Envelope, Message, SharedLedger, WorkerPeer};
+use super::{Envelope, Message};
 use crate::{
-    flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Ticket, TicketId},
+    flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Passage, Ticket, TicketId},
     ledger::{Lease, Ledger, PoolPhase},
     model::{Instant, Priority, QueueId, RequestId, WorkerId},
-    saturation::Budget,
+    saturation::{Budget, Capacity},
 };
 
 /// Rejections in one go: each is a reply that its worker sends, and of those the host allows a few
 /// hundred in one callback. The rest follow at the next tick.
 const EXPIRED_MAX: usize = 64;
 
-/// How long a new arbiter waits for tickets that the ledger counts and that it has not got: the
-/// others find out at their next tick, of 20 ms, and a message takes a fraction of that. What a dead
-/// worker had counted is waited for in vain, and no longer than this.
+/// Longest time that a new arbiter waits for tickets that the ledger counts and that it has not got.
+/// The others learn of it at their next tick, of 20 ms, and a message takes a fraction of that. The
+/// requests that a dead worker had counted are waited for in vain, and no longer than this.
 const HAND_IN_TIME: Duration = Duration::from_millis(50);
 
 /// The saturation at which no band may send, whatever its own ceiling.
 const FULL: f64 = 1.0;
 
-/// A member in the role of the one that holds the lease, whether it does now or not: what tenants
-/// have used stays known from one term to the next.
-#[derive(Debug)]
-pub(super) struct Arbiter {
+/// A worker in the role of the lease holder, also while another worker holds the lease: the use that
+/// tenants have made stays known from one term to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct Arbiter {
     worker: WorkerId,
     queue: QueueId,
-    /// The term, while it holds the lease.
+    /// The term, while this worker holds the lease.
     epoch: Option<u64>,
-    /// When that began.
+    /// Time at which that term began.
     since: Instant,
     controller: Controller,
-    /// Whether it matters to anyone what a request costs.
+    /// True if tenants are charged for the tokens of their requests.
     charges_tokens: bool,
-    /// Who handed in tickets, and what it was granted. One entry a worker of this Envoy.
+    /// The workers that handed in tickets: at most one entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, TicketHolder>,
 }
 
-/// A worker that waits for answers.
-#[derive(Debug)]
+/// A worker that handed in tickets and waits for answers.
+#[derive(Clone, Debug)]
 struct TicketHolder {
     reply_to: QueueId,
+    /// Number of grants that the worker was given in this term.
     grants: u64,
-    /// Granted and not said yet.
+    /// Requests that were granted a place and are not in a message yet.
     unsaid: Vec<RequestId>,
 }
 
-/// What the ledger gave the arbiter.
-struct Reserve {
+/// Places that the ledger reserved for an arbiter, with the capacity that they were taken from.
+#[derive(Debug)]
+pub(crate) struct Reserve {
     capacity: Capacity,
-    /// Places that are nobody else's now.
+    /// Number of places, which no other worker takes now.
     places: u32,
     phase: PoolPhase,
 }
 
-/// Whether the arbiter still is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tenure {
-    Holds,
-    /// Another member took the lease. What this one knew is of no more use.
+/// The standing of an arbiter in the ledger.
+#[derive(Debug)]
+pub(crate) enum Tenure {
+    /// The worker holds the lease, and these places are reserved.
+    Holds(Reserve),
+    /// Another worker took the lease. The tickets known here are of no more use.
     Lost,
+}
+
+/// Tickets that a worker hands in.
+#[derive(Debug)]
+pub(super) struct Submission {
+    /// The worker that holds the requests.
+    pub(super) worker: WorkerId,
+    /// The queue on which that worker takes the answers.
+    pub(super) reply_to: QueueId,
+    /// True if an earlier arbiter had the tickets: then no limit applies to them again.
+    pub(super) again: bool,
+    pub(super) tickets: Vec<Ticket>,
+}
+
+/// The outcome of one look at the queues.
+#[derive(Debug)]
+pub(super) struct Acts {
+    /// Grants and rejections.
+    pub(super) envelopes: Vec<Envelope>,
+    /// Reserved places that no ticket took.
+    pub(super) unused: u32,
 }
 
 impl Arbiter {
@@ -77,70 +101,73 @@ impl Arbiter {
         }
     }
 
-    /// Holds this lease from now on, and knows of no ticket yet.
+    /// Begins a term under this lease, in which no ticket is known yet.
     pub(super) fn begin(&mut self, now: Instant, lease: &Lease) {
         self.controller.clear(now);
         self.clients.clear();
-        (self.epoch, self.since) = (Some(lease.epoch), now);
+        self.epoch = Some(lease.epoch);
+        self.since = now;
     }
 
-    /// Another member holds the lease by now.
+    /// Ends the term: another worker holds the lease by now.
     pub(super) fn end(&mut self, now: Instant) {
         self.controller.clear(now);
         self.epoch = None;
     }
 
-    /// What the operator decided.
+    /// Returns the operator's settings of flow control.
     pub(super) fn config(&self) -> &FlowConfig {
         self.controller.config()
     }
 
-    /// Whether it matters to anyone what a request costs.
+    /// True if tenants are charged for the tokens of their requests.
     pub(super) fn charges_tokens(&self) -> bool {
         self.charges_tokens
     }
 
-    /// Whether a request of this priority could go at once if nobody waited.
-    pub(super) fn passes(&mut self, priority: Priority, room: &Budget) -> bool {
-        self.controller.passes(priority, room)
+    /// Tells whether a request of this priority could go at once if no request waited.
+    pub(super) fn passage(&self, priority: Priority, budget: &Budget) -> Option<Passage> {
+        self.controller.passage(priority, budget)
     }
 
-    /// Which priorities the known objectives have.
+    /// Counts the answer of a band to a request that arrived.
+    pub(super) fn count(&mut self, passage: Passage) {
+        self.controller.count(passage);
+    }
+
+    /// Gives each of these priorities a band.
     pub(super) fn provision(&mut self, now: Instant, priorities: &[Priority]) {
-        // Objectives beyond what bands there may be are served as priority 0, which the docs say.
+        // Objectives beyond the limit of bands are served as priority 0, as the docs say.
         let _ = self.controller.provision(now, priorities);
     }
 
-    /// The queues, for metrics.
+    /// Returns the queues, for metrics.
     pub(super) fn controller(&self) -> &Controller {
         &self.controller
     }
 
-    /// Whether anybody waits. While nobody does the lease is let go: whoever has to wait next takes
-    /// it, and meanwhile nothing ticks.
+    /// True while a request waits. Otherwise the lease is left to lapse: the worker of the next request
+    /// that has to wait takes it, and meanwhile nothing ticks.
     pub(super) fn has_waiting(&self) -> bool {
         self.controller.waiting().requests > 0
     }
 
-    /// The term, while it holds the lease.
+    /// Returns the term, while this worker holds the lease.
     pub(super) fn epoch(&self) -> Option<u64> {
         self.epoch
     }
 
-    /// Takes tickets into the queue.
-    pub(super) fn take_in(
-        &mut self,
-        now: Instant,
-        (worker, reply_to): (WorkerId, QueueId),
-        tickets: Vec<Ticket>,
-        again: bool,
-    ) -> Vec<Envelope> {
+    /// Takes tickets into the queues. Returns rejections: of tickets that find no room, and of those
+    /// that others displace.
+    pub(super) fn take_in(&mut self, now: Instant, submission: Submission) -> Vec<Envelope> {
+        let Submission { worker, reply_to, again, tickets } = submission;
         let newcomer = TicketHolder { reply_to, grants: 0, unsaid: Vec::new() };
         self.clients.entry(worker).or_insert(newcomer).reply_to = reply_to;
-        let mut posts = Vec::new();
+        let mut rejections = Vec::new();
         for ticket in tickets {
             let id = ticket.id;
             if again {
+                // An earlier arbiter admitted the ticket: to turn it away now would break its word.
                 self.controller.hand_in(now, ticket);
                 continue;
             }
@@ -148,15 +175,16 @@ impl Arbiter {
                 Offer::Queued => (),
                 Offer::Displaced(victims) => {
                     let outcome = Outcome::EvictedDisplaced;
-                    posts.extend(victims.into_iter().filter_map(|id| self.reject(id, outcome)));
+                    rejections
+                        .extend(victims.into_iter().filter_map(|id| self.reject(id, outcome)));
                 }
-                Offer::Rejected(outcome) => posts.extend(self.reject(id, outcome)),
+                Offer::Rejected(outcome) => rejections.extend(self.reject(id, outcome)),
             }
         }
-        posts
+        rejections
     }
 
-    /// Forgets a ticket whose client left.
+    /// Forgets the ticket of a request that its client gave up.
     pub(super) fn cancel(&mut self, now: Instant, worker: WorkerId, request: RequestId) {
         self.controller.cancel(now, TicketId { worker: worker.0, request: request.0 });
     }
@@ -166,98 +194,88 @@ impl Arbiter {
         self.controller.charge(flow, tokens);
     }
 
-    /// Counts uncached prompt tokens otherwise than a flow was charged for.
+    /// Charges a flow for the uncached prompt tokens that were found, in place of those that it was
+    /// charged for.
     pub(super) fn correct(&mut self, flow: &FlowKey, charged: u32, found: u32) {
         self.controller.correct(flow, charged, found);
     }
 
-    /// Forgets a dead worker's tickets, and gives back the places that were on their way to it.
-    pub(super) fn bury(
-        &mut self,
-        now: Instant,
-        (worker, grants_taken): (WorkerId, u64),
-        shared: &dyn SharedLedger,
-    ) {
+    /// Forgets a dead worker's tickets. Returns the number of places that were on their way to it: no
+    /// request will take them.
+    pub(super) fn reclaim(&mut self, now: Instant, worker: WorkerId, grants_taken: u64) -> u32 {
         self.controller.forget_worker(now, worker.0);
-        let Some(client) = self.clients.remove(&worker) else { return };
-        let lost = u32::try_from(client.grants.saturating_sub(grants_taken)).unwrap_or(u32::MAX);
-        self.return_places(lost, shared);
+        let Some(client) = self.clients.remove(&worker) else { return 0 };
+        u32::try_from(client.grants.saturating_sub(grants_taken)).unwrap_or(u32::MAX)
     }
 
-    /// Rejects what has waited too long, grants what there is room for, and renews the lease.
-    pub(super) fn run(
-        &mut self,
-        now: Instant,
-        gauge: &dyn CapacitySource,
-        shared: &dyn SharedLedger,
-    ) -> (Tenure, Vec<Envelope>) {
-        let Some(Reserve { capacity, places, phase }) = self.reserve(now, gauge, shared) else {
-            return (Tenure::Lost, Vec::new());
-        };
-        let expired: Vec<_> = self.controller.expire(now, phase).take(EXPIRED_MAX).collect();
-        let mut posts: Vec<Envelope> =
-            expired.into_iter().filter_map(|(id, outcome)| self.reject(id, outcome)).collect();
-        let Capacity::Serving(mut room) = capacity else { return (Tenure::Holds, posts) };
-        let mut left = places;
-        while left > 0 {
-            let Some(ticket) = self.controller.dispatch(now, &mut room) else { break };
-            left -= u32::from(self.grant(ticket.id));
+    /// Reserves as many places as tickets could use, before it is decided which tickets get them: once
+    /// they are in the ledger, no other worker takes them. Renews the lease with it. `capacity` is the
+    /// room that is left beyond granted places. [`Tenure::Lost`] where another worker holds the lease.
+    ///
+    /// Part of a proposal: only the ledger changes, and a lost try leaves nothing behind.
+    pub(super) fn reserve(&self, now: Instant, capacity: Capacity, ledger: &mut Ledger) -> Tenure {
+        if self.epoch != Some(ledger.lease.epoch) || ledger.lease.holder != self.worker {
+            return Tenure::Lost;
         }
-        posts.extend(self.say_grants(now));
-        self.return_places(left, shared);
-        if left == 0 && places == WorkerPeer::GRANTS_MAX && self.has_waiting() {
-            // There may be room for more: on in another callback of the host.
-            posts.push(Envelope { to: self.queue, message: Message::Wake });
-        }
-        (Tenure::Holds, posts)
-    }
-
-    /// Takes as many places as tickets could use, before it is decided whose they are: once they are
-    /// in the ledger, nobody else takes them. Renews the lease with it. None where it was lost.
-    fn reserve(
-        &self,
-        now: Instant,
-        gauge: &dyn CapacitySource,
-        shared: &dyn SharedLedger,
-    ) -> Option<Reserve> {
-        let epoch = self.epoch?;
         let most = u32::try_from(self.controller.waiting().requests).unwrap_or(u32::MAX);
-        let most = most.min(WorkerPeer::GRANTS_MAX);
-        let mut reserve = None;
-        shared.update(&mut |ledger| {
-            reserve = None;
-            if ledger.lease.epoch != epoch || ledger.lease.holder != self.worker {
-                return;
+        let most = most.min(Message::GRANTS_MAX);
+        if most > 0 {
+            // With no ticket the lease may lapse: to keep it would keep this worker ticking.
+            ledger.lease.renew(now);
+        }
+        // From this look on a change is news again. It is cleared in the same write that this look was
+        // made on, so that no wake-up falls between the two.
+        ledger.is_woken = false;
+        ledger.phase.see(capacity.phase_kind(), now);
+        let places = match &capacity {
+            // `FULL`: the ceilings of single bands are looked at when a ticket is chosen, in `act`.
+            Capacity::Serving(budget) if !self.must_wait(now, ledger, budget) => {
+                budget.places(FULL).min(most)
             }
-            if most > 0 {
-                ledger.lease.renew(now);
-            }
-            ledger.nudged = false;
-            let capacity = gauge.capacity(ledger).beyond_grants(ledger);
-            ledger.phase.see(capacity.kind(), now);
-            let places = match &capacity {
-                Capacity::Serving(room) if !self.must_wait(now, ledger, room) => {
-                    room.places(FULL).min(most)
-                }
-                Capacity::Serving(_) | Capacity::Unknown | Capacity::Empty => 0,
-            };
-            ledger.granted = ledger.granted.saturating_add(places);
-            reserve = Some(Reserve { capacity, places, phase: ledger.phase });
-        });
-        reserve
+            Capacity::Serving(_) | Capacity::Unknown | Capacity::Empty => 0,
+        };
+        ledger.granted = ledger.granted.saturating_add(places);
+        Tenure::Holds(Reserve { capacity, places, phase: ledger.phase })
     }
 
-    /// Whether nothing is granted now, whatever the room. Because others are still to hand in their
-    /// tickets, so that whoever came first might not be the one who goes first; or because room is
-    /// measured in tokens and the ledger knows only how many were granted: these must be on their
-    /// way before it says what is left.
+    /// Rejects tickets that waited too long, and grants the reserved places.
+    pub(super) fn act(&mut self, now: Instant, reserve: Reserve) -> Acts {
+        let Reserve { capacity, places, phase } = reserve;
+        // Before any grant: no place goes to a request that is past its deadline.
+        let expired: Vec<_> = self.controller.expire(now, phase).take(EXPIRED_MAX).collect();
+        let mut envelopes: Vec<Envelope> =
+            expired.into_iter().filter_map(|(id, outcome)| self.reject(id, outcome)).collect();
+        let Capacity::Serving(mut budget) = capacity else {
+            // Nothing was reserved in a pool that serves nothing.
+            return Acts { envelopes, unused: places };
+        };
+        let mut unused = places;
+        while unused > 0 {
+            // Ends early where bands may not use all of the room: what is left goes back to the ledger.
+            let Some(ticket) = self.controller.dispatch(now, &mut budget) else { break };
+            // The ticket of a worker that was reclaimed meanwhile takes no place.
+            unused -= u32::from(self.grant(ticket.id));
+        }
+        envelopes.extend(self.say_grants(now));
+        if unused == 0 && places == Message::GRANTS_MAX && self.has_waiting() {
+            // There may be room for more. The rest is granted in another callback of the host, which
+            // resumes only so many streams in one.
+            envelopes.push(Envelope { to: self.queue, message: Message::Wake });
+        }
+        Acts { envelopes, unused }
+    }
+
+    /// True if nothing is granted now, whatever the room, for one of two reasons. Other workers are
+    /// still to hand in their tickets, so that a later request might go before an earlier one. Or room
+    /// is measured in tokens, and of the granted requests the ledger knows only their number: they must
+    /// be on their way before it says how much is left.
     fn must_wait(&self, now: Instant, ledger: &Ledger, room: &Budget) -> bool {
         let is_new = u64::from(ledger.waiting) > self.controller.waiting().requests
             && now.saturating_since(self.since) < HAND_IN_TIME;
         is_new || (ledger.granted > 0 && room.weighs_tokens())
     }
 
-    /// Gives a place to a ticket; false if its worker is not known, which then has none.
+    /// Gives a place to a ticket; false if its worker is not known, so that no place is taken.
     fn grant(&mut self, id: TicketId) -> bool {
         let Some(client) = self.clients.get_mut(&WorkerId(id.worker)) else { return false };
         client.grants += 1;
@@ -265,7 +283,7 @@ impl Arbiter {
         true
     }
 
-    /// One message to each worker that was granted something.
+    /// Writes one message to each worker that was granted something.
     fn say_grants(&mut self, at: Instant) -> Vec<Envelope> {
         let Some(epoch) = self.epoch else { return Vec::new() };
         let granted = self.clients.values_mut().filter(|client| !client.unsaid.is_empty());
@@ -281,16 +299,5 @@ impl Arbiter {
         let client = self.clients.get(&WorkerId(id.worker))?;
         let message = Message::Reject { request: RequestId(id.request), outcome };
         Some(Envelope { to: client.reply_to, message })
-    }
-
-    /// Gives back places that nobody will take.
-    fn return_places(&self, places: u32, shared: &dyn SharedLedger) {
-        if places > 0 {
-            shared.update(&mut |ledger| {
-                if Some(ledger.lease.epoch) == self.epoch {
-                    ledger.granted = ledger.granted.saturating_sub(places);
-                }
-            });
-        }
     }
 }

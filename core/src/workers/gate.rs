@@ -1,40 +1,56 @@
-//! Whether a request goes at once or waits.
+//! The gate: lets a request go at once, or makes it wait.
 
-use super::{Capacity, CapacitySource, arbiter::Arbiter};
-use crate::{ledger::Ledger, model::Priority};
+use super::arbiter::Arbiter;
+use crate::{flow::Passage, ledger::Ledger, model::Priority, saturation::Capacity};
 
-/// Whether a request may go at once.
+/// The answer of the gate to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(crate) struct Gate {
+    pub(crate) verdict: Verdict,
+    /// The answer of the request's band, to be counted if the verdict holds.
+    pub(crate) passage: Option<Passage>,
+}
+
+/// The verdict on a request at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The request may go at once.
     Open,
-    /// It must wait.
+    /// The request must wait.
     Shut,
-    /// It is turned away, because nobody waits here.
+    /// The request is turned away, because flow control is off and nothing waits here.
     Shed,
 }
 
-/// Decides for a request of this priority; without an arbiter flow control is off.
-pub(super) fn gate(
-    arbiter: Option<&mut Arbiter>,
-    gauge: &dyn CapacitySource,
+/// True if the gate's answer depends on the pool's capacity, which takes a look at every endpoint.
+pub(crate) fn needs_capacity(arbiter: Option<&Arbiter>, priority: Priority) -> bool {
+    arbiter.is_some() || priority < Priority(0)
+}
+
+/// Decides for a request of this priority. Without an arbiter flow control is off. `capacity` is what
+/// is left beyond granted places; [`needs_capacity`] says when it is asked for.
+pub(crate) fn gate(
+    arbiter: Option<&Arbiter>,
+    capacity: &Capacity,
     ledger: &Ledger,
     priority: Priority,
 ) -> Gate {
-    let capacity = || gauge.capacity(ledger).beyond_grants(ledger);
     let Some(arbiter) = arbiter else {
-        // The pool is measured only for those whom it may cost something.
-        let sheddable = priority < Priority(0);
-        return match sheddable.then(capacity) {
-            Some(Capacity::Serving(room)) if room.saturation() >= 1.0 => Gate::Shed,
-            Some(_) | None => Gate::Open,
+        let verdict = match capacity {
+            Capacity::Serving(budget) if priority < Priority(0) && budget.saturation() >= 1.0 => {
+                Verdict::Shed
+            }
+            Capacity::Serving(_) | Capacity::Unknown | Capacity::Empty => Verdict::Open,
         };
+        return Gate { verdict, passage: None };
     };
-    let open = match capacity() {
-        // There may or may not be a pool: that is not worth waiting for.
-        Capacity::Unknown => true,
-        Capacity::Empty => false,
-        // Nobody passes those who wait.
-        Capacity::Serving(room) => ledger.waiting == 0 && arbiter.passes(priority, &room),
+    let passage = match capacity {
+        // A pool may or may not exist: that is not worth waiting for.
+        Capacity::Unknown => return Gate { verdict: Verdict::Open, passage: None },
+        // No request passes those that wait.
+        Capacity::Serving(budget) if ledger.waiting == 0 => arbiter.passage(priority, budget),
+        Capacity::Empty | Capacity::Serving(_) => None,
     };
-    if open { Gate::Open } else { Gate::Shut }
+    let is_open = passage.is_some_and(Passage::is_open);
+    Gate { verdict: if is_open { Verdict::Open } else { Verdict::Shut }, passage }
 }

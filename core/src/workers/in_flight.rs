@@ -1,48 +1,67 @@
-//! The requests that a member sent and that have not ended.
+//! The requests that a worker sent and that have not ended.
 
 use std::collections::BTreeMap;
 
-use super::{SharedLedger, Target};
 use crate::{
-    ledger::{Accounts, EndpointKey, Work},
+    ledger::{Accounts, EndpointKey, Target, Work},
     model::{Instant, RequestId},
 };
 
-/// Where each of them is counted. What it says is also in the worker's accounts, for others to find.
-#[derive(Debug, Default)]
-pub(super) struct UnderWay {
-    by_request: BTreeMap<RequestId, Sent>,
+/// The requests in flight, with the endpoints on which each is counted. The worker's heartbeat holds
+/// the same counts, so that another worker can take them back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CountedRequests {
+    by_request: BTreeMap<RequestId, Counted>,
 }
 
-/// A request on its way, as far as it is counted.
+/// A request on its way, as far as accounts count it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    /// Who answers it, with the prompt's tokens if it also computes them.
+pub(crate) struct Counted {
+    /// The endpoint that answers; charged with the prompt's tokens if it also computes them.
     decode: Part,
-    /// Who computes its prompt where that is another, until the answer begins.
+    /// The endpoint that computes the prompt where that is another, until the response begins.
     prefill: Option<Part>,
 }
 
-/// What a request counts for on one endpoint: one request, and these tokens of its prompt.
+/// A request on one endpoint, with the tokens of its prompt that count there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+struct Part {
     endpoint: EndpointKey,
-    /// None once they are computed.
+    /// Zero once the tokens are computed.
     work: Work,
 }
 
-/// What does not count any more once a prompt is computed.
+/// The change of accounts that the beginning of a response makes.
+///
+/// Data, so that the same change is applied to the ledger when it is proposed and to the worker's own
+/// heartbeat when it is committed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Computed {
+pub(crate) struct Shift {
+    after: Counted,
+    moved: Option<Moved>,
+    computed: Option<Computed>,
+}
+
+/// A request that Envoy's retries took to another endpoint than the first.
+#[derive(Clone, Copy, Debug)]
+struct Moved {
+    from: EndpointKey,
+    to: EndpointKey,
+    work: Work,
+}
+
+/// The counts that end when a prompt is computed.
+#[derive(Clone, Copy, Debug)]
+enum Computed {
     /// The tokens alone, where the same endpoint goes on to answer.
     Here(Part),
-    /// The request and its tokens, where another does.
+    /// The request and its tokens, where another endpoint answers.
     Apart(Part),
 }
 
-impl Sent {
-    /// One that goes there.
-    pub(super) fn to(target: Target) -> Self {
+impl Counted {
+    /// Counts of a request that goes to `target`.
+    pub(crate) fn for_target(target: Target) -> Self {
         let Target { endpoint, prefill, load, .. } = target;
         let load = load.unwrap_or_default();
         let prefill = prefill.map(|endpoint| Part { endpoint, work: load });
@@ -50,24 +69,31 @@ impl Sent {
         Self { decode: Part { endpoint, work }, prefill }
     }
 
-    /// Counts it.
-    pub(super) fn open(&self, now: Instant, accounts: &mut Accounts) {
+    /// Adds the counts.
+    pub(crate) fn open(&self, now: Instant, accounts: &mut Accounts) {
         accounts.open(now, self.decode.endpoint, self.decode.work);
         if let Some(Part { endpoint, work }) = self.prefill {
             accounts.open(now, endpoint, work);
         }
     }
 
-    /// Counts it no more.
-    pub(super) fn close(&self, now: Instant, accounts: &mut Accounts) {
+    /// Takes the counts off.
+    pub(crate) fn close(&self, now: Instant, accounts: &mut Accounts) {
         accounts.close(now, self.decode.endpoint, self.decode.work);
         if let Some(Part { endpoint, work }) = self.prefill {
             accounts.close(now, endpoint, work);
         }
     }
 
-    /// What its prompt counted for, if it did.
-    fn computed(&mut self) -> Option<Computed> {
+    /// Moves the decode part to the endpoint that answered; `None` if it was there already.
+    fn move_to(&mut self, to: EndpointKey) -> Option<Moved> {
+        let Part { endpoint: from, work } = self.decode;
+        self.decode.endpoint = to;
+        (from != to).then_some(Moved { from, to, work })
+    }
+
+    /// Ends the prompt's counts; `None` if nothing of the prompt was counted.
+    fn compute(&mut self) -> Option<Computed> {
         let decode = self.decode;
         self.decode.work = Work::default();
         let here = (decode.work.tokens > 0).then_some(Computed::Here(decode));
@@ -75,76 +101,67 @@ impl Sent {
     }
 }
 
-impl Computed {
-    /// Counts it no more.
-    pub(super) fn take_off(self, now: Instant, accounts: &mut Accounts) {
-        match self {
-            Self::Here(Part { endpoint, work }) => accounts.answered(now, endpoint, work),
-            Self::Apart(Part { endpoint, work }) => accounts.close(now, endpoint, work),
+impl Shift {
+    /// Applies the change to accounts.
+    pub(crate) fn apply(&self, now: Instant, accounts: &mut Accounts) {
+        if let Some(Moved { from, to, work }) = self.moved {
+            accounts.close(now, from, work);
+            accounts.open(now, to, work);
+        }
+        match self.computed {
+            Some(Computed::Here(Part { endpoint, work })) => accounts.answered(now, endpoint, work),
+            Some(Computed::Apart(Part { endpoint, work })) => accounts.close(now, endpoint, work),
+            None => (),
         }
     }
 
-    /// Whether an endpoint has a request less.
-    pub(super) fn frees_a_place(self) -> bool {
-        matches!(self, Self::Apart(_))
+    /// True if accounts change at all.
+    pub(crate) fn changes_accounts(&self) -> bool {
+        self.moved.is_some() || self.computed.is_some()
+    }
+
+    /// True if an endpoint has a request less.
+    pub(crate) fn frees_a_place(&self) -> bool {
+        matches!(self.computed, Some(Computed::Apart(_)))
     }
 }
 
-impl UnderWay {
-    /// Knows of a request that the ledger counts already.
-    pub(super) fn opened(
-        &mut self,
-        (now, accounts): (Instant, &mut Accounts),
-        request: RequestId,
-        target: Target,
-    ) {
-        let sent = Sent::to(target);
-        sent.open(now, accounts);
-        self.by_request.insert(request, sent);
+impl CountedRequests {
+    /// Remembers a request that was sent to `target`.
+    pub(crate) fn open(&mut self, request: RequestId, target: Target) -> Counted {
+        let counted = Counted::for_target(target);
+        self.by_request.insert(request, counted);
+        counted
     }
 
-    /// The request's prompt is computed; in the ledger it still counts, as is returned.
-    pub(super) fn answered(
-        &mut self,
-        (now, accounts): (Instant, &mut Accounts),
+    /// Tells what changes when a response begins, `served_by` naming the endpoint that sent it where
+    /// that is known. `None` for a request that is not in flight.
+    pub(crate) fn shift(
+        &self,
         request: RequestId,
-    ) -> Option<Computed> {
-        let computed = self.by_request.get_mut(&request)?.computed()?;
-        computed.take_off(now, accounts);
-        Some(computed)
+        served_by: Option<EndpointKey>,
+    ) -> Option<Shift> {
+        let mut after = *self.by_request.get(&request)?;
+        // The move comes first: the tokens are taken off where they are counted by then.
+        let moved = served_by.and_then(|to| after.move_to(to));
+        let computed = after.compute();
+        Some(Shift { after, moved, computed })
     }
 
-    /// Another endpoint answers the request than the one that it was sent to; who computes its prompt
-    /// stays. True if it was counted elsewhere.
-    pub(super) fn moved(
-        &mut self,
-        (now, accounts): (Instant, &mut Accounts),
-        shared: &dyn SharedLedger,
-        (request, to): (RequestId, EndpointKey),
-    ) -> bool {
-        let Some(sent) = self.by_request.get_mut(&request) else { return false };
-        let Part { endpoint: from, work } = sent.decode;
-        sent.decode.endpoint = to;
-        if from == to {
-            return false;
+    /// Remembers what a response's beginning changed.
+    pub(crate) fn take_shift(&mut self, request: RequestId, shift: &Shift) {
+        if let Some(counted) = self.by_request.get_mut(&request) {
+            *counted = shift.after;
         }
-        let carry = |accounts: &mut Accounts| {
-            accounts.close(now, from, work);
-            accounts.open(now, to, work);
-        };
-        carry(accounts);
-        shared.update(&mut |ledger| carry(&mut ledger.accounts));
-        true
     }
 
-    /// The request is over; it still counts in the ledger.
-    pub(super) fn closed(
-        &mut self,
-        (now, accounts): (Instant, &mut Accounts),
-        request: RequestId,
-    ) -> Option<Sent> {
-        let sent = self.by_request.remove(&request)?;
-        sent.close(now, accounts);
-        Some(sent)
+    /// Reads the counts of a request in flight.
+    pub(crate) fn get(&self, request: RequestId) -> Option<Counted> {
+        self.by_request.get(&request).copied()
+    }
+
+    /// Forgets a request that ended.
+    pub(crate) fn close(&mut self, request: RequestId) -> Option<Counted> {
+        self.by_request.remove(&request)
     }
 }

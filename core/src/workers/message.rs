@@ -1,84 +1,93 @@
-//! What members tell each other.
+//! The messages between the workers of one pool, and their limits.
 
 use crate::{
     flow::{FlowKey, Outcome, Ticket},
     model::{Instant, QueueId, RequestId, WorkerId},
 };
 
-/// A message and where it goes. It may come late, or never if its receiver dies, but messages
-/// between the same two members keep their order.
+/// A message with its address. A message may come late, or never if its receiver dies, but messages
+/// between the same two workers keep their order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
     /// The receiver's queue.
     pub to: QueueId,
-    /// What it is told.
+    /// The message itself.
     pub message: Message,
 }
 
-/// What one member tells another.
+/// A message from one worker to another, or to itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// To the arbiter: these requests wait. Handed in again after each change of arbiter.
     Submit {
-        /// Who holds them.
+        /// The worker that holds the requests.
         worker: WorkerId,
-        /// Where it takes the answers.
+        /// The queue on which that worker takes the answers.
         reply_to: QueueId,
-        /// The arbiter that they are meant for; another one ignores them.
+        /// Term of the arbiter that the tickets are meant for; an arbiter of another term ignores them.
         epoch: u64,
-        /// Whether they were with an earlier arbiter: then no limit applies to them again.
+        /// True if an earlier arbiter had the tickets: then no limit applies to them again.
         again: bool,
-        /// At most [`super::WorkerPeer::TICKETS_MAX`].
+        /// The tickets, at most [`Message::TICKETS_MAX`].
         tickets: Vec<Ticket>,
     },
-    /// To the arbiter: this request waits no more, its client left.
+    /// To the arbiter: this request waits no more, because its client left.
     Cancel {
-        /// Who held it.
+        /// The worker that held the request.
         worker: WorkerId,
-        /// Which one.
+        /// The request, by its name within that worker.
         request: RequestId,
     },
     /// To the arbiter: there may be room now.
     Wake,
     /// To the arbiter: a request of this flow made the engine write this many tokens.
     Charge {
-        /// Whose request.
+        /// The flow of the request.
         flow: FlowKey,
         /// Output tokens.
         tokens: u32,
     },
-    /// To the arbiter: a granted request of this flow costs other than it was charged for.
+    /// To the arbiter: a granted request of this flow costs more or less than it was charged for.
     Correct {
-        /// Whose request.
+        /// The flow of the request.
         flow: FlowKey,
         /// Uncached prompt tokens by its ticket.
         charged: u32,
-        /// Those by the endpoint that it goes to. None, if it goes nowhere.
+        /// Uncached prompt tokens on the endpoint that the request goes to; 0 if it goes nowhere.
         found: u32,
     },
     /// To the arbiter: this worker is dead, and what it counted was taken back.
-    Buried {
-        /// Which worker.
+    Reclaimed {
+        /// The dead worker.
         worker: WorkerId,
-        /// The arbiter that it knew last.
+        /// Term of the arbiter that the worker knew last.
         epoch: u64,
-        /// The grants of that arbiter that it had taken.
+        /// Number of that arbiter's grants that the worker had taken.
         grants_taken: u64,
     },
     /// To a worker: these requests go now.
     Grant {
-        /// Which ones, in their order. At most [`super::WorkerPeer::GRANTS_MAX`].
+        /// The granted requests in their order, at most [`Message::GRANTS_MAX`].
         requests: Vec<RequestId>,
-        /// Who grants it; void under a later arbiter.
+        /// Term of the arbiter that grants the places; void under a later arbiter.
         epoch: u64,
-        /// When, for those who want to know how long it took.
+        /// Time of the grant, from which its way to the worker is measured.
         at: Instant,
     },
     /// To a worker: this request is refused.
     Reject {
-        /// Which one.
+        /// The request, by its name within the receiver.
         request: RequestId,
-        /// Why.
+        /// The reason.
         outcome: Outcome,
     },
+}
+
+impl Message {
+    /// Tickets in one message: with 256 bytes each for the longest names, below 32 kB.
+    pub const TICKETS_MAX: usize = 64;
+
+    /// Grants in one message, and in one look of the arbiter: as many streams as may be resumed in one
+    /// callback of the host.
+    pub const GRANTS_MAX: u32 = 64;
 }

@@ -1,37 +1,51 @@
-//! One worker of an Envoy, as part of the whole.
+//! A worker of one Envoy as the peer of the others: its held requests, its requests in flight, its role
+//! as the arbiter.
+//!
+//! Methods that a proposal uses read this worker and change the ledger that they are handed; methods
+//! that a commit uses change this worker, once the ledger holds what was proposed. No method does
+//! both, so a try that another worker was faster than leaves nothing behind.
 
 mod grant;
 
 use std::collections::BTreeMap;
 
 use super::{
-    Admission, AdmissionResult, Answered, CapacitySource, Envelope, Message, SharedLedger, Step,
-    Target,
-    arbiter::{Arbiter, Tenure},
-    gate::{Gate, gate},
-    in_flight::{Sent, UnderWay},
+    Envelope, Message,
+    arbiter::{Acts, Arbiter, Reserve, Submission, Tenure},
+    gate::{self, Gate},
+    in_flight::{Counted, CountedRequests, Shift},
 };
 use crate::{
-    flow::{Controller, FlowConfig, FlowKey, Outcome, Ticket},
-    ledger::{EndpointKey, Heartbeat, Lease, Ledger},
-    model::{Instant, Priority, QueueId, RequestId, WorkerId},
+    flow::{Controller, FlowConfig, FlowKey, Passage, Ticket},
+    ledger::{EndpointKey, Heartbeat, Lease, Ledger, Target},
+    model::{InferenceRequest, Instant, Priority, QueueId, RequestId, WorkerId},
+    saturation::Capacity,
 };
 
-/// One worker: the requests that it holds and those that it sent.
-#[derive(Debug)]
+pub(crate) use grant::GrantPlan;
+
+/// A worker's part in flow control: the requests that it holds and those that it sent.
+#[derive(Clone, Debug)]
 pub struct WorkerPeer {
     id: WorkerId,
     queue: QueueId,
-    row: Heartbeat,
-    held: BTreeMap<RequestId, Ticket>,
-    sent: UnderWay,
-    /// The arbiter that knows the held requests.
+    heartbeat: Heartbeat,
+    held: BTreeMap<RequestId, HeldRequest>,
+    in_flight: CountedRequests,
+    /// The arbiter that the held requests were handed to.
     handed_to: Handed,
-    /// None where flow control is off, and nobody is ever held.
+    /// `None` where flow control is off: then no request is ever held.
     arbiter: Option<Arbiter>,
 }
 
-/// Which arbiter, and where it takes messages.
+/// A request that waits for its turn, with all that scheduling will need.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldRequest {
+    pub(crate) ticket: Ticket,
+    pub(crate) request: InferenceRequest,
+}
+
+/// The arbiter that tickets were handed to.
 #[derive(Clone, Copy, Debug, Default)]
 struct Handed {
     epoch: u64,
@@ -39,34 +53,33 @@ struct Handed {
 }
 
 impl WorkerPeer {
-    /// Tickets in one message: with 256 bytes each for the longest names, below 32 kB.
-    pub const TICKETS_MAX: usize = 64;
+    /// Tickets in one message.
+    pub const TICKETS_MAX: usize = Message::TICKETS_MAX;
 
-    /// Grants in one message, and in one go of the arbiter: as many streams as may be resumed in one
-    /// callback of the host.
-    pub const GRANTS_MAX: u32 = 64;
+    /// Grants in one message, and in one look of the arbiter.
+    pub const GRANTS_MAX: u32 = Message::GRANTS_MAX;
 
     /// Requests that one worker holds. Envoy keeps each one's body: at 220 kB a prompt these are
     /// 3.6 GB, and bands have limits of their own below that.
     const HELD_MAX: usize = 16_384;
 
-    /// A worker that takes its messages from `queue`. Without `flow` nobody is ever held.
+    /// Makes a worker that takes its messages from `queue`. Without `flow` no request is ever held.
     #[must_use]
     pub fn new(id: WorkerId, queue: QueueId, flow: Option<FlowConfig>, now: Instant) -> Self {
         let arbiter = flow.map(|config| Arbiter::new(id, queue, config, now));
         Self {
             id,
             queue,
-            row: Heartbeat { alive_at: now, ..Heartbeat::default() },
+            heartbeat: Heartbeat { alive_at: now, ..Heartbeat::default() },
             held: BTreeMap::new(),
-            sent: UnderWay::default(),
+            in_flight: CountedRequests::default(),
             handed_to: Handed::default(),
             arbiter,
         }
     }
 
-    /// Goes by another configuration from now on; `None` turns flow control off. What it held as the
-    /// arbiter is handed in again once the lease has lapsed. While requests are still held here they
+    /// Goes by another configuration from now on; `None` turns flow control off. Tickets held as the
+    /// arbiter are handed in again once the lease has lapsed. While requests are still held here they
     /// are served by the configuration that they met, and the new one counts from the next call.
     pub fn configure(&mut self, now: Instant, flow: Option<FlowConfig>) {
         if flow.is_none() && !self.held.is_empty() {
@@ -77,290 +90,285 @@ impl WorkerPeer {
         }
     }
 
-    /// Who this is.
+    /// Returns the worker's id.
     #[must_use]
     pub fn id(&self) -> WorkerId {
         self.id
     }
 
-    /// Which priorities the known objectives have: each gets a band.
+    /// Takes the priorities of the known objectives: each gets a band.
     pub fn provision(&mut self, now: Instant, priorities: &[Priority]) {
         if let Some(arbiter) = &mut self.arbiter {
             arbiter.provision(now, priorities);
         }
     }
 
-    /// All queues of the pool, if this member is the arbiter.
+    /// Returns all queues of the pool, if this worker is the arbiter.
     #[must_use]
     pub fn queues(&self) -> Option<&Controller> {
         self.arbiter.as_ref().filter(|arbiter| arbiter.epoch().is_some()).map(Arbiter::controller)
     }
 
-    /// What this worker has counted, to be put where the others find it when it is dead.
+    /// Returns the worker's counts, to be put where the others find them when it is dead.
     #[must_use]
-    pub fn row(&self) -> &Heartbeat {
-        &self.row
+    pub fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
     }
 
-    /// Whether requests wait on this worker, or it decides for others: then it should tick often.
+    /// True while requests wait on this worker, or on its decision: then it should tick often.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         !self.held.is_empty() || self.arbiter.as_ref().is_some_and(Arbiter::has_waiting)
     }
 
-    /// A request has been read: it goes where `admit` says if nobody waits and there is room, else
-    /// it is held. `admit` may be asked more than once, of which the last counts.
-    pub fn arrive<D>(
-        &mut self,
-        now: Instant,
-        (shared, gauge): (&dyn SharedLedger, &dyn CapacitySource),
-        ticket: Ticket,
-        mut admit: impl FnMut(&Ledger) -> Admission<D>,
-    ) -> (AdmissionResult<D>, Vec<Envelope>) {
-        let request = RequestId(ticket.id.request);
-        let mut arrival = AdmissionResult::Held;
-        let mut sent = None;
-        let mut lease = Lease::default();
-        let (id, queue, full) = (self.id, self.queue, self.held.len() >= Self::HELD_MAX);
-        let arbiter = &mut self.arbiter;
-        shared.update(&mut |ledger| {
-            sent = None;
-            arrival = match gate(arbiter.as_mut(), gauge, ledger, ticket.flow.priority) {
-                Gate::Open => match admit(ledger) {
-                    Admission::Send(target, decision) => {
-                        sent = Some(target);
-                        AdmissionResult::Sent(decision, open(now, ledger, target))
-                    }
-                    Admission::Refuse(why) => AdmissionResult::Refused(why),
-                },
-                Gate::Shed => AdmissionResult::Shed,
-                Gate::Shut if full => AdmissionResult::Rejected(Outcome::RejectedCapacity),
-                Gate::Shut => {
-                    ledger.take_lease(id, queue, now);
-                    ledger.hold();
-                    lease = ledger.lease;
-                    AdmissionResult::Held
-                }
-            };
-        });
-        if let Some(target) = sent {
-            self.sent.opened((now, &mut self.row.accounts), request, target);
-        }
-        let mut posts = Vec::new();
-        if matches!(arrival, AdmissionResult::Held) {
-            self.row.waiting += 1;
-            posts = self.follow(now, lease);
-            posts.push(self.hand_in(vec![ticket.clone()], false));
-            self.held.insert(request, ticket);
-        }
-        (arrival, posts)
-    }
-
-    /// Another endpoint has a request than the one that it was sent to. True if that changed what this
-    /// worker has counted.
-    pub fn moved(
-        &mut self,
-        now: Instant,
-        shared: &dyn SharedLedger,
-        at: (RequestId, EndpointKey),
-    ) -> bool {
-        self.sent.moved((now, &mut self.row.accounts), shared, at)
-    }
-
-    /// The answer has begun, so that the request's prompt is computed.
-    pub fn answered(
-        &mut self,
-        now: Instant,
-        shared: &dyn SharedLedger,
-        request: RequestId,
-    ) -> Answered {
-        let Some(computed) = self.sent.answered((now, &mut self.row.accounts), request) else {
-            return Answered::default();
-        };
-        let mut nudge = None;
-        shared.update(&mut |ledger| {
-            computed.take_off(now, &mut ledger.accounts);
-            nudge = computed.frees_a_place().then(|| ledger.nudge()).flatten();
-        });
-        Answered { counts: true, nudge: nudge.map(nudge_at) }
-    }
-
-    /// A request's stream is gone, however it ended and wherever it was.
-    pub fn ended(
-        &mut self,
-        now: Instant,
-        shared: &dyn SharedLedger,
-        request: RequestId,
-    ) -> Option<Envelope> {
-        if self.unhold(request) {
-            shared.update(&mut Ledger::release);
-            let message = Message::Cancel { worker: self.id, request };
-            return Some(Envelope { to: self.handed_to.queue, message });
-        }
-        let sent = self.sent.closed((now, &mut self.row.accounts), request)?;
-        let mut nudge = None;
-        shared.update(&mut |ledger| {
-            sent.close(now, &mut ledger.accounts);
-            nudge = ledger.nudge();
-        });
-        nudge.map(nudge_at)
-    }
-
-    /// Tells the arbiter what a flow's request has cost, if anybody waits.
+    /// True while this worker holds the lease, as far as it knows.
     #[must_use]
-    pub fn charge(&self, ledger: &Ledger, flow: FlowKey, tokens: u32) -> Option<Envelope> {
-        (ledger.waiting > 0).then_some(())?;
-        Some(Envelope { to: ledger.lease.queue, message: Message::Charge { flow, tokens } })
+    pub fn is_arbiter(&self) -> bool {
+        self.arbiter.as_ref().is_some_and(|arbiter| arbiter.epoch().is_some())
     }
 
-    /// A message has come.
-    pub fn receive(
-        &mut self,
+    /// True if tenants are charged for what their requests cost.
+    pub(crate) fn charges_tokens(&self) -> bool {
+        self.arbiter.as_ref().is_some_and(Arbiter::charges_tokens)
+    }
+
+    /// True while requests wait on this worker.
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Reads a held request.
+    pub(crate) fn held(&self, request: RequestId) -> Option<&HeldRequest> {
+        self.held.get(&request)
+    }
+
+    // --- parts of a proposal
+
+    /// True if [`Self::gate`] needs the pool's capacity, which takes a look at every endpoint.
+    pub(crate) fn needs_capacity(&self, priority: Priority) -> bool {
+        gate::needs_capacity(self.arbiter.as_ref(), priority)
+    }
+
+    /// Decides whether a request of this priority goes at once.
+    pub(crate) fn gate(&self, capacity: &Capacity, ledger: &Ledger, priority: Priority) -> Gate {
+        gate::gate(self.arbiter.as_ref(), capacity, ledger, priority)
+    }
+
+    /// Counts a request that is to be held, under an arbiter's lease, which this worker takes if no
+    /// other holds it. `None` where this worker holds as many requests as it may.
+    pub(crate) fn hold(&self, now: Instant, ledger: &mut Ledger) -> Option<Lease> {
+        if self.held.len() >= Self::HELD_MAX {
+            return None;
+        }
+        ledger.take_lease(self.id, self.queue, now);
+        ledger.hold();
+        Some(ledger.lease)
+    }
+
+    /// Sees to it that there is an arbiter while requests are held here.
+    pub(crate) fn keep_lease(&self, now: Instant, ledger: &mut Ledger) -> Option<Lease> {
+        self.holds_any().then(|| {
+            ledger.take_lease(self.id, self.queue, now);
+            ledger.lease
+        })
+    }
+
+    /// Reserves places for tickets, if this worker is the arbiter.
+    pub(crate) fn reserve(
+        &self,
         now: Instant,
-        (shared, gauge): (&dyn SharedLedger, &dyn CapacitySource),
-        message: Message,
-    ) -> Vec<Step> {
-        match message {
-            Message::Grant { requests, epoch, at } => {
-                let all = requests.len();
-                let held = requests.into_iter().filter(|request| self.held.contains_key(request));
-                let take = |request| Step::Take { request, epoch, granted_at: at };
-                let mut steps: Vec<Step> = held.map(take).collect();
-                let gone = u32::try_from(all - steps.len()).unwrap_or(u32::MAX);
-                steps.extend(self.give_back(shared, epoch, gone));
-                steps
-            }
-            Message::Reject { request, outcome } if self.unhold(request) => {
-                shared.update(&mut Ledger::release);
-                vec![Step::Reject { request, outcome }]
-            }
-            Message::Reject { .. } => Vec::new(),
-            to_arbiter @ (Message::Submit { .. }
-            | Message::Cancel { .. }
-            | Message::Wake
-            | Message::Charge { .. }
-            | Message::Correct { .. }
-            | Message::Buried { .. }) => self.arbitrate(now, (shared, gauge), Some(to_arbiter)),
+        capacity: Capacity,
+        ledger: &mut Ledger,
+    ) -> Option<Tenure> {
+        let arbiter = self.arbiter.as_ref().filter(|arbiter| arbiter.epoch().is_some())?;
+        Some(arbiter.reserve(now, capacity, ledger))
+    }
+
+    /// Tells what the beginning of a response changes.
+    pub(crate) fn shift(
+        &self,
+        request: RequestId,
+        served_by: Option<EndpointKey>,
+    ) -> Option<Shift> {
+        self.in_flight.shift(request, served_by)
+    }
+
+    /// Reads the counts of a request in flight.
+    pub(crate) fn counted(&self, request: RequestId) -> Option<Counted> {
+        self.in_flight.get(request)
+    }
+
+    // --- parts of a commit
+
+    /// Shows that this worker lives.
+    pub(crate) fn show_life(&mut self, now: Instant) {
+        self.heartbeat.alive_at = now;
+    }
+
+    /// Counts the answer of a band to a request that arrived.
+    pub(crate) fn count(&mut self, passage: Passage) {
+        if let Some(arbiter) = &mut self.arbiter {
+            arbiter.count(passage);
         }
     }
 
-    /// Time has passed: shows that this worker lives, decides if it is the arbiter, and sees to it
-    /// that there is one while it holds requests.
-    pub fn tick(
+    /// Remembers a request that was sent.
+    pub(crate) fn open(&mut self, now: Instant, request: RequestId, target: Target) {
+        let counted = self.in_flight.open(request, target);
+        counted.open(now, &mut self.heartbeat.accounts);
+    }
+
+    /// Holds a request under the lease that [`Self::hold`] returned. Returns the messages that hand in
+    /// its ticket.
+    pub(crate) fn take_held(
         &mut self,
         now: Instant,
-        (shared, gauge): (&dyn SharedLedger, &dyn CapacitySource),
-    ) -> Vec<Step> {
-        self.row.alive_at = now;
-        let mut steps = self.arbitrate(now, (shared, gauge), None);
-        if !self.held.is_empty() {
-            let mut lease = Lease::default();
-            shared.update(&mut |ledger| {
-                ledger.take_lease(self.id, self.queue, now);
-                lease = ledger.lease;
-            });
-            steps.extend(self.follow(now, lease).into_iter().map(Step::Send));
+        held: HeldRequest,
+        lease: Lease,
+    ) -> Vec<Envelope> {
+        self.heartbeat.waiting += 1;
+        // The lease comes first: a ticket that is not yet among the held ones is not handed in twice.
+        let mut envelopes = self.follow(now, lease);
+        envelopes.push(self.submit(vec![held.ticket.clone()], false));
+        self.held.insert(RequestId(held.ticket.id.request), held);
+        envelopes
+    }
+
+    /// Remembers what the beginning of a response changed.
+    pub(crate) fn take_shift(&mut self, now: Instant, request: RequestId, shift: &Shift) {
+        shift.apply(now, &mut self.heartbeat.accounts);
+        self.in_flight.take_shift(request, shift);
+    }
+
+    /// Forgets a request in flight that ended.
+    pub(crate) fn close(&mut self, now: Instant, request: RequestId) {
+        if let Some(counted) = self.in_flight.close(request) {
+            counted.close(now, &mut self.heartbeat.accounts);
         }
-        steps
     }
 
-    /// Takes back what a dead worker had counted, and tells the arbiter. To be called once for a
-    /// row that [`Heartbeat::is_dead`], by whoever took it away from where it was.
-    pub fn bury(
-        now: Instant,
-        shared: &dyn SharedLedger,
-        worker: WorkerId,
-        row: &Heartbeat,
-    ) -> Envelope {
-        let mut to = QueueId::default();
-        shared.update(&mut |ledger| {
-            ledger.take_back(now, row);
-            to = ledger.lease.queue;
-        });
-        let &Heartbeat { epoch, grants_taken, .. } = row;
-        Envelope { to, message: Message::Buried { worker, epoch, grants_taken } }
+    /// Forgets a held request; `None` if it was not held.
+    pub(crate) fn unhold(&mut self, request: RequestId) -> Option<HeldRequest> {
+        let held = self.held.remove(&request)?;
+        self.heartbeat.waiting = self.heartbeat.waiting.saturating_sub(1);
+        Some(held)
     }
 
-    fn arbitrate(
-        &mut self,
-        now: Instant,
-        (shared, gauge): (&dyn SharedLedger, &dyn CapacitySource),
-        message: Option<Message>,
-    ) -> Vec<Step> {
-        // A message to an arbiter of the past: its sender will notice and hand in again.
-        let Some(arbiter) = &mut self.arbiter else { return Vec::new() };
-        let Some(epoch) = arbiter.epoch() else { return Vec::new() };
-        let mut posts = Vec::new();
+    /// Writes the message that takes a held request's ticket back from the arbiter.
+    pub(crate) fn cancel(&self, request: RequestId) -> Envelope {
+        let message = Message::Cancel { worker: self.id, request };
+        Envelope { to: self.handed_to.queue, message }
+    }
+
+    /// Takes in a message to the arbiter. A message to an arbiter of the past changes nothing: its
+    /// sender will notice and hand in again.
+    pub(crate) fn hear(&mut self, now: Instant, message: Message) -> Heard {
+        let mut heard = Heard::default();
+        let Some(arbiter) = &mut self.arbiter else { return heard };
+        let Some(epoch) = arbiter.epoch() else { return heard };
+        heard.epoch = epoch;
+        heard.looks = true;
         match message {
-            Some(Message::Submit { worker, reply_to, epoch: meant, again, tickets })
+            Message::Submit { worker, reply_to, epoch: meant, again, tickets }
                 if meant == epoch =>
             {
-                posts = arbiter.take_in(now, (worker, reply_to), tickets, again);
+                let submission = Submission { worker, reply_to, again, tickets };
+                heard.envelopes = arbiter.take_in(now, submission);
             }
-            Some(Message::Cancel { worker, request }) => arbiter.cancel(now, worker, request),
-            Some(Message::Charge { flow, tokens }) => {
+            Message::Cancel { worker, request } => arbiter.cancel(now, worker, request),
+            Message::Charge { flow, tokens } => {
                 arbiter.charge(&flow, tokens);
-                return Vec::new();
+                heard.looks = false;
             }
-            Some(Message::Correct { flow, charged, found }) => {
+            Message::Correct { flow, charged, found } => {
                 arbiter.correct(&flow, charged, found);
-                return Vec::new();
+                heard.looks = false;
             }
-            Some(Message::Buried { worker, epoch: known, grants_taken }) => {
+            Message::Reclaimed { worker, epoch: known, grants_taken } => {
                 let taken = if known == epoch { grants_taken } else { 0 };
-                arbiter.bury(now, (worker, taken), shared);
+                heard.lost = arbiter.reclaim(now, worker, taken);
             }
-            _ => (),
+            Message::Submit { .. }
+            | Message::Wake
+            | Message::Grant { .. }
+            | Message::Reject { .. } => (),
         }
-        let (tenure, more) = arbiter.run(now, gauge, shared);
-        posts.extend(more);
-        if tenure == Tenure::Lost {
-            arbiter.end(now);
-        }
-        posts.into_iter().map(Step::Send).collect()
+        heard
     }
 
-    /// Knows the arbiter by this lease from now on; hands in again what another one knew.
-    fn follow(&mut self, now: Instant, lease: Lease) -> Vec<Envelope> {
-        if let Some(arbiter) = &mut self.arbiter
-            && lease.holder == self.id
-            && arbiter.epoch() != Some(lease.epoch)
-        {
-            arbiter.begin(now, &lease);
+    /// Acts as the arbiter on the reserved places.
+    pub(crate) fn arbitrate(&mut self, now: Instant, tenure: Tenure) -> Option<Acted> {
+        let arbiter = self.arbiter.as_mut()?;
+        match tenure {
+            Tenure::Holds(reserve) => Some(Self::act(arbiter, now, reserve)),
+            Tenure::Lost => {
+                arbiter.end(now);
+                None
+            }
         }
+    }
+
+    fn act(arbiter: &mut Arbiter, now: Instant, reserve: Reserve) -> Acted {
+        let epoch = arbiter.epoch().unwrap_or_default();
+        let Acts { envelopes, unused } = arbiter.act(now, reserve);
+        Acted { envelopes, unused, epoch }
+    }
+
+    /// Follows the arbiter that this lease names. Returns the messages that hand in again the tickets
+    /// that another arbiter had.
+    pub(crate) fn follow(&mut self, now: Instant, lease: Lease) -> Vec<Envelope> {
         if lease.epoch == self.handed_to.epoch {
             return Vec::new();
         }
+        // A term begins once. An arbiter that was configured anew within its term knows no ticket, and
+        // none is handed in before the lease has lapsed: if it went on, those would never be served.
+        if let Some(arbiter) = &mut self.arbiter
+            && lease.holder == self.id
+        {
+            arbiter.begin(now, &lease);
+        }
         self.handed_to = Handed { epoch: lease.epoch, queue: lease.queue };
-        self.row.epoch = lease.epoch;
-        self.row.grants_taken = 0;
-        let tickets: Vec<Ticket> = self.held.values().cloned().collect();
-        tickets.chunks(Self::TICKETS_MAX).map(|some| self.hand_in(some.to_vec(), true)).collect()
+        self.heartbeat.epoch = lease.epoch;
+        self.heartbeat.grants_taken = 0;
+        let tickets: Vec<Ticket> = self.held.values().map(|held| held.ticket.clone()).collect();
+        tickets.chunks(Message::TICKETS_MAX).map(|some| self.submit(some.to_vec(), true)).collect()
     }
 
-    fn hand_in(&self, tickets: Vec<Ticket>, again: bool) -> Envelope {
+    fn submit(&self, tickets: Vec<Ticket>, again: bool) -> Envelope {
         let Handed { epoch, queue } = self.handed_to;
         let message =
             Message::Submit { worker: self.id, reply_to: self.queue, epoch, again, tickets };
         Envelope { to: queue, message }
     }
 
-    /// True if the request was held.
-    fn unhold(&mut self, request: RequestId) -> bool {
-        let held = self.held.remove(&request).is_some();
-        if held {
-            self.row.waiting = self.row.waiting.saturating_sub(1);
-        }
-        held
+    /// Writes the message that charges a tenant for output tokens, while requests wait: otherwise nothing
+    /// is shared.
+    pub(crate) fn charge(&self, ledger: &Ledger, flow: FlowKey, tokens: u32) -> Option<Envelope> {
+        let message = Message::Charge { flow, tokens };
+        (ledger.waiting > 0).then_some(Envelope { to: ledger.lease.queue, message })
     }
 }
 
-fn nudge_at(queue: QueueId) -> Envelope {
-    Envelope { to: queue, message: Message::Wake }
+/// The outcome of a message to the arbiter.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Rejections.
+    pub(crate) envelopes: Vec<Envelope>,
+    /// Places that were on their way to a dead worker.
+    pub(crate) lost: u32,
+    /// The arbiter's term.
+    pub(crate) epoch: u64,
+    /// True if the arbiter has to look at its queues now.
+    pub(crate) looks: bool,
 }
 
-/// Counts a request that goes, and takes a place on the board for it if it is announced.
-fn open(now: Instant, ledger: &mut Ledger, target: Target) -> Option<u64> {
-    Sent::to(target).open(now, &mut ledger.accounts);
-    target.announced.then(|| ledger.announce())
+/// The outcome of a look of the arbiter at its queues.
+#[derive(Debug)]
+pub(crate) struct Acted {
+    /// Grants and rejections.
+    pub(crate) envelopes: Vec<Envelope>,
+    /// Reserved places that no ticket took.
+    pub(crate) unused: u32,
+    /// The term that they were reserved in.
+    pub(crate) epoch: u64,
 }

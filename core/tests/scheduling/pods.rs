@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use picker_core::{
     BLOCK_BYTES, Chain, Chainer, Config, Endpoint, Event, Filter, Health, InferenceRequest,
-    Instant, Metrics, PickError, Picker, Profile, Scheduler, Scheduling, SchedulingResult, Scorer,
-    ScorerWeight, Seed, Snapshot, WeightedScorer, ledger::Ledger,
+    Instant, Metrics, PickError, Picker, Profile, ResponseStart, Scheduler, Scheduling,
+    SchedulingResult, Scorer, ScorerWeight, Seed, Snapshot, WeightedScorer, ledger::Ledger,
 };
 
 pub(crate) fn at(ms: u64) -> Instant {
@@ -69,4 +69,20 @@ pub(crate) fn told(decision: Result<SchedulingResult, PickError>) -> String {
     let headers: Vec<String> =
         decision.headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     format!("{}{}", decision.destinations().next().unwrap(), headers.concat())
+}
+
+/// True if an event was said to be perhaps news for the other workers.
+pub(crate) fn may_publish(scheduler: &Scheduler, event: &Event) -> bool {
+    match *event {
+        Event::Answered { request, served_by, answer: class, .. } => {
+            scheduler.may_publish_start(request, ResponseStart { served_by, class })
+        }
+        Event::Ended { request, end, .. } => scheduler.may_publish_end(request, None, end),
+        Event::Snapshot { .. }
+        | Event::Sent { .. }
+        | Event::FirstToken { .. }
+        | Event::Streamed { .. }
+        | Event::Reported { .. }
+        | Event::Noted(_) => false,
+    }
 }

@@ -8,12 +8,13 @@ use picker_core::{
     SchedulingResult, Scorer, ScorerWeight, StageOrder, WeightedScorer,
     filter::Role,
     ledger::{Account, Ledger},
-    saturation::{Concurrency, Detector},
+    saturation::{Capacity, Concurrency, Detector},
     score::{SessionAffinity, SessionStrategy},
-    workers::Capacity,
 };
 
-use crate::pods::{address, ask, at, decide, endpoint, profile, renew, scheduler, told};
+use crate::pods::{
+    address, ask, at, decide, endpoint, may_publish, profile, renew, scheduler, told,
+};
 
 pub(crate) fn disagg(disagg: Disagg) -> Scheduling {
     let role = |name: &str, role| profile(name, vec![Filter::Role(role)]);
@@ -65,7 +66,7 @@ fn compute_apart(
         Some(answer) => Event::Answered { request, at: at(2), served_by: None, answer },
         None => Event::Ended { request, at: at(2), end: End::Gone },
     };
-    assert!(scheduler.may_tell(&event) || end == Some(ResponseClass::Taken));
+    assert!(may_publish(scheduler, &event) || end == Some(ResponseClass::Taken));
     let notes = scheduler.handle(event);
     notes.iter().map(|note| (note.endpoint, note.verdict)).collect()
 }

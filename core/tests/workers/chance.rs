@@ -1,4 +1,4 @@
-//! Where random numbers come from.
+//! The source of random numbers.
 
 /// Splitmix64: the same seed, the same world.
 pub(crate) struct Chance(u64);

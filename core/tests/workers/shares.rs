@@ -1,22 +1,20 @@
-//! What tenants get of the pool, and what they may get more than others.
+//! The tenants' shares of the pool, and by how much they may differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use picker_core::{
     flow::{FairnessPolicy, FlowKey, Ticket, TokenCost},
-    workers::{Envelope, Message},
+    worker::Effect,
+    workers::Message,
 };
 
-use crate::{
-    pool::PROMPT_MAX,
-    request::{Asked, OUTPUT_MAX},
-};
+use crate::{pool::PROMPT_MAX, request::OUTPUT_MAX};
 
 /// The service of each tenant, and of each two of them since when they have both been waiting.
 pub(crate) struct Shares {
     rule: Rule,
     got: BTreeMap<FlowKey, i64>,
-    /// What each had got when the two began to wait at once.
+    /// The service that each had got when the two began to wait at once.
     pairs: BTreeMap<(FlowKey, FlowKey), (i64, i64)>,
     /// Tokens of which the arbiter does not know yet that they were used, or that they were not.
     untold: BTreeMap<FlowKey, i64>,
@@ -31,31 +29,43 @@ enum Rule {
     Tokens(TokenCost),
 }
 
+impl Rule {
+    fn of(fairness: &FairnessPolicy) -> Self {
+        match fairness {
+            FairnessPolicy::GlobalStrict => Self::None,
+            FairnessPolicy::RoundRobin => Self::Turns,
+            FairnessPolicy::TokenFair(cost) => Self::Tokens(cost.clone()),
+        }
+    }
+}
+
 /// In parts of a token that all weights divide.
 const PARTS: i64 = 4;
 
-/// What a prompt and an answer cost at most.
+/// The most that a prompt and an answer cost.
 const PROMPT: i64 = PROMPT_MAX as i64;
 const OUTPUT: i64 = 2 * OUTPUT_MAX as i64;
 
 impl Shares {
     pub(crate) fn of(fairness: &FairnessPolicy) -> Self {
-        let rule = match fairness {
-            FairnessPolicy::GlobalStrict => Rule::None,
-            FairnessPolicy::RoundRobin => Rule::Turns,
-            FairnessPolicy::TokenFair(cost) => Rule::Tokens(cost.clone()),
-        };
+        let rule = Rule::of(fairness);
         let (got, pairs, untold) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { rule, got, pairs, untold, most_untold: 0 }
     }
 
-    /// Whatever anybody got before is no longer compared.
+    /// Another policy counts from now on. What is not told yet stays so.
+    pub(crate) fn go_by(&mut self, fairness: &FairnessPolicy) {
+        self.rule = Rule::of(fairness);
+        self.begin_anew();
+    }
+
+    /// Compares no longer what tenants got before.
     pub(crate) fn begin_anew(&mut self) {
         self.pairs.clear();
         self.most_untold = self.untold.values().copied().max().unwrap_or(0);
     }
 
-    /// These were granted, and in these flows somebody waits still.
+    /// Counts what was granted; in the other flows requests wait still.
     pub(crate) fn granted(&mut self, granted: &[Ticket], waiting: &BTreeSet<FlowKey>) {
         for ticket in granted {
             match &self.rule {
@@ -63,9 +73,9 @@ impl Shares {
                 Rule::Turns => *self.got.entry(ticket.flow.clone()).or_default() += 1,
                 Rule::Tokens(_) => {
                     self.serve(&ticket.flow, ticket.uncached_tokens.max(1).into());
-                    self.owe(&ticket.flow, PROMPT + OUTPUT);
                 }
             }
+            self.owe(&ticket.flow, PROMPT + OUTPUT);
         }
         self.pairs.retain(|(one, other), _| waiting.contains(one) && waiting.contains(other));
         let of_band =
@@ -85,11 +95,12 @@ impl Shares {
     }
 
     /// A granted request goes to where it costs so much, and not what its ticket said; or nowhere.
-    pub(crate) fn found(&mut self, ticket: &Ticket, uncached: Option<u32>, posts: &[Envelope]) {
+    pub(crate) fn found(&mut self, ticket: &Ticket, uncached: Option<u32>, effects: &[Effect]) {
         let cost = |tokens: u32| i64::from(tokens.max(1));
         let found = cost(uncached.unwrap_or(0));
         self.serve(&ticket.flow, found - cost(ticket.uncached_tokens));
-        if !posts.iter().any(|post| matches!(post.message, Message::Correct { .. })) {
+        let corrects = |effect: &Effect| matches!(effect, Effect::Send(envelope) if matches!(envelope.message, Message::Correct { .. }));
+        if !effects.iter().any(corrects) {
             self.owe(&ticket.flow, -PROMPT);
         }
         if uncached.is_none() {
@@ -103,10 +114,10 @@ impl Shares {
     }
 
     /// An answer was that long. `told` if the arbiter will hear of it.
-    pub(crate) fn answered(&mut self, asked: &Asked, told: bool) {
-        self.serve(&asked.ticket.flow, i64::from(2 * asked.output));
+    pub(crate) fn answered(&mut self, flow: &FlowKey, output: u32, told: bool) {
+        self.serve(flow, i64::from(2 * output));
         if !told {
-            self.owe(&asked.ticket.flow, -OUTPUT);
+            self.owe(flow, -OUTPUT);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Somebody who reads the arbiter's mail, and holds it to what it knew.
+//! A reader of the arbiter's mail, which holds the arbiter to what it knew.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,8 +8,9 @@ use std::{
 use picker_core::{
     Instant,
     flow::{FlowConfig, FlowKey, PhaseKind, Priority, Ticket, TicketId, Ttl},
-    ledger::{Ledger, PoolPhase},
-    workers::{Message, Step},
+    ledger::PoolPhase,
+    worker::Effect,
+    workers::Message,
 };
 
 use crate::shares::Shares;
@@ -17,10 +18,12 @@ use crate::shares::Shares;
 /// Rejections that the arbiter makes in one go; the rest come later.
 const EXPIRED_MAX: usize = 64;
 
-/// What the present arbiter was told and has not answered.
+/// The tickets that the present arbiter was told of and has not answered.
 pub(crate) struct Witness {
-    config: FlowConfig,
+    /// The configuration that the arbiter goes by.
+    pub(crate) config: FlowConfig,
     epoch: u64,
+    /// Tickets by their bands: the priority of a flow is here the one that it is served as.
     waiting: BTreeMap<TicketId, Ticket>,
     /// Granted a place that it has not come back from, or rejected.
     settled: BTreeSet<TicketId>,
@@ -33,21 +36,41 @@ impl Witness {
         Self { config, epoch: 0, waiting: BTreeMap::new(), settled: BTreeSet::new(), shares }
     }
 
-    /// A message is about to be read by whom `ledger` names as the arbiter.
-    pub(crate) fn told(&mut self, ledger: &Ledger, message: &Message) {
-        self.follow(ledger);
+    /// The lease is of this epoch, and its holder goes by this configuration.
+    pub(crate) fn follow(&mut self, epoch: u64, config: &FlowConfig) {
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.forget();
+        }
+        if *config != self.config {
+            self.config = config.clone();
+            self.shares.go_by(&config.default_band.fairness);
+        }
+    }
+
+    /// The arbiter knows of no ticket any more.
+    pub(crate) fn forget(&mut self) {
+        self.waiting.clear();
+        self.settled.clear();
+        self.shares.begin_anew();
+    }
+
+    /// The arbiter has read a message, and has these bands.
+    pub(crate) fn told(&mut self, message: &Message, bands: &BTreeSet<Priority>) {
         match message {
             Message::Submit { epoch, tickets, .. } if *epoch == self.epoch => {
                 for ticket in tickets {
                     self.settled.remove(&ticket.id);
-                    self.waiting.entry(ticket.id).or_insert_with(|| ticket.clone());
+                    let mut ticket = ticket.clone();
+                    ticket.flow.priority = resolve(bands, ticket.flow.priority);
+                    self.waiting.entry(ticket.id).or_insert(ticket);
                 }
             }
             Message::Cancel { worker, request } => {
                 self.waiting.remove(&TicketId { worker: worker.0, request: request.0 });
             }
-            // What it had granted there is nobody's, and what tenants got of it is anybody's guess.
-            Message::Buried { worker, .. } => {
+            // No worker has what it had granted there, and none knows what tenants got of it.
+            Message::Reclaimed { worker, .. } => {
                 self.waiting.retain(|id, _| id.worker != worker.0);
                 self.shares.begin_anew();
             }
@@ -60,20 +83,19 @@ impl Witness {
         }
     }
 
-    /// What the arbiter did once it had looked at its queue. The lowest band that it served.
+    /// Sees what the arbiter did once it had looked at its queue; returns the lowest band that it served.
     pub(crate) fn saw(
         &mut self,
-        (now, ledger): (Instant, &Ledger),
-        steps: &[Step],
+        (now, phase): (Instant, PoolPhase),
+        effects: &[Effect],
     ) -> Option<Priority> {
-        self.follow(ledger);
         let mut granted = Vec::new();
         let mut rejected = 0;
-        for step in steps {
-            let Step::Send(post) = step else { continue };
+        for effect in effects {
+            let Effect::Send(envelope) = effect else { continue };
             // Workers and queues are numbered alike.
-            let worker = u64::from(post.to.0);
-            match &post.message {
+            let worker = u64::from(envelope.to.0);
+            match &envelope.message {
                 Message::Grant { requests, .. } => {
                     let ids = requests.iter().map(|it| TicketId { worker, request: it.0 });
                     granted.extend(ids.filter_map(|id| self.waiting.remove(&id)));
@@ -89,7 +111,7 @@ impl Witness {
                 | Message::Wake
                 | Message::Charge { .. }
                 | Message::Correct { .. }
-                | Message::Buried { .. } => (),
+                | Message::Reclaimed { .. } => (),
             }
         }
         self.holds_the_order(&granted);
@@ -97,24 +119,20 @@ impl Witness {
             self.waiting.values().map(|ticket| ticket.flow.clone()).collect();
         self.shares.granted(&granted, &flows);
         if rejected < EXPIRED_MAX {
-            self.holds_the_time(now, ledger.phase);
+            self.holds_the_time(now, phase);
         }
         self.settled.extend(granted.iter().map(|ticket| ticket.id));
         granted.iter().map(|ticket| ticket.flow.priority).min()
     }
 
-    /// Whether the arbiter has decided about it.
+    /// True if the arbiter has decided about a ticket.
     pub(crate) fn has_settled(&self, id: TicketId) -> bool {
         self.settled.contains(&id)
     }
 
-    fn follow(&mut self, ledger: &Ledger) {
-        if ledger.lease.epoch != self.epoch {
-            self.epoch = ledger.lease.epoch;
-            self.waiting.clear();
-            self.settled.clear();
-            self.shares.begin_anew();
-        }
+    /// The band in which the arbiter has a ticket, if it knows it.
+    pub(crate) fn band(&self, id: TicketId) -> Option<Priority> {
+        self.waiting.get(&id).map(|ticket| ticket.flow.priority)
     }
 
     /// No lower band is served while a higher one could be.
@@ -126,22 +144,31 @@ impl Witness {
         }
     }
 
-    /// Nobody waits beyond the time at which the arbiter looks at the clock.
+    /// No ticket waits beyond the time at which the arbiter looks at the clock.
     fn holds_the_time(&self, now: Instant, phase: PoolPhase) {
         for ticket in self.waiting.values() {
-            let deadline = deadline(&self.config, ticket, phase);
+            let deadline = deadline(&self.config, (ticket.arrived, ticket.ttl), phase);
             assert!(deadline.is_none_or(|it| it > now), "{ticket:?} waits at {now:?} in {phase:?}");
         }
     }
 }
 
-/// When a ticket's time is up.
-pub(crate) fn deadline(config: &FlowConfig, ticket: &Ticket, phase: PoolPhase) -> Option<Instant> {
+/// The band that serves a priority.
+pub(crate) fn resolve(bands: &BTreeSet<Priority>, priority: Priority) -> Priority {
+    if bands.contains(&priority) { priority } else { Priority(0) }
+}
+
+/// The time at which a request has to be told that it waited too long, by its arrival and patience.
+pub(crate) fn deadline(
+    config: &FlowConfig,
+    (arrived, patience): (Instant, Option<Duration>),
+    phase: PoolPhase,
+) -> Option<Instant> {
     let ttl: Ttl = match phase.kind {
-        PhaseKind::Serving => config.default_ttl.shortened_by(ticket.ttl),
+        PhaseKind::Serving => config.default_ttl.shortened_by(patience),
         PhaseKind::Empty => config.no_endpoint_ttl.unwrap(),
     };
-    let within = |ttl: Duration| ticket.arrived.max(phase.since) + ttl;
+    let within = |ttl: Duration| arrived.max(phase.since) + ttl;
     match ttl {
         Ttl::Unlimited => None,
         Ttl::Within(ttl) => Some(within(ttl)),

@@ -1,98 +1,89 @@
-//! How a pool is, under the EPP's names: what its endpoints say, and what is in flight.
+//! Metrics of a pool, under the EPP's names: its endpoints' own, and the requests in flight.
 //!
 //! Envoy's gauges are whole numbers, so shares and means are shown in thousandths, and the names say
 //! so.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr};
 
-use picker_core::{Instant, saturation::Load};
+use picker_core::saturation::Load;
 
 use super::label::{dotted, plain};
-use crate::host::Metric;
+use crate::{
+    host::Metric,
+    pool::Pool,
+    vm::{self, metrics::Lookup},
+};
 
-/// As often as the EPP shows them.
-const EVERY: Duration = Duration::from_secs(5);
-
-/// Endpoints with a gauge of their own. Envoy never forgets one, and pods come and go.
-const ENDPOINTS_MAX: usize = 1000;
-
-/// The gauges of one pool.
-pub(crate) struct PoolStats {
-    pool: String,
-    shown_at: Cell<Option<Instant>>,
-    gauges: RefCell<BTreeMap<String, Metric>>,
-    /// Each endpoint's queue, so that one that left shows none.
-    queues: RefCell<BTreeMap<SocketAddr, Metric>>,
+/// The loads of a pool's endpoints, to be shown.
+pub(super) struct Survey {
+    /// Address and load of each endpoint.
+    pub(super) endpoints: Vec<(SocketAddr, Load)>,
+    /// Number of entries of the prefix index.
+    pub(super) indexed: usize,
 }
 
-impl PoolStats {
-    /// The gauges of the pool of that name.
-    pub(crate) fn of_pool(pool: &str) -> Self {
-        Self {
-            pool: format!(".name={};", plain(pool)),
-            shown_at: Cell::new(None),
-            gauges: RefCell::default(),
-            queues: RefCell::default(),
+/// Shows the load of each endpoint, and the size of the prefix index.
+pub(super) fn show(pool: &Pool, survey: &Survey) {
+    let Survey { endpoints, indexed } = survey;
+    let known = endpoints.iter().filter(|(_, load)| load.metrics_age.is_some());
+    let known: Vec<&Load> = known.map(|(_, load)| load).collect();
+    for (name, value) in [
+        ("kv_cache_utilization", kv_usage as fn(&Load) -> f64),
+        ("queue_size", waiting),
+        ("running_requests", running),
+    ] {
+        let (mean, deviation) = mean_and_deviation(known.iter().map(|load| value(load)));
+        set(pool, &format!("average_{name}_thousandths"), thousandths(mean));
+        set(pool, &format!("std_dev_{name}_thousandths"), thousandths(deviation));
+    }
+    set(pool, "ready_endpoints", count(endpoints.len()));
+    let in_flight = endpoints.iter().map(|(_, load)| u64::from(load.in_flight)).sum();
+    set(pool, "request_running", in_flight);
+    set(pool, "prefix_indexer_size", count(*indexed));
+    show_queues(pool, endpoints);
+}
+
+fn show_queues(pool: &Pool, endpoints: &[(SocketAddr, Load)]) {
+    let present: BTreeSet<SocketAddr> = endpoints.iter().map(|(address, _)| *address).collect();
+    let gone: Vec<Metric> = vm::in_pool(pool.id, |pool| {
+        let queues = pool.endpoints.queues.iter();
+        queues.filter(|(address, _)| !present.contains(*address)).map(|(_, gone)| *gone).collect()
+    });
+    gone.into_iter().for_each(|gauge| gauge.record(0));
+    for (address, load) in endpoints {
+        if let Some(gauge) = queue_gauge(pool, *address) {
+            gauge.record(load.waiting.into());
         }
     }
+}
 
-    /// Whether it is time to show them again.
-    pub(crate) fn are_due(&self, now: Instant) -> bool {
-        let due = self.shown_at.get().is_none_or(|at| now.saturating_since(at) >= EVERY);
-        if due {
-            self.shown_at.set(Some(now));
-        }
-        due
-    }
-
-    /// Shows what is known of each endpoint, and how many entries the prefix index has.
-    pub(crate) fn show(&self, endpoints: &[(SocketAddr, Load)], indexed: usize) {
-        let known = endpoints.iter().filter(|(_, load)| load.metrics_age.is_some());
-        let known: Vec<&Load> = known.map(|(_, load)| load).collect();
-        for (what, of) in [
-            ("kv_cache_utilization", kv_usage as fn(&Load) -> f64),
-            ("queue_size", waiting),
-            ("running_requests", running),
-        ] {
-            let (mean, deviation) = mean_and_deviation(known.iter().map(|load| of(load)));
-            self.set(&format!("average_{what}_thousandths"), thousandths(mean));
-            self.set(&format!("std_dev_{what}_thousandths"), thousandths(deviation));
-        }
-        self.set("ready_endpoints", count(endpoints.len()));
-        let in_flight = endpoints.iter().map(|(_, load)| u64::from(load.in_flight)).sum();
-        self.set("request_running", in_flight);
-        self.set("prefix_indexer_size", count(indexed));
-        self.show_queues(endpoints);
-    }
-
-    fn show_queues(&self, endpoints: &[(SocketAddr, Load)]) {
-        let mut queues = self.queues.borrow_mut();
-        let there = |address: &SocketAddr| endpoints.iter().any(|(other, _)| other == address);
-        queues.iter().filter(|(address, _)| !there(address)).for_each(|(_, gone)| gone.record(0));
-        for (address, load) in endpoints {
-            if queues.len() < ENDPOINTS_MAX || queues.contains_key(address) {
-                let gauge = queues.entry(*address).or_insert_with(|| {
-                    let server = dotted("model_server_endpoint", &address.to_string());
-                    Metric::gauge(&format!(
-                        "llm_d_epp_per_endpoint_queue_size{}{server}",
-                        self.pool
-                    ))
-                });
-                gauge.record(load.waiting.into());
-            }
+/// Finds an endpoint's gauge, or defines it if there may be one more.
+fn queue_gauge(pool: &Pool, address: SocketAddr) -> Option<Metric> {
+    match vm::in_pool(pool.id, |pool| pool.endpoints.find_queue(address)) {
+        Lookup::Metric(gauge) => Some(gauge),
+        Lookup::NoRoom => None,
+        Lookup::Nothing => {
+            let server = dotted("model_server_endpoint", &address.to_string());
+            let name = format!("llm_d_epp_per_endpoint_queue_size{}{server}", label(pool));
+            let gauge = Metric::gauge(&name);
+            vm::in_pool(pool.id, |pool| pool.endpoints.queues.insert(address, gauge));
+            Some(gauge)
         }
     }
+}
 
-    fn set(&self, name: &str, value: u64) {
-        let mut gauges = self.gauges.borrow_mut();
-        let define = || Metric::gauge(&format!("llm_d_epp_{name}{}", self.pool));
-        gauges.entry(name.to_owned()).or_insert_with(define).record(value);
-    }
+fn set(pool: &Pool, name: &str, value: u64) {
+    let found = vm::in_pool(pool.id, |pool| pool.endpoints.gauges.get(name).copied());
+    let gauge = found.unwrap_or_else(|| {
+        let gauge = Metric::gauge(&format!("llm_d_epp_{name}{}", label(pool)));
+        vm::in_pool(pool.id, |pool| pool.endpoints.gauges.insert(name.to_owned(), gauge));
+        gauge
+    });
+    gauge.record(value);
+}
+
+fn label(pool: &Pool) -> String {
+    format!(".name={};", plain(&pool.config.name))
 }
 
 fn kv_usage(load: &Load) -> f64 {
@@ -107,7 +98,7 @@ fn running(load: &Load) -> f64 {
     load.running.into()
 }
 
-/// Both are 0 where there is nothing.
+/// Computes mean and standard deviation; 0 and 0 of no values.
 fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let number = values.clone().fold(0.0, |number, _| number + 1.0);
     if number < 1.0 {

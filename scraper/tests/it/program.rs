@@ -189,7 +189,7 @@ pools:
     let output = check("pools: [{endpoints: ['10.0.0.1']}]");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     let said = last_words(&output).replace(path.to_str().unwrap(), "FILE");
-    insta::assert_snapshot!(said, @r#"llm-scraper: FILE: pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port"#);
+    insta::assert_snapshot!(said, @r#"llm-scraper: FILE: invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port"#);
 }
 
 #[test]

@@ -1,10 +1,7 @@
 //! A scraper in the test's hands: pushes, signed or not quite.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, time::SystemTime};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use picker_core::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
@@ -155,16 +152,7 @@ pub(super) async fn objectives(
 
 /// An endpoint without a request.
 pub(super) fn idle(address: SocketAddr) -> Endpoint {
-    let metrics = Metrics {
-        age: Duration::ZERO,
-        waiting: 0,
-        running: 0,
-        kv_usage: 0.0,
-        cache: None,
-        adapters: None,
-        attributes: Vec::new(),
-    };
-    Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
+    Endpoint { address, health: Health::Up, metrics: Some(Metrics::default()), labels: Vec::new() }
 }
 
 fn now() -> u64 {

@@ -131,7 +131,7 @@ fn objectives_may_change_while_requests_are_held() {
     let first = world.chat(0, "hello");
     let held: Vec<Stream> = (0..WORKERS).map(|worker| ask(&world, worker, "urgent")).collect();
     for priority in [6, -1, 7] {
-        snapshot(&world, &[("urgent", priority), ("other", priority + 1)]);
+        snapshot(&world, &[("other", priority + 1), ("urgent", priority)]);
         world.envoy.run_for(SOME_TICKS);
         world.is_well();
     }

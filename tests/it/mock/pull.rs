@@ -130,12 +130,12 @@ fn what_fails_is_told_once_and_tried_again() {
     }
     wait().unwrap();
     insta::assert_snapshot!(warnings().join("\n"), @"
-    cannot fetch the snapshot of pool default: answered 503
-    cannot fetch the snapshot of pool default: no answer: the connection was reset
-    cannot fetch the snapshot of pool default: answered 504
-    cannot fetch the snapshot of pool default: the signature does not match
-    cannot fetch the snapshot of pool default: cannot read the snapshot: cut off or not decodable
-    cannot fetch the snapshot of pool default: found a snapshot of over 4194304 bytes; see pull.maxBytes
+    failed to fetch the snapshot of pool default: answered 503
+    failed to fetch the snapshot of pool default: no answer: the connection was reset
+    failed to fetch the snapshot of pool default: answered 504
+    failed to fetch the snapshot of pool default: the signature does not match
+    failed to fetch the snapshot of pool default: cannot read the snapshot: cut off or not decodable
+    failed to fetch the snapshot of pool default: found a snapshot of over 4194304 bytes; see pull.maxBytes
     ");
     answer(&world, &only(&world), &world.push(&Pod::idles(1)));
     assert_eq!(world.pod(&world.chat(2, "hello")).number, 1, "it is back");

@@ -59,13 +59,12 @@ impl Pod {
             waiting: self.waiting,
             running: self.running,
             kv_usage,
-            cache: None,
             adapters: self.adapter.map(|name| Adapters {
                 max: 2,
                 running: vec![name.to_owned()],
                 waiting: Vec::new(),
             }),
-            attributes: Vec::new(),
+            ..Metrics::default()
         });
         let health = if self.up { Health::Up } else { Health::Down };
         let address = ([10, 0, 0, self.number], 8000).into();

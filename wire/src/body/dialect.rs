@@ -10,14 +10,10 @@ mod openai;
 mod sglang;
 mod vllm;
 
-use super::{BodyError, Cursor, fields::RequestFields};
-
-/// Key of the model in requests and in answers, which all dialects share: read in a request, its
-/// value replaced where a model is rewritten, and put back in the answer.
-pub(super) const MODEL_KEY: &[u8] = b"model";
-
-/// The same key as JSON.
-pub(crate) const MODEL_KEY_JSON: &str = "\"model\"";
+use super::{
+    BodyError, Cursor,
+    fields::{ReadField, RequestFields},
+};
 
 /// Makes the two enums of the list of dialects, and the ways from a variant to its description.
 macro_rules! dialects {
@@ -131,12 +127,6 @@ pub(super) struct ApiSpec {
     no_prompt: &'static str,
     read: ReadField,
 }
-
-/// Reads the value of a key, which comes next, into what is known of the request. The keys `model`
-/// and `stream` are read before, and a key without meaning to the API goes to
-/// [`RequestFields::read_common`].
-pub(super) type ReadField =
-    for<'a> fn(&mut RequestFields<'a>, &mut Cursor<'a>, &[u8]) -> Result<(), BodyError>;
 
 /// Work of a server for a request.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    Api, BodyError, Cursor, Inference,
-    dialect::{MODEL_KEY, ReadField},
+    BodyError, Cursor, Inference,
+    model_key::MODEL_KEY,
     number,
     part::text,
     piece::{Piece, Video},
@@ -12,14 +12,18 @@ use super::{
     text::unescape,
 };
 
+/// Reads the value of a key, which comes next, into what is known of the request. The keys `model`
+/// and `stream` are read before, and a key without meaning to the API goes to
+/// [`RequestFields::read_common`].
+pub(super) type ReadField =
+    for<'a> fn(&mut RequestFields<'a>, &mut Cursor<'a>, &[u8]) -> Result<(), BodyError>;
+
 /// Fields of a request, as far as they were read. A key that comes again replaces the value before.
 #[allow(
     clippy::struct_excessive_bools,
     reason = "two fields of the API, any mix of which is legal"
 )]
 pub(super) struct RequestFields<'a> {
-    api: Api,
-    read: ReadField,
     /// Size of a video that the prompt refers to.
     pub(super) video: Video,
     model: Option<&'a [u8]>,
@@ -38,10 +42,8 @@ pub(super) struct RequestFields<'a> {
 }
 
 impl<'a> RequestFields<'a> {
-    pub(super) fn new(api: Api, video: Video) -> Self {
+    pub(super) fn new(video: Video) -> Self {
         Self {
-            api,
-            read: api.reader(),
             video,
             model: None,
             place: Place::Before(0),
@@ -57,15 +59,21 @@ impl<'a> RequestFields<'a> {
         }
     }
 
-    /// Reads the value of `key`, which comes next.
-    pub(super) fn read(&mut self, cursor: &mut Cursor<'a>, key: &'a [u8]) -> Result<(), BodyError> {
+    /// Reads the value of `key`, which comes next, by the API's own `read` where it means something to
+    /// the API alone.
+    pub(super) fn read(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        key: &'a [u8],
+        read: ReadField,
+    ) -> Result<(), BodyError> {
         match &*unescape(key) {
             MODEL_KEY => self.read_model(cursor),
             b"stream" => {
                 self.stream = cursor.value()? == b"true";
                 Ok(())
             }
-            key => (self.read)(self, cursor, key),
+            key => read(self, cursor, key),
         }
     }
 
@@ -97,9 +105,9 @@ impl<'a> RequestFields<'a> {
     }
 
     /// Returns the request, once its whole body was read. `first` is the byte behind the opening
-    /// brace, where a model can be put if there is none.
-    pub(super) fn finish(mut self, first: usize) -> Result<Inference<'a>, BodyError> {
-        let prompt = self.prompt.take().ok_or(BodyError::NoPrompt(self.api))?;
+    /// brace, where a model can be put if there is none. `None` for a request without a prompt.
+    pub(super) fn finish(mut self, first: usize) -> Option<Inference<'a>> {
+        let prompt = self.prompt.take()?;
         let before = [self.instructions, self.tools].into_iter().flatten().map(Piece::Text);
         let mut front: Vec<Piece<'_>> = before.chain(self.system).collect();
         let prompt = if front.is_empty() {
@@ -109,7 +117,7 @@ impl<'a> RequestFields<'a> {
             front.extend(prompt);
             front
         };
-        Ok(Inference {
+        Some(Inference {
             model: self.model.map(lossy),
             place: match self.place {
                 Place::Before(_) => Place::Before(first),

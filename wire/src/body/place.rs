@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::dialect::MODEL_KEY_JSON;
+use super::model_key::MODEL_KEY_JSON;
 
 /// Place of a request's model in its body.
 #[derive(Clone, Debug, PartialEq, Eq)]

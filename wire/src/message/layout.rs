@@ -39,7 +39,7 @@ pub(super) enum Line<'a> {
         charged: u32,
         found: u32,
     },
-    Buried {
+    Reclaimed {
         worker: u64,
         epoch: u64,
         grants_taken: u64,
@@ -112,8 +112,8 @@ impl<'a> Line<'a> {
             Message::Correct { flow, charged, found } => {
                 Self::Correct { flow: Flow::from_key(flow), charged: *charged, found: *found }
             }
-            Message::Buried { worker, epoch, grants_taken } => {
-                Self::Buried { worker: worker.0, epoch: *epoch, grants_taken: *grants_taken }
+            Message::Reclaimed { worker, epoch, grants_taken } => {
+                Self::Reclaimed { worker: worker.0, epoch: *epoch, grants_taken: *grants_taken }
             }
             Message::Grant { requests, epoch, at } => {
                 check_grants(requests)?;
@@ -143,8 +143,8 @@ impl TryFrom<Line<'_>> for Message {
             }
             Line::Wake => Self::Wake,
             Line::Charge { flow, tokens } => Self::Charge { flow: flow.key()?, tokens },
-            Line::Buried { worker, epoch, grants_taken } => {
-                Self::Buried { worker: WorkerId(worker), epoch, grants_taken }
+            Line::Reclaimed { worker, epoch, grants_taken } => {
+                Self::Reclaimed { worker: WorkerId(worker), epoch, grants_taken }
             }
             Line::Correct { flow, charged, found } => {
                 Self::Correct { flow: flow.key()?, charged, found }

@@ -3,8 +3,6 @@
 
 use std::{fmt, str::FromStr};
 
-use super::plan::Plan;
-
 /// Inference engine, by the metrics that tell its load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Engine {
@@ -114,17 +112,6 @@ impl Engine {
             selecting: Some("/metrics/".to_owned()),
             ..Self::default()
         }
-    }
-
-    /// Returns the path and query of a page that has the wanted families only.
-    #[must_use]
-    pub fn selection(&self) -> Option<String> {
-        let path = self.selecting.as_ref()?;
-        let plan = Plan::new(self);
-        let names = plan.families.iter().map(|family| String::from_utf8_lossy(&family.name));
-        // Brackets are escaped as no URI has them in its query; names need no escape.
-        let names: Vec<_> = names.map(|name| format!("name%5B%5D={name}")).collect();
-        Some(format!("{path}?{}", names.join("&")))
     }
 
     fn sglang() -> Self {

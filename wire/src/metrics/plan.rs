@@ -51,6 +51,19 @@ pub(super) enum Meaning {
     Awake,
 }
 
+impl Engine {
+    /// Returns the path and query of a page that has the wanted families only.
+    #[must_use]
+    pub fn selection(&self) -> Option<String> {
+        let path = self.selecting.as_ref()?;
+        let plan = Plan::new(self);
+        let names = plan.families.iter().map(|family| String::from_utf8_lossy(&family.name));
+        // Brackets are escaped as no URI has them in its query; names need no escape.
+        let names: Vec<_> = names.map(|name| format!("name%5B%5D={name}")).collect();
+        Some(format!("{path}?{}", names.join("&")))
+    }
+}
+
 impl Plan {
     pub(super) fn new(engine: &Engine) -> Self {
         let ranks = engine.ranks.iter().map(|label| label.clone().into_bytes()).collect();

@@ -27,7 +27,7 @@ fn accounts(u: &mut Unstructured<'_>) -> Result<Accounts> {
 fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
     Ok(Ledger {
         snapshots: u.arbitrary()?,
-        notes: u.arbitrary()?,
+        events: u.arbitrary()?,
         waiting: u.arbitrary()?,
         granted: u.arbitrary()?,
         lease: Lease {
@@ -36,7 +36,7 @@ fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
             epoch: u.arbitrary()?,
             until: Instant::from_nanos(u.arbitrary()?),
         },
-        nudged: u.arbitrary()?,
+        is_woken: u.arbitrary()?,
         phase: PoolPhase {
             kind: *u.choose(&[PhaseKind::Serving, PhaseKind::Empty])?,
             since: Instant::from_nanos(u.arbitrary()?),
@@ -100,7 +100,7 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
         1 => Message::Cancel { worker, request },
         2 => Message::Wake,
         3 => Message::Charge { flow: some_flow(u)?, tokens: u.arbitrary()? },
-        4 => Message::Buried { worker, epoch, grants_taken: u.arbitrary()? },
+        4 => Message::Reclaimed { worker, epoch, grants_taken: u.arbitrary()? },
         5 => {
             let count = u.int_in_range(0..=WorkerPeer::GRANTS_MAX)?;
             let requests = (0..count).map(|_| Ok(RequestId(u.arbitrary()?))).collect::<Result<_>>();
@@ -173,11 +173,11 @@ fn the_layout_is_pinned() {
         Lease { holder: WorkerId(7), queue: QueueId(8), epoch: 9, until: Instant::from_nanos(10) };
     let ledger = Ledger {
         snapshots: 5,
-        notes: 6,
+        events: 6,
         waiting: 1,
         granted: 2,
         lease,
-        nudged: true,
+        is_woken: true,
         phase: PoolPhase { kind: PhaseKind::Serving, since: Instant::from_nanos(11) },
         accounts: [account].into_iter().collect(),
     };

@@ -28,7 +28,7 @@ impl Features {
 }
 
 /// Linear in its features, learnt one observation at a time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Predictor {
     weights: [f64; FEATURES],
     /// The inverse of the features' covariance, as far as it is remembered.

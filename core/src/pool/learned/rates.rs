@@ -7,7 +7,7 @@ use crate::{model::EndpointObservation, pool::Slot};
 /// A rate for the pool, by what first tokens showed, and of an endpoint its own where it is far
 /// slower. A rate for each would feed back: an endpoint that had short prompts looks slow, as the
 /// engine's steps take their time for few tokens too, so it gets none and stays so.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rates {
     pool: Pace,
     by_slot: Vec<Pace>,

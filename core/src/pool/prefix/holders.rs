@@ -5,19 +5,19 @@ use hashbrown::{HashTable, hash_table::Entry};
 use crate::{model::BlockHash, pool::Slot};
 
 /// Every block that some endpoint holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Holders {
     nodes: HashTable<Node>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     block: BlockHash,
     slots: Slots,
 }
 
 /// In order of slot. Most blocks have one holder, which then costs no allocation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Slots {
     One(Slot),
     Many(Vec<Slot>),

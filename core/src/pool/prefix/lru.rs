@@ -6,7 +6,7 @@ use crate::{model::BlockHash, pool::Slot};
 
 /// All endpoints' blocks: one slab of entries, threaded by one list per endpoint, and a table that
 /// finds an entry by endpoint and block.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lru {
     entries: Vec<CachedBlock>,
     vacant: Vec<EntryId>,

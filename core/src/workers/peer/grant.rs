@@ -1,101 +1,61 @@
-//! What a member does with the places that the arbiter granted.
+//! The places that an arbiter granted.
 
-use super::{WorkerPeer, nudge_at, open};
+use super::WorkerPeer;
 use crate::{
-    flow::Ticket,
     ledger::Ledger,
-    model::{Instant, RequestId},
-    workers::{
-        Admission, AdmissionResult, Capacity, CapacitySource, Envelope, Message, SharedLedger,
-        Step, arbiter::Arbiter,
-    },
+    model::RequestId,
+    workers::{Envelope, Message},
 };
 
+/// The use that a grant is of, by the ledger that it is proposed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrantPlan {
+    /// An arbiter of an earlier term granted it: it is void.
+    Void,
+    /// The request is gone: its place is given back.
+    GiveBack,
+    /// The request takes its place.
+    Take,
+}
+
 impl WorkerPeer {
-    /// A held request was granted a place: it goes where `admit` says, without asking for room. It
-    /// is held on if the pool has emptied meanwhile. None where the grant is void or the request is
-    /// gone.
-    pub fn take_grant<D>(
-        &mut self,
-        now: Instant,
-        (shared, gauge): (&dyn SharedLedger, &dyn CapacitySource),
-        (request, epoch): (RequestId, u64),
-        mut admit: impl FnMut(&Ledger) -> Admission<D>,
-    ) -> Option<(AdmissionResult<D>, Vec<Envelope>)> {
-        let ticket = self.held.get(&request)?.clone();
-        let mut arrival = None;
-        let mut sent = None;
-        let mut nudge = None;
-        shared.update(&mut |ledger| {
-            (arrival, sent, nudge) = (None, None, None);
-            if ledger.lease.epoch != epoch {
-                return;
-            }
-            ledger.ungrant(1);
-            arrival = Some(match admit(ledger) {
-                Admission::Send(target, decision) => {
-                    ledger.release();
-                    sent = Some(target);
-                    AdmissionResult::Sent(decision, open(now, ledger, target))
-                }
-                Admission::Refuse(_) if gauge.capacity(ledger) == Capacity::Empty => {
-                    AdmissionResult::Held
-                }
-                Admission::Refuse(why) => {
-                    ledger.release();
-                    AdmissionResult::Refused(why)
-                }
-            });
-            // Where room is measured in tokens the arbiter waits for this.
-            let waits = ledger.granted == 0 && sent.is_some_and(|target| target.load.is_some());
-            nudge = waits.then(|| ledger.nudge()).flatten();
-        });
-        let arrival = arrival?;
-        self.row.grants_taken += 1;
-        let found = sent.map_or(0, |target| target.tokens);
-        let mut posts: Vec<Envelope> = self.correct(&ticket, found).into_iter().collect();
-        if matches!(arrival, AdmissionResult::Held) {
-            posts.push(self.hand_in(vec![ticket], true));
-        } else {
-            self.unhold(request);
+    /// Plans the use of a grant of this term, and takes its place off the granted ones in the ledger.
+    pub(crate) fn plan_grant(
+        &self,
+        ledger: &mut Ledger,
+        request: RequestId,
+        epoch: u64,
+    ) -> GrantPlan {
+        let is_held = self.held.contains_key(&request);
+        if ledger.lease.epoch != epoch {
+            // A later arbiter began without granted places, so that there is none to take off.
+            return if is_held { GrantPlan::Void } else { GrantPlan::GiveBack };
         }
-        if let Some(target) = sent {
-            self.sent.opened((now, &mut self.row.accounts), request, target);
-        }
-        posts.extend(nudge.map(nudge_at));
-        Some((arrival, posts))
+        ledger.ungrant(1);
+        if is_held { GrantPlan::Take } else { GrantPlan::GiveBack }
     }
 
-    /// Tells the arbiter what the prompt of a granted request really costs, if that is news.
-    fn correct(&self, ticket: &Ticket, found: u32) -> Option<Envelope> {
+    /// Counts a grant of the known arbiter as used or given back.
+    pub(crate) fn count_grant(&mut self, epoch: u64) {
+        if epoch == self.handed_to.epoch {
+            self.heartbeat.grants_taken += 1;
+        }
+    }
+
+    /// Writes the message that hands a request in again after its grant met an empty pool.
+    pub(crate) fn submit_again(&self, request: RequestId) -> Option<Envelope> {
+        let ticket = self.held.get(&request)?.ticket.clone();
+        Some(self.submit(vec![ticket], true))
+    }
+
+    /// Writes the message that tells the arbiter the real cost of a granted request's prompt, if its
+    /// tenant was charged another.
+    pub(crate) fn correct(&self, request: RequestId, found: u32) -> Option<Envelope> {
+        let ticket = &self.held.get(&request)?.ticket;
         let charged = ticket.uncached_tokens;
-        let charges = self.arbiter.as_ref().is_some_and(Arbiter::charges_tokens);
-        (charges && charged != found).then(|| Envelope {
+        (self.charges_tokens() && charged != found).then(|| Envelope {
             to: self.handed_to.queue,
             message: Message::Correct { flow: ticket.flow.clone(), charged, found },
         })
-    }
-
-    /// Gives places back that were granted to requests which are gone.
-    pub(super) fn give_back(
-        &mut self,
-        shared: &dyn SharedLedger,
-        epoch: u64,
-        places: u32,
-    ) -> Option<Step> {
-        if places == 0 {
-            return None;
-        }
-        if epoch == self.handed_to.epoch {
-            self.row.grants_taken += u64::from(places);
-        }
-        let mut nudge = None;
-        shared.update(&mut |ledger| {
-            if ledger.lease.epoch == epoch {
-                ledger.ungrant(places);
-            }
-            nudge = ledger.nudge();
-        });
-        nudge.map(|queue| Step::Send(nudge_at(queue)))
     }
 }

@@ -1,42 +1,41 @@
-//! A response on its way back: watched as it passes, and changed where a model goes by another name.
+//! A response on its way back: read as it passes, and changed where a model goes by another name.
 
 use std::time::Duration;
 
-use picker_core::{ClientId, End, Fault, Instant, ResponseClass};
+use picker_core::{ClientId, End, Fault, Instant, ResponseClass, ResponseStart};
 use wire::response::{Kind, LoadReport, Reader, Renamer};
 
 use crate::{
     host::{self, Headers},
-    identity,
     models::Models,
-    pool_worker::ResponseStart,
+    pace::mean_gap,
 };
 
 /// The load that a model server reports with its answer (ORCA), as text or as binary.
 const LOAD_REPORT: [&str; 2] = ["endpoint-load-metrics", "endpoint-load-metrics-bin"];
 
-/// What is known of a response.
+/// The part of a response that has come so far.
 #[derive(Default)]
-pub(crate) struct Response {
-    pub(crate) reader: Reader,
-    pub(crate) status: u16,
-    pub(crate) bytes: u64,
-    /// When its body began.
+pub(in crate::stream) struct Response {
+    pub(in crate::stream) reader: Reader,
+    pub(in crate::stream) status: u16,
+    pub(in crate::stream) bytes: u64,
+    /// Time at which its body began.
     began_at: Option<Instant>,
-    /// Whether all of it came.
+    /// True once all of it came.
     is_whole: bool,
-    /// When a stream's end came. No clock is read for the tokens in between.
+    /// Time at which a stream's end came. No clock is read for the tokens in between.
     whole_at: Option<Instant>,
-    /// How it began, while its pool has not been told.
-    pub(crate) begun: Option<ResponseStart>,
+    /// Beginning of the response, until its pool is told.
+    pub(in crate::stream) start: Option<ResponseStart>,
     renamer: Option<Renamer>,
 }
 
 impl Response {
-    /// Of which the headers have come. They say how the body is to be read, and must be told now if
-    /// it is to be changed.
-    pub(crate) fn begin(headers: &Headers, models: &Models) -> Self {
-        let header = |name| identity::last(headers, name);
+    /// Begins a response by its headers, which tell how to read the body. A body that is to be changed has
+    /// another length, so the header with it is removed while Envoy still holds the headers.
+    pub(in crate::stream) fn begin(headers: &Headers, models: &Models) -> Self {
+        let header = |name| headers.last(name);
         let status = header(":status").and_then(|it| std::str::from_utf8(it).ok()?.parse().ok());
         let is_plain = header("content-encoding").is_none_or(|it| it == b"identity");
         let kind = header("content-type")
@@ -55,15 +54,15 @@ impl Response {
         }
     }
 
-    /// Whether its end follows in the same moment, as far as its headers say: it has a length and is no
+    /// True if the end follows in the same moment, by the headers: the response has a length and is no
     /// stream, so that the engine had all of it before it began.
-    pub(crate) fn ends_at_once(&self, headers: &Headers) -> bool {
-        self.reader.kind() != Kind::Events && identity::last(headers, "content-length").is_some()
+    pub(in crate::stream) fn ends_at_once(&self, headers: &Headers) -> bool {
+        self.reader.kind() != Kind::Events && headers.last("content-length").is_some()
     }
 
-    /// A part of the body passes. It is never held back: the client sees each token when it comes.
-    /// When the first token came, if this was it.
-    pub(crate) fn pass(&mut self, size: usize, is_end: bool) -> Option<Instant> {
+    /// Reads a part of the body as it passes. No part is held back: the client sees each token when it
+    /// comes. Returns the time of the first token, if this part brought it.
+    pub(in crate::stream) fn pass(&mut self, size: usize, is_end: bool) -> Option<Instant> {
         if is_end {
             self.end();
         }
@@ -84,22 +83,24 @@ impl Response {
         self.began_at.filter(|_| is_first && self.reader.kind() == Kind::Events)
     }
 
-    /// Its trailers came, behind all of its body.
-    pub(crate) fn end(&mut self) {
+    /// Ends the body, with its last part or with the trailers behind it.
+    pub(in crate::stream) fn end(&mut self) {
         self.is_whole = true;
         if self.reader.kind() == Kind::Events {
             self.whole_at = Some(host::now());
         }
     }
 
-    /// When its body began, and for how long it came: if not to its end, then until `gone_at`.
-    pub(crate) fn body(&self, gone_at: Instant) -> Option<(Instant, Duration)> {
-        let (began_at, ended_at) = (self.began_at?, self.whole_at.unwrap_or(gone_at));
+    /// Returns the time at which the body began, and the time that it took: to its end, or until `gone_at`
+    /// if that did not come.
+    pub(in crate::stream) fn body(&self, gone_at: Instant) -> Option<(Instant, Duration)> {
+        let began_at = self.began_at?;
+        let ended_at = self.whole_at.unwrap_or(gone_at);
         Some((began_at, ended_at.saturating_since(began_at)))
     }
 
-    /// How it ended. Before `on_log` only if all of it has passed.
-    pub(crate) fn how_ended(&self, client: impl FnOnce() -> ClientId) -> End {
+    /// Tells how the response ended. Before `on_log` only if all of it has passed.
+    pub(in crate::stream) fn how_ended(&self, client: impl FnOnce() -> ClientId) -> End {
         if !(200..300).contains(&self.status) {
             End::Gone
         } else if !self.is_whole && host::upstream_broke() {
@@ -113,38 +114,35 @@ impl Response {
         }
     }
 
-    /// The mean time between the tokens of a stream that came well and whole.
-    pub(crate) fn tpot(&self) -> Option<Duration> {
+    /// Returns the mean time between the tokens of a stream that came well and whole.
+    pub(in crate::stream) fn tpot(&self) -> Option<Duration> {
         let (_, streamed) = self.body(self.whole_at?)?;
         let gap = mean_gap(streamed, self.reader.output_tokens());
         gap.filter(|_| self.error().is_none())
     }
 
-    /// What its status says of who sent it; no status at all is no answer.
-    pub(crate) fn answer(&self, client: impl FnOnce() -> ClientId) -> ResponseClass {
+    /// Classifies the response for the endpoint that sent it, by its status; no status is no answer.
+    pub(in crate::stream) fn class(&self, client: impl FnOnce() -> ClientId) -> ResponseClass {
         ResponseClass::from_status(self.status, client)
     }
 
-    /// How it failed, by the EPP's code: by its status, by an error within a stream that had begun
+    /// Returns the EPP's code of its failure: by the status, by an error within a stream that had begun
     /// well, or because nothing came at all.
-    pub(crate) fn error(&self) -> Option<&'static str> {
+    pub(in crate::stream) fn error(&self) -> Option<&'static str> {
         let is_well = (200..400).contains(&self.status)
             && !matches!(self.how_ended(ClientId::default), End::Broken(_));
         (!is_well).then_some("ModelServerError")
     }
 }
 
-/// The mean time between `parts` that came within `streamed`; none of fewer than two.
-pub(crate) fn mean_gap(streamed: Duration, parts: u32) -> Option<Duration> {
-    let gaps = parts.checked_sub(1).filter(|gaps| *gaps > 0)?;
-    Some(streamed / gaps)
-}
-
-/// Reads what the model server says of its load, and takes it out: it is nothing for the client.
-pub(crate) fn take_load_report(headers: &Headers, remove: impl Fn(&str)) -> Option<LoadReport> {
+/// Reads the model server's report on its load, and removes it: the client has no use for it.
+pub(in crate::stream) fn take_load_report(
+    headers: &Headers,
+    remove: impl Fn(&str),
+) -> Option<LoadReport> {
     let mut report = None;
     for name in LOAD_REPORT {
-        if let Some(value) = identity::last(headers, name) {
+        if let Some(value) = headers.last(name) {
             report = report.or_else(|| LoadReport::parse(value));
             remove(name);
         }

@@ -1,0 +1,92 @@
+//! The store that the workers of one Envoy share, with the one property of Envoy's that a store in
+//! memory lacks: an entry of the event ring is written later than its position is announced.
+
+use std::{collections::VecDeque, time::Duration};
+
+use picker_core::{
+    Instant, PlacementEvent, Snapshot,
+    worker::{Effect, Host, MemoryStore, Party, Proposal, Seen, SnapshotNotice, Wants, turn},
+};
+
+/// Time from a position's announcement in the ledger to its entry in the ring: about what a worker
+/// takes to carry out its effects. Another worker may look for the entry before it is there.
+const WRITE_TIME: Duration = Duration::from_micros(20);
+
+/// Envoy's shared data for one pool.
+#[derive(Debug, Default)]
+pub(super) struct SharedStore {
+    memory: MemoryStore,
+    /// Entries that are announced and not written yet, in the order of their writing.
+    unwritten: VecDeque<UnwrittenEntry>,
+}
+
+/// An entry of the event ring on its way into the ring.
+#[derive(Debug)]
+struct UnwrittenEntry {
+    /// Time from which on other workers find the entry.
+    written_at: Instant,
+    position: u64,
+    events: Vec<PlacementEvent>,
+}
+
+impl SharedStore {
+    /// Runs one turn of a party on the store as it is now; returns the effects to be carried out.
+    pub(super) fn turn<P: Party>(
+        &mut self,
+        now: Instant,
+        party: &mut P,
+        input: P::Input,
+    ) -> Vec<Effect> {
+        self.write_due(now);
+        turn(&mut Seat { party, memory: &mut self.memory }, now, input)
+    }
+
+    /// Stores a snapshot and tells the workers that there is one.
+    pub(super) fn store_snapshot(&mut self, now: Instant, snapshot: Snapshot) {
+        self.memory.store_snapshot(snapshot, now);
+        // The effects wake workers that hold requests, and show the pool in metrics: neither exists here.
+        let _ = self.turn(now, &mut SnapshotNotice, ());
+    }
+
+    /// Starts to write an entry at a position that the ledger gave.
+    pub(super) fn publish(&mut self, now: Instant, position: u64, events: Vec<PlacementEvent>) {
+        let written_at = now + WRITE_TIME;
+        self.unwritten.push_back(UnwrittenEntry { written_at, position, events });
+    }
+
+    /// Puts the entries into the ring that are written by now. Virtual time never goes back, so the
+    /// first that is not due ends the search.
+    fn write_due(&mut self, now: Instant) {
+        while let Some(entry) = self.unwritten.pop_front_if(|entry| entry.written_at <= now) {
+            self.memory.publish(entry.position, entry.events);
+        }
+    }
+}
+
+/// A party at its place before the store, for one turn.
+struct Seat<'a, P> {
+    party: &'a mut P,
+    memory: &'a mut MemoryStore,
+}
+
+impl<P> Host<P> for Seat<'_, P> {
+    fn lend<T>(&mut self, part: impl FnOnce(&mut P) -> T) -> T {
+        part(self.party)
+    }
+
+    fn read(&mut self, wants: &Wants) -> Seen {
+        self.memory.read(wants)
+    }
+
+    fn commit(&mut self, proposal: &Proposal) -> bool {
+        self.memory.commit(proposal)
+    }
+}
+
+#[cfg(test)]
+impl SharedStore {
+    /// Requests in flight on all endpoints, by the ledger.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.memory.ledger().accounts.requests()
+    }
+}

@@ -1,0 +1,19 @@
+//! The endpoints on which a request is counted.
+
+use super::{EndpointKey, Work};
+
+/// A request's counts in the ledger, by its scheduling result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The endpoint that answers.
+    pub endpoint: EndpointKey,
+    /// The endpoint that computes the prompt, where that is another.
+    pub prefill: Option<EndpointKey>,
+    /// Prompt tokens that the computing endpoint is not expected to have cached.
+    pub tokens: u32,
+    /// The part of `tokens` that counts as load until the response begins; `None` where no plugin goes
+    /// by tokens, since each change of the ledger costs microseconds.
+    pub load: Option<Work>,
+    /// True if the other workers hear of the placement: then it takes a position of the event ring.
+    pub is_announced: bool,
+}

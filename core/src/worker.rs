@@ -1,0 +1,225 @@
+//! The worker: one Envoy worker's part in one pool, which it plays together with the other workers.
+//!
+//! A [`Worker`] is data. [`turn`] tells it of an [`Input`]: the worker says which parts of the shared
+//! store it [`Wants`], proposes a change on what was [`Seen`], and acts once the store took the
+//! change; the [`Effect`]s are for the host to carry out. Arrivals, grants, responses, ends, ticks,
+//! snapshots, messages and configurations all go through that one loop, which the crate's
+//! documentation shows.
+//!
+//! Envoy, the mock, the replay and the laws all run this type over stores of their own.
+
+mod commit;
+mod config;
+mod effect;
+mod feed;
+mod input;
+mod memory;
+mod proposal;
+mod propose;
+mod seen;
+mod turn;
+
+use std::net::SocketAddr;
+
+pub use config::WorkerConfig;
+pub use effect::{Decision, Effect};
+pub use input::{Input, Observation, PendingRequest};
+pub use memory::MemoryStore;
+pub use proposal::Proposal;
+pub use seen::{RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written};
+pub use turn::{Host, Party, SnapshotNotice, turn};
+
+use crate::{
+    flow::Controller,
+    ledger::{Heartbeat, Ledger},
+    model::{Event, InferenceRequest, Instant, Models, Objective, Priority, QueueId, WorkerId},
+    saturation::{Capacity, Load},
+    schedule::Explanation,
+    scheduler::Scheduler,
+    workers::WorkerPeer,
+};
+use feed::Feed;
+
+/// The part of a worker in one pool: scheduler, flow-control peer, feed of the other workers' events,
+/// models and learnt rates.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    scheduler: Scheduler,
+    peer: WorkerPeer,
+    feed: Feed,
+    models: Models,
+    /// Configured objectives, which count before those of a snapshot.
+    objectives: Vec<Objective>,
+    /// Priorities that have bands.
+    provisioned: Vec<Priority>,
+    fails_open: bool,
+    registration: Registration,
+    pace: TickPace,
+}
+
+/// The worker's entry in the registry. Envoy makes VMs that never serve; only one that does is worth
+/// the others' attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Registration {
+    None,
+    Registered,
+}
+
+/// The pace of the worker's ticks, as far as the host was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TickPace {
+    Idle,
+    Busy,
+}
+
+/// The names by which the other workers know a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerName {
+    /// Id of the worker, the same for all pools of one VM.
+    pub id: WorkerId,
+    /// Queue on which the worker takes this pool's messages.
+    pub queue: QueueId,
+}
+
+impl Worker {
+    /// Makes a worker that waits for a snapshot. The same seed and inputs give the same
+    /// effects; workers should differ in their seeds, or they break ties alike and herd.
+    #[must_use]
+    pub fn new(name: WorkerName, config: WorkerConfig, now: Instant, seed: u64) -> Self {
+        let mut worker = Self {
+            scheduler: Scheduler::new(config.scheduler.clone(), seed),
+            peer: WorkerPeer::new(name.id, name.queue, None, now),
+            feed: Feed::default(),
+            models: Models::default(),
+            objectives: Vec::new(),
+            provisioned: Vec::new(),
+            fails_open: false,
+            registration: Registration::None,
+            pace: TickPace::Idle,
+        };
+        worker.configure(now, config);
+        worker
+    }
+
+    fn configure(&mut self, now: Instant, config: WorkerConfig) {
+        let WorkerConfig { scheduler, flow, objectives, model_rewrites, fails_open } = config;
+        self.fails_open = fails_open;
+        self.objectives = objectives;
+        self.scheduler.configure(scheduler);
+        self.peer.configure(now, flow);
+        self.models.configure(&model_rewrites);
+        self.provision(now);
+        self.settle_pace();
+    }
+
+    /// Notes the pace at which the host ticks after a tick and a configuration: by [`Self::is_busy`].
+    fn settle_pace(&mut self) {
+        self.pace = if self.peer.is_busy() { TickPace::Busy } else { TickPace::Idle };
+    }
+
+    /// Gives every known priority a band. Configured ones come first, for there may be fewer bands than
+    /// priorities.
+    fn provision(&mut self, now: Instant) {
+        let mut priorities: Vec<_> = self.objectives.iter().map(|it| it.priority).collect();
+        priorities.extend(self.scheduler.priorities());
+        self.peer.provision(now, &priorities);
+        self.provisioned = priorities;
+    }
+
+    /// Returns the worker's id.
+    #[must_use]
+    pub fn id(&self) -> WorkerId {
+        self.peer.id()
+    }
+
+    /// Returns the worker's counts, to be written by [`Effect::ShowHeartbeat`].
+    #[must_use]
+    pub fn heartbeat(&self) -> &Heartbeat {
+        self.peer.heartbeat()
+    }
+
+    /// True while this worker is to tick in quick succession: requests wait on it or on its decision.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.peer.is_busy()
+    }
+
+    /// True once this worker is in the registry, which is with its first request.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.registration == Registration::Registered
+    }
+
+    /// Returns all queues of the pool, if this worker is the arbiter.
+    #[must_use]
+    pub fn queues(&self) -> Option<&Controller> {
+        self.peer.queues()
+    }
+
+    /// Counts the entries of the prefix index, over all endpoints.
+    #[must_use]
+    pub fn indexed(&self) -> usize {
+        self.scheduler.indexed()
+    }
+
+    /// Returns the pool's models, as far as this worker has read of them.
+    #[must_use]
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// True once a snapshot has come.
+    #[must_use]
+    pub fn knows_snapshot(&self) -> bool {
+        self.scheduler.knows_snapshot()
+    }
+
+    /// Returns the priority of a configured objective.
+    #[must_use]
+    pub fn configured_priority(&self, objective: &str) -> Option<Priority> {
+        self.objectives.iter().find(|it| it.name == objective).map(|it| it.priority)
+    }
+
+    /// Returns the priority of an objective, by the configuration and else by the snapshot read last; 0 where
+    /// none has the name, as in the EPP.
+    #[must_use]
+    pub fn priority(&self, objective: &str) -> Priority {
+        let configured = self.configured_priority(objective);
+        configured.or_else(|| self.scheduler.objective(objective)).unwrap_or_default()
+    }
+
+    /// Returns the pool's capacity, by this ledger.
+    #[must_use]
+    pub fn capacity(&self, now: Instant, ledger: &Ledger) -> Capacity {
+        self.scheduler.capacity(now, ledger)
+    }
+
+    /// Returns the load of each endpoint, in the snapshot's order.
+    #[must_use]
+    pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
+        self.scheduler.survey(now, ledger)
+    }
+
+    /// Takes in an event that concerns this worker's knowledge alone.
+    pub fn observe(&mut self, observation: Observation) {
+        let events = self.scheduler.handle(match observation {
+            Observation::FirstToken { request, at } => Event::FirstToken { request, at },
+            Observation::Streamed { request, tpot } => Event::Streamed { request, tpot },
+            Observation::LoadReported { endpoint, at, waiting, kv_usage } => {
+                Event::Reported { endpoint, at, waiting, kv_usage }
+            }
+        });
+        debug_assert!(events.is_empty(), "an observation concerns this worker alone");
+    }
+
+    /// Scores every endpoint for a request, and says which would be chosen. Nothing changes.
+    #[must_use]
+    pub fn explain(
+        &self,
+        now: Instant,
+        request: &InferenceRequest,
+        ledger: &Ledger,
+    ) -> Explanation {
+        self.scheduler.explain(now, request, ledger)
+    }
+}

@@ -1,0 +1,349 @@
+//! The second half of a turn: a worker acts once the ledger holds its proposal.
+
+use std::time::Duration;
+
+use super::{
+    Decision, Effect, Input, PendingRequest, Proposal, Registration, TickPace, Worker,
+    proposal::{Placing, Plan},
+};
+use crate::{
+    flow::{Outcome, Ticket, TicketId},
+    ledger::{Heartbeat, Lease, Ledger},
+    model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart, WorkerId},
+    workers::{
+        AdmissionResult, Envelope, Message, Tenure,
+        peer::{GrantPlan, HeldRequest},
+    },
+};
+
+/// Effects of an arrival or an end, with one to spare: a longer list grows.
+const EFFECTS_USUAL: usize = 4;
+
+/// A grant for a held request.
+#[derive(Clone, Copy, Debug)]
+struct Grant {
+    request: RequestId,
+    /// Time of the grant, by the arbiter.
+    at: Instant,
+}
+
+impl Worker {
+    /// Acts on a proposal that holds. Returns the effects for the host, in their order: a placement is
+    /// published before its decision, with which the host may resume a stream that runs another turn.
+    pub fn commit(&mut self, now: Instant, input: Input, proposal: Proposal) -> Vec<Effect> {
+        let Proposal { ledger, plan, unreadable, .. } = proposal;
+        let mut effects = Vec::with_capacity(EFFECTS_USUAL);
+        effects.extend(unreadable.map(Effect::ReportUnreadable));
+        match (input, plan) {
+            (Input::Configured(config), _) => self.configure(now, *config),
+            (Input::Arrived(pending), Plan::Place(placing)) => {
+                self.take_arrival(now, *pending, *placing, &mut effects);
+            }
+            (Input::Granted { request, epoch, at }, Plan::Take { grant, placing, wakes }) => {
+                if grant != GrantPlan::Void {
+                    // Also of a place that is given back: the arbiter counts grants that are settled.
+                    self.peer.count_grant(epoch);
+                    effects.push(Effect::ShowHeartbeat);
+                }
+                if let Some(placing) = placing {
+                    self.take_grant(now, Grant { request, at }, *placing, &mut effects);
+                }
+                effects.extend(wake(wakes));
+            }
+            (Input::Responded { request, start }, Plan::Respond { shift, position, wakes }) => {
+                if let Some(shift) = shift {
+                    self.peer.take_shift(now, request, &shift);
+                    effects.push(Effect::ShowHeartbeat);
+                }
+                effects.extend(wake(wakes));
+                let events = self.respond(now, request, start);
+                self.publish(position, events, &mut effects);
+            }
+            (Input::Ended { request, start, end }, Plan::End { was_held, position, wakes }) => {
+                self.take_end(now, request, was_held, &mut effects);
+                effects.extend(wake(wakes));
+                let events = self.learn_end(now, request, start, end);
+                self.publish(position, events, &mut effects);
+            }
+            (Input::Charged { flow, tokens }, _) => {
+                effects.extend(self.peer.charge(&ledger, flow, tokens).map(send));
+            }
+            (Input::Rejected { request, outcome }, _) => {
+                self.take_rejection(now, request, outcome, &mut effects);
+            }
+            (Input::ToArbiter(message), _) => self.hear(now, message, &mut effects),
+            (Input::Arbitrate, Plan::Arbitrate { tenure, .. }) => {
+                self.arbitrate(now, tenure, &mut effects);
+            }
+            (Input::Tick, Plan::Arbitrate { tenure, lease }) => {
+                self.take_tick(now, tenure, lease, &mut effects);
+                effects.extend([Effect::ShowPool(Box::new(ledger)), Effect::FindDead]);
+            }
+            (Input::WorkerDied { worker, heartbeat }, _) => {
+                say_reclaimed(&ledger, worker, &heartbeat, &mut effects);
+            }
+            // A plan is made for its own input.
+            (
+                Input::Arrived(_)
+                | Input::Granted { .. }
+                | Input::Responded { .. }
+                | Input::Ended { .. }
+                | Input::Arbitrate
+                | Input::Tick,
+                _,
+            ) => debug_assert!(false, "a plan for another input"),
+            (Input::PlacesUnused { .. } | Input::Look, _) => (),
+        }
+        effects
+    }
+
+    /// Answers a held request that the arbiter turned away. Its client may have left while the rejection
+    /// was on its way.
+    fn take_rejection(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(held) = self.peer.unhold(request) {
+            let result = AdmissionResult::Rejected(outcome);
+            effects.extend([decide(now, &held, result, None), Effect::ShowHeartbeat]);
+        }
+    }
+
+    fn take_arrival(
+        &mut self,
+        now: Instant,
+        pending: PendingRequest,
+        placing: Placing,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.is_registered() {
+            self.registration = Registration::Registered;
+            effects.push(Effect::Register);
+        }
+        let Placing { result, target, position, lease, passage } = placing;
+        if let Some(passage) = passage {
+            self.peer.count(passage);
+        }
+        let id = pending.id;
+        if let (AdmissionResult::Sent(result), Some(target)) = (&result, target) {
+            self.peer.open(now, id, target);
+            let decision = result.for_placement();
+            let sent = Event::Sent { request: id, at: now, ask: pending.request, decision };
+            self.learn(sent, position, effects);
+        } else if let Some(lease) = lease {
+            let ticket = self.ticket(now, &pending);
+            let held = HeldRequest { ticket, request: pending.request };
+            effects.extend(self.peer.take_held(now, held, lease).into_iter().map(send));
+            self.tick_soon(effects);
+        }
+        let decision = Decision { request: id, result, waited: Duration::ZERO, granted_at: None };
+        effects.extend([Effect::ShowHeartbeat, Effect::Decide(Box::new(decision))]);
+    }
+
+    /// Asks for ticks in quick succession, once: each further wish would put the next tick off.
+    fn tick_soon(&mut self, effects: &mut Vec<Effect>) {
+        if self.pace == TickPace::Idle {
+            self.pace = TickPace::Busy;
+            effects.push(Effect::TickSoon);
+        }
+    }
+
+    fn ticket(&mut self, now: Instant, pending: &PendingRequest) -> Ticket {
+        let request = &pending.request;
+        let uncached_tokens =
+            if self.peer.charges_tokens() { self.scheduler.uncached_tokens(request) } else { 0 };
+        Ticket {
+            id: TicketId { worker: self.peer.id().0, request: pending.id.0 },
+            flow: pending.flow.clone(),
+            bytes: pending.bytes,
+            prompt_tokens: request.tokens(),
+            uncached_tokens,
+            arrived: now,
+            ttl: pending.ttl,
+            slo_ttft: pending.slo_ttft,
+        }
+    }
+
+    fn take_grant(
+        &mut self,
+        now: Instant,
+        grant: Grant,
+        placing: Placing,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Grant { request, at: granted_at } = grant;
+        let Placing { result, target, position, .. } = placing;
+        // The correction needs the ticket, so it comes before the request is let go.
+        let found = target.map_or(0, |target| target.tokens);
+        effects.extend(self.peer.correct(request, found).map(send));
+        if result == AdmissionResult::Held {
+            // The pool emptied since the grant.
+            effects.extend(self.peer.submit_again(request).map(send));
+            return;
+        }
+        let Some(held) = self.peer.unhold(request) else { return };
+        let placed = match (&result, target) {
+            (AdmissionResult::Sent(result), Some(target)) => Some((result.for_placement(), target)),
+            _ => None,
+        };
+        let answer = decide(now, &held, result, Some(granted_at));
+        if let Some((decision, target)) = placed {
+            self.peer.open(now, request, target);
+            let sent = Event::Sent { request, at: now, ask: held.request, decision };
+            self.learn(sent, position, effects);
+        }
+        // The other workers know of the placement before the stream resumes, which may run another turn.
+        effects.push(answer);
+    }
+
+    /// Learns from an event, and tells the other workers at the position that the ledger gave.
+    fn learn(&mut self, event: Event, position: Option<u64>, effects: &mut Vec<Effect>) {
+        let events = self.scheduler.handle(event);
+        self.publish(position, events, effects);
+    }
+
+    fn take_end(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        was_held: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        if was_held {
+            effects.push(send(self.peer.cancel(request)));
+            self.peer.unhold(request);
+        } else {
+            self.peer.close(now, request);
+        }
+        effects.push(Effect::ShowHeartbeat);
+    }
+
+    /// Learns from the end of a request, after its beginning if that comes with it. Returns the events
+    /// for the other workers.
+    fn learn_end(
+        &mut self,
+        at: Instant,
+        request: RequestId,
+        start: Option<ResponseStart>,
+        end: End,
+    ) -> Vec<PlacementEvent> {
+        let mut events = match start {
+            Some(start) => self.respond(at, request, start),
+            None => Vec::new(),
+        };
+        events.extend(self.scheduler.handle(Event::Ended { request, at, end }));
+        events
+    }
+
+    fn respond(
+        &mut self,
+        at: Instant,
+        request: RequestId,
+        start: ResponseStart,
+    ) -> Vec<PlacementEvent> {
+        let ResponseStart { served_by, class } = start;
+        self.scheduler.handle(Event::Answered { request, at, served_by, answer: class })
+    }
+
+    /// Publishes events at an announced position, also if there are none: the other workers wait for the
+    /// entry.
+    fn publish(
+        &mut self,
+        position: Option<u64>,
+        events: Vec<PlacementEvent>,
+        effects: &mut Vec<Effect>,
+    ) {
+        debug_assert!(position.is_some() || events.is_empty(), "events without a position");
+        if let Some(position) = position {
+            self.feed.published(position);
+            effects.push(Effect::Publish { position, events });
+        }
+    }
+
+    fn hear(&mut self, now: Instant, message: Message, effects: &mut Vec<Effect>) {
+        let heard = self.peer.hear(now, message);
+        // An arbiter that had come to rest may get another worker's ticket before its lease lapses.
+        if self.peer.is_busy() {
+            self.tick_soon(effects);
+        }
+        effects.extend(heard.envelopes.into_iter().map(send));
+        if heard.lost > 0 {
+            let unused = Input::PlacesUnused { places: heard.lost, epoch: heard.epoch };
+            effects.push(Effect::Then(Box::new(unused)));
+        }
+        if heard.looks {
+            effects.push(Effect::Then(Box::new(Input::Arbitrate)));
+        }
+    }
+
+    fn arbitrate(&mut self, now: Instant, tenure: Option<Tenure>, effects: &mut Vec<Effect>) {
+        let Some(acted) = tenure.and_then(|tenure| self.peer.arbitrate(now, tenure)) else {
+            return;
+        };
+        effects.extend(acted.envelopes.into_iter().map(send));
+        if acted.unused > 0 {
+            let unused = Input::PlacesUnused { places: acted.unused, epoch: acted.epoch };
+            effects.push(Effect::Then(Box::new(unused)));
+        }
+    }
+
+    fn take_tick(
+        &mut self,
+        now: Instant,
+        tenure: Option<Tenure>,
+        lease: Option<Lease>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.peer.show_life(now);
+        // The arbiter grants under the lease that it had when the places were reserved. Only then does
+        // this worker follow the lease, which may be another worker's by now.
+        self.arbitrate(now, tenure, effects);
+        if let Some(lease) = lease {
+            effects.extend(self.peer.follow(now, lease).into_iter().map(send));
+        }
+        self.settle_pace();
+        if self.is_registered() {
+            effects.push(Effect::ShowHeartbeat);
+        }
+    }
+}
+
+fn decide(
+    now: Instant,
+    held: &HeldRequest,
+    result: AdmissionResult,
+    granted_at: Option<Instant>,
+) -> Effect {
+    Effect::Decide(Box::new(Decision {
+        request: RequestId(held.ticket.id.request),
+        result,
+        waited: now.saturating_since(held.ticket.arrived),
+        granted_at,
+    }))
+}
+
+fn send(envelope: Envelope) -> Effect {
+    Effect::Send(Box::new(envelope))
+}
+
+fn wake(queue: Option<QueueId>) -> Option<Effect> {
+    queue.map(|to| send(Envelope { to, message: Message::Wake }))
+}
+
+fn say_reclaimed(
+    ledger: &Ledger,
+    worker: WorkerId,
+    heartbeat: &Heartbeat,
+    effects: &mut Vec<Effect>,
+) {
+    let &Heartbeat { epoch, grants_taken, .. } = heartbeat;
+    let message = Message::Reclaimed { worker, epoch, grants_taken };
+    effects.push(send(Envelope { to: ledger.lease.queue, message }));
+    if ledger.waiting == 0 {
+        // If the dead worker kept the queues, no worker will after it.
+        effects.push(Effect::AdoptQueues);
+    }
+}

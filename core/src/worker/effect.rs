@@ -1,0 +1,62 @@
+//! The effects that a worker asks its host for.
+
+use std::time::Duration;
+
+use super::Input;
+use crate::{
+    ledger::Ledger,
+    model::{Instant, PlacementEvent, RequestId},
+    workers::{AdmissionResult, Envelope},
+};
+
+/// An effect for the host, to be carried out in the order in which [`super::turn`] returns them.
+///
+/// Large values are boxed: a list of effects is allocated with each turn, and an allocation above 256
+/// bytes costs several times as much as one below.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Answers a request that arrived or was held.
+    Decide(Box<Decision>),
+    /// Sends a message to a worker, this one included; it comes later, never inline.
+    Send(Box<Envelope>),
+    /// Writes an entry of the event ring.
+    Publish {
+        /// Position in the ring, as the ledger announced it.
+        position: u64,
+        /// Events of the entry, oldest first. There may be none: the other workers wait for the entry all
+        /// the same, since its position was announced.
+        events: Vec<PlacementEvent>,
+    },
+    /// Puts this worker into the registry.
+    Register,
+    /// Writes the worker's heartbeat.
+    ShowHeartbeat,
+    /// Asks for ticks in quick succession from now on.
+    TickSoon,
+    /// Runs another turn with this input once the effects before it are carried out.
+    Then(Box<Input>),
+    /// Shows the pool's state in metrics, by this ledger. Follows each tick.
+    ShowPool(Box<Ledger>),
+    /// Looks for dead workers in the registry; each is told by [`Input::WorkerDied`]. Follows each tick.
+    FindDead,
+    /// Takes over the metrics of queues that a dead arbiter has shown: no request waits any more.
+    AdoptQueues,
+    /// Says in the log, once, that the stored snapshot cannot be read.
+    ReportUnreadable(String),
+    /// Says in the log that other workers were faster so often that the ledger was left unchanged: the
+    /// decision holds for this worker, and the others do not count it.
+    ReportContended,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The request.
+    pub request: RequestId,
+    /// The answer.
+    pub result: AdmissionResult,
+    /// Time for which the request was held.
+    pub waited: Duration,
+    /// Time of the arbiter's grant, if there was one.
+    pub granted_at: Option<Instant>,
+}

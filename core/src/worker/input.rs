@@ -1,0 +1,152 @@
+//! The events that a worker is told of.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::WorkerConfig;
+use crate::{
+    flow::{FlowKey, Outcome},
+    ledger::Heartbeat,
+    model::{End, InferenceRequest, Instant, RequestId, ResponseStart, WorkerId},
+    workers::Message,
+};
+
+/// An event for [`super::turn`].
+///
+/// Large values are boxed: an input is moved several times in a turn, and a copy of a few hundred bytes
+/// costs more than an allocation.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A new configuration, which takes the place of the one before it.
+    Configured(Box<WorkerConfig>),
+    /// A request that was read whole and wants a place.
+    Arrived(Box<PendingRequest>),
+    /// The beginning of a response, or an error in its place.
+    Responded {
+        /// The request.
+        request: RequestId,
+        /// Beginning of the response.
+        start: ResponseStart,
+    },
+    /// The end of a request's stream, however it came and wherever the request was.
+    Ended {
+        /// The request.
+        request: RequestId,
+        /// Beginning of its response, if it was not told before: one change of the ledger serves both.
+        start: Option<ResponseStart>,
+        /// End of the response.
+        end: End,
+    },
+    /// Output tokens that a tenant is charged for.
+    Charged {
+        /// The tenant.
+        flow: FlowKey,
+        /// Output tokens.
+        tokens: u32,
+    },
+    /// The arbiter's grant of a place to a held request.
+    Granted {
+        /// The request.
+        request: RequestId,
+        /// The arbiter's term.
+        epoch: u64,
+        /// Time of the grant.
+        at: Instant,
+    },
+    /// The arbiter's rejection of a held request.
+    Rejected {
+        /// The request.
+        request: RequestId,
+        /// The reason.
+        outcome: Outcome,
+    },
+    /// A message to the arbiter.
+    ToArbiter(Message),
+    /// The arbiter's look at its queues.
+    Arbitrate,
+    /// Places of an arbiter's term that no request takes.
+    PlacesUnused {
+        /// Number of places.
+        places: u32,
+        /// The term that they were reserved in.
+        epoch: u64,
+    },
+    /// A beat of the worker's clock.
+    Tick,
+    /// A wish to know what is new in the store before something is read.
+    Look,
+    /// A dead worker that was taken out of the registry, for its counts to be taken back. To be told to
+    /// one worker alone.
+    WorkerDied {
+        /// The dead worker.
+        worker: WorkerId,
+        /// Last counts of that worker, of which [`Heartbeat::is_dead`] holds.
+        heartbeat: Heartbeat,
+    },
+}
+
+impl Input {
+    /// Returns the inputs that a message from another worker stands for.
+    pub fn from_message(message: Message) -> Vec<Self> {
+        match message {
+            Message::Grant { requests, epoch, at } => {
+                let granted = |request| Self::Granted { request, epoch, at };
+                requests.into_iter().map(granted).collect()
+            }
+            Message::Reject { request, outcome } => vec![Self::Rejected { request, outcome }],
+            to_arbiter @ (Message::Submit { .. }
+            | Message::Cancel { .. }
+            | Message::Wake
+            | Message::Charge { .. }
+            | Message::Correct { .. }
+            | Message::Reclaimed { .. }) => vec![Self::ToArbiter(to_arbiter)],
+        }
+    }
+}
+
+/// A request that wants a place.
+#[derive(Clone, Debug)]
+pub struct PendingRequest {
+    /// Name of the request within the worker.
+    pub id: RequestId,
+    /// Prompt, priority and wishes of the request.
+    pub request: InferenceRequest,
+    /// Tenant and band of the request.
+    pub flow: FlowKey,
+    /// Bytes that Envoy holds while the request waits.
+    pub bytes: u64,
+    /// Longest wait, if the client names one.
+    pub ttl: Option<Duration>,
+    /// Time within which the client wants the first token, if it names one.
+    pub slo_ttft: Option<Duration>,
+}
+
+/// An event of a request in flight that concerns this worker's knowledge alone: no other worker hears
+/// of it, and it needs no look at the store.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Observation {
+    /// The first token of a streamed response.
+    FirstToken {
+        /// The request.
+        request: RequestId,
+        /// Time at which it came.
+        at: Instant,
+    },
+    /// All of a streamed response.
+    Streamed {
+        /// The request.
+        request: RequestId,
+        /// Mean time between its tokens.
+        tpot: Duration,
+    },
+    /// An endpoint's own word on its load, which is newer than any scrape.
+    LoadReported {
+        /// The endpoint.
+        endpoint: SocketAddr,
+        /// Time at which it came.
+        at: Instant,
+        /// Requests that wait there, if it said so.
+        waiting: Option<u32>,
+        /// Share of its KV cache in use, 0 to 1, if it said so.
+        kv_usage: Option<f32>,
+    },
+}

@@ -1,0 +1,73 @@
+//! A store in memory, for workers that live in one process.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Proposal, Seen, StoredSnapshot, Version, Wants,
+    seen::{RING_ENTRIES, RingEntry, Written},
+};
+use crate::{
+    ledger::Ledger,
+    model::{Instant, PlacementEvent, Snapshot},
+};
+
+/// A pool's shared store as plain data: what Envoy's shared data is to its workers.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    ledger: Ledger,
+    /// Number of writes of the ledger.
+    version: u32,
+    snapshot: Option<(Snapshot, Instant)>,
+    /// By position modulo [`RING_ENTRIES`].
+    ring: BTreeMap<u64, Written>,
+}
+
+impl MemoryStore {
+    /// Returns the ledger as it is.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Reads the wanted parts.
+    #[must_use]
+    pub fn read(&self, wants: &Wants) -> Seen {
+        if !wants.ledger() {
+            return Seen::default();
+        }
+        let entry = |position| {
+            let written = self.ring.get(&(position % RING_ENTRIES)).cloned();
+            RingEntry { position, written }
+        };
+        let snapshot = self.snapshot.as_ref().filter(|_| wants.snapshot(&self.ledger));
+        Seen {
+            ledger: self.ledger.clone(),
+            version: Version(Some(self.version)),
+            snapshot: snapshot.map(|(snapshot, received_at)| StoredSnapshot::Readable {
+                snapshot: snapshot.clone(),
+                received_at: *received_at,
+            }),
+            events: wants.events(&self.ledger).map(entry).collect(),
+        }
+    }
+
+    /// Writes a proposed ledger unless it was written since it was read; false if it was.
+    pub fn commit(&mut self, proposal: &Proposal) -> bool {
+        let is_unchanged = proposal.version() == Version(Some(self.version));
+        if is_unchanged {
+            self.ledger.clone_from(proposal.ledger());
+            self.version = self.version.wrapping_add(1);
+        }
+        is_unchanged
+    }
+
+    /// Writes an entry of the event ring.
+    pub fn publish(&mut self, position: u64, events: Vec<PlacementEvent>) {
+        self.ring.insert(position % RING_ENTRIES, Written { position, events });
+    }
+
+    /// Stores a snapshot. [`super::SnapshotNotice`] then tells the workers.
+    pub fn store_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
+        self.snapshot = Some((snapshot, received_at));
+    }
+}

@@ -1,0 +1,264 @@
+//! The first half of a turn: a worker proposes a change of the ledger that it has read. Beside the
+//! news that it takes in and the dice, its state stays as it is: another worker may be faster.
+
+use super::{
+    Input, PendingRequest, Proposal, Seen, Wants, Worker,
+    feed::Updates,
+    proposal::{Placing, Plan},
+};
+use crate::{
+    flow::Outcome,
+    ledger::{EndpointKey, Heartbeat, Ledger},
+    model::{Event, InferenceRequest, Instant, PickError, RequestId, ResponseStart},
+    saturation::Capacity,
+    workers::{
+        AdmissionResult, Message,
+        gate::{Gate, Verdict},
+        in_flight::{Counted, Shift},
+        peer::GrantPlan,
+    },
+};
+
+impl Worker {
+    /// Returns the parts of the store to read for this input.
+    #[must_use]
+    pub fn wants(&self, input: &Input) -> Wants {
+        match input {
+            // Tickets may be of a priority that only a snapshot knows which was not read here.
+            Input::ToArbiter(Message::Submit { .. }) if self.peer.is_arbiter() => self.feed.wants(),
+            Input::Configured(_) | Input::ToArbiter(_) => Wants::NOTHING,
+            Input::Arbitrate if !self.peer.is_arbiter() => Wants::NOTHING,
+            Input::Arrived(_)
+            | Input::Responded { .. }
+            | Input::Ended { .. }
+            | Input::Charged { .. }
+            | Input::Granted { .. }
+            | Input::Rejected { .. }
+            | Input::Arbitrate
+            | Input::PlacesUnused { .. }
+            | Input::Tick
+            | Input::Look
+            | Input::WorkerDied { .. } => self.feed.wants(),
+        }
+    }
+
+    /// Proposes a change of the ledger for this input, after everything that is new in the store was
+    /// taken in.
+    ///
+    /// The other workers' events come first. One may be a placement of the same prompt, which this worker
+    /// must not undo, or a failure, which the response of this turn ends.
+    pub fn propose(&mut self, now: Instant, input: &Input, mut seen: Seen) -> Proposal {
+        let unreadable =
+            if self.wants(input).ledger() { self.take_in(now, &mut seen) } else { None };
+        let Seen { mut ledger, version, .. } = seen;
+        // An unchanged ledger is not written: a write makes every other worker that is about to change
+        // the ledger decide again. Accounts are too many to compare, so a plan says if it changed them.
+        let before = ledger.head();
+        let (plan, is_counted) = self.plan(now, input, &mut ledger);
+        let is_changed = is_counted || ledger.head() != before;
+        Proposal { ledger, version, is_changed, plan, unreadable }
+    }
+
+    /// Takes in a snapshot and the other workers' events. Returns the reason why a snapshot cannot be
+    /// read, if that is news.
+    fn take_in(&mut self, now: Instant, seen: &mut Seen) -> Option<String> {
+        let Updates { snapshot, events, unreadable } = self.feed.take(seen);
+        if let Some((mut snapshot, received_at)) = snapshot {
+            let rewrites = std::mem::take(&mut snapshot.model_rewrites);
+            let models = std::mem::take(&mut snapshot.models);
+            self.models.renew(rewrites, models);
+            // Before the events, which may be about an endpoint that only this snapshot has.
+            let event = Event::Snapshot { snapshot, received_at };
+            let _ = self.scheduler.handle(event);
+            self.provision_if_changed(now);
+        }
+        for event in events {
+            let _ = self.scheduler.handle(Event::Noted(event));
+        }
+        unreadable
+    }
+
+    /// Gives new priorities their bands before any ticket of them is looked at.
+    fn provision_if_changed(&mut self, now: Instant) {
+        let configured = self.objectives.iter().map(|it| it.priority);
+        let priorities = configured.chain(self.scheduler.priorities());
+        if !priorities.eq(self.provisioned.iter().copied()) {
+            self.provision(now);
+        }
+    }
+
+    /// Plans for an input and changes the ledger by it. Returns the plan, and true if accounts or counts
+    /// of events changed.
+    fn plan(&mut self, now: Instant, input: &Input, ledger: &mut Ledger) -> (Plan, bool) {
+        match input {
+            Input::Arrived(pending) => self.plan_arrival(now, pending, ledger),
+            Input::Granted { request, epoch, .. } => self.plan_grant(now, *request, *epoch, ledger),
+            Input::Responded { request, start } => {
+                self.plan_response(now, *request, *start, ledger)
+            }
+            Input::Ended { request, start, end } => {
+                let publishes = self.scheduler.may_publish_end(*request, *start, *end);
+                self.plan_end(now, *request, publishes, ledger)
+            }
+            Input::Rejected { request, .. } => {
+                // Not held any more if its client left while the rejection was on its way.
+                if self.peer.held(*request).is_some() {
+                    ledger.release();
+                }
+                (Plan::AsTold, false)
+            }
+            Input::Arbitrate | Input::Tick => self.plan_tick(now, input, ledger),
+            Input::PlacesUnused { places, epoch } => {
+                // A later arbiter began without granted places.
+                if ledger.lease.epoch == *epoch {
+                    ledger.ungrant(*places);
+                }
+                (Plan::AsTold, false)
+            }
+            Input::WorkerDied { heartbeat, .. } => plan_reclaim(now, heartbeat, ledger),
+            Input::Configured(_) | Input::ToArbiter(_) | Input::Charged { .. } | Input::Look => {
+                (Plan::AsTold, false)
+            }
+        }
+    }
+
+    fn plan_arrival(
+        &mut self,
+        now: Instant,
+        pending: &PendingRequest,
+        ledger: &mut Ledger,
+    ) -> (Plan, bool) {
+        let priority = pending.flow.priority;
+        // Without need it is not measured: that takes a look at every endpoint.
+        let capacity = if self.peer.needs_capacity(priority) {
+            self.scheduler.capacity(now, ledger).beyond_grants(ledger)
+        } else {
+            Capacity::Unknown
+        };
+        let Gate { verdict, passage } = self.peer.gate(&capacity, ledger, priority);
+        let placing = match verdict {
+            Verdict::Open => self.place(now, &pending.request, ledger),
+            Verdict::Shed => Placing::without_place(AdmissionResult::Shed),
+            Verdict::Shut => match self.peer.hold(now, ledger) {
+                Some(lease) => {
+                    Placing { lease: Some(lease), ..Placing::without_place(AdmissionResult::Held) }
+                }
+                None => Placing::rejected(Outcome::RejectedCapacity),
+            },
+        };
+        let is_counted = placing.target.is_some();
+        (Plan::Place(Box::new(Placing { passage, ..placing })), is_counted)
+    }
+
+    /// Chooses endpoints for a request that may go, and counts it there.
+    fn place(&mut self, now: Instant, request: &InferenceRequest, ledger: &mut Ledger) -> Placing {
+        match self.scheduler.decide(now, request, ledger) {
+            Ok(result) => {
+                let target = self.scheduler.target(request, &result);
+                Counted::for_target(target).open(now, &mut ledger.accounts);
+                let position = target.is_announced.then(|| ledger.announce());
+                let result = AdmissionResult::Sent(result);
+                Placing { target: Some(target), position, ..Placing::without_place(result) }
+            }
+            Err(PickError::NoSnapshot) if self.fails_open => {
+                Placing::without_place(AdmissionResult::FailedOpen)
+            }
+            Err(why) => Placing::without_place(AdmissionResult::Refused(why)),
+        }
+    }
+
+    fn plan_grant(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        epoch: u64,
+        ledger: &mut Ledger,
+    ) -> (Plan, bool) {
+        let grant = self.peer.plan_grant(ledger, request, epoch);
+        let held = self.peer.held(request).filter(|_| grant == GrantPlan::Take);
+        let Some(wanted) = held.map(|held| held.request.clone()) else {
+            // A place that its request does not take is free for another one that waits.
+            let wakes = (grant == GrantPlan::GiveBack).then(|| ledger.wake()).flatten();
+            return (Plan::Take { grant, placing: None, wakes }, false);
+        };
+        let mut placing = self.place(now, &wanted, ledger);
+        let is_empty = || self.scheduler.capacity(now, ledger) == Capacity::Empty;
+        if matches!(placing.result, AdmissionResult::Refused(_)) && is_empty() {
+            // The pool emptied since the grant: the request waits on, and stays counted as held.
+            placing = Placing::without_place(AdmissionResult::Held);
+        } else {
+            ledger.release();
+        }
+        // Where room is measured in tokens, the arbiter grants nothing until all granted requests are
+        // counted. It is woken after the last of them.
+        let weighs = placing.target.is_some_and(|target| target.load.is_some());
+        let wakes = (ledger.granted == 0 && weighs).then(|| ledger.wake()).flatten();
+        let is_counted = placing.target.is_some();
+        (Plan::Take { grant, placing: Some(Box::new(placing)), wakes }, is_counted)
+    }
+
+    fn plan_response(
+        &self,
+        now: Instant,
+        request: RequestId,
+        start: ResponseStart,
+        ledger: &mut Ledger,
+    ) -> (Plan, bool) {
+        let served_by = start.served_by.map(EndpointKey::from);
+        let shift = self.peer.shift(request, served_by).filter(Shift::changes_accounts);
+        let mut wakes = None;
+        if let Some(shift) = &shift {
+            shift.apply(now, &mut ledger.accounts);
+            // A move frees no place, as the request counts elsewhere. A prefill that is over does.
+            wakes = shift.frees_a_place().then(|| ledger.wake()).flatten();
+        }
+        // The events are made by the commit, as a proposal changes nothing, but their position is part of
+        // the ledger that is proposed. So it is announced where there may be events.
+        let publishes = self.scheduler.may_publish_start(request, start);
+        let position = publishes.then(|| ledger.announce());
+        let is_counted = shift.is_some() || publishes;
+        (Plan::Respond { shift, position, wakes }, is_counted)
+    }
+
+    /// Plans the end of a request; `publishes` if it may be news for the other workers.
+    fn plan_end(
+        &self,
+        now: Instant,
+        request: RequestId,
+        publishes: bool,
+        ledger: &mut Ledger,
+    ) -> (Plan, bool) {
+        let was_held = self.peer.held(request).is_some();
+        let counted = self.peer.counted(request);
+        let mut wakes = None;
+        if was_held {
+            ledger.release();
+        } else if let Some(counted) = counted {
+            counted.close(now, &mut ledger.accounts);
+            wakes = ledger.wake();
+        }
+        let position = publishes.then(|| ledger.announce());
+        let is_counted = counted.is_some() || publishes;
+        (Plan::End { was_held, position, wakes }, is_counted)
+    }
+
+    /// Plans the arbiter's look at its queues; a tick also keeps the lease, so that requests which are
+    /// held here always have an arbiter.
+    fn plan_tick(&self, now: Instant, input: &Input, ledger: &mut Ledger) -> (Plan, bool) {
+        let tenure = if self.peer.is_arbiter() {
+            let capacity = self.scheduler.capacity(now, ledger).beyond_grants(ledger);
+            self.peer.reserve(now, capacity, ledger)
+        } else {
+            None
+        };
+        // The arbiter renews its lease first: one that is merely late would lose its queues to itself.
+        let is_tick = matches!(input, Input::Tick);
+        let lease = if is_tick { self.peer.keep_lease(now, ledger) } else { None };
+        (Plan::Arbitrate { tenure, lease }, false)
+    }
+}
+
+fn plan_reclaim(now: Instant, heartbeat: &Heartbeat, ledger: &mut Ledger) -> (Plan, bool) {
+    ledger.take_back(now, heartbeat);
+    (Plan::AsTold, true)
+}

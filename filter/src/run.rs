@@ -1,0 +1,218 @@
+//! The one place where a worker meets Envoy: runs its turns and carries out their effects.
+
+use std::{collections::VecDeque, time::Duration};
+
+use picker_core::{
+    ledger::{Heartbeat, WorkerId},
+    worker::{self, Decision, Effect, Host, Input, Observation, Proposal, Seen, Wants, Worker},
+    workers::WorkerPeer,
+};
+
+use crate::{
+    host, outbox,
+    pool::{Pool, Pools},
+    stats, vm,
+};
+
+/// Time between looks at the clock while requests wait: a request waits at most its time to live and
+/// this much more. Envoy rounds it up to a multiple of 4 ms.
+const BUSY_TICK: Duration = Duration::from_millis(20);
+
+/// Time between heartbeats otherwise. Five of these missed are a dead worker.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Decisions carried out in one callback; what is over it by then waits for the next one. A message
+/// grants at most [`WorkerPeer::GRANTS_MAX`], and Envoy's VMs die of a few hundred replies in one go.
+const DECISIONS_MAX: usize = WorkerPeer::GRANTS_MAX as usize;
+
+/// A pool's worker in this VM, with the store that it shares.
+struct PoolHost<'a> {
+    pool: &'a Pool,
+}
+
+impl Host<Worker> for PoolHost<'_> {
+    fn lend<T>(&mut self, part: impl FnOnce(&mut Worker) -> T) -> T {
+        vm::in_pool(self.pool.id, |pool| part(&mut pool.worker))
+    }
+
+    fn read(&mut self, wants: &Wants) -> Seen {
+        self.pool.store.read(wants)
+    }
+
+    fn commit(&mut self, proposal: &Proposal) -> bool {
+        self.pool.store.commit(proposal)
+    }
+}
+
+/// The context that Envoy acts on in this callback.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Caller {
+    /// The stream of the request that the input is about. Its own decision is returned.
+    Stream,
+    /// A plugin instance, by its context id.
+    Instance(u32),
+}
+
+/// Runs an input, and everything that follows from it. Returns the caller's own decision, if there is
+/// one.
+pub(crate) fn run(pool: &Pool, caller: Caller, input: Input) -> Option<Decision> {
+    let mut outcome = Outcome::default();
+    run_all(pool, caller, input, &mut outcome);
+    outcome.finish(pool)
+}
+
+/// Runs an input of which no decision follows.
+pub(crate) fn tell(pool: &Pool, input: Input) {
+    let own = run(pool, Caller::Stream, input);
+    debug_assert!(own.is_none(), "a decision without a request that asked for it");
+}
+
+/// Takes in what is new in a pool's store.
+pub(crate) fn look(pool: &Pool) {
+    tell(pool, Input::Look);
+}
+
+/// Takes in an event that concerns this worker's knowledge alone.
+pub(crate) fn observe(pool: &Pool, observation: Observation) {
+    vm::in_pool(pool.id, |pool| pool.worker.observe(observation));
+}
+
+/// Tells the workers of all pools how they are configured.
+pub(crate) fn configure(pools: &Pools) {
+    for pool in pools.iter() {
+        tell(pool, Input::Configured(Box::new(pool.worker_config.clone())));
+    }
+}
+
+/// What came of the inputs of one callback.
+#[derive(Default)]
+struct Outcome {
+    own: Option<Decision>,
+    /// Inputs that follow from those before them.
+    inputs: VecDeque<Input>,
+    /// Number of held requests whose wait ended.
+    decisions: usize,
+    /// True if the worker's heartbeat is to be written: once a callback, as only a death between two
+    /// callbacks has it read.
+    shows_heartbeat: bool,
+}
+
+impl Outcome {
+    fn finish(self, pool: &Pool) -> Option<Decision> {
+        if self.shows_heartbeat {
+            show_heartbeat(pool);
+        }
+        self.own
+    }
+}
+
+fn run_all(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
+    carry_out(pool, caller, input, outcome);
+    while let Some(next) = outcome.inputs.pop_front() {
+        carry_out(pool, caller, next, outcome);
+    }
+}
+
+fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
+    for effect in worker::turn(&mut PoolHost { pool }, host::now(), input) {
+        match effect {
+            Effect::Decide(decision) => match caller {
+                Caller::Stream => outcome.own = Some(*decision),
+                Caller::Instance(context) => {
+                    outcome.decisions += 1;
+                    release(pool, context, *decision);
+                }
+            },
+            Effect::Send(envelope) => outbox::send(&envelope),
+            Effect::Publish { position, events } => pool.store.publish(position, &events),
+            Effect::Register => pool.registry.register(worker_id(pool)),
+            Effect::ShowHeartbeat => outcome.shows_heartbeat = true,
+            Effect::TickSoon => host::tick_from_now(BUSY_TICK),
+            Effect::Then(input) => outcome.inputs.push_back(*input),
+            Effect::ShowPool(ledger) => stats::show_pool(pool, host::now(), &ledger),
+            Effect::FindDead => outcome.inputs.extend(find_dead(pool)),
+            Effect::AdoptQueues => adopt_queues(pool),
+            Effect::ReportUnreadable(reason) => {
+                log::error!("failed to read the snapshot in shared data: {reason}");
+            }
+            Effect::ReportContended => {
+                log::error!("failed to change the ledger of pool {}", pool.config.name);
+            }
+        }
+    }
+}
+
+/// Ends a held request's wait. Envoy acts on its stream meanwhile, and then on the caller's context
+/// again, which is always there.
+fn release(pool: &Pool, context: u32, decision: Decision) {
+    let request = decision.request;
+    let Some(stream) = vm::in_pool(pool.id, |pool| pool.held.remove(&request)) else { return };
+    let granted_at = decision.granted_at;
+    if host::act_on(request.0) {
+        stream.release(decision);
+    }
+    let _ = host::act_on(context);
+    if let Some(granted_at) = granted_at {
+        stats::count_grant(pool, host::now().saturating_since(granted_at));
+    }
+}
+
+fn worker_id(pool: &Pool) -> WorkerId {
+    vm::in_pool(pool.id, |pool| pool.worker.id())
+}
+
+fn show_heartbeat(pool: &Pool) {
+    let bytes = vm::in_pool(pool.id, |pool| wire::heartbeat::encode(pool.worker.heartbeat()));
+    pool.registry.show(&bytes);
+}
+
+/// Takes dead workers out of the registry, to be told to this pool's worker.
+fn find_dead(pool: &Pool) -> Vec<Input> {
+    let (now, me) = (host::now(), worker_id(pool));
+    let dead = pool.registry.take(|worker, beat: &Heartbeat| worker != me && beat.is_dead(now));
+    dead.into_iter()
+        .map(|(worker, heartbeat)| {
+            log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
+            Input::WorkerDied { worker, heartbeat }
+        })
+        .collect()
+}
+
+fn adopt_queues(pool: &Pool) {
+    let (_, flows) = pool.store.queues();
+    stats::take_over(pool, &flows);
+}
+
+/// Lets time pass for all pools of a plugin instance.
+pub(crate) fn tick(pools: &Pools, context: u32) {
+    for pool in pools.iter() {
+        let _ = run(pool, Caller::Instance(context), Input::Tick);
+    }
+    set_tick_period(pools);
+}
+
+/// Asks for the ticks that the busiest of these pools needs, in the plugin instance that Envoy acts on.
+pub(crate) fn set_tick_period(pools: &Pools) {
+    let is_busy = pools.iter().any(|pool| vm::in_pool(pool.id, |pool| pool.worker.is_busy()));
+    host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
+}
+
+/// Takes in messages of other workers.
+pub(crate) fn receive(pool: &Pool, queue: u32, context: u32) {
+    let mut outcome = Outcome::default();
+    let mut messages = 0;
+    while messages + outcome.decisions < DECISIONS_MAX {
+        let Some(bytes) = host::dequeue(queue) else { break };
+        // Empty is how this worker wakes itself; another version's message is not for us.
+        let Ok(message) = wire::message::decode(&bytes) else { continue };
+        messages += 1;
+        for input in Input::from_message(message) {
+            run_all(pool, Caller::Instance(context), input, &mut outcome);
+        }
+    }
+    if messages + outcome.decisions >= DECISIONS_MAX {
+        host::enqueue(queue, &[]);
+    }
+    let own = outcome.finish(pool);
+    debug_assert!(own.is_none(), "a message decides about held requests only");
+}

@@ -1,0 +1,181 @@
+//! The store that the workers of one Envoy share, in shared data.
+//!
+//! Per pool there is the ledger, which is changed by compare-and-swap; one snapshot, written by
+//! the worker that took the scraper's push; and the ring of events in which each worker tells the
+//! others what it placed. The ledger counts both, so a worker learns all that is new with the one read
+//! that a decision costs anyway: no messages, nothing to wake up, and a worker that starts late reads
+//! on from the entries that the ring still holds.
+//!
+//! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
+//! the prefix; the version changes with any layout.
+
+mod registry;
+
+use picker_core::{
+    Instant, PlacementEvent,
+    flow::FlowSize,
+    pull::PullLease,
+    worker::{Proposal, RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written},
+};
+use wire::{push::Stamp, shared_snapshot::SharedSnapshot};
+
+use crate::{
+    fast_format::FastFormat,
+    host::{self, Shared},
+};
+
+pub(crate) use registry::WorkerRegistry;
+
+/// Tries to write a value that other workers write too. Each failed try means that another worker
+/// was faster, so this many in a row take this many others in the same microseconds.
+const TRIES_MAX: u32 = 256;
+
+/// The part of shared data that belongs to one pool.
+#[derive(Debug)]
+pub(crate) struct SharedStore {
+    pool: String,
+    /// Key of the ledger, kept as it is used several times a request.
+    ledger_key: String,
+}
+
+/// The lease of the worker that fetches snapshots, as it was read.
+#[derive(Debug)]
+pub(crate) struct PullLeaseRead {
+    pub(crate) lease: PullLease,
+    /// The value that was read, with the version to compare and swap.
+    read: Shared,
+}
+
+impl SharedStore {
+    /// Opens the store of the pool of that name.
+    pub(crate) fn for_pool(pool: &str) -> Self {
+        Self { pool: pool.to_owned(), ledger_key: key(pool, "ledger") }
+    }
+
+    /// Creates the keys that are changed by compare-and-swap, so that no first change is lost and no
+    /// two workers take the first lease. From `on_configure`.
+    pub(crate) fn create(&self) {
+        for key in [&self.ledger_key, &self.snapshot_key(), &self.pull_key()] {
+            host::create_shared(key);
+        }
+    }
+
+    /// Reads the wanted parts.
+    pub(crate) fn read(&self, wants: &Wants) -> Seen {
+        if !wants.ledger() {
+            return Seen::default();
+        }
+        let stored = host::shared(&self.ledger_key);
+        let ledger = wire::ledger::decode(&stored.value);
+        let snapshot = if wants.snapshot(&ledger) { self.snapshot() } else { None };
+        let events = wants.events(&ledger).map(|position| self.entry(position)).collect();
+        Seen { ledger, version: Version(stored.cas), snapshot, events }
+    }
+
+    /// Writes a proposed ledger unless another worker wrote it since it was read; false if one did.
+    pub(crate) fn commit(&self, proposal: &Proposal) -> bool {
+        let bytes = wire::ledger::encode(proposal.ledger());
+        host::share_if_unchanged(&self.ledger_key, &bytes, proposal.version().0)
+    }
+
+    fn snapshot(&self) -> Option<StoredSnapshot> {
+        let SharedSnapshot { received_at, body, .. } =
+            SharedSnapshot::decode(&host::shared(&self.snapshot_key()).value)?;
+        Some(match wire::snapshot::decode(&body) {
+            Ok(snapshot) => StoredSnapshot::Readable { snapshot, received_at },
+            // Decoded before it was stored: so another version of this module stored it.
+            Err(error) => StoredSnapshot::Unreadable(error.to_string()),
+        })
+    }
+
+    fn entry(&self, position: u64) -> RingEntry {
+        let bytes = host::shared(&self.event_key(position)).value;
+        let written = wire::placement_event::decode_at(&bytes);
+        let written = written.map(|(position, events)| Written { position, events });
+        RingEntry { position, written }
+    }
+
+    /// Writes an entry of the event ring, at a position that the ledger gave.
+    pub(crate) fn publish(&self, position: u64, events: &[PlacementEvent]) {
+        match wire::placement_event::encode_at(position, events) {
+            Ok(bytes) => host::share(&self.event_key(position), &bytes),
+            Err(error) => log::warn!("failed to publish placement events: {error}"),
+        }
+    }
+
+    /// Stores a verified snapshot if `admit` takes it after the stored one. Of two workers that take
+    /// pushes at once, none can put the older one on top.
+    pub(crate) fn store_snapshot<E>(
+        &self,
+        posted: &SharedSnapshot,
+        admit: impl Fn(Option<Stamp>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let key = self.snapshot_key();
+        let bytes = posted.encode();
+        for _ in 0..TRIES_MAX {
+            let stored = host::shared(&key);
+            // Asked anew with each try: the snapshot that was faster may be the newer one.
+            admit(SharedSnapshot::decode(&stored.value).map(|posted| posted.stamp))?;
+            if host::share_if_unchanged(&key, &bytes, stored.cas) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the stamp that the stored snapshot was signed with, if there is one.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        SharedSnapshot::decode(&host::shared(&self.snapshot_key()).value).map(|posted| posted.stamp)
+    }
+
+    /// Reads the lease of the worker that fetches snapshots.
+    pub(crate) fn pull_lease(&self) -> PullLeaseRead {
+        let read = host::shared(&self.pull_key());
+        PullLeaseRead { lease: wire::pull::decode(&read.value), read }
+    }
+
+    /// Takes that lease unless another worker took it since it was read; false if one did.
+    pub(crate) fn take_pull_lease(&self, lease: PullLease, before: &PullLeaseRead) -> bool {
+        host::share_if_unchanged(&self.pull_key(), &wire::pull::encode(lease), before.read.cas)
+    }
+
+    /// Shows the sizes of flows that wait, for reports on the pool.
+    pub(crate) fn show_queues(&self, now: Instant, flows: &[FlowSize]) {
+        match wire::queues::encode(now, flows) {
+            Ok(bytes) => host::share(&self.queues_key(), &bytes),
+            Err(error) => log::warn!("failed to publish queue sizes: {error}"),
+        }
+    }
+
+    /// Reads the sizes of flows that the arbiter showed last, and the time of that.
+    pub(crate) fn queues(&self) -> (Instant, Vec<FlowSize>) {
+        wire::queues::decode(&host::shared(&self.queues_key()).value).unwrap_or_default()
+    }
+
+    fn pull_key(&self) -> String {
+        key(&self.pool, "pull")
+    }
+
+    fn queues_key(&self) -> String {
+        key(&self.pool, "queues")
+    }
+
+    fn snapshot_key(&self) -> String {
+        key(&self.pool, "snapshot")
+    }
+
+    fn event_key(&self, position: u64) -> String {
+        let mut key = key(&self.pool, "note/");
+        key.push_number(position % RING_ENTRIES);
+        key
+    }
+}
+
+fn key(pool: &str, what: &str) -> String {
+    /// Bytes that are appended to `what`: a worker's number at most.
+    const MORE: usize = 16;
+    let parts = ["llm-picker/", pool, "/v1/", what];
+    let mut key = String::with_capacity(parts.map(str::len).iter().sum::<usize>() + MORE);
+    key.extend(parts);
+    key
+}

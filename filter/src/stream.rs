@@ -1,0 +1,146 @@
+//! An HTTP stream of a plugin instance that picks: Envoy's callbacks, in the order in which they come.
+//!
+//! A stream is in one [`Phase`] at a time, which owns everything that is known by then. A callback takes
+//! the phase, calls the host, and enters the next one: the cell is never borrowed meanwhile.
+
+mod ending;
+mod phase;
+mod placing;
+mod reading;
+mod response;
+mod sending;
+
+use std::{cell::RefCell, rc::Rc};
+
+use picker_core::{RequestId, worker::Decision};
+use proxy_wasm::{
+    traits::{Context, HttpContext},
+    types::Action,
+};
+
+use crate::{
+    destination, host, identity, plugin_instance::PluginInstance, refusal::Refusal, vm::HeldStream,
+};
+use phase::{Next, Phase, Placed, Sent};
+
+/// A stream, shared by its context and, while its request is held, by the VM, which resumes it.
+pub(crate) struct Stream {
+    id: RequestId,
+    instance: Rc<PluginInstance>,
+    phase: RefCell<Phase>,
+}
+
+impl Stream {
+    /// Takes the phase, for a callback that enters another one before it returns.
+    fn leave(&self) -> Phase {
+        self.phase.take()
+    }
+
+    fn enter(&self, phase: Phase) {
+        drop(self.phase.replace(phase));
+    }
+
+    /// Enters the next phase. Returns the action for Envoy.
+    fn go(&self, next: Next) -> Action {
+        self.enter(next.phase);
+        next.action
+    }
+
+    /// Changes a request that was sent; nothing in any other phase.
+    fn change_sent(&self, change: impl FnOnce(&Self, &mut Sent)) {
+        let mut phase = self.leave();
+        if let Phase::Sent(sent) = &mut phase {
+            change(self, sent);
+        }
+        self.enter(phase);
+    }
+
+    /// Answers a request in the pool's place.
+    fn refuse(&self, refusal: &Refusal, placed: Result<Box<Placed>, wire::body::Dialect>) -> Next {
+        let dialect =
+            placed.as_ref().map_or_else(|dialect| *dialect, |placed| placed.asked.dialect);
+        let code = refusal.send(dialect, &self.instance.counters);
+        let phase = Phase::Refused { code, placed: placed.ok() };
+        Next { phase, action: Action::Pause }
+    }
+}
+
+impl HeldStream for Stream {
+    fn release(&self, decision: Decision) {
+        let phase = self.leave();
+        if let Phase::Held(placed) = phase {
+            if self.go(self.settle(*placed, decision)) == Action::Continue {
+                host::resume_request();
+            }
+        } else {
+            self.enter(phase);
+        }
+    }
+}
+
+/// A stream's context.
+pub(crate) struct Picker {
+    stream: Rc<Stream>,
+}
+
+impl Picker {
+    /// Makes the stream with this context id.
+    pub(crate) fn new(instance: Rc<PluginInstance>, context_id: u32) -> Self {
+        let id = RequestId(context_id);
+        Self { stream: Rc::new(Stream { id, instance, phase: RefCell::default() }) }
+    }
+}
+
+impl Context for Picker {}
+
+impl HttpContext for Picker {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let headers = host::request_headers();
+        // A client must not choose its endpoint, nor any address that Envoy can reach.
+        if headers.has(destination::HEADER) {
+            host::remove_request_header(destination::HEADER);
+        }
+        identity::strip(&headers, &self.stream.instance.config.identity);
+        self.stream.go(self.stream.begin(&headers, end_of_stream))
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let phase = self.stream.leave();
+        let next = if let Phase::Reading(reading) = phase {
+            self.stream.read_on(reading, size, end_of_stream)
+        } else {
+            Next::unchanged(phase)
+        };
+        self.stream.go(next)
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        let phase = self.stream.leave();
+        let next = if let Phase::Reading(reading) = phase {
+            // With trailers, no part of the body was its end.
+            self.stream.decide(reading)
+        } else {
+            Next::unchanged(phase)
+        };
+        self.stream.go(next)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        self.stream.change_sent(|stream, sent| stream.respond(sent, end_of_stream));
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.stream.change_sent(|stream, sent| stream.pass_body(sent, size, end_of_stream));
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        self.stream.change_sent(Stream::pass_trailers);
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        self.stream.log();
+    }
+}

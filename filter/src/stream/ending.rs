@@ -1,0 +1,92 @@
+//! A request's end: what its pool is told of it, and its metrics.
+
+use picker_core::{
+    End,
+    worker::{Input, Observation},
+};
+use wire::response::Kind;
+
+use super::{
+    Stream,
+    phase::{Phase, Placed, Sent},
+};
+use crate::{
+    host,
+    refusal::Refusal,
+    run,
+    stats::{self, Done},
+    vm,
+};
+
+impl Stream {
+    /// Tells the pool of a response that has passed whole. What was kept to be told with the end is told
+    /// now, before the client sees that end and asks again: by then its stream may not be gone.
+    pub(super) fn finish(&self, sent: &mut Sent) {
+        if sent.response.start.is_some() {
+            self.tell_end(sent);
+        }
+    }
+
+    fn tell_end(&self, sent: &mut Sent) {
+        let start = sent.response.start.take();
+        let end = sent.response.how_ended(|| sent.placed.asked.identity.client());
+        sent.is_over = true;
+        run::tell(&sent.placed.pool, Input::Ended { request: self.id, start, end });
+    }
+
+    /// Says what became of a request, once its stream is gone.
+    pub(super) fn log(&self) {
+        match self.leave() {
+            Phase::Sent(sent) => self.log_sent(*sent),
+            Phase::Held(placed) => {
+                vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
+                let (request, start, end) = (self.id, None, End::Gone);
+                run::tell(&placed.pool, Input::Ended { request, start, end });
+                record_unsent(&placed, Refusal::LEFT);
+            }
+            Phase::Refused { code, placed: Some(placed) } => record_unsent(&placed, code),
+            // Without a pool there is nothing to tell.
+            Phase::Refused { placed: None, .. }
+            | Phase::New
+            | Phase::Reading(_)
+            | Phase::Passed
+            | Phase::Answered => (),
+        }
+    }
+
+    fn log_sent(&self, mut sent: Sent) {
+        let pool = std::rc::Rc::clone(&sent.placed.pool);
+        let tokens = sent.response.reader.output_tokens();
+        if pool.charges && tokens > 0 {
+            let flow = sent.placed.flow.clone();
+            run::tell(&pool, Input::Charged { flow, tokens });
+        }
+        if let Some(tpot) = sent.response.tpot() {
+            run::observe(&pool, Observation::Streamed { request: self.id, tpot });
+        }
+        if !sent.is_over {
+            self.tell_end(&mut sent);
+        }
+        let ended_at = host::now();
+        let Sent { placed, result, response, .. } = &sent;
+        let measured = result.as_ref().map(|decision| stats::SentRequest {
+            decision,
+            received_at: placed.asked.received_at,
+            ended_at,
+            body: response.body(ended_at),
+            is_streamed: response.reader.kind() == Kind::Events,
+            request_bytes: placed.bytes,
+            response_bytes: response.bytes,
+            usage: response.reader.usage(),
+            events: response.reader.events(),
+        });
+        let (models, flow, error) = (&placed.models, &placed.flow, response.error());
+        stats::record(&Done { models, flow, error, sent: measured });
+    }
+}
+
+/// Counts a request that was never sent.
+fn record_unsent(placed: &Placed, code: &'static str) {
+    let Placed { models, flow, .. } = placed;
+    stats::record(&Done { models, flow, error: Some(code), sent: None });
+}

@@ -1,0 +1,104 @@
+//! The phases of a request.
+
+use std::{rc::Rc, time::Duration};
+
+use picker_core::{
+    Instant, SchedulingResult,
+    flow::{FlowKey, Priority},
+};
+use proxy_wasm::types::Action;
+use wire::body::{Api, Dialect};
+
+use super::response::Response;
+use crate::{identity::Identity, models::Models, pool::Pool, routing_headers::RoutingHeaders};
+
+/// How far a request has come.
+#[derive(Default)]
+pub(super) enum Phase {
+    /// The headers have not arrived.
+    #[default]
+    New,
+    /// The body is being buffered, to be read whole.
+    Reading(Reading),
+    /// The request waits for its turn.
+    Held(Box<Placed>),
+    /// The request is on its way to a pool.
+    Sent(Box<Sent>),
+    /// The request is on its way, and for no pool.
+    Passed,
+    /// The request was answered from here, and well.
+    Answered,
+    /// The request was answered from here, with this error.
+    Refused {
+        /// The EPP's code of the error.
+        code: &'static str,
+        /// Absent where no pool was chosen by then.
+        placed: Option<Box<Placed>>,
+    },
+}
+
+/// A request whose headers are known. Boxed once, and handed from phase to phase.
+pub(super) struct Asked {
+    pub(super) identity: Identity,
+    pub(super) routing: RoutingHeaders,
+    pub(super) dialect: Dialect,
+    pub(super) received_at: Instant,
+    /// The pools that it may be for.
+    pub(super) candidates: Vec<Rc<Pool>>,
+    /// Looked up once: what it waits by is what it is charged by, whatever snapshots say meanwhile.
+    pub(super) priority: Option<Priority>,
+}
+
+/// A request whose body is being read.
+pub(super) struct Reading {
+    pub(super) asked: Box<Asked>,
+    pub(super) api: Api,
+    /// Bytes of the body that Envoy has buffered so far.
+    pub(super) buffered: usize,
+    /// True if the body may become longer: decided while headers can be written.
+    pub(super) may_rewrite: bool,
+}
+
+/// A request that a pool was asked a place for.
+pub(super) struct Placed {
+    pub(super) pool: Rc<Pool>,
+    pub(super) asked: Box<Asked>,
+    pub(super) flow: FlowKey,
+    pub(super) models: Models,
+    /// Bytes of its body.
+    pub(super) bytes: u64,
+}
+
+/// A request that was sent.
+pub(super) struct Sent {
+    pub(super) placed: Placed,
+    /// The endpoints that it was sent to; absent where it failed open.
+    pub(super) result: Option<SchedulingResult>,
+    /// Time for which it was held.
+    pub(super) waited: Duration,
+    pub(super) response: Response,
+    /// True once its pool knows that it is over.
+    pub(super) is_over: bool,
+}
+
+/// The next phase, and what Envoy is to do.
+pub(super) struct Next {
+    pub(super) phase: Phase,
+    pub(super) action: Action,
+}
+
+impl Next {
+    /// The same phase, for the rest of a request that needs no more reading.
+    pub(super) fn unchanged(phase: Phase) -> Self {
+        let action = match phase {
+            Phase::Held(_) | Phase::Answered | Phase::Refused { .. } => Action::Pause,
+            Phase::New | Phase::Reading(_) | Phase::Sent(_) | Phase::Passed => Action::Continue,
+        };
+        Self { phase, action }
+    }
+
+    /// A request that goes on and is for no pool.
+    pub(super) fn passed() -> Self {
+        Self { phase: Phase::Passed, action: Action::Continue }
+    }
+}

@@ -1,0 +1,160 @@
+//! A request's place: asked of its pool, and what comes of it.
+
+use std::{rc::Rc, time::Duration};
+
+use picker_core::{
+    InferenceRequest, SchedulingResult,
+    flow::{FairnessId, FlowKey, Outcome, Priority},
+    worker::{Decision, Input, PendingRequest},
+    workers::AdmissionResult,
+};
+use proxy_wasm::types::Action;
+use wire::config::Hold;
+
+use super::{
+    Stream,
+    phase::{Asked, Next, Phase, Placed, Sent},
+    response::Response,
+};
+use crate::{
+    destination, host,
+    identity::Identity,
+    models::Models,
+    pool::Pool,
+    refusal::Refusal,
+    run::{self, Caller},
+    stats,
+    vm::{self, HeldStream},
+};
+
+/// Tells vLLM how much a request matters: there, lower numbers come first.
+const VLLM_PRIORITY: &str = "x-vllm-priority";
+
+/// A request as its body says it.
+pub(super) struct Wish {
+    pub(super) request: InferenceRequest,
+    pub(super) models: Models,
+    /// Bytes of the body.
+    pub(super) bytes: u64,
+}
+
+impl Stream {
+    /// Asks a pool for a place.
+    pub(super) fn place(
+        self: &Rc<Self>,
+        pool: Rc<Pool>,
+        mut asked: Box<Asked>,
+        wish: Wish,
+    ) -> Next {
+        let Wish { request, models, bytes } = wish;
+        let priority = self.priority_once(&pool, &mut asked);
+        if pool.config.propagate_priority
+            && self.instance.config.envoy.way.hold() == Hold::StopIteration
+        {
+            self.propagate(priority);
+        }
+        let routing = std::mem::take(&mut asked.routing);
+        let mut request = routing.complete(request, asked.identity.slo_ttft);
+        request.subset.clone_from(&asked.identity.subset);
+        request.priority = priority;
+        let placed = self.placed(pool, asked, models, bytes);
+        let input = Input::Arrived(Box::new(PendingRequest {
+            id: self.id,
+            request,
+            flow: placed.flow.clone(),
+            bytes,
+            ttl: placed.asked.identity.ttl,
+            slo_ttft: placed.asked.identity.slo_ttft,
+        }));
+        let Some(decision) = run::run(&placed.pool, Caller::Stream, input) else {
+            debug_assert!(false, "every request that arrives is decided");
+            return Next::passed();
+        };
+        let pool = Rc::clone(&placed.pool);
+        let next = self.settle(placed, decision);
+        if let Phase::Held(_) = next.phase {
+            let held: Rc<dyn HeldStream> = Rc::<Self>::clone(self);
+            vm::in_pool(pool.id, |pool| pool.held.insert(self.id, held));
+        }
+        next
+    }
+
+    /// The request with its pool.
+    pub(super) fn placed(
+        &self,
+        pool: Rc<Pool>,
+        asked: Box<Asked>,
+        models: Models,
+        bytes: u64,
+    ) -> Placed {
+        let id = asked.identity.fairness_id.as_deref().map(FairnessId::new).unwrap_or_default();
+        let flow = FlowKey { id, priority: asked.priority.unwrap_or_default() };
+        Placed { pool, asked, flow, models, bytes }
+    }
+
+    /// Does what was decided about a request.
+    pub(super) fn settle(&self, placed: Placed, decision: Decision) -> Next {
+        let counters = &self.instance.counters;
+        let Decision { result, waited, .. } = decision;
+        match result {
+            AdmissionResult::Sent(result) => {
+                destination::write(self.instance.config.envoy.way.destination(), &result);
+                counters.picked.increment();
+                count(&placed, Outcome::Dispatched, waited);
+                sent(placed, Some(result), waited)
+            }
+            AdmissionResult::FailedOpen => {
+                counters.failed_open.increment();
+                sent(placed, None, waited)
+            }
+            AdmissionResult::Held => {
+                Next { phase: Phase::Held(Box::new(placed)), action: Action::Pause }
+            }
+            AdmissionResult::Refused(why) => {
+                self.refuse(&Refusal::Unplaced(why), Ok(Box::new(placed)))
+            }
+            AdmissionResult::Rejected(outcome) => {
+                count(&placed, outcome, waited);
+                self.refuse(&Refusal::Flow(outcome), Ok(Box::new(placed)))
+            }
+            AdmissionResult::Shed => self.refuse(&Refusal::Shed, Ok(Box::new(placed))),
+        }
+    }
+
+    /// The request's priority, looked up if it was not before.
+    fn priority_once(&self, pool: &Pool, asked: &mut Asked) -> Priority {
+        let known = asked.priority;
+        let priority = known.unwrap_or_else(|| self.priority(pool, &asked.identity));
+        asked.priority = Some(priority);
+        priority
+    }
+
+    /// The priority of the request's objective. The store is looked at only where the configuration
+    /// does not know the objective.
+    pub(super) fn priority(&self, pool: &Pool, identity: &Identity) -> Priority {
+        let Some(name) = identity.objective.as_deref() else { return Priority::default() };
+        let configured = vm::in_pool(pool.id, |pool| pool.worker.configured_priority(name));
+        configured.unwrap_or_else(|| {
+            run::look(pool);
+            vm::in_pool(pool.id, |pool| pool.worker.priority(name))
+        })
+    }
+
+    /// Tells the model server of a priority.
+    pub(super) fn propagate(&self, priority: Priority) {
+        let vllm = -i64::from(priority.0);
+        host::set_request_header(VLLM_PRIORITY, &vllm.to_string());
+    }
+}
+
+/// Counts how a request's wait ended, where flow control is on.
+fn count(placed: &Placed, outcome: Outcome, waited: Duration) {
+    if placed.pool.config.flow.is_some() {
+        stats::count_outcome(&placed.pool, &placed.flow, outcome, waited);
+    }
+}
+
+fn sent(placed: Placed, result: Option<SchedulingResult>, waited: Duration) -> Next {
+    let sent = Sent { placed, result, waited, response: Response::default(), is_over: false };
+    Next { phase: Phase::Sent(Box::new(sent)), action: Action::Continue }
+}

@@ -1,0 +1,112 @@
+//! The response to a request that was sent, as it passes.
+
+use std::net::SocketAddr;
+
+use picker_core::{
+    ResponseClass, ResponseStart, SchedulingResult,
+    worker::{Input, Observation},
+};
+use wire::response::LoadReport;
+
+use super::{
+    Stream,
+    phase::Sent,
+    response::{self, Response},
+};
+use crate::{decision_header, host, pool::Pool, run};
+
+/// Time for which a request was held by flow control, in milliseconds, on what was served (EPP v0.11).
+const QUEUE_DURATION: &str = "x-llm-d-flow-queue-duration-ms";
+
+impl Stream {
+    /// Takes in the beginning of a response.
+    pub(super) fn respond(&self, sent: &mut Sent, end_of_stream: bool) {
+        let headers = host::response_headers();
+        if let Some(report) = response::take_load_report(&headers, host::remove_response_header) {
+            report_load(sent, report);
+        }
+        let mut response = Response::begin(&headers, &sent.placed.models);
+        let server = host::upstream_address();
+        let served_by =
+            server.map(|it| sent.result.as_ref().map_or(it, |result| result.reached(it)));
+        let class = response.class(|| sent.placed.asked.identity.client());
+        let start = ResponseStart { served_by, class };
+        if end_of_stream {
+            response.end();
+        }
+        if end_of_stream || response.ends_at_once(&headers) {
+            // One change of the ledger serves both beginning and end.
+            response.start = Some(start);
+        } else {
+            let input = Input::Responded { request: self.id, start };
+            run::tell(&sent.placed.pool, input);
+        }
+        sent.response = response;
+        if let Some(result) = &sent.result {
+            self.label_response(sent, result);
+            // An endpoint that failed has served nothing: the client keeps the token that it has.
+            if !matches!(class, ResponseClass::Failed(_)) {
+                keep_session(&sent.placed.pool, served_by, result);
+            }
+        }
+        if end_of_stream {
+            self.finish(sent);
+        }
+    }
+
+    /// Tells the client what was decided.
+    fn label_response(&self, sent: &Sent, result: &SchedulingResult) {
+        let placed = &sent.placed;
+        if placed.pool.config.flow.is_some() {
+            let waited = sent.waited.as_millis().to_string();
+            host::set_response_header(QUEUE_DURATION, &waited);
+        }
+        if self.instance.config.decision_header {
+            let text =
+                decision_header::render(result, &placed.asked.identity, placed.flow.priority);
+            host::set_response_header(decision_header::NAME, &text);
+        }
+    }
+
+    /// Takes in a part of a response's body.
+    pub(super) fn pass_body(&self, sent: &mut Sent, size: usize, end_of_stream: bool) {
+        if sent.result.is_none() {
+            return;
+        }
+        if let Some(at) = sent.response.pass(size, end_of_stream) {
+            run::observe(&sent.placed.pool, Observation::FirstToken { request: self.id, at });
+        }
+        if end_of_stream {
+            self.finish(sent);
+        }
+    }
+
+    /// Takes in a response's trailers, behind all of its body.
+    pub(super) fn pass_trailers(&self, sent: &mut Sent) {
+        sent.response.end();
+        let trailers = host::response_trailers();
+        if let Some(report) = response::take_load_report(&trailers, host::remove_response_trailer) {
+            report_load(sent, report);
+        }
+        self.finish(sent);
+    }
+}
+
+/// Takes in what the model server says of its load with its answer.
+fn report_load(sent: &Sent, report: LoadReport) {
+    let best = sent.result.as_ref().and_then(|result| result.ranked.first().copied());
+    let Some(endpoint) = best else { return };
+    let LoadReport { waiting, kv_usage } = report;
+    let at = host::now();
+    run::observe(&sent.placed.pool, Observation::LoadReported { endpoint, at, waiting, kv_usage });
+}
+
+/// Has the client's session come back to the endpoint that served it.
+fn keep_session(pool: &Pool, served_by: Option<SocketAddr>, result: &SchedulingResult) {
+    // Where Envoy does not say which it was, the request was sent to the first.
+    let Some(server) = served_by.or_else(|| result.ranked.first().copied()) else { return };
+    let scheduling = &pool.config.scheduler.scheduling;
+    for (name, token) in scheduling.session_headers(server, result.prefiller()) {
+        host::set_response_header(name, &token);
+    }
+}

@@ -1,0 +1,34 @@
+//! The part of a VM in fetching snapshots.
+
+use std::{rc::Rc, time::Duration};
+
+use picker_core::{ledger::WorkerId, pull::Puller};
+
+use crate::source::Source;
+
+/// The part of a VM in fetching one pool's snapshots.
+pub(crate) struct Fetching {
+    pub(crate) puller: Puller,
+    /// The source by the newest configuration. An older plugin instance, which is about to leave, asks as
+    /// the newest does, so that both together ask once.
+    pub(crate) source: Option<Rc<Source>>,
+    /// Token of the call that is awaited; answers to other calls are late.
+    pub(crate) token: Option<u32>,
+    /// The reason why the last call failed, if it did: the log tells of each trouble once.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Fetching {
+    pub(crate) fn new(me: WorkerId) -> Self {
+        let puller = Puller::new(me, Duration::ZERO);
+        Self { puller, source: None, token: None, trouble: None }
+    }
+
+    /// Fetches from this source from now on; `None` ends it.
+    pub(crate) fn configure(&mut self, source: Option<Rc<Source>>) {
+        if let Some(source) = &source {
+            self.puller.set_timeout(source.config.timeout);
+        }
+        self.source = source;
+    }
+}
