@@ -43,3 +43,4 @@ mod flow;
 
 mod cost;
 mod law;
+mod sweep;

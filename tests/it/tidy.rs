@@ -22,6 +22,7 @@ mod source;
 
 // The filter and Envoy's configuration.
 mod bootstraps;
+mod cells;
 mod host;
 
 use std::{
