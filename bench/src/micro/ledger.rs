@@ -1,4 +1,4 @@
-//! Commits to the ledger by many workers at once: the loop of `filter/src/board.rs` over a cell like Envoy's shared data,
+//! Commits to the ledger by many workers at once: the loop of `core/src/worker/turn.rs` over a cell like Envoy's shared data,
 //! without an Envoy.
 
 use std::{

@@ -6,7 +6,7 @@ use super::{
     world::{WORKERS, World},
 };
 
-/// Notes that the ring keeps; see filter/src/board.rs.
+/// Entries that the event ring keeps; see `RING_ENTRIES` of core/src/worker/seen.rs.
 const NOTES_KEPT: usize = 1024;
 
 /// Three times the ring.
