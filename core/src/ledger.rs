@@ -8,13 +8,15 @@
 mod account;
 mod heartbeat;
 mod lease;
+mod members;
 mod phase;
 mod target;
 
 pub use crate::model::WorkerId;
 pub use account::{Account, Accounts, EndpointKey, Work};
-pub use heartbeat::Heartbeat;
+pub use heartbeat::{Exchange, Heartbeat, Row};
 pub use lease::Lease;
+pub use members::{Member, Members};
 pub use phase::{PhaseKind, PoolPhase};
 pub use target::Target;
 
@@ -38,6 +40,8 @@ pub struct Ledger {
     pub is_woken: bool,
     /// The phase of the pool: since when it has had endpoints, or none.
     pub phase: PoolPhase,
+    /// The workers whose counts are in here.
+    pub members: Members,
     /// Requests and tokens in flight, per endpoint.
     pub accounts: Accounts,
 }
@@ -90,12 +94,24 @@ impl Ledger {
 
     /// Takes the lease for a worker if no worker holds it. The grants of an earlier holder are void.
     pub fn take_lease(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
-        let before = self.lease.epoch;
-        self.lease.take(worker, queue, now);
-        if self.lease.epoch != before {
-            self.granted = 0;
-            self.is_woken = false;
+        if !self.lease.is_held(now) {
+            self.begin_term(worker, queue, now);
         }
+    }
+
+    /// Begins a term of this worker, whoever held the lease before. All grants so far are void, and all
+    /// tickets are handed in again.
+    pub fn begin_term(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
+        self.end_term();
+        self.lease.take(worker, queue, now);
+    }
+
+    /// Ends the term at once, so that the next worker that looks takes the lease.
+    pub(crate) fn end_term(&mut self) {
+        let epoch = self.lease.epoch.saturating_add(1);
+        self.lease = Lease { epoch, until: Instant::default(), ..self.lease };
+        self.granted = 0;
+        self.is_woken = false;
     }
 
     /// Takes the next position of the event ring, for an entry that the caller writes.
@@ -105,9 +121,60 @@ impl Ledger {
         position
     }
 
-    /// Takes back all that a dead worker had counted.
-    pub fn take_back(&mut self, now: Instant, dead: &Heartbeat) {
-        self.waiting = self.waiting.saturating_sub(dead.waiting);
-        self.accounts.take_back(now, &dead.accounts);
+    /// Adds a worker with all that it has counted; false if the list of members has no place, or has the
+    /// worker already.
+    pub fn join(&mut self, worker: WorkerId, heartbeat: &Heartbeat) -> bool {
+        let member = Member { worker, changes: heartbeat.changes };
+        let joins = self.members.add(member);
+        if joins {
+            self.waiting = self.waiting.saturating_add(heartbeat.waiting);
+            self.accounts.add_all(&heartbeat.accounts);
+        }
+        joins
+    }
+
+    /// Strikes workers off, with all that they had counted; these are the rows of the others. The term ends
+    /// with it: grants may have been on their way to a worker that is off, and the arbiter has its
+    /// tickets. Returns false, and changes nothing, while the others' rows are not in step.
+    pub fn strike_off(&mut self, now: Instant, dead: &[WorkerId], others: &[Row]) -> bool {
+        let before = self.members.clone();
+        dead.iter().for_each(|worker| self.members.remove(*worker));
+        if !self.is_in_step(others) {
+            self.members = before;
+            return false;
+        }
+        self.recount(now, others);
+        self.end_term();
+        true
+    }
+
+    /// Counts anew what the members have counted, if their rows are of the same changes as this ledger:
+    /// a change that is lost, or was made by a worker that died before it showed it, is mended by that.
+    /// Returns true if there was such a change.
+    pub fn recount(&mut self, now: Instant, rows: &[Row]) -> bool {
+        let Some(rows) = self.heartbeats(rows) else { return false };
+        let waiting = rows.iter().fold(0, |sum: u32, row| sum.saturating_add(row.waiting));
+        let counted: Accounts = rows.iter().flat_map(|row| row.accounts.iter()).copied().collect();
+        let is_right = waiting == self.waiting && self.accounts.counts_like(&counted);
+        if !is_right {
+            self.waiting = waiting;
+            self.accounts.become_like(now, &counted);
+        }
+        !is_right
+    }
+
+    /// Returns the heartbeats of all members; `None` while one of them is not of the same changes as this
+    /// ledger, or where there are more workers than members.
+    fn heartbeats<'a>(&self, rows: &'a [Row]) -> Option<Vec<&'a Heartbeat>> {
+        let shown = |member: &Member| {
+            let row = rows.iter().find(|row| row.worker == member.worker)?;
+            row.heartbeat.as_ref().filter(|beat| beat.changes == member.changes)
+        };
+        if self.members.is_full() { None } else { self.members.iter().map(shown).collect() }
+    }
+
+    /// True if these rows are of the same changes as this ledger.
+    pub(crate) fn is_in_step(&self, rows: &[Row]) -> bool {
+        self.heartbeats(rows).is_some()
     }
 }

@@ -36,7 +36,7 @@ use crate::{
     saturation::{Capacity, Load},
     schedule::Explanation,
     scheduler::Scheduler,
-    workers::WorkerPeer,
+    workers::{WorkerPeer, watch::Watch},
 };
 use feed::Feed;
 
@@ -55,10 +55,11 @@ pub struct Worker {
     fails_open: bool,
     registration: Registration,
     pace: TickPace,
+    watch: Watch,
 }
 
-/// The worker's entry in the registry. Envoy makes VMs that never serve; only one that does is worth
-/// the others' attention.
+/// The worker's place among the members of the ledger. Envoy makes VMs that never serve; only one that
+/// does is worth the others' attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Registration {
     None,
@@ -96,6 +97,7 @@ impl Worker {
             fails_open: false,
             registration: Registration::None,
             pace: TickPace::Idle,
+            watch: Watch::default(),
         };
         worker.configure(now, config);
         worker
@@ -144,7 +146,7 @@ impl Worker {
         self.peer.is_busy()
     }
 
-    /// True once this worker is in the registry, which is with its first request.
+    /// True once this worker is a member of the ledger, which is with its first request.
     #[must_use]
     pub fn is_registered(&self) -> bool {
         self.registration == Registration::Registered

@@ -16,7 +16,7 @@ use std::time::Duration;
 use picker_core::{
     BLOCK_BYTES, Chainer, End, Objective, RequestId, ResponseClass, ResponseStart, Seed,
     flow::{FairnessPolicy, FlowConfig, Priority, TokenCost, Ttl, UsageLimitPolicy},
-    worker::{Effect, Input, PendingRequest, Worker, turn},
+    worker::{Input, PendingRequest, Worker, turn},
 };
 
 use envoy::{Envoy, Rival, address, flow};
@@ -34,10 +34,7 @@ fn began(request: u32, served_by: Option<u8>) -> Input {
 fn a_request_is_counted_and_announced_and_taken_off() {
     let mut envoy = Envoy::new(1, Some(flow()));
     envoy.show(&[1]);
-    assert_eq!(
-        envoy.arrive(1, 7),
-        "register; publish 0 placed; heartbeat; 7 goes to 10.0.0.1:8000"
-    );
+    assert_eq!(envoy.arrive(1, 7), "publish 0 placed; heartbeat; 7 goes to 10.0.0.1:8000");
     assert_eq!(envoy.in_flight(), 1);
     assert_eq!(envoy.tell(1, began(7, None)), "", "nothing counts tokens here");
     assert_eq!(envoy.tell(1, ended(7)), "heartbeat");
@@ -74,7 +71,7 @@ fn a_full_pool_holds_and_an_end_lets_the_next_one_go() {
     envoy.arrive(1, 7);
     assert_eq!(
         envoy.arrive(2, 8),
-        "register; to 2: submit 8; tick soon; heartbeat; 8 is held",
+        "to 2: submit 8; tick soon; heartbeat; 8 is held",
         "the first to wait is the arbiter"
     );
     assert_eq!(envoy.arrive(1, 9), "to 2: submit 9; tick soon; heartbeat; 9 is held");
@@ -122,7 +119,7 @@ fn a_configuration_sets_the_pace_anew() {
 #[test]
 fn without_a_snapshot_a_request_fails_open_if_so_configured() {
     let mut envoy = Envoy::new(1, Some(flow()));
-    assert_eq!(envoy.arrive(1, 7), "register; heartbeat; 7 is refused: NoSnapshot");
+    assert_eq!(envoy.arrive(1, 7), "heartbeat; 7 is refused: NoSnapshot");
     envoy.config.fails_open = true;
     envoy.configure(1);
     assert_eq!(envoy.arrive(1, 8), "heartbeat; 8 goes on without an endpoint");
@@ -203,13 +200,14 @@ fn a_new_configuration_counts_for_what_waits_already() {
     envoy.config.flow.as_mut().unwrap().default_ttl = shorter;
     envoy.configure(1);
     envoy.configure(2);
-    // Until its lease has lapsed, the arbiter knows no ticket. Others that come meanwhile don't have it
-    // go on with them alone.
+    // The arbiter knows no ticket any more, until its next tick begins another term. A ticket that comes
+    // meanwhile does not have it go on with that one alone.
     envoy.arrive(2, 10);
     assert_eq!(envoy.hear_all(), "");
-    envoy.pass(Duration::from_millis(300));
+    envoy.pass(Duration::from_millis(20));
     assert_eq!(envoy.tell(2, Input::Tick), "to 2: submit 8 10; heartbeat");
     assert_eq!(envoy.tell(1, Input::Tick), "to 2: submit 9; heartbeat");
+    envoy.pass(Duration::from_millis(50));
     let heard = envoy.hear_all();
     for request in [8, 9, 10] {
         assert!(heard.contains(&format!("{request} is rejected: EvictedTtl")), "{heard}");
@@ -236,8 +234,7 @@ fn what_is_held_is_served_though_flow_control_is_turned_off() {
     envoy.tell(2, ended(8));
     assert!(envoy.hear_all().ends_with("9 goes to 10.0.0.1:8000"));
     assert_eq!(envoy.waiting(), 0);
-    // Nothing is held any more, so that the next configuration turns it off.
-    envoy.configure(1);
+    // Nothing is held any more, so that it is off.
     envoy.arrive(1, 11);
     assert!(envoy.arrive(1, 12).ends_with("12 goes to 10.0.0.1:8000"), "though the pool is full");
 }
@@ -292,18 +289,129 @@ fn a_band_that_is_slowed_down_counts_its_turns() {
     assert!(envoy.arrive(1, 6).contains("6 goes to"));
 }
 
+/// Two workers that have looked at each other: the first has 7 in flight and holds 9, the second is the
+/// arbiter and holds 8.
+fn two_that_know_each_other() -> Envoy {
+    let mut envoy = two_waiting();
+    envoy.live(2, &[1, 2]);
+    assert_eq!((envoy.in_flight(), envoy.waiting()), (1, 2));
+    envoy
+}
+
 #[test]
 fn a_dead_workers_counts_are_taken_back_and_its_tickets_forgotten() {
+    let mut envoy = two_that_know_each_other();
+    let told = envoy.live(2, &[2]);
+    assert!(!told.contains("dead"), "two missed beats are no death: {told}");
+    assert_eq!(envoy.in_flight(), 1);
+    let told = envoy.live(2, &[2]);
+    assert!(told.contains("1 is dead"), "{told}");
+    assert!(told.contains("8 goes to 10.0.0.1:8000"), "{told}");
+    assert_eq!((envoy.in_flight(), envoy.waiting()), (1, 0));
+}
+
+/// The worker that was taken for dead comes back with all that it has: nothing is lost, and the
+/// ledger says again what runs.
+#[test]
+fn a_worker_that_was_taken_for_dead_comes_back_with_its_counts() {
+    let mut envoy = two_that_know_each_other();
+    envoy.live(5, &[2]);
+    assert_eq!(envoy.in_flight(), 1, "8 has the place of 7, which still runs");
+    let told = envoy.live(1, &[1, 2]);
+    assert!(told.contains("1: to 2: submit 9") || told.contains("1: to 1: submit 9"), "{told}");
+    assert_eq!((envoy.in_flight(), envoy.waiting()), (2, 1), "one too many, and known");
+    envoy.tell(1, ended(7));
+    assert!(!envoy.hear_all().contains("goes to"), "8 runs");
+    envoy.tell(2, ended(8));
+    let told = envoy.hear_all() + &envoy.live(1, &[1, 2]);
+    assert!(told.contains("9 goes to 10.0.0.1:8000"), "{told}");
+}
+
+/// What an end says first is that its worker lives: its counts come back, and then the request's go.
+#[test]
+fn the_first_word_of_one_that_comes_back_may_be_an_end() {
+    let mut envoy = two_that_know_each_other();
+    envoy.live(5, &[2]);
+    assert_eq!(envoy.tell(1, ended(7)), "heartbeat; to 2: wake; publish 2 withdrawn");
+    assert_eq!((envoy.in_flight(), envoy.waiting()), (1, 1));
+}
+
+/// After a stop of the whole Envoy no worker judges another before it has looked for a while.
+#[test]
+fn a_stop_of_all_kills_none() {
+    let mut envoy = two_that_know_each_other();
+    envoy.pass(Duration::from_secs(7));
+    let told = envoy.live(2, &[2]);
+    assert!(!told.contains("dead"), "the first wakes up later: {told}");
+    let told = envoy.live(6, &[1, 2]);
+    assert!(!told.contains("dead"), "{told}");
+    assert_eq!((envoy.in_flight(), envoy.waiting()), (1, 2));
+}
+
+/// A worker died after it changed the ledger and before it showed that.
+#[test]
+fn counts_that_no_row_explains_are_gone_with_their_worker() {
+    let mut envoy = Envoy::new(2, Some(flow()));
+    envoy.show(&[1, 2]);
+    envoy.arrive(1, 7);
+    envoy.arrive(2, 8);
+    envoy.live(2, &[1, 2]);
+    let shown = envoy.workers[0].heartbeat().clone();
+    envoy.tell(1, ended(7));
+    envoy.arrive(1, 9);
+    envoy.store.show(envoy.workers[0].id(), shown);
+    let told = envoy.live(2, &[2]);
+    assert!(!told.contains("Recount"), "a row that is behind says nothing: {told}");
+    envoy.live(3, &[2]);
+    assert_eq!(envoy.in_flight(), 1);
+    let own = &envoy.workers[1].heartbeat().accounts;
+    assert_eq!(own, &envoy.store.ledger().accounts, "what lives is left, where it is");
+}
+
+#[test]
+fn a_lost_ticket_is_handed_in_again() {
+    let mut envoy = Envoy::new(2, Some(flow()));
+    envoy.show(&[1]);
+    envoy.arrive(2, 7);
+    envoy.arrive(2, 8);
+    envoy.hear_all();
+    envoy.arrive(1, 9);
+    envoy.lose_all();
+    let told = envoy.live(3, &[1, 2]);
+    assert!(told.contains("submit 9"), "{told}");
+    envoy.tell(2, ended(7));
+    envoy.tell(2, ended(8));
+    assert!(envoy.hear_all().ends_with("9 goes to 10.0.0.1:8000"));
+}
+
+#[test]
+fn a_lost_grant_is_granted_again() {
+    let mut envoy = two_that_know_each_other();
+    envoy.tell(1, ended(7));
+    assert!(envoy.hear_one().contains("to 2: grant 8"));
+    envoy.lose_all();
+    let told = envoy.live(4, &[1, 2]);
+    assert!(told.contains("8 goes to 10.0.0.1:8000"), "{told}");
+    assert_eq!((envoy.in_flight(), envoy.waiting(), envoy.store.ledger().granted), (1, 1, 0));
+}
+
+#[test]
+fn a_lost_rejection_is_made_again() {
     let mut envoy = two_waiting();
-    let heartbeat = envoy.workers[0].heartbeat().clone();
-    envoy.pass(Duration::from_secs(6));
-    let died = Input::WorkerDied { worker: envoy.workers[0].id(), heartbeat };
-    assert_eq!(envoy.tell(2, died), "to 2: reclaimed 1");
-    assert_eq!((envoy.in_flight(), envoy.waiting()), (0, 1));
-    assert_eq!(
-        envoy.hear_all(),
-        "2: to 2: grant 8\n2: heartbeat; publish 1 placed; 8 goes to 10.0.0.1:8000"
-    );
+    envoy.config.flow.as_mut().unwrap().default_ttl = Ttl::Within(Duration::from_millis(50));
+    envoy.configure(1);
+    envoy.configure(2);
+    envoy.tell(2, Input::Tick);
+    envoy.tell(1, Input::Tick);
+    assert_eq!(envoy.hear_one(), "");
+    envoy.pass(Duration::from_millis(60));
+    envoy.tell(2, Input::Tick);
+    envoy.lose_all();
+    let told = envoy.live(5, &[1, 2]);
+    for request in [8, 9] {
+        assert!(told.contains(&format!("{request} is rejected: EvictedTtl")), "{told}");
+    }
+    assert_eq!(envoy.waiting(), 0);
 }
 
 /// A prompt of a few blocks.
@@ -324,21 +432,60 @@ fn a_worker_decides_anew_on_what_a_faster_one_changed() {
     let now = envoy.now;
     let effects = turn(&mut Rival::of(&mut envoy, Some(faster)), now, slower);
     let told = envoy.carry_out(2, effects);
-    assert_eq!(told, "register; to 2: submit 8; tick soon; heartbeat; 8 is held");
+    assert_eq!(told, "to 2: submit 8; tick soon; heartbeat; 8 is held");
     assert_eq!((envoy.in_flight(), envoy.waiting()), (1, 1));
 }
 
+/// The second worker is told of this while others are faster so many times.
+fn tell_losing(envoy: &mut Envoy, losses: u32, input: Input) -> String {
+    let now = envoy.now;
+    let effects = turn(&mut Rival::losing(envoy, losses), now, input);
+    envoy.carry_out(2, effects)
+}
+
 #[test]
-fn a_worker_that_is_never_fast_enough_says_so() {
+fn a_worker_that_is_never_fast_enough_says_so_and_is_counted_later() {
+    let mut envoy = Envoy::new(2, None);
+    envoy.show(&[1]);
+    envoy.arrive(2, 7);
+    let arrived = Input::Arrived(Box::new(pending(&envoy, 8)));
+    assert_eq!(
+        tell_losing(&mut envoy, 256, arrived),
+        "heartbeat; 8 goes to 10.0.0.1:8000; ReportContended",
+        "it goes all the same, and takes no position of the ring that is not its own"
+    );
+    assert_eq!((envoy.in_flight(), envoy.store.ledger().events), (1, 1), "not counted yet");
+    assert!(envoy.tell(2, Input::Tick).contains("ReportRecount"));
+    assert_eq!(envoy.in_flight(), 2);
+    assert!(!envoy.live(2, &[2]).contains("ReportRecount"), "all is counted");
+}
+
+#[test]
+fn the_last_try_counts() {
     let mut envoy = Envoy::new(2, None);
     envoy.show(&[1]);
     let arrived = Input::Arrived(Box::new(pending(&envoy, 8)));
-    let now = envoy.now;
-    let effects = turn(&mut Rival::of(&mut envoy, None), now, arrived);
-    let goes = |effect: &Effect| matches!(effect, Effect::Decide(_));
-    assert!(effects.iter().any(goes), "the request goes all the same");
-    assert!(matches!(effects.last(), Some(Effect::ReportContended)));
-    assert_eq!(envoy.in_flight(), 0, "the others do not count it");
+    assert_eq!(
+        tell_losing(&mut envoy, 255, arrived),
+        "publish 0 placed; heartbeat; 8 goes to 10.0.0.1:8000"
+    );
+    assert_eq!(envoy.in_flight(), 1);
+}
+
+#[test]
+fn what_is_held_without_the_ledger_is_handed_in_with_the_next_tick() {
+    let mut envoy = Envoy::new(2, Some(flow()));
+    envoy.show(&[1]);
+    envoy.arrive(1, 7);
+    envoy.live(1, &[1]);
+    let arrived = Input::Arrived(Box::new(pending(&envoy, 8)));
+    let told = tell_losing(&mut envoy, 256, arrived);
+    assert!(told.ends_with("8 is held; ReportContended"), "{told}");
+    assert_eq!(envoy.waiting(), 0);
+    assert_eq!(envoy.tell(2, Input::Tick), "to 2: submit 8; heartbeat");
+    assert_eq!(envoy.waiting(), 1, "it is a member from now on");
+    envoy.tell(1, ended(7));
+    assert!(envoy.hear_all().ends_with("8 goes to 10.0.0.1:8000"));
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod chance;
 mod checks;
 #[path = "workers/clients.rs"]
 mod clients;
+#[path = "workers/faults.rs"]
+mod faults;
 #[path = "workers/inputs.rs"]
 mod inputs;
 #[path = "workers/lab.rs"]
@@ -45,9 +47,8 @@ use world::World;
 /// Steps in one world: long enough for workers to die and arbiters to follow each other.
 const STEPS_PER_WORLD: u64 = 2_000;
 
-fn worlds(steps: u64, step: fn(&mut World)) {
-    side_by_side(steps.div_ceil(STEPS_PER_WORLD), |seed| run(seed, step));
-}
+/// Milliseconds in one world: a death is known after five seconds of it.
+const MILLISECONDS_PER_WORLD: u64 = 8_000;
 
 /// Runs these many seeds, as many at once as there are cores: each is by itself.
 fn side_by_side(seeds: u64, run: impl Fn(u64) + Copy + Send) {
@@ -62,9 +63,9 @@ fn side_by_side(seeds: u64, run: impl Fn(u64) + Copy + Send) {
     });
 }
 
-fn run(seed: u64, step: fn(&mut World)) {
+fn run(seed: u64, steps: u64, step: fn(&mut World)) {
     let mut world = World::new(seed);
-    for _ in 0..STEPS_PER_WORLD {
+    for _ in 0..steps {
         step(&mut world);
     }
     world.come_to_rest();
@@ -80,17 +81,20 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// Every request gets one answer, none passes those that wait, the pool is never overrun, each
 /// grant is one that the arbiter's rules allow by what it knew, and whenever all was heard the
-/// ledger is true, no request waits for nothing, and all workers know the same.
+/// ledger is true, no request waits for nothing, and all workers know the same. After any faults (see
+/// [`faults`]) the ledger is true again within five seconds.
 #[test]
 fn many_workers_act_as_one() {
-    worlds(steps(), World::step);
+    let worlds = steps().div_ceil(STEPS_PER_WORLD);
+    side_by_side(worlds, |seed| run(seed, STEPS_PER_WORLD, World::step));
 }
 
 /// The same by the clock of an Envoy: no request waits beyond its time to live, a tick and two messages,
 /// and while an arbiter is replaced no longer than that takes.
 #[test]
 fn nobody_waits_longer_than_told() {
-    worlds(steps() / 4, World::millisecond);
+    let worlds = (steps() / 4).div_ceil(MILLISECONDS_PER_WORLD);
+    side_by_side(worlds, |seed| run(seed, MILLISECONDS_PER_WORLD, World::millisecond));
 }
 
 /// A proposal that does not come to hold leaves nothing behind: to propose on one state and then on a

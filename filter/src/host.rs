@@ -8,6 +8,7 @@
 use std::{
     hash::BuildHasher,
     net::{IpAddr, SocketAddr},
+    sync::LazyLock,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -44,13 +45,32 @@ impl Headers {
     }
 }
 
-/// Reads Envoy's wall clock.
+/// Time that is added to the monotonic clock, which begins when the machine boots: longer than any age that
+/// is told, so that such a time lies after zero also on a machine that has just booted.
+const PAST: Duration = Duration::from_secs(86_400);
+
+/// Zero of the monotonic clock, which is the same for all workers of a machine. The standard library reads
+/// the clock and hides the number, but on WASI no time is below zero, so that zero can be found.
+static CLOCK_ZERO: LazyLock<std::time::Instant> = LazyLock::new(|| {
+    let bits = (0..u64::BITS).rev().map(|bit| Duration::from_nanos(1 << bit));
+    bits.fold(monotonic_clock(), |time, step| time.checked_sub(step).unwrap_or(time))
+});
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the monotonic clock is read")]
+fn monotonic_clock() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Reads the monotonic clock, by which all times within this machine are told: the wall clock may be set
+/// at any moment, by any amount.
 pub(crate) fn now() -> Instant {
-    let since_epoch = hostcalls::get_current_time()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .unwrap_or_default();
-    Instant::from_nanos(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+    Instant::default() + PAST + monotonic_clock().saturating_duration_since(*CLOCK_ZERO)
+}
+
+/// Reads the wall clock, since the Unix epoch: only for what another machine compares.
+pub(crate) fn wall_clock() -> Duration {
+    let time = hostcalls::get_current_time().ok();
+    time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default()
 }
 
 /// Returns a number that differs from VM to VM and from call to call.

@@ -8,7 +8,7 @@ use wire::config::{Destined, PoolConfig};
 use crate::{
     host::{self, Headers},
     source::Source,
-    store::{SharedStore, WorkerRegistry},
+    store::{Heartbeats, SharedStore},
     vm::{self, PoolId},
 };
 
@@ -22,8 +22,8 @@ pub(crate) struct Pool {
     pub(crate) id: PoolId,
     /// The store that this VM shares with the others.
     pub(crate) store: SharedStore,
-    /// The pool's workers.
-    pub(crate) registry: WorkerRegistry,
+    /// The heartbeats of the pool's workers.
+    pub(crate) heartbeats: Heartbeats,
     /// The queue of this worker's messages; `None` where Envoy has no queues.
     pub(crate) queue: Option<u32>,
     /// Headers that the pool's plugins go by, in lower case.
@@ -48,7 +48,7 @@ impl Pool {
         let pool = Self {
             id,
             store: SharedStore::for_pool(&config.name),
-            registry: WorkerRegistry::for_worker(
+            heartbeats: Heartbeats::for_worker(
                 &config.name,
                 vm::in_pool(id, |pool| pool.worker.id()),
             ),
@@ -59,7 +59,6 @@ impl Pool {
             config,
         };
         pool.store.create();
-        pool.registry.create();
         Ok(pool)
     }
 

@@ -7,7 +7,7 @@ use picker_core::{
 };
 use wire::{
     config::IngestConfig,
-    push::{self, Secret},
+    push::{self, Clocks, PushHistory, Secret},
     shared_snapshot::SharedSnapshot,
 };
 
@@ -78,9 +78,18 @@ impl Receiver {
         let snapshot = wire::snapshot::decode(&body)
             .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
         let stamp = signed.stamp;
-        let posted = SharedSnapshot { stamp, received_at: now, body };
+        let wall_ms = u64::try_from(host::wall_clock().as_millis()).unwrap_or(u64::MAX);
+        let clocks = Clocks { wall_ms, steady: now };
         let store = SharedStore::for_pool(&snapshot.pool);
-        store.store_snapshot(&posted, |last| push::check(now_ms(now), stamp, last))?;
+        store.store_snapshot(|history| {
+            let PushHistory { starts, .. } = history.take(clocks, stamp)?;
+            Ok::<_, push::Refused>(SharedSnapshot {
+                stamp,
+                starts,
+                received_at: now,
+                body: body.clone(),
+            })
+        })?;
         Ok(Taken { ledger: notify(&store, now), snapshot })
     }
 }
@@ -129,8 +138,4 @@ impl From<push::Refused> for Refused {
     fn from(refused: push::Refused) -> Self {
         Self::new(refused.status(), refused.to_string())
     }
-}
-
-fn now_ms(now: Instant) -> u64 {
-    now.as_nanos() / 1_000_000
 }

@@ -5,11 +5,7 @@ use std::time::Duration;
 use picker_core::{Instant, flow::FlowSize, ledger::EndpointKey};
 use wire::report::{Decisions, InFlight, Queue, Report};
 
-use crate::{
-    counters::Counters,
-    receiver::Taken,
-    store::{SharedStore, WorkerRegistry},
-};
+use crate::{counters::Counters, receiver::Taken, store::SharedStore};
 
 /// Age above which the sizes of queues are ignored. An arbiter writes them at every tick of 20 ms while
 /// requests wait: older ones are left from an arbiter that is dead, or for which no request waits.
@@ -29,7 +25,7 @@ pub(crate) fn write(taken: &Taken, stats: &Counters, now: Instant) -> Report {
     });
     let waits = ledger.waiting > 0;
     Report {
-        workers: WorkerRegistry::for_pool(pool).size(),
+        workers: ledger.members.iter().len(),
         waiting: ledger.waiting,
         decisions: Decisions {
             picked: stats.picked.value(),

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, time::Duration};
 
 use picker_core::{
-    ledger::{Heartbeat, WorkerId},
     worker::{self, Decision, Effect, Host, Input, Observation, Proposal, Seen, Wants, Worker},
     workers::WorkerPeer,
 };
@@ -18,7 +17,7 @@ use crate::{
 /// this much more. Envoy rounds it up to a multiple of 4 ms.
 const BUSY_TICK: Duration = Duration::from_millis(20);
 
-/// Time between heartbeats otherwise. Five of these missed are a dead worker.
+/// Time between heartbeats otherwise. Three of these missed are a dead worker.
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// Decisions carried out in one callback; what is over it by then waits for the next one. A message
@@ -125,12 +124,20 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
             },
             Effect::Send(envelope) => outbox::send(&envelope),
             Effect::Publish { position, events } => pool.store.publish(position, &events),
-            Effect::Register => pool.registry.register(worker_id(pool)),
             Effect::ShowHeartbeat => outcome.shows_heartbeat = true,
             Effect::TickSoon => host::tick_from_now(BUSY_TICK),
             Effect::Then(input) => outcome.inputs.push_back(*input),
             Effect::ShowPool(ledger) => stats::show_pool(pool, host::now(), &ledger),
-            Effect::FindDead => outcome.inputs.extend(find_dead(pool)),
+            Effect::RemoveHeartbeat { worker, beats } => {
+                log::warn!(
+                    "worker {:016x} gives no sign of life; its requests are taken off the ledger",
+                    worker.0
+                );
+                pool.heartbeats.remove(worker, beats);
+            }
+            Effect::ReportRecount => {
+                log::warn!("mended wrong counts in the ledger of pool {}", pool.config.name);
+            }
             Effect::AdoptQueues => adopt_queues(pool),
             Effect::ReportUnreadable(reason) => {
                 log::error!("failed to read the snapshot in shared data: {reason}");
@@ -157,25 +164,9 @@ fn release(pool: &Pool, context: u32, decision: Decision) {
     }
 }
 
-fn worker_id(pool: &Pool) -> WorkerId {
-    vm::in_pool(pool.id, |pool| pool.worker.id())
-}
-
 fn show_heartbeat(pool: &Pool) {
     let bytes = vm::in_pool(pool.id, |pool| wire::heartbeat::encode(pool.worker.heartbeat()));
-    pool.registry.show(&bytes);
-}
-
-/// Takes dead workers out of the registry, to be told to this pool's worker.
-fn find_dead(pool: &Pool) -> Vec<Input> {
-    let (now, me) = (host::now(), worker_id(pool));
-    let dead = pool.registry.take(|worker, beat: &Heartbeat| worker != me && beat.is_dead(now));
-    dead.into_iter()
-        .map(|(worker, heartbeat)| {
-            log::warn!("worker {:016x} is gone; its requests are taken off the ledger", worker.0);
-            Input::WorkerDied { worker, heartbeat }
-        })
-        .collect()
+    pool.heartbeats.show(&bytes);
 }
 
 fn adopt_queues(pool: &Pool) {

@@ -9,22 +9,26 @@
 //! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
 //! the prefix; the version changes with any layout.
 
-mod registry;
+mod heartbeats;
 
 use picker_core::{
     Instant, PlacementEvent,
     flow::FlowSize,
+    ledger::Row,
     pull::PullLease,
     worker::{Proposal, RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written},
 };
-use wire::{push::Stamp, shared_snapshot::SharedSnapshot};
+use wire::{
+    push::{PushHistory, Stamp},
+    shared_snapshot::SharedSnapshot,
+};
 
 use crate::{
     fast_format::FastFormat,
     host::{self, Shared},
 };
 
-pub(crate) use registry::WorkerRegistry;
+pub(crate) use heartbeats::Heartbeats;
 
 /// Tries to write a value that other workers write too. Each failed try means that another worker
 /// was faster, so this many in a row take this many others in the same microseconds.
@@ -69,7 +73,10 @@ impl SharedStore {
         let ledger = wire::ledger::decode(&stored.value);
         let snapshot = if wants.snapshot(&ledger) { self.snapshot() } else { None };
         let events = wants.events(&ledger).map(|position| self.entry(position)).collect();
-        Seen { ledger, version: Version(stored.cas), snapshot, events }
+        let row = |worker| Row { worker, heartbeat: heartbeats::read(&self.pool, worker) };
+        // After the ledger: a row that is newer than it is known by the number of its changes.
+        let rows = wants.rows(&ledger).map(row).collect();
+        Seen { ledger, version: Version(stored.cas), snapshot, events, rows }
     }
 
     /// Writes a proposed ledger unless another worker wrote it since it was read; false if one did.
@@ -103,20 +110,19 @@ impl SharedStore {
         }
     }
 
-    /// Stores a verified snapshot if `admit` takes it after the stored one. Of two workers that take
-    /// pushes at once, none can put the older one on top.
+    /// Stores the verified snapshot that `admit` makes after the pushes before it, if it makes one. Of two
+    /// workers that take pushes at once, none can put the older one on top.
     pub(crate) fn store_snapshot<E>(
         &self,
-        posted: &SharedSnapshot,
-        admit: impl Fn(Option<Stamp>) -> Result<(), E>,
+        admit: impl Fn(PushHistory) -> Result<SharedSnapshot, E>,
     ) -> Result<(), E> {
         let key = self.snapshot_key();
-        let bytes = posted.encode();
         for _ in 0..TRIES_MAX {
             let stored = host::shared(&key);
+            let before = SharedSnapshot::decode(&stored.value);
             // Asked anew with each try: the snapshot that was faster may be the newer one.
-            admit(SharedSnapshot::decode(&stored.value).map(|posted| posted.stamp))?;
-            if host::share_if_unchanged(&key, &bytes, stored.cas) {
+            let admitted = admit(before.map(SharedSnapshot::into_history).unwrap_or_default())?;
+            if host::share_if_unchanged(&key, &admitted.encode(), stored.cas) {
                 break;
             }
         }

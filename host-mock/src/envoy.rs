@@ -88,10 +88,29 @@ impl Envoy {
         self.machine.borrow_mut().fire_next(until)
     }
 
-    /// Returns the time since the Unix epoch on the fake clock.
+    /// Returns the time since the Unix epoch on the fake wall clock.
     #[must_use]
     pub fn now(&self) -> Duration {
-        Duration::from_nanos(self.world.borrow().now_nanos)
+        Duration::from_nanos(self.world.borrow().wall_nanos())
+    }
+
+    /// Sets the wall clock to a time since the Unix epoch, as an operator or NTP does. The monotonic clock,
+    /// by which Envoy's timers run, stays as it is.
+    ///
+    /// # Panics
+    /// For a time before the machine booted.
+    pub fn set_wall_clock(&self, since_epoch: Duration) {
+        let mut world = self.world.borrow_mut();
+        let wall = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
+        let booted = wall.checked_sub(world.now_nanos);
+        world.wall_ahead_nanos = booted.expect("a time after the machine booted");
+    }
+
+    /// Lets time pass in which nothing runs, as while the process is stopped: all that is due by then
+    /// comes late, when the clock moves on.
+    pub fn stop_for(&self, by: Duration) {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.world.borrow_mut().now_nanos += by;
     }
 
     /// Returns the wake-ups that were posted and haven't run, oldest first.

@@ -17,8 +17,10 @@ pub(crate) struct World {
     pub(crate) vm_config: Vec<u8>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) clusters: Vec<String>,
-    /// Nanoseconds since the Unix epoch.
+    /// The monotonic clock, in nanoseconds since the machine booted.
     pub(crate) now_nanos: u64,
+    /// Nanoseconds by which the wall clock, which counts from the Unix epoch, is ahead of that.
+    pub(crate) wall_ahead_nanos: u64,
     pub(crate) rng: rng::Rng,
     pub(crate) shared_data: shared_data::SharedData,
     pub(crate) queues: queues::Queues,
@@ -28,6 +30,13 @@ pub(crate) struct World {
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) crossings: Crossings,
+}
+
+impl World {
+    /// Reads the wall clock, in nanoseconds since the Unix epoch.
+    pub(crate) fn wall_nanos(&self) -> u64 {
+        self.now_nanos.saturating_add(self.wall_ahead_nanos)
+    }
 }
 
 /// Work of the VMs, and crossings of the border between them and Envoy. In Envoy 1.40 a callback

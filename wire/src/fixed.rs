@@ -7,11 +7,12 @@ use picker_core::{
     ledger::{Account, Accounts, EndpointKey},
 };
 
-/// Returns the bytes of a head and the accounts after it.
-pub(crate) fn encode<const HEAD: usize>(head: [u64; HEAD], accounts: &Accounts) -> Vec<u8> {
-    let mut bytes = vec![0; 8 * HEAD + 24 * accounts.iter().count()];
-    let (front, back) = bytes.split_at_mut(8 * HEAD);
-    for (at, word) in front.as_chunks_mut::<8>().0.iter_mut().zip(head) {
+/// Returns the bytes of words and the accounts after them.
+pub(crate) fn encode(words: impl ExactSizeIterator<Item = u64>, accounts: &Accounts) -> Vec<u8> {
+    let head = 8 * words.len();
+    let mut bytes = vec![0; head + 24 * accounts.iter().count()];
+    let (front, back) = bytes.split_at_mut(head);
+    for (at, word) in front.as_chunks_mut::<8>().0.iter_mut().zip(words) {
         *at = word.to_le_bytes();
     }
     for (at, account) in back.as_chunks_mut::<24>().0.iter_mut().zip(accounts.iter()) {
@@ -24,19 +25,24 @@ pub(crate) fn encode<const HEAD: usize>(head: [u64; HEAD], accounts: &Accounts) 
     bytes
 }
 
-/// Reads a head and the accounts after it. `None` for bytes that are no whole number of words and
-/// accounts.
-pub(crate) fn decode<const HEAD: usize>(bytes: &[u8]) -> Option<([u64; HEAD], Accounts)> {
+/// Reads a head. Returns it and the words after it; `None` for bytes that are no whole number of words,
+/// or fewer than the head has.
+pub(crate) fn decode<const HEAD: usize>(bytes: &[u8]) -> Option<([u64; HEAD], &[[u8; 8]])> {
     let (words, []) = bytes.as_chunks::<8>() else { return None };
-    let (head, accounts) = words.split_first_chunk::<HEAD>()?;
-    let (accounts, []) = accounts.as_chunks::<3>() else { return None };
+    let (head, rest) = words.split_first_chunk::<HEAD>()?;
+    Some((head.map(u64::from_le_bytes), rest))
+}
+
+/// Reads accounts; `None` for words that are no whole number of them.
+pub(crate) fn accounts(words: &[[u8; 8]]) -> Option<Accounts> {
+    let (accounts, []) = words.as_chunks::<3>() else { return None };
     let account = |[key, counts, free_at]: &[[u8; 8]; 3]| {
         let (requests, tokens) = split(u64::from_le_bytes(*counts));
         let endpoint = EndpointKey(u64::from_le_bytes(*key));
         let free_at = Instant::from_nanos(u64::from_le_bytes(*free_at));
         Account { endpoint, requests, tokens, free_at }
     };
-    Some((head.map(u64::from_le_bytes), accounts.iter().map(account).collect()))
+    Some(accounts.iter().map(account).collect())
 }
 
 /// Joins two halves to a word, the lower first.

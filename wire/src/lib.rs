@@ -29,7 +29,6 @@ pub mod message;
 pub mod placement_event;
 pub mod pull;
 pub mod queues;
-pub mod registry;
 pub mod shared_snapshot;
 
 pub use frame::FrameError;

@@ -1,7 +1,7 @@
 //! A push of a snapshot: its signature, and its age.
 //!
 //! The scraper signs time, sequence and body with a shared secret. The gateway takes a push with
-//! the right signature, at most [`CLOCK_SKEW_MAX_MS`] off its clock and newer than the last one.
+//! the right signature, at most [`CLOCK_SKEW_MAX_MS`] late and newer than the last one.
 
 mod stamp;
 
@@ -9,10 +9,13 @@ mod refused;
 
 mod headers;
 
+mod history;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 pub use headers::Headers;
+pub use history::{Clocks, KnownStart, PushHistory};
 pub use refused::Refused;
 pub use stamp::Stamp;
 
@@ -26,7 +29,8 @@ pub const SIGNATURE_HEADER: &str = "x-llm-picker-signature";
 /// Header of the answer with the number of requests that the gateway holds for the pool.
 pub const WAITING_HEADER: &str = "x-llm-picker-waiting";
 
-/// Milliseconds by which the clocks of scraper and gateway may differ. Hosts that keep time by NTP
+/// Milliseconds by which the clocks of scraper and gateway may differ at the first push of a scraper
+/// process, and by which a later push may be late. Hosts that keep time by NTP
 /// are within a second; the rest is for a push that waits behind others. A recorded push is useless
 /// afterwards.
 pub const CLOCK_SKEW_MAX_MS: u64 = 30_000;
@@ -72,25 +76,13 @@ fn hex_digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
-/// Checks that a push comes in time and after the one that is stored, if one is.
-///
-/// # Errors
-/// [`Refused::Clock`] for one that is too far off, [`Refused::Replayed`] for one that is not newer.
-pub fn check(now_ms: u64, stamp: Stamp, last: Option<Stamp>) -> Result<(), Refused> {
-    if now_ms.abs_diff(stamp.time_ms) > CLOCK_SKEW_MAX_MS {
-        return Err(Refused::Clock { now_ms, stamp });
-    }
-    match last {
-        Some(last) if stamp <= last => Err(Refused::Replayed { stamp, last }),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hmac::Mac;
 
-    use super::{CLOCK_SKEW_MAX_MS, Headers, Refused, Secret, Stamp, check};
+    use picker_core::Instant;
+
+    use super::{CLOCK_SKEW_MAX_MS, Clocks, Headers, PushHistory, Refused, Secret, Stamp};
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -149,7 +141,11 @@ mod tests {
     fn only_the_newer_in_time_is_taken() {
         let at = |time_ms, sequence| Stamp { time_ms, sequence };
         let now = 1_000_000;
-        let ok = |stamp, last| check(now, stamp, last).is_ok();
+        let check = |stamp, last| {
+            let clocks = Clocks { wall_ms: now, steady: Instant::default() };
+            PushHistory { last, starts: Vec::new() }.take(clocks, stamp)
+        };
+        let ok = |stamp, last| check(stamp, last).is_ok();
         assert!(ok(at(now, 1), None));
         assert!(
             ok(at(now - CLOCK_SKEW_MAX_MS, 1), None) && ok(at(now + CLOCK_SKEW_MAX_MS, 1), None)
@@ -158,8 +154,8 @@ mod tests {
         assert!(!ok(at(now + CLOCK_SKEW_MAX_MS + 1, 1), None));
         assert!(ok(at(now, 2), Some(at(now, 1))) && ok(at(now + 1, 0), Some(at(now, 9))));
         assert!(!ok(at(now, 1), Some(at(now, 1))) && !ok(at(now, 9), Some(at(now + 1, 0))));
-        assert_eq!(check(now, at(0, 0), None).unwrap_err().status(), 401);
-        assert_eq!(check(now, at(now, 1), Some(at(now, 1))).unwrap_err().status(), 409);
+        assert_eq!(check(at(0, 0), None).unwrap_err().status(), 401);
+        assert_eq!(check(at(now, 1), Some(at(now, 1))).unwrap_err().status(), 409);
     }
 
     #[test]

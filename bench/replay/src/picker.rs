@@ -78,14 +78,14 @@ impl Picker {
                 Effect::Send(_) | Effect::Then(_) | Effect::TickSoon | Effect::AdoptQueues => {
                     debug_assert!(false, "an effect of flow control, which is off");
                 }
-                Effect::ReportUnreadable(_) | Effect::ReportContended => {
+                Effect::ReportUnreadable(_)
+                | Effect::ReportContended
+                | Effect::ReportRecount
+                | Effect::RemoveHeartbeat { .. } => {
                     debug_assert!(false, "the store holds no bytes, and workers take turns");
                 }
-                // The registry serves workers that outlive others, and metrics have no reader here.
-                Effect::Register
-                | Effect::ShowHeartbeat
-                | Effect::ShowPool(_)
-                | Effect::FindDead => (),
+                // Heartbeats serve workers that outlive others, and metrics have no reader here.
+                Effect::ShowHeartbeat | Effect::ShowPool(_) => (),
             }
         }
         answer

@@ -37,7 +37,7 @@ pub struct Account {
     /// Prompt tokens of those requests that were not expected in the endpoint's cache, until it
     /// answers.
     pub tokens: u32,
-    /// Time at which the endpoint is expected to have computed the tokens; the epoch where there
+    /// Time at which the endpoint is expected to have computed the tokens; zero where there
     /// are none. The tokens are counted and this is a guess: with each change it comes down to what
     /// they explain.
     pub free_at: Instant,
@@ -119,13 +119,32 @@ impl Accounts {
         self.limit_backlog(now, endpoint, work);
     }
 
-    /// Takes off all that a dead worker has counted, at the pace of everything that is there.
-    pub(crate) fn take_back(&mut self, now: Instant, other: &Self) {
-        for &Account { endpoint, requests, tokens, .. } in &other.0 {
-            let before = self.for_endpoint(endpoint);
-            let takes = before.free_at.saturating_since(now);
-            self.subtract(endpoint, requests, tokens);
-            self.limit_backlog(now, endpoint, Work { tokens: before.tokens, takes });
+    /// Adds all that a worker has counted.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        other.iter().for_each(|account| self.add(*account));
+    }
+
+    /// True if these count the same requests and tokens.
+    pub(crate) fn counts_like(&self, other: &Self) -> bool {
+        let counts = |it: &Account| (it.endpoint, it.requests, it.tokens);
+        self.iter().map(counts).eq(other.iter().map(counts))
+    }
+
+    /// Counts the requests and tokens of `other` from now on. A guess of when an endpoint is free is kept
+    /// as far as the tokens explain it.
+    pub(crate) fn become_like(&mut self, now: Instant, other: &Self) {
+        let before = std::mem::replace(self, other.clone());
+        for account in &mut self.0 {
+            let known = before.for_endpoint(account.endpoint);
+            if known.tokens < account.tokens {
+                // Tokens that were missing: the workers that count them say how long they take.
+                account.free_at = account.free_at.max(known.free_at);
+                continue;
+            }
+            let takes = known.free_at.saturating_since(now);
+            let pace = Work { tokens: known.tokens, takes };
+            account.free_at = known.free_at;
+            account.free_by(now + pace.scaled_to(account.tokens));
         }
     }
 
@@ -245,16 +264,29 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_leave_nothing_to_wait_for() {
-        let (mut all, mut of_one) = (Accounts::default(), Accounts::default());
+    fn a_recount_leaves_what_the_tokens_explain() {
+        let (mut all, mut left) = (Accounts::default(), Accounts::default());
+        left.open(at(0), ONE, work(100));
         all.open(at(0), ONE, work(100));
-        of_one.open(at(0), ONE, work(300));
         all.open(at(0), ONE, work(300));
-        all.take_back(at(200), &of_one);
-        // Half of 400 tokens was left, of which a quarter is another worker's.
+        assert!(!all.counts_like(&left));
+        all.become_like(at(200), &left);
+        // Half of 400 tokens was left, of which a quarter is counted still.
         is_free(&all, at(250));
-        all.take_back(at(200), &all.clone());
+        all.become_like(at(200), &left);
+        assert!(all.counts_like(&left));
+        is_free(&all, at(250));
+        all.become_like(at(200), &Accounts::default());
         assert_eq!(all, Accounts::default());
+    }
+
+    #[test]
+    fn tokens_that_were_missing_take_as_long_as_their_workers_say() {
+        let (mut all, mut more) = (Accounts::default(), Accounts::default());
+        more.open(at(0), ONE, work(300));
+        all.open(at(0), ONE, work(100));
+        all.become_like(at(50), &more);
+        is_free(&all, at(300));
     }
 
     #[test]

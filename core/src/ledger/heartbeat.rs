@@ -1,35 +1,43 @@
-//! The part of the ledger that one worker has counted, so that it can be taken back when the worker
-//! dies.
-
-use std::time::Duration;
+//! The part of the ledger that one worker has counted, so that others can recount the ledger, and take
+//! back what a dead worker had there.
 
 use super::Accounts;
-use crate::model::Instant;
+use crate::model::WorkerId;
 
 /// A worker's part of the ledger, and a sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Time of the last write.
-    pub alive_at: Instant,
+    /// Number of ticks so far. Growth is the sign of life; no clock of another worker is compared.
+    pub beats: u64,
+    /// Number of the worker's changes to its counts in the ledger, as of these counts.
+    pub changes: u64,
     /// Number of requests that the worker holds.
     pub waiting: u32,
     /// The requests that the worker sent.
     pub accounts: Accounts,
-    /// Term of the arbiter that the worker knows.
-    pub epoch: u64,
-    /// Number of that arbiter's grants that the worker has used or given back.
-    pub grants_taken: u64,
+    /// The worker's exchange with the arbiter.
+    pub exchange: Exchange,
 }
 
-impl Heartbeat {
-    /// Time of five missed signs of life. Taking back the counts of a worker that was merely stuck would
-    /// let others send too much, so this errs on the long side; meanwhile the counts only hold
-    /// room back.
-    pub const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// The counts of a worker's messages from and to the arbiter of one term, by which the arbiter finds
+/// out that a message was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// The term of the arbiter.
+    pub epoch: u64,
+    /// Number of tickets that the worker has handed in.
+    pub submitted: u64,
+    /// Number of grants that the worker has used or given back.
+    pub granted: u64,
+    /// Number of rejections that the worker has heard.
+    pub rejected: u64,
+}
 
-    /// True if the worker has given no sign of life for too long.
-    #[must_use]
-    pub fn is_dead(&self, now: Instant) -> bool {
-        now.saturating_since(self.alive_at) >= Self::DEAD_AFTER
-    }
+/// A member of the ledger with the heartbeat that it has shown; `None` where it has shown none yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The member's id.
+    pub worker: WorkerId,
+    /// The heartbeat, as it was read together with the ledger.
+    pub heartbeat: Option<Heartbeat>,
 }

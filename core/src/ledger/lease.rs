@@ -35,13 +35,9 @@ impl Lease {
         self.holder == worker && self.is_held(now)
     }
 
-    /// Takes the lease if no worker holds it.
-    pub fn take(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
-        if self.is_held(now) {
-            return;
-        }
-        let epoch = self.epoch.saturating_add(1);
-        *self = Self { holder: worker, queue, epoch, until: now + Self::TERM };
+    /// Takes the lease for the present term, in which no worker holds it.
+    pub(super) fn take(&mut self, worker: WorkerId, queue: QueueId, now: Instant) {
+        *self = Self { holder: worker, queue, epoch: self.epoch, until: now + Self::TERM };
     }
 
     /// Extends the lease if less than half a term is left. More often is not worth a change of the

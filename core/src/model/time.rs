@@ -2,31 +2,31 @@
 
 use std::{ops::Add, time::Duration};
 
-/// A point in time as the host tells it: nanoseconds since the Unix epoch. Never read from a clock
-/// in here.
+/// A point in time as the host tells it: nanoseconds on a clock that all workers share and that is never
+/// set, so not the wall clock. Never read from a clock in here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// Returns the time `nanos` after the epoch.
+    /// Returns the time `nanos` after the clock's zero.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Returns the nanoseconds since the epoch.
+    /// Returns the nanoseconds since the clock's zero.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Returns the time since `earlier`, or zero if the host's clock went backwards.
+    /// Returns the time since `earlier`, or zero for one that is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Returns the time `age` before this one, or the epoch if there is no such time.
+    /// Returns the time `age` before this one, or the clock's zero if there is no such time.
     #[must_use]
     pub fn saturating_before(self, age: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(age)))

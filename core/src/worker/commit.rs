@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::{
     Decision, Effect, Input, PendingRequest, Proposal, Registration, TickPace, Worker,
-    proposal::{Placing, Plan},
+    proposal::{Membership, Placing, Plan, Roll},
 };
 use crate::{
     flow::{Outcome, Ticket, TicketId},
-    ledger::{Heartbeat, Lease, Ledger},
-    model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart, WorkerId},
+    ledger::{Lease, Ledger, Row},
+    model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
     workers::{
         AdmissionResult, Envelope, Message, Tenure,
-        peer::{GrantPlan, HeldRequest},
+        peer::{Acted, GrantPlan, HeldRequest},
     },
 };
 
@@ -31,7 +31,9 @@ impl Worker {
     /// Acts on a proposal that holds. Returns the effects for the host, in their order: a placement is
     /// published before its decision, with which the host may resume a stream that runs another turn.
     pub fn commit(&mut self, now: Instant, input: Input, proposal: Proposal) -> Vec<Effect> {
-        let Proposal { ledger, plan, unreadable, .. } = proposal;
+        let is_given_up = proposal.is_given_up();
+        let Proposal { ledger, plan, membership, unreadable, .. } = proposal;
+        self.take_membership(membership);
         let mut effects = Vec::with_capacity(EFFECTS_USUAL);
         effects.extend(unreadable.map(Effect::ReportUnreadable));
         match (input, plan) {
@@ -68,19 +70,20 @@ impl Worker {
             (Input::Charged { flow, tokens }, _) => {
                 effects.extend(self.peer.charge(&ledger, flow, tokens).map(send));
             }
-            (Input::Rejected { request, outcome }, _) => {
+            (Input::Rejected { request, outcome, epoch }, _) => {
+                self.peer.count_rejection(epoch);
                 self.take_rejection(now, request, outcome, &mut effects);
             }
             (Input::ToArbiter(message), _) => self.hear(now, message, &mut effects),
-            (Input::Arbitrate, Plan::Arbitrate { tenure, .. }) => {
+            (Input::Arbitrate, Plan::Arbitrate(tenure)) => {
                 self.arbitrate(now, tenure, &mut effects);
             }
-            (Input::Tick, Plan::Arbitrate { tenure, lease }) => {
+            (Input::Tick, Plan::Tick { tenure, lease, roll }) => {
                 self.take_tick(now, tenure, lease, &mut effects);
-                effects.extend([Effect::ShowPool(Box::new(ledger)), Effect::FindDead]);
-            }
-            (Input::WorkerDied { worker, heartbeat }, _) => {
-                say_reclaimed(&ledger, worker, &heartbeat, &mut effects);
+                effects.push(Effect::ShowPool(Box::new(ledger.clone())));
+                if let Some(roll) = roll {
+                    self.take_roll(now, &ledger, roll, &mut effects);
+                }
             }
             // A plan is made for its own input.
             (
@@ -92,9 +95,45 @@ impl Worker {
                 | Input::Tick,
                 _,
             ) => debug_assert!(false, "a plan for another input"),
+            (Input::PlacesUnused { .. }, Plan::Wake(wakes)) => effects.extend(wake(wakes)),
             (Input::PlacesUnused { .. } | Input::Look, _) => (),
         }
+        self.peer.retire();
+        let shows = |effect: &Effect| matches!(effect, Effect::ShowHeartbeat);
+        if membership.joins && !effects.iter().any(shows) {
+            effects.push(Effect::ShowHeartbeat);
+        }
+        effects.extend(is_given_up.then_some(Effect::ReportContended));
         effects
+    }
+
+    /// Takes note of the worker's standing in the ledger, before its heartbeat is shown.
+    fn take_membership(&mut self, membership: Membership) {
+        let Membership { joins, changes } = membership;
+        if joins {
+            self.registration = Registration::Registered;
+        }
+        if let Some(changes) = changes {
+            self.peer.note_change(changes);
+        }
+    }
+
+    /// Takes note of a look at all members.
+    fn take_roll(&mut self, now: Instant, ledger: &Ledger, roll: Roll, effects: &mut Vec<Effect>) {
+        let Roll { rows, dead, mends } = roll;
+        self.watch.look(now, &rows);
+        self.peer.note_exchange(&rows);
+        let is_gone = |row: &Row| dead.contains(&row.worker);
+        let gone = rows.into_iter().filter(is_gone);
+        effects.extend(gone.map(|Row { worker, heartbeat }| Effect::RemoveHeartbeat {
+            worker,
+            beats: heartbeat.map_or(0, |heartbeat| heartbeat.beats),
+        }));
+        effects.extend(mends.then_some(Effect::ReportRecount));
+        if !dead.is_empty() && ledger.waiting == 0 {
+            // If the dead worker kept the queues, no worker will after it.
+            effects.push(Effect::AdoptQueues);
+        }
     }
 
     /// Answers a held request that the arbiter turned away. Its client may have left while the rejection
@@ -108,8 +147,9 @@ impl Worker {
     ) {
         if let Some(held) = self.peer.unhold(request) {
             let result = AdmissionResult::Rejected(outcome);
-            effects.extend([decide(now, &held, result, None), Effect::ShowHeartbeat]);
+            effects.push(decide(now, &held, result, None));
         }
+        effects.push(Effect::ShowHeartbeat);
     }
 
     fn take_arrival(
@@ -119,10 +159,6 @@ impl Worker {
         placing: Placing,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.is_registered() {
-            self.registration = Registration::Registered;
-            effects.push(Effect::Register);
-        }
         let Placing { result, target, position, lease, passage } = placing;
         if let Some(passage) = passage {
             self.peer.count(passage);
@@ -133,7 +169,7 @@ impl Worker {
             let decision = result.for_placement();
             let sent = Event::Sent { request: id, at: now, ask: pending.request, decision };
             self.learn(sent, position, effects);
-        } else if let Some(lease) = lease {
+        } else if result == AdmissionResult::Held {
             let ticket = self.ticket(now, &pending);
             let held = HeldRequest { ticket, request: pending.request };
             effects.extend(self.peer.take_held(now, held, lease).into_iter().map(send));
@@ -249,14 +285,13 @@ impl Worker {
     }
 
     /// Publishes events at an announced position, also if there are none: the other workers wait for the
-    /// entry.
+    /// entry. Without a position, as the ledger could not be changed, the others do not hear of them.
     fn publish(
         &mut self,
         position: Option<u64>,
         events: Vec<PlacementEvent>,
         effects: &mut Vec<Effect>,
     ) {
-        debug_assert!(position.is_some() || events.is_empty(), "events without a position");
         if let Some(position) = position {
             self.feed.published(position);
             effects.push(Effect::Publish { position, events });
@@ -270,10 +305,6 @@ impl Worker {
             self.tick_soon(effects);
         }
         effects.extend(heard.envelopes.into_iter().map(send));
-        if heard.lost > 0 {
-            let unused = Input::PlacesUnused { places: heard.lost, epoch: heard.epoch };
-            effects.push(Effect::Then(Box::new(unused)));
-        }
         if heard.looks {
             effects.push(Effect::Then(Box::new(Input::Arbitrate)));
         }
@@ -283,9 +314,10 @@ impl Worker {
         let Some(acted) = tenure.and_then(|tenure| self.peer.arbitrate(now, tenure)) else {
             return;
         };
-        effects.extend(acted.envelopes.into_iter().map(send));
-        if acted.unused > 0 {
-            let unused = Input::PlacesUnused { places: acted.unused, epoch: acted.epoch };
+        let Acted { envelopes, unused: places, others, epoch } = acted;
+        effects.extend(envelopes.into_iter().map(send));
+        if places > 0 {
+            let unused = Input::PlacesUnused { places, others, epoch };
             effects.push(Effect::Then(Box::new(unused)));
         }
     }
@@ -297,7 +329,7 @@ impl Worker {
         lease: Option<Lease>,
         effects: &mut Vec<Effect>,
     ) {
-        self.peer.show_life(now);
+        self.peer.show_life();
         // The arbiter grants under the lease that it had when the places were reserved. Only then does
         // this worker follow the lease, which may be another worker's by now.
         self.arbitrate(now, tenure, effects);
@@ -331,19 +363,4 @@ fn send(envelope: Envelope) -> Effect {
 
 fn wake(queue: Option<QueueId>) -> Option<Effect> {
     queue.map(|to| send(Envelope { to, message: Message::Wake }))
-}
-
-fn say_reclaimed(
-    ledger: &Ledger,
-    worker: WorkerId,
-    heartbeat: &Heartbeat,
-    effects: &mut Vec<Effect>,
-) {
-    let &Heartbeat { epoch, grants_taken, .. } = heartbeat;
-    let message = Message::Reclaimed { worker, epoch, grants_taken };
-    effects.push(send(Envelope { to: ledger.lease.queue, message }));
-    if ledger.waiting == 0 {
-        // If the dead worker kept the queues, no worker will after it.
-        effects.push(Effect::AdoptQueues);
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Input;
 use crate::{
     ledger::Ledger,
-    model::{Instant, PlacementEvent, RequestId},
+    model::{Instant, PlacementEvent, RequestId, WorkerId},
     workers::{AdmissionResult, Envelope},
 };
 
@@ -27,8 +27,6 @@ pub enum Effect {
         /// the same, since its position was announced.
         events: Vec<PlacementEvent>,
     },
-    /// Puts this worker into the registry.
-    Register,
     /// Writes the worker's heartbeat.
     ShowHeartbeat,
     /// Asks for ticks in quick succession from now on.
@@ -37,14 +35,22 @@ pub enum Effect {
     Then(Box<Input>),
     /// Shows the pool's state in metrics, by this ledger. Follows each tick.
     ShowPool(Box<Ledger>),
-    /// Looks for dead workers in the registry; each is told by [`Input::WorkerDied`]. Follows each tick.
-    FindDead,
+    /// Removes the heartbeat of a dead worker, which was struck off, unless the worker has shown another
+    /// one since.
+    RemoveHeartbeat {
+        /// The dead worker.
+        worker: WorkerId,
+        /// Number of beats in the heartbeat that it left behind.
+        beats: u64,
+    },
+    /// Says in the log that counts of the ledger were wrong and are mended.
+    ReportRecount,
     /// Takes over the metrics of queues that a dead arbiter has shown: no request waits any more.
     AdoptQueues,
     /// Says in the log, once, that the stored snapshot cannot be read.
     ReportUnreadable(String),
     /// Says in the log that other workers were faster so often that the ledger was left unchanged: the
-    /// decision holds for this worker, and the others do not count it.
+    /// decision holds for this worker, and is counted with the next recount.
     ReportContended,
 }
 

@@ -5,8 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::WorkerConfig;
 use crate::{
     flow::{FlowKey, Outcome},
-    ledger::Heartbeat,
-    model::{End, InferenceRequest, Instant, RequestId, ResponseStart, WorkerId},
+    model::{End, InferenceRequest, Instant, RequestId, ResponseStart},
     workers::Message,
 };
 
@@ -58,6 +57,8 @@ pub enum Input {
         request: RequestId,
         /// The reason.
         outcome: Outcome,
+        /// The arbiter's term.
+        epoch: u64,
     },
     /// A message to the arbiter.
     ToArbiter(Message),
@@ -67,6 +68,8 @@ pub enum Input {
     PlacesUnused {
         /// Number of places.
         places: u32,
+        /// True if the same look at the queues granted others.
+        others: bool,
         /// The term that they were reserved in.
         epoch: u64,
     },
@@ -74,14 +77,6 @@ pub enum Input {
     Tick,
     /// A wish to know what is new in the store before something is read.
     Look,
-    /// A dead worker that was taken out of the registry, for its counts to be taken back. To be told to
-    /// one worker alone.
-    WorkerDied {
-        /// The dead worker.
-        worker: WorkerId,
-        /// Last counts of that worker, of which [`Heartbeat::is_dead`] holds.
-        heartbeat: Heartbeat,
-    },
 }
 
 impl Input {
@@ -92,13 +87,14 @@ impl Input {
                 let granted = |request| Self::Granted { request, epoch, at };
                 requests.into_iter().map(granted).collect()
             }
-            Message::Reject { request, outcome } => vec![Self::Rejected { request, outcome }],
+            Message::Reject { request, outcome, epoch } => {
+                vec![Self::Rejected { request, outcome, epoch }]
+            }
             to_arbiter @ (Message::Submit { .. }
             | Message::Cancel { .. }
             | Message::Wake
             | Message::Charge { .. }
-            | Message::Correct { .. }
-            | Message::Reclaimed { .. }) => vec![Self::ToArbiter(to_arbiter)],
+            | Message::Correct { .. }) => vec![Self::ToArbiter(to_arbiter)],
         }
     }
 }

@@ -7,8 +7,8 @@ use super::{
     seen::{RING_ENTRIES, RingEntry, Written},
 };
 use crate::{
-    ledger::Ledger,
-    model::{Instant, PlacementEvent, Snapshot},
+    ledger::{Heartbeat, Ledger, Row},
+    model::{Instant, PlacementEvent, Snapshot, WorkerId},
 };
 
 /// A pool's shared store as plain data: what Envoy's shared data is to its workers.
@@ -20,6 +20,7 @@ pub struct MemoryStore {
     snapshot: Option<(Snapshot, Instant)>,
     /// By position modulo [`RING_ENTRIES`].
     ring: BTreeMap<u64, Written>,
+    heartbeats: BTreeMap<WorkerId, Heartbeat>,
 }
 
 impl MemoryStore {
@@ -48,7 +49,28 @@ impl MemoryStore {
                 received_at: *received_at,
             }),
             events: wants.events(&self.ledger).map(entry).collect(),
+            rows: wants.rows(&self.ledger).map(|worker| self.row(worker)).collect(),
         }
+    }
+
+    fn row(&self, worker: WorkerId) -> Row {
+        Row { worker, heartbeat: self.heartbeat(worker).cloned() }
+    }
+
+    /// Returns the heartbeat that a worker has shown last.
+    #[must_use]
+    pub fn heartbeat(&self, worker: WorkerId) -> Option<&Heartbeat> {
+        self.heartbeats.get(&worker)
+    }
+
+    /// Writes a worker's heartbeat.
+    pub fn show(&mut self, worker: WorkerId, heartbeat: Heartbeat) {
+        self.heartbeats.insert(worker, heartbeat);
+    }
+
+    /// Removes a worker's heartbeat, if it is of so many beats.
+    pub fn remove_heartbeat(&mut self, worker: WorkerId, beats: u64) {
+        self.heartbeats.retain(|it, shown| *it != worker || shown.beats != beats);
     }
 
     /// Writes a proposed ledger unless it was written since it was read; false if it was.

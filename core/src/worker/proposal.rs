@@ -3,21 +3,44 @@
 use super::Version;
 use crate::{
     flow::{Outcome, Passage},
-    ledger::{Lease, Ledger, Target},
-    model::QueueId,
+    ledger::{Lease, Ledger, Row, Target},
+    model::{QueueId, WorkerId},
     workers::{AdmissionResult, Tenure, in_flight::Shift, peer::GrantPlan},
 };
 
 /// A change of the ledger with the plan that goes with it. Holds only if [`super::Host::commit`] wrote
-/// the ledger, or if there was nothing to write.
+/// the ledger, if there was nothing to write, or once it is given up.
 #[derive(Debug)]
 pub struct Proposal {
     pub(super) ledger: Ledger,
     pub(super) version: Version,
-    pub(super) is_changed: bool,
+    pub(super) change: Change,
     pub(super) plan: Plan,
+    pub(super) membership: Membership,
     /// The reason why the stored snapshot cannot be read, if that is news.
     pub(super) unreadable: Option<String>,
+}
+
+/// The part of the ledger that a proposal changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing: the ledger is not written.
+    None,
+    /// Something beside this worker's counts.
+    Common,
+    /// The counts of this worker, of which its heartbeat tells too.
+    Counts,
+    /// Something that was not written: other workers were faster each time.
+    GivenUp,
+}
+
+/// The worker's standing among the members of the ledger, as proposed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Membership {
+    /// True if the worker becomes a member, with all its counts.
+    pub(super) joins: bool,
+    /// Number of this change among those of the worker's counts, if it is one of them.
+    pub(super) changes: Option<u64>,
 }
 
 /// The plan to act by once the ledger holds the proposal, by input.
@@ -33,10 +56,23 @@ pub(super) enum Plan {
     Respond { shift: Option<Shift>, position: Option<u64>, wakes: Option<QueueId> },
     /// For the end of a request.
     End { was_held: bool, position: Option<u64>, wakes: Option<QueueId> },
-    /// For a tick, and for the arbiter's look at its queues.
-    Arbitrate { tenure: Option<Tenure>, lease: Option<Lease> },
+    /// For the arbiter's look at its queues.
+    Arbitrate(Option<Tenure>),
+    /// For a tick.
+    Tick { tenure: Option<Tenure>, lease: Option<Lease>, roll: Option<Roll> },
     /// For a change that only wakes the arbiter.
     Wake(Option<QueueId>),
+}
+
+/// A look at the rows of all members.
+#[derive(Debug)]
+pub(super) struct Roll {
+    /// The rows as they were read, with this worker's own counts.
+    pub(super) rows: Vec<Row>,
+    /// The members among them that are dead, and struck off.
+    pub(super) dead: Vec<WorkerId>,
+    /// True if counts of the ledger were wrong.
+    pub(super) mends: bool,
 }
 
 /// The place of one request.
@@ -59,6 +95,10 @@ impl Placing {
         Self { result, target: None, position: None, lease: None, passage: None }
     }
 
+    fn give_up(&mut self) {
+        (self.position, self.lease) = (None, None);
+    }
+
     /// Answers a request that flow control turns away.
     pub(super) fn rejected(outcome: Outcome) -> Self {
         Self::without_place(AdmissionResult::Rejected(outcome))
@@ -69,7 +109,7 @@ impl Proposal {
     /// True if the ledger is to be written.
     #[must_use]
     pub fn changes_ledger(&self) -> bool {
-        self.is_changed
+        matches!(self.change, Change::Common | Change::Counts)
     }
 
     /// Returns the ledger's version when it was read.
@@ -85,7 +125,41 @@ impl Proposal {
     }
 
     pub(super) fn for_notice(ledger: Ledger, version: Version, wakes: Option<QueueId>) -> Self {
-        Self { ledger, version, is_changed: true, plan: Plan::Wake(wakes), unreadable: None }
+        Self {
+            ledger,
+            version,
+            change: Change::Common,
+            plan: Plan::Wake(wakes),
+            membership: Membership::default(),
+            unreadable: None,
+        }
+    }
+
+    /// True if other workers were faster each time, so that the ledger is as they left it.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.change == Change::GivenUp
+    }
+
+    /// Gives up writing the ledger. The decision about the request holds all the same, and is counted when
+    /// the ledger is recounted. All that only the ledger gives is taken off the plan: positions of the
+    /// event ring, the lease, reserved places, members and their rows.
+    pub(super) fn given_up(mut self) -> Self {
+        match &mut self.plan {
+            Plan::Place(placing) => placing.give_up(),
+            Plan::Take { placing, wakes, .. } => {
+                placing.iter_mut().for_each(|placing| placing.give_up());
+                *wakes = None;
+            }
+            Plan::Respond { position, wakes, .. } | Plan::End { position, wakes, .. } => {
+                (*position, *wakes) = (None, None);
+            }
+            Plan::Arbitrate(tenure) => *tenure = None,
+            Plan::Tick { tenure, lease, roll } => (*tenure, *lease, *roll) = (None, None, None),
+            Plan::Wake(wakes) => *wakes = None,
+            Plan::AsTold => (),
+        }
+        let membership = Membership::default();
+        Self { change: Change::GivenUp, membership, ..self }
     }
 
     pub(super) fn into_notice(self) -> (Ledger, Option<QueueId>) {

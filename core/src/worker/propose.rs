@@ -4,15 +4,15 @@
 use super::{
     Input, PendingRequest, Proposal, Seen, Wants, Worker,
     feed::Updates,
-    proposal::{Placing, Plan},
+    proposal::{Change, Membership, Placing, Plan, Roll},
 };
 use crate::{
     flow::Outcome,
-    ledger::{EndpointKey, Heartbeat, Ledger},
-    model::{Event, InferenceRequest, Instant, PickError, RequestId, ResponseStart},
+    ledger::{EndpointKey, Ledger, Row},
+    model::{Event, InferenceRequest, Instant, PickError, RequestId, ResponseStart, WorkerId},
     saturation::Capacity,
     workers::{
-        AdmissionResult, Message,
+        AdmissionResult, Message, Tenure,
         gate::{Gate, Verdict},
         in_flight::{Counted, Shift},
         peer::GrantPlan,
@@ -22,12 +22,16 @@ use crate::{
 impl Worker {
     /// Returns the parts of the store to read for this input.
     #[must_use]
-    pub fn wants(&self, input: &Input) -> Wants {
+    pub fn wants(&self, now: Instant, input: &Input) -> Wants {
         match input {
             // Tickets may be of a priority that only a snapshot knows which was not read here.
             Input::ToArbiter(Message::Submit { .. }) if self.peer.is_arbiter() => self.feed.wants(),
             Input::Configured(_) | Input::ToArbiter(_) => Wants::NOTHING,
             Input::Arbitrate if !self.peer.is_arbiter() => Wants::NOTHING,
+            Input::Tick if self.looks_at_rows(now) => {
+                self.feed.wants().with_rows_but_of(self.peer.id())
+            }
+            Input::Tick => self.feed.wants(),
             Input::Arrived(_)
             | Input::Responded { .. }
             | Input::Ended { .. }
@@ -36,9 +40,7 @@ impl Worker {
             | Input::Rejected { .. }
             | Input::Arbitrate
             | Input::PlacesUnused { .. }
-            | Input::Tick
-            | Input::Look
-            | Input::WorkerDied { .. } => self.feed.wants(),
+            | Input::Look => self.feed.wants(),
         }
     }
 
@@ -49,14 +51,48 @@ impl Worker {
     /// must not undo, or a failure, which the response of this turn ends.
     pub fn propose(&mut self, now: Instant, input: &Input, mut seen: Seen) -> Proposal {
         let unreadable =
-            if self.wants(input).ledger() { self.take_in(now, &mut seen) } else { None };
-        let Seen { mut ledger, version, .. } = seen;
+            if self.wants(now, input).ledger() { self.take_in(now, &mut seen) } else { None };
+        let Seen { mut ledger, version, rows, .. } = seen;
         // An unchanged ledger is not written: a write makes every other worker that is about to change
         // the ledger decide again. Accounts are too many to compare, so a plan says if it changed them.
         let before = ledger.head();
-        let (plan, is_counted) = self.plan(now, input, &mut ledger);
-        let is_changed = is_counted || ledger.head() != before;
-        Proposal { ledger, version, is_changed, plan, unreadable }
+        let joins =
+            self.is_outside(input, &ledger) && ledger.join(self.peer.id(), self.peer.heartbeat());
+        let (plan, planned) = self.plan(now, input, &mut ledger, rows);
+        let change = match planned {
+            Change::None if joins || ledger.head() != before => Change::Common,
+            planned => planned,
+        };
+        let changes = (change == Change::Counts)
+            .then(|| ledger.members.count_change(self.peer.id()))
+            .flatten();
+        let membership = Membership { joins, changes };
+        Proposal { ledger, version, change, plan, membership, unreadable }
+    }
+
+    /// True if this worker ought to be a member of the ledger and is none: it serves its first request, or
+    /// was struck off by another that took it for dead.
+    fn is_outside(&self, input: &Input, ledger: &Ledger) -> bool {
+        let is_due = match input {
+            Input::Arrived(_) => true,
+            Input::Tick => self.is_registered() || self.peer.counts_any(),
+            Input::Granted { .. }
+            | Input::Responded { .. }
+            | Input::Ended { .. }
+            | Input::Rejected { .. } => self.peer.counts_any(),
+            Input::Configured(_)
+            | Input::Charged { .. }
+            | Input::ToArbiter(_)
+            | Input::Arbitrate
+            | Input::PlacesUnused { .. }
+            | Input::Look => false,
+        };
+        is_due && !ledger.members.has(self.peer.id())
+    }
+
+    /// True if this tick looks at the rows of all members.
+    fn looks_at_rows(&self, now: Instant) -> bool {
+        self.is_registered() && self.watch.is_due(now)
     }
 
     /// Takes in a snapshot and the other workers' events. Returns the reason why a snapshot cannot be
@@ -87,9 +123,15 @@ impl Worker {
         }
     }
 
-    /// Plans for an input and changes the ledger by it. Returns the plan, and true if accounts or counts
-    /// of events changed.
-    fn plan(&mut self, now: Instant, input: &Input, ledger: &mut Ledger) -> (Plan, bool) {
+    /// Plans for an input and changes the ledger by it. Returns the plan, and the change that the heads of
+    /// two ledgers do not show.
+    fn plan(
+        &mut self,
+        now: Instant,
+        input: &Input,
+        ledger: &mut Ledger,
+        rows: Vec<Row>,
+    ) -> (Plan, Change) {
         match input {
             Input::Arrived(pending) => self.plan_arrival(now, pending, ledger),
             Input::Granted { request, epoch, .. } => self.plan_grant(now, *request, *epoch, ledger),
@@ -102,22 +144,27 @@ impl Worker {
             }
             Input::Rejected { request, .. } => {
                 // Not held any more if its client left while the rejection was on its way.
-                if self.peer.held(*request).is_some() {
+                let was_held = self.peer.held(*request).is_some();
+                if was_held {
                     ledger.release();
                 }
-                (Plan::AsTold, false)
+                (Plan::AsTold, if was_held { Change::Counts } else { Change::None })
             }
-            Input::Arbitrate | Input::Tick => self.plan_tick(now, input, ledger),
-            Input::PlacesUnused { places, epoch } => {
+            Input::Arbitrate => (Plan::Arbitrate(self.reserve(now, ledger)), Change::None),
+            Input::Tick => self.plan_tick(now, ledger, rows),
+            Input::PlacesUnused { places, others, epoch } => {
                 // A later arbiter began without granted places.
-                if ledger.lease.epoch == *epoch {
-                    ledger.ungrant(*places);
+                if ledger.lease.epoch != *epoch {
+                    return (Plan::AsTold, Change::None);
                 }
-                (Plan::AsTold, false)
+                ledger.ungrant(*places);
+                // The others were taken meanwhile, by workers that found places granted still: see
+                // `plan_grant`.
+                let wakes = (*others && ledger.granted == 0).then(|| ledger.wake()).flatten();
+                (Plan::Wake(wakes), Change::None)
             }
-            Input::WorkerDied { heartbeat, .. } => plan_reclaim(now, heartbeat, ledger),
             Input::Configured(_) | Input::ToArbiter(_) | Input::Charged { .. } | Input::Look => {
-                (Plan::AsTold, false)
+                (Plan::AsTold, Change::None)
             }
         }
     }
@@ -127,7 +174,7 @@ impl Worker {
         now: Instant,
         pending: &PendingRequest,
         ledger: &mut Ledger,
-    ) -> (Plan, bool) {
+    ) -> (Plan, Change) {
         let priority = pending.flow.priority;
         // Without need it is not measured: that takes a look at every endpoint.
         let capacity = if self.peer.needs_capacity(priority) {
@@ -146,8 +193,9 @@ impl Worker {
                 None => Placing::rejected(Outcome::RejectedCapacity),
             },
         };
-        let is_counted = placing.target.is_some();
-        (Plan::Place(Box::new(Placing { passage, ..placing })), is_counted)
+        let is_counted = placing.target.is_some() || placing.lease.is_some();
+        let change = if is_counted { Change::Counts } else { Change::None };
+        (Plan::Place(Box::new(Placing { passage, ..placing })), change)
     }
 
     /// Chooses endpoints for a request that may go, and counts it there.
@@ -173,13 +221,15 @@ impl Worker {
         request: RequestId,
         epoch: u64,
         ledger: &mut Ledger,
-    ) -> (Plan, bool) {
+    ) -> (Plan, Change) {
         let grant = self.peer.plan_grant(ledger, request, epoch);
         let held = self.peer.held(request).filter(|_| grant == GrantPlan::Take);
         let Some(wanted) = held.map(|held| held.request.clone()) else {
             // A place that its request does not take is free for another one that waits.
             let wakes = (grant == GrantPlan::GiveBack).then(|| ledger.wake()).flatten();
-            return (Plan::Take { grant, placing: None, wakes }, false);
+            let is_counted = grant == GrantPlan::GiveBack && ledger.lease.epoch == epoch;
+            let change = if is_counted { Change::Counts } else { Change::None };
+            return (Plan::Take { grant, placing: None, wakes }, change);
         };
         let mut placing = self.place(now, &wanted, ledger);
         let is_empty = || self.scheduler.capacity(now, ledger) == Capacity::Empty;
@@ -193,8 +243,7 @@ impl Worker {
         // counted. It is woken after the last of them.
         let weighs = placing.target.is_some_and(|target| target.load.is_some());
         let wakes = (ledger.granted == 0 && weighs).then(|| ledger.wake()).flatten();
-        let is_counted = placing.target.is_some();
-        (Plan::Take { grant, placing: Some(Box::new(placing)), wakes }, is_counted)
+        (Plan::Take { grant, placing: Some(Box::new(placing)), wakes }, Change::Counts)
     }
 
     fn plan_response(
@@ -203,7 +252,7 @@ impl Worker {
         request: RequestId,
         start: ResponseStart,
         ledger: &mut Ledger,
-    ) -> (Plan, bool) {
+    ) -> (Plan, Change) {
         let served_by = start.served_by.map(EndpointKey::from);
         let shift = self.peer.shift(request, served_by).filter(Shift::changes_accounts);
         let mut wakes = None;
@@ -216,8 +265,8 @@ impl Worker {
         // the ledger that is proposed. So it is announced where there may be events.
         let publishes = self.scheduler.may_publish_start(request, start);
         let position = publishes.then(|| ledger.announce());
-        let is_counted = shift.is_some() || publishes;
-        (Plan::Respond { shift, position, wakes }, is_counted)
+        let change = change_of(shift.is_some(), publishes);
+        (Plan::Respond { shift, position, wakes }, change)
     }
 
     /// Plans the end of a request; `publishes` if it may be news for the other workers.
@@ -227,7 +276,7 @@ impl Worker {
         request: RequestId,
         publishes: bool,
         ledger: &mut Ledger,
-    ) -> (Plan, bool) {
+    ) -> (Plan, Change) {
         let was_held = self.peer.held(request).is_some();
         let counted = self.peer.counted(request);
         let mut wakes = None;
@@ -238,27 +287,57 @@ impl Worker {
             wakes = ledger.wake();
         }
         let position = publishes.then(|| ledger.announce());
-        let is_counted = counted.is_some() || publishes;
-        (Plan::End { was_held, position, wakes }, is_counted)
+        let change = change_of(was_held || counted.is_some(), publishes);
+        (Plan::End { was_held, position, wakes }, change)
     }
 
-    /// Plans the arbiter's look at its queues; a tick also keeps the lease, so that requests which are
-    /// held here always have an arbiter.
-    fn plan_tick(&self, now: Instant, input: &Input, ledger: &mut Ledger) -> (Plan, bool) {
-        let tenure = if self.peer.is_arbiter() {
-            let capacity = self.scheduler.capacity(now, ledger).beyond_grants(ledger);
-            self.peer.reserve(now, capacity, ledger)
-        } else {
-            None
-        };
+    /// Reserves places for tickets, if this worker is the arbiter.
+    fn reserve(&self, now: Instant, ledger: &mut Ledger) -> Option<Tenure> {
+        if !self.peer.is_arbiter() {
+            return None;
+        }
+        let capacity = self.scheduler.capacity(now, ledger).beyond_grants(ledger);
+        self.peer.reserve(now, capacity, ledger)
+    }
+
+    /// Plans a tick: at the slow beat a look at all members, then the arbiter's look at its queues. A tick
+    /// also keeps the lease, so that requests which are held here always have an arbiter.
+    fn plan_tick(&self, now: Instant, ledger: &mut Ledger, rows: Vec<Row>) -> (Plan, Change) {
+        let roll = self.looks_at_rows(now).then(|| self.call_roll(now, ledger, rows));
+        // Before places are reserved: they are reserved by what the ledger says.
+        let tenure = self.reserve(now, ledger);
         // The arbiter renews its lease first: one that is merely late would lose its queues to itself.
-        let is_tick = matches!(input, Input::Tick);
-        let lease = if is_tick { self.peer.keep_lease(now, ledger) } else { None };
-        (Plan::Arbitrate { tenure, lease }, false)
+        let lease = self.peer.keep_lease(now, ledger);
+        let changes = roll.as_ref().is_some_and(|roll| roll.mends || !roll.dead.is_empty());
+        let change = if changes { Change::Common } else { Change::None };
+        (Plan::Tick { tenure, lease, roll }, change)
+    }
+
+    /// Looks at the rows of all members: strikes off the dead, or recounts what all have counted.
+    fn call_roll(&self, now: Instant, ledger: &mut Ledger, mut rows: Vec<Row>) -> Roll {
+        // Its own counts this worker knows without a look: no other changes them.
+        let (worker, heartbeat) = (self.peer.id(), Some(self.peer.heartbeat().clone()));
+        rows.push(Row { worker, heartbeat });
+        let is_dead = |row: &Row| row.worker != worker && self.watch.is_dead(now, row);
+        let (dead, others): (Vec<Row>, Vec<Row>) = rows.iter().cloned().partition(is_dead);
+        let dead: Vec<WorkerId> = dead.into_iter().map(|row| row.worker).collect();
+        if !dead.is_empty() {
+            let is_struck = ledger.strike_off(now, &dead, &others);
+            return Roll { rows, dead: if is_struck { dead } else { Vec::new() }, mends: false };
+        }
+        let mends = ledger.recount(now, &rows);
+        if self.peer.misses_messages(ledger, &rows) {
+            ledger.end_term();
+        }
+        Roll { rows, dead, mends }
     }
 }
 
-fn plan_reclaim(now: Instant, heartbeat: &Heartbeat, ledger: &mut Ledger) -> (Plan, bool) {
-    ledger.take_back(now, heartbeat);
-    (Plan::AsTold, true)
+/// Returns the change of a ledger in which this worker's counts change or events are announced.
+fn change_of(counts: bool, publishes: bool) -> Change {
+    match (counts, publishes) {
+        (true, _) => Change::Counts,
+        (false, true) => Change::Common,
+        (false, false) => Change::None,
+    }
 }

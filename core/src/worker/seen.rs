@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::{
-    ledger::Ledger,
-    model::{Instant, PlacementEvent, Snapshot},
+    ledger::{Ledger, Row},
+    model::{Instant, PlacementEvent, Snapshot, WorkerId},
 };
 
 /// Entries of the event ring that are kept for workers that have not read them yet. A worker that falls
@@ -21,6 +21,8 @@ pub struct Wants {
     snapshots: u64,
     /// First position of the event ring that this worker has not taken in.
     events: u64,
+    /// The worker that looks at the rows of all others, if it does now.
+    looks: Option<WorkerId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +35,22 @@ enum Reach {
 
 impl Wants {
     /// Wants nothing, not even the ledger: [`Seen::default`] serves.
-    pub const NOTHING: Self = Self { reach: Reach::Nothing, snapshots: 0, events: 0 };
+    pub const NOTHING: Self = Self::of(Reach::Nothing, 0, 0);
 
     /// Wants the ledger alone, for a party that is no worker.
-    pub const LEDGER: Self = Self { reach: Reach::Ledger, snapshots: 0, events: 0 };
+    pub const LEDGER: Self = Self::of(Reach::Ledger, 0, 0);
 
     pub(super) fn since(snapshots: u64, events: u64) -> Self {
-        Self { reach: Reach::News, snapshots, events }
+        Self::of(Reach::News, snapshots, events)
+    }
+
+    const fn of(reach: Reach, snapshots: u64, events: u64) -> Self {
+        Self { reach, snapshots, events, looks: None }
+    }
+
+    /// Wants the rows of all members but `me` too.
+    pub(super) fn with_rows_but_of(self, me: WorkerId) -> Self {
+        Self { looks: Some(me), ..self }
     }
 
     /// True if the ledger is to be read at all: each time costs some 10,000 instructions of Envoy's.
@@ -67,6 +78,15 @@ impl Wants {
     }
 }
 
+impl Wants {
+    /// Returns the members whose rows are wanted, by this ledger. They are to be read after it.
+    pub fn rows(&self, ledger: &Ledger) -> impl Iterator<Item = WorkerId> {
+        let me = self.looks;
+        let members = ledger.members.iter().map(|member| member.worker);
+        members.filter(move |worker| me.is_some_and(|me| me != *worker))
+    }
+}
+
 /// The parts that a worker has read, as one moment of the store.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -78,6 +98,8 @@ pub struct Seen {
     pub snapshot: Option<StoredSnapshot>,
     /// Entries of the event ring at the positions of [`Wants::events`], in their order.
     pub events: Vec<RingEntry>,
+    /// Rows of the workers of [`Wants::rows`].
+    pub rows: Vec<Row>,
 }
 
 /// A version of a stored value; `None` where the value was never written.

@@ -16,7 +16,7 @@ pub trait Party {
     type Input;
 
     /// Returns the parts of the store to read for this input.
-    fn wants(&self, input: &Self::Input) -> Wants;
+    fn wants(&self, now: Instant, input: &Self::Input) -> Wants;
 
     /// Proposes a change of the ledger. Only the news that was read (events, a snapshot) and the dice may
     /// change by it: a proposal that does not come to hold leaves nothing behind.
@@ -43,26 +43,25 @@ pub trait Host<P> {
 pub fn turn<P: Party>(host: &mut impl Host<P>, now: Instant, input: P::Input) -> Vec<Effect> {
     let mut tries = 0;
     let proposal = loop {
-        let wants = host.lend(|party| party.wants(&input));
+        let wants = host.lend(|party| party.wants(now, &input));
         let seen = host.read(&wants);
         let proposal = host.lend(|party| party.propose(now, &input, seen));
-        tries += 1;
-        if !proposal.changes_ledger() || host.commit(&proposal) || tries == TRIES_MAX {
+        if !proposal.changes_ledger() || host.commit(&proposal) {
             break proposal;
         }
+        tries += 1;
+        if tries == TRIES_MAX {
+            break proposal.given_up();
+        }
     };
-    let mut effects = host.lend(|party| party.commit(now, input, proposal));
-    if tries == TRIES_MAX {
-        effects.push(Effect::ReportContended);
-    }
-    effects
+    host.lend(|party| party.commit(now, input, proposal))
 }
 
 impl Party for Worker {
     type Input = Input;
 
-    fn wants(&self, input: &Input) -> Wants {
-        Self::wants(self, input)
+    fn wants(&self, now: Instant, input: &Input) -> Wants {
+        Self::wants(self, now, input)
     }
 
     fn propose(&mut self, now: Instant, input: &Input, seen: Seen) -> Proposal {
@@ -82,7 +81,7 @@ pub struct SnapshotNotice;
 impl Party for SnapshotNotice {
     type Input = ();
 
-    fn wants(&self, (): &()) -> Wants {
+    fn wants(&self, _now: Instant, (): &()) -> Wants {
         Wants::LEDGER
     }
 
@@ -96,7 +95,9 @@ impl Party for SnapshotNotice {
 
     fn commit(&mut self, _now: Instant, (): (), proposal: Proposal) -> Vec<Effect> {
         let wake = |to| Effect::Send(Box::new(Envelope { to, message: Message::Wake }));
+        let contended = proposal.is_given_up().then_some(Effect::ReportContended);
         let (ledger, wakes) = proposal.into_notice();
-        wakes.map(wake).into_iter().chain([Effect::ShowPool(Box::new(ledger))]).collect()
+        let told = [Effect::ShowPool(Box::new(ledger))];
+        wakes.map(wake).into_iter().chain(told).chain(contended).collect()
     }
 }

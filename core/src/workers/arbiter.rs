@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Envelope, Message};
 use crate::{
     flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Passage, Ticket, TicketId},
-    ledger::{Lease, Ledger, PoolPhase},
+    ledger::{Exchange, Lease, Ledger, PoolPhase, Row},
     model::{Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::{Budget, Capacity},
 };
@@ -37,14 +37,21 @@ pub(crate) struct Arbiter {
     charges_tokens: bool,
     /// The workers that handed in tickets: at most one entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, TicketHolder>,
+    /// Tickets that members had handed in by the last look, of whom none had arrived.
+    unheard: BTreeMap<WorkerId, u64>,
 }
 
 /// A worker that handed in tickets and waits for answers.
 #[derive(Clone, Debug)]
 struct TicketHolder {
     reply_to: QueueId,
-    /// Number of grants that the worker was given in this term.
-    grants: u64,
+    /// Number of tickets that the worker has handed in in this term.
+    received: u64,
+    /// Grants and rejections that the worker was given in this term.
+    said: Exchange,
+    /// The exchange as it was at the last look: tickets that the worker had handed in by its own word,
+    /// and answers that it had been given.
+    noted: Exchange,
     /// Requests that were granted a place and are not in a message yet.
     unsaid: Vec<RequestId>,
 }
@@ -56,6 +63,13 @@ pub(crate) struct Reserve {
     /// Number of places, which no other worker takes now.
     places: u32,
     phase: PoolPhase,
+}
+
+impl Reserve {
+    /// Returns the number of reserved places.
+    pub(super) const fn places(&self) -> u32 {
+        self.places
+    }
 }
 
 /// The standing of an arbiter in the ledger.
@@ -88,6 +102,13 @@ pub(super) struct Acts {
     pub(super) unused: u32,
 }
 
+impl TicketHolder {
+    fn new(reply_to: QueueId) -> Self {
+        let (said, noted) = (Exchange::default(), Exchange::default());
+        Self { reply_to, received: 0, said, noted, unsaid: Vec::new() }
+    }
+}
+
 impl Arbiter {
     pub(super) fn new(worker: WorkerId, queue: QueueId, config: FlowConfig, now: Instant) -> Self {
         Self {
@@ -98,6 +119,7 @@ impl Arbiter {
             charges_tokens: config.charges_tokens(),
             controller: Controller::new(config, PoolPhase { since: now, ..PoolPhase::default() }),
             clients: BTreeMap::new(),
+            unheard: BTreeMap::new(),
         }
     }
 
@@ -105,6 +127,7 @@ impl Arbiter {
     pub(super) fn begin(&mut self, now: Instant, lease: &Lease) {
         self.controller.clear(now);
         self.clients.clear();
+        self.unheard.clear();
         self.epoch = Some(lease.epoch);
         self.since = now;
     }
@@ -161,8 +184,9 @@ impl Arbiter {
     /// that others displace.
     pub(super) fn take_in(&mut self, now: Instant, submission: Submission) -> Vec<Envelope> {
         let Submission { worker, reply_to, again, tickets } = submission;
-        let newcomer = TicketHolder { reply_to, grants: 0, unsaid: Vec::new() };
-        self.clients.entry(worker).or_insert(newcomer).reply_to = reply_to;
+        let client = self.clients.entry(worker).or_insert_with(|| TicketHolder::new(reply_to));
+        client.reply_to = reply_to;
+        client.received += u64::try_from(tickets.len()).unwrap_or(u64::MAX);
         let mut rejections = Vec::new();
         for ticket in tickets {
             let id = ticket.id;
@@ -200,12 +224,51 @@ impl Arbiter {
         self.controller.correct(flow, charged, found);
     }
 
-    /// Forgets a dead worker's tickets. Returns the number of places that were on their way to it: no
-    /// request will take them.
-    pub(super) fn reclaim(&mut self, now: Instant, worker: WorkerId, grants_taken: u64) -> u32 {
-        self.controller.forget_worker(now, worker.0);
-        let Some(client) = self.clients.remove(&worker) else { return 0 };
-        u32::try_from(client.grants.saturating_sub(grants_taken)).unwrap_or(u32::MAX)
+    /// Compares the exchange with the members, as these rows show it, with what this arbiter has heard and
+    /// said; true if a message was lost, or if granted places are counted wrong. Messages take less than
+    /// the time between two looks, so what was said by the last look has been heard by now.
+    ///
+    /// Part of a proposal: nothing changes.
+    pub(super) fn misses_messages(&self, ledger: &Ledger, rows: &[Row]) -> bool {
+        if self.epoch != Some(ledger.lease.epoch) || !ledger.is_in_step(rows) {
+            return false;
+        }
+        let mut granted = 0;
+        let mut is_lost = false;
+        for (worker, client) in &self.clients {
+            let heard = rows.iter().find(|row| row.worker == *worker).map(|row| self.exchange(row));
+            let heard = heard.unwrap_or_default();
+            granted += client.said.granted.saturating_sub(heard.granted);
+            is_lost |= client.received < client.noted.submitted
+                || heard.granted < client.noted.granted
+                || heard.rejected < client.noted.rejected;
+        }
+        let unheard_of = |row: &&Row| !self.clients.contains_key(&row.worker);
+        is_lost |= rows.iter().filter(unheard_of).any(|row| {
+            let noted = self.unheard.get(&row.worker);
+            noted.is_some_and(|submitted| *submitted > 0)
+        });
+        is_lost || granted != u64::from(ledger.granted)
+    }
+
+    /// Notes what was said by now.
+    pub(super) fn note_exchange(&mut self, rows: &[Row]) {
+        self.unheard.clear();
+        for row in rows {
+            let submitted = self.exchange(row).submitted;
+            match self.clients.get_mut(&row.worker) {
+                Some(client) => client.noted = Exchange { submitted, ..client.said },
+                None => {
+                    self.unheard.insert(row.worker, submitted);
+                }
+            }
+        }
+    }
+
+    /// Returns what a member says of its exchange in this term.
+    fn exchange(&self, row: &Row) -> Exchange {
+        let said = row.heartbeat.as_ref().map(|heartbeat| heartbeat.exchange);
+        said.filter(|said| Some(said.epoch) == self.epoch).unwrap_or_default()
     }
 
     /// Reserves as many places as tickets could use, before it is decided which tickets get them: once
@@ -253,7 +316,7 @@ impl Arbiter {
         while unused > 0 {
             // Ends early where bands may not use all of the room: what is left goes back to the ledger.
             let Some(ticket) = self.controller.dispatch(now, &mut budget) else { break };
-            // The ticket of a worker that was reclaimed meanwhile takes no place.
+            // A ticket takes no place if its worker is not known.
             unused -= u32::from(self.grant(ticket.id));
         }
         envelopes.extend(self.say_grants(now));
@@ -278,7 +341,7 @@ impl Arbiter {
     /// Gives a place to a ticket; false if its worker is not known, so that no place is taken.
     fn grant(&mut self, id: TicketId) -> bool {
         let Some(client) = self.clients.get_mut(&WorkerId(id.worker)) else { return false };
-        client.grants += 1;
+        client.said.granted += 1;
         client.unsaid.push(RequestId(id.request));
         true
     }
@@ -295,9 +358,11 @@ impl Arbiter {
             .collect()
     }
 
-    fn reject(&self, id: TicketId, outcome: Outcome) -> Option<Envelope> {
-        let client = self.clients.get(&WorkerId(id.worker))?;
-        let message = Message::Reject { request: RequestId(id.request), outcome };
+    fn reject(&mut self, id: TicketId, outcome: Outcome) -> Option<Envelope> {
+        let epoch = self.epoch?;
+        let client = self.clients.get_mut(&WorkerId(id.worker))?;
+        client.said.rejected += 1;
+        let message = Message::Reject { request: RequestId(id.request), outcome, epoch };
         Some(Envelope { to: client.reply_to, message })
     }
 }

@@ -127,6 +127,11 @@ impl Shift {
 }
 
 impl CountedRequests {
+    /// True if no request is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_request.is_empty()
+    }
+
     /// Remembers a request that was sent to `target`.
     pub(crate) fn open(&mut self, request: RequestId, target: Target) -> Counted {
         let counted = Counted::for_target(target);

@@ -5,8 +5,8 @@ use crate::{
     model::{Instant, QueueId, RequestId, WorkerId},
 };
 
-/// A message with its address. A message may come late, or never if its receiver dies, but messages
-/// between the same two workers keep their order.
+/// A message with its address. A message may come late or never, but messages between the same two
+/// workers keep their order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
     /// The receiver's queue.
@@ -56,15 +56,6 @@ pub enum Message {
         /// Uncached prompt tokens on the endpoint that the request goes to; 0 if it goes nowhere.
         found: u32,
     },
-    /// To the arbiter: this worker is dead, and what it counted was taken back.
-    Reclaimed {
-        /// The dead worker.
-        worker: WorkerId,
-        /// Term of the arbiter that the worker knew last.
-        epoch: u64,
-        /// Number of that arbiter's grants that the worker had taken.
-        grants_taken: u64,
-    },
     /// To a worker: these requests go now.
     Grant {
         /// The granted requests in their order, at most [`Message::GRANTS_MAX`].
@@ -80,6 +71,8 @@ pub enum Message {
         request: RequestId,
         /// The reason.
         outcome: Outcome,
+        /// Term of the arbiter that refuses it.
+        epoch: u64,
     },
 }
 

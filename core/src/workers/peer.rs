@@ -5,23 +5,25 @@
 //! that a commit uses change this worker, once the ledger holds what was proposed. No method does
 //! both, so a try that another worker was faster than leaves nothing behind.
 
+mod arbitration;
 mod grant;
 
 use std::collections::BTreeMap;
 
 use super::{
     Envelope, Message,
-    arbiter::{Acts, Arbiter, Reserve, Submission, Tenure},
+    arbiter::{Arbiter, Tenure},
     gate::{self, Gate},
     in_flight::{Counted, CountedRequests, Shift},
 };
 use crate::{
     flow::{Controller, FlowConfig, FlowKey, Passage, Ticket},
-    ledger::{EndpointKey, Heartbeat, Lease, Ledger, Target},
+    ledger::{EndpointKey, Exchange, Heartbeat, Lease, Ledger, Target},
     model::{InferenceRequest, Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::Capacity,
 };
 
+pub(crate) use arbitration::Acted;
 pub(crate) use grant::GrantPlan;
 
 /// A worker's part in flow control: the requests that it holds and those that it sent.
@@ -36,6 +38,8 @@ pub struct WorkerPeer {
     handed_to: Handed,
     /// `None` where flow control is off: then no request is ever held.
     arbiter: Option<Arbiter>,
+    /// True if flow control is to be off once no request waits on this worker or on its decision.
+    retires: bool,
 }
 
 /// A request that waits for its turn, with all that scheduling will need.
@@ -70,19 +74,21 @@ impl WorkerPeer {
         Self {
             id,
             queue,
-            heartbeat: Heartbeat { alive_at: now, ..Heartbeat::default() },
+            heartbeat: Heartbeat::default(),
             held: BTreeMap::new(),
             in_flight: CountedRequests::default(),
             handed_to: Handed::default(),
             arbiter,
+            retires: false,
         }
     }
 
     /// Goes by another configuration from now on; `None` turns flow control off. Tickets held as the
-    /// arbiter are handed in again once the lease has lapsed. While requests are still held here they
-    /// are served by the configuration that they met, and the new one counts from the next call.
+    /// arbiter are handed in again in another term. While requests are still held here they are served
+    /// by the configuration that they met, and flow control is off as soon as none is left.
     pub fn configure(&mut self, now: Instant, flow: Option<FlowConfig>) {
-        if flow.is_none() && !self.held.is_empty() {
+        self.retires = flow.is_none() && self.is_busy();
+        if self.retires {
             return;
         }
         if self.arbiter.as_ref().map(Arbiter::config) != flow.as_ref() {
@@ -132,6 +138,11 @@ impl WorkerPeer {
         self.arbiter.as_ref().is_some_and(Arbiter::charges_tokens)
     }
 
+    /// True while this worker has counts in the ledger.
+    pub(crate) fn counts_any(&self) -> bool {
+        self.holds_any() || !self.in_flight.is_empty()
+    }
+
     /// True while requests wait on this worker.
     pub(crate) fn holds_any(&self) -> bool {
         !self.held.is_empty()
@@ -165,8 +176,14 @@ impl WorkerPeer {
         Some(ledger.lease)
     }
 
-    /// Sees to it that there is an arbiter while requests are held here.
+    /// Sees to it that there is an arbiter while requests are held here. A worker that has the lease and
+    /// does not decide, as it was configured anew within its term, ends that term: the arbiter of the next
+    /// one knows all tickets.
     pub(crate) fn keep_lease(&self, now: Instant, ledger: &mut Ledger) -> Option<Lease> {
+        let decides = self.arbiter.as_ref().and_then(Arbiter::epoch) == Some(ledger.lease.epoch);
+        if ledger.waiting > 0 && ledger.lease.is_held_by(self.id, now) && !decides {
+            ledger.end_term();
+        }
         self.holds_any().then(|| {
             ledger.take_lease(self.id, self.queue, now);
             ledger.lease
@@ -201,8 +218,20 @@ impl WorkerPeer {
     // --- parts of a commit
 
     /// Shows that this worker lives.
-    pub(crate) fn show_life(&mut self, now: Instant) {
-        self.heartbeat.alive_at = now;
+    pub(crate) fn show_life(&mut self) {
+        self.heartbeat.beats += 1;
+    }
+
+    /// Notes the number of the change of this worker's counts that the ledger has.
+    pub(crate) fn note_change(&mut self, changes: u64) {
+        self.heartbeat.changes = changes;
+    }
+
+    /// Counts a rejection by the known arbiter as heard.
+    pub(crate) fn count_rejection(&mut self, epoch: u64) {
+        if epoch == self.handed_to.epoch {
+            self.heartbeat.exchange.rejected += 1;
+        }
     }
 
     /// Counts the answer of a band to a request that arrived.
@@ -218,18 +247,21 @@ impl WorkerPeer {
         counted.open(now, &mut self.heartbeat.accounts);
     }
 
-    /// Holds a request under the lease that [`Self::hold`] returned. Returns the messages that hand in
-    /// its ticket.
+    /// Holds a request under the lease that [`Self::hold`] returned; without one, as the ledger could not
+    /// be changed, under the last known. Returns the messages that hand in its ticket.
     pub(crate) fn take_held(
         &mut self,
         now: Instant,
         held: HeldRequest,
-        lease: Lease,
+        lease: Option<Lease>,
     ) -> Vec<Envelope> {
         self.heartbeat.waiting += 1;
         // The lease comes first: a ticket that is not yet among the held ones is not handed in twice.
-        let mut envelopes = self.follow(now, lease);
-        envelopes.push(self.submit(vec![held.ticket.clone()], false));
+        let mut envelopes = lease.map_or_else(Vec::new, |lease| self.follow(now, lease));
+        // Before any arbiter is known, the next tick finds one and hands in all.
+        if self.handed_to.epoch > 0 {
+            envelopes.push(self.submit(vec![held.ticket.clone()], false));
+        }
         self.held.insert(RequestId(held.ticket.id.request), held);
         envelopes
     }
@@ -254,64 +286,17 @@ impl WorkerPeer {
         Some(held)
     }
 
+    /// Turns flow control off if it is to be, and no request waits on this worker or on its decision.
+    pub(crate) fn retire(&mut self) {
+        if self.retires && !self.is_busy() {
+            (self.arbiter, self.retires) = (None, false);
+        }
+    }
+
     /// Writes the message that takes a held request's ticket back from the arbiter.
     pub(crate) fn cancel(&self, request: RequestId) -> Envelope {
         let message = Message::Cancel { worker: self.id, request };
         Envelope { to: self.handed_to.queue, message }
-    }
-
-    /// Takes in a message to the arbiter. A message to an arbiter of the past changes nothing: its
-    /// sender will notice and hand in again.
-    pub(crate) fn hear(&mut self, now: Instant, message: Message) -> Heard {
-        let mut heard = Heard::default();
-        let Some(arbiter) = &mut self.arbiter else { return heard };
-        let Some(epoch) = arbiter.epoch() else { return heard };
-        heard.epoch = epoch;
-        heard.looks = true;
-        match message {
-            Message::Submit { worker, reply_to, epoch: meant, again, tickets }
-                if meant == epoch =>
-            {
-                let submission = Submission { worker, reply_to, again, tickets };
-                heard.envelopes = arbiter.take_in(now, submission);
-            }
-            Message::Cancel { worker, request } => arbiter.cancel(now, worker, request),
-            Message::Charge { flow, tokens } => {
-                arbiter.charge(&flow, tokens);
-                heard.looks = false;
-            }
-            Message::Correct { flow, charged, found } => {
-                arbiter.correct(&flow, charged, found);
-                heard.looks = false;
-            }
-            Message::Reclaimed { worker, epoch: known, grants_taken } => {
-                let taken = if known == epoch { grants_taken } else { 0 };
-                heard.lost = arbiter.reclaim(now, worker, taken);
-            }
-            Message::Submit { .. }
-            | Message::Wake
-            | Message::Grant { .. }
-            | Message::Reject { .. } => (),
-        }
-        heard
-    }
-
-    /// Acts as the arbiter on the reserved places.
-    pub(crate) fn arbitrate(&mut self, now: Instant, tenure: Tenure) -> Option<Acted> {
-        let arbiter = self.arbiter.as_mut()?;
-        match tenure {
-            Tenure::Holds(reserve) => Some(Self::act(arbiter, now, reserve)),
-            Tenure::Lost => {
-                arbiter.end(now);
-                None
-            }
-        }
-    }
-
-    fn act(arbiter: &mut Arbiter, now: Instant, reserve: Reserve) -> Acted {
-        let epoch = arbiter.epoch().unwrap_or_default();
-        let Acts { envelopes, unused } = arbiter.act(now, reserve);
-        Acted { envelopes, unused, epoch }
     }
 
     /// Follows the arbiter that this lease names. Returns the messages that hand in again the tickets
@@ -328,13 +313,15 @@ impl WorkerPeer {
             arbiter.begin(now, &lease);
         }
         self.handed_to = Handed { epoch: lease.epoch, queue: lease.queue };
-        self.heartbeat.epoch = lease.epoch;
-        self.heartbeat.grants_taken = 0;
+        self.heartbeat.exchange = Exchange { epoch: lease.epoch, ..Exchange::default() };
         let tickets: Vec<Ticket> = self.held.values().map(|held| held.ticket.clone()).collect();
-        tickets.chunks(Message::TICKETS_MAX).map(|some| self.submit(some.to_vec(), true)).collect()
+        let chunks = tickets.chunks(Message::TICKETS_MAX);
+        chunks.map(|some| self.submit(some.to_vec(), true)).collect()
     }
 
-    fn submit(&self, tickets: Vec<Ticket>, again: bool) -> Envelope {
+    fn submit(&mut self, tickets: Vec<Ticket>, again: bool) -> Envelope {
+        let submitted = u64::try_from(tickets.len()).unwrap_or(u64::MAX);
+        self.heartbeat.exchange.submitted += submitted;
         let Handed { epoch, queue } = self.handed_to;
         let message =
             Message::Submit { worker: self.id, reply_to: self.queue, epoch, again, tickets };
@@ -347,28 +334,4 @@ impl WorkerPeer {
         let message = Message::Charge { flow, tokens };
         (ledger.waiting > 0).then_some(Envelope { to: ledger.lease.queue, message })
     }
-}
-
-/// The outcome of a message to the arbiter.
-#[derive(Debug, Default)]
-pub(crate) struct Heard {
-    /// Rejections.
-    pub(crate) envelopes: Vec<Envelope>,
-    /// Places that were on their way to a dead worker.
-    pub(crate) lost: u32,
-    /// The arbiter's term.
-    pub(crate) epoch: u64,
-    /// True if the arbiter has to look at its queues now.
-    pub(crate) looks: bool,
-}
-
-/// The outcome of a look of the arbiter at its queues.
-#[derive(Debug)]
-pub(crate) struct Acted {
-    /// Grants and rejections.
-    pub(crate) envelopes: Vec<Envelope>,
-    /// Reserved places that no ticket took.
-    pub(crate) unused: u32,
-    /// The term that they were reserved in.
-    pub(crate) epoch: u64,
 }

@@ -51,16 +51,20 @@ impl<P> Host<P> for Seat<'_, P> {
 /// The seat of the second worker, where the first one is faster.
 pub(crate) struct Rival<'a> {
     envoy: &'a mut Envoy,
-    /// The request that arrives at the first between the second's reading and writing, once; without
-    /// it, the first is always faster.
+    /// The request that arrives at the first between the second's reading and writing, once.
     first: Option<PendingRequest>,
-    is_hopeless: bool,
+    /// Tries that others are faster than.
+    losses: u32,
 }
 
 impl<'a> Rival<'a> {
     pub(crate) fn of(envoy: &'a mut Envoy, first: Option<PendingRequest>) -> Self {
-        let is_hopeless = first.is_none();
-        Self { envoy, first, is_hopeless }
+        Self { envoy, first, losses: 0 }
+    }
+
+    /// One that others are faster than so many times.
+    pub(crate) fn losing(envoy: &'a mut Envoy, losses: u32) -> Self {
+        Self { envoy, first: None, losses }
     }
 }
 
@@ -77,7 +81,9 @@ impl Host<Worker> for Rival<'_> {
         if let Some(pending) = self.first.take() {
             self.envoy.tell(1, Input::Arrived(Box::new(pending)));
         }
-        !self.is_hopeless && self.envoy.store.commit(proposal)
+        let loses = self.losses > 0;
+        self.losses = self.losses.saturating_sub(1);
+        !loses && self.envoy.store.commit(proposal)
     }
 }
 
@@ -208,14 +214,21 @@ impl Envoy {
                 Effect::Decide(decision) => {
                     told.push(format!("{} {}", decision.request.0, of_result(&decision.result)));
                 }
-                Effect::Register => told.push("register".to_owned()),
-                Effect::ShowHeartbeat => told.push("heartbeat".to_owned()),
+                Effect::ShowHeartbeat => {
+                    let worker = &self.workers[worker as usize - 1];
+                    self.store.show(worker.id(), worker.heartbeat().clone());
+                    told.push("heartbeat".to_owned());
+                }
+                Effect::RemoveHeartbeat { worker, beats } => {
+                    self.store.remove_heartbeat(worker, beats);
+                    told.push(format!("{} is dead", worker.0));
+                }
                 Effect::TickSoon => told.push("tick soon".to_owned()),
                 Effect::AdoptQueues => told.push("adopt queues".to_owned()),
-                Effect::ReportUnreadable(_) | Effect::ReportContended => {
-                    told.push(format!("{effect:?}"));
+                Effect::ReportUnreadable(_) | Effect::ReportContended | Effect::ReportRecount => {
+                    told.push(format!("{effect:?}"))
                 }
-                Effect::ShowPool(_) | Effect::FindDead => (),
+                Effect::ShowPool(_) => (),
             }
         }
         let following = inputs.into_iter().map(|input| self.tell(worker, *input));
@@ -230,6 +243,24 @@ impl Envoy {
         let told = inputs.into_iter().map(|input| self.tell(to.0, input));
         let told: Vec<String> = told.filter(|it| !it.is_empty()).collect();
         if told.is_empty() { String::new() } else { format!("{}: {}", to.0, told.join("; ")) }
+    }
+
+    /// All messages that are under way are lost.
+    pub(crate) fn lose_all(&mut self) {
+        self.mail.clear();
+    }
+
+    /// So many seconds pass, in which these workers tick as idle ones do and all messages are heard.
+    pub(crate) fn live(&mut self, seconds: u32, workers: &[u32]) -> String {
+        let mut told = String::new();
+        for _ in 0..seconds {
+            self.pass(Duration::from_secs(1));
+            for worker in workers {
+                told += &format!("{worker}: {}\n", self.tell(*worker, Input::Tick));
+            }
+            told += &self.hear_all();
+        }
+        told
     }
 
     /// The message that was sent last is heard before the others.
@@ -272,8 +303,7 @@ fn of_message(message: &Message) -> String {
             list("grant", requests.iter().map(|it| it.0.to_string()).collect())
         }
         Message::Cancel { request, .. } => format!("cancel {}", request.0),
-        Message::Reject { request, outcome } => format!("reject {} {outcome:?}", request.0),
-        Message::Reclaimed { worker, .. } => format!("reclaimed {}", worker.0),
+        Message::Reject { request, outcome, .. } => format!("reject {} {outcome:?}", request.0),
         Message::Wake => "wake".to_owned(),
         Message::Charge { .. } | Message::Correct { .. } => format!("{message:?}"),
     }

@@ -14,7 +14,7 @@ use crate::{
     pool::takes,
     request::{Asked, Crowd, shared_chain},
     witness::{deadline, resolve},
-    world::{Fate, World},
+    world::{Fate, Member, World},
 };
 
 impl World {
@@ -29,7 +29,7 @@ impl World {
     /// Holds what each worker has shown of itself to what would have to be taken back if it died now.
     fn heartbeats_are_true(&self) {
         for (queue, member) in &self.members {
-            let Some(shown) = self.registry.get(&member.id) else { continue };
+            let Some(shown) = self.store.heartbeat(member.id) else { continue };
             let own =
                 || self.requests.range((*queue, RequestId(0))..=(*queue, RequestId(u32::MAX)));
             let held = own().filter(|(_, (fate, _))| *fate == Fate::Held).count();
@@ -53,7 +53,7 @@ impl World {
     }
 
     /// Returns the counts of all that runs, as a ledger has them.
-    fn accounts(&self) -> Accounts {
+    pub(crate) fn accounts(&self) -> Accounts {
         let running = self.requests.values().filter(|(fate, _)| *fate == Fate::Running);
         running.flat_map(|(_, asked)| asked.accounts(&self.pool)).collect()
     }
@@ -62,7 +62,12 @@ impl World {
         let accounts = self.accounts();
         let is_overrun = self.pool.is_overrun(&accounts);
         assert!(self.is_excused || !is_overrun, "{}: overshoot: {accounts:?}", self.place());
-        if !is_overrun && self.members.values().all(|member| member.flow.is_some()) {
+        let is_settled = |member: &Member| member.flow.is_some() && member.is_up_to_date;
+        if self.is_excused
+            && !is_overrun
+            && self.members.values().all(is_settled)
+            && self.is_counted()
+        {
             self.is_excused = false;
         }
         self.backlogs_are_explained();
@@ -86,13 +91,18 @@ impl World {
     /// A request that waits is told within a tick and two messages that its time is up; if an arbiter
     /// died or began anew with another configuration, the next one has to take its place first.
     pub(crate) fn check_the_time(&self) {
-        let handover = Duration::from_millis(if self.was_turmoil() { 300 } else { 0 });
+        let handover = Duration::from_millis(match (self.is_troubled(), self.was_turmoil()) {
+            (true, _) => 3_000,
+            (false, true) => 300,
+            (false, false) => 0,
+        });
         let patience = Duration::from_millis(20 + 2 + 2) + handover;
         let phase = self.store.ledger().phase;
         for (request, (fate, asked)) in &self.requests {
             let due = deadline(&self.witness.config, (asked.arrived, asked.ttl), phase);
             // By what is new, it may have been up before; and one handover may follow another.
-            let late = due.is_some_and(|due| due.max(self.last_handover) + patience < self.now);
+            let since = self.last_handover.max(self.troubles.last.unwrap_or_default());
+            let late = due.is_some_and(|due| due.max(since) + patience < self.now);
             assert!(*fate == Fate::Running || !late, "{}: {request:?} is late", self.place());
         }
     }
@@ -102,7 +112,7 @@ impl World {
         let ledger = self.store.ledger();
         let (epoch, waits) = (ledger.lease.epoch, ledger.waiting > 0);
         let (before, waited) = std::mem::replace(&mut self.term, (epoch, waits));
-        let lost = epoch != before && waited && !self.was_turmoil();
+        let lost = epoch != before && waited && !self.was_turmoil() && !self.is_troubled();
         assert!(!lost, "{}: the lease was taken from one that lives", self.place());
     }
 
@@ -124,7 +134,7 @@ impl World {
             let waits = *fate == Fate::Held && !self.witness.has_settled(id);
             let band = self.witness.band(id);
             let band = band.unwrap_or_else(|| resolve(&bands, asked.flow.priority));
-            let passed = known && waits && band > served;
+            let passed = known && waits && band > served && !self.is_troubled();
             assert!(!passed, "{}: band {served} is served before {asked:?}", self.place());
         }
     }

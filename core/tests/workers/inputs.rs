@@ -13,7 +13,10 @@ use picker_core::{
         FairnessId, FairnessPolicy, FlowConfig, FlowKey, Limits, Outcome, PhaseKind, Priority,
         Ticket, TicketId, TokenCost, Ttl, UsageLimitPolicy,
     },
-    ledger::{Account, Accounts, EndpointKey, Heartbeat, Lease, Ledger, PoolPhase, WorkerId},
+    ledger::{
+        Account, Accounts, EndpointKey, Exchange, Heartbeat, Lease, Ledger, Member, PoolPhase, Row,
+        WorkerId,
+    },
     worker::{
         Input, PendingRequest, RingEntry, Seen, StoredSnapshot, Version, Wants, WorkerConfig,
         Written,
@@ -40,6 +43,7 @@ pub(crate) struct AnyStore {
     pub(crate) version: u32,
     pub(crate) snapshot: Option<StoredSnapshot>,
     pub(crate) ring: BTreeMap<u64, Written>,
+    pub(crate) heartbeats: BTreeMap<WorkerId, Heartbeat>,
     /// True if dice never matter: of each stage there is one endpoint at most.
     pub(crate) is_certain: bool,
 }
@@ -58,7 +62,12 @@ impl AnyStore {
             version: Version(Some(self.version)),
             snapshot: self.snapshot.clone().filter(|_| wants.snapshot(&self.ledger)),
             events: wants.events(&self.ledger).map(entry).collect(),
+            rows: wants.rows(&self.ledger).map(|worker| self.row(worker)).collect(),
         }
+    }
+
+    fn row(&self, worker: WorkerId) -> Row {
+        Row { worker, heartbeat: self.heartbeats.get(&worker).cloned() }
     }
 
     pub(crate) fn publish(&mut self, position: u64, events: Vec<PlacementEvent>) {
@@ -68,7 +77,10 @@ impl AnyStore {
 
     /// Something else than workers writes here.
     pub(crate) fn meddle(&mut self, chance: &mut Chance, now: Instant) {
-        match chance.below(8) {
+        match chance.below(10) {
+            8 | 9 => {
+                self.heartbeats.insert(any_worker(chance), any_heartbeat(chance, now));
+            }
             0 => *self = Self { is_certain: self.is_certain, ..Self::default() },
             1 => {
                 let reason = "another version".to_owned();
@@ -173,7 +185,25 @@ pub(crate) fn any_ledger(chance: &mut Chance, now: Instant) -> Ledger {
         },
         is_woken: chance.one_in(2),
         phase: PoolPhase { kind: chance.one_of(&kinds).unwrap(), since: any_time(chance, now) },
+        members: (0..chance.below(4))
+            .map(|_| Member { worker: any_worker(chance), changes: chance.below(3).into() })
+            .collect(),
         accounts: any_accounts(chance, now),
+    }
+}
+
+fn any_heartbeat(chance: &mut Chance, now: Instant) -> Heartbeat {
+    Heartbeat {
+        beats: chance.below(2).into(),
+        changes: chance.below(3).into(),
+        waiting: chance.below(4),
+        accounts: any_accounts(chance, now),
+        exchange: Exchange {
+            epoch: chance.below(6).into(),
+            submitted: chance.below(4).into(),
+            granted: chance.below(4).into(),
+            rejected: chance.below(4).into(),
+        },
     }
 }
 
@@ -221,12 +251,11 @@ pub(crate) fn any_message(chance: &mut Chance, now: Instant) -> Message {
             let (charged, found) = (chance.below(200), chance.below(200));
             Message::Correct { flow: any_flow_key(chance), charged, found }
         }
-        7 => Message::Reclaimed { worker, epoch, grants_taken: chance.below(4).into() },
-        8 => {
+        7 | 8 => {
             let requests = (0..chance.below(4)).map(|_| any_request(chance)).collect();
             Message::Grant { requests, epoch, at: any_time(chance, now) }
         }
-        _ => Message::Reject { request, outcome: Outcome::EvictedTtl },
+        _ => Message::Reject { request, outcome: Outcome::EvictedTtl, epoch },
     }
 }
 
@@ -275,7 +304,7 @@ fn any_pending(chance: &mut Chance, now: Instant) -> PendingRequest {
 /// Any input, about requests that there are or not, in whatever order.
 pub(crate) fn any_input(chance: &mut Chance, now: Instant) -> VecDeque<Input> {
     let request = any_request(chance);
-    VecDeque::from([match chance.below(30) {
+    VecDeque::from([match chance.below(29) {
         0..8 => Input::Arrived(Box::new(any_pending(chance, now))),
         8..11 => Input::Responded { request, start: any_start(chance) },
         11..15 => {
@@ -286,19 +315,13 @@ pub(crate) fn any_input(chance: &mut Chance, now: Instant) -> VecDeque<Input> {
         15 => Input::Charged { flow: any_flow_key(chance), tokens: chance.below(99) },
         16..21 => return Input::from_message(any_message(chance, now)).into(),
         21 => Input::Arbitrate,
-        22 => Input::PlacesUnused { places: chance.below(4), epoch: chance.below(6).into() },
+        22 => Input::PlacesUnused {
+            places: chance.below(4),
+            others: chance.one_in(2),
+            epoch: chance.below(6).into(),
+        },
         23..27 => Input::Tick,
         27 => Input::Look,
-        28 => {
-            let heartbeat = Heartbeat {
-                alive_at: any_time(chance, now),
-                waiting: chance.below(4),
-                accounts: any_accounts(chance, now),
-                epoch: chance.below(6).into(),
-                grants_taken: chance.below(4).into(),
-            };
-            Input::WorkerDied { worker: any_worker(chance), heartbeat }
-        }
         _ => Input::Configured(Box::new(any_config(chance))),
     }])
 }

@@ -112,13 +112,18 @@ impl Lab {
                         self.store.publish(position, events);
                     }
                     Effect::Then(input) => inputs.push_back(*input),
+                    Effect::ShowHeartbeat => {
+                        let worker = &self.workers[place];
+                        self.store.heartbeats.insert(worker.id(), worker.heartbeat().clone());
+                    }
+                    Effect::RemoveHeartbeat { worker, .. } => {
+                        self.store.heartbeats.remove(&worker);
+                    }
                     Effect::Decide(_)
                     | Effect::Publish { .. }
-                    | Effect::Register
-                    | Effect::ShowHeartbeat
                     | Effect::TickSoon
                     | Effect::ShowPool(_)
-                    | Effect::FindDead
+                    | Effect::ReportRecount
                     | Effect::AdoptQueues
                     | Effect::ReportUnreadable(_)
                     | Effect::ReportContended => (),
@@ -137,7 +142,7 @@ impl Lab {
 
         let _ = self.propose(&mut twice, input, &before);
         let of_twice = self.propose(&mut twice, input, &after);
-        if once.wants(input).ledger() {
+        if once.wants(self.now, input).ledger() {
             let look = self.propose(&mut once, &Input::Look, &before);
             let _ = once.commit(self.now, Input::Look, look);
         }
@@ -152,7 +157,7 @@ impl Lab {
     }
 
     fn propose(&self, worker: &mut Worker, input: &Input, store: &AnyStore) -> Proposal {
-        let seen = store.read(&worker.wants(input));
+        let seen = store.read(&worker.wants(self.now, input));
         worker.propose(self.now, input, seen)
     }
 

@@ -1,10 +1,10 @@
 //! The doings of operators and of the scraper: the pool changes, and so does the configuration.
 
-use picker_core::worker::Input;
+use picker_core::{flow::FlowConfig, worker::Input, workers::QueueId};
 
 use crate::{
     request::any_flow,
-    world::{Fate, World, all_objectives},
+    world::{World, all_objectives},
 };
 
 impl World {
@@ -31,23 +31,38 @@ impl World {
             if self.member(queue).is_up_to_date || !self.chance.one_in(times) {
                 continue;
             }
-            let is_holding = self
-                .requests
-                .iter()
-                .any(|((worker, _), (fate, _))| *worker == queue && *fate == Fate::Held);
+            let is_busy = self.member(queue).worker.is_busy();
             let config = self.config.clone();
             self.run(queue, Input::Configured(Box::new(config.clone())));
             self.set_tick_period(queue);
             let member = self.member(queue);
             member.is_up_to_date = true;
-            // One that holds requests serves them by what they met.
-            if (config.flow.is_some() || !is_holding) && member.flow != config.flow {
-                member.flow = config.flow;
-                if self.store.ledger().lease.queue == queue {
-                    self.witness.forget();
-                }
-                (self.last_turmoil, self.last_handover) = (self.now, self.now);
+            // Requests that wait are served by what they met.
+            member.retires = config.flow.is_none() && is_busy;
+            if !member.retires {
+                self.goes_by(queue, config.flow);
             }
         }
+    }
+
+    /// Flow control is off in a worker once nothing waits on it any more.
+    pub(crate) fn see_retirement(&mut self, queue: QueueId) {
+        let member = self.member(queue);
+        if member.retires && !member.worker.is_busy() {
+            member.retires = false;
+            self.goes_by(queue, None);
+        }
+    }
+
+    fn goes_by(&mut self, queue: QueueId, flow: Option<FlowConfig>) {
+        let member = self.member(queue);
+        if member.flow == flow {
+            return;
+        }
+        member.flow = flow;
+        if self.store.ledger().lease.queue == queue {
+            self.witness.forget();
+        }
+        (self.last_turmoil, self.last_handover) = (self.now, self.now);
     }
 }

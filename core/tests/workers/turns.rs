@@ -8,7 +8,6 @@ use std::{
 use picker_core::{
     Instant, RequestId,
     flow::{Controller, Priority, Ticket},
-    ledger::Heartbeat,
     worker::{Decision, Effect, Host, Input, Proposal, Seen, SnapshotNotice, Wants, Worker, turn},
     workers::{AdmissionResult, Envelope, Message, QueueId},
 };
@@ -36,7 +35,7 @@ impl Host<Worker> for Seat<'_> {
 
     fn commit(&mut self, proposal: &Proposal) -> bool {
         self.world.come_between(self.queue);
-        self.world.store.commit(proposal)
+        !self.world.troubles.is_contended && self.world.store.commit(proposal)
     }
 }
 
@@ -67,7 +66,12 @@ impl World {
         let mut all = Vec::new();
         while let Some(input) = inputs.pop_front() {
             let now = self.now;
-            for effect in turn(&mut Seat { world: self, queue }, now, input) {
+            self.begin_turn();
+            let effects = turn(&mut Seat { world: self, queue }, now, input);
+            self.troubles.is_contended = false;
+            self.see_retirement(queue);
+            self.come_before_the_heartbeat(queue);
+            for effect in effects {
                 self.carry_out(queue, &effect, &mut inputs);
                 all.push(effect);
             }
@@ -87,42 +91,44 @@ impl World {
                     self.store.publish(*position, events.clone());
                 }
             }
-            Effect::Register => {
-                let id = self.member(queue).id;
-                let before = self.registry.insert(id, Heartbeat::default());
-                assert!(before.is_none(), "{}: {id:?} is registered twice", self.place());
-            }
             Effect::ShowHeartbeat => {
                 let member = self.member(queue);
                 let (id, heartbeat) = (member.id, member.worker.heartbeat().clone());
-                let known = self.registry.get_mut(&id).map(|shown| *shown = heartbeat);
-                assert!(known.is_some(), "{}: {id:?} is not registered", self.place());
+                if let Some(earlier) = self.store.heartbeat(id).cloned() {
+                    self.keep_earlier(id, earlier);
+                }
+                self.store.show(id, heartbeat);
             }
+            Effect::RemoveHeartbeat { worker, beats } => {
+                self.is_rightly_struck(*worker);
+                self.store.remove_heartbeat(*worker, *beats);
+            }
+            Effect::ReportRecount => {
+                let is_due = self.troubles.is_untrue || self.has_graves();
+                assert!(is_due, "{}: a recount without a fault", self.place());
+            }
+            Effect::ReportContended => assert!(self.faults_allow_give_ups(), "{}", self.place()),
             Effect::Then(input) => inputs.push_back((**input).clone()),
-            Effect::FindDead => inputs.extend(self.find_dead(queue)),
             Effect::AdoptQueues => {
                 assert_eq!(self.store.ledger().waiting, 0, "{}", self.place());
             }
-            Effect::ReportUnreadable(_) | Effect::ReportContended => {
-                panic!("{}: {effect:?}", self.place())
-            }
+            Effect::ReportUnreadable(_) => panic!("{}: {effect:?}", self.place()),
             // The caller knows which request it is about.
             Effect::TickSoon => self.member(queue).next_tick = self.now + BUSY_TICK,
             Effect::Decide(_) | Effect::ShowPool(_) => (),
         }
     }
 
-    fn find_dead(&mut self, queue: QueueId) -> Vec<Input> {
-        let (now, me) = (self.now, self.member(queue).id);
-        let is_dead = |(id, beat): &(_, &Heartbeat)| *id != me && beat.is_dead(now);
-        let dead = self.registry.iter().map(|(id, beat)| (*id, beat)).filter(is_dead);
-        let dead: Vec<_> = dead.map(|(id, beat)| (id, beat.clone())).collect();
-        dead.into_iter()
-            .map(|(worker, heartbeat)| {
-                self.registry.remove(&worker);
-                Input::WorkerDied { worker, heartbeat }
-            })
-            .collect()
+    /// Between a worker's change of the ledger and its heartbeat, another one may look at both.
+    fn come_before_the_heartbeat(&mut self, busy: QueueId) {
+        if self.is_nested || !self.chance.one_in(16) {
+            return;
+        }
+        let others: Vec<QueueId> = self.queues().into_iter().filter(|it| *it != busy).collect();
+        let Some(other) = self.chance.one_of(&others) else { return };
+        self.is_nested = true;
+        self.tick(other);
+        self.is_nested = false;
     }
 
     /// Between a worker's reading and writing, another one may run a whole turn.
@@ -160,7 +166,9 @@ impl World {
 
     fn send(&mut self, from: QueueId, envelope: Envelope) {
         let Envelope { to, message } = envelope;
-        if self.members.contains_key(&to) {
+        self.see_tickets(from, &message);
+        let is_there = self.members.contains_key(&to) || self.asleep_at(to);
+        if is_there && !self.loses(&message) {
             self.mail.entry((from, to)).or_default().push_back((self.now, message));
         }
     }
@@ -174,7 +182,7 @@ impl World {
         }
     }
 
-    fn deliver_to(&mut self, queue: QueueId) {
+    pub(crate) fn deliver_to(&mut self, queue: QueueId) {
         let mail = self.mail.iter().filter(|((_, to), mail)| *to == queue && !mail.is_empty());
         let pairs: Vec<_> = mail.map(|(pair, _)| *pair).collect();
         if let Some(pair) = self.chance.one_of(&pairs) {
@@ -207,8 +215,7 @@ impl World {
             | Message::Cancel { .. }
             | Message::Wake
             | Message::Charge { .. }
-            | Message::Correct { .. }
-            | Message::Reclaimed { .. } => self.tell_the_arbiter(queue, message),
+            | Message::Correct { .. } => self.tell_the_arbiter(queue, message),
         }
     }
 
@@ -280,6 +287,7 @@ impl World {
 
     pub(crate) fn tick(&mut self, queue: QueueId) {
         let term = self.term_of(queue);
+        self.member(queue).ticked_at = self.now;
         let effects = self.run(queue, Input::Tick);
         self.set_tick_period(queue);
         if term.is_some() && self.term_of(queue) == term {

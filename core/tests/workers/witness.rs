@@ -69,11 +69,6 @@ impl Witness {
             Message::Cancel { worker, request } => {
                 self.waiting.remove(&TicketId { worker: worker.0, request: request.0 });
             }
-            // No worker has what it had granted there, and none knows what tenants got of it.
-            Message::Reclaimed { worker, .. } => {
-                self.waiting.retain(|id, _| id.worker != worker.0);
-                self.shares.begin_anew();
-            }
             Message::Charge { flow, .. } => self.shares.charged(flow),
             Message::Correct { flow, .. } => self.shares.corrected(flow),
             Message::Submit { .. }
@@ -110,8 +105,7 @@ impl Witness {
                 | Message::Cancel { .. }
                 | Message::Wake
                 | Message::Charge { .. }
-                | Message::Correct { .. }
-                | Message::Reclaimed { .. } => (),
+                | Message::Correct { .. } => (),
             }
         }
         self.holds_the_order(&granted);

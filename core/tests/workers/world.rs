@@ -8,13 +8,14 @@ use std::{
 use picker_core::{
     Chain, Instant, Objective, PlacementEvent, RequestId,
     flow::FlowConfig,
-    ledger::{Heartbeat, WorkerId},
+    ledger::WorkerId,
     worker::{MemoryStore, Worker, WorkerConfig, WorkerName},
     workers::{Message, QueueId},
 };
 
 use crate::{
     chance::Chance,
+    faults::{Faults, Troubles},
     pool::Pool,
     request::{Asked, Crowd, OBJECTIVES, any_flow},
     witness::Witness,
@@ -44,6 +45,10 @@ pub(crate) struct Member {
     pub(crate) worker: Worker,
     /// The settings of flow control that it goes by.
     pub(crate) flow: Option<FlowConfig>,
+    /// True if flow control is to be off once nothing waits on it.
+    pub(crate) retires: bool,
+    /// Time of its last tick, or of its birth.
+    pub(crate) ticked_at: Instant,
     /// Time of its next tick, by what it asked for.
     pub(crate) next_tick: Instant,
     /// True once it has the operators' latest configuration.
@@ -84,8 +89,10 @@ pub(crate) struct World {
     pub(crate) config: WorkerConfig,
     pub(crate) objectives: Vec<Objective>,
     pub(crate) members: BTreeMap<QueueId, Member>,
-    /// Heartbeats that registered workers have shown.
-    pub(crate) registry: BTreeMap<WorkerId, Heartbeat>,
+    pub(crate) faults: Faults,
+    pub(crate) troubles: Troubles,
+    /// A worker that stands still while the others go on.
+    pub(crate) asleep: Option<WorkerId>,
     pub(crate) late: Vec<LateEntry>,
     /// True once an entry was announced whose writer died.
     pub(crate) has_gap: bool,
@@ -131,6 +138,7 @@ impl World {
         };
         let may_empty = crowd == Crowd::Mixed && chance.one_in(2);
         let rules = Rules { is_timely: false, is_late: chance.one_in(2), may_empty };
+        let faults = Faults::any(&mut chance);
         let mut world = Self {
             seed,
             steps: 0,
@@ -143,7 +151,9 @@ impl World {
             config,
             objectives: all_objectives(),
             members: BTreeMap::new(),
-            registry: BTreeMap::new(),
+            faults,
+            troubles: Troubles::default(),
+            asleep: None,
             late: Vec::new(),
             has_gap: false,
             last_turmoil: Instant::default(),
@@ -195,6 +205,7 @@ impl World {
         }
         self.write_late(3);
         self.configure_some(20);
+        self.go_wrong(1_000);
         self.check();
     }
 
@@ -222,6 +233,7 @@ impl World {
         }
         self.write_late(3);
         self.configure_some(4);
+        self.go_wrong(2_000);
         self.check();
         self.check_the_time();
         self.check_the_lease();
@@ -235,15 +247,17 @@ impl World {
         if self.members.is_empty() {
             self.bear();
         }
+        self.configure_some(1);
+        self.wait_until_mended();
         for _ in 0..1_000 {
-            self.everyone_hears();
+            self.everyone_hears(BUSY_TICK);
             self.finish();
             self.check();
-            if self.requests.is_empty() && !self.has_graves() {
+            if self.requests.is_empty() {
                 break;
             }
         }
-        self.everyone_hears();
+        self.everyone_hears(BUSY_TICK);
         assert!(self.requests.is_empty(), "{}: left over: {:?}", self.place(), self.requests);
         self.ledger_is_true();
         self.workers_know_the_same();
@@ -259,14 +273,12 @@ impl World {
 
     fn hear_and_compare(&mut self) {
         self.configure_some(1);
+        self.wait_until_mended();
         for _ in 0..20 {
-            self.everyone_hears();
+            self.everyone_hears(BUSY_TICK);
         }
         let running = self.requests.values().filter(|(fate, _)| *fate == Fate::Running);
         self.witness.shares.recount(running.map(|(_, asked)| &asked.flow));
-        if self.has_graves() {
-            return;
-        }
         self.ledger_is_true();
         self.nobody_waits_for_nothing();
         // No tick is needed to fill the place of one that ends, or whose prompt is computed.
@@ -288,12 +300,12 @@ impl World {
             if !self.pool.is_apart() || !self.could_go() {
                 break;
             }
-            self.everyone_hears();
+            self.everyone_hears(BUSY_TICK);
         }
     }
 
-    fn everyone_hears(&mut self) {
-        self.pass(Duration::from_millis(20));
+    pub(crate) fn everyone_hears(&mut self, after: Duration) {
+        self.pass(after);
         self.write_late(1);
         for queue in self.queues() {
             self.tick(queue);
@@ -316,12 +328,6 @@ impl World {
         self.members.get_mut(&queue).unwrap()
     }
 
-    /// True if the counts of a dead worker were not taken back yet.
-    fn has_graves(&self) -> bool {
-        let lives = |id: &WorkerId| self.members.values().any(|member| member.id == *id);
-        !self.registry.keys().all(lives)
-    }
-
     pub(crate) fn place(&self) -> String {
         format!("seed {} step {}", self.seed, self.steps)
     }
@@ -338,30 +344,20 @@ impl World {
         let worker = Worker::new(name, self.config.clone(), self.now, seed);
         let flow = self.config.flow.clone();
         let next_tick = self.now + IDLE_TICK;
-        let member = Member { id, worker, flow, next_tick, is_up_to_date: true };
+        let member = Member {
+            id,
+            worker,
+            flow,
+            retires: false,
+            ticked_at: self.now,
+            next_tick,
+            is_up_to_date: true,
+        };
         self.members.insert(queue, member);
     }
 
-    fn kill(&mut self) {
-        let Some(queue) = self.chance.one_of(&self.queues()) else { return };
-        self.members.remove(&queue);
-        self.mail.retain(|(_, to), _| *to != queue);
-        self.requests.retain(|(worker, _), _| *worker != queue);
-        let before = self.late.len();
-        self.late.retain(|entry| entry.writer != queue);
-        if self.late.len() < before {
-            self.has_gap = true;
-            self.withdrawn.retain(|(worker, _)| *worker != queue);
-        }
-        self.witness.shares.begin_anew();
-        self.last_turmoil = self.now;
-        if self.store.ledger().lease.queue == queue {
-            self.last_handover = self.now;
-        }
-    }
-
     /// Writes what is late; what is not due yet once in so many times.
-    fn write_late(&mut self, times: u32) {
+    pub(crate) fn write_late(&mut self, times: u32) {
         for LateEntry { writer, position, events, due } in std::mem::take(&mut self.late) {
             if due <= self.steps || self.chance.one_in(times) {
                 self.store.publish(position, events);

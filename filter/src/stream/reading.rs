@@ -207,7 +207,7 @@ fn rewritten(pool: &Pool, asked: &Asked, inference: &Inference<'_>) -> Option<St
 /// The answer to a request for the list of models; `None` where no scraper says what is served.
 fn model_list(pool: &Pool) -> Option<String> {
     run::look(pool);
-    let created = host::now().as_nanos() / 1_000_000_000;
+    let created = host::wall_clock().as_secs();
     vm::in_pool(pool.id, |pool| {
         pool.worker.models().list().map(|models| wire::models::list(&models, created))
     })

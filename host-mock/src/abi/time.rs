@@ -12,7 +12,7 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap("env", "proxy_get_current_time_nanoseconds", |c: Caller<'_, Host>, out: u32| {
         let mut call = Call::new(c);
-        let now = call.host().world.borrow().now_nanos;
+        let now = call.host().world.borrow().wall_nanos();
         finish(call.write(out, &now.to_le_bytes()))
     })?;
     l.func_wrap(

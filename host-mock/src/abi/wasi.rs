@@ -13,6 +13,11 @@ const MODULE: &str = "wasi_snapshot_preview1";
 const BADF: i32 = 8;
 const FAULT: i32 = 21;
 const NOSYS: i32 = 52;
+const NOTSUP: i32 = 58;
+
+/// WASI clocks.
+const REALTIME: u32 = 0;
+const MONOTONIC: u32 = 1;
 
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
@@ -37,9 +42,14 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
     l.func_wrap(MODULE, "fd_write", |c: Caller<'_, Host>, fd, vectors, count, out| {
         errno(fd_write(&mut Call::new(c), fd, Vectors { at: vectors, count }, out))
     })?;
-    l.func_wrap(MODULE, "clock_time_get", |c: Caller<'_, Host>, _: u32, _: u64, out: u32| {
+    l.func_wrap(MODULE, "clock_time_get", |c: Caller<'_, Host>, clock: u32, _: u64, out: u32| {
         let mut call = Call::new(c);
-        let now = call.host().world.borrow().now_nanos;
+        let now = match clock {
+            REALTIME => call.host().world.borrow().wall_nanos(),
+            MONOTONIC => call.host().world.borrow().now_nanos,
+            // Clocks of a process or a thread, which Envoy does not offer.
+            _ => return Ok(NOTSUP),
+        };
         errno(call.write(out, &now.to_le_bytes()))
     })?;
     l.func_wrap(MODULE, "random_get", |c: Caller<'_, Host>, at: u32, len: u32| {

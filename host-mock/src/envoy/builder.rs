@@ -17,7 +17,11 @@ const BUFFER_LIMIT: usize = 1024 * 1024;
 /// Time of silence after which a stream ends: Envoy's default `stream_idle_timeout`.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Start of the clock, 2026-01-01T00:00:00Z: some date that is neither zero nor now.
+/// Time since the machine booted when an Envoy starts: hardly any, so that no time is taken for long ago
+/// by being near zero.
+const UP: Duration = Duration::from_secs(3);
+
+/// Start of the wall clock, 2026-01-01T00:00:00Z: some date that is neither zero nor now.
 const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 
 /// An Envoy that hasn't started yet.
@@ -37,7 +41,8 @@ impl Builder {
             vm_config: Vec::new(),
             env: Vec::new(),
             clusters: Vec::new(),
-            now_nanos: nanos(EPOCH),
+            now_nanos: nanos(UP),
+            wall_ahead_nanos: nanos(EPOCH) - nanos(UP),
             rng: Rng::new(0),
             shared_data: SharedData::default(),
             queues: Queues::default(),
@@ -99,9 +104,9 @@ impl Builder {
         self
     }
 
-    /// Sets the start of the clock, since the Unix epoch.
+    /// Sets the start of the wall clock, since the Unix epoch.
     pub fn starting_at(mut self, since_epoch: Duration) -> Self {
-        self.world.now_nanos = nanos(since_epoch);
+        self.world.wall_ahead_nanos = nanos(since_epoch).saturating_sub(self.world.now_nanos);
         self
     }
 

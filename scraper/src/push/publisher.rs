@@ -13,7 +13,7 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 use tracing::error;
-use wire::FrameError;
+use wire::{FrameError, push::Stamp};
 
 use super::{
     signed_snapshot::{Round, SignedSnapshot},
@@ -36,9 +36,10 @@ pub(crate) struct Publisher {
 }
 
 /// The memory that a round has of the rounds before it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PublisherState {
     stamper: Stamper,
+    started: Instant,
     last: BTreeMap<Arc<str>, LastSnapshot>,
     /// Pools of which the last snapshot could not be encoded.
     failing: BTreeSet<Arc<str>>,
@@ -52,12 +53,24 @@ struct LastSnapshot {
     signed: Arc<SignedSnapshot>,
 }
 
+impl PublisherState {
+    fn new(started: Instant) -> Self {
+        let stamper = Stamper::new(fastrand::u32(Stamper::STARTS));
+        Self { stamper, started, last: BTreeMap::new(), failing: BTreeSet::new() }
+    }
+
+    fn stamp(&mut self, now: Instant) -> Stamp {
+        let uptime = now.saturating_duration_since(self.started);
+        self.stamper.next(unix_ms(SystemTime::now()), uptime)
+    }
+}
+
 impl Publisher {
     /// Publishes rounds until the channel has no receiver any more.
     pub(crate) async fn run(self, rounds: watch::Sender<Option<Round>>) {
         let mut ticks = time::interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut memory = PublisherState::default();
+        let mut memory = PublisherState::new(Instant::now());
         while !rounds.is_closed() {
             ticks.tick().await;
             if let Some(round) = self.round(&mut memory, Instant::now()) {
@@ -83,7 +96,8 @@ impl Publisher {
                 round.push(Arc::clone(&last.signed));
                 continue;
             }
-            match self.sign(view, &snapshot, &mut memory.stamper) {
+            let stamp = memory.stamp(now);
+            match self.sign(view, &snapshot, stamp) {
                 Ok(signed) => {
                     let signed = Arc::new(signed);
                     let last = LastSnapshot { snapshot, at: now, signed: Arc::clone(&signed) };
@@ -105,10 +119,9 @@ impl Publisher {
         &self,
         view: &PoolView,
         snapshot: &Snapshot,
-        stamper: &mut Stamper,
+        stamp: Stamp,
     ) -> Result<SignedSnapshot, FrameError> {
         self.meters.published(snapshot);
-        let stamp = stamper.next(unix_ms(SystemTime::now()));
         SignedSnapshot::new(view, snapshot, stamp, &self.secret)
     }
 }
@@ -165,7 +178,7 @@ mod tests {
         let (broken, _row) = pod(80, &"x".repeat(64));
         let (good, _row) = pod(80, "x");
         let publisher = publisher(vec![view("broken", vec![broken]), view("good", vec![good])]);
-        let mut memory = PublisherState::default();
+        let mut memory = PublisherState::new(Instant::now());
         let start = Instant::now();
         for round in 0..2 {
             let round = publisher.round(&mut memory, start + 2 * round * QUIET_MAX).unwrap();
@@ -183,7 +196,7 @@ mod tests {
         let idle = view("idle", vec![idle]);
         let waiting = idle.waiting.clone();
         let publisher = publisher(vec![idle, view("busy", vec![busy])]);
-        let mut memory = PublisherState::default();
+        let mut memory = PublisherState::new(Instant::now());
         let start = Instant::now();
         let mut tags = BTreeMap::new();
         let gateway = "http://127.0.0.1:1".parse().unwrap();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use picker_core::{Endpoint, Health, Snapshot};
+use picker_core::{Endpoint, Health, Instant, Snapshot};
 use scraper::{
     Scraper, Secret, Settings,
     settings::{
@@ -16,7 +16,9 @@ use scraper::{
 use tokio::{sync::watch, time};
 use wire::{
     metrics::Engines,
-    push::{self, Headers, SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER},
+    push::{
+        self, Clocks, Headers, PushHistory, SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER,
+    },
 };
 
 use crate::server::{Asked, Reply, Server};
@@ -250,6 +252,7 @@ fn verified(asked: &Asked, last: Option<Stamp>) -> (Stamp, Snapshot) {
     let headers = headers.unwrap();
     push::Secret::new(SECRET).unwrap().verify(&headers, &asked.body).unwrap();
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
-    push::check(now.try_into().unwrap(), headers.stamp, last).unwrap();
+    let clocks = Clocks { wall_ms: now.try_into().unwrap(), steady: Instant::default() };
+    PushHistory { last, starts: Vec::new() }.take(clocks, headers.stamp).unwrap();
     (headers.stamp, wire::snapshot::decode(&asked.body).unwrap())
 }

@@ -39,11 +39,6 @@ pub(super) enum Line<'a> {
         charged: u32,
         found: u32,
     },
-    Reclaimed {
-        worker: u64,
-        epoch: u64,
-        grants_taken: u64,
-    },
     Grant {
         requests: Vec<u32>,
         epoch: u64,
@@ -53,6 +48,7 @@ pub(super) enum Line<'a> {
         request: u32,
         #[serde(with = "Ending")]
         outcome: Outcome,
+        epoch: u64,
     },
 }
 
@@ -112,16 +108,13 @@ impl<'a> Line<'a> {
             Message::Correct { flow, charged, found } => {
                 Self::Correct { flow: Flow::from_key(flow), charged: *charged, found: *found }
             }
-            Message::Reclaimed { worker, epoch, grants_taken } => {
-                Self::Reclaimed { worker: worker.0, epoch: *epoch, grants_taken: *grants_taken }
-            }
             Message::Grant { requests, epoch, at } => {
                 check_grants(requests)?;
                 let requests = requests.iter().map(|request| request.0).collect();
                 Self::Grant { requests, epoch: *epoch, at: at.as_nanos() }
             }
-            Message::Reject { request, outcome } => {
-                Self::Reject { request: request.0, outcome: *outcome }
+            Message::Reject { request, outcome, epoch } => {
+                Self::Reject { request: request.0, outcome: *outcome, epoch: *epoch }
             }
         })
     }
@@ -143,9 +136,6 @@ impl TryFrom<Line<'_>> for Message {
             }
             Line::Wake => Self::Wake,
             Line::Charge { flow, tokens } => Self::Charge { flow: flow.key()?, tokens },
-            Line::Reclaimed { worker, epoch, grants_taken } => {
-                Self::Reclaimed { worker: WorkerId(worker), epoch, grants_taken }
-            }
             Line::Correct { flow, charged, found } => {
                 Self::Correct { flow: flow.key()?, charged, found }
             }
@@ -154,8 +144,8 @@ impl TryFrom<Line<'_>> for Message {
                 let requests = requests.into_iter().map(RequestId).collect();
                 Self::Grant { requests, epoch, at: Instant::from_nanos(at) }
             }
-            Line::Reject { request, outcome } => {
-                Self::Reject { request: RequestId(request), outcome }
+            Line::Reject { request, outcome, epoch } => {
+                Self::Reject { request: RequestId(request), outcome, epoch }
             }
         })
     }

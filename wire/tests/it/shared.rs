@@ -6,7 +6,10 @@ use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
     Instant, RequestId,
     flow::{FairnessId, FlowKey, Outcome, PhaseKind, Priority, Ticket, TicketId},
-    ledger::{Account, Accounts, EndpointKey, Heartbeat, Lease, Ledger, PoolPhase, WorkerId},
+    ledger::{
+        Account, Accounts, EndpointKey, Exchange, Heartbeat, Lease, Ledger, Member, PoolPhase,
+        WorkerId,
+    },
     workers::{Message, QueueId, WorkerPeer},
 };
 use wire::{heartbeat, ledger, message};
@@ -41,17 +44,25 @@ fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
             kind: *u.choose(&[PhaseKind::Serving, PhaseKind::Empty])?,
             since: Instant::from_nanos(u.arbitrary()?),
         },
+        members: (0..u.int_in_range(0..=4)?)
+            .map(|_| Ok(Member { worker: WorkerId(u.arbitrary()?), changes: u.arbitrary()? }))
+            .collect::<Result<_>>()?,
         accounts: accounts(u)?,
     })
 }
 
 fn some_heartbeat(u: &mut Unstructured<'_>) -> Result<Heartbeat> {
     Ok(Heartbeat {
-        alive_at: Instant::from_nanos(u.arbitrary()?),
+        beats: u.arbitrary()?,
+        changes: u.arbitrary()?,
         waiting: u.arbitrary()?,
         accounts: accounts(u)?,
-        epoch: u.arbitrary()?,
-        grants_taken: u.arbitrary()?,
+        exchange: Exchange {
+            epoch: u.arbitrary()?,
+            submitted: u.arbitrary()?,
+            granted: u.arbitrary()?,
+            rejected: u.arbitrary()?,
+        },
     })
 }
 
@@ -90,7 +101,7 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
     let worker = WorkerId(u.arbitrary()?);
     let request = RequestId(u.arbitrary()?);
     let epoch = u.arbitrary()?;
-    Ok(match u.int_in_range(0..=7)? {
+    Ok(match u.int_in_range(0..=6)? {
         0 => {
             let count = u.int_in_range(0..=5)?;
             let tickets = (0..count).map(|_| some_ticket(u)).collect::<Result<_>>()?;
@@ -100,17 +111,16 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
         1 => Message::Cancel { worker, request },
         2 => Message::Wake,
         3 => Message::Charge { flow: some_flow(u)?, tokens: u.arbitrary()? },
-        4 => Message::Reclaimed { worker, epoch, grants_taken: u.arbitrary()? },
-        5 => {
+        4 => {
             let count = u.int_in_range(0..=WorkerPeer::GRANTS_MAX)?;
             let requests = (0..count).map(|_| Ok(RequestId(u.arbitrary()?))).collect::<Result<_>>();
             Message::Grant { requests: requests?, epoch, at: Instant::from_nanos(u.arbitrary()?) }
         }
-        6 => {
+        5 => {
             let flow = some_flow(u)?;
             Message::Correct { flow, charged: u.arbitrary()?, found: u.arbitrary()? }
         }
-        _ => Message::Reject { request, outcome: *u.choose(&OUTCOMES)? },
+        _ => Message::Reject { request, outcome: *u.choose(&OUTCOMES)?, epoch },
     })
 }
 
@@ -179,10 +189,11 @@ fn the_layout_is_pinned() {
         lease,
         is_woken: true,
         phase: PoolPhase { kind: PhaseKind::Serving, since: Instant::from_nanos(11) },
+        members: [Member { worker: WorkerId(13), changes: 14 }].into_iter().collect(),
         accounts: [account].into_iter().collect(),
     };
     let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
-    insta::assert_snapshot!(hex, @"4c504c0301000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000000000000b00000000000000020100000000000003000000040000000c00000000000000");
+    insta::assert_snapshot!(hex, @"4c504c0401000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000010000000b000000000000000d000000000000000e00000000000000020100000000000003000000040000000c00000000000000");
 }
 
 #[test]

@@ -38,12 +38,12 @@ impl WorkerPeer {
     /// Counts a grant of the known arbiter as used or given back.
     pub(crate) fn count_grant(&mut self, epoch: u64) {
         if epoch == self.handed_to.epoch {
-            self.heartbeat.grants_taken += 1;
+            self.heartbeat.exchange.granted += 1;
         }
     }
 
     /// Writes the message that hands a request in again after its grant met an empty pool.
-    pub(crate) fn submit_again(&self, request: RequestId) -> Option<Envelope> {
+    pub(crate) fn submit_again(&mut self, request: RequestId) -> Option<Envelope> {
         let ticket = self.held.get(&request)?.ticket.clone();
         Some(self.submit(vec![ticket], true))
     }
