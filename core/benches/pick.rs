@@ -5,7 +5,7 @@
 
 use divan::{Bencher, counter::BytesCount};
 use picker_core::{
-    BLOCKS_MAX, Chain, Chainer, Seed,
+    BLOCKS_MAX, Chain, Chainer, Randomness, Seed,
     prefix::{Index, Matches, Slot},
 };
 
@@ -31,7 +31,7 @@ fn hash_kb(bencher: Bencher<'_, '_>, kb: usize) {
 /// Returns an index of 1e5 entries: ten endpoints, each with a hundred chains of 98 retained
 /// blocks.
 fn warm_index() -> Index {
-    let mut index = Index::new(Index::ENTRIES_MAX);
+    let mut index = Index::new(Index::ENTRIES_MAX, Randomness::from_seed(0).table_key);
     for who in 0..1_000_u32 {
         let slot = Slot(u16::try_from(who % 10).unwrap());
         index.admit(slot, u32::MAX);

@@ -46,9 +46,9 @@ pub use model::{
     ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind, Fault, Health,
     InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
     ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent, Prefill,
-    REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RequestId, ResponseClass,
+    REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness, RequestId, ResponseClass,
     ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score,
-    Seed, SessionId, Slo, Snapshot, Subset, tokens,
+    Seed, SessionId, Slo, Snapshot, Subset, TableKey, tokens,
 };
 pub use pool::prefix;
 pub use schedule::{

@@ -7,8 +7,10 @@
 
 mod ids;
 mod policy;
+mod randomness;
 mod rng;
 mod score;
+mod table_key;
 mod time;
 
 mod endpoint;
@@ -37,6 +39,7 @@ pub use placement_event::{EventKind, PlacementEvent};
 pub use policy::UnknownPolicy;
 pub(crate) use prompt::mix;
 pub use prompt::{BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, Seed};
+pub use randomness::Randomness;
 pub use request::{InferenceRequest, Slo, Subset, tokens};
 pub use result::{Denied, EndpointObservation, PickError, Prefill, SchedulingResult};
 pub use rewrite::{
@@ -48,4 +51,5 @@ pub use role::{Role, Roles};
 pub use score::Score;
 pub use session::SessionId;
 pub use snapshot::{MODELS_MAX, Model, Snapshot};
+pub use table_key::TableKey;
 pub use time::Instant;

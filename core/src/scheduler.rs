@@ -12,8 +12,8 @@ use crate::{
     ledger::Ledger,
     model::{
         Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
-        PickError, PlacementEvent, Priority, RequestId, ResponseClass, ResponseStart, Rng,
-        SchedulingResult, Snapshot,
+        PickError, PlacementEvent, Priority, Randomness, RequestId, ResponseClass, ResponseStart,
+        Rng, SchedulingResult, Snapshot,
     },
     pool::{
         Candidate, Learned, OutlierDetector, Placements, Pool, Sessions, Slot,
@@ -57,12 +57,13 @@ struct Pick<'a> {
 }
 
 impl Scheduler {
-    /// Makes a scheduler that waits for a snapshot. The same seed and events give the same effects; workers
-    /// should differ in their seeds, or they break ties alike and herd.
+    /// Makes a scheduler that waits for a snapshot. The same randomness and events give the same effects;
+    /// workers should differ in their seeds, or they break ties alike and herd.
     #[must_use]
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(config: Config, randomness: Randomness) -> Self {
+        let Randomness { seed, table_key } = randomness;
         Self {
-            index: Index::new(config.max_entries),
+            index: Index::new(config.max_entries, table_key),
             counts_tokens: config.counts_tokens(),
             config,
             pool: None,

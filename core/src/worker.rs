@@ -32,7 +32,10 @@ pub use turn::{Host, Party, SnapshotNotice, turn};
 use crate::{
     flow::Controller,
     ledger::{Heartbeat, Ledger},
-    model::{Event, InferenceRequest, Instant, Models, Objective, Priority, QueueId, WorkerId},
+    model::{
+        Event, InferenceRequest, Instant, Models, Objective, Priority, QueueId, Randomness,
+        WorkerId,
+    },
     saturation::{Capacity, Load},
     schedule::Explanation,
     scheduler::Scheduler,
@@ -83,12 +86,17 @@ pub struct WorkerName {
 }
 
 impl Worker {
-    /// Makes a worker that waits for a snapshot. The same seed and inputs give the same
+    /// Makes a worker that waits for a snapshot. The same randomness and inputs give the same
     /// effects; workers should differ in their seeds, or they break ties alike and herd.
     #[must_use]
-    pub fn new(name: WorkerName, config: WorkerConfig, now: Instant, seed: u64) -> Self {
+    pub fn new(
+        name: WorkerName,
+        config: WorkerConfig,
+        now: Instant,
+        randomness: Randomness,
+    ) -> Self {
         let mut worker = Self {
-            scheduler: Scheduler::new(config.scheduler.clone(), seed),
+            scheduler: Scheduler::new(config.scheduler.clone(), randomness),
             peer: WorkerPeer::new(name.id, name.queue, None, now),
             feed: Feed::default(),
             models: Models::default(),

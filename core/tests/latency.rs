@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     Config, End, Endpoint, Event, Filter, Health, InferenceRequest, Instant, Metrics, Picker,
-    Profile, RequestId, Scheduler, Scorer, ScorerWeight, Slo, Snapshot, WeightedScorer,
+    Profile, Randomness, RequestId, Scheduler, Scorer, ScorerWeight, Slo, Snapshot, WeightedScorer,
     filter::HeadroomTier,
     ledger::{Account, Ledger},
     score::{Headroom, Latency},
@@ -43,8 +43,10 @@ fn taught(latency: Latency, filters: Vec<Filter>) -> Scheduler {
         vec![WeightedScorer { scorer: Scorer::Latency(latency), weight: ScorerWeight::ONE }];
     let picker = Picker::default();
     let profile = Profile { name: "default".to_owned(), filters, scorers, picker };
-    let mut scheduler =
-        Scheduler::new(Config { scheduling: profile.into(), ..Config::default() }, 1);
+    let mut scheduler = Scheduler::new(
+        Config { scheduling: profile.into(), ..Config::default() },
+        Randomness::from_seed(1),
+    );
     for turn in 0..400_u32 {
         let (running, kv_percent) = (turn * 37 % 100, u8::try_from(turn * 59 % 101).unwrap());
         renew(&mut scheduler, vec![endpoint(1, (running, kv_percent))]);

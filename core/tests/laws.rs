@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
-    BLOCK_BYTES, BlockHash, Chain, Chainer, Seed,
+    BLOCK_BYTES, BlockHash, Chain, Chainer, Randomness, Seed,
     prefix::{Index, Matches, Slot},
 };
 
@@ -109,7 +109,8 @@ fn matched(index: &Index, slot: Slot, chain: &Chain) -> u32 {
 fn agrees_with_the_definition() {
     arbtest::arbtest(|u| {
         let capacity = u.int_in_range(1..=50)?;
-        let (mut index, mut model) = (Index::new(ENTRIES_MAX), Model::default());
+        let (mut index, mut model) =
+            (Index::new(ENTRIES_MAX, Randomness::from_seed(1).table_key), Model::default());
         (0..SLOTS).for_each(|slot| index.admit(Slot(slot), capacity));
         let mut placed: Vec<(Slot, Chain)> = Vec::new();
         while !u.is_empty() {
@@ -148,7 +149,7 @@ fn agrees_with_the_definition() {
 #[test]
 fn withdrawing_restores_the_answers() {
     arbtest::arbtest(|u| {
-        let mut index = Index::new(usize::MAX);
+        let mut index = Index::new(usize::MAX, Randomness::from_seed(1).table_key);
         (0..SLOTS).for_each(|slot| index.admit(Slot(slot), u32::MAX));
         for _ in 0..u.int_in_range(0..=9)? {
             index.learn(any_slot(u)?, &any_chain(u)?);

@@ -6,8 +6,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, End, Endpoint, Event, EventKind, Fault,
-    Health, InferenceRequest, Instant, Metrics, Objective, PlacementEvent, Profile, RequestId,
-    ResponseClass, Scheduler, SchedulingResult, Seed, Snapshot, flow::Priority, ledger::Ledger,
+    Health, InferenceRequest, Instant, Metrics, Objective, PlacementEvent, Profile, Randomness,
+    RequestId, ResponseClass, Scheduler, SchedulingResult, Seed, Snapshot, flow::Priority,
+    ledger::Ledger,
 };
 
 /// Returns the single place that knows the engine's API. A line of script is a time in ms and one of
@@ -21,7 +22,7 @@ use picker_core::{
 /// - `hear A aab`, `unhear A aab`, `use A aab`: another worker placed this, withdrew this, had it answered whole
 #[track_caller]
 fn tell(script: &str) -> String {
-    let mut scheduler = Scheduler::new(of_the_epp(), 1);
+    let mut scheduler = Scheduler::new(of_the_epp(), Randomness::from_seed(1));
     let mut transcript = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (ms, words) = line.split_once(' ').unwrap();

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use arbtest::arbitrary::{Error, Unstructured};
 use picker_core::{
     BLOCK_BYTES, Chain, Chainer, ClientId, Config, End, Endpoint, Event, EventKind, Fault, Health,
-    InferenceRequest, Instant, Metrics, PickError, PlacementEvent, RequestId, ResponseClass,
-    ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
+    InferenceRequest, Instant, Metrics, PickError, PlacementEvent, Randomness, RequestId,
+    ResponseClass, ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
     ledger::{Account, Ledger},
 };
 
@@ -190,7 +190,8 @@ fn check(decision: &SchedulingResult, members: &[Endpoint]) {
 #[test]
 fn decisions_are_sound() {
     arbtest::arbtest(|u| {
-        let mut scheduler = Scheduler::new(Config::default(), u.arbitrary()?);
+        let mut scheduler =
+            Scheduler::new(Config::default(), Randomness::from_seed(u.arbitrary()?));
         let mut members = Vec::new();
         for (now, act) in any_script(u)? {
             if let Act::Event(Event::Snapshot { snapshot, .. }) = &act {
@@ -214,7 +215,7 @@ fn the_same_seed_gives_the_same_transcript() {
         let seed = u.arbitrary()?;
         let script = any_script(u)?;
         let transcript = || -> Vec<_> {
-            let mut scheduler = Scheduler::new(Config::default(), seed);
+            let mut scheduler = Scheduler::new(Config::default(), Randomness::from_seed(seed));
             script.iter().cloned().map(|(now, act)| play(&mut scheduler, now, act)).collect()
         };
         assert_eq!(transcript(), transcript());

@@ -12,7 +12,7 @@ pub(crate) mod metrics;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use picker_core::{
-    RequestId,
+    Randomness, RequestId, TableKey,
     ledger::WorkerId,
     worker::{Decision, Worker, WorkerConfig, WorkerName},
     workers::QueueId,
@@ -99,8 +99,12 @@ pub(crate) fn join(name: &str, config: &WorkerConfig) -> PoolId {
     let drawn = WorkerId(host::random() | 1);
     let id = with(|vm| *vm.id.get_or_insert(drawn));
     let queue = QueueId(host::register_queue(&queue_name(name, id)).unwrap_or_default());
-    let (now, seed) = (host::now(), host::random());
-    let worker = Worker::new(WorkerName { id, queue }, config.clone(), now, seed);
+    let randomness = Randomness {
+        seed: host::random(),
+        table_key: TableKey::new([host::random(), host::random(), host::random()]),
+    };
+    let worker_name = WorkerName { id, queue };
+    let worker = Worker::new(worker_name, config.clone(), host::now(), randomness);
     with(|vm| {
         vm.add(PoolState {
             name: name.to_owned(),

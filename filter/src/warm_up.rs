@@ -7,8 +7,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use picker_core::{
-    End, Endpoint, Fault, Health, Instant, Metrics, RequestId, ResponseClass, ResponseStart,
-    Snapshot,
+    End, Endpoint, Fault, Health, Instant, Metrics, Randomness, RequestId, ResponseClass,
+    ResponseStart, Snapshot,
     flow::FlowKey,
     ledger::WorkerId,
     worker::{
@@ -42,7 +42,7 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
 
     let now = Instant::from_nanos(1);
     let name = WorkerName { id: WorkerId(1), queue: QueueId::default() };
-    let worker = Worker::new(name, worker_config(config, false), now, 0);
+    let worker = Worker::new(name, worker_config(config, false), now, Randomness::from_seed(0));
     let mut host = Rehearsal { worker, store: MemoryStore::default() };
     host.store.store_snapshot(snapshot, now);
     for (number, class) in

@@ -3,8 +3,8 @@
 use std::{cmp::Ordering, fmt::Write as _};
 
 use picker_core::{
-    Event, Explanation, InferenceRequest, Instant, Scheduler, SchedulingResult, Snapshot,
-    ledger::Ledger,
+    Event, Explanation, InferenceRequest, Instant, Randomness, Scheduler, SchedulingResult,
+    Snapshot, ledger::Ledger,
 };
 use wire::{
     body::{self, Api, Video},
@@ -42,7 +42,7 @@ pub fn explain(
     let ask = ask(&config, request)?;
     let name = snapshot.pool.clone();
     let now = Instant::from_nanos(0);
-    let mut scheduler = Scheduler::new(config.scheduler, 0);
+    let mut scheduler = Scheduler::new(config.scheduler, Randomness::from_seed(0));
     drop(scheduler.handle(Event::Snapshot { snapshot, received_at: now }));
     let explanation = scheduler.explain(now, &ask, &Ledger::default());
     Ok(written(&name, &ask, &explanation))

@@ -36,6 +36,7 @@ mod pull;
 mod report;
 
 mod deaths;
+mod flood;
 mod hostile;
 mod limits;
 

@@ -10,8 +10,8 @@ mod store;
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    CacheConfig, Config, End, Endpoint, Health, InferenceRequest, Instant, Metrics, RequestId,
-    ResponseClass, ResponseStart, Snapshot,
+    CacheConfig, Config, End, Endpoint, Health, InferenceRequest, Instant, Metrics, Randomness,
+    RequestId, ResponseClass, ResponseStart, Snapshot,
     flow::FlowKey,
     ledger::WorkerId,
     worker::{Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName},
@@ -55,7 +55,12 @@ impl Picker {
         let worker = |number: usize| {
             // No request is held without flow control, so that no worker gets messages.
             let name = WorkerName { id: WorkerId(number as u64 + 1), queue: QueueId::default() };
-            Worker::new(name, config.clone(), Instant::default(), chance.u64(..))
+            Worker::new(
+                name,
+                config.clone(),
+                Instant::default(),
+                Randomness::from_seed(chance.u64(..)),
+            )
         };
         Self {
             workers: (0..workers).map(worker).collect(),

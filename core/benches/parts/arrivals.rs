@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     BLOCKS_MAX, Chain, Chainer, Config, End, Endpoint, Event, Health, InferenceRequest, Instant,
-    Metrics, RequestId, ResponseClass, Scheduler, Seed, Snapshot,
+    Metrics, Randomness, RequestId, ResponseClass, Scheduler, Seed, Snapshot,
     ledger::{Account, Ledger},
 };
 
@@ -34,7 +34,7 @@ impl Arrivals {
     pub(crate) fn new(endpoints: u16) -> Self {
         let snapshot =
             Snapshot { endpoints: (1..=endpoints).map(endpoint).collect(), ..Snapshot::default() };
-        let mut scheduler = Scheduler::new(Config::default(), 1);
+        let mut scheduler = Scheduler::new(Config::default(), Randomness::from_seed(1));
         let _ = scheduler.handle(Event::Snapshot { snapshot, received_at: NOW });
         let busy = |port| Account {
             endpoint: address(port).into(),

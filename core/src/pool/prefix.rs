@@ -12,10 +12,13 @@ mod holders;
 mod lru;
 mod matches;
 
+#[cfg(test)]
+mod flood;
+
 pub use super::Slot;
 pub use matches::Matches;
 
-use crate::model::{BlockHash, Chain};
+use crate::model::{BlockHash, Chain, TableKey};
 use holders::Holders;
 use lru::{Lru, Retract, Touch};
 
@@ -34,10 +37,10 @@ impl Index {
     pub const ENTRIES_MAX: usize = 1 << 19;
 
     /// Returns an index that knows nothing, and never more than `max_entries` pairs of endpoint and
-    /// retained block.
+    /// retained block. The key is a secret of the worker: clients choose the hashes of blocks.
     #[must_use]
-    pub fn new(max_entries: usize) -> Self {
-        Self { holders: Holders::default(), lru: Lru::default(), max_entries }
+    pub fn new(max_entries: usize, key: TableKey) -> Self {
+        Self { holders: Holders::new(key), lru: Lru::new(key), max_entries }
     }
 
     /// Admits an endpoint, or changes how many blocks of 256 bytes it is believed to cache.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use picker_core::{
     BLOCK_BYTES, Chain, Chainer, Config, Endpoint, Event, Filter, Health, InferenceRequest,
-    Instant, Metrics, PickError, Picker, Profile, ResponseStart, Scheduler, Scheduling,
+    Instant, Metrics, PickError, Picker, Profile, Randomness, ResponseStart, Scheduler, Scheduling,
     SchedulingResult, Scorer, ScorerWeight, Seed, Snapshot, WeightedScorer, ledger::Ledger,
 };
 
@@ -28,7 +28,8 @@ pub(crate) fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
 }
 
 pub(crate) fn scheduler(scheduling: Scheduling, endpoints: Vec<Endpoint>) -> Scheduler {
-    let mut scheduler = Scheduler::new(Config { scheduling, ..Config::default() }, 1);
+    let mut scheduler =
+        Scheduler::new(Config { scheduling, ..Config::default() }, Randomness::from_seed(1));
     renew(&mut scheduler, 0, endpoints);
     scheduler
 }

@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     Config, Decider, Disagg, End, Endpoint, Event, EventKind, Fault, Filter, Handler,
-    InferenceRequest, Metrics, Profile, RequestId, ResponseClass, Scheduler, Scheduling,
-    SchedulingResult, Scorer, ScorerWeight, StageOrder, WeightedScorer,
+    InferenceRequest, Metrics, Profile, Randomness, RequestId, ResponseClass, Scheduler,
+    Scheduling, SchedulingResult, Scorer, ScorerWeight, StageOrder, WeightedScorer,
     filter::Role,
     ledger::{Account, Ledger},
     saturation::{Capacity, Concurrency, Detector},
@@ -127,7 +127,7 @@ fn saturation_is_that_of_the_fuller_stage() {
     let config = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
     let of = |scheduling, roles: &[&str]| {
         let config = Config { scheduling, detector: detector.clone(), ..Config::default() };
-        let mut scheduler = Scheduler::new(config, 1);
+        let mut scheduler = Scheduler::new(config, Randomness::from_seed(1));
         let pods = (1..).zip(roles).map(|(last, role)| endpoint(last, role, 0));
         renew(&mut scheduler, 0, pods.collect());
         let accounts = [Account { endpoint: address(1).into(), requests: 3, ..Account::default() }];

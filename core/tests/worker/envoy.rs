@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use picker_core::{
     BLOCK_BYTES, Chainer, Config, Endpoint, EventKind, Health, InferenceRequest, Instant,
-    Objective, PlacementEvent, Profile, RequestId, Seed, Snapshot,
+    Objective, PlacementEvent, Profile, Randomness, RequestId, Seed, Snapshot,
     flow::{FlowConfig, FlowKey, Priority, Ticket},
     ledger::WorkerId,
     saturation::{Concurrency, Detector},
@@ -109,7 +109,7 @@ impl Envoy {
         let now = Instant::from_nanos(1_000_000_000_000);
         let worker = |id: u32| {
             let name = WorkerName { id: WorkerId(id.into()), queue: QueueId(id) };
-            Worker::new(name, config.clone(), now, id.into())
+            Worker::new(name, config.clone(), now, Randomness::from_seed(id.into()))
         };
         Self {
             now,

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt::Debug, time::Duration};
 
 use picker_core::{
-    Instant,
+    Instant, Randomness,
     ledger::WorkerId,
     worker::{Effect, Host, Input, Proposal, Seen, Wants, Worker, WorkerName, turn},
     workers::{Message, QueueId},
@@ -64,7 +64,7 @@ impl Lab {
         let now = Instant::from_nanos(1_000_000_000_000);
         let worker = |id: u64| {
             let name = WorkerName { id: WorkerId(id), queue: QueueId(id as u32) };
-            Worker::new(name, any_config(&mut chance), now, seed * 10 + id)
+            Worker::new(name, any_config(&mut chance), now, Randomness::from_seed(seed * 10 + id))
         };
         // One of those that inputs name never lived.
         let workers = (1..WORKERS).map(worker).collect();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use picker_core::{
-    Chain, Instant, Objective, PlacementEvent, RequestId,
+    Chain, Instant, Objective, PlacementEvent, Randomness, RequestId,
     flow::FlowConfig,
     ledger::WorkerId,
     worker::{MemoryStore, Worker, WorkerConfig, WorkerName},
@@ -341,7 +341,7 @@ impl World {
         let (id, queue) = (WorkerId(u64::from(self.born)), QueueId(self.born));
         let name = WorkerName { id, queue };
         let seed = self.seed * 100 + u64::from(self.born);
-        let worker = Worker::new(name, self.config.clone(), self.now, seed);
+        let worker = Worker::new(name, self.config.clone(), self.now, Randomness::from_seed(seed));
         let flow = self.config.flow.clone();
         let next_tick = self.now + IDLE_TICK;
         let member = Member {

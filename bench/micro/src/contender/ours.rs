@@ -1,7 +1,7 @@
 //! The index of `core/`: the prompt's bytes as a chain of hashes, thinned out; an LRU for each worker.
 
 use picker_core::{
-    BLOCKS_MAX, Chain, Chainer, Seed,
+    BLOCKS_MAX, Chain, Chainer, Randomness, Seed,
     prefix::{Index, Matches, Slot},
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct Ours {
 
 impl Ours {
     pub(crate) fn new() -> Self {
-        let mut index = Index::new(usize::MAX);
+        let mut index = Index::new(usize::MAX, Randomness::from_seed(0).table_key);
         (0..WORKERS).for_each(|worker| index.admit(Slot(worker), u32::MAX));
         Self { index, matches: Matches::default() }
     }

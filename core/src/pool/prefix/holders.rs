@@ -2,12 +2,16 @@
 
 use hashbrown::{HashTable, hash_table::Entry};
 
-use crate::{model::BlockHash, pool::Slot};
+use crate::{
+    model::{BlockHash, TableKey},
+    pool::Slot,
+};
 
 /// Every block that some endpoint holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Holders {
     nodes: HashTable<Node>,
+    key: TableKey,
 }
 
 #[derive(Clone, Debug)]
@@ -24,16 +28,22 @@ enum Slots {
 }
 
 impl Holders {
+    pub(super) const fn new(key: TableKey) -> Self {
+        Self { nodes: HashTable::new(), key }
+    }
+
     /// Returns the endpoints that hold a block, by slot.
     pub(super) fn holding(&self, block: BlockHash) -> &[Slot] {
         self.nodes
-            .find(block.0, |node| node.block == block)
+            .find(self.key.position(block.0), |node| node.block == block)
             .map_or(&[], |node| node.slots.as_slice())
     }
 
     /// Adds a holder that was none.
     pub(super) fn add(&mut self, block: BlockHash, slot: Slot) {
-        match self.nodes.entry(block.0, |node| node.block == block, |node| node.block.0) {
+        let key = self.key;
+        let place = |block: BlockHash| key.position(block.0);
+        match self.nodes.entry(place(block), |node| node.block == block, |node| place(node.block)) {
             Entry::Occupied(mut node) => node.get_mut().slots.add(slot),
             Entry::Vacant(room) => {
                 room.insert(Node { block, slots: Slots::One(slot) });
@@ -43,12 +53,19 @@ impl Holders {
 
     /// Removes a holder, and with its last one the block.
     pub(super) fn remove(&mut self, block: BlockHash, slot: Slot) {
-        let Ok(mut node) = self.nodes.find_entry(block.0, |node| node.block == block) else {
+        let place = self.key.position(block.0);
+        let Ok(mut node) = self.nodes.find_entry(place, |node| node.block == block) else {
             return;
         };
         if node.get_mut().slots.remove(slot) == Left::None {
             node.remove();
         }
+    }
+
+    /// Returns the steps by which the table finds a block.
+    #[cfg(test)]
+    pub(super) fn steps(&self, block: BlockHash) -> usize {
+        super::flood::steps(&self.nodes, self.key.position(block.0), |node| node.block == block)
     }
 }
 

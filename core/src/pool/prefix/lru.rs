@@ -2,15 +2,19 @@
 
 use hashbrown::HashTable;
 
-use crate::{model::BlockHash, pool::Slot};
+use crate::{
+    model::{BlockHash, TableKey},
+    pool::Slot,
+};
 
 /// All endpoints' blocks: one slab of entries, threaded by one list per endpoint, and a table that
 /// finds an entry by endpoint and block.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Lru {
     entries: Vec<CachedBlock>,
     vacant: Vec<EntryId>,
     found: HashTable<EntryId>,
+    key: TableKey,
     lists: Vec<List>,
     /// The number of the latest placement.
     placement: u64,
@@ -72,6 +76,17 @@ pub(super) enum Retract {
 }
 
 impl Lru {
+    pub(super) const fn new(key: TableKey) -> Self {
+        Self {
+            entries: Vec::new(),
+            vacant: Vec::new(),
+            found: HashTable::new(),
+            key,
+            lists: Vec::new(),
+            placement: 0,
+        }
+    }
+
     pub(super) fn admit(&mut self, slot: Slot, capacity: u32) {
         if self.lists.len() <= slot.index() {
             self.lists.resize(slot.index() + 1, List::EMPTY);
@@ -109,7 +124,11 @@ impl Lru {
             CachedBlock { block, slot, shared: false, used_by, weight, newer: NONE, older: NONE };
         let id = self.store(entry);
         self.link(id);
-        self.found.insert_unique(key(slot, block), id, |id| rekey(&self.entries, *id));
+        let (key, entries) = (self.key, &self.entries);
+        let place = |id: &EntryId| {
+            entries.get(*id as usize).map_or(0, |entry| place(key, entry.slot, entry.block))
+        };
+        self.found.insert_unique(place(&id), id, place);
         Touch::Brought
     }
 
@@ -164,7 +183,16 @@ impl Lru {
         let is_it = |id: &EntryId| {
             self.entry(*id).is_some_and(|entry| entry.block == block && entry.slot == slot)
         };
-        self.found.find(key(slot, block), is_it).copied()
+        self.found.find(place(self.key, slot, block), is_it).copied()
+    }
+
+    /// Returns the steps by which the table finds a block.
+    #[cfg(test)]
+    pub(super) fn steps(&self, slot: Slot, block: BlockHash) -> usize {
+        let is_it = |id: &EntryId| {
+            self.entry(*id).is_some_and(|entry| entry.block == block && entry.slot == slot)
+        };
+        super::flood::steps(&self.found, place(self.key, slot, block), is_it)
     }
 
     fn store(&mut self, entry: CachedBlock) -> EntryId {
@@ -183,7 +211,8 @@ impl Lru {
     fn remove(&mut self, id: EntryId) {
         let Some(&CachedBlock { block, slot, .. }) = self.entry(id) else { return };
         self.unlink(id);
-        if let Ok(found) = self.found.find_entry(key(slot, block), |other| *other == id) {
+        if let Ok(found) = self.found.find_entry(place(self.key, slot, block), |other| *other == id)
+        {
             found.remove();
         }
         self.vacant.push(id);
@@ -240,13 +269,8 @@ impl Lru {
     }
 }
 
-/// Returns the table's hash of a pair: the block's, which is even already, moved by the slot. The
+/// Returns the table's hash of a pair: the block's, moved by the slot, which no client chooses. The
 /// factor is 2^64 over the golden ratio, which spreads small numbers over all bits.
-fn key(slot: Slot, block: BlockHash) -> u64 {
-    block.0 ^ u64::from(slot.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-/// Returns the same for an entry, when the table grows.
-fn rekey(entries: &[CachedBlock], id: EntryId) -> u64 {
-    entries.get(id as usize).map_or(0, |entry| key(entry.slot, entry.block))
+fn place(key: TableKey, slot: Slot, block: BlockHash) -> u64 {
+    key.position(block.0) ^ u64::from(slot.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
