@@ -13,7 +13,10 @@ use picker_core::{
     saturation::Capacity,
 };
 
-use super::pool::{self, Survey};
+use super::{
+    label::label,
+    pool::{self, Survey},
+};
 use crate::{
     host::Metric,
     pool::Pool,
@@ -52,8 +55,8 @@ pub(crate) fn count_grant(pool: &Pool, took: Duration) {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let known = vm::in_pool(pool.id, |pool| pool.flow.grant);
     let metric = known.unwrap_or_else(|| {
-        let name = label(&pool.config.name);
-        let name = format!("llm_picker_grant_to_resume_microseconds.inference_pool={name}");
+        let inference_pool = label("inference_pool", &pool.config.name);
+        let name = format!("llm_picker_grant_to_resume_microseconds{inference_pool}");
         let metric = Metric::histogram(&name);
         vm::in_pool(pool.id, |pool| pool.flow.grant = Some(metric));
         metric
@@ -63,7 +66,7 @@ pub(crate) fn count_grant(pool: &Pool, took: Duration) {
 
 /// Counts how a request's wait ended, and how long it was.
 pub(crate) fn count_outcome(pool: &Pool, flow: &FlowKey, outcome: Outcome, waited: Duration) {
-    let labels = format!("outcome={}.priority={}", outcome.label(), flow.priority);
+    let labels = format!(".outcome={}.priority={}", outcome.label(), flow.priority);
     metric(pool, "requests_total", &labels, Metric::counter).increment();
     let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
     metric(pool, "request_queue_duration_milliseconds", &labels, Metric::histogram).record(waited);
@@ -135,17 +138,16 @@ pub(crate) fn take_over(pool: &Pool, flows: &[FlowSize]) {
 /// Finds a flow's gauges, with the values that they are to show.
 fn gauges(pool: &Pool, size: &FlowSize) -> [(Metric, u64); 2] {
     let FlowSize { flow, usage } = size;
-    let labels = format!("priority={}.fairness_id={}", flow.priority, label(flow.id.as_str()));
+    let tenant = label("fairness_id", flow.id.as_str());
+    let labels = format!(".priority={}{tenant}", flow.priority);
     [("queue_size", usage.requests), ("queue_bytes", usage.bytes)]
         .map(|(name, value)| (metric(pool, name, &labels, Metric::gauge), value))
 }
 
 /// Finds a metric by its name and labels, or defines it.
 fn metric(pool: &Pool, name: &str, labels: &str, define: fn(&str) -> Metric) -> Metric {
-    let dot = if labels.is_empty() { "" } else { "." };
-    let inference_pool = label(&pool.config.name);
-    let name =
-        format!("llm_d_epp_flow_control_{name}.inference_pool={inference_pool}{dot}{labels}");
+    let inference_pool = label("inference_pool", &pool.config.name);
+    let name = format!("llm_d_epp_flow_control_{name}{inference_pool}{labels}");
     match vm::in_pool(pool.id, |pool| pool.flow.find(&name)) {
         Lookup::Metric(metric) => metric,
         Lookup::NoRoom => Metric::NONE,
@@ -155,11 +157,6 @@ fn metric(pool: &Pool, name: &str, labels: &str, define: fn(&str) -> Metric) -> 
             metric
         }
     }
-}
-
-/// Writes a tenant's or a pool's name as part of a stat's name, where a dot would end it.
-fn label(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 #[expect(

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use picker_core::saturation::Load;
 
-use super::label::{dotted, plain};
+use super::label::label;
 use crate::{
     host::Metric,
     pool::Pool,
@@ -63,8 +63,8 @@ fn queue_gauge(pool: &Pool, address: SocketAddr) -> Option<Metric> {
         Lookup::Metric(gauge) => Some(gauge),
         Lookup::NoRoom => None,
         Lookup::Nothing => {
-            let server = dotted("model_server_endpoint", &address.to_string());
-            let name = format!("llm_d_epp_per_endpoint_queue_size{}{server}", label(pool));
+            let server = label("model_server_endpoint", &address.to_string());
+            let name = format!("llm_d_epp_per_endpoint_queue_size{}{server}", name_of(pool));
             let gauge = Metric::gauge(&name);
             vm::in_pool(pool.id, |pool| pool.endpoints.queues.insert(address, gauge));
             Some(gauge)
@@ -75,15 +75,15 @@ fn queue_gauge(pool: &Pool, address: SocketAddr) -> Option<Metric> {
 fn set(pool: &Pool, name: &str, value: u64) {
     let found = vm::in_pool(pool.id, |pool| pool.endpoints.gauges.get(name).copied());
     let gauge = found.unwrap_or_else(|| {
-        let gauge = Metric::gauge(&format!("llm_d_epp_{name}{}", label(pool)));
+        let gauge = Metric::gauge(&format!("llm_d_epp_{name}{}", name_of(pool)));
         vm::in_pool(pool.id, |pool| pool.endpoints.gauges.insert(name.to_owned(), gauge));
         gauge
     });
     gauge.record(value);
 }
 
-fn label(pool: &Pool) -> String {
-    format!(".name={};", plain(&pool.config.name))
+fn name_of(pool: &Pool) -> String {
+    label("name", &pool.config.name)
 }
 
 fn kv_usage(load: &Load) -> f64 {

@@ -10,7 +10,7 @@ use std::{rc::Rc, time::Duration};
 use picker_core::{Instant, SchedulingResult, flow::FlowKey, tokens};
 use wire::response::Usage;
 
-use super::label::{dotted, plain};
+use super::label::label;
 use crate::{
     host::Metric,
     models::Models,
@@ -123,15 +123,15 @@ fn define_unsent(done: &Done<'_>) -> Metric {
 }
 
 fn attempts(done: &Done<'_>, status: &str) -> Metric {
-    let target = dotted("target_model_name", &done.models.sent);
+    let target = label("target_model_name", &done.models.sent);
     counter("scheduler_attempts_total", &target, status)
 }
 
 /// Counts a request that a rule has sent to another model.
 pub(crate) fn count_rewrite(rewrite: &str, asked: &str, sent: &str) {
-    let labels = dotted("model_rewrite_name", rewrite)
-        + &dotted("model_name", asked)
-        + &dotted("target_model", sent);
+    let labels = label("model_rewrite_name", rewrite)
+        + &label("model_name", asked)
+        + &label("target_model", sent);
     counter("model_rewrite_decisions_total", &labels, "").increment();
 }
 
@@ -172,11 +172,11 @@ const PREFIX: &str = "llm_d_epp_";
 const OTHER: &str = ".model_name=other;.target_model_name=other;";
 
 fn models(models: &Models) -> String {
-    dotted("model_name", &models.asked) + &dotted("target_model_name", &models.sent)
+    label("model_name", &models.asked) + &label("target_model_name", &models.sent)
 }
 
 fn tenant(FlowKey { id, priority }: &FlowKey) -> String {
-    format!(".fairness_id={}.priority={priority}", plain(id.as_str()))
+    format!("{}.priority={priority}", label("fairness_id", id.as_str()))
 }
 
 fn define_histograms(models: &str) -> Histograms {

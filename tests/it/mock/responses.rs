@@ -106,7 +106,7 @@ fn a_load_report_is_for_us_and_not_for_the_client() {
 }
 
 const LABELS: &str = ".model_name=gpt-4;.target_model_name=tiny;";
-const WHO: &str = ".fairness_id=default-flow.priority=0";
+const WHO: &str = ".fairness_id=default-flow;.priority=0";
 
 fn counted(world: &World, name: &str, labels: &str) -> u64 {
     match world.envoy.metric(&format!("llm_d_epp_{name}{labels}")) {

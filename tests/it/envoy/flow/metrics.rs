@@ -43,9 +43,9 @@ async fn labels_are_labels_in_every_way() {
                 # TYPE llm_d_epp_flow_control_request_queue_duration_milliseconds histogram
                 # TYPE llm_d_epp_flow_control_requests_total counter
                 llm_d_epp_flow_control_pool_saturation_thousandths{inference_pool="default"} 1000
-                llm_d_epp_flow_control_queue_bytes{inference_pool="default",priority="0",fairness_id="ann_example_com"} 234
+                llm_d_epp_flow_control_queue_bytes{inference_pool="default",priority="0",fairness_id="ann@example.com"} 234
                 llm_d_epp_flow_control_queue_bytes{inference_pool="default",priority="100",fairness_id="bob"} 156
-                llm_d_epp_flow_control_queue_size{inference_pool="default",priority="0",fairness_id="ann_example_com"} 3
+                llm_d_epp_flow_control_queue_size{inference_pool="default",priority="0",fairness_id="ann@example.com"} 3
                 llm_d_epp_flow_control_queue_size{inference_pool="default",priority="100",fairness_id="bob"} 2
                 llm_d_epp_flow_control_requests_total{outcome="Dispatched",inference_pool="default",priority="0"} 1
                 "#);
