@@ -23,6 +23,7 @@ mod place;
 mod cursor;
 mod image;
 mod number;
+mod size;
 mod text;
 
 use std::borrow::Cow;
@@ -56,7 +57,7 @@ pub struct Inference<'a> {
     pub stream: bool,
     /// True if the last event is to report usage (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// Limit on output tokens, if there is one.
+    /// Limit on output tokens, if there is one: at most the longest context of models.
     pub max_tokens: Option<u64>,
     /// Prompt in the order in which it is hashed, at most [`PIECES_MAX`] pieces.
     pub prompt: Vec<Piece<'a>>,

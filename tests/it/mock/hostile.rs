@@ -1,6 +1,9 @@
 //! What only an attacker, a broken client or a stranger in the same VM does.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
 use super::{
     push::Pod,
     world::{CHAT, WORKERS, World, about, chat_body},
@@ -116,4 +119,49 @@ fn a_board_that_was_wiped_is_used_again() {
         assert_eq!(world.pod(&world.chat(worker, &about("rivers"))), home, "worker {worker}");
     }
     world.is_well();
+}
+
+/// A body of 160 bytes may call its image as large as 32 bits go, and headers a film as long.
+#[test]
+fn claims_of_size_count_up_to_what_models_take() {
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xff\xff\xff\xff\xff\xff\xff";
+    let image = format!("data:image/png;base64,{}", STANDARD.encode(png));
+    let film = json!({"type": "video_url", "video_url": "https://example.com/film"});
+    let tokens = |headers: &[(&str, &str)], part: &Value| {
+        let world = World::new();
+        world.pods(&[Pod::idle(1)]);
+        let message = json!({"role": "user", "content": [part]});
+        let body = json!({"model": "tiny", "max_tokens": u64::MAX, "messages": [message]});
+        let body = body.to_string();
+        let stream = world.envoy.worker(0).post(CHAT, headers, body.as_bytes());
+        assert_eq!(world.pod(&stream).number, 1);
+        let (_, tokens) = world.in_flight("10.0.0.1:8000");
+        stream.respond(200, NONE, b"{}");
+        world.is_well();
+        tokens
+    };
+    let block = 64;
+    let image = json!({"type": "image_url", "image_url": {"url": image}});
+    assert!((16_384..=16_384 + block).contains(&tokens(NONE, &image)));
+    let sound = json!({"type": "audio_url", "audio_url": "x".repeat(1 << 20)});
+    assert!((32_768..=32_768 + block).contains(&tokens(NONE, &sound)));
+    let usual = tokens(NONE, &film);
+    for (seconds, fps, size, most) in [
+        ("10", "2", "640x360", usual),
+        ("NaN", "-1", "0x0x0", usual),
+        ("18446744073709551615", "1e308", "4294967295x4294967295", 131_072 + block),
+        ("inf", "inf", "4294967296x1", 131_072 + block),
+        ("1e308", "0", "1x1", block),
+    ] {
+        let headers = [
+            ("x-llm-d-video-duration-seconds", seconds),
+            ("x-llm-d-video-fps", fps),
+            ("x-llm-d-video-resolution", size),
+            ("x-llm-d-slo-ttft-ms", "18446744073709551615"),
+            ("x-llm-d-slo-tpot-ms", "18446744073709551615"),
+            ("x-llm-d-inference-ttl", "2562047h47m16s"),
+        ];
+        let claimed = tokens(&headers, &film);
+        assert!(claimed <= most, "{seconds} s, {fps}/s, {size}: {claimed} tokens");
+    }
 }

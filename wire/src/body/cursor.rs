@@ -36,8 +36,8 @@ impl<'a> Cursor<'a> {
         mut each: impl FnMut(&mut Self, &'a [u8]) -> Result<(), BodyError>,
     ) -> Result<(), BodyError> {
         self.open(b'{')?;
-        if self.take(b'}') {
-            return self.close();
+        if self.peek() == Some(b'}') {
+            return self.end_of();
         }
         loop {
             if self.peek() != Some(b'"') {
@@ -48,11 +48,10 @@ impl<'a> Cursor<'a> {
                 return Err(self.unexpected("after object key"));
             }
             each(self, key)?;
-            if self.take(b'}') {
-                return self.close();
-            }
-            if !self.take(b',') {
-                return Err(self.unexpected("after object key:value pair"));
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => return self.end_of(),
+                _ => return Err(self.unexpected("after object key:value pair")),
             }
         }
     }
@@ -63,16 +62,15 @@ impl<'a> Cursor<'a> {
         mut each: impl FnMut(&mut Self) -> Result<(), BodyError>,
     ) -> Result<(), BodyError> {
         self.open(b'[')?;
-        if self.take(b']') {
-            return self.close();
+        if self.peek() == Some(b']') {
+            return self.end_of();
         }
         loop {
             each(self)?;
-            if self.take(b']') {
-                return self.close();
-            }
-            if !self.take(b',') {
-                return Err(self.unexpected("after array element"));
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => return self.end_of(),
+                _ => return Err(self.unexpected("after array element")),
             }
         }
     }
@@ -96,19 +94,19 @@ impl<'a> Cursor<'a> {
 
     /// Reads any value, and returns its JSON.
     pub(super) fn value(&mut self) -> Result<&'a [u8], BodyError> {
-        self.spanned(|cursor| match cursor.peek() {
-            Some(b'"') => cursor.text().map(drop),
-            Some(b'{') => cursor.object(|cursor, _| cursor.value().map(drop)),
-            Some(b'[') => cursor.array(|cursor| cursor.value().map(drop)),
-            Some(b'-' | b'0'..=b'9') => {
-                cursor.at = number::end(cursor.bytes, cursor.at)?;
-                Ok(())
-            }
-            Some(b't') => cursor.literal(b"true"),
-            Some(b'f') => cursor.literal(b"false"),
-            Some(b'n') => cursor.literal(b"null"),
-            _ => Err(cursor.unexpected("looking for beginning of value")),
-        })
+        let first = self.peek();
+        let start = self.at;
+        match first {
+            Some(b'"') => self.text().map(drop)?,
+            Some(b'{') => self.object(|cursor, _| cursor.value().map(drop))?,
+            Some(b'[') => self.array(|cursor| cursor.value().map(drop))?,
+            Some(b'-' | b'0'..=b'9') => self.at = number::end(self.bytes, start)?,
+            Some(b't') => self.literal(b"true")?,
+            Some(b'f') => self.literal(b"false")?,
+            Some(b'n') => self.literal(b"null")?,
+            _ => return Err(self.unexpected("looking for beginning of value")),
+        }
+        Ok(self.bytes.get(start..self.at).unwrap_or_default())
     }
 
     /// Reads with `read`, and returns the JSON that it went over.
@@ -153,7 +151,9 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<(), BodyError> {
+    /// Steps over the mark that ends an object or an array, which comes next.
+    fn end_of(&mut self) -> Result<(), BodyError> {
+        self.at += 1;
         self.depth -= 1;
         Ok(())
     }

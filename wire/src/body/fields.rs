@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::{
     BodyError, Cursor, Inference,
     model_key::MODEL_KEY,
-    number,
     part::text,
     piece::{Piece, Video},
     place::Place,
+    size,
     text::unescape,
 };
 
@@ -96,9 +96,9 @@ impl<'a> RequestFields<'a> {
             b"cache_salt" => self.cache_salt = text(cursor)?,
             b"stream_options" => self.include_usage = include_usage(cursor)?,
             b"max_completion_tokens" => {
-                self.max_completion_tokens = number::whole(cursor.value()?);
+                self.max_completion_tokens = size::output_tokens(cursor.value()?);
             }
-            b"max_tokens" => self.max_tokens = number::whole(cursor.value()?),
+            b"max_tokens" => self.max_tokens = size::output_tokens(cursor.value()?),
             _ => cursor.value().map(drop)?,
         }
         Ok(())

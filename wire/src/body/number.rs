@@ -32,14 +32,3 @@ fn digits(bytes: &[u8], start: usize, place: &'static str) -> Result<usize, Body
     }
     Ok(at)
 }
-
-/// Returns the whole number that a JSON value spells, `16.0` included: some clients write every
-/// number as a double. `None` for anything else and for numbers beyond 64 bits.
-pub(super) fn whole(json: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(json).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.bytes().any(|digit| digit != b'0') {
-        return None;
-    }
-    whole.parse().ok()
-}

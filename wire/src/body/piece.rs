@@ -2,7 +2,7 @@
 
 use picker_core::{BLOCK_BYTES, Chainer};
 
-use super::image;
+use super::{image, size};
 
 /// Piece of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,6 @@ pub struct Video {
     pub tokens: u32,
 }
 
-/// Pixels that make one token (EPP: token-producer, estimate).
-const PIXELS_PER_TOKEN: u64 = 1_024;
-
 impl Default for Video {
     /// Returns a video that says nothing of itself.
     fn default() -> Self {
@@ -41,34 +38,22 @@ impl Video {
     /// Width and height of a video that does not say its size.
     pub const SIZE: (u32, u32) = image::DEFAULT;
 
-    /// Returns a video of this length, rate and size.
+    /// Returns a video of this length, rate and size, up to what models take.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "what is below zero or no number counts none, what is beyond u32 counts all"
-    )]
     pub fn of(seconds: f32, frames_per_second: f32, size: (u32, u32)) -> Self {
-        let frames = (seconds * frames_per_second).ceil() as u32;
-        Self { tokens: frames.saturating_mul(pixels_to_tokens(size)) }
+        Self { tokens: size::video_tokens(seconds * frames_per_second, size) }
     }
-}
-
-fn pixels_to_tokens(size: (u32, u32)) -> u32 {
-    let (width, height) = size;
-    let pixels = u64::from(width).saturating_mul(u64::from(height));
-    u32::try_from(pixels / PIXELS_PER_TOKEN).unwrap_or(u32::MAX)
 }
 
 impl<'a> Piece<'a> {
     /// Returns an image by its URL; an image within the URL says its size.
     pub(super) fn image(url: &'a [u8]) -> Self {
-        Self::Media(url, pixels_to_tokens(image::size(url).unwrap_or(image::DEFAULT)))
+        Self::Media(url, size::image_tokens(image::size(url).unwrap_or(image::DEFAULT)))
     }
 
     /// Returns a sound by its URL or its data (EPP: a quarter of its length).
     pub(super) fn audio(data: &'a [u8]) -> Self {
-        Self::Media(data, u32::try_from(data.len() / 4).unwrap_or(u32::MAX))
+        Self::Media(data, size::audio_tokens(data.len()))
     }
 
     /// Appends the piece to a prompt's chain.
@@ -88,9 +73,7 @@ fn chain_tokens(json: &[u8], chainer: &mut Chainer) {
     let mut len = 0;
     let numbers = json.split(|byte| !byte.is_ascii_digit()).filter(|digits| !digits.is_empty());
     for digits in numbers {
-        let id = digits
-            .iter()
-            .fold(0_u32, |id, digit| id.wrapping_mul(10).wrapping_add(u32::from(digit - b'0')));
+        let id = size::token_id(digits);
         if let Some(room) = block.get_mut(len..len + 4) {
             room.copy_from_slice(&id.to_le_bytes());
         }

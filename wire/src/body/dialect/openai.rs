@@ -10,9 +10,9 @@ use super::{
 };
 use crate::body::{
     messages::messages,
-    number,
     part::text,
     prompt::{json, prompt},
+    size,
 };
 
 pub(super) static DIALECT: DialectSpec = DialectSpec {
@@ -142,7 +142,7 @@ fn read_responses<'a>(
     match key {
         b"input" => fields.prompt = json(cursor)?,
         b"instructions" => fields.instructions = text(cursor)?,
-        b"max_output_tokens" => fields.max_tokens = number::whole(cursor.value()?),
+        b"max_output_tokens" => fields.max_tokens = size::output_tokens(cursor.value()?),
         _ => fields.read_common(cursor, key)?,
     }
     Ok(())

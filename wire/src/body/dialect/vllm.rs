@@ -4,7 +4,7 @@ use super::{
     ApiSpec, BodyError, Cursor, DialectSpec, ModelField::Optional, RequestFields, Work::Computes,
     openai,
 };
-use crate::body::{fields::member, number, prompt::prompt};
+use crate::body::{fields::member, prompt::prompt, size};
 
 pub(super) static DIALECT: DialectSpec =
     DialectSpec { parser: "vllmhttp-parser", error: openai::error, usage: &[], stream_errors: &[] };
@@ -33,5 +33,5 @@ fn read<'a>(
 /// Reads the limit on output tokens in sampling parameters, by vLLM's name or SGLang's.
 pub(super) fn output_limit(cursor: &mut Cursor<'_>) -> Result<Option<u64>, BodyError> {
     let names: [&[u8]; 2] = [b"max_tokens", b"max_new_tokens"];
-    member(cursor, |key| names.contains(&key)).map(|value| number::whole(value?))
+    member(cursor, |key| names.contains(&key)).map(|value| size::output_tokens(value?))
 }
