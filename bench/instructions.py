@@ -68,6 +68,7 @@ def bootstrap(pods, ports, wasm):
     plugin = json.loads((ROOT / "envoy/local/plugin.json").read_text())
     plugin["envoy"] = {"hold": "stopIteration", "destination": "header"}
     plugin["failureMode"] = "FailClose"
+    plugin["decisionHeader"] = True
     address = lambda port: {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}
     values = {
         "GATEWAY_PORT": ports[0], "ADMIN_PORT": ports[1], "INGEST_PORT": ports[2], "WASM": wasm,

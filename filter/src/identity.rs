@@ -71,6 +71,11 @@ impl Identity {
         }
     }
 
+    /// The tenant by which the prompt is kept apart from those of others; `None` where all share.
+    pub(crate) fn salt(&self, config: &config::Identity) -> Option<&str> {
+        config.salt_by_tenant.then(|| self.fairness_id.as_deref().unwrap_or_default())
+    }
+
     /// Names the client, for failures of which the request may be the cause: the tenant, or the address
     /// where none is named. An address costs a call of the host, so it is read for failures alone.
     pub(crate) fn client(&self) -> ClientId {
@@ -93,7 +98,11 @@ fn video(headers: &Headers) -> Video {
         return Video::default();
     }
     let header = |name| std::str::from_utf8(headers.last(name)?).ok();
-    let number = |name, default| header(name).and_then(|it| it.parse().ok()).unwrap_or(default);
+    // What is no number from 0 on says nothing.
+    let number = |name, default| {
+        let number: Option<f32> = header(name).and_then(|it| it.parse().ok());
+        number.filter(|number| *number >= 0.0).unwrap_or(default)
+    };
     let resolution = header("x-llm-d-video-resolution").and_then(|it| it.split_once('x'));
     let size = resolution.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     Video::of(

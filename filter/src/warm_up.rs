@@ -36,7 +36,7 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
         debug_assert!(false, "the warm-up's body is a valid one");
         return;
     };
-    let request = inference.ask(Api::ChatCompletions, "warm-up", config.prompt_blocks_max);
+    let request = inference.ask(Api::ChatCompletions, "warm-up", None, config.prompt_blocks_max);
     let Ok(bytes) = wire::snapshot::encode(&snapshot()) else { return };
     let Ok(snapshot) = wire::snapshot::decode(&bytes) else { return };
 

@@ -66,7 +66,7 @@ fn ask(config: &PoolConfig, request: ExplainedRequest<'_>) -> Result<InferenceRe
     let inference = body::scan(request.body, api, Video::default())
         .map_err(|why| format!("invalid request body: {why}"))?;
     let model = inference.model.clone().unwrap_or_default();
-    Ok(inference.ask(api, &model, config.prompt_blocks_max))
+    Ok(inference.ask(api, &model, None, config.prompt_blocks_max))
 }
 
 fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {

@@ -30,6 +30,7 @@ pub struct Builder {
     port: u16,
     workers: usize,
     plugin: Option<Value>,
+    explains: bool,
     endpoints: usize,
     upstreams: Vec<SocketAddr>,
     pod_args: Vec<String>,
@@ -113,6 +114,14 @@ impl Builder {
     #[must_use]
     pub fn plugin(mut self, plugin: Value) -> Self {
         self.plugin = Some(plugin);
+        self
+    }
+
+    /// Has answers say why they came from where they came from, unless the plugin's configuration
+    /// says otherwise.
+    #[must_use]
+    pub const fn explaining(mut self) -> Self {
+        self.explains = true;
         self
     }
 
@@ -205,10 +214,12 @@ impl Builder {
             Some(plugin) => plugin.clone(),
             None => serde_json::from_str(PLUGIN).context("envoy/local/plugin.json")?,
         };
-        plugin
-            .as_object_mut()
-            .context("the plugin's configuration must be a JSON object")?
-            .insert("envoy".to_owned(), envoy_settings(self.way));
+        let keys =
+            plugin.as_object_mut().context("the plugin's configuration must be a JSON object")?;
+        keys.insert("envoy".to_owned(), envoy_settings(self.way));
+        if self.explains {
+            keys.entry("decisionHeader").or_insert(Value::Bool(true));
+        }
         let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
         let bootstrap = Bootstrap {
             way: self.way,
@@ -243,6 +254,7 @@ impl Stack {
             port: 0,
             workers: 2,
             plugin: None,
+            explains: false,
             endpoints: 3,
             upstreams: Vec::new(),
             pod_args: Vec::new(),

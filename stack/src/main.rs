@@ -98,7 +98,8 @@ async fn start(args: &Args) -> Result<Stack> {
         .port(args.port)
         .workers(args.workers.into())
         .endpoints(args.endpoints.into())
-        .upstreams(resolve(&args.upstream).await?);
+        .upstreams(resolve(&args.upstream).await?)
+        .explaining();
     match &args.config {
         Some(file) => builder.plugin(read_json(file)?).start().await,
         None => builder.start().await,

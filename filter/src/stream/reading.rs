@@ -140,7 +140,8 @@ impl Stream {
             let placed = self.placed(pool, asked, Models::default(), 0);
             return self.refuse(&refusal, Ok(Box::new(placed)));
         }
-        let request = inference.ask(api, sent, pool.config.prompt_blocks_max);
+        let tenant = asked.identity.salt(&self.instance.config.identity);
+        let request = inference.ask(api, sent, tenant, pool.config.prompt_blocks_max);
         let models = Models { asked: model.unwrap_or_default().to_owned(), sent: sent.to_owned() };
         if models.asked != models.sent {
             let place = inference.place.clone();

@@ -38,7 +38,7 @@ pub(super) fn stack() -> Builder {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     match Programs::built_in(root) {
         // Pods that take no time: what is in front of them is what these stories are about.
-        Ok(programs) => Stack::builder(programs).pod_args(&["--profile", "instant"]),
+        Ok(programs) => Stack::builder(programs).explaining().pod_args(&["--profile", "instant"]),
         Err(error) => panic!("{error}"),
     }
 }

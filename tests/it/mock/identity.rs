@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     push::Pod,
-    world::{Way, World, about},
+    world::{WORKERS, Way, World, about},
 };
 
 const OBJECTIVE: &str = "x-llm-d-inference-objective";
@@ -163,4 +163,28 @@ fn header_names_are_configurable_and_nothing_is_said_unless_asked_for() {
     let names: Vec<_> =
         stream.response().unwrap().headers.iter().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(names, [":status", "x-pod", "content-length"]);
+}
+
+/// One tenant has asked with a secret; another tries what it may be, and reads the share that was
+/// cached.
+#[test]
+fn salted_tenants_do_not_find_out_what_others_asked() {
+    let found = |salted: bool| -> Vec<u32> {
+        let keys = json!({"identity": {"saltByTenant": salted}});
+        let world = World::with(Way::STOP_ITERATION_HEADER, &keys);
+        world.pods(&Pod::idles(3));
+        let is_cached = |tenant: &str, guess: u32| {
+            let prompt = format!("My card's PIN is {guess}, please remember it.");
+            let worker = usize::try_from(guess).unwrap() % WORKERS;
+            let stream = world.chat_with(worker, &[(FAIRNESS, tenant)], &prompt);
+            World::decision(&stream).contains(";prefix-hit=1.00;")
+        };
+        assert!(!is_cached("a", 1137) && is_cached("a", 1137), "a tenant shares with itself");
+        let found = (1100..1200).filter(|guess| is_cached("b", *guess)).collect();
+        assert!(is_cached("a", 1137) && is_cached("b", 1150), "nothing was lost by that");
+        world.is_well();
+        found
+    };
+    assert_eq!(found(false), [1137]);
+    assert_eq!(found(true), [0_u32; 0]);
 }

@@ -15,6 +15,9 @@ pub struct Identity {
     pub fairness_key: FairnessKey,
     /// Place in a verified token that says which user asks.
     pub jwt: Option<Jwt>,
+    /// True if prompts share no prefix with those of other tenants, whatever the fairness id is read
+    /// from. Requests without one are one tenant.
+    pub salt_by_tenant: bool,
     /// Headers that no configured component sets: they are taken out of every request, as any
     /// client could send them.
     pub stripped: Vec<String>,
@@ -53,12 +56,14 @@ impl Default for Identity {
             fairness_headers: owned(&FAIRNESS),
             fairness_key: FairnessKey::Header,
             jwt: None,
+            salt_by_tenant: false,
             stripped: Vec::new(),
         }
     }
 }
 
-const KEYS: [&str; 5] = ["objectiveHeaders", "fairnessHeaders", "fairnessKey", "jwt", "strip"];
+const KEYS: [&str; 6] =
+    ["objectiveHeaders", "fairnessHeaders", "fairnessKey", "jwt", "saltByTenant", "strip"];
 
 pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
     let object = at.object(&KEYS)?;
@@ -73,6 +78,7 @@ pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
         fairness_headers: object.read("fairnessHeaders", default.fairness_headers, headers)?,
         fairness_key: object.read("fairnessKey", FairnessKey::Header, |at| at.one_of(&keys))?,
         jwt: object.read("jwt", None, |at| jwt(at).map(Some))?,
+        salt_by_tenant: object.read("saltByTenant", false, At::flag)?,
         stripped: Vec::new(),
     };
     if identity.fairness_key == FairnessKey::JwtClaim && identity.jwt.is_none() {

@@ -157,6 +157,7 @@ fn errors_say_where_what_and_what_is_allowed() {
         r#"{"identity": {"fairnessKey": "jwt"}}"#,
         r#"{"identity": {"fairnessKey": "jwtClaim"}}"#,
         r#"{"identity": {"jwt": {"claim": "sub"}}}"#,
+        r#"{"identity": {"saltByTenant": "yes"}}"#,
         r"[1]",
         r"{",
     ].map(say).join("\n"), @r#"
@@ -186,6 +187,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid identity.fairnessKey "jwt": must be a known name; allowed: header, jwtClaim, clientAddress
     invalid identity.fairnessKey "jwtClaim": must have identity.jwt beside it, which says where the claim is
     invalid identity.jwt.payloadHeader: must not be left out
+    invalid identity.saltByTenant "yes": must be true or false
     invalid configuration (a list): must be an object
     invalid configuration: must be JSON: EOF while parsing an object at line 1 column 1
     "#);

@@ -194,9 +194,13 @@ mod tests {
     fn each_part_of_the_seed_counts() {
         let seeds = [
             Seed::default(),
-            Seed { model: "ab", adapter: "c", cache_salt: "" },
-            Seed { model: "a", adapter: "bc", cache_salt: "" },
-            Seed { model: "a", adapter: "", cache_salt: "bc" },
+            Seed { model: "ab", adapter: "c", ..Seed::default() },
+            Seed { model: "a", adapter: "bc", ..Seed::default() },
+            Seed { model: "a", cache_salt: "bc", ..Seed::default() },
+            Seed { model: "a", tenant: Some("bc"), ..Seed::default() },
+            Seed { model: "a", tenant: Some("bd"), ..Seed::default() },
+            Seed { model: "a", tenant: Some(""), ..Seed::default() },
+            Seed { model: "a", ..Seed::default() },
         ];
         let mut hashes = seeds.map(|seed| seed.hash());
         hashes.sort_unstable();

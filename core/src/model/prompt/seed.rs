@@ -12,6 +12,9 @@ pub struct Seed<'a> {
     pub adapter: &'a str,
     /// The request's `cache_salt`, by which vLLM keeps tenants apart; empty for none.
     pub cache_salt: &'a str,
+    /// The tenant, where tenants must not learn of each other by shared prefixes; an unnamed one is
+    /// empty. `None` where all tenants share.
+    pub tenant: Option<&'a str>,
 }
 
 /// The hash that every chain starts from: `llm-pick` in ASCII. A change of the hash function has to
@@ -22,6 +25,9 @@ impl Seed<'_> {
     /// Returns the hash before the first block.
     pub(super) fn hash(&self) -> u64 {
         let fields = [self.model, self.adapter, self.cache_salt];
-        fields.into_iter().fold(START, |hash, field| digest_all(hash, field.as_bytes()))
+        fields
+            .into_iter()
+            .chain(self.tenant)
+            .fold(START, |hash, field| digest_all(hash, field.as_bytes()))
     }
 }
