@@ -71,10 +71,24 @@ impl Chainer {
         }
         let tokens = usize::try_from(tokens.min(TOKENS_MAX)).unwrap_or(usize::MAX);
         let mut left = tokens * TOKEN_BYTES;
-        while left > 0 && self.blocks < self.max_blocks {
-            let part = left.min(BLOCK_BYTES);
-            self.update(block.get(..part).unwrap_or_default());
-            left -= part;
+        if self.partial_len > 0 {
+            let head = left.min(BLOCK_BYTES - self.partial_len);
+            self.fill(block.get(..head).unwrap_or_default());
+            left -= head;
+            // What follows goes on within the name where the head ended.
+            block.rotate_left(head % name.len());
+        }
+        self.repeat(&block, left / BLOCK_BYTES);
+        self.fill(block.get(..left % BLOCK_BYTES).unwrap_or_default());
+    }
+
+    /// Appends whole blocks that are all alike, of which one is hashed.
+    fn repeat(&mut self, block: &Block, count: usize) {
+        let room = usize::try_from(self.max_blocks - self.blocks).unwrap_or(usize::MAX);
+        let count = count.min(room);
+        if count > 0 {
+            let digest = digest(block);
+            (0..count).for_each(|_| self.join(digest));
         }
     }
 
@@ -112,7 +126,12 @@ impl Chainer {
     }
 
     fn push(&mut self, block: &Block) {
-        self.hash = mix(self.hash, digest(block));
+        self.join(digest(block));
+    }
+
+    /// Joins a block to the chain by its digest.
+    fn join(&mut self, digest: u64) {
+        self.hash = mix(self.hash, digest);
         self.blocks += 1;
         if self.blocks == self.next_retained {
             self.hashes.push(BlockHash(self.hash));
@@ -188,6 +207,28 @@ mod tests {
         assert_eq!(shared(&with(b"abc", b"url", 225), &with(b"abc", b"other", 225)), 0);
         assert_eq!(with(b"abc", b"url", u32::MAX).blocks, 99);
         assert_eq!(with(b"abc", b"url", 0).blocks, 1);
+    }
+
+    /// A medium is its name as often as it has tokens, from a whole token on, wherever it begins.
+    #[test]
+    fn media_are_their_name_over_and_over() {
+        let name = digest_all(0, b"url").to_le_bytes();
+        for before in (0..2 * BLOCK_BYTES).step_by(3) {
+            for tokens in [0, 1, 2, 63, 64, 65, 225, 1_000] {
+                for max_blocks in [2, 3, 99] {
+                    let (mut chainer, mut bytes) =
+                        (Chainer::new(&Seed::default(), max_blocks), vec![b'x'; before]);
+                    chainer.update(&bytes);
+                    chainer.update_media(b"url", u32::try_from(tokens).unwrap());
+                    chainer.update(b"and then");
+                    bytes.resize(before.next_multiple_of(TOKEN_BYTES), 0);
+                    bytes.extend(name.iter().cycle().take(tokens * TOKEN_BYTES));
+                    bytes.extend(b"and then");
+                    let expected = chain(&bytes, max_blocks);
+                    assert_eq!(chainer.finish(), expected, "{before} bytes, {tokens} tokens");
+                }
+            }
+        }
     }
 
     #[test]
