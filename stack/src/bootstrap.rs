@@ -1,8 +1,11 @@
 //! Envoy's configuration, from the templates in envoy/local/.
 
 mod balancing;
+mod discovered;
+mod tree;
 
 pub use balancing::Balancing;
+pub(crate) use discovered::{Discovered, discovered};
 
 use std::{net::SocketAddr, path::Path};
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     Answer, Exit, Pod, Programs, Template, Way,
-    bootstrap::{Balancing, Bootstrap},
+    bootstrap::{Balancing, Bootstrap, Discovered, discovered},
     envoy::Envoy,
     http,
     scraper::Scraper,
@@ -36,6 +36,8 @@ pub struct Builder {
     pod_args: Vec<String>,
     parts: Parts,
     template: Option<Template>,
+    reloads: bool,
+    envoy_env: Vec<(&'static str, String)>,
 }
 
 /// The parts of the picker that are started.
@@ -68,6 +70,7 @@ pub struct Stack {
     pub way: Way,
     /// Number of Envoy's worker threads.
     pub workers: usize,
+    programs: Programs,
     envoy: Envoy,
     scraper: Option<Scraper>,
     dir: TempDir,
@@ -146,6 +149,20 @@ impl Builder {
         self
     }
 
+    /// Has Envoy read the plugin's configuration from a file of its own, which [`Stack::reload`] replaces.
+    #[must_use]
+    pub const fn reloadable(mut self) -> Self {
+        self.reloads = true;
+        self
+    }
+
+    /// Adds a variable to Envoy's environment.
+    #[must_use]
+    pub fn envoy_env(mut self, name: &'static str, value: String) -> Self {
+        self.envoy_env.push((name, value));
+        self
+    }
+
     /// Leaves the scraper out: no snapshot comes but what the caller pushes.
     #[must_use]
     pub const fn without_scraper(mut self) -> Self {
@@ -170,8 +187,9 @@ impl Builder {
         let pods = self.pods(dir.path()).await?;
         let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
         let yaml = self.bootstrap(dir.path(), &endpoints)?;
-        let mut envoy =
-            Envoy::start(&self.programs, dir.path(), &yaml, self.workers, &secret).await?;
+        let mut env = self.envoy_env.clone();
+        env.push(("LLM_PICKER_SECRET", secret.clone()));
+        let mut envoy = Envoy::start(&self.programs, dir.path(), &yaml, self.workers, env).await?;
         let scraper = if self.parts == Parts::All {
             let programs = &self.programs;
             let mut scraper =
@@ -191,6 +209,7 @@ impl Builder {
             secret,
             way: self.way,
             workers: self.workers,
+            programs: self.programs,
             envoy,
             scraper,
             dir,
@@ -210,14 +229,12 @@ impl Builder {
 
     /// Writes the files that the bootstrap names, and returns the bootstrap's text.
     fn bootstrap(&self, dir: &Path, endpoints: &[SocketAddr]) -> Result<String> {
-        let mut plugin = match &self.plugin {
+        let plugin = match &self.plugin {
             Some(plugin) => plugin.clone(),
             None => serde_json::from_str(PLUGIN).context("envoy/local/plugin.json")?,
         };
-        let keys =
-            plugin.as_object_mut().context("the plugin's configuration must be a JSON object")?;
-        keys.insert("envoy".to_owned(), envoy_settings(self.way));
-        if self.explains {
+        let mut plugin = with_way(plugin, self.way)?;
+        if let Some(keys) = plugin.as_object_mut().filter(|_| self.explains) {
             keys.entry("decisionHeader").or_insert(Value::Bool(true));
         }
         let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
@@ -239,7 +256,13 @@ impl Builder {
             let file = dir.join(name);
             fs::write(&file, text).with_context(|| file.display().to_string())?;
         }
-        bootstrap.render()
+        let yaml = bootstrap.render()?;
+        if !self.reloads {
+            return Ok(yaml);
+        }
+        let (bootstrap, discovered) = discovered(&yaml, dir)?;
+        discovered.write(dir)?;
+        Ok(bootstrap)
     }
 }
 
@@ -260,6 +283,8 @@ impl Stack {
             pod_args: Vec::new(),
             parts: Parts::All,
             template: None,
+            reloads: false,
+            envoy_env: Vec::new(),
         }
     }
 
@@ -295,6 +320,37 @@ impl Stack {
         scraper.child.kill().await
     }
 
+    /// Starts a scraper where there is none, and waits until it has pushed.
+    pub async fn start_scraper(&mut self) -> Result<()> {
+        ensure!(self.scraper.is_none(), "a scraper runs already");
+        let pods: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
+        let (dir, ingest) = (self.dir.path(), self.envoy.ingest);
+        let mut scraper = Scraper::start(&self.programs, dir, &pods, ingest, &self.secret).await?;
+        scraper.ready().await?;
+        self.status = Some(scraper.status);
+        self.scraper = Some(scraper);
+        Ok(())
+    }
+
+    /// Replaces the plugin's configuration in a running Envoy, whatever it says.
+    ///
+    /// # Errors
+    /// Where the stack was not built [`reloadable`](Builder::reloadable).
+    pub fn reload(&self, plugin: Value) -> Result<()> {
+        let plugin = with_way(plugin, self.way)?;
+        Discovered::read(self.dir.path())?.with_plugin(&plugin)?.write(self.dir.path())
+    }
+
+    /// Stops Envoy in the middle of its work, as a freezer or a live migration does.
+    pub async fn freeze_envoy(&mut self) -> Result<()> {
+        self.envoy.child.signal("STOP").await
+    }
+
+    /// Lets a frozen Envoy go on.
+    pub async fn thaw_envoy(&mut self) -> Result<()> {
+        self.envoy.child.signal("CONT").await
+    }
+
     /// Returns the processes of Envoy and of the scraper.
     #[must_use]
     pub fn pids(&self) -> (u32, Option<u32>) {
@@ -320,8 +376,13 @@ impl Stack {
     }
 }
 
-fn envoy_settings(way: Way) -> Value {
-    json!({"hold": way.hold().name(), "destination": way.destination().name()})
+/// Returns the plugin's configuration with the settings that follow from the way.
+fn with_way(mut plugin: Value, way: Way) -> Result<Value> {
+    let settings = json!({"hold": way.hold().name(), "destination": way.destination().name()});
+    let object = plugin.as_object_mut();
+    let object = object.context("the plugin's configuration must be a JSON object")?;
+    object.insert("envoy".to_owned(), settings);
+    Ok(plugin)
 }
 
 /// Fails if the port is taken. Envoy would share it with any other program that allows that,

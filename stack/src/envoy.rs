@@ -28,7 +28,7 @@ impl Envoy {
         dir: &Path,
         yaml: &str,
         workers: usize,
-        secret: &str,
+        env: Vec<(&'static str, String)>,
     ) -> Result<Self> {
         let bootstrap = dir.join("envoy.yaml");
         fs::write(&bootstrap, yaml).with_context(|| bootstrap.display().to_string())?;
@@ -51,7 +51,7 @@ impl Envoy {
                 "--component-log-level".into(),
                 "wasm:info".into(),
             ],
-            env: vec![("LLM_PICKER_SECRET", secret.to_owned())],
+            env,
         };
         let mut child = program.start(dir)?;
         let admin = ready(&mut child, &admin_path).await?;

@@ -4,6 +4,8 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::tree::{MANAGERS, all_at};
+
 /// Balancing of an Envoy without our filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balancing {
@@ -23,10 +25,6 @@ const OURS: [&str; 2] = ["llm-picker", "llm-picker-ingest"];
 
 /// Name of the last filter of every chain.
 const ROUTER: &str = "envoy.filters.http.router";
-
-/// Path of every connection manager, which has filters and routes in its configuration.
-const MANAGERS: [&str; 7] =
-    ["static_resources", "listeners", "*", "filter_chains", "*", "filters", "*"];
 
 /// Path of the policy that `override_host` falls back to where no endpoint was named.
 const FALLBACK: [&str; 12] = [
@@ -126,16 +124,6 @@ fn hash_conversations(tree: &mut Value) -> Result<()> {
     }
     ensure!(hashed > 0, "the bootstrap has no route to the cluster {CLUSTER}");
     Ok(())
-}
-
-/// Returns the values at a path of keys, where `*` stands for every element of a list.
-fn all_at<'v>(value: &'v mut Value, path: &[&str]) -> Vec<&'v mut Value> {
-    let Some((first, rest)) = path.split_first() else { return vec![value] };
-    if *first == "*" {
-        let elements = value.as_array_mut().into_iter().flatten();
-        return elements.flat_map(|element| all_at(element, rest)).collect();
-    }
-    value.get_mut(*first).map_or_else(Vec::new, |field| all_at(field, rest))
 }
 
 #[cfg(test)]
