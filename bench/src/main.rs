@@ -9,6 +9,7 @@ mod idle;
 mod micro;
 mod overhead;
 mod real_vllm;
+mod soak;
 // The clients.
 mod body;
 mod chat;
@@ -93,6 +94,8 @@ enum Bench {
     Age,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
+    /// Faults of all kinds at an Envoy under load: no request lost, no limit passed, nothing left behind. 20 minutes.
+    Soak,
     /// Small parts by themselves: the prefix index beside those of SMG and Dynamo, the ledger under contention. 3 minutes.
     Micro,
 }
@@ -158,6 +161,7 @@ async fn run(args: &Args) -> Result<()> {
         Bench::Idle => idle::run(&setting()?).await?,
         Bench::RealVllm => real_vllm::run(&setting()?).await?,
         Bench::Age => age::run(&setting()?).await?,
+        Bench::Soak => soak::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,
         Bench::Micro => micro::run(&root.join(MICRO), args.quick)?,
     };
