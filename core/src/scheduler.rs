@@ -208,6 +208,7 @@ impl Scheduler {
             Some(pool) if pool.members().is_empty() => Capacity::Empty,
             Some(pool) => {
                 let loads = pool.loads(now, &ledger.accounts);
+                let loads = self.outliers.choosable(now, pool.members(), loads);
                 let Config { detector, scheduling, .. } = &self.config;
                 let in_stages = scheduling.may_compute_apart();
                 let room = if in_stages { Detector::room_in_stages } else { Detector::room };

@@ -404,13 +404,13 @@ fn a_new_pod_has_no_prefixes() {
 }
 
 #[test]
-fn an_unseen_pod_is_not_preferred() {
+fn a_stale_pod_is_not_preferred_and_an_unread_one_goes_by_what_is_in_flight() {
     insta::assert_snapshot!(tell("
         9000 pool A:w5:k90 B:blind C:old2000 D:w6:k90
         9001 ask 1 -
     "), @"
     9000 pool A:w5:k90 B:blind C:old2000 D:w6:k90
-    9001 ask 1 - => 1 to ADB (queue=1.00 kv=0.10 prefix=0.00 sum=2.20 age=1ms 0/0)
+    9001 ask 1 - => 1 to BAD (queue=1.00 kv=0.00 prefix=0.00 sum=2.00 age=never 0/0)
     ");
 }
 

@@ -30,10 +30,19 @@ pub(crate) struct Pod {
 pub(crate) struct ScrapeState {
     /// True once a scrape has ended, well or not.
     pub(crate) tried: bool,
-    /// Reason why the pod is down, if it is.
-    pub(crate) down: Option<String>,
+    /// Reason why the pod is down or cannot be read, if so.
+    pub(crate) trouble: Option<Trouble>,
     /// Reading of the last scrape that succeeded.
     pub(crate) reading: Option<TimedReading>,
+}
+
+/// The reason why a pod has no fresh reading, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// No requests should go there: nothing answers, or its engine sleeps.
+    Down(String),
+    /// The pod answers, but not with a page that says how loaded it is. Requests may go there.
+    Unread(String),
 }
 
 /// A reading with its time.

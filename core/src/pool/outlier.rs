@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Candidate, Slot};
-use crate::model::{ClientId, Fault, Instant};
+use super::{Candidate, EndpointState, Slot};
+use crate::{
+    model::{ClientId, Fault, Health, Instant},
+    saturation::Load,
+};
 
 /// The recent failures of each endpoint.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +116,29 @@ impl OutlierDetector {
             candidates.retain(|it| !is_avoided(it));
         }
         drops
+    }
+
+    /// Returns the loads of the members that a request may go to: those that are up, if any is, and of them those that are
+    /// not ejected. An endpoint to which no request goes adds no room to a pool. Ejected endpoints count where they are
+    /// chosen all the same: if they are more than half, or all that a stage has.
+    pub(crate) fn choosable(
+        &self,
+        now: Instant,
+        members: &[EndpointState],
+        loads: Vec<Load>,
+    ) -> Vec<Load> {
+        let is_up = |member: &EndpointState| member.health == Health::Up;
+        let any_up = members.iter().any(is_up);
+        let seen = members.iter().zip(loads).filter(|(member, _)| is_up(member) || !any_up);
+        let (ejected, mut kept): (Vec<_>, Vec<_>) =
+            seen.partition(|(member, _)| self.avoids(member.slot, now));
+        let all = ejected.len() * 2 > ejected.len() + kept.len();
+        let lacks = |is_of: fn(&Load) -> bool| !kept.iter().any(|(_, load)| is_of(load));
+        let (prefills, decodes) = (lacks(Load::prefills), lacks(Load::decodes));
+        let counts =
+            |load: &Load| all || (prefills && load.prefills()) || (decodes && load.decodes());
+        kept.extend(ejected.into_iter().filter(|(_, load)| counts(load)));
+        kept.into_iter().map(|(_, load)| load).collect()
     }
 }
 

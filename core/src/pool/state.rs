@@ -86,6 +86,11 @@ impl EndpointState {
         found.map(|(_, value)| *value)
     }
 
+    /// True if the endpoint is up and its metrics were never read, or cannot be.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.health == Health::Up && self.read.is_none()
+    }
+
     /// Returns the age of the endpoint's metrics, if they were ever read.
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         self.read.map(|read| now.saturating_since(read.at))

@@ -25,12 +25,12 @@ pub struct Load {
 
 impl Load {
     /// True if the endpoint counts for prompts that are computed apart.
-    pub(super) fn prefills(&self) -> bool {
+    pub(crate) fn prefills(&self) -> bool {
         self.roles.prefills()
     }
 
     /// True if the endpoint counts for answers.
-    pub(super) fn decodes(&self) -> bool {
+    pub(crate) fn decodes(&self) -> bool {
         self.roles.decodes()
     }
 }

@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Config, Decider, Disagg, End, Endpoint, Event, EventKind, Fault, Filter, Handler,
-    InferenceRequest, Metrics, Profile, Randomness, RequestId, ResponseClass, Scheduler,
-    Scheduling, SchedulingResult, Scorer, ScorerWeight, StageOrder, WeightedScorer,
+    Chain, Config, Decider, Disagg, End, Endpoint, Event, EventKind, Fault, Filter, Handler,
+    Health, InferenceRequest, Metrics, PlacementEvent, Profile, Randomness, RequestId,
+    ResponseClass, Scheduler, Scheduling, SchedulingResult, Scorer, ScorerWeight, StageOrder,
+    WeightedScorer,
     filter::Role,
     ledger::{Account, Ledger},
     saturation::{Capacity, Concurrency, Detector},
@@ -146,6 +147,58 @@ fn saturation_is_that_of_the_fuller_stage() {
     assert_eq!(apart(&["prefill-decode", "prefill-decode"]), "0.38, room for 3");
     assert_eq!(single(&["prefill-decode", "prefill-decode"]), "0.38, room for 5");
     assert_eq!(single(&["decode", ""]), "0.38, room for 5");
+}
+
+/// A limit of 4 stays 4 beside pods that are down or ejected.
+#[test]
+fn endpoints_that_cannot_be_chosen_add_no_room() {
+    let detector = Detector::Concurrency(Concurrency { max_requests: 4, ..Concurrency::default() });
+    let room = |downs: &[u8], fails: &[u8], roles: &[&str]| {
+        let is_apart = roles.contains(&"prefill");
+        let whole = || profile("default", Vec::new()).into();
+        let scheduling = if is_apart { disagg(Disagg::default()) } else { whole() };
+        let config = Config { scheduling, detector: detector.clone(), ..Config::default() };
+        let mut scheduler = Scheduler::new(config, Randomness::from_seed(1));
+        let pods = (1..).zip(roles).map(|(last, role)| {
+            let health = if downs.contains(&last) { Health::Down } else { Health::Up };
+            Endpoint { health, ..endpoint(last, role, 0) }
+        });
+        renew(&mut scheduler, 0, pods.collect());
+        for last in fails.iter().flat_map(|last| [last; 3]) {
+            let (endpoint, verdict) = (address(*last), EventKind::Failed(Fault::Endpoint));
+            let event = PlacementEvent { at: at(1), endpoint, chain: Chain::default(), verdict };
+            drop(scheduler.handle(Event::Noted(event)));
+        }
+        match scheduler.capacity(at(1), &Ledger::default()) {
+            Capacity::Serving(room) => room.places(1.0),
+            Capacity::Unknown | Capacity::Empty => 0,
+        }
+    };
+    let decode = &["decode"; 4];
+    assert_eq!(room(&[], &[], decode), 16);
+    assert_eq!(room(&[2, 3, 4], &[], decode), 4);
+    assert_eq!(room(&[], &[2, 3], decode), 8);
+    assert_eq!(room(&[4], &[3], decode), 8);
+    assert_eq!(room(&[], &[2, 3, 4], decode), 16, "too many to be at fault: all are chosen");
+    assert_eq!(room(&[1, 2, 3, 4], &[], decode), 16, "a scraper that sees none up is cut off");
+    let stages = &["decode", "decode", "prefill"];
+    assert_eq!(room(&[], &[3], stages), 4, "the only one of its stage is chosen all the same");
+    assert_eq!(room(&[], &[1], stages), 4);
+    assert_eq!(room(&[1], &[], stages), 4);
+}
+
+/// What is in flight is all that is known of an endpoint whose page says nothing.
+#[test]
+fn an_unread_endpoint_is_placed_by_what_is_in_flight() {
+    let unread = |last| Endpoint { metrics: None, ..endpoint(last, "decode", 0) };
+    let pods = vec![endpoint(1, "decode", 2), unread(2)];
+    let mut scheduler = scheduler(profile("default", Vec::new()).into(), pods);
+    let mut first = |requests| {
+        let account = Account { endpoint: address(2).into(), requests, ..Account::default() };
+        let ledger = Ledger { accounts: [account].into_iter().collect(), ..Ledger::default() };
+        scheduler.decide(at(1), &ask(1), &ledger).unwrap().ranked[0]
+    };
+    assert_eq!([0, 1, 3, 9].map(&mut first), [2, 2, 1, 1].map(address));
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn metrics(
 ) -> Option<PodMetrics> {
     let state = pod.state.borrow();
     let timed = state.reading.as_ref().filter(|timed| {
-        state.down.is_none() && now.saturating_duration_since(timed.at) < READING_AGE_MAX
+        state.trouble.is_none() && now.saturating_duration_since(timed.at) < READING_AGE_MAX
     })?;
     let reading = &timed.reading;
     Some(PodMetrics {

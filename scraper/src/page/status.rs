@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::{freshness::READING_AGE_MAX, history::History};
 use crate::{
     meters::Meters,
-    pool::{self, PoolView, ScrapedPod},
+    pool::{self, PoolView, ScrapedPod, Trouble},
     push::{PullState, WatchedGateway},
 };
 use json::HistoryPosition;
@@ -144,9 +144,10 @@ fn missing_in(view: &PoolView) -> Option<String> {
 fn pod_facts(scraped: &ScrapedPod, now: Instant) -> PodFacts {
     let state = scraped.state.borrow();
     let age = state.reading.as_ref().map(|timed| now.saturating_duration_since(timed.at));
-    let state = match (&state.down, age) {
-        (Some(why), _) => PodState::Down(why.clone()),
-        (None, None) => PodState::Unread,
+    let state = match (&state.trouble, age) {
+        (Some(Trouble::Down(why)), _) => PodState::Down(why.clone()),
+        (Some(Trouble::Unread(why)), _) => PodState::Unread(Some(why.clone())),
+        (None, None) => PodState::Unread(None),
         (None, Some(age)) if age >= READING_AGE_MAX => PodState::Stale(age),
         (None, Some(_)) => PodState::Up,
     };

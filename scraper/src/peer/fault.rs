@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     TooLarge(usize),
     /// The answer arrived and can't be understood.
     Garbage(String),
+    /// The pod's engine sleeps.
+    Asleep,
 }
 
 /// A [`Fault`] without its particulars, by which logs and metrics tell faults apart.
@@ -33,10 +35,11 @@ pub(crate) enum FaultKind {
     Status(u16),
     TooLarge,
     Garbage,
+    Asleep,
 }
 
 /// Every value of the `outcome` label.
-pub(crate) const OUTCOMES: [&str; 10] = [
+pub(crate) const OUTCOMES: [&str; 11] = [
     "ok",
     "refused",
     "unreachable",
@@ -47,6 +50,7 @@ pub(crate) const OUTCOMES: [&str; 10] = [
     "status-other",
     "too-large",
     "garbage",
+    "asleep",
 ];
 
 impl Fault {
@@ -57,7 +61,12 @@ impl Fault {
 
     /// True if the peer answers well, but not with the page that was asked for.
     pub(crate) const fn is_about_page(&self) -> bool {
-        matches!(self, Self::Status(..) | Self::Garbage(_))
+        matches!(self, Self::Status(..) | Self::Garbage(_) | Self::TooLarge(_))
+    }
+
+    /// True if no connection was made.
+    pub(crate) const fn is_about_connection(&self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable(_))
     }
 
     /// True if the resource is missing, or the scraper may not see it.
@@ -74,6 +83,7 @@ impl Fault {
             Self::Status(status, _) => FaultKind::Status(status.as_u16()),
             Self::TooLarge(_) => FaultKind::TooLarge,
             Self::Garbage(_) => FaultKind::Garbage,
+            Self::Asleep => FaultKind::Asleep,
         }
     }
 }
@@ -86,7 +96,7 @@ impl FaultKind {
     /// then.
     pub(crate) fn is_certain(self) -> bool {
         match self {
-            Self::Refused => true,
+            Self::Refused | Self::Asleep => true,
             Self::Status(status) => (400..500).contains(&status) && status != 409,
             Self::Unreachable | Self::TimedOut | Self::Broken | Self::TooLarge | Self::Garbage => {
                 false
@@ -106,6 +116,7 @@ impl FaultKind {
             Self::Status(_) => "status-other",
             Self::TooLarge => "too-large",
             Self::Garbage => "garbage",
+            Self::Asleep => "asleep",
         }
     }
 }
@@ -123,6 +134,7 @@ impl fmt::Display for Fault {
             Self::Status(status, said) => write!(f, "answered {status}: {said}"),
             Self::TooLarge(limit) => write!(f, "answer is longer than {limit} bytes"),
             Self::Garbage(why) => write!(f, "invalid answer: {why}"),
+            Self::Asleep => write!(f, "the engine sleeps"),
         }
     }
 }
@@ -161,6 +173,7 @@ mod tests {
             FaultKind::Status(503),
             FaultKind::TooLarge,
             FaultKind::Garbage,
+            FaultKind::Asleep,
         ];
         for kind in kinds {
             assert!(OUTCOMES.contains(&kind.outcome()), "{kind:?}");

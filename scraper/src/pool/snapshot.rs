@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use picker_core::{Endpoint, Health, Snapshot};
 
-use super::{Pod, PodReadings, ScrapeState, ScrapedPod};
+use super::{Pod, PodReadings, ScrapeState, ScrapedPod, Trouble};
 
 /// Longest time between two snapshots of a pool that has no requests and says nothing new. A push
 /// costs a gateway 0.6 to 0.9 ms, most of it to wake up; twenty a second would be most of what an
@@ -32,7 +32,10 @@ pub(crate) fn endpoints(pods: &[ScrapedPod], now: Instant) -> Vec<Endpoint> {
 }
 
 fn endpoint(pod: &Pod, state: &ScrapeState, now: Instant) -> Endpoint {
-    let health = if state.down.is_some() { Health::Down } else { Health::Up };
+    let health = match state.trouble {
+        Some(Trouble::Down(_)) => Health::Down,
+        Some(Trouble::Unread(_)) | None => Health::Up,
+    };
     let metrics = state
         .reading
         .as_ref()
@@ -54,7 +57,7 @@ mod tests {
 
     fn read_at(at: Instant, down: Option<&str>) -> ScrapeState {
         let reading = Some(TimedReading { at, reading: wire::metrics::scan(PAGE).unwrap() });
-        ScrapeState { tried: true, down: down.map(str::to_owned), reading }
+        ScrapeState { tried: true, trouble: down.map(|why| Trouble::Down(why.to_owned())), reading }
     }
 
     #[test]

@@ -170,7 +170,7 @@ mod tests {
             "vllm:num_requests_waiting 0\nvllm:num_requests_running {requests}\nvllm:kv_cache_usage_perc 0\n"
         );
         let reading = wire::metrics::scan(page.as_bytes()).unwrap();
-        ScrapeState { tried: true, down: None, reading: Some(TimedReading { at, reading }) }
+        ScrapeState { tried: true, trouble: None, reading: Some(TimedReading { at, reading }) }
     }
 
     #[test]

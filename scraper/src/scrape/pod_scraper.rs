@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Uri};
-use wire::metrics::{Engine, Reading, Scanner};
+use wire::metrics::{Engine, Reading, Scanner, Unfit};
 
 use crate::peer::{Client, Fault, Peer};
 
@@ -89,6 +89,9 @@ impl PodScraper {
         *request.uri_mut() = uri;
         let page = self.client.ask(request).await?.body;
         self.page_bytes = page.len();
-        self.scanner.scan(&page).map_err(|why| Fault::Garbage(why.to_string()))
+        self.scanner.scan(&page).map_err(|why| match why {
+            Unfit::Asleep => Fault::Asleep,
+            why => Fault::Garbage(why.to_string()),
+        })
     }
 }

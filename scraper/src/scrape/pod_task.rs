@@ -8,6 +8,7 @@ use std::{
 
 use hyper::Uri;
 use tokio::{
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time,
 };
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     meters::Meters,
     peer::{Fault, Link, Peer, TlsClient, log_failure, log_success},
-    pool::{Pod, ScrapeState, TimedReading, WaitingReceiver},
+    pool::{Pod, ScrapeState, TimedReading, Trouble, WaitingReceiver},
     settings::{MetricsSource, Pace},
 };
 
@@ -44,6 +45,14 @@ pub(crate) struct PodTask {
     pub(crate) meters: Arc<Meters>,
 }
 
+/// A scrape that failed.
+#[derive(Debug)]
+struct Failure {
+    fault: Fault,
+    /// True if the port that serves requests takes connections all the same.
+    serves: bool,
+}
+
 impl PodTask {
     /// Returns the engine that the pod runs, by its labels.
     pub(super) fn engine_for(&self, pod: &Pod) -> Arc<Engine> {
@@ -63,7 +72,7 @@ impl PodTask {
         let address = pod.address;
         let mut scraper = match self.scraper(&pod) {
             Ok(scraper) => scraper,
-            Err(fault) => return drop(state.send_replace(unusable(&fault))),
+            Err(fault) => return drop(state.send_replace(Failure::of_page(fault).unusable())),
         };
         let mut link = Link::new();
         let mut due = Instant::now() + phase;
@@ -76,7 +85,11 @@ impl PodTask {
             self.meters.scraped(&self.pool, address, began.elapsed(), &outcome);
             let now = Instant::now();
             let idle = outcome.as_ref().is_ok_and(|it| it.waiting == 0 && it.running == 0);
-            record(address, began, outcome, &mut link, &state);
+            let outcome = match outcome {
+                Ok(reading) => Ok(TimedReading { at: began, reading }),
+                Err(fault) => Err(self.failure(&pod, fault).await),
+            };
+            record(address, outcome, &mut link, &state);
             left_alone = idle && self.waiting.borrow().is_empty();
             let interval = self.pace.interval(left_alone);
             let interval = schedule::interval(interval, scraper.page_bytes());
@@ -84,6 +97,21 @@ impl PodTask {
             // with it.
             due = schedule::next_start(due.min(began), now, interval, link.wait());
         }
+    }
+
+    /// Judges a failed scrape. Where metrics have a port of their own, that one says nothing about the port that serves
+    /// requests, which is then tried.
+    async fn failure(&self, pod: &Pod, fault: Fault) -> Failure {
+        let is_apart = self.metrics_port(pod, &self.engine_for(pod)) != pod.address.port();
+        if !fault.is_about_connection() || !is_apart {
+            return Failure::of_page(fault);
+        }
+        let connection = time::timeout(self.pace.timeout, TcpStream::connect(pod.address)).await;
+        Failure { fault, serves: matches!(connection, Ok(Ok(_))) }
+    }
+
+    fn metrics_port(&self, pod: &Pod, engine: &Engine) -> u16 {
+        self.source.port.or(engine.port).unwrap_or_else(|| pod.address.port())
     }
 
     fn scraper(&self, pod: &Pod) -> Result<PodScraper, Fault> {
@@ -94,7 +122,7 @@ impl PodTask {
 
     /// Returns the places of the pod's pages.
     fn pages(&self, pod: &Pod, engine: &Engine) -> Result<MetricsPages, Fault> {
-        let port = self.source.port.or(engine.port).unwrap_or_else(|| pod.address.port());
+        let port = self.metrics_port(pod, engine);
         let authority = SocketAddr::new(pod.address.ip(), port).to_string();
         let uri = |path: &str| {
             path.parse::<Uri>().map_err(|why| Fault::Unreachable(format!("{path:?}: {why}")))
@@ -138,8 +166,7 @@ async fn with_permit<T>(
 
 fn record(
     address: SocketAddr,
-    began: Instant,
-    outcome: Result<Reading, Fault>,
+    outcome: Result<TimedReading, Failure>,
     link: &mut Link,
     state: &watch::Sender<ScrapeState>,
 ) {
@@ -148,21 +175,40 @@ fn record(
     match outcome {
         Ok(reading) => {
             log_success(name, link.succeeded(now));
-            let reading = Some(TimedReading { at: began, reading });
-            state.send_replace(ScrapeState { tried: true, down: None, reading });
+            let reading = Some(reading);
+            state.send_replace(ScrapeState { tried: true, trouble: None, reading });
         }
-        Err(fault) => {
-            log_failure(name, link.failed(now, fault.kind()), &fault);
-            // The last good reading stays: its age says how much it is worth.
-            let down = link.is_down().then(|| fault.to_string());
+        Err(failure) => {
+            let fault = &failure.fault;
+            log_failure(name, link.failed(now, fault.kind()), fault);
+            let trouble = link.is_down().then(|| failure.trouble());
             state.send_modify(|state| {
                 state.tried = true;
-                state.down = down;
+                // The last good reading stays while the pod may come back: its age says how much it is worth. A page
+                // that cannot be read says that it is worth nothing.
+                if matches!(trouble, Some(Trouble::Unread(_))) {
+                    state.reading = None;
+                }
+                state.trouble = trouble;
             });
         }
     }
 }
 
-fn unusable(fault: &Fault) -> ScrapeState {
-    ScrapeState { tried: true, down: Some(fault.to_string()), reading: None }
+impl Failure {
+    /// Returns the failure of a scrape at the port that serves requests: a page that is no page shows that it does.
+    const fn of_page(fault: Fault) -> Self {
+        let serves = fault.is_about_page();
+        Self { fault, serves }
+    }
+
+    fn trouble(&self) -> Trouble {
+        let why = self.fault.to_string();
+        if self.serves { Trouble::Unread(why) } else { Trouble::Down(why) }
+    }
+
+    /// Returns the state of a pod that is never scraped.
+    fn unusable(&self) -> ScrapeState {
+        ScrapeState { tried: true, trouble: Some(self.trouble()), reading: None }
+    }
 }

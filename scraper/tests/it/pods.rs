@@ -1,6 +1,7 @@
 //! Pods that answer, hang, refuse, or answer nonsense.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use picker_core::Health;
 use scraper::settings::{Discovery, ListedEndpoints};
 
 use crate::{
@@ -152,18 +154,36 @@ async fn a_pod_is_asked_for_what_is_wanted() {
     }
 }
 
+/// A page that is no page says nothing of the port that serves requests; what was read before is worth nothing then.
 #[tokio::test]
-async fn nonsense_counts_as_no_answer() {
+async fn a_pod_whose_page_cannot_be_read_is_not_down() {
     let Reply::Whole(_, good) = page(3) else { panic!("a page is whole") };
     let replies = [
         ("garbage", Reply::Whole(200, b"<html>hello</html>".to_vec())),
         ("no metrics", Reply::Whole(200, Vec::new())),
         ("not UTF-8", Reply::Whole(200, vec![0xff; 4096])),
-        ("truncated", Reply::Half(good.clone())),
         ("503", Reply::Whole(503, good)),
         ("404", Reply::Whole(404, Vec::new())),
         ("9 MB", Reply::Whole(200, vec![b'\n'; 9 << 20])),
     ];
+    for (what, reply) in replies {
+        let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
+        let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
+        envoy.wait_for(pod.address, what, |it| waiting(it) == Some(3)).await;
+        pod.reply_with(reply);
+        let unread = envoy.wait_for(pod.address, what, |it| it.metrics.is_none()).await;
+        assert_eq!(unread.health, Health::Up, "{what}");
+        pod.reply_with(page(4));
+        envoy.wait_for(pod.address, what, |it| waiting(it) == Some(4)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_breaks_off_or_sleeps_is_down() {
+    let Reply::Whole(_, good) = page(3) else { panic!("a page is whole") };
+    let asleep = b"vllm:engine_sleep_state{engine=\"0\",sleep_state=\"awake\"} 0\n";
+    let asleep = [&good[..], asleep].concat();
+    let replies = [("truncated", Reply::Half(good)), ("asleep", Reply::Whole(200, asleep))];
     for (what, reply) in replies {
         let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
         let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
@@ -174,6 +194,21 @@ async fn nonsense_counts_as_no_answer() {
         pod.reply_with(page(4));
         envoy.wait_for(pod.address, what, |it| waiting(it) == Some(4)).await;
     }
+}
+
+/// Metrics on a port of their own that nothing listens on say nothing of the port that serves.
+#[tokio::test]
+async fn a_pod_whose_metrics_port_is_closed_is_not_down() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (pod, envoy) = (Pod::start(page(3)).await, Envoy::start().await);
+    let gone: SocketAddr = format!("127.0.0.1:{closed}").parse().unwrap();
+    let mut settings = settings(&[pod.address, gone], &[envoy.address]);
+    settings.pools[0].source.port = Some(closed);
+    let _scraper = start(settings).await;
+    envoy.wait_for(gone, "the one that serves nothing", is_down).await;
+    envoy.wait("ten pushes", |it| it.count >= 10).await;
+    let unread = envoy.wait_for(pod.address, "the other", |it| it.metrics.is_none()).await;
+    assert_eq!(unread.health, Health::Up);
 }
 
 /// Counts saturate, and do not overflow to small ones.

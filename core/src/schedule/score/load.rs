@@ -33,7 +33,7 @@ impl ScorerPlugin for LoadAware {
         scores: &mut Vec<Score>,
     ) {
         each(candidates, scores, |candidate| {
-            candidate.gauges.map_or(Score::ZERO, |gauges| self.score(gauges.waiting))
+            candidate.waiting().map_or(Score::ZERO, |waiting| self.score(waiting))
         });
     }
 }

@@ -4,7 +4,7 @@
 use super::plugin::{ScorerPlugin, each};
 use crate::{
     model::Score,
-    pool::{Candidate, EngineLoad},
+    pool::Candidate,
     schedule::{Needs, PickContext},
 };
 
@@ -18,10 +18,10 @@ pub(super) enum Relative {
 }
 
 impl Relative {
-    const fn count(self, load: EngineLoad) -> u32 {
+    fn count(self, candidate: &Candidate<'_>) -> Option<u32> {
         match self {
-            Self::Waiting => load.waiting,
-            Self::Running => load.running,
+            Self::Waiting => candidate.waiting(),
+            Self::Running => candidate.running(),
         }
     }
 }
@@ -37,7 +37,7 @@ impl ScorerPlugin for Relative {
         candidates: &[Candidate<'_>],
         scores: &mut Vec<Score>,
     ) {
-        let count = |candidate: &Candidate<'_>| candidate.gauges.map(|load| self.count(load));
+        let count = |candidate: &Candidate<'_>| self.count(candidate);
         let (fewest, most) = candidates
             .iter()
             .filter_map(count)

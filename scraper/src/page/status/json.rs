@@ -129,7 +129,7 @@ fn pod(scraped: &ScrapedPod, now: Instant, pool: &str, columns: &[&Column]) -> V
     let (state, why) = match facts.state {
         PodState::Up => ("up", None),
         PodState::Stale(_) => ("stale", None),
-        PodState::Unread => ("unread", None),
+        PodState::Unread(why) => ("unread", why),
         PodState::Down(why) => ("down", Some(why)),
     };
     let at = scraped.state.borrow().reading.as_ref().map(|timed| timed.at);

@@ -43,8 +43,8 @@ pub(super) enum PodState {
     Up,
     /// The metrics are this old.
     Stale(Duration),
-    /// The metrics have never come.
-    Unread,
+    /// The metrics never came, or cannot be read for this reason.
+    Unread(Option<String>),
     /// The pod can't be reached, for this reason.
     Down(String),
 }
@@ -108,7 +108,7 @@ fn add_pool_problems(problems: &mut Vec<Problem>, pool: &PoolFacts<'_>) {
     }
     let down = pods.iter().filter_map(|pod| match &pod.state {
         PodState::Down(why) => Some(format!("{} ({why})", pod.address)),
-        PodState::Up | PodState::Stale(_) | PodState::Unread => None,
+        PodState::Up | PodState::Stale(_) | PodState::Unread(_) => None,
     });
     let down: Vec<_> = down.collect();
     if down.len() == pods.len() {
@@ -121,9 +121,21 @@ fn add_pool_problems(problems: &mut Vec<Problem>, pool: &PoolFacts<'_>) {
         let text = format!("{count} of {all} pods of pool {name} {are} down: {}.", listed(&down));
         problems.push(Problem::error(text));
     }
+    let unread = pods.iter().filter_map(|pod| match &pod.state {
+        PodState::Unread(why) => why.as_ref().map(|why| format!("{} ({why})", pod.address)),
+        PodState::Up | PodState::Down(_) | PodState::Stale(_) => None,
+    });
+    let unread: Vec<_> = unread.collect();
+    if !unread.is_empty() {
+        let text = format!(
+            "Pool {name} has pods whose metrics cannot be read; they are placed by what is in flight there: {}.",
+            listed(&unread)
+        );
+        problems.push(Problem::warning(text));
+    }
     let stale = pods.iter().filter_map(|pod| match pod.state {
         PodState::Stale(age) => Some(format!("{} ({} old)", pod.address, rounded(age))),
-        PodState::Up | PodState::Down(_) | PodState::Unread => None,
+        PodState::Up | PodState::Down(_) | PodState::Unread(_) => None,
     });
     let stale: Vec<_> = stale.collect();
     if !stale.is_empty() {
@@ -173,7 +185,8 @@ mod tests {
             pod(1, refused()),
             pod(2, PodState::Up),
             pod(3, PodState::Stale(Duration::from_millis(3_456))),
-            pod(4, PodState::Unread),
+            pod(4, PodState::Unread(None)),
+            pod(5, PodState::Unread(Some("answered 404 Not Found".to_owned()))),
         ];
         let pools = [
             PoolFacts { name: "some", pods: Some(some.to_vec()) },
