@@ -35,6 +35,7 @@ mod ingest;
 mod pull;
 mod report;
 
+mod clocks;
 mod deaths;
 mod flood;
 mod hostile;

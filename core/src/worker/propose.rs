@@ -28,7 +28,7 @@ impl Worker {
             Input::ToArbiter(Message::Submit { .. }) if self.peer.is_arbiter() => self.feed.wants(),
             Input::Configured(_) | Input::ToArbiter(_) => Wants::NOTHING,
             Input::Arbitrate if !self.peer.is_arbiter() => Wants::NOTHING,
-            Input::Tick if self.looks_at_rows(now) => {
+            Input::Tick if self.watch.is_due(now) => {
                 self.feed.wants().with_rows_but_of(self.peer.id())
             }
             Input::Tick => self.feed.wants(),
@@ -88,11 +88,6 @@ impl Worker {
             | Input::Look => false,
         };
         is_due && !ledger.members.has(self.peer.id())
-    }
-
-    /// True if this tick looks at the rows of all members.
-    fn looks_at_rows(&self, now: Instant) -> bool {
-        self.is_registered() && self.watch.is_due(now)
     }
 
     /// Takes in a snapshot and the other workers' events. Returns the reason why a snapshot cannot be
@@ -303,7 +298,7 @@ impl Worker {
     /// Plans a tick: at the slow beat a look at all members, then the arbiter's look at its queues. A tick
     /// also keeps the lease, so that requests which are held here always have an arbiter.
     fn plan_tick(&self, now: Instant, ledger: &mut Ledger, rows: Vec<Row>) -> (Plan, Change) {
-        let roll = self.looks_at_rows(now).then(|| self.call_roll(now, ledger, rows));
+        let roll = self.watch.is_due(now).then(|| self.call_roll(now, ledger, rows));
         // Before places are reserved: they are reserved by what the ledger says.
         let tenure = self.reserve(now, ledger);
         // The arbiter renews its lease first: one that is merely late would lose its queues to itself.
@@ -313,7 +308,8 @@ impl Worker {
         (Plan::Tick { tenure, lease, roll }, change)
     }
 
-    /// Looks at the rows of all members: strikes off the dead, or recounts what all have counted.
+    /// Looks at the rows of all members: strikes off the dead, or recounts what all have counted. Also in a
+    /// worker that serves nothing: all that did may be dead.
     fn call_roll(&self, now: Instant, ledger: &mut Ledger, mut rows: Vec<Row>) -> Roll {
         // Its own counts this worker knows without a look: no other changes them.
         let (worker, heartbeat) = (self.peer.id(), Some(self.peer.heartbeat().clone()));

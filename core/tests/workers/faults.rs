@@ -237,6 +237,9 @@ impl World {
         if !self.troubles.is_untrue && !self.has_graves() {
             return;
         }
+        if self.members.is_empty() {
+            self.bear();
+        }
         let end = self.now + MENDED_AFTER;
         while self.now < end {
             self.everyone_hears(BEAT);

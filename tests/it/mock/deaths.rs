@@ -84,7 +84,7 @@ fn pushes_come_through_again_too() {
 #[test]
 fn what_workers_change_together_is_there_before_any_of_them_serves() {
     let world = World::new();
-    for key in ["ledger", "workers", "snapshot", "pull"] {
+    for key in ["ledger", "snapshot", "pull"] {
         let there = world.envoy.shared_data(&format!("llm-picker/default/v1/{key}"));
         assert_eq!(there.as_deref(), Some(&[][..]), "{key}");
     }
