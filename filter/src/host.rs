@@ -49,12 +49,18 @@ impl Headers {
 /// is told, so that such a time lies after zero also on a machine that has just booted.
 const PAST: Duration = Duration::from_secs(86_400);
 
-/// Zero of the monotonic clock, which is the same for all workers of a machine. The standard library reads
-/// the clock and hides the number, but on WASI no time is below zero, so that zero can be found.
-static CLOCK_ZERO: LazyLock<std::time::Instant> = LazyLock::new(|| {
-    let bits = (0..u64::BITS).rev().map(|bit| Duration::from_nanos(1 << bit));
-    bits.fold(monotonic_clock(), |time, step| time.checked_sub(step).unwrap_or(time))
+/// Earliest time that the standard library can tell, from which the monotonic clock is measured. The library
+/// hides the clock's number, and workers that start at different times must read the same one; the earliest
+/// time is found by going back as far as it lets.
+static EARLIEST: LazyLock<std::time::Instant> = LazyLock::new(|| {
+    let seconds = (0..u64::BITS).rev().map(|bit| Duration::from_secs(1 << bit));
+    let nanos = (0..30).rev().map(|bit| Duration::from_nanos(1 << bit));
+    let back = |time: std::time::Instant, step| time.checked_sub(step).unwrap_or(time);
+    seconds.chain(nanos).fold(monotonic_clock(), back)
 });
+
+/// Seconds from the library's earliest time to the clock's zero: none, or those of the lowest `i64`.
+const BELOW_ZERO: u64 = 1 << 63;
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the monotonic clock is read")]
 fn monotonic_clock() -> std::time::Instant {
@@ -64,7 +70,9 @@ fn monotonic_clock() -> std::time::Instant {
 /// Reads the monotonic clock, by which all times within this machine are told: the wall clock may be set
 /// at any moment, by any amount.
 pub(crate) fn now() -> Instant {
-    Instant::default() + PAST + monotonic_clock().saturating_duration_since(*CLOCK_ZERO)
+    let since = monotonic_clock().saturating_duration_since(*EARLIEST);
+    let up = Duration::new(since.as_secs() & !BELOW_ZERO, since.subsec_nanos());
+    Instant::default() + PAST + up
 }
 
 /// Reads the wall clock, since the Unix epoch: only for what another machine compares.

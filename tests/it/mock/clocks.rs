@@ -127,3 +127,20 @@ fn a_gateway_whose_clock_alone_is_set_takes_the_scraper_by_its_uptime() {
         world.envoy.set_wall_clock(now);
     }
 }
+
+/// All workers read one clock, also one whose VM is much younger than the others'.
+#[test]
+fn a_young_worker_reads_the_clock_of_the_old_ones() {
+    let world = gated();
+    push(&world);
+    world.envoy.run_for(Duration::from_secs(15));
+    world.envoy.worker(3).kill();
+    world.envoy.run_for(Duration::from_secs(2));
+    push(&world);
+    let (first, [second, third]) =
+        (world.chat(0, "first"), [world.chat(3, "second"), world.chat(1, "third")]);
+    world.envoy.run_for(Duration::from_secs(5));
+    assert!(first.sent().is_some() && second.status().is_none() && third.status().is_none());
+    world.envoy.run_for(Duration::from_secs(6));
+    assert_eq!([second.status(), third.status()], [Some(429); 2]);
+}
