@@ -10,8 +10,8 @@ use super::{push::Pod, world::World};
 /// Blocks of a prompt: 8 kB, all of whose hashes are kept.
 const BLOCKS: usize = 32;
 
-/// Prompts of a flood: 12,800 blocks, at which a table by the hashes' own bits takes ten times as long.
-const PROMPTS: usize = 400;
+/// Prompts of a flood: 8,000 blocks, at which a table by the hashes' own bits takes several times as long.
+const PROMPTS: usize = 250;
 
 /// The low half that all hashes of a flood have.
 const LOW: u64 = 0x1234_5678;
@@ -22,11 +22,17 @@ const PRIME_3: u64 = 0x1656_67B1_9E37_79F9;
 const PRIME_4: u64 = 0x85EB_CA77_C2B2_AE63;
 const PRIME_5: u64 = 0x27D4_EB2F_1656_67C5;
 
-/// What multiplies to 1 with an odd factor.
-fn inverse(factor: u64) -> u64 {
-    (0..6).fold(factor, |inverse, _| {
-        inverse.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(inverse)))
-    })
+/// What multiplies to 1 with these.
+const INVERSE_1: u64 = inverse(PRIME_1);
+const INVERSE_2: u64 = inverse(PRIME_2);
+
+const fn inverse(factor: u64) -> u64 {
+    let (mut inverse, mut right_bits) = (factor, 3);
+    while right_bits < u64::BITS {
+        inverse = inverse.wrapping_mul(2_u64.wrapping_sub(factor.wrapping_mul(inverse)));
+        right_bits *= 2;
+    }
+    inverse
 }
 
 /// The chain's own step from one block's hash to the next, and back.
@@ -37,8 +43,8 @@ fn mix(hash: u64, next: u64) -> u64 {
 }
 
 fn unmix(hash: u64, mixed: u64) -> u64 {
-    let mixed = (mixed ^ (mixed >> 29) ^ (mixed >> 58)).wrapping_mul(inverse(PRIME_2));
-    (mixed ^ (mixed >> 32)).wrapping_mul(inverse(PRIME_1)) ^ hash.rotate_left(25)
+    let mixed = (mixed ^ (mixed >> 29) ^ (mixed >> 58)).wrapping_mul(INVERSE_2);
+    (mixed ^ (mixed >> 32)).wrapping_mul(INVERSE_1) ^ hash.rotate_left(25)
 }
 
 fn lanes(words: &[[u8; 8]]) -> [u64; 4] {
@@ -85,8 +91,8 @@ fn crafted(dice: &mut Dice, before: u64) -> (Vec<u8>, u64) {
     loop {
         let wanted = dice.draw() << 32 | LOW;
         let lane = unmix(three, unmix(before, wanted));
-        let sum = lane.wrapping_mul(inverse(PRIME_1)).rotate_right(31);
-        let word = sum.wrapping_sub(last).wrapping_mul(inverse(PRIME_2)).to_le_bytes();
+        let sum = lane.wrapping_mul(INVERSE_1).rotate_right(31);
+        let word = sum.wrapping_sub(last).wrapping_mul(INVERSE_2).to_le_bytes();
         if word.iter().all(plain) {
             block.extend(word);
             return (block, wanted);
