@@ -8,6 +8,8 @@ mod body;
 mod config;
 #[path = "it/epp.rs"]
 mod epp;
+#[path = "it/exposition.rs"]
+mod exposition;
 #[path = "it/flow.rs"]
 mod flow;
 #[path = "it/guides.rs"]

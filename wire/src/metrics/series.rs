@@ -11,8 +11,8 @@ pub(super) struct Series<'a> {
 }
 
 impl<'a> Series<'a> {
-    /// Reads the rest of a line behind the name: `{a="b",…} 1.0 1700000000000`, labels and
-    /// timestamp optional. `None` for anything else.
+    /// Reads the rest of a line behind the name: `{a="b",…} 1.0 1700000000000 # {c="d"} 2`, where
+    /// labels, timestamp and exemplar are optional. `None` for anything else.
     pub(super) fn parse(rest: &'a [u8]) -> Option<Self> {
         let (labels, rest) = match rest.strip_prefix(b"{") {
             Some(inside) => {
@@ -44,6 +44,10 @@ impl<'a> Iterator for Labels<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let text = self.0.trim_ascii_start();
+        // Behind the closing brace an exemplar may follow, which has labels of its own.
+        if text.starts_with(b"}") {
+            return None;
+        }
         let (name, value) = text.split_at_checked(memchr::memchr(b'=', text)?)?;
         let value = value.strip_prefix(b"=")?.trim_ascii_start().strip_prefix(b"\"")?;
         let (value, rest) = value.split_at_checked(closing_quote(value)?)?;
