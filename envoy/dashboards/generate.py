@@ -21,13 +21,13 @@ PANELS = [
         ("{{outcome}}, priority {{priority}}",
          "sum by (outcome, priority) (rate(llm_d_epp_flow_control_requests_total[1m]))"),
     ]),
-    ("Time in the queue, 99th percentile", "ms", "milliseconds", [
+    ("Time in the queue, 99th percentile", "s", "seconds", [
         ("priority {{priority}}",
          "histogram_quantile(0.99, sum by (le, priority) "
-         "(rate(llm_d_epp_flow_control_request_queue_duration_milliseconds_bucket[1m])))"),
+         "(rate(llm_d_epp_flow_control_request_queue_duration_seconds_bucket[1m])))"),
     ]),
     ("Saturation of the pool", "percentunit", "percent-decimal", [
-        ("{{inference_pool}}", "max by (inference_pool) (llm_d_epp_flow_control_pool_saturation_thousandths) / 1000"),
+        ("{{inference_pool}}", "max by (inference_pool) (llm_d_epp_flow_control_pool_saturation)"),
     ]),
     ("Pods, by state", "short", "decimal", [
         ("{{state}}", "max by (state) (llm_scraper_endpoints)"),
@@ -45,7 +45,8 @@ PANELS = [
         ("{{outcome}}", "sum by (outcome) (rate(llm_scraper_pushes_total[1m]))"),
     ]),
     ("Snapshots that gateways took or refused", "reqps", "requests/sec", [
-        ("{{outcome}}", "sum by (outcome) (rate(llm_picker_snapshots_total[1m]))"),
+        ("stored", "sum(rate(llm_picker_envoy_snapshots_stored_total[1m]))"),
+        ("refused", "sum(rate(llm_picker_envoy_snapshots_refused_total[1m]))"),
     ]),
 ]
 

@@ -1,59 +1,66 @@
-//! The counters that a plugin instance has from its start.
+//! The counters in Envoy's own stats: a handful without labels, enough to see trouble while the scraper
+//! is away. Everything else is in the scraper's metrics (`stats`).
 
-use crate::host::Metric;
+use std::time::Duration;
+
+use picker_core::Instant;
+
+use crate::{
+    host::Metric,
+    vm::{self, tally::Pending},
+};
+
+/// Time between two looks at what a VM has counted: the status page shows rates by the second.
+const ADD_EVERY: Duration = Duration::from_millis(100);
 
 /// The counters of one plugin instance. Envoy sums them over its workers.
 pub(crate) struct Counters {
-    /// Requests that were given an endpoint.
-    pub(crate) picked: Metric,
-    /// Requests let through without an endpoint, because there was nothing to pick from.
-    pub(crate) failed_open: Metric,
+    picked: Metric,
+    failed_open: Metric,
+    refused: Metric,
+    unavailable: Metric,
+    lost_messages: Metric,
     /// Snapshots that were verified and stored.
     pub(crate) snapshots_stored: Metric,
     /// Pushes that were answered with an error.
     pub(crate) snapshots_refused: Metric,
-    bad_request: Metric,
-    too_large: Metric,
-    too_many: Metric,
-    unavailable: Metric,
 }
 
 impl Counters {
-    /// Defines all counters at once, so that a dashboard shows zeros and no gaps. A label is part of the name
-    /// until Envoy's stats tags take it out: see envoy/local/.
+    /// Defines all counters at once, so that a dashboard shows zeros and no gaps.
     pub(crate) fn define() -> Self {
-        let refused =
-            |code: &str| Metric::counter(&format!("llm_picker_refused_total.code={code}"));
-        let snapshots = |outcome: &str| {
-            Metric::counter(&format!("llm_picker_snapshots_total.outcome={outcome}"))
-        };
+        let counter = |name: &str| Metric::counter(&format!("llm_picker_envoy_{name}_total"));
         Self {
-            picked: Metric::counter("llm_picker_picked_total"),
-            failed_open: Metric::counter("llm_picker_failed_open_total"),
-            snapshots_stored: snapshots("stored"),
-            bad_request: refused("400"),
-            too_large: refused("413"),
-            too_many: refused("429"),
-            unavailable: refused("503"),
-            snapshots_refused: snapshots("refused"),
+            picked: counter("picked"),
+            failed_open: counter("failed_open"),
+            refused: counter("refused"),
+            unavailable: counter("unavailable"),
+            lost_messages: counter("lost_messages"),
+            snapshots_stored: counter("snapshots_stored"),
+            snapshots_refused: counter("snapshots_refused"),
         }
     }
 
-    /// Returns the counter of requests answered with `status`.
-    pub(crate) fn refused(&self, status: u16) -> Metric {
-        match status {
-            413 => self.too_large,
-            429 => self.too_many,
-            503 => self.unavailable,
-            _ => self.bad_request,
-        }
+    /// Adds what this VM has counted, once in a while: a request costs no call of Envoy for it.
+    pub(crate) fn add_pending(&self, now: Instant) {
+        let pending = vm::with(|vm| {
+            let is_due = now.saturating_since(vm.pending.since) >= ADD_EVERY;
+            is_due.then(|| std::mem::replace(&mut vm.pending, Pending::since(now)))
+        });
+        let Some(pending) = pending else { return };
+        self.picked.add(pending.picked);
+        self.failed_open.add(pending.failed_open);
+        self.refused.add(pending.refused);
+        self.unavailable.add(pending.unavailable);
+        self.lost_messages.add(pending.lost_messages);
     }
 
-    /// Counts the requests answered with an error of any kind, over all workers.
-    pub(crate) fn all_refused(&self) -> u64 {
-        [self.bad_request, self.too_large, self.too_many, self.unavailable]
-            .into_iter()
-            .map(Metric::value)
-            .sum()
+    /// Reads the requests by their decisions, over all workers.
+    pub(crate) fn decisions(&self) -> wire::report::Decisions {
+        wire::report::Decisions {
+            picked: self.picked.value(),
+            failed_open: self.failed_open.value(),
+            refused: self.refused.value(),
+        }
     }
 }

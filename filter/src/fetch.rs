@@ -3,23 +3,35 @@
 //!
 //! A worker asks for a snapshot newer than the stored one, by the entity tag, and lets the scraper wait
 //! for that (`Prefer: wait`, RFC 7240): so snapshots are here as early as if they were pushed, and
-//! no timer of Envoy's has to run for it.
+//! no timer of Envoy's has to run for it. Now and then the request is a POST, with what a gateway that is
+//! pushed to would reply.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
-use picker_core::pull::FetchOutcome;
-use wire::push::Stamp;
+use picker_core::{Instant, pull::FetchOutcome};
+use wire::{
+    push::{self, Stamp},
+    reply::{self, Have},
+};
 
 use crate::{
+    gateway,
     host::{self, Headers},
     pool::Pool,
-    receiver::{Receiver, Refused},
+    receiver::{Receiver, Refused, SignedReply},
+    report,
     source::Source,
     vm,
 };
 
 /// Time for which the scraper may wait for something new: half of the shortest time-out.
 const WAIT: &str = "wait=1";
+
+/// Time between two reports on the pool: as often as a scraper that pushes asks for one.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
+
+/// Time without reports after a scraper took none.
+const MUTE: Duration = Duration::from_secs(60);
 
 /// Asks for the next snapshot, if that is for this worker to do now.
 pub(crate) fn ask(pool: &Pool) {
@@ -34,15 +46,18 @@ pub(crate) fn ask(pool: &Pool) {
         return;
     }
     let tag = pool.store.stamp().map(Stamp::entity_tag);
+    let report = report(pool, &source, now);
     let mut headers = vec![
-        (":method", "GET"),
+        (":method", if report.is_some() { "POST" } else { "GET" }),
         (":scheme", "http"),
         (":path", config.path.as_str()),
         (":authority", config.authority.as_str()),
         ("prefer", WAIT),
     ];
     headers.extend(tag.as_deref().map(|tag| ("if-none-match", tag)));
-    let token = host::http_call(&config.cluster, headers, config.timeout);
+    headers.extend(report.iter().flat_map(SignedReport::headers));
+    let body = report.as_ref().map(|report| report.body.as_slice());
+    let token = host::http_call(&config.cluster, headers, body, config.timeout);
     vm::in_pool(pool.id, |state| {
         state.fetching.token = token;
         state.fetching.puller.asked(now);
@@ -51,6 +66,45 @@ pub(crate) fn ask(pool: &Pool) {
         let cluster = &config.cluster;
         record_outcome(pool, Err(format!("Envoy has no cluster {cluster:?}: see pull.cluster")));
     }
+}
+
+/// A report on a pool that goes to the scraper with the request for a snapshot.
+struct SignedReport {
+    time: String,
+    sequence: String,
+    signed: SignedReply,
+    body: Vec<u8>,
+}
+
+impl SignedReport {
+    fn headers(&self) -> [(&str, &str); 5] {
+        [
+            ("content-type", reply::MEDIA_TYPE),
+            (push::TIME_HEADER, self.time.as_str()),
+            (push::SEQUENCE_HEADER, self.sequence.as_str()),
+            (reply::GATEWAY_HEADER, self.signed.gateway.as_str()),
+            (push::SIGNATURE_HEADER, self.signed.signature.as_str()),
+        ]
+    }
+}
+
+/// Writes the report on a pool, if it is time for one.
+fn report(pool: &Pool, source: &Source, now: Instant) -> Option<SignedReport> {
+    let have = vm::in_pool(pool.id, |state| {
+        let fetching = &mut state.fetching;
+        let is_due = now >= fetching.report_at;
+        if is_due {
+            fetching.report_at = now + REPORT_EVERY;
+        }
+        is_due.then_some(fetching.have)
+    })?;
+    let body = report::of_pull(pool, &source.receiver.stats, have)?;
+    let wall_ms = u64::try_from(host::wall_clock().as_millis()).unwrap_or(u64::MAX);
+    // One worker asks at a time, and not twice in a millisecond.
+    let stamp = Stamp::new(wall_ms, gateway::start(), now.as_nanos() / 1_000_000);
+    let signed = source.receiver.sign(stamp, &body);
+    let (time, sequence) = (stamp.time_ms.to_string(), stamp.sequence.to_string());
+    Some(SignedReport { time, sequence, signed, body })
 }
 
 fn source(pool: &Pool) -> Option<Rc<Source>> {
@@ -68,6 +122,9 @@ pub(crate) fn answered(pool: &Pool, token: u32, headers: usize, body_size: usize
     }
     // The SDK panics where there are no headers to read, which would end this VM.
     let headers = if headers > 0 { host::http_call_response_headers() } else { Headers::none() };
+    let have = headers.last(reply::HAVE_HEADER).and_then(Have::parse);
+    // An answer to a request without a report says nothing of reports.
+    vm::in_pool(pool.id, |state| state.fetching.have = have.or(state.fetching.have));
     record_outcome(pool, take(pool, &headers, body_size));
     ask(pool);
 }
@@ -77,6 +134,12 @@ fn take(pool: &Pool, headers: &Headers, body_size: usize) -> Result<FetchOutcome
     match headers.last(":status") {
         Some(b"200") => store(pool, &source.receiver, headers, body_size),
         Some(b"304") => Ok(FetchOutcome::Nothing),
+        // A scraper of before reports takes GET only.
+        Some(b"405") => {
+            let later = host::now() + MUTE;
+            vm::in_pool(pool.id, |state| state.fetching.report_at = later);
+            Ok(FetchOutcome::Nothing)
+        }
         Some(status) => Err(format!("answered {}", String::from_utf8_lossy(status))),
         None => Err("no answer: the connection was reset".to_owned()),
     }
@@ -95,7 +158,7 @@ fn store(
     let body = host::http_call_response_body(body_size);
     match receiver.take(headers, body) {
         Ok(taken) if taken.snapshot.pool == pool.config.name => {
-            receiver.stats.snapshots_stored.increment();
+            receiver.stats.snapshots_stored.add(1);
             Ok(FetchOutcome::Stored)
         }
         Ok(taken) => {
@@ -106,7 +169,7 @@ fn store(
         // Another worker has stored it, or a newer one.
         Err(Refused { status: 409, .. }) => Ok(FetchOutcome::Nothing),
         Err(Refused { message, .. }) => {
-            receiver.stats.snapshots_refused.increment();
+            receiver.stats.snapshots_refused.add(1);
             Err(message)
         }
     }

@@ -233,10 +233,10 @@ pub(crate) fn register_queue(name: &str) -> Option<u32> {
     hostcalls::register_shared_queue(name).ok()
 }
 
-/// Puts a message into a queue. It wakes the instance that registered it, later and never inline.
-pub(crate) fn enqueue(queue: u32, message: &[u8]) {
-    // Fails where no worker has registered the queue: its worker was one of before the last restart.
-    let _ = hostcalls::enqueue_shared_queue(queue, Some(message));
+/// Puts a message into a queue. It wakes the instance that registered it, later and never inline. False
+/// where no worker has registered the queue: its worker was one of before the last restart.
+pub(crate) fn enqueue(queue: u32, message: &[u8]) -> bool {
+    hostcalls::enqueue_shared_queue(queue, Some(message)).is_ok()
 }
 
 /// Takes the next message out of a queue.
@@ -244,14 +244,15 @@ pub(crate) fn dequeue(queue: u32) -> Option<Vec<u8>> {
     hostcalls::dequeue_shared_queue(queue).ok().flatten()
 }
 
-/// Sends a GET to a cluster; `on_http_call_response` of the context that Envoy acts on has the
+/// Sends a request to a cluster; `on_http_call_response` of the context that Envoy acts on has the
 /// answer, under this token. `None` if Envoy has no such cluster.
 pub(crate) fn http_call(
     cluster: &str,
     headers: Vec<(&str, &str)>,
+    body: Option<&[u8]>,
     timeout: Duration,
 ) -> Option<u32> {
-    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
+    hostcalls::dispatch_http_call(cluster, headers, body, Vec::new(), timeout).ok()
 }
 
 /// Reads the headers of the answer to a call. From `on_http_call_response` only, and only if there are
@@ -311,45 +312,27 @@ pub(crate) fn share_if_unchanged(key: &str, value: &[u8], cas: Option<u32>) -> b
     hostcalls::set_shared_data(key, Some(value), cas).is_ok()
 }
 
-/// A number in Envoy's stats, summed or shown over all workers.
+/// A counter in Envoy's stats, summed over all workers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric(Option<u32>);
 
 impl Metric {
-    /// Shows nothing.
-    pub(crate) const NONE: Self = Self(None);
-
     /// Defines a counter, or finds it.
     pub(crate) fn counter(name: &str) -> Self {
         Self(hostcalls::define_metric(MetricType::Counter, name).ok())
     }
 
-    /// Defines a gauge, or finds it. Envoy's gauges are whole numbers that are not below zero.
-    pub(crate) fn gauge(name: &str) -> Self {
-        Self(hostcalls::define_metric(MetricType::Gauge, name).ok())
-    }
-
-    /// Defines a histogram, or finds it.
-    pub(crate) fn histogram(name: &str) -> Self {
-        Self(hostcalls::define_metric(MetricType::Histogram, name).ok())
-    }
-
-    /// Adds one to a counter.
-    pub(crate) fn increment(self) {
-        if let Self(Some(id)) = self {
-            let _ = hostcalls::increment_metric(id, 1);
+    /// Adds to a counter; nothing is no call.
+    pub(crate) fn add(self, more: u32) {
+        if let Self(Some(id)) = self
+            && more > 0
+        {
+            let _ = hostcalls::increment_metric(id, i64::from(more));
         }
     }
 
-    /// Reads a counter or a gauge, over all workers.
+    /// Reads a counter, over all workers.
     pub(crate) fn value(self) -> u64 {
         self.0.and_then(|id| hostcalls::get_metric(id).ok()).unwrap_or_default()
-    }
-
-    /// Sets a gauge, or adds to a histogram.
-    pub(crate) fn record(self, value: u64) {
-        if let Self(Some(id)) = self {
-            let _ = hostcalls::record_metric(id, value);
-        }
     }
 }

@@ -6,11 +6,12 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::{body::Dialect, push, report};
+use wire::{body::Dialect, push, reply};
 
 use crate::{
     host::{self, Headers},
-    receiver::{Receiver, Refused, Taken},
+    receiver::{Receiver, Refused, SignedReply, Taken},
+    report,
 };
 
 /// A push on its way in.
@@ -64,30 +65,42 @@ impl Ingest {
         self.receiver.take(&self.headers, body)
     }
 
-    /// True if the scraper asks for a report on the pool. It asks now and then, while its status page
-    /// may be open; most pushes are answered with the number of held requests alone.
-    fn wants_report(&self) -> bool {
-        self.headers.last("accept") == Some(report::MEDIA_TYPE.as_bytes())
+    /// True if the scraper asks for a reply with a body. It asks now and then; most pushes are answered
+    /// with the number of held requests alone. A scraper of before asks by another header, and gets no
+    /// more than that.
+    fn wants_reply(&self) -> bool {
+        self.headers.has(reply::REPLY_HEADER)
+    }
+
+    /// Answers a push that was taken.
+    fn welcome(&self, taken: &Taken) {
+        let stats = &self.receiver.stats;
+        let waiting = taken.ledger.waiting.to_string();
+        let waiting = (push::WAITING_HEADER, waiting.as_str());
+        let reply =
+            if self.wants_reply() { report::of_push(taken, stats, &self.headers) } else { None };
+        let Some(body) = reply else { return host::reply(204, vec![waiting], b"") };
+        let SignedReply { gateway, signature } = self.receiver.sign(taken.stamp, &body);
+        let headers = vec![
+            ("content-type", reply::MEDIA_TYPE),
+            (reply::GATEWAY_HEADER, gateway.as_str()),
+            (push::SIGNATURE_HEADER, signature.as_str()),
+            waiting,
+        ];
+        host::reply(200, headers, &body);
     }
 
     fn answer(&mut self, outcome: Result<Taken, Refused>) -> Action {
         self.phase = PushPhase::Answered;
         let stats = &self.receiver.stats;
-        let json = ("content-type", report::MEDIA_TYPE);
         match outcome {
             Ok(taken) => {
-                stats.snapshots_stored.increment();
-                let waiting = taken.ledger.waiting.to_string();
-                let waiting = (push::WAITING_HEADER, waiting.as_str());
-                if self.wants_report() {
-                    let report = crate::report::write(&taken, stats, host::now());
-                    host::reply(200, vec![json, waiting], &report.encode());
-                } else {
-                    host::reply(204, vec![waiting], b"");
-                }
+                stats.snapshots_stored.add(1);
+                self.welcome(&taken);
             }
             Err(Refused { status, message }) => {
-                stats.snapshots_refused.increment();
+                stats.snapshots_refused.add(1);
+                let json = ("content-type", "application/json");
                 let body = Dialect::OpenAi.error_body(status, &message);
                 host::reply(status, vec![json], body.as_bytes());
             }

@@ -2,13 +2,16 @@
 
 use picker_core::workers::Envelope;
 
-use crate::host;
+use crate::{host, vm};
 
 /// Sends a message.
 pub(crate) fn send(envelope: &Envelope) {
     let Envelope { to, message } = envelope;
     match wire::message::encode(message) {
-        Ok(bytes) => host::enqueue(to.0, &bytes),
+        Ok(bytes) if !host::enqueue(to.0, &bytes) => {
+            vm::with(|vm| vm.pending.lost_messages += 1);
+        }
+        Ok(_) => (),
         // Its receiver finds out at the next tick.
         Err(error) => log::error!("failed to encode a message to another worker: {error}"),
     }

@@ -7,12 +7,13 @@ use picker_core::{
 };
 use wire::{
     config::IngestConfig,
-    push::{self, Clocks, PushHistory, Secret},
+    push::{self, Clocks, PushHistory, Secret, Stamp},
     shared_snapshot::SharedSnapshot,
 };
 
 use crate::{
     counters::Counters,
+    gateway,
     host::{self, Headers},
     outbox,
     store::SharedStore,
@@ -33,9 +34,19 @@ pub(crate) struct Receiver {
 
 /// A snapshot that was stored.
 pub(crate) struct Taken {
+    /// The stamp that it was signed with.
+    pub(crate) stamp: Stamp,
     pub(crate) snapshot: Snapshot,
     /// The pool's ledger after the snapshot was counted there.
     pub(crate) ledger: Ledger,
+}
+
+/// The headers that vouch for a reply.
+pub(crate) struct SignedReply {
+    /// Value of [`wire::reply::GATEWAY_HEADER`].
+    pub(crate) gateway: String,
+    /// Value of [`push::SIGNATURE_HEADER`].
+    pub(crate) signature: String,
 }
 
 /// The reason why a snapshot is not stored.
@@ -90,7 +101,14 @@ impl Receiver {
                 body: body.clone(),
             })
         })?;
-        Ok(Taken { ledger: notify(&store, now), snapshot })
+        Ok(Taken { stamp, ledger: notify(&store, now), snapshot })
+    }
+
+    /// Signs a reply of this gateway, with the headers that vouch for it.
+    pub(crate) fn sign(&self, stamp: Stamp, body: &[u8]) -> SignedReply {
+        let gateway = gateway::id();
+        let signature = wire::reply::sign(&self.secret, stamp, gateway, body);
+        SignedReply { gateway: format!("{gateway:016x}"), signature }
     }
 }
 

@@ -3,7 +3,7 @@
 use picker_core::{PickError, admission::Denied, flow::Outcome};
 use wire::body::{BodyError, Dialect};
 
-use crate::{counters::Counters, host};
+use crate::host;
 
 /// Header with the reason why a request was dropped, in the EPP's words.
 const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
@@ -35,12 +35,9 @@ struct Answer {
 }
 
 impl Refusal {
-    /// The EPP's code of a request that its client gave up before it was sent.
-    pub(crate) const LEFT: &str = "ClientDisconnect";
-
-    /// Answers the request that is being handled. Returns the EPP's code of the error. The callback must
-    /// then return `Pause`.
-    pub(crate) fn send(&self, dialect: Dialect, counters: &Counters) -> &'static str {
+    /// Answers the request that is being handled. Returns the status of the answer. The callback must then
+    /// return `Pause`.
+    pub(crate) fn send(&self, dialect: Dialect) -> u16 {
         let Answer { status, message, dropped_reason } = self.answer();
         let mut headers = vec![("content-type", "application/json")];
         if let Some(reason) = dropped_reason {
@@ -50,8 +47,7 @@ impl Refusal {
             headers.push(("retry-after", RETRY_AFTER_SECONDS));
         }
         host::reply(status, headers, dialect.error_body(status, &message).as_bytes());
-        counters.refused(status).increment();
-        code(status)
+        status
     }
 
     fn answer(&self) -> Answer {
@@ -92,16 +88,5 @@ impl Refusal {
             Self::Shed => (429, "system saturated, sheddable request dropped".to_owned(), None),
         };
         Answer { status, message, dropped_reason }
-    }
-}
-
-/// Returns the name of an error in the EPP's metrics.
-const fn code(status: u16) -> &'static str {
-    match status {
-        412 => "PreconditionFailed",
-        429 => "ResourceExhausted",
-        503 => "ServiceUnavailable",
-        500.. => "Internal",
-        _ => "BadRequest",
     }
 }

@@ -1,40 +1,118 @@
-//! The report on a pool as this gateway knows it, for the scraper that brought a snapshot of it.
+//! The reply on a pool as this gateway knows it, for the scraper that brought a snapshot of it or is
+//! asked for one.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use picker_core::{Instant, flow::FlowSize, ledger::EndpointKey};
-use wire::report::{Decisions, InFlight, Queue, Report};
+use picker_core::{
+    Instant,
+    flow::FlowSize,
+    ledger::{EndpointKey, Ledger},
+};
+use wire::{
+    reply::{Counts, HAVE_HEADER, Have, Reply, WorkerState},
+    report::{InFlight, Queue, Report},
+    tally::Head,
+};
 
-use crate::{counters::Counters, receiver::Taken, store::SharedStore};
+use crate::{
+    counters::Counters,
+    host::{self, Headers},
+    pool::Pool,
+    receiver::Taken,
+    store::{SILENCE_MAX, SharedStore},
+    vm,
+};
 
 /// Age above which the sizes of queues are ignored. An arbiter writes them at every tick of 20 ms while
 /// requests wait: older ones are left from an arbiter that is dead, or for which no request waits.
 const QUEUES_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Writes the report on a pool, with the ledger that counts the snapshot which was just taken.
-pub(crate) fn write(taken: &Taken, stats: &Counters, now: Instant) -> Report {
-    let Taken { snapshot, ledger } = taken;
-    let pool = &snapshot.pool;
-    let in_flight = snapshot.endpoints.iter().filter_map(|endpoint| {
-        let account = ledger.accounts.for_endpoint(EndpointKey::from(endpoint.address));
-        (account.requests > 0).then_some(InFlight {
-            endpoint: endpoint.address,
-            requests: account.requests,
-            tokens: account.tokens,
-        })
-    });
-    let waits = ledger.waiting > 0;
-    Report {
-        workers: ledger.members.iter().len(),
-        waiting: ledger.waiting,
-        decisions: Decisions {
-            picked: stats.picked.value(),
-            failed_open: stats.failed_open.value(),
-            refused: stats.all_refused(),
-        },
-        in_flight: in_flight.collect(),
-        queues: if waits { queues(&SharedStore::for_pool(pool), now) } else { Vec::new() },
+/// A pool that is reported on.
+struct Reported<'a> {
+    pool: &'a str,
+    endpoints: &'a [SocketAddr],
+    ledger: &'a Ledger,
+    now: Instant,
+}
+
+/// Returns the reply to a push that was taken, with the ledger that counts its snapshot. `None` if it
+/// cannot be written.
+pub(crate) fn of_push(taken: &Taken, counters: &Counters, headers: &Headers) -> Option<Vec<u8>> {
+    let Taken { snapshot, ledger, .. } = taken;
+    let endpoints: Vec<_> = snapshot.endpoints.iter().map(|it| it.address).collect();
+    let (pool, now) = (snapshot.pool.as_str(), host::now());
+    let reported = Reported { pool, endpoints: &endpoints, ledger, now };
+    reported.reply(counters, headers.last(HAVE_HEADER).and_then(Have::parse))
+}
+
+/// Returns what a gateway that fetches tells the scraper of its pool.
+pub(crate) fn of_pull(pool: &Pool, counters: &Counters, have: Option<Have>) -> Option<Vec<u8>> {
+    let (now, ledger) = (host::now(), pool.store.ledger());
+    let survey = vm::in_pool(pool.id, |state| state.worker.survey(now, &ledger));
+    let endpoints: Vec<_> = survey.into_iter().map(|(address, _)| address).collect();
+    let name = pool.config.name.as_str();
+    Reported { pool: name, endpoints: &endpoints, ledger: &ledger, now }.reply(counters, have)
+}
+
+impl Reported<'_> {
+    fn reply(&self, counters: &Counters, have: Option<Have>) -> Option<Vec<u8>> {
+        let reply = Reply { report: self.report(counters), counts: self.counts(have) };
+        match reply.encode() {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                log::warn!("failed to write the reply on pool {}: {error}", self.pool);
+                None
+            }
+        }
     }
+
+    fn report(&self, counters: &Counters) -> Report {
+        let in_flight = self.endpoints.iter().filter_map(|endpoint| {
+            let account = self.ledger.accounts.for_endpoint(EndpointKey::from(*endpoint));
+            (account.requests > 0).then_some(InFlight {
+                endpoint: *endpoint,
+                requests: account.requests,
+                tokens: account.tokens,
+            })
+        });
+        let waits = self.ledger.waiting > 0;
+        let store = SharedStore::for_pool(self.pool);
+        Report {
+            workers: self.ledger.members.iter().len(),
+            waiting: self.ledger.waiting,
+            decisions: counters.decisions(),
+            in_flight: in_flight.collect(),
+            queues: if waits { queues(&store, self.now) } else { Vec::new() },
+        }
+    }
+
+    /// Gathers the counts that are new to the scraper, as far as they fit into one reply.
+    fn counts(&self, have: Option<Have>) -> Counts {
+        let store = SharedStore::for_pool(self.pool);
+        let tallies = store.tallies();
+        let heads = tallies.heads();
+        let drawn = host::random();
+        let wanted = vm::with(|vm| vm.sessions.of_pool(self.pool).wanted(have, drawn, &heads));
+        let states = heads.iter().map(|(epoch, head)| state(*epoch, head, self.now));
+        let mut counts = Counts { workers: states.collect(), ..Counts::default() };
+        let mut told = Vec::new();
+        for wanted in wanted {
+            let worker = heads.keys().position(|epoch| *epoch == wanted.epoch);
+            let Some(worker) = worker.and_then(|at| u32::try_from(at).ok()) else { continue };
+            let chunk = tallies.chunk(wanted.epoch, wanted.chunk);
+            if !counts.add_chunk(worker, &chunk, wanted.since) {
+                break;
+            }
+            told.push(wanted);
+        }
+        counts.have = vm::with(|vm| vm.sessions.of_pool(self.pool).told(told));
+        counts
+    }
+}
+
+fn state(epoch: u64, head: &Head, now: Instant) -> WorkerState {
+    let is_alive = now.saturating_since(head.written_at) <= SILENCE_MAX;
+    WorkerState { epoch, is_alive, saturation: head.saturation, indexed: head.indexed }
 }
 
 fn queues(store: &SharedStore, now: Instant) -> Vec<Queue> {

@@ -9,8 +9,8 @@ use proxy_wasm::{
 use wire::config::{FailureMode, PluginConfig};
 
 use crate::{
-    counters::Counters, fetch, host, ingest::Ingest, plugin_instance::PluginInstance, pool::Pools,
-    receiver::Receiver, run, stream::Picker, warm_up,
+    counters::Counters, fetch, gateway, host, ingest::Ingest, plugin_instance::PluginInstance,
+    pool::Pools, receiver::Receiver, run, stream::Picker, warm_up,
 };
 
 /// A plugin instance in one VM.
@@ -68,6 +68,7 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
+        gateway::draw_id();
         match InstanceRole::configured(&host::plugin_configuration(size)) {
             Ok(role) => self.role = role,
             Err(reason) => log::error!("llm-picker cannot start: {reason}"),
@@ -78,6 +79,7 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         if let InstanceRole::Picker(instance) = &self.role {
             run::tick(&instance.pools, self.context_id);
+            instance.counters.add_pending(host::now());
             instance.pools.iter().for_each(fetch::ask);
         }
     }

@@ -138,7 +138,6 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
             Effect::ReportRecount => {
                 log::warn!("mended wrong counts in the ledger of pool {}", pool.config.name);
             }
-            Effect::AdoptQueues => adopt_queues(pool),
             Effect::ReportUnreadable(reason) => {
                 log::error!("failed to read the snapshot in shared data: {reason}");
             }
@@ -169,11 +168,6 @@ fn show_heartbeat(pool: &Pool) {
     pool.heartbeats.show(&bytes);
 }
 
-fn adopt_queues(pool: &Pool) {
-    let (_, flows) = pool.store.queues();
-    stats::take_over(pool, &flows);
-}
-
 /// Lets time pass for all pools of a plugin instance.
 pub(crate) fn tick(pools: &Pools, context: u32) {
     for pool in pools.iter() {
@@ -202,7 +196,8 @@ pub(crate) fn receive(pool: &Pool, queue: u32, context: u32) {
         }
     }
     if messages + outcome.decisions >= DECISIONS_MAX {
-        host::enqueue(queue, &[]);
+        // This worker has registered the queue, so it is there.
+        let _ = host::enqueue(queue, &[]);
     }
     let own = outcome.finish(pool);
     debug_assert!(own.is_none(), "a message decides about held requests only");

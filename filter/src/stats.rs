@@ -1,12 +1,10 @@
-//! Metrics of requests, queues and endpoints, in Envoy's own stats.
-//!
-//! Metrics that were defined are kept in the VM's state; Envoy is called between two looks at it, never
-//! within one.
+//! Counts of requests, summed in the VM's memory and written now and then: a request costs no host call
+//! for them.
 
-mod flow;
-mod label;
-mod pool;
 mod request;
+mod show;
 
-pub(crate) use flow::{count_grant, count_outcome, show_pool, take_over};
-pub(crate) use request::{Done, SentRequest, count_rewrite, record};
+pub(crate) use request::{
+    Done, SentRequest, begin, count_grant, count_outcome, count_placed, count_refused, record,
+};
+pub(crate) use show::show_pool;

@@ -10,11 +10,12 @@
 //! the prefix; the version changes with any layout.
 
 mod heartbeats;
+mod tallies;
 
 use picker_core::{
     Instant, PlacementEvent,
     flow::FlowSize,
-    ledger::Row,
+    ledger::{Ledger, Row},
     pull::PullLease,
     worker::{Proposal, RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written},
 };
@@ -29,6 +30,7 @@ use crate::{
 };
 
 pub(crate) use heartbeats::Heartbeats;
+pub(crate) use tallies::{SILENCE_MAX, Tallies};
 
 /// Tries to write a value that other workers write too. Each failed try means that another worker
 /// was faster, so this many in a row take this many others in the same microseconds.
@@ -62,6 +64,17 @@ impl SharedStore {
         for key in [&self.ledger_key, &self.snapshot_key(), &self.pull_key()] {
             host::create_shared(key);
         }
+        self.tallies().create();
+    }
+
+    /// Returns the counts of the pool's workers.
+    pub(crate) fn tallies(&self) -> Tallies<'_> {
+        Tallies { pool: &self.pool }
+    }
+
+    /// Reads the ledger, for a reader that changes nothing.
+    pub(crate) fn ledger(&self) -> Ledger {
+        wire::ledger::decode(&host::shared(&self.ledger_key).value)
     }
 
     /// Reads the wanted parts.
@@ -178,8 +191,8 @@ impl SharedStore {
 }
 
 fn key(pool: &str, what: &str) -> String {
-    /// Bytes that are appended to `what`: a worker's number at most.
-    const MORE: usize = 16;
+    /// Bytes that are appended to `what`: a worker's number and a chunk's at most.
+    const MORE: usize = 27;
     let parts = ["llm-picker/", pool, "/v1/", what];
     let mut key = String::with_capacity(parts.map(str::len).iter().sum::<usize>() + MORE);
     key.extend(parts);

@@ -17,11 +17,13 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
+use wire::tally::ErrorCode;
 
 use crate::{
-    destination, host, identity, plugin_instance::PluginInstance, refusal::Refusal, vm::HeldStream,
+    destination, host, identity, plugin_instance::PluginInstance, refusal::Refusal, stats,
+    vm::HeldStream,
 };
-use phase::{Next, Phase, Placed, Sent};
+use phase::{Asked, Next, Phase, Placed, Sent};
 
 /// A stream, shared by its context and, while its request is held, by the VM, which resumes it.
 pub(crate) struct Stream {
@@ -55,12 +57,21 @@ impl Stream {
         self.enter(phase);
     }
 
-    /// Answers a request in the pool's place.
-    fn refuse(&self, refusal: &Refusal, placed: Result<Box<Placed>, wire::body::Dialect>) -> Next {
-        let dialect =
-            placed.as_ref().map_or_else(|dialect| *dialect, |placed| placed.asked.dialect);
-        let code = refusal.send(dialect, &self.instance.counters);
-        let phase = Phase::Refused { code, placed: placed.ok() };
+    /// Answers a request in the place of its pool.
+    fn refuse(refusal: &Refusal, placed: Box<Placed>) -> Next {
+        let status = refusal.send(placed.asked.dialect);
+        stats::count_refused(&placed.pool, status);
+        let phase = Phase::Refused { code: ErrorCode::from_status(status), placed: Some(placed) };
+        Next { phase, action: Action::Pause }
+    }
+
+    /// Answers a request before its pool is known. The first that it may be for counts it.
+    fn refuse_unread(refusal: &Refusal, asked: &Asked) -> Next {
+        let status = refusal.send(asked.dialect);
+        if let Some(pool) = asked.candidates.first() {
+            stats::count_refused(pool, status);
+        }
+        let phase = Phase::Refused { code: ErrorCode::from_status(status), placed: None };
         Next { phase, action: Action::Pause }
     }
 }

@@ -1,4 +1,4 @@
-//! The state of one VM: its part in each pool, and what its metrics are called.
+//! The state of one VM: its part in each pool, and what it has counted.
 //!
 //! One Envoy worker is one VM. The state outlives a plugin instance: a change of the configuration
 //! makes a new instance in the same VM, which takes over what the earlier one held, sent and knew.
@@ -7,12 +7,12 @@
 //! returns and calls no host function: so no callback ever finds it borrowed.
 
 pub(crate) mod fetching;
-pub(crate) mod metrics;
+pub(crate) mod tally;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use picker_core::{
-    Randomness, RequestId, TableKey,
+    Instant, Randomness, RequestId, TableKey,
     ledger::WorkerId,
     worker::{Decision, Worker, WorkerConfig, WorkerName},
     workers::QueueId,
@@ -20,7 +20,7 @@ use picker_core::{
 
 use crate::host;
 use fetching::Fetching;
-use metrics::{FlowMetrics, PoolMetrics, RequestMetrics};
+use tally::{Pending, PoolSessions, PoolTally};
 
 thread_local! {
     static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
@@ -31,8 +31,10 @@ pub(crate) struct Vm {
     /// Drawn when the first pool is configured; the same for all of them.
     id: Option<WorkerId>,
     pools: Vec<PoolState>,
-    /// Metrics of requests, by their names.
-    pub(crate) requests: RequestMetrics,
+    /// Requests that Envoy's counters do not have yet.
+    pub(crate) pending: Pending,
+    /// What each scraper has of the counts.
+    pub(crate) sessions: PoolSessions,
 }
 
 /// The state of one pool in this VM.
@@ -42,10 +44,8 @@ pub(crate) struct PoolState {
     /// Streams of the requests that the worker holds.
     pub(crate) held: BTreeMap<RequestId, Rc<dyn HeldStream>>,
     pub(crate) fetching: Fetching,
-    /// Metrics of flow control.
-    pub(crate) flow: FlowMetrics,
-    /// Metrics of endpoints.
-    pub(crate) endpoints: PoolMetrics,
+    /// Counts of requests.
+    pub(crate) tally: PoolTally,
 }
 
 /// A stream that waits for its turn.
@@ -60,7 +60,12 @@ pub(crate) struct PoolId(usize);
 
 impl Vm {
     const fn new() -> Self {
-        Self { id: None, pools: Vec::new(), requests: RequestMetrics::new() }
+        Self {
+            id: None,
+            pools: Vec::new(),
+            pending: Pending::since(Instant::from_nanos(0)),
+            sessions: PoolSessions::new(),
+        }
     }
 
     fn find(&self, name: &str) -> Option<PoolId> {
@@ -103,6 +108,7 @@ pub(crate) fn join(name: &str, config: &WorkerConfig) -> PoolId {
         seed: host::random(),
         table_key: TableKey::new([host::random(), host::random(), host::random()]),
     };
+    let epoch = host::random();
     let worker_name = WorkerName { id, queue };
     let worker = Worker::new(worker_name, config.clone(), host::now(), randomness);
     with(|vm| {
@@ -111,8 +117,7 @@ pub(crate) fn join(name: &str, config: &WorkerConfig) -> PoolId {
             worker,
             held: BTreeMap::new(),
             fetching: Fetching::new(id),
-            flow: FlowMetrics::default(),
-            endpoints: PoolMetrics::default(),
+            tally: PoolTally::new(epoch),
         })
     })
 }

@@ -95,15 +95,11 @@ impl Envoy {
     }
 
     /// Sets the wall clock to a time since the Unix epoch, as an operator or NTP does. The monotonic clock,
-    /// by which Envoy's timers run, stays as it is.
-    ///
-    /// # Panics
-    /// For a time before the machine booted.
+    /// by which Envoy's timers run, stays as it is. A time before the machine booted is taken for that of its boot.
     pub fn set_wall_clock(&self, since_epoch: Duration) {
         let mut world = self.world.borrow_mut();
         let wall = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
-        let booted = wall.checked_sub(world.now_nanos);
-        world.wall_ahead_nanos = booted.expect("a time after the machine booted");
+        world.wall_ahead_nanos = wall.saturating_sub(world.now_nanos);
     }
 
     /// Lets time pass in which nothing runs, as while the process is stopped: all that is due by then

@@ -10,7 +10,8 @@
 //!
 //! In reading order: the checked `settings` and the `config` file that they come from; how one
 //! `peer` is talked to, and the watches of `kubernetes`; the scraper's own `meters`; then a `pool`
-//! as it is known, from `discover` through `scrape` to `push`, and the `page` that shows it; the
+//! as it is known, from `discover` through `scrape` to `push`, the `tallies` of what gateways reply,
+//! and the `page` that shows all of it; the
 //! `scraper` that ties these tasks together; last the commands `once`, `explain` and `migrate`.
 //!
 //! Judgements are in pure files that take outcomes and the time: `peer/link.rs` (is a peer down?),
@@ -30,6 +31,8 @@ mod pool;
 
 mod discover;
 mod scrape;
+
+mod tallies;
 
 mod push;
 

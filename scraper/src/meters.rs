@@ -168,18 +168,22 @@ impl Meters {
         }
     }
 
-    /// Prints the page at `now`; `taken` has the time when each Envoy last took a snapshot.
+    /// Prints the page at `now`, with these families behind the scraper's own; `taken` has the time
+    /// when each Envoy last took a snapshot.
     pub(crate) fn page<'a>(
         &self,
         now: Instant,
         taken: impl Iterator<Item = (&'a EnvoyUrl, Option<Instant>)>,
+        families: &str,
     ) -> Result<String, fmt::Error> {
         for (url, taken) in taken {
             let age = now.saturating_duration_since(taken.unwrap_or(self.started)).as_secs_f64();
             self.snapshot_age.get_or_create(&EnvoyLabels { envoy: url.to_string() }).set(age);
         }
         let mut page = String::new();
-        text::encode(&mut page, &self.registry)?;
+        text::encode_registry(&mut page, &self.registry)?;
+        page.push_str(families);
+        text::encode_eof(&mut page)?;
         Ok(page)
     }
 }

@@ -11,7 +11,7 @@ mod tls;
 mod client;
 
 pub(crate) use addresses::look_up;
-pub(crate) use client::{Client, Peer};
+pub(crate) use client::{Answer, Client, Peer};
 pub(crate) use fault::{Fault, OUTCOMES};
 pub(crate) use link::{Link, Notice};
 pub(crate) use message::one_line;

@@ -6,6 +6,8 @@ mod stamp;
 
 mod publisher;
 
+mod reader;
+
 mod pusher;
 mod refusals;
 
@@ -15,6 +17,7 @@ mod pull;
 
 pub(crate) use gateway_set::{GatewaySet, WatchedGateway};
 pub(crate) use publisher::Publisher;
-pub(crate) use pull::{PullState, snapshot};
+pub(crate) use pull::{PullState, report_and_snapshot, snapshot};
 pub(crate) use pusher::{EnvoyStatus, TimedReport};
+pub(crate) use reader::ReplyTaker;
 pub(crate) use stamp::unix_ms;

@@ -20,9 +20,10 @@ use crate::{
     page::{self, History, Sampler, Status},
     peer::TlsClient,
     pool::{PoolView, WaitingGateways},
-    push::{GatewaySet, Publisher, PullState},
+    push::{GatewaySet, Publisher, PullState, ReplyTaker},
     scrape::{Fleet, PodTask},
     settings::{Pace, PoolSettings, Settings},
+    tallies::Tallies,
     task::Task,
 };
 
@@ -93,7 +94,16 @@ impl Scraper {
         }
         let (rounds_in, rounds) = watch::channel(None);
         let (watched_in, watched) = watch::channel(Vec::new());
-        let gateways = GatewaySet::new(gateways, pace.timeout, rounds.clone(), Arc::clone(&meters));
+        let tallies = Arc::new(Tallies::default());
+        let replies = ReplyTaker { secret: secret.clone(), tallies: Arc::clone(&tallies) };
+        let meters_of_pushes = Arc::clone(&meters);
+        let gateways = GatewaySet::new(
+            gateways,
+            pace.timeout,
+            rounds.clone(),
+            meters_of_pushes,
+            replies.clone(),
+        );
         let changes = gateways.changes().await.map_err(StartError::Gateways)?;
         let gateways = Task::spawn(gateways.run(changes, watched_in));
         let publisher = Publisher {
@@ -103,17 +113,20 @@ impl Scraper {
             meters: Arc::clone(&meters),
         };
         let history = Arc::new(Mutex::new(History::default()));
+        let pool_names = views.iter().map(|view| Arc::clone(&view.pool)).collect();
+        let pulls = PullState::new(pool_names, rounds, replies);
         let sampler = Sampler {
             pools: views.clone(),
             gateways: watched.clone(),
+            pulls: pulls.clone(),
             history: Arc::clone(&history),
         };
-        let pool_names = views.iter().map(|view| Arc::clone(&view.pool)).collect();
         let status = Status {
             pools: views,
             gateways: watched,
-            pulls: PullState::new(pool_names, rounds),
+            pulls,
             meters,
+            tallies,
             history,
             started,
             epoch: format!("{:016x}", fastrand::u64(..)),

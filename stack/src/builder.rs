@@ -36,8 +36,17 @@ pub struct Builder {
     pod_args: Vec<String>,
     parts: Parts,
     template: Option<Template>,
-    reloads: bool,
+    delivery: Delivery,
     envoy_env: Vec<(&'static str, String)>,
+}
+
+/// The way in which Envoy gets the plugin's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// In the bootstrap, for good.
+    Bootstrap,
+    /// In a file that Envoy watches.
+    File,
 }
 
 /// The parts of the picker that are started.
@@ -152,7 +161,7 @@ impl Builder {
     /// Has Envoy read the plugin's configuration from a file of its own, which [`Stack::reload`] replaces.
     #[must_use]
     pub const fn reloadable(mut self) -> Self {
-        self.reloads = true;
+        self.delivery = Delivery::File;
         self
     }
 
@@ -257,7 +266,7 @@ impl Builder {
             fs::write(&file, text).with_context(|| file.display().to_string())?;
         }
         let yaml = bootstrap.render()?;
-        if !self.reloads {
+        if self.delivery == Delivery::Bootstrap {
             return Ok(yaml);
         }
         let (bootstrap, discovered) = discovered(&yaml, dir)?;
@@ -283,7 +292,7 @@ impl Stack {
             pod_args: Vec::new(),
             parts: Parts::All,
             template: None,
-            reloads: false,
+            delivery: Delivery::Bootstrap,
             envoy_env: Vec::new(),
         }
     }

@@ -17,8 +17,10 @@ pub mod kubernetes;
 pub mod metrics;
 
 pub mod push;
+pub mod reply;
 pub mod report;
 pub mod snapshot;
+pub mod tally;
 
 mod fixed;
 mod frame;

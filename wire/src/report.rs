@@ -1,6 +1,7 @@
-//! The gateway's report to the scraper in its answer to a push: all that only the gateway knows of
-//! the pool. JSON, so that a person can read it too; unknown fields are passed over and missing
-//! ones read as nothing, since scraper and filter are upgraded apart.
+//! The gateway's report to the scraper: requests in flight and waiting, and decisions. It travels
+//! in a [`crate::reply`]. A filter of before that replied in JSON, which is still read: unknown
+//! fields are passed over and missing ones read as nothing, since scraper and filter are upgraded
+//! apart.
 
 use std::net::SocketAddr;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Bytes of a report at most: 4,096 endpoints, all of them with requests in flight, take 300 kB.
 pub const REPORT_BYTES_MAX: usize = 1 << 20;
 
-/// Media type by which the scraper asks for a report.
+/// Media type of a report by itself.
 pub const MEDIA_TYPE: &str = "application/json";
 
 /// Knowledge of a gateway about one pool.
@@ -69,14 +70,7 @@ pub struct Queue {
 }
 
 impl Report {
-    /// Returns the bytes that [`Report::decode`] reads.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        // Numbers and text always serialise.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// Reads a report.
+    /// Reads the report of a filter that replies in JSON.
     ///
     /// # Errors
     /// For bytes that are no JSON of this form, in words.
@@ -110,7 +104,7 @@ mod tests {
                 bytes: 900,
             }],
         };
-        let bytes = report.encode();
+        let bytes = serde_json::to_vec(&report).unwrap();
         insta::assert_snapshot!(String::from_utf8_lossy(&bytes), @r#"{"workers":2,"waiting":3,"decisions":{"picked":10,"failedOpen":1,"refused":2},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":4,"tokens":1200}],"queues":[{"priority":-1,"fairnessId":"a \"b\" <c>","requests":3,"bytes":900}]}"#);
         assert_eq!(Report::decode(&bytes), Ok(report));
     }

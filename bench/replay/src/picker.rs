@@ -80,7 +80,7 @@ impl Picker {
             match effect {
                 Effect::Decide(decision) => answer = Some(decision.result),
                 Effect::Publish { position, events } => self.store.publish(now, position, events),
-                Effect::Send(_) | Effect::Then(_) | Effect::TickSoon | Effect::AdoptQueues => {
+                Effect::Send(_) | Effect::Then(_) | Effect::TickSoon => {
                     debug_assert!(false, "an effect of flow control, which is off");
                 }
                 Effect::ReportUnreadable(_)

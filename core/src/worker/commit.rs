@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     flow::{Outcome, Ticket, TicketId},
-    ledger::{Lease, Ledger, Row},
+    ledger::{Lease, Row},
     model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
     workers::{
         AdmissionResult, Envelope, Message, Tenure,
@@ -82,7 +82,7 @@ impl Worker {
                 self.take_tick(now, tenure, lease, &mut effects);
                 effects.push(Effect::ShowPool(Box::new(ledger.clone())));
                 if let Some(roll) = roll {
-                    self.take_roll(now, &ledger, roll, &mut effects);
+                    self.take_roll(now, roll, &mut effects);
                 }
             }
             // A plan is made for its own input.
@@ -98,13 +98,18 @@ impl Worker {
             (Input::PlacesUnused { .. }, Plan::Wake(wakes)) => effects.extend(wake(wakes)),
             (Input::PlacesUnused { .. } | Input::Look, _) => (),
         }
+        self.close_turn(membership, is_given_up, &mut effects);
+        effects
+    }
+
+    /// Adds what follows from any turn.
+    fn close_turn(&mut self, membership: Membership, is_given_up: bool, effects: &mut Vec<Effect>) {
         self.peer.retire();
         let shows = |effect: &Effect| matches!(effect, Effect::ShowHeartbeat);
         if membership.joins && !effects.iter().any(shows) {
             effects.push(Effect::ShowHeartbeat);
         }
         effects.extend(is_given_up.then_some(Effect::ReportContended));
-        effects
     }
 
     /// Takes note of the worker's standing in the ledger, before its heartbeat is shown.
@@ -119,7 +124,7 @@ impl Worker {
     }
 
     /// Takes note of a look at all members.
-    fn take_roll(&mut self, now: Instant, ledger: &Ledger, roll: Roll, effects: &mut Vec<Effect>) {
+    fn take_roll(&mut self, now: Instant, roll: Roll, effects: &mut Vec<Effect>) {
         let Roll { rows, dead, mends } = roll;
         self.watch.look(now, &rows);
         self.peer.note_exchange(&rows);
@@ -130,10 +135,6 @@ impl Worker {
             beats: heartbeat.map_or(0, |heartbeat| heartbeat.beats),
         }));
         effects.extend(mends.then_some(Effect::ReportRecount));
-        if !dead.is_empty() && ledger.waiting == 0 {
-            // If the dead worker kept the queues, no worker will after it.
-            effects.push(Effect::AdoptQueues);
-        }
     }
 
     /// Answers a held request that the arbiter turned away. Its client may have left while the rejection

@@ -45,8 +45,6 @@ pub enum Effect {
     },
     /// Says in the log that counts of the ledger were wrong and are mended.
     ReportRecount,
-    /// Takes over the metrics of queues that a dead arbiter has shown: no request waits any more.
-    AdoptQueues,
     /// Says in the log, once, that the stored snapshot cannot be read.
     ReportUnreadable(String),
     /// Says in the log that other workers were faster so often that the ledger was left unchanged: the

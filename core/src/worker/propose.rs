@@ -59,10 +59,8 @@ impl Worker {
         let joins =
             self.is_outside(input, &ledger) && ledger.join(self.peer.id(), self.peer.heartbeat());
         let (plan, planned) = self.plan(now, input, &mut ledger, rows);
-        let change = match planned {
-            Change::None if joins || ledger.head() != before => Change::Common,
-            planned => planned,
-        };
+        let is_common = planned == Change::None && (joins || ledger.head() != before);
+        let change = if is_common { Change::Common } else { planned };
         let changes = (change == Change::Counts)
             .then(|| ledger.members.count_change(self.peer.id()))
             .flatten();
@@ -260,7 +258,8 @@ impl Worker {
         // the ledger that is proposed. So it is announced where there may be events.
         let publishes = self.scheduler.may_publish_start(request, start);
         let position = publishes.then(|| ledger.announce());
-        let change = change_of(shift.is_some(), publishes);
+        let events = if publishes { Change::Common } else { Change::None };
+        let change = if shift.is_some() { Change::Counts } else { events };
         (Plan::Respond { shift, position, wakes }, change)
     }
 
@@ -282,7 +281,9 @@ impl Worker {
             wakes = ledger.wake();
         }
         let position = publishes.then(|| ledger.announce());
-        let change = change_of(was_held || counted.is_some(), publishes);
+        let is_counted = was_held || counted.is_some();
+        let events = if publishes { Change::Common } else { Change::None };
+        let change = if is_counted { Change::Counts } else { events };
         (Plan::End { was_held, position, wakes }, change)
     }
 
@@ -326,14 +327,5 @@ impl Worker {
             ledger.end_term();
         }
         Roll { rows, dead, mends }
-    }
-}
-
-/// Returns the change of a ledger in which this worker's counts change or events are announced.
-fn change_of(counts: bool, publishes: bool) -> Change {
-    match (counts, publishes) {
-        (true, _) => Change::Counts,
-        (false, true) => Change::Common,
-        (false, false) => Change::None,
     }
 }

@@ -224,9 +224,8 @@ impl Envoy {
                     told.push(format!("{} is dead", worker.0));
                 }
                 Effect::TickSoon => told.push("tick soon".to_owned()),
-                Effect::AdoptQueues => told.push("adopt queues".to_owned()),
                 Effect::ReportUnreadable(_) | Effect::ReportContended | Effect::ReportRecount => {
-                    told.push(format!("{effect:?}"))
+                    told.push(format!("{effect:?}"));
                 }
                 Effect::ShowPool(_) => (),
             }

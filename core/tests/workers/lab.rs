@@ -124,7 +124,6 @@ impl Lab {
                     | Effect::TickSoon
                     | Effect::ShowPool(_)
                     | Effect::ReportRecount
-                    | Effect::AdoptQueues
                     | Effect::ReportUnreadable(_)
                     | Effect::ReportContended => (),
                 }

@@ -109,9 +109,6 @@ impl World {
             }
             Effect::ReportContended => assert!(self.faults_allow_give_ups(), "{}", self.place()),
             Effect::Then(input) => inputs.push_back((**input).clone()),
-            Effect::AdoptQueues => {
-                assert_eq!(self.store.ledger().waiting, 0, "{}", self.place());
-            }
             Effect::ReportUnreadable(_) => panic!("{}: {effect:?}", self.place()),
             // The caller knows which request it is about.
             Effect::TickSoon => self.member(queue).next_tick = self.now + BUSY_TICK,

@@ -1,24 +1,22 @@
-//! Metrics of requests, under the EPP's names: their costs and times.
-//!
-//! Envoy's histograms hold whole numbers, so times are in milliseconds, or microseconds where those
-//! would be too coarse, and the names say so. A histogram takes some kilobytes of each worker's
-//! memory and is never forgotten: there is a set per pair of models, and only counters differ by tenant
-//! too.
+//! Counts of requests, by the labels that the EPP tells them apart by.
 
-use std::{rc::Rc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use picker_core::{Instant, SchedulingResult, flow::FlowKey, tokens};
-use wire::response::Usage;
+use picker_core::{
+    Instant, SchedulingResult,
+    flow::{FlowKey, Outcome},
+    tokens,
+};
+use wire::{
+    response::Usage,
+    tally::{ErrorCode, Labels, Measure, OTHER, RefusedStatus, SetId, WorkerTally},
+};
 
-use super::label::label;
 use crate::{
-    host::Metric,
     models::Models,
     pace::mean_gap,
-    vm::{
-        self,
-        metrics::{Histograms, Known, Lookup, SentMetrics},
-    },
+    pool::Pool,
+    vm::{self, tally::PoolTally},
 };
 
 /// A request that is over.
@@ -26,8 +24,10 @@ pub(crate) struct Done<'a> {
     pub(crate) models: &'a Models,
     pub(crate) flow: &'a FlowKey,
     /// The EPP's code of its failure, if it failed.
-    pub(crate) error: Option<&'static str>,
-    /// `None` if it was never sent.
+    pub(crate) error: Option<ErrorCode>,
+    /// The set that it was counted in as running, if it went on.
+    pub(crate) begun: Option<SetId>,
+    /// `None` if it was never sent to an endpoint.
     pub(crate) sent: Option<SentRequest<'a>>,
 }
 
@@ -46,218 +46,163 @@ pub(crate) struct SentRequest<'a> {
     pub(crate) events: u32,
 }
 
-/// Counts and measures a request that is over.
-pub(crate) fn record(done: &Done<'_>) {
-    let Found { total, error, sent, unsent } = find(done);
-    total.unwrap_or_else(|| define_total(done)).increment();
-    if let Some(code) = done.error {
-        error.unwrap_or_else(|| define_error(done, code)).increment();
-    }
-    if let Some(measured) = &done.sent {
-        let metrics = sent.unwrap_or_else(|| define_sent(done));
-        metrics.attempts.increment();
-        record_sent(&metrics.histograms, measured);
-    } else {
-        unsent.unwrap_or_else(|| define_unsent(done)).increment();
+/// The set that a request is counted in.
+struct Counted<'a> {
+    tally: &'a mut WorkerTally,
+    set: SetId,
+}
+
+impl Counted<'_> {
+    fn add(&mut self, measure: Measure, value: u64) {
+        self.tally.add(self.set, measure, value);
     }
 }
 
-/// The metrics of a request that are defined.
-#[derive(Default)]
-struct Found {
-    total: Option<Metric>,
-    error: Option<Metric>,
-    sent: Option<SentMetrics>,
-    unsent: Option<Metric>,
+fn labels<'a>(models: &'a Models, flow: &'a FlowKey) -> Labels<'a> {
+    Labels::request(&models.asked, &models.sent, flow.id.as_str(), flow.priority.0)
 }
 
-/// Finds the metrics of a request, in one look at the table.
-fn find(done: &Done<'_>) -> Found {
+fn in_tally<T>(pool: &Pool, part: impl FnOnce(&mut PoolTally) -> T) -> T {
+    vm::in_pool(pool.id, |state| part(&mut state.tally))
+}
+
+/// Counts a request that goes on as running. Returns the set that it is counted in.
+pub(crate) fn begin(pool: &Pool, models: &Models, flow: &FlowKey) -> SetId {
+    in_tally(pool, |tally| {
+        let set = tally.counts.place(&labels(models, flow), false);
+        tally.counts.begin(set);
+        set
+    })
+}
+
+/// Counts a request that was given an endpoint, or was let through without one.
+pub(crate) fn count_placed(pool: &Pool, is_picked: bool) {
     vm::with(|vm| {
-        let Some(known) = vm.requests.known(done.models, done.flow) else {
-            return Found::default();
-        };
-        Found {
-            total: known.total,
-            error: done.error.and_then(|code| known.errors.get(code).copied()),
-            sent: known.sent.clone().filter(|_| done.sent.is_some()),
-            unsent: known.unsent,
-        }
-    })
-}
-
-fn remember(done: &Done<'_>, write: impl FnOnce(&mut Known)) {
-    vm::with(|vm| vm.requests.entry(done.models, done.flow).map(write));
-}
-
-#[cold]
-fn define_total(done: &Done<'_>) -> Metric {
-    let metric = counter("request_total", &models(done.models), &tenant(done.flow));
-    remember(done, |known| known.total = Some(metric));
-    metric
-}
-
-#[cold]
-fn define_error(done: &Done<'_>, code: &'static str) -> Metric {
-    let labels = format!("{}.error_code={code}", tenant(done.flow));
-    let metric = counter("request_error_total", &models(done.models), &labels);
-    remember(done, |known| {
-        known.errors.insert(code, metric);
+        let pending = &mut vm.pending;
+        let count = if is_picked { &mut pending.picked } else { &mut pending.failed_open };
+        *count += 1;
     });
-    metric
+    let measure = if is_picked { Measure::Picked } else { Measure::FailedOpen };
+    in_tally(pool, |tally| tally.counts.add(tally.whole, measure, 1));
 }
 
-#[cold]
-fn define_sent(done: &Done<'_>) -> SentMetrics {
-    let attempts = attempts(done, ".status=success");
-    let metrics = SentMetrics { attempts, histograms: histograms(&models(done.models)) };
-    remember(done, |known| known.sent = Some(metrics.clone()));
-    metrics
+/// Counts a request that was answered with this status in the pool's place.
+pub(crate) fn count_refused(pool: &Pool, status: u16) {
+    vm::with(|vm| {
+        vm.pending.refused += 1;
+        vm.pending.unavailable += u32::from(status == 503);
+    });
+    let measure = Measure::Refused(RefusedStatus::from_status(status));
+    in_tally(pool, |tally| tally.counts.add(tally.whole, measure, 1));
 }
 
-#[cold]
-fn define_unsent(done: &Done<'_>) -> Metric {
-    let metric = attempts(done, ".status=failure");
-    remember(done, |known| known.unsent = Some(metric));
-    metric
+/// Records the time from a grant to the request's going on. The EPP has no such metric, as it decides in
+/// the process that sends.
+pub(crate) fn count_grant(pool: &Pool, took: Duration) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::GrantToResume, micros(took)));
 }
 
-fn attempts(done: &Done<'_>, status: &str) -> Metric {
-    let target = label("target_model_name", &done.models.sent);
-    counter("scheduler_attempts_total", &target, status)
+/// Counts how a request's wait ended, and how long it was.
+pub(crate) fn count_outcome(
+    pool: &Pool,
+    models: &Models,
+    flow: &FlowKey,
+    outcome: Outcome,
+    waited: Duration,
+) {
+    in_tally(pool, |PoolTally { counts, .. }| {
+        let set = counts.place(&labels(models, flow), false);
+        counts.add(set, Measure::QueueDuration(outcome.into()), micros(waited));
+        let band = counts.place(&Labels::Band(flow.priority.0), true);
+        counts.add(band, Measure::QueueOutcomes(outcome.into()), 1);
+    });
 }
 
-/// Counts a request that a rule has sent to another model.
-pub(crate) fn count_rewrite(rewrite: &str, asked: &str, sent: &str) {
-    let labels = label("model_rewrite_name", rewrite)
-        + &label("model_name", asked)
-        + &label("target_model", sent);
-    counter("model_rewrite_decisions_total", &labels, "").increment();
-}
-
-/// Finds a counter, or defines it; beyond the limit, the one for all other labels.
-fn counter(name: &str, models: &str, more: &str) -> Metric {
-    let own = format!("{PREFIX}{name}{models}{more}");
-    match vm::with(|vm| vm.requests.find_counter(&own)) {
-        Lookup::Metric(metric) => metric,
-        Lookup::Nothing => define_counter(own),
-        Lookup::NoRoom => {
-            let other = format!("{PREFIX}{name}{OTHER}");
-            let found = vm::with(|vm| vm.requests.counted.get(&other).copied());
-            found.unwrap_or_else(|| define_counter(other))
+/// Counts and measures a request that is over.
+pub(crate) fn record(pool: &Pool, done: &Done<'_>) {
+    in_tally(pool, |PoolTally { counts, whole, .. }| {
+        let labels = labels(done.models, done.flow);
+        let is_well = done.error.is_none();
+        let set = match done.begun {
+            Some(begun) => counts.end(begun, &labels, is_well),
+            None => counts.place(&labels, is_well),
+        };
+        // A model that was never served well may be an invention: only its requests have its name.
+        let target = if counts.is_proven(set) { &done.models.sent } else { OTHER };
+        let endpoint = done.sent.as_ref().and_then(|sent| sent.decision.ranked.first().copied());
+        count_attempt(counts, endpoint, target);
+        if let Some(rewrite) = &done.models.rewrite {
+            count_rewrite(counts, rewrite, done.models, target);
         }
-    }
+        let mut counted = Counted { tally: counts, set };
+        counted.add(Measure::Requests, 1);
+        if let Some(code) = done.error {
+            counted.add(Measure::Errors(code), 1);
+        }
+        if let Some(sent) = &done.sent {
+            record_sent(&mut counted, sent);
+            record_prefix(&mut Counted { tally: counts, set: *whole }, sent.decision);
+        }
+    });
 }
 
-fn define_counter(name: String) -> Metric {
-    let metric = Metric::counter(&name);
-    vm::with(|vm| vm.requests.counted.insert(name, metric));
-    metric
+fn count_attempt(counts: &mut WorkerTally, endpoint: Option<SocketAddr>, target: &str) {
+    let set = counts.place(&Labels::attempt(endpoint, target), true);
+    counts.add(set, Measure::Attempts { sent: endpoint.is_some() }, 1);
 }
 
-/// Finds the histograms of a pair of models, or defines them.
-fn histograms(models: &str) -> Rc<Histograms> {
-    let may_measure = vm::with(|vm| vm.requests.may_measure(models));
-    let models = if may_measure { models } else { OTHER };
-    let found = vm::with(|vm| vm.requests.measured.get(models).map(Rc::clone));
-    found.unwrap_or_else(|| {
-        let histograms = Rc::new(define_histograms(models));
-        let kept = Rc::clone(&histograms);
-        vm::with(|vm| vm.requests.measured.insert(models.to_owned(), kept));
-        histograms
-    })
+fn count_rewrite(counts: &mut WorkerTally, rewrite: &str, models: &Models, target: &str) {
+    let asked = if target == OTHER { OTHER } else { &models.asked };
+    let set = counts.place(&Labels::rewrite(rewrite, asked, target), true);
+    counts.add(set, Measure::Rewrites, 1);
 }
 
-const PREFIX: &str = "llm_d_epp_";
-const OTHER: &str = ".model_name=other;.target_model_name=other;";
-
-fn models(models: &Models) -> String {
-    label("model_name", &models.asked) + &label("target_model_name", &models.sent)
-}
-
-fn tenant(FlowKey { id, priority }: &FlowKey) -> String {
-    format!("{}.priority={priority}", label("fairness_id", id.as_str()))
-}
-
-fn define_histograms(models: &str) -> Histograms {
-    let histogram = |name: &str| Metric::histogram(&format!("{PREFIX}{name}{models}"));
-    let ttft = |streaming: bool| {
-        let name = format!("{PREFIX}request_ttft_milliseconds{models}.streaming={streaming}");
-        Metric::histogram(&name)
-    };
-    Histograms {
-        duration: histogram("request_duration_milliseconds"),
-        request_bytes: histogram("request_size_bytes"),
-        response_bytes: histogram("response_size_bytes"),
-        input_tokens: histogram("request_input_tokens"),
-        output_tokens: histogram("request_output_tokens"),
-        cached_tokens: histogram("request_cached_tokens"),
-        per_output_token: histogram("request_ntpot_microseconds"),
-        ttft: ttft(false),
-        streamed_ttft: ttft(true),
-        streamed_tpot: histogram("request_streaming_tpot_microseconds"),
-        streamed_itl: histogram("request_streaming_itl_microseconds"),
-        hit_ratio: histogram("prefix_indexer_hit_ratio_percent"),
-        hit_bytes: histogram("prefix_indexer_hit_bytes"),
-    }
-}
-
-fn record_sent(histograms: &Histograms, sent: &SentRequest<'_>) {
+fn record_sent(counted: &mut Counted<'_>, sent: &SentRequest<'_>) {
     let duration = sent.ended_at.saturating_since(sent.received_at);
-    histograms.duration.record(millis(duration));
-    histograms.request_bytes.record(sent.request_bytes);
-    histograms.response_bytes.record(sent.response_bytes);
-    record_prefix(histograms, sent.decision);
+    counted.add(Measure::Duration, micros(duration));
+    counted.add(Measure::RequestBytes, sent.request_bytes);
+    counted.add(Measure::ResponseBytes, sent.response_bytes);
     if let Some((first, streamed)) = sent.body {
-        let ttft = millis(first.saturating_since(sent.received_at));
-        let histogram = if sent.is_streamed { histograms.streamed_ttft } else { histograms.ttft };
-        histogram.record(ttft);
+        let ttft = micros(first.saturating_since(sent.received_at));
+        counted.add(Measure::Ttft { streaming: sent.is_streamed }, ttft);
         if sent.is_streamed {
-            record_stream(histograms, sent, streamed);
+            record_stream(counted, sent, streamed);
         }
     }
     if let Some(usage) = sent.usage {
-        record_usage(histograms, usage, duration);
+        record_usage(counted, usage, duration);
     }
 }
 
-fn record_prefix(histograms: &Histograms, decision: &SchedulingResult) {
-    let (blocks, matched) = prefix(decision);
+/// Records the prompt's blocks, and those that the chosen endpoint is expected to have cached.
+fn record_prefix(counted: &mut Counted<'_>, decision: &SchedulingResult) {
+    let (blocks, matched) = (decision.blocks, decision.sight.matched);
     if blocks > 0 {
-        histograms.hit_ratio.record(u64::from(matched) * 100 / u64::from(blocks));
-        histograms.hit_bytes.record(u64::from(tokens(matched)) * 4);
+        counted.add(Measure::HitRatio, u64::from(matched) * 1_000_000 / u64::from(blocks));
+        counted.add(Measure::HitBytes, u64::from(tokens(matched)) * 4);
     }
 }
 
 /// Records the mean time between tokens: of the tokens that the usage counts, and of the events that came.
-fn record_stream(histograms: &Histograms, sent: &SentRequest<'_>, streamed: Duration) {
+fn record_stream(counted: &mut Counted<'_>, sent: &SentRequest<'_>, streamed: Duration) {
     let tokens = sent.usage.map_or(0, |usage| usage.output_tokens);
     if let Some(tpot) = mean_gap(streamed, tokens) {
-        histograms.streamed_tpot.record(micros(tpot));
+        counted.add(Measure::StreamedTpot, micros(tpot));
     }
     if let Some(itl) = mean_gap(streamed, sent.events) {
-        histograms.streamed_itl.record(micros(itl));
+        counted.add(Measure::StreamedItl, micros(itl));
     }
 }
 
-fn record_usage(histograms: &Histograms, usage: Usage, duration: Duration) {
-    histograms.input_tokens.record(usage.prompt_tokens.into());
-    histograms.output_tokens.record(usage.output_tokens.into());
+fn record_usage(counted: &mut Counted<'_>, usage: Usage, duration: Duration) {
+    counted.add(Measure::InputTokens, usage.prompt_tokens.into());
+    counted.add(Measure::OutputTokens, usage.output_tokens.into());
     if let Some(cached) = usage.cached_tokens {
-        histograms.cached_tokens.record(cached.into());
+        counted.add(Measure::CachedTokens, cached.into());
     }
     if usage.output_tokens > 0 {
-        histograms.per_output_token.record(micros(duration / usage.output_tokens));
+        counted.add(Measure::PerOutputToken, micros(duration / usage.output_tokens));
     }
-}
-
-/// Counts the prompt's blocks, and those that the chosen endpoint is expected to have cached.
-fn prefix(decision: &SchedulingResult) -> (u32, u32) {
-    (decision.blocks, decision.sight.matched)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -4,16 +4,14 @@ use picker_core::{
     End,
     worker::{Input, Observation},
 };
-use wire::response::Kind;
+use wire::{response::Kind, tally::ErrorCode};
 
 use super::{
     Stream,
     phase::{Phase, Placed, Sent},
 };
 use crate::{
-    host,
-    refusal::Refusal,
-    run,
+    host, run,
     stats::{self, Done},
     vm,
 };
@@ -42,7 +40,7 @@ impl Stream {
                 vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
                 let (request, start, end) = (self.id, None, End::Gone);
                 run::tell(&placed.pool, Input::Ended { request, start, end });
-                record_unsent(&placed, Refusal::LEFT);
+                record_unsent(&placed, ErrorCode::ClientDisconnect);
             }
             Phase::Refused { code, placed: Some(placed) } => record_unsent(&placed, code),
             // Without a pool there is nothing to tell.
@@ -68,7 +66,7 @@ impl Stream {
             self.tell_end(&mut sent);
         }
         let ended_at = host::now();
-        let Sent { placed, result, response, .. } = &sent;
+        let Sent { placed, result, response, counted, .. } = &sent;
         let measured = result.as_ref().map(|decision| stats::SentRequest {
             decision,
             received_at: placed.asked.received_at,
@@ -81,12 +79,14 @@ impl Stream {
             events: response.reader.events(),
         });
         let (models, flow, error) = (&placed.models, &placed.flow, response.error());
-        stats::record(&Done { models, flow, error, sent: measured });
+        let begun = Some(*counted);
+        stats::record(&pool, &Done { models, flow, error, begun, sent: measured });
+        self.instance.counters.add_pending(ended_at);
     }
 }
 
 /// Counts a request that was never sent.
-fn record_unsent(placed: &Placed, code: &'static str) {
-    let Placed { models, flow, .. } = placed;
-    stats::record(&Done { models, flow, error: Some(code), sent: None });
+fn record_unsent(placed: &Placed, code: ErrorCode) {
+    let Placed { pool, models, flow, .. } = placed;
+    stats::record(pool, &Done { models, flow, error: Some(code), begun: None, sent: None });
 }

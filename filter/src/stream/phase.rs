@@ -7,7 +7,10 @@ use picker_core::{
     flow::{FlowKey, Priority},
 };
 use proxy_wasm::types::Action;
-use wire::body::{Api, Dialect};
+use wire::{
+    body::{Api, Dialect},
+    tally::{ErrorCode, SetId},
+};
 
 use super::response::Response;
 use crate::{identity::Identity, models::Models, pool::Pool, routing_headers::RoutingHeaders};
@@ -31,7 +34,7 @@ pub(super) enum Phase {
     /// The request was answered from here, with this error.
     Refused {
         /// The EPP's code of the error.
-        code: &'static str,
+        code: ErrorCode,
         /// Absent where no pool was chosen by then.
         placed: Option<Box<Placed>>,
     },
@@ -77,6 +80,8 @@ pub(super) struct Sent {
     /// Time for which it was held.
     pub(super) waited: Duration,
     pub(super) response: Response,
+    /// The set of counts in which it is running.
+    pub(super) counted: SetId,
     /// True once its pool knows that it is over.
     pub(super) is_over: bool,
 }

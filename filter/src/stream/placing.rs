@@ -94,30 +94,29 @@ impl Stream {
 
     /// Does what was decided about a request.
     pub(super) fn settle(&self, placed: Placed, decision: Decision) -> Next {
-        let counters = &self.instance.counters;
         let Decision { result, waited, .. } = decision;
         match result {
             AdmissionResult::Sent(result) => {
                 destination::write(self.instance.config.envoy.way.destination(), &result);
-                counters.picked.increment();
+                stats::count_placed(&placed.pool, true);
                 count(&placed, Outcome::Dispatched, waited);
                 sent(placed, Some(result), waited)
             }
             AdmissionResult::FailedOpen => {
-                counters.failed_open.increment();
+                stats::count_placed(&placed.pool, false);
                 sent(placed, None, waited)
             }
             AdmissionResult::Held => {
                 Next { phase: Phase::Held(Box::new(placed)), action: Action::Pause }
             }
             AdmissionResult::Refused(why) => {
-                self.refuse(&Refusal::Unplaced(why), Ok(Box::new(placed)))
+                Self::refuse(&Refusal::Unplaced(why), Box::new(placed))
             }
             AdmissionResult::Rejected(outcome) => {
                 count(&placed, outcome, waited);
-                self.refuse(&Refusal::Flow(outcome), Ok(Box::new(placed)))
+                Self::refuse(&Refusal::Flow(outcome), Box::new(placed))
             }
-            AdmissionResult::Shed => self.refuse(&Refusal::Shed, Ok(Box::new(placed))),
+            AdmissionResult::Shed => Self::refuse(&Refusal::Shed, Box::new(placed)),
         }
     }
 
@@ -150,11 +149,14 @@ impl Stream {
 /// Counts how a request's wait ended, where flow control is on.
 fn count(placed: &Placed, outcome: Outcome, waited: Duration) {
     if placed.pool.config.flow.is_some() {
-        stats::count_outcome(&placed.pool, &placed.flow, outcome, waited);
+        let Placed { pool, models, flow, .. } = placed;
+        stats::count_outcome(pool, models, flow, outcome, waited);
     }
 }
 
 fn sent(placed: Placed, result: Option<SchedulingResult>, waited: Duration) -> Next {
-    let sent = Sent { placed, result, waited, response: Response::default(), is_over: false };
+    let counted = stats::begin(&placed.pool, &placed.models, &placed.flow);
+    let response = Response::default();
+    let sent = Sent { placed, result, waited, response, counted, is_over: false };
     Next { phase: Phase::Sent(Box::new(sent)), action: Action::Continue }
 }

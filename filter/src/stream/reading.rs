@@ -22,7 +22,7 @@ use crate::{
     refusal::Refusal,
     request_meta,
     routing_headers::RoutingHeaders,
-    run, stats, vm,
+    run, vm,
 };
 
 impl Stream {
@@ -54,7 +54,7 @@ impl Stream {
     /// Waits for the body, if it may be as long as it will be.
     fn hold_headers(&self, asked: Box<Asked>, api: Api, headers: &Headers) -> Next {
         if let Err(refusal) = self.check_size(request_meta::length(headers)) {
-            return self.refuse(&refusal, Err(asked.dialect));
+            return Self::refuse_unread(&refusal, &asked);
         }
         let reading =
             self.prepare(Reading { asked, api, buffered: 0, may_rewrite: false }, headers);
@@ -115,7 +115,7 @@ impl Stream {
         // While we pause, Envoy counts all that it has buffered.
         reading.buffered = size;
         match self.check_size(u64::try_from(size).unwrap_or(u64::MAX)) {
-            Err(refusal) => self.refuse(&refusal, Err(reading.asked.dialect)),
+            Err(refusal) => Self::refuse_unread(&refusal, &reading.asked),
             Ok(()) if end_of_stream => self.decide(reading),
             Ok(()) => Next { phase: Phase::Reading(reading), action: Action::Pause },
         }
@@ -124,25 +124,28 @@ impl Stream {
     /// Places a request by its prompt: the body is whole.
     pub(super) fn decide(self: &Rc<Self>, reading: Reading) -> Next {
         let Reading { mut asked, api, buffered: size, may_rewrite } = reading;
-        let dialect = asked.dialect;
         let mut body = host::request_body(size);
         let inference = match wire::body::scan(&body, api, asked.identity.video) {
             Ok(inference) => inference,
-            Err(error) => return self.refuse(&Refusal::Body(error), Err(dialect)),
+            Err(error) => return Self::refuse_unread(&Refusal::Body(error), &asked),
         };
         let model = inference.model.as_deref();
         let fits = |pool: &Pool| pool.config.matches.fits_model(model);
         let Some(pool) = choose(&mut asked.candidates, fits) else { return Next::passed() };
         let rewritten = if may_rewrite { rewritten(&pool, &asked, &inference) } else { None };
-        let sent = rewritten.as_deref().or(model).unwrap_or_default();
+        let sent = rewritten.as_ref().map(|it| &*it.model).or(model).unwrap_or_default();
         if sent.is_empty() && api.needs_model() {
             let refusal = Refusal::Body(BodyError::NoModel);
             let placed = self.placed(pool, asked, Models::default(), 0);
-            return self.refuse(&refusal, Ok(Box::new(placed)));
+            return Self::refuse(&refusal, Box::new(placed));
         }
         let tenant = asked.identity.salt(&self.instance.config.identity);
         let request = inference.ask(api, sent, tenant, pool.config.prompt_blocks_max);
-        let models = Models { asked: model.unwrap_or_default().to_owned(), sent: sent.to_owned() };
+        let models = Models {
+            asked: model.unwrap_or_default().to_owned(),
+            sent: sent.to_owned(),
+            rewrite: rewritten.and_then(|it| it.rule),
+        };
         if models.asked != models.sent {
             let place = inference.place.clone();
             place.put(&mut body, &models.sent);
@@ -163,6 +166,13 @@ impl Stream {
         let limit = self.instance.config.envoy.max_body_bytes;
         if bytes > limit { Err(Refusal::TooLarge { limit }) } else { Ok(()) }
     }
+}
+
+/// A model in the place of the one that was asked for.
+struct Renamed {
+    model: String,
+    /// The rule that says so; absent where the request's own header does.
+    rule: Option<String>,
 }
 
 /// True if the body of a request of this API is read.
@@ -191,18 +201,16 @@ fn rewrites(pool: &Pool) -> bool {
 
 /// The model that takes the place of the one that is named, by the request's own header or by the
 /// pool's rewrites.
-fn rewritten(pool: &Pool, asked: &Asked, inference: &Inference<'_>) -> Option<String> {
+fn rewritten(pool: &Pool, asked: &Asked, inference: &Inference<'_>) -> Option<Renamed> {
     if let Some(named) = &asked.identity.model_rewrite {
-        return Some(named.clone());
+        return Some(Renamed { model: named.clone(), rule: None });
     }
     let model = inference.model.as_deref();
     let random = host::random();
-    let (rewrite, sent) = vm::in_pool(pool.id, |pool| {
-        let rewritten = pool.worker.models().choose(model, random)?;
-        Some((rewritten.rewrite.to_owned(), rewritten.model.to_owned()))
-    })?;
-    stats::count_rewrite(&rewrite, model.unwrap_or_default(), &sent);
-    Some(sent)
+    vm::in_pool(pool.id, |pool| {
+        let chosen = pool.worker.models().choose(model, random)?;
+        Some(Renamed { model: chosen.model.to_owned(), rule: Some(chosen.rewrite.to_owned()) })
+    })
 }
 
 /// The answer to a request for the list of models; `None` where no scraper says what is served.

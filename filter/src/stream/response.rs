@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use picker_core::{ClientId, End, Fault, Instant, ResponseClass, ResponseStart};
-use wire::response::{Kind, LoadReport, Reader, Renamer};
+use wire::{
+    response::{Kind, LoadReport, Reader, Renamer},
+    tally::ErrorCode,
+};
 
 use crate::{
     host::{self, Headers},
@@ -128,10 +131,10 @@ impl Response {
 
     /// Returns the EPP's code of its failure: by the status, by an error within a stream that had begun
     /// well, or because nothing came at all.
-    pub(in crate::stream) fn error(&self) -> Option<&'static str> {
+    pub(in crate::stream) fn error(&self) -> Option<ErrorCode> {
         let is_well = (200..400).contains(&self.status)
             && !matches!(self.how_ended(ClientId::default), End::Broken(_));
-        (!is_well).then_some("ModelServerError")
+        (!is_well).then_some(ErrorCode::ModelServerError)
     }
 }
 

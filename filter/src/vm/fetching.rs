@@ -2,7 +2,8 @@
 
 use std::{rc::Rc, time::Duration};
 
-use picker_core::{ledger::WorkerId, pull::Puller};
+use picker_core::{Instant, ledger::WorkerId, pull::Puller};
+use wire::reply::Have;
 
 use crate::source::Source;
 
@@ -14,6 +15,10 @@ pub(crate) struct Fetching {
     pub(crate) source: Option<Rc<Source>>,
     /// Token of the call that is awaited; answers to other calls are late.
     pub(crate) token: Option<u32>,
+    /// Time of the next report on the pool.
+    pub(crate) report_at: Instant,
+    /// The report that the scraper has, by its last answer.
+    pub(crate) have: Option<Have>,
     /// The reason why the last call failed, if it did: the log tells of each trouble once.
     pub(crate) trouble: Option<String>,
 }
@@ -21,7 +26,14 @@ pub(crate) struct Fetching {
 impl Fetching {
     pub(crate) fn new(me: WorkerId) -> Self {
         let puller = Puller::new(me, Duration::ZERO);
-        Self { puller, source: None, token: None, trouble: None }
+        Self {
+            puller,
+            source: None,
+            token: None,
+            report_at: Instant::default(),
+            have: None,
+            trouble: None,
+        }
     }
 
     /// Fetches from this source from now on; `None` ends it.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     pool::{PodReadings, PoolView, ScrapedPod},
-    push::{EnvoyStatus, WatchedGateway, unix_ms},
+    push::{EnvoyStatus, PullState, WatchedGateway, unix_ms},
 };
 use decisions::DecisionCounts;
 use prefixes::PrefixHits;
@@ -31,6 +31,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(crate) struct Sampler {
     pub(crate) pools: Vec<PoolView>,
     pub(crate) gateways: watch::Receiver<Vec<WatchedGateway>>,
+    pub(crate) pulls: PullState,
     pub(crate) history: Arc<Mutex<History>>,
 }
 
@@ -54,9 +55,11 @@ impl Sampler {
         prefixes: &mut PrefixHits,
     ) -> Column {
         let gateways = self.gateways.borrow().clone();
-        let envoys: Vec<EnvoyStatus> =
-            gateways.iter().map(|gateway| gateway.status.borrow().clone()).collect();
-        let rates = counts.rates(now, gateways.iter().map(|it| &it.url).zip(&envoys));
+        let pushed = gateways.iter().map(|it| (it.url.to_string(), it.status.borrow().clone()));
+        let fetching = self.pulls.gateways(now).into_iter();
+        let fetching = fetching.map(|(address, status)| (address.to_string(), status));
+        let (names, envoys): (Vec<String>, Vec<EnvoyStatus>) = pushed.chain(fetching).unzip();
+        let rates = counts.rates(now, names.iter().map(String::as_str).zip(&envoys));
         prefixes.begin();
         let pool = |view: &PoolView| {
             let readings = view.readings.borrow().clone()?;

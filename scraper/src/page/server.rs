@@ -31,7 +31,7 @@ pub(crate) async fn serve(listener: TcpListener, status: Arc<Status>, plugin: Op
         .route("/plugin.wasm.sha256", get(plugin::checksum))
         .with_state(plugin);
     let snapshots = Router::new()
-        .route("/v1/pools/{pool}/snapshot", get(push::snapshot))
+        .route("/v1/pools/{pool}/snapshot", get(push::snapshot).post(push::report_and_snapshot))
         .with_state(status.pulls.clone());
     let pages = Router::new()
         .route("/", get(front))

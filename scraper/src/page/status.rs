@@ -19,6 +19,7 @@ use crate::{
     meters::Meters,
     pool::{self, PoolView, ScrapedPod, Trouble},
     push::{PullState, WatchedGateway},
+    tallies::Tallies,
 };
 use json::HistoryPosition;
 use problems::{GatewayFacts, PodFacts, PodState, PoolFacts, Problem};
@@ -35,6 +36,7 @@ pub(crate) struct Status {
     /// Gateways that fetch.
     pub(crate) pulls: PullState,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) tallies: Arc<Tallies>,
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) started: Instant,
     /// Name of this run of the scraper: in the next one, columns are numbered anew.
@@ -98,7 +100,7 @@ impl Status {
     pub(super) fn metrics(&self, now: Instant) -> Result<String, std::fmt::Error> {
         let gateways = self.gateways.borrow();
         let taken = gateways.iter().map(|it| (&it.url, it.status.borrow().taken));
-        self.meters.page(now, taken)
+        self.meters.page(now, taken, &self.tallies.write(&self.pools, now))
     }
 
     fn problems(&self, now: Instant) -> Vec<Problem> {
@@ -122,10 +124,11 @@ impl Status {
             let taken = status.taken.map(|at| now.saturating_duration_since(at));
             GatewayFacts { name: gateway.url.to_string(), taken, down: status.down.clone() }
         });
-        let fetching = self.pulls.gateways(now).into_iter().map(|(address, at)| {
-            let age = now.saturating_duration_since(at);
-            let down = (age > FETCH_MAX).then(|| "it does not fetch any more".to_owned());
-            GatewayFacts { name: address.to_string(), taken: Some(age), down }
+        let fetching = self.pulls.gateways(now).into_iter().map(|(address, status)| {
+            let age = status.taken.map(|at| now.saturating_duration_since(at));
+            let is_stuck = age.is_none_or(|age| age > FETCH_MAX);
+            let down = is_stuck.then(|| "it does not fetch any more".to_owned());
+            GatewayFacts { name: address.to_string(), taken: age, down }
         });
         pushed.chain(fetching).collect()
     }

@@ -15,6 +15,7 @@ use wire::kubernetes::EndpointSlice;
 
 use super::{
     pusher::{EnvoyStatus, Pusher},
+    reader::ReplyTaker,
     signed_snapshot::Round,
 };
 use crate::{
@@ -53,6 +54,7 @@ pub(crate) struct GatewaySet {
     timeout: Duration,
     rounds: watch::Receiver<Option<Round>>,
     meters: Arc<Meters>,
+    replies: ReplyTaker,
     /// Addresses behind the URLs' names, kept when a later look-up fails.
     names: BTreeMap<String, Vec<SocketAddr>>,
     slices: Store<EndpointSlice>,
@@ -78,6 +80,7 @@ impl GatewaySet {
         timeout: Duration,
         rounds: watch::Receiver<Option<Round>>,
         meters: Arc<Meters>,
+        replies: ReplyTaker,
     ) -> Self {
         let tls = settings.tls.clone().map(|settings| Arc::new(TlsClient::new(settings)));
         Self {
@@ -86,6 +89,7 @@ impl GatewaySet {
             timeout,
             rounds,
             meters,
+            replies,
             names: BTreeMap::new(),
             slices: Store::new("EndpointSlice"),
             over: 0,
@@ -223,6 +227,7 @@ impl GatewaySet {
             rounds: self.rounds.clone(),
             status: writer,
             meters: Arc::clone(&self.meters),
+            replies: self.replies.clone(),
         };
         RunningPusher { task: Task::spawn(pusher.run()), status }
     }

@@ -4,10 +4,11 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
+    body::Body,
     extract::{ConnectInfo, Path, State},
     http::{
         HeaderMap, StatusCode,
@@ -15,9 +16,22 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::{Semaphore, watch},
+    time,
+};
+use tracing::warn;
+use wire::{
+    push::{self, Clocks, PushHistory, SEQUENCE_HEADER, SIGNATURE_HEADER, TIME_HEADER},
+    reply::{HAVE_HEADER, Have, REPLY_BYTES_MAX, Reply},
+};
 
-use super::signed_snapshot::{Round, SignedSnapshot};
+use super::{
+    pusher::{EnvoyStatus, TimedReport},
+    reader::ReplyTaker,
+    signed_snapshot::{Round, SignedSnapshot},
+    stamp::unix_ms,
+};
 
 /// Time for which a gateway that states no preference is kept waiting for something new.
 const WAIT_DEFAULT: Duration = Duration::ZERO;
@@ -31,33 +45,138 @@ const GATEWAYS_MAX: usize = 1024;
 /// Time after which a gateway that has not asked is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// Reports that are read at once: strangers may send some too, of 1 MiB each before their signature
+/// can be checked.
+const READS_MAX: usize = 16;
+
+/// Longest time for a report to come whole.
+const READ_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// The state that all fetches share.
 #[derive(Clone, Debug)]
 pub(crate) struct PullState {
     pools: Arc<[Arc<str>]>,
     rounds: watch::Receiver<Option<Round>>,
-    /// Time when each gateway last asked.
-    seen: Arc<Mutex<BTreeMap<IpAddr, Instant>>>,
+    seen: Arc<Mutex<BTreeMap<IpAddr, FetchingGateway>>>,
+    replies: ReplyTaker,
+    reads: Arc<Semaphore>,
+    /// Start of the clock by which reports are told from recorded ones.
+    began: Instant,
+}
+
+/// A gateway that fetches.
+#[derive(Clone, Debug)]
+struct FetchingGateway {
+    /// Time when the gateway last asked.
+    at: Instant,
+    /// Its last report on each pool, with the stamps of those that were taken.
+    reports: BTreeMap<Arc<str>, (PushHistory, TimedReport)>,
 }
 
 impl PullState {
-    pub(crate) fn new(pools: Arc<[Arc<str>]>, rounds: watch::Receiver<Option<Round>>) -> Self {
-        Self { pools, rounds, seen: Arc::default() }
+    pub(crate) fn new(
+        pools: Arc<[Arc<str>]>,
+        rounds: watch::Receiver<Option<Round>>,
+        replies: ReplyTaker,
+    ) -> Self {
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Self { pools, rounds, seen: Arc::default(), replies, reads, began: Instant::now() }
     }
 
-    /// Returns the gateways that fetch, with the time when each last asked.
-    pub(crate) fn gateways(&self, now: Instant) -> BTreeMap<IpAddr, Instant> {
+    /// Returns the gateways that fetch, as those that are pushed to are seen: taken is when each
+    /// last asked.
+    pub(crate) fn gateways(&self, now: Instant) -> BTreeMap<IpAddr, EnvoyStatus> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, at| now.saturating_duration_since(*at) < SILENCE_MAX);
-        seen.clone()
+        seen.retain(|_, it| now.saturating_duration_since(it.at) < SILENCE_MAX);
+        let status = |it: &FetchingGateway| {
+            let reports = it.reports.iter();
+            let reports = reports.map(|(pool, (_, report))| (Arc::clone(pool), report.clone()));
+            EnvoyStatus { taken: Some(it.at), down: None, reports: reports.collect() }
+        };
+        seen.iter().map(|(address, it)| (*address, status(it))).collect()
     }
 
     fn record(&self, address: IpAddr) {
+        self.change(address, |gateway| gateway.at = Instant::now());
+    }
+
+    fn change(&self, address: IpAddr, change: impl FnOnce(&mut FetchingGateway)) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < GATEWAYS_MAX || seen.contains_key(&address) {
-            seen.insert(address, Instant::now());
+            let new = || FetchingGateway { at: Instant::now(), reports: BTreeMap::new() };
+            change(seen.entry(address).or_insert_with(new));
         }
     }
+
+    /// Takes in a gateway's report. Returns its name, for the gateway to go on from.
+    async fn take(
+        &self,
+        asked: &Asked<'_>,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Have, String> {
+        let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        let signed = push::Headers::parse(
+            header(TIME_HEADER),
+            header(SEQUENCE_HEADER),
+            header(SIGNATURE_HEADER),
+        );
+        let stamp = signed.map_err(|why| why.to_string())?.stamp;
+        let wall_ms = unix_ms(SystemTime::now());
+        let steady = picker_core::Instant::from_nanos(
+            u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        );
+        let history = self.history(asked).take(Clocks { wall_ms, steady }, stamp);
+        let history = history.map_err(|why| why.to_string())?;
+        // The semaphore is never closed.
+        let _permit = self.reads.acquire().await;
+        let read = axum::body::to_bytes(body, REPLY_BYTES_MAX);
+        let body = time::timeout(READ_TIME_MAX, read).await;
+        let body = body.map_err(|_| format!("the report took over {READ_TIME_MAX:?}"))?;
+        let body = body.map_err(|why| format!("failed to read the report: {why}"))?;
+        let Reply { report, counts } = self.replies.take(asked.pool, stamp, headers, &body)?;
+        let report = TimedReport { at: Instant::now(), report };
+        let pool = Arc::clone(asked.pool);
+        self.change(asked.address, |it| drop(it.reports.insert(pool, (history, report))));
+        Ok(counts.have)
+    }
+
+    fn history(&self, asked: &Asked<'_>) -> PushHistory {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.get(&asked.address).and_then(|it| it.reports.get(asked.pool));
+        known.map_or_else(PushHistory::default, |(history, _)| history.clone())
+    }
+}
+
+/// A request for a snapshot.
+struct Asked<'a> {
+    pool: &'a Arc<str>,
+    address: IpAddr,
+}
+
+/// Answers a POST to `/v1/pools/{pool}/snapshot`, which brings the gateway's report, as a GET. A
+/// report that is refused keeps no snapshot from the gateway: the log has the reason.
+pub(crate) async fn report_and_snapshot(
+    State(pulls): State<PullState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(pool): Path<String>,
+    asked: HeaderMap,
+    body: Body,
+) -> Response {
+    let known = pulls.pools.iter().find(|known| ***known == *pool).cloned();
+    let have = match known {
+        Some(pool) => {
+            let of = Asked { pool: &pool, address: peer.ip() };
+            let taken = pulls.take(&of, &asked, body).await;
+            let refused = |why| warn!("failed to take the report of gateway {}: {why}", peer.ip());
+            taken.map_err(refused).ok()
+        }
+        None => None,
+    };
+    let mut response = snapshot(State(pulls), ConnectInfo(peer), Path(pool), asked).await;
+    let have = have.and_then(|have| HeaderValue::try_from(have.to_string()).ok());
+    response.headers_mut().extend(have.map(|it| (HeaderName::from_static(HAVE_HEADER), it)));
+    response
 }
 
 /// Answers `/v1/pools/{pool}/snapshot` with the same bytes under the same signature as a push. A

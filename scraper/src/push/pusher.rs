@@ -9,22 +9,24 @@ use std::{
 use http_body_util::Full;
 use hyper::{
     Method, Request, Uri,
-    header::{ACCEPT, HeaderValue},
+    header::{ACCEPT, HeaderName, HeaderValue},
 };
 use tokio::sync::watch;
 use tracing::info;
 use wire::{
     push::WAITING_HEADER,
-    report::{MEDIA_TYPE, REPORT_BYTES_MAX, Report},
+    reply::{HAVE_HEADER, Have, REPLY_BYTES_MAX, REPLY_HEADER, VERSION},
+    report::{MEDIA_TYPE, Report},
 };
 
 use super::{
+    reader::{ReadReply, ReplyReader, ReplyTaker},
     refusals::Refusals,
     signed_snapshot::{Round, SignedSnapshot},
 };
 use crate::{
     meters::Meters,
-    peer::{Client, Fault, Link, Notice, Peer, log_failure, log_success},
+    peer::{Answer, Client, Fault, Link, Notice, Peer, log_failure, log_success},
     settings::EnvoyUrl,
 };
 
@@ -59,16 +61,22 @@ pub(super) struct Pusher {
     pub(super) rounds: watch::Receiver<Option<Round>>,
     pub(super) status: watch::Sender<EnvoyStatus>,
     pub(super) meters: Arc<Meters>,
+    pub(super) replies: ReplyTaker,
 }
 
 impl Pusher {
     /// Sends each round that is published while no other is on its way, until there are no more.
     pub(super) async fn run(mut self) {
-        let mut client = match Client::new(self.peer.clone(), self.timeout, REPORT_BYTES_MAX) {
+        let mut client = match Client::new(self.peer.clone(), self.timeout, REPLY_BYTES_MAX) {
             Ok(client) => client,
             Err(fault) => return self.status.send_modify(|it| it.down = Some(fault.to_string())),
         };
-        let mut record = PushRecord { refusals: Refusals::new(&self.url), sent: BTreeMap::new() };
+        let mut record = PushRecord {
+            refusals: Refusals::new(&self.url),
+            sent: BTreeMap::new(),
+            reader: ReplyReader::new(format!("Envoy {}", self.url), self.replies.clone()),
+            have: BTreeMap::new(),
+        };
         let mut link = Link::new();
         let mut rest_until = Instant::now();
         let mut ask_at = Instant::now();
@@ -110,14 +118,16 @@ impl Pusher {
                 continue;
             }
             record.sent.insert(Arc::clone(&signed.pool), signed.tag.clone());
-            let outcome = push(client, signed, asks).await;
+            let have = record.have.get(&signed.pool).copied();
+            let outcome =
+                push(client, signed, if asks { Ask::Since(have) } else { Ask::Nothing }).await;
             self.meters.pushed(&self.url, &outcome);
             signed.waiting.set(&self.url, outcome.as_ref().is_ok_and(|answer| answer.holds));
             match outcome {
-                Ok(PushAnswer { report, .. }) => {
+                Ok(answer) => {
                     record.refusals.took(&signed.pool);
                     took = true;
-                    if let Some(report) = report {
+                    if asks && let Some(report) = record.read(signed, &answer.answer) {
                         let report = TimedReport { at: Instant::now(), report };
                         self.status.send_modify(|status| {
                             status.reports.insert(Arc::clone(&signed.pool), report);
@@ -171,36 +181,58 @@ struct PushRecord {
     /// Tag of each pool's last snapshot. A snapshot is sent once: an Envoy refuses a stamp that it
     /// has seen.
     sent: BTreeMap<Arc<str>, HeaderValue>,
+    reader: ReplyReader,
+    /// Last reply on each pool whose counts were taken.
+    have: BTreeMap<Arc<str>, Have>,
 }
 
 impl PushRecord {
     fn has(&self, signed: &SignedSnapshot) -> bool {
         self.sent.get(&signed.pool) == Some(&signed.tag)
     }
+
+    /// Takes in the reply to a push that asked for one.
+    fn read(&mut self, signed: &SignedSnapshot, answer: &Answer) -> Option<Report> {
+        let ReadReply { report, have } =
+            self.reader.read_answer(&signed.pool, signed.stamp, answer)?;
+        match have {
+            Some(have) => drop(self.have.insert(Arc::clone(&signed.pool), have)),
+            None => drop(self.have.remove(&signed.pool)),
+        }
+        Some(report)
+    }
 }
 
-/// An Envoy's answer to a push.
+/// Question that goes with a push.
+enum Ask {
+    /// None: the number of held requests is enough.
+    Nothing,
+    /// A reply, with the counts since this one.
+    Since(Option<Have>),
+}
+
+/// Answer of an Envoy to a push.
 struct PushAnswer {
     /// True if the Envoy holds requests of the pool.
     holds: bool,
-    /// Report, if the Envoy was asked for one and can make one.
-    report: Option<Report>,
+    answer: Answer,
 }
 
-async fn push(
-    client: &mut Client,
-    signed: &SignedSnapshot,
-    asks: bool,
-) -> Result<PushAnswer, Fault> {
+async fn push(client: &mut Client, signed: &SignedSnapshot, ask: Ask) -> Result<PushAnswer, Fault> {
     let mut request = Request::new(Full::new(signed.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/v1/snapshot");
     *request.headers_mut() = signed.headers.clone();
-    if asks {
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(MEDIA_TYPE));
+    if let Ask::Since(have) = ask {
+        let headers = request.headers_mut();
+        // A filter of before replies in JSON to this, and knows nothing of the other.
+        headers.insert(ACCEPT, HeaderValue::from_static(MEDIA_TYPE));
+        headers.insert(REPLY_HEADER, HeaderValue::from_static(VERSION));
+        let have = have.and_then(|have| HeaderValue::try_from(have.to_string()).ok());
+        headers.extend(have.map(|have| (HeaderName::from_static(HAVE_HEADER), have)));
     }
     let answer = client.ask(request).await?;
     let waiting = answer.headers.get(WAITING_HEADER).map(HeaderValue::as_bytes);
     let holds = waiting.is_some_and(|waiting| waiting != b"0");
-    Ok(PushAnswer { holds, report: Report::decode(&answer.body).ok() })
+    Ok(PushAnswer { holds, answer })
 }

@@ -24,6 +24,8 @@ pub(crate) struct SignedSnapshot {
     pub(crate) pool: Arc<str>,
     /// Entity tag by which a gateway that fetches names the snapshot that it has.
     pub(crate) tag: HeaderValue,
+    /// Stamp, over which a gateway signs its reply.
+    pub(crate) stamp: Stamp,
     /// True if there may be no other snapshot for a while.
     pub(crate) is_quiet: bool,
     /// Record of the gateways that hold requests, by their answers.
@@ -50,6 +52,7 @@ impl SignedSnapshot {
         Ok(Self {
             pool: Arc::clone(&view.pool),
             tag: entity_tag(stamp),
+            stamp,
             is_quiet: !snapshot.quiet_for.is_zero(),
             waiting: view.waiting.clone(),
             headers: sign(secret, stamp, &body),

@@ -12,7 +12,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time,
 };
-use wire::metrics::{Engine, Engines, Reading};
+use wire::metrics::{Engine, Engines};
 
 use super::{
     pod_scraper::{MetricsPages, PodScraper},

@@ -4,24 +4,41 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wire::report::Report;
+use wire::{
+    push::{Secret, Stamp},
+    reply::{self, Have, Reply},
+    report::Report,
+};
 
 use super::{
     flow::world::gated,
-    push::Pod,
+    push::{Pod, SECRET},
     world::{World, about},
 };
 
-/// What worker 1 answers to a push of these pods that asks.
-fn report(world: &World, pods: &[Pod]) -> Report {
+/// What a worker answers to a push of these pods that asks for what is new since this reply.
+pub(super) fn reply(world: &World, worker: usize, pods: &[Pod], have: Option<Have>) -> Reply {
     let push = world.push(pods);
     let mut headers = push.headers().to_vec();
     headers.push(("accept", "application/json".to_owned()));
-    let stream = world.ingest(1, &headers, &push.body);
+    headers.push((reply::REPLY_HEADER, reply::VERSION.to_owned()));
+    headers.extend(have.map(|have| (reply::HAVE_HEADER, have.to_string())));
+    let stream = world.ingest(worker, &headers, &push.body);
     let response = stream.response().unwrap();
     assert_eq!(response.status, 200, "{response:?}");
-    assert_eq!(response.headers.text("content-type"), Some("application/json"));
-    Report::decode(&response.body).unwrap()
+    assert_eq!(response.headers.text("content-type"), Some(reply::MEDIA_TYPE));
+    let header = |name| response.headers.text(name).unwrap();
+    let gateway = reply::parse_gateway(header(reply::GATEWAY_HEADER).as_bytes()).unwrap();
+    let secret = Secret::new(SECRET.as_bytes()).unwrap();
+    let stamp = Stamp { time_ms: push.time, sequence: push.sequence };
+    let signature = header("x-llm-picker-signature").as_bytes();
+    assert!(reply::is_signed(&secret, stamp, gateway, signature, &response.body));
+    Reply::decode(&response.body).unwrap()
+}
+
+/// The report in what worker 1 answers.
+fn report(world: &World, pods: &[Pod]) -> Report {
+    reply(world, 1, pods, None).report
 }
 
 #[test]
@@ -39,7 +56,7 @@ fn it_has_what_all_workers_sent_and_hold() {
     ];
     world.envoy.run_for(Duration::from_millis(40));
     let told = report(&world, &pods);
-    insta::assert_snapshot!(String::from_utf8(told.encode()).unwrap(), @r#"{"workers":3,"waiting":3,"decisions":{"picked":2,"failedOpen":0,"refused":0},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":1,"tokens":0},{"endpoint":"10.0.0.2:8000","requests":1,"tokens":0}],"queues":[{"priority":100,"fairnessId":"a<b>","requests":2,"bytes":122},{"priority":0,"fairnessId":"default-flow","requests":1,"bytes":63}]}"#);
+    insta::assert_snapshot!(serde_json::to_string(&told).unwrap(), @r#"{"workers":3,"waiting":3,"decisions":{"picked":2,"failedOpen":0,"refused":0},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":1,"tokens":0},{"endpoint":"10.0.0.2:8000","requests":1,"tokens":0}],"queues":[{"priority":100,"fairnessId":"a<b>","requests":2,"bytes":122},{"priority":0,"fairnessId":"default-flow","requests":1,"bytes":63}]}"#);
     world.envoy.worker(0).post("/v1/chat/completions", (), b"no JSON");
     sent.iter().for_each(|stream| stream.respond(200, (), b"{}"));
     world.envoy.run_for(Duration::from_millis(40));
@@ -60,12 +77,21 @@ fn only_who_is_believed_is_told() {
     world.pods(&Pod::idles(1));
     world.chat(0, "hello");
     let push = world.push(&Pod::idles(1));
-    let ask = ("accept", "application/json".to_owned());
+    let ask = (reply::REPLY_HEADER, reply::VERSION.to_owned());
     let forged = [("x-llm-picker-signature", "0".repeat(64)), ask.clone()];
     let [time, sequence, _] = push.headers();
     let headers = [&[time, sequence][..], &forged].concat();
     let stream = world.ingest(0, &headers, &push.body);
     assert_eq!(stream.status(), Some(401));
     let body = stream.response().unwrap().text();
-    assert!(!body.contains("inFlight"), "{body}");
+    assert!(body.starts_with("{\"error\""), "{body}");
+}
+
+#[test]
+fn a_scraper_of_before_gets_no_reply_that_it_cannot_read() {
+    let world = World::new();
+    let push = world.push(&Pod::idles(1));
+    let mut headers = push.headers().to_vec();
+    headers.push(("accept", "application/json".to_owned()));
+    assert_eq!(world.ingest(0, &headers, &push.body).status(), Some(204));
 }

@@ -40,7 +40,8 @@ fn number(name: &'static str, value: Option<&[u8]>) -> Result<u64, Refused> {
         .ok_or_else(|| malformed(name, text, "a decimal number below 2^64"))
 }
 
-fn digest(text: &[u8]) -> Option<[u8; 32]> {
+/// Reads a signature.
+pub(super) fn digest(text: &[u8]) -> Option<[u8; 32]> {
     let (pairs, []) = text.as_chunks::<2>() else { return None };
     let mut digest = [0; 32];
     if pairs.len() != digest.len() {

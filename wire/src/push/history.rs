@@ -88,9 +88,10 @@ impl PushHistory {
             let surplus = (starts.len() + 1).saturating_sub(STARTS_MAX);
             starts.drain(..surplus);
             let uptime_ms = stamp.uptime_ms();
+            let now_ms = ms(now.steady);
             let due = known.map(|known| known.due_ms(uptime_ms));
             // The earliest counts: a row of pushes that are each held up a little more stays late.
-            let due_ms = due.map_or(ms(now.steady), |due| due.min(ms(now.steady)));
+            let due_ms = due.map_or(now_ms, |due| due.min(now_ms));
             starts.push(KnownStart { start, uptime_ms, due_ms });
         }
         Self { last: Some(stamp), starts }

@@ -73,9 +73,12 @@ fn ordinary(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// A crafted hash by its number.
+type Pattern = fn(u64) -> u64;
+
 /// Patterns of hashes: equal in the bits by which a table chooses buckets, and whatever a key that is
 /// weak would let through.
-const PATTERNS: [(&str, fn(u64) -> u64); 11] = [
+const PATTERNS: [(&str, Pattern); 11] = [
     ("equal low halves", |number| number << 32 | 0x1234_5678),
     ("equal low halves, uneven high ones", |number| ordinary(number) << 32),
     ("equal high halves", |number| 0x1234_5678 << 32 | number),

@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{push::EnvoyStatus, settings::EnvoyUrl};
+use crate::push::EnvoyStatus;
 
 /// The gateways' counters at the last look.
 #[derive(Debug, Default)]
 pub(super) struct DecisionCounts {
-    last: BTreeMap<EnvoyUrl, DecisionTotals>,
+    last: BTreeMap<String, DecisionTotals>,
     at: Option<Instant>,
 }
 
@@ -33,10 +33,10 @@ impl DecisionCounts {
     pub(super) fn rates<'a>(
         &mut self,
         now: Instant,
-        envoys: impl Iterator<Item = (&'a EnvoyUrl, &'a EnvoyStatus)>,
+        envoys: impl Iterator<Item = (&'a str, &'a EnvoyStatus)>,
     ) -> Option<DecisionRates> {
         let totals: BTreeMap<_, _> =
-            envoys.filter_map(|(url, it)| Some((url.clone(), newest(it)?))).collect();
+            envoys.filter_map(|(url, it)| Some((url.to_owned(), newest(it)?))).collect();
         let before = std::mem::replace(&mut self.last, totals);
         let elapsed = now.saturating_duration_since(self.at.replace(now)?);
         let both = self.last.iter().filter_map(|(url, now)| Some((before.get(url)?, now)));
@@ -92,10 +92,10 @@ mod tests {
     fn rates_are_of_gateways_that_reported_twice() {
         let start = Instant::now();
         let mut counts = DecisionCounts::default();
-        let urls = ["http://a", "http://b"].map(|url| url.parse::<EnvoyUrl>().unwrap());
+        let urls = ["http://a", "http://b"];
         let mut rates = |seconds, picked: &[(usize, u64)]| {
             let envoys: Vec<_> =
-                picked.iter().map(|(url, picked)| (&urls[*url], envoy(start, *picked))).collect();
+                picked.iter().map(|(url, picked)| (urls[*url], envoy(start, *picked))).collect();
             let envoys = envoys.iter().map(|(url, envoy)| (*url, envoy));
             let rates = counts.rates(start + Duration::from_secs(seconds), envoys);
             rates.map(|it| (it.placed, it.refused))

@@ -41,8 +41,7 @@ pub(super) fn page(
     let uptime = now.saturating_duration_since(status.started);
     let first = if position.epoch == status.epoch { position.number } else { 0 };
     let columns: Vec<_> = history.since(first).collect();
-    let envoys: Vec<_> =
-        status.gateways.borrow().iter().map(|gateway| gateway.status.borrow().clone()).collect();
+    let envoys = Envoys::now(status, now);
     let problems = status.problems(now).into_iter().map(|problem| {
         let level = match problem.level {
             Level::Error => "error",
@@ -50,7 +49,7 @@ pub(super) fn page(
         };
         json!({"level": level, "text": problem.text})
     });
-    let pools = status.pools.iter().map(|view| pool(view, now, &columns, &envoys));
+    let pools = status.pools.iter().map(|view| pool(view, now, &columns, &envoys.all));
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "epoch": status.epoch,
@@ -68,13 +67,28 @@ pub(super) fn page(
     })
 }
 
-fn gateways(status: &Status, now: Instant, envoys: &[EnvoyStatus]) -> Vec<Value> {
-    let gateways = status.gateway_facts(now).into_iter().enumerate();
-    // Gateways that are pushed to come first, in the order of `envoys`; the rest fetch.
-    gateways.map(|(index, facts)| gateway(facts, envoys.get(index))).collect()
+/// The gateways with their reports: those that are pushed to first, then those that fetch.
+struct Envoys {
+    all: Vec<EnvoyStatus>,
+    pushed: usize,
 }
 
-fn gateway(facts: GatewayFacts, envoy: Option<&EnvoyStatus>) -> Value {
+impl Envoys {
+    fn now(status: &Status, now: Instant) -> Self {
+        let pushed = status.gateways.borrow().clone();
+        let statuses = pushed.iter().map(|gateway| gateway.status.borrow().clone());
+        let all = statuses.chain(status.pulls.gateways(now).into_values()).collect();
+        Self { all, pushed: pushed.len() }
+    }
+}
+
+fn gateways(status: &Status, now: Instant, envoys: &Envoys) -> Vec<Value> {
+    let gateways = status.gateway_facts(now).into_iter().enumerate();
+    let gateway = |(index, facts)| gateway(facts, envoys.all.get(index), index >= envoys.pushed);
+    gateways.map(gateway).collect()
+}
+
+fn gateway(facts: GatewayFacts, envoy: Option<&EnvoyStatus>, pulls: bool) -> Value {
     let reports: Vec<&Report> =
         envoy.into_iter().flat_map(|it| it.reports.values().map(|timed| &timed.report)).collect();
     let sum = |count: fn(&Report) -> u64| reports.iter().map(|it| count(it)).sum::<u64>();
@@ -82,7 +96,7 @@ fn gateway(facts: GatewayFacts, envoy: Option<&EnvoyStatus>) -> Value {
     let reported = !reports.is_empty();
     json!({
         "name": facts.name,
-        "pulls": envoy.is_none(),
+        "pulls": pulls,
         "state": match (&facts.down, facts.taken) {
             (Some(_), _) => "down",
             (None, None) => "new",

@@ -1,0 +1,204 @@
+//! The text of metric families, in OpenMetrics.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+};
+
+use wire::tally::{Count, Kind, Labels, Measure, Unit};
+
+/// The plugin that the EPP's prefix families name: the producer of prefix matches.
+pub(super) const PREFIX_PLUGIN: [(&str, &str); 2] = [
+    ("plugin_name", "approx-prefix-cache-producer"),
+    ("plugin_type", "approx-prefix-cache-producer"),
+];
+
+/// Metric families with their samples: a family's samples stand together, whatever pool they are
+/// of.
+#[derive(Debug, Default)]
+pub(super) struct Page(BTreeMap<&'static str, FamilyText>);
+
+#[derive(Debug)]
+struct FamilyText {
+    help: &'static str,
+    kind: &'static str,
+    samples: String,
+}
+
+/// The place of a count: its pool, labels and measure.
+#[derive(Debug)]
+pub(super) struct Sample<'a> {
+    pub(super) pool: &'a str,
+    pub(super) labels: &'a Labels<'a>,
+    pub(super) measure: Measure,
+}
+
+/// A gauge's name and help.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gauge {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+}
+
+const RUNNING: Gauge =
+    Gauge { name: "llm_d_epp_request_running", help: "Requests that were sent and are not over" };
+
+impl Page {
+    /// Adds a counter, or a histogram's series.
+    pub(super) fn count(&mut self, sample: &Sample<'_>, count: &Count) {
+        let family = sample.measure.family();
+        let labels = sample.text();
+        let name = family.name;
+        match family.kind {
+            Kind::Counter => {
+                let text = self.family(name, family.help, "counter");
+                let _ = writeln!(text, "{name}_total{{{labels}}} {}", count.sum);
+            }
+            Kind::Histogram(bounds) => {
+                let text = self.family(name, family.help, "histogram");
+                let mut values = 0_u64;
+                let buckets = count.buckets.iter().chain(std::iter::repeat(&0));
+                for (bound, more) in bounds.iter().zip(buckets) {
+                    values += more;
+                    let bound = Decimal { value: *bound, unit: family.unit };
+                    let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound:?}\"}} {values}");
+                }
+                let all: u64 = count.buckets.iter().sum();
+                let sum = Decimal { value: count.sum, unit: family.unit };
+                let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {all}");
+                let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}");
+                let _ = writeln!(text, "{name}_count{{{labels}}} {all}");
+            }
+        }
+    }
+
+    /// Adds a gauge.
+    pub(super) fn gauge(&mut self, gauge: Gauge, labels: &[(&str, &str)], value: f64) {
+        let Gauge { name, help } = gauge;
+        let text = self.family(name, help, "gauge");
+        let labels = List(labels);
+        let _ = writeln!(text, "{name}{{{labels}}} {value}");
+    }
+
+    /// Adds the number of requests that run.
+    pub(super) fn running(&mut self, pool: &str, labels: &Labels<'_>, requests: u64) {
+        let labels = Sample { pool, labels, measure: Measure::Requests }.text();
+        let text = self.family(RUNNING.name, RUNNING.help, "gauge");
+        let _ = writeln!(text, "{}{{{labels}}} {requests}", RUNNING.name);
+    }
+
+    fn family(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        kind: &'static str,
+    ) -> &mut String {
+        let new = || FamilyText { help, kind, samples: String::new() };
+        &mut self.0.entry(name).or_insert_with(new).samples
+    }
+
+    /// Returns the text, without the end that OpenMetrics wants behind all families.
+    pub(super) fn into_text(self) -> String {
+        let mut text = String::new();
+        for (name, FamilyText { help, kind, samples }) in self.0 {
+            let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}\n{samples}");
+        }
+        text
+    }
+}
+
+impl Sample<'_> {
+    /// Returns the labels, without braces.
+    fn text(&self) -> String {
+        let mut labels = vec![("inference_pool", self.pool)];
+        let priority: String;
+        let endpoint: [String; 2];
+        match self.labels {
+            Labels::Pool => (),
+            Labels::Band(band) => {
+                priority = band.to_string();
+                labels.push(("priority", &priority));
+            }
+            Labels::Request { asked, sent, tenant, priority: band } => {
+                priority = band.to_string();
+                labels.extend([("model_name", &**asked), ("target_model_name", sent)]);
+                labels.extend([("fairness_id", &**tenant), ("priority", &priority)]);
+            }
+            Labels::Attempt { endpoint: address, target } => {
+                let text = |part: Option<String>| part.unwrap_or_default();
+                endpoint = [
+                    text(address.map(|it| it.ip().to_string())),
+                    text(address.map(|it| it.port().to_string())),
+                ];
+                let [ip, port] = &endpoint;
+                labels.extend([("endpoint_name", &**ip), ("namespace", ""), ("port", port)]);
+                labels.push(("target_model_name", target));
+            }
+            Labels::Rewrite { rewrite, asked, target } => {
+                labels.extend([("model_rewrite_name", &**rewrite), ("model_name", asked)]);
+                labels.push(("target_model", target));
+            }
+        }
+        if matches!(self.measure, Measure::HitRatio | Measure::HitBytes) {
+            labels.extend(PREFIX_PLUGIN);
+        }
+        labels.extend(self.measure.label());
+        List(&labels).to_string()
+    }
+}
+
+/// Labels, separated and escaped.
+struct List<'a>(&'a [(&'a str, &'a str)]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (name, value)) in self.0.iter().enumerate() {
+            let comma = if number > 0 { "," } else { "" };
+            write!(f, "{comma}{name}=\"")?;
+            for char in value.chars() {
+                match char {
+                    '\\' => f.write_str("\\\\")?,
+                    '"' => f.write_str("\\\"")?,
+                    '\n' => f.write_str("\\n")?,
+                    _ => f.write_char(char)?,
+                }
+            }
+            f.write_char('"')?;
+        }
+        Ok(())
+    }
+}
+
+/// A counted value in the unit that is shown; as a bound (`{:?}`) always with a fraction, as
+/// OpenMetrics has it.
+struct Decimal {
+    value: u64,
+    unit: Unit,
+}
+
+impl Decimal {
+    fn parts(&self) -> (u64, u64) {
+        match self.unit {
+            Unit::One => (self.value, 0),
+            Unit::Millionth => (self.value / 1_000_000, self.value % 1_000_000),
+        }
+    }
+}
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, millionths) = self.parts();
+        if millionths == 0 {
+            return write!(f, "{whole}");
+        }
+        let fraction = format!("{millionths:06}");
+        write!(f, "{whole}.{}", fraction.trim_end_matches('0'))
+    }
+}
+
+impl fmt::Debug for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, millionths) = self.parts();
+        if millionths == 0 { write!(f, "{whole}.0") } else { write!(f, "{self}") }
+    }
+}

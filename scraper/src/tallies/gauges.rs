@@ -1,0 +1,194 @@
+//! The gauges of a pool: of its pods by the scraper's own readings, of requests by the gateways'
+//! reports.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use wire::{
+    reply::WorkerState,
+    report::{Queue, Report},
+};
+
+use super::exposition::{Gauge, PREFIX_PLUGIN, Page};
+use crate::pool::{PodReadings, ScrapedPod};
+
+/// Age from which on a reading is left out (EPP: metrics staleness threshold).
+const READING_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// Flows that are shown, those that are empty again among them; as many as in the EPP.
+const FLOWS_MAX: usize = 1000;
+
+const QUEUE_SIZE: Gauge =
+    Gauge { name: "llm_d_epp_flow_control_queue_size", help: "Requests that wait" };
+const QUEUE_BYTES: Gauge =
+    Gauge { name: "llm_d_epp_flow_control_queue_bytes", help: "Bytes of requests that wait" };
+const SATURATION: Gauge = Gauge {
+    name: "llm_d_epp_flow_control_pool_saturation",
+    help: "Load of the pool as a share of what it can take",
+};
+const INDEX_SIZE: Gauge = Gauge {
+    name: "llm_d_epp_prefix_indexer_size",
+    help: "Entries of the largest prefix index of a worker",
+};
+const IN_FLIGHT_REQUESTS: Gauge =
+    Gauge { name: "llm_d_epp_inflight_requests", help: "Requests in flight to an endpoint" };
+const IN_FLIGHT_TOKENS: Gauge = Gauge {
+    name: "llm_d_epp_inflight_tokens",
+    help: "Prompt tokens in flight to an endpoint that it has not read yet",
+};
+const READY: Gauge =
+    Gauge { name: "llm_d_epp_ready_endpoints", help: "Endpoints whose metrics can be read" };
+const ENDPOINT_QUEUE: Gauge = Gauge {
+    name: "llm_d_epp_per_endpoint_queue_size",
+    help: "Requests that wait in an endpoint's engine",
+};
+
+/// Mean and standard deviation of three readings over the endpoints.
+const AVERAGES: [[Gauge; 2]; 3] = [
+    [
+        Gauge { name: "llm_d_epp_average_queue_size", help: "Mean of waiting requests" },
+        Gauge { name: "llm_d_epp_std_dev_queue_size", help: "Deviation of waiting requests" },
+    ],
+    [
+        Gauge { name: "llm_d_epp_average_running_requests", help: "Mean of running requests" },
+        Gauge { name: "llm_d_epp_std_dev_running_requests", help: "Deviation of running requests" },
+    ],
+    [
+        Gauge { name: "llm_d_epp_average_kv_cache_utilization", help: "Mean use of KV caches" },
+        Gauge { name: "llm_d_epp_std_dev_kv_cache_utilization", help: "Deviation of that use" },
+    ],
+];
+
+/// Sizes of flows, by priority and tenant. A flow that waited once is shown as empty afterwards,
+/// as long as there is room.
+#[derive(Debug, Default)]
+pub(super) struct QueueGauges(BTreeMap<(i32, String), Size>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    requests: u64,
+    bytes: u64,
+}
+
+impl QueueGauges {
+    /// Takes in the queues of all gateways as they are now.
+    pub(super) fn see<'a>(&mut self, queues: impl Iterator<Item = &'a Queue>) {
+        self.0.values_mut().for_each(|size| *size = Size::default());
+        for Queue { priority, fairness_id, requests, bytes } in queues {
+            let size = self.0.entry((*priority, fairness_id.clone())).or_default();
+            size.requests += requests;
+            size.bytes += bytes;
+        }
+        let mut over = self.0.len().saturating_sub(FLOWS_MAX);
+        self.0.retain(|_, size| {
+            let goes = over > 0 && size.requests == 0;
+            over -= usize::from(goes);
+            !goes
+        });
+    }
+
+    pub(super) fn write(&self, page: &mut Page, pool: &str) {
+        for ((priority, tenant), Size { requests, bytes }) in self.0.iter().take(FLOWS_MAX) {
+            let priority = priority.to_string();
+            let labels =
+                [("inference_pool", pool), ("fairness_id", tenant), ("priority", &*priority)];
+            page.gauge(QUEUE_SIZE, &labels, float(*requests));
+            page.gauge(QUEUE_BYTES, &labels, float(*bytes));
+        }
+    }
+}
+
+/// Writes what the workers that are alive say of the pool.
+pub(super) fn write_workers(page: &mut Page, pool: &str, alive: &[WorkerState]) {
+    let saturation = alive.iter().filter_map(|it| it.saturation).reduce(f64::max);
+    if let Some(saturation) = saturation {
+        page.gauge(SATURATION, &[("inference_pool", pool), ("stage", "effective")], saturation);
+    }
+    if let Some(indexed) = alive.iter().map(|it| it.indexed).max() {
+        let [name, kind] = PREFIX_PLUGIN;
+        page.gauge(INDEX_SIZE, &[("inference_pool", pool), name, kind], float(indexed));
+    }
+}
+
+/// Writes what is in flight, over all gateways.
+pub(super) fn write_in_flight<'a>(
+    page: &mut Page,
+    pool: &str,
+    reports: impl Iterator<Item = &'a Report>,
+) {
+    let mut sums = BTreeMap::<SocketAddr, [u64; 2]>::new();
+    for row in reports.flat_map(|it| &it.in_flight) {
+        let [requests, tokens] = sums.entry(row.endpoint).or_default();
+        *requests += u64::from(row.requests);
+        *tokens += u64::from(row.tokens);
+    }
+    for (endpoint, [requests, tokens]) in sums {
+        let (ip, port) = (endpoint.ip().to_string(), endpoint.port().to_string());
+        let labels = [
+            ("inference_pool", pool),
+            ("endpoint_name", ip.as_str()),
+            ("namespace", ""),
+            ("port", port.as_str()),
+        ];
+        page.gauge(IN_FLIGHT_REQUESTS, &labels, float(requests));
+        page.gauge(IN_FLIGHT_TOKENS, &labels, float(tokens));
+    }
+}
+
+/// Writes the pool's gauges by the readings of its pods.
+pub(super) fn write_pods(page: &mut Page, pool: &str, readings: &PodReadings, now: Instant) {
+    let name = ("name", pool);
+    let fresh: Vec<(SocketAddr, [f64; 3])> =
+        readings.pods.iter().filter_map(|pod| fresh(pod, now)).collect();
+    page.gauge(READY, &[name], fresh.iter().map(|_| 1.0).sum());
+    for (number, [mean, deviation]) in AVERAGES.into_iter().enumerate() {
+        let values = fresh.iter().filter_map(|(_, values)| values.get(number)).copied();
+        let of = mean_and_deviation(values);
+        page.gauge(mean, &[name], of.mean);
+        page.gauge(deviation, &[name], of.deviation);
+    }
+    for (address, [waiting, ..]) in fresh {
+        let address = address.to_string();
+        page.gauge(ENDPOINT_QUEUE, &[name, ("model_server_endpoint", &address)], waiting);
+    }
+}
+
+/// Returns a pod's waiting and running requests and its KV-cache use, if they are those of now.
+fn fresh(pod: &ScrapedPod, now: Instant) -> Option<(SocketAddr, [f64; 3])> {
+    let state = pod.state.borrow();
+    let timed = state.reading.as_ref().filter(|timed| {
+        state.trouble.is_none() && now.saturating_duration_since(timed.at) < READING_AGE_MAX
+    })?;
+    let reading = &timed.reading;
+    let values = [reading.waiting.into(), reading.running.into(), millionths(reading.kv_usage)];
+    Some((pod.pod.address, values))
+}
+
+/// Mean and standard deviation of some values; 0 and 0 of none.
+struct Spread {
+    mean: f64,
+    deviation: f64,
+}
+
+fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> Spread {
+    let number = values.clone().fold(0.0, |number, _| number + 1.0);
+    if number < 1.0 {
+        return Spread { mean: 0.0, deviation: 0.0 };
+    }
+    let mean = values.clone().sum::<f64>() / number;
+    let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / number;
+    Spread { mean, deviation: variance.sqrt() }
+}
+
+/// Rounds a share, which a longer float would show with digits that say nothing.
+fn millionths(share: f32) -> f64 {
+    (f64::from(share) * 1e6).round() / 1e6
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a gauge beyond 2^53 is exact enough")]
+fn float(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,193 @@
+//! The counts of one pool, by label set, over all workers of all gateways.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use wire::{
+    reply::{Counts, WorkerState},
+    tally::{Count, Kind, LabelSet, Labels, Measure, OTHER, Places},
+};
+
+use super::exposition::{Page, Sample};
+
+/// Epochs of one pool that are remembered: workers of many gateways, and those of before restarts.
+const EPOCHS_MAX: usize = 4096;
+
+/// Label sets of all epochs together that are remembered. At 1 kB each they take 64 MB.
+const KEPT_MAX: usize = 1 << 16;
+
+/// Time after which an epoch that no gateway names is forgotten, if room is needed. A gateway that
+/// is away for as long, and comes back with the same workers, would be counted twice.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
+
+/// Label sets of requests with histograms of their own. Each has some 300 series; further ones share
+/// those of their models.
+const MEASURED_MAX: usize = 100;
+
+/// Pairs of models with histograms over all tenants that have none of their own.
+const PAIRS_MAX: usize = 100;
+
+/// Counts of one pool.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    sums: BTreeMap<Labels<'static>, Sum>,
+    places: Places,
+    measured: BTreeSet<Labels<'static>>,
+    pairs: BTreeSet<Labels<'static>>,
+    epochs: BTreeMap<u64, Epoch>,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    counts: BTreeMap<Measure, Count>,
+    is_proven: bool,
+}
+
+/// Newest counts of one worker.
+#[derive(Debug)]
+struct Epoch {
+    seen_at: Instant,
+    sets: BTreeMap<Labels<'static>, LabelSet<'static>>,
+}
+
+impl Sums {
+    /// Adds what is new in a reply. False if there is no room for one of its workers.
+    pub(super) fn take(&mut self, counts: &Counts, now: Instant) -> bool {
+        let mut has_room = true;
+        for worker in &counts.workers {
+            has_room &= self.see(worker.epoch, now);
+        }
+        for (worker, bytes) in &counts.sets {
+            let worker = usize::try_from(*worker).ok().and_then(|at| counts.workers.get(at));
+            let (Some(worker), Some(set)) = (worker, LabelSet::decode(bytes)) else { continue };
+            self.add(worker.epoch, set);
+        }
+        has_room
+    }
+
+    /// Records that a gateway named this epoch. False if it is new and there is no room.
+    fn see(&mut self, epoch: u64, now: Instant) -> bool {
+        if let Some(known) = self.epochs.get_mut(&epoch) {
+            known.seen_at = now;
+            return true;
+        }
+        let kept = |epochs: &BTreeMap<u64, Epoch>| epochs.values().map(|it| it.sets.len()).sum();
+        let is_full = |epochs: &BTreeMap<u64, Epoch>| {
+            let kept: usize = kept(epochs);
+            epochs.len() >= EPOCHS_MAX || kept >= KEPT_MAX
+        };
+        if is_full(&self.epochs) {
+            let gone = |it: &Epoch| now.saturating_duration_since(it.seen_at) > SILENCE_MAX;
+            self.epochs.retain(|_, it| !gone(it));
+        }
+        let has_room = !is_full(&self.epochs);
+        if has_room {
+            self.epochs.insert(epoch, Epoch { seen_at: now, sets: BTreeMap::new() });
+        }
+        has_room
+    }
+
+    fn add(&mut self, epoch: u64, set: LabelSet<'_>) {
+        let set = set.into_owned();
+        let Some(kept) = self.epochs.get_mut(&epoch) else { return };
+        let before = kept.sets.insert(set.labels.clone(), set.clone());
+        let none = Count::default();
+        for (measure, count) in &set.counts {
+            let earlier = before.as_ref().and_then(|before| before.count(*measure));
+            let news = count.since(earlier.unwrap_or(&none));
+            if news != Count::default() {
+                self.sum_of(&set, *measure).entry(*measure).or_default().merge(&news);
+            }
+        }
+    }
+
+    /// Finds the sum that a label set's measure is counted in.
+    fn sum_of(
+        &mut self,
+        set: &LabelSet<'static>,
+        measure: Measure,
+    ) -> &mut BTreeMap<Measure, Count> {
+        let own = self.place(&set.labels, set.is_proven);
+        let is_histogram = matches!(measure.family().kind, Kind::Histogram(_));
+        let labels = if is_histogram { self.measured_by(own, set.is_proven) } else { own };
+        &mut self.sums.entry(labels).or_default().counts
+    }
+
+    /// Returns the labels themselves while there is a place for them, or those of all others.
+    fn place(&mut self, labels: &Labels<'static>, is_proven: bool) -> Labels<'static> {
+        if let Some(sum) = self.sums.get_mut(labels) {
+            let proves = is_proven && !sum.is_proven && matches!(labels, Labels::Request { .. });
+            if proves && self.places.prove() {
+                sum.is_proven = true;
+            }
+            return labels.clone();
+        }
+        let other = labels.other();
+        if *labels != other && !self.places.take(labels, is_proven) {
+            return other;
+        }
+        self.sums.insert(labels.clone(), Sum { is_proven, ..Sum::default() });
+        labels.clone()
+    }
+
+    /// Returns the labels of a histogram: the label set's own, those of its models, or those of all
+    /// others.
+    fn measured_by(&mut self, labels: Labels<'static>, is_proven: bool) -> Labels<'static> {
+        let Labels::Request { asked, sent, priority, .. } = &labels else { return labels };
+        if takes(&mut self.measured, MEASURED_MAX, &labels, is_proven) {
+            return labels;
+        }
+        let (asked, sent, tenant) = (asked.clone(), sent.clone(), Cow::Borrowed(OTHER));
+        let pair = Labels::Request { asked, sent, tenant, priority: *priority };
+        if takes(&mut self.pairs, PAIRS_MAX, &pair, is_proven) { pair } else { labels.other() }
+    }
+
+    /// Writes all counters and histograms.
+    pub(super) fn write(&self, page: &mut Page, pool: &str) {
+        for (labels, Sum { counts, .. }) in &self.sums {
+            for (measure, count) in counts {
+                page.count(&Sample { pool, labels, measure: *measure }, count);
+            }
+        }
+    }
+
+    /// Writes the requests that run, by the workers that are alive.
+    pub(super) fn write_running(&self, page: &mut Page, pool: &str, alive: &[WorkerState]) {
+        let mut running = BTreeMap::<Labels<'static>, u64>::new();
+        for set in
+            alive.iter().filter_map(|it| self.epochs.get(&it.epoch)).flat_map(|it| it.sets.values())
+        {
+            let own = if self.sums.contains_key(&set.labels) {
+                set.labels.clone()
+            } else {
+                set.labels.other()
+            };
+            if matches!(own, Labels::Request { .. }) {
+                *running.entry(own).or_default() += u64::from(set.running);
+            }
+        }
+        for (labels, requests) in &running {
+            page.running(pool, labels, *requests);
+        }
+    }
+}
+
+/// True if the labels are among those that have a histogram, or may be from now on.
+fn takes(
+    taken: &mut BTreeSet<Labels<'static>>,
+    max: usize,
+    labels: &Labels<'static>,
+    is_proven: bool,
+) -> bool {
+    if taken.contains(labels) {
+        return true;
+    }
+    let has_room = is_proven && taken.len() < max;
+    if has_room {
+        taken.insert(labels.clone());
+    }
+    has_room
+}

@@ -1,0 +1,117 @@
+//! The metric families, under the EPP's names where it has them.
+
+use super::bounds;
+
+/// A metric family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Name, without the suffixes `_total`, `_bucket`, `_sum` and `_count`.
+    pub name: &'static str,
+    /// Help text.
+    pub help: &'static str,
+    /// Type, with a histogram's bounds.
+    pub kind: Kind,
+    /// Unit of the values as they are counted.
+    pub unit: Unit,
+}
+
+/// Type of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A number that grows.
+    Counter,
+    /// A distribution over these bounds, each the highest value of its bucket.
+    Histogram(&'static [u64]),
+}
+
+/// Unit of counted values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Whole numbers, shown as they are.
+    One,
+    /// Millionths of what is shown.
+    Millionth,
+}
+
+pub(super) const REQUESTS: Family = counter("llm_d_epp_request", "Requests that are over");
+pub(super) const ERRORS: Family = counter("llm_d_epp_request_error", "Requests that failed");
+pub(super) const DURATION: Family =
+    millionths("llm_d_epp_request_duration_seconds", "Time from arrival to end", bounds::DURATION);
+pub(super) const TTFT: Family = millionths(
+    "llm_d_epp_request_ttft_seconds",
+    "Time from arrival to the answer's body",
+    bounds::TTFT,
+);
+pub(super) const PER_OUTPUT_TOKEN: Family = millionths(
+    "llm_d_epp_request_ntpot_seconds",
+    "Time from arrival to end by output tokens",
+    bounds::PER_OUTPUT_TOKEN,
+);
+pub(super) const STREAMED_TPOT: Family = millionths(
+    "llm_d_epp_request_streaming_tpot_seconds",
+    "Mean time between the tokens of a stream",
+    bounds::STREAMED_TPOT,
+);
+pub(super) const STREAMED_ITL: Family = millionths(
+    "llm_d_epp_request_streaming_itl_seconds",
+    "Mean time between the events of a stream",
+    bounds::STREAMED_ITL,
+);
+pub(super) const REQUEST_BYTES: Family =
+    whole("llm_d_epp_request_size_bytes", "Bytes of requests", bounds::REQUEST_BYTES);
+pub(super) const RESPONSE_BYTES: Family =
+    whole("llm_d_epp_response_size_bytes", "Bytes of answers", bounds::RESPONSE_BYTES);
+pub(super) const INPUT_TOKENS: Family =
+    whole("llm_d_epp_request_input_tokens", "Prompt tokens", bounds::INPUT_TOKENS);
+pub(super) const CACHED_TOKENS: Family = whole(
+    "llm_d_epp_request_cached_tokens",
+    "Prompt tokens that the engine had cached",
+    bounds::INPUT_TOKENS,
+);
+pub(super) const OUTPUT_TOKENS: Family =
+    whole("llm_d_epp_request_output_tokens", "Output tokens", bounds::OUTPUT_TOKENS);
+pub(super) const QUEUE_DURATION: Family = millionths(
+    "llm_d_epp_flow_control_request_queue_duration_seconds",
+    "Time in flow control",
+    bounds::QUEUE_DURATION,
+);
+pub(super) const QUEUE_OUTCOMES: Family =
+    counter("llm_d_epp_flow_control_requests", "Requests that left flow control");
+pub(super) const ATTEMPTS: Family =
+    counter("llm_d_epp_scheduler_attempts", "Decisions, by the endpoint that was ranked first");
+pub(super) const REWRITES: Family =
+    counter("llm_d_epp_model_rewrite_decisions", "Requests that a rule sent to another model");
+pub(super) const HIT_RATIO: Family = millionths(
+    "llm_d_epp_prefix_indexer_hit_ratio",
+    "Share of a prompt that was expected to be cached",
+    bounds::HIT_RATIO,
+);
+pub(super) const HIT_BYTES: Family = whole(
+    "llm_d_epp_prefix_indexer_hit_bytes",
+    "Bytes of a prompt that were expected to be cached",
+    bounds::HIT_BYTES,
+);
+pub(super) const GRANT_TO_RESUME: Family = millionths(
+    "llm_picker_grant_to_resume_seconds",
+    "Time from a grant to the request's going on",
+    bounds::GRANT_TO_RESUME,
+);
+pub(super) const PICKED: Family =
+    counter("llm_picker_picked", "Requests that were given an endpoint");
+pub(super) const FAILED_OPEN: Family =
+    counter("llm_picker_failed_open", "Requests that were let through without an endpoint");
+pub(super) const REFUSED: Family =
+    counter("llm_picker_refused", "Requests that were answered with an error");
+
+const fn counter(name: &'static str, help: &'static str) -> Family {
+    Family { name, help, kind: Kind::Counter, unit: Unit::One }
+}
+
+const fn whole(name: &'static str, help: &'static str, bounds: &'static [u64]) -> Family {
+    Family { name, help, kind: Kind::Histogram(bounds), unit: Unit::One }
+}
+
+/// Returns a family of seconds, or of shares.
+const fn millionths(name: &'static str, help: &'static str, bounds: &'static [u64]) -> Family {
+    Family { name, help, kind: Kind::Histogram(bounds), unit: Unit::Millionth }
+}

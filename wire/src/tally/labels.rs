@@ -1,0 +1,125 @@
+//! The labels that counts are told apart by.
+
+use std::{borrow::Cow, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest label value, in bytes: a model's name has at most 255, and few have 60.
+pub const LABEL_BYTES_MAX: usize = 128;
+
+/// Value of the labels of all that has no place of its own.
+pub const OTHER: &str = "other";
+
+/// Labels of some counts, within one pool. The order of variants and fields is only one to search
+/// by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Labels<'a> {
+    /// No label beside the pool.
+    Pool,
+    /// A priority.
+    Band(i32),
+    /// A model under both names, a tenant and a priority: what the EPP tells requests apart by.
+    Request {
+        /// Model that the client asked for.
+        #[serde(borrow)]
+        asked: Cow<'a, str>,
+        /// Model that the request was sent to.
+        #[serde(borrow)]
+        sent: Cow<'a, str>,
+        /// Fairness id.
+        #[serde(borrow)]
+        tenant: Cow<'a, str>,
+        /// Priority of the objective.
+        priority: i32,
+    },
+    /// An endpoint that a model's requests were sent to; none for requests that were not sent.
+    Attempt {
+        /// Address of the endpoint that was ranked first.
+        endpoint: Option<SocketAddr>,
+        /// Model that the request was for.
+        #[serde(borrow)]
+        target: Cow<'a, str>,
+    },
+    /// A rule that sends one model's requests to another.
+    Rewrite {
+        /// Name of the rule.
+        #[serde(borrow)]
+        rewrite: Cow<'a, str>,
+        /// Model that the client asked for.
+        #[serde(borrow)]
+        asked: Cow<'a, str>,
+        /// Model that the request was sent to.
+        #[serde(borrow)]
+        target: Cow<'a, str>,
+    },
+}
+
+impl<'a> Labels<'a> {
+    /// Returns the labels of a request; names that are too long are cut.
+    #[must_use]
+    pub fn request(asked: &'a str, sent: &'a str, tenant: &'a str, priority: i32) -> Self {
+        let [asked, sent, tenant] = [asked, sent, tenant].map(|name| Cow::Borrowed(clipped(name)));
+        Self::Request { asked, sent, tenant, priority }
+    }
+
+    /// Returns the labels of an attempt; a name that is too long is cut.
+    #[must_use]
+    pub fn attempt(endpoint: Option<SocketAddr>, target: &'a str) -> Self {
+        Self::Attempt { endpoint, target: Cow::Borrowed(clipped(target)) }
+    }
+
+    /// Returns the labels of a rewrite; names that are too long are cut.
+    #[must_use]
+    pub fn rewrite(rewrite: &'a str, asked: &'a str, target: &'a str) -> Self {
+        let [rewrite, asked, target] =
+            [rewrite, asked, target].map(|name| Cow::Borrowed(clipped(name)));
+        Self::Rewrite { rewrite, asked, target }
+    }
+
+    /// Returns the labels under which those without a place of their own are counted together.
+    /// Priorities are the operator's, so they stay.
+    #[must_use]
+    pub fn other(&self) -> Labels<'static> {
+        let other = || Cow::Borrowed(OTHER);
+        match self {
+            Self::Pool => Labels::Pool,
+            Self::Band(priority) => Labels::Band(*priority),
+            Self::Request { priority, .. } => Labels::Request {
+                asked: other(),
+                sent: other(),
+                tenant: other(),
+                priority: *priority,
+            },
+            Self::Attempt { .. } => Labels::Attempt { endpoint: None, target: other() },
+            Self::Rewrite { .. } => {
+                Labels::Rewrite { rewrite: other(), asked: other(), target: other() }
+            }
+        }
+    }
+
+    /// Returns the labels with names of their own.
+    #[must_use]
+    pub fn into_owned(self) -> Labels<'static> {
+        let own = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
+        match self {
+            Self::Pool => Labels::Pool,
+            Self::Band(priority) => Labels::Band(priority),
+            Self::Request { asked, sent, tenant, priority } => Labels::Request {
+                asked: own(asked),
+                sent: own(sent),
+                tenant: own(tenant),
+                priority,
+            },
+            Self::Attempt { endpoint, target } => Labels::Attempt { endpoint, target: own(target) },
+            Self::Rewrite { rewrite, asked, target } => {
+                Labels::Rewrite { rewrite: own(rewrite), asked: own(asked), target: own(target) }
+            }
+        }
+    }
+}
+
+/// Cuts a name to [`LABEL_BYTES_MAX`], between two characters.
+#[must_use]
+pub fn clipped(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(LABEL_BYTES_MAX)).unwrap_or_default()
+}

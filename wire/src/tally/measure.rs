@@ -1,0 +1,248 @@
+//! The measures: families under the EPP's names, and the label of a fixed value that tells the
+//! measures of one family apart.
+
+use picker_core::flow::Outcome;
+use serde::{Deserialize, Serialize};
+
+use super::family::{self, Family};
+
+/// One number or distribution that is counted for a label set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Measure {
+    /// Requests that are over.
+    Requests,
+    /// Requests that failed, by the EPP's code.
+    Errors(ErrorCode),
+    /// Time from a request's arrival to its end.
+    Duration,
+    /// Time from a request's arrival to the beginning of the answer's body, by whether it is a
+    /// stream.
+    Ttft {
+        /// True for a stream of events.
+        streaming: bool,
+    },
+    /// Duration by the output tokens.
+    PerOutputToken,
+    /// Mean time between a stream's tokens.
+    StreamedTpot,
+    /// Mean time between a stream's events.
+    StreamedItl,
+    /// Bytes of a request's body.
+    RequestBytes,
+    /// Bytes of an answer's body.
+    ResponseBytes,
+    /// Tokens of the prompt, by the engine's usage.
+    InputTokens,
+    /// Tokens of the prompt that the engine had cached, by its usage.
+    CachedTokens,
+    /// Tokens of the answer, by the engine's usage.
+    OutputTokens,
+    /// Time in flow control, by how it ended.
+    QueueDuration(QueueOutcome),
+    /// Requests that left flow control, by how that ended.
+    QueueOutcomes(QueueOutcome),
+    /// Decisions, by whether they found an endpoint.
+    Attempts {
+        /// True if the request was sent.
+        sent: bool,
+    },
+    /// Requests that a rule sent to another model.
+    Rewrites,
+    /// Share of a prompt's blocks that the chosen endpoint was expected to have cached.
+    HitRatio,
+    /// Bytes of a prompt that the chosen endpoint was expected to have cached.
+    HitBytes,
+    /// Time from a grant to the request's going on.
+    GrantToResume,
+    /// Requests that were given an endpoint.
+    Picked,
+    /// Requests that were let through without an endpoint.
+    FailedOpen,
+    /// Requests that were answered with an error, by status.
+    Refused(RefusedStatus),
+}
+
+/// EPP's code of a request's failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the EPP's own, and say it")]
+pub enum ErrorCode {
+    BadRequest,
+    PreconditionFailed,
+    ResourceExhausted,
+    ServiceUnavailable,
+    Internal,
+    ModelServerError,
+    ClientDisconnect,
+}
+
+/// End of a request's wait, as the EPP tells ends apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the core's outcomes")]
+pub enum QueueOutcome {
+    Dispatched,
+    RejectedCapacity,
+    RejectedNoEndpoints,
+    RejectedOther,
+    EvictedTtl,
+    EvictedNoEndpoints,
+    EvictedContextCancelled,
+    EvictedOther,
+}
+
+/// Status of an answer in the pool's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the numbers say it")]
+pub enum RefusedStatus {
+    S400,
+    S413,
+    S429,
+    S500,
+    S503,
+}
+
+impl Measure {
+    /// Returns the family that the measure is of.
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::Requests => family::REQUESTS,
+            Self::Errors(_) => family::ERRORS,
+            Self::Duration => family::DURATION,
+            Self::Ttft { .. } => family::TTFT,
+            Self::PerOutputToken => family::PER_OUTPUT_TOKEN,
+            Self::StreamedTpot => family::STREAMED_TPOT,
+            Self::StreamedItl => family::STREAMED_ITL,
+            Self::RequestBytes => family::REQUEST_BYTES,
+            Self::ResponseBytes => family::RESPONSE_BYTES,
+            Self::InputTokens => family::INPUT_TOKENS,
+            Self::CachedTokens => family::CACHED_TOKENS,
+            Self::OutputTokens => family::OUTPUT_TOKENS,
+            Self::QueueDuration(_) => family::QUEUE_DURATION,
+            Self::QueueOutcomes(_) => family::QUEUE_OUTCOMES,
+            Self::Attempts { .. } => family::ATTEMPTS,
+            Self::Rewrites => family::REWRITES,
+            Self::HitRatio => family::HIT_RATIO,
+            Self::HitBytes => family::HIT_BYTES,
+            Self::GrantToResume => family::GRANT_TO_RESUME,
+            Self::Picked => family::PICKED,
+            Self::FailedOpen => family::FAILED_OPEN,
+            Self::Refused(_) => family::REFUSED,
+        }
+    }
+
+    /// Returns the label that tells the measure from others of its family, with its value.
+    #[must_use]
+    pub const fn label(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Self::Errors(code) => ("error_code", code.name()),
+            Self::Ttft { streaming: true } => ("streaming", "true"),
+            Self::Ttft { streaming: false } => ("streaming", "false"),
+            Self::QueueDuration(outcome) | Self::QueueOutcomes(outcome) => {
+                ("outcome", outcome.name())
+            }
+            Self::Attempts { sent: true } => ("status", "success"),
+            Self::Attempts { sent: false } => ("status", "failure"),
+            Self::Refused(status) => ("code", status.name()),
+            Self::Requests
+            | Self::Duration
+            | Self::PerOutputToken
+            | Self::StreamedTpot
+            | Self::StreamedItl
+            | Self::RequestBytes
+            | Self::ResponseBytes
+            | Self::InputTokens
+            | Self::CachedTokens
+            | Self::OutputTokens
+            | Self::Rewrites
+            | Self::HitRatio
+            | Self::HitBytes
+            | Self::GrantToResume
+            | Self::Picked
+            | Self::FailedOpen => return None,
+        })
+    }
+}
+
+impl ErrorCode {
+    /// Returns the code as the EPP spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::PreconditionFailed => "PreconditionFailed",
+            Self::ResourceExhausted => "ResourceExhausted",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::Internal => "Internal",
+            Self::ModelServerError => "ModelServerError",
+            Self::ClientDisconnect => "ClientDisconnect",
+        }
+    }
+
+    /// Returns the code of an answer in the pool's place.
+    #[must_use]
+    pub const fn from_status(status: u16) -> Self {
+        match status {
+            412 => Self::PreconditionFailed,
+            429 => Self::ResourceExhausted,
+            503 => Self::ServiceUnavailable,
+            500.. => Self::Internal,
+            _ => Self::BadRequest,
+        }
+    }
+}
+
+impl QueueOutcome {
+    /// Returns the outcome as the EPP spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dispatched => Outcome::Dispatched.label(),
+            Self::RejectedCapacity => Outcome::RejectedCapacity.label(),
+            Self::RejectedNoEndpoints => Outcome::RejectedNoEndpoints.label(),
+            Self::RejectedOther => Outcome::RejectedInternal.label(),
+            Self::EvictedTtl => Outcome::EvictedTtl.label(),
+            Self::EvictedNoEndpoints => Outcome::EvictedNoEndpoints.label(),
+            Self::EvictedContextCancelled => Outcome::EvictedContextCancelled.label(),
+            Self::EvictedOther => Outcome::EvictedDisplaced.label(),
+        }
+    }
+}
+
+impl From<Outcome> for QueueOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Dispatched => Self::Dispatched,
+            Outcome::RejectedCapacity => Self::RejectedCapacity,
+            Outcome::RejectedNoEndpoints => Self::RejectedNoEndpoints,
+            Outcome::RejectedShuttingDown | Outcome::RejectedInternal => Self::RejectedOther,
+            Outcome::EvictedTtl => Self::EvictedTtl,
+            Outcome::EvictedNoEndpoints => Self::EvictedNoEndpoints,
+            Outcome::EvictedContextCancelled => Self::EvictedContextCancelled,
+            Outcome::EvictedDisplaced => Self::EvictedOther,
+        }
+    }
+}
+
+impl RefusedStatus {
+    /// Returns the status of an answer; another client error is a 400, as before a body is read.
+    #[must_use]
+    pub const fn from_status(status: u16) -> Self {
+        match status {
+            413 => Self::S413,
+            429 => Self::S429,
+            503 => Self::S503,
+            500.. => Self::S500,
+            _ => Self::S400,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::S400 => "400",
+            Self::S413 => "413",
+            Self::S429 => "429",
+            Self::S500 => "500",
+            Self::S503 => "503",
+        }
+    }
+}
