@@ -110,3 +110,115 @@ impl PoolTallies {
         gauges::write_in_flight(page, pool, self.gateways.values().map(|it| &it.report));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::{
+        reply::{Counts, Have},
+        tally::{Labels, Measure, WorkerTally},
+    };
+
+    use super::*;
+    use crate::pool::WaitingGateways;
+
+    fn pool() -> PoolView {
+        let readings = tokio::sync::watch::channel(None).1;
+        PoolView { pool: "default".into(), readings, waiting: WaitingGateways::new() }
+    }
+
+    /// The reply of a gateway with these workers, each with what is new of it.
+    fn reply(workers: &mut [(u64, WorkerTally)]) -> Reply {
+        let mut counts = Counts { have: Have::default(), ..Counts::default() };
+        for (number, (epoch, tally)) in (0..).zip(workers) {
+            let (epoch, saturation) = (*epoch, None);
+            counts.workers.push(WorkerState { epoch, is_alive: true, saturation, indexed: 0 });
+            for (_, chunk) in tally.flush(usize::MAX) {
+                assert!(counts.add_chunk(number, &chunk, 0));
+            }
+        }
+        Reply { report: Report::default(), counts }
+    }
+
+    fn count(tally: &mut WorkerTally, model: &str, tenant: &str, is_well: bool) {
+        let labels = Labels::request(model, model, tenant, 0);
+        let set = tally.place(&labels, is_well);
+        tally.add(set, Measure::Requests, 1);
+        tally.add(set, Measure::Duration, 30_000);
+    }
+
+    fn page(tallies: &Tallies) -> String {
+        tallies.write(&[pool()], Instant::now())
+    }
+
+    fn sum(page: &str, start: &str) -> u64 {
+        let lines = page.lines().filter(|line| line.starts_with(start));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
+    #[test]
+    fn counts_never_go_back_and_none_counts_twice() {
+        let tallies = Tallies::default();
+        let pool = Arc::from("default");
+        let now = Instant::now();
+        let mut workers = [(1, WorkerTally::default()), (2, WorkerTally::default())];
+        count(&mut workers[0].1, "m", "t", true);
+        count(&mut workers[1].1, "m", "t", true);
+        let first = reply(&mut workers);
+        tallies.take(&pool, 7, &first, now);
+        tallies.take(&pool, 7, &first, now);
+        let requests = "llm_d_epp_request_total{inference_pool=\"default\"";
+        assert_eq!(sum(&page(&tallies), requests), 2, "{}", page(&tallies));
+        // One worker dies and one goes on; then the gateway starts again.
+        let [(_, mut second), _] = workers;
+        count(&mut second, "m", "t", true);
+        tallies.take(&pool, 7, &reply(&mut [(1, second)]), now);
+        assert_eq!(sum(&page(&tallies), requests), 3);
+        let mut again = WorkerTally::default();
+        count(&mut again, "m", "t", true);
+        tallies.take(&pool, 8, &reply(&mut [(3, again)]), now);
+        let page = page(&tallies);
+        insta::assert_snapshot!(page.lines().filter(|line| {
+            line.starts_with("llm_d_epp_request_total") || line.contains("0.05\"") || line.contains("0.025\"") || line.contains("duration_seconds_sum")
+        }).collect::<Vec<_>>().join("\n"), @r#"
+        llm_d_epp_request_duration_seconds_bucket{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0",le="0.025"} 0
+        llm_d_epp_request_duration_seconds_bucket{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0",le="0.05"} 4
+        llm_d_epp_request_duration_seconds_sum{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0"} 0.12
+        llm_d_epp_request_total{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0"} 4
+        "#);
+    }
+
+    /// The cap is one for the whole, however many workers and gateways there are, and leaves room
+    /// for what is served.
+    #[test]
+    fn made_up_names_take_no_place_from_real_ones() {
+        let tallies = Tallies::default();
+        let pool = Arc::from("default");
+        for gateway in 0..2_u64 {
+            for worker in 0..8_u64 {
+                let mut tally = WorkerTally::default();
+                for name in 0..2_500 {
+                    count(&mut tally, &format!("made-up-{gateway}-{worker}-{name}"), "t", false);
+                }
+                for tenant in 0..2_000 {
+                    count(&mut tally, "served", &format!("t{worker}-{tenant}"), true);
+                }
+                count(&mut tally, "served", "t", true);
+                let mut workers = [(gateway * 8 + worker, tally)];
+                tallies.take(&pool, gateway, &reply(&mut workers), Instant::now());
+            }
+        }
+        let page = page(&tallies);
+        let shown = |start: &str| page.lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!(sum(&page, "llm_d_epp_request_total{"), 16 * 4_501);
+        assert!(
+            shown("llm_d_epp_request_total{") <= 1_001,
+            "{}",
+            shown("llm_d_epp_request_total{")
+        );
+        let measured = shown("llm_d_epp_request_duration_seconds_count{");
+        assert!(measured <= 201, "{measured} label sets with histograms");
+        assert_eq!(sum(&page, "llm_d_epp_request_duration_seconds_count{"), 16 * 4_501);
+        assert!(page.contains("model_name=\"served\""));
+        assert!(page.len() < 10_000_000, "{} bytes", page.len());
+    }
+}

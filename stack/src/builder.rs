@@ -38,6 +38,8 @@ pub struct Builder {
     template: Option<Template>,
     delivery: Delivery,
     envoy_env: Vec<(&'static str, String)>,
+    /// Secret of the pushes; `None` for one of the stack's own.
+    secret: Option<String>,
 }
 
 /// The way in which Envoy gets the plugin's configuration.
@@ -172,6 +174,14 @@ impl Builder {
         self
     }
 
+    /// Has the gateway take pushes under this secret instead of one of its own, so that one scraper can push to
+    /// several stacks.
+    #[must_use]
+    pub fn secret(mut self, secret: &str) -> Self {
+        self.secret = Some(secret.to_owned());
+        self
+    }
+
     /// Leaves the scraper out: no snapshot comes but what the caller pushes.
     #[must_use]
     pub const fn without_scraper(mut self) -> Self {
@@ -192,7 +202,7 @@ impl Builder {
     pub async fn start(self) -> Result<Stack> {
         ensure_free(self.port)?;
         let dir = tempfile::Builder::new().prefix("llm-picker-").tempdir()?;
-        let secret = secret()?;
+        let secret = self.secret.clone().map_or_else(secret, Ok)?;
         let pods = self.pods(dir.path()).await?;
         let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
         let yaml = self.bootstrap(dir.path(), &endpoints)?;
@@ -294,6 +304,7 @@ impl Stack {
             template: None,
             delivery: Delivery::Bootstrap,
             envoy_env: Vec::new(),
+            secret: None,
         }
     }
 

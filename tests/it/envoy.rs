@@ -18,6 +18,7 @@ mod requests;
 mod routing;
 mod run;
 mod scheduling;
+mod scraped;
 mod snapshots;
 mod upstream;
 mod world;

@@ -34,6 +34,7 @@ mod configuration;
 mod ingest;
 mod pull;
 mod report;
+mod tallied;
 
 mod clocks;
 mod deaths;

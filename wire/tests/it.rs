@@ -23,6 +23,8 @@ mod response;
 mod sample;
 #[path = "it/shared.rs"]
 mod shared;
+#[path = "it/tally.rs"]
+mod tally;
 
 /// Bytes that are near `valid`: some are replaced, left out or put in, or the end is missing.
 fn mutated(

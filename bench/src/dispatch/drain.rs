@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use stack::Stack;
 use tokio::{
@@ -80,8 +80,8 @@ pub(super) async fn run(setting: &Setting, report: &mut Report) -> Result<Value>
          places at each of {PODS} pods, which answer at once when a valve opens; {} rounds. The time in which a place is \
          filled again runs from the pod's answer to the next request at a pod: the answer's way through Envoy, the \
          ledger, the arbiter, the grant's way to the worker, the pick, the resume, and the way to the pod. \"One by one\" \
-         frees a place every {} ms. Grant to resume is the filter's own histogram, llm_picker_grant_to_resume_microseconds, \
-         of all grants of a round; its buckets are a tenth wide. \"Paced\" are rounds of their own, in which {PACED} places are \
+         frees a place every {} ms. Grant to resume is the filter's own histogram, llm_picker_grant_to_resume_seconds, \
+         of all grants of a round, linear within its buckets. \"Paced\" are rounds of their own, in which {PACED} places are \
          freed every {} ms.",
         rounds.len(),
         BETWEEN.as_millis(),
@@ -159,25 +159,46 @@ async fn round(setting: &Setting, valve: &Valve) -> Result<Round> {
     Ok(Round::from_log(&valve.take_log(), spent, grant))
 }
 
-/// Returns p50 and p99 of the filter's histogram, once Envoy has merged its workers' parts, which
-/// it does every five seconds.
+/// Returns p50 and p99 of the grants, in microseconds, once the scraper has the counts of all of them.
 async fn grant_to_resume(stack: &Stack) -> Result<[f64; 2]> {
+    let status = stack.status.context("there is no scraper")?;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let text = stack.stats("grant_to_resume_microseconds").await?;
-        if let (Some(half), Some(most)) = (quantile_of(&text, "P50"), quantile_of(&text, "P99")) {
-            return Ok([half, most]);
+        let page = stack::get(status, "/metrics").await?.body;
+        let buckets = buckets(&page);
+        let all = buckets.last().map_or(0.0, |(_, all)| *all);
+        // The first to arrive find places free, and need no grant.
+        if all >= WAITING as f64 {
+            return Ok([quantile(&buckets, 0.5), quantile(&buckets, 0.99)]);
         }
-        ensure!(Instant::now() < deadline, "no grant was measured: {text}");
+        ensure!(Instant::now() < deadline, "{all} of {WAITING} grants were measured");
         sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Reads a quantile of all time. Envoy writes `P50(of the last interval,of all time)`.
-fn quantile_of(text: &str, name: &str) -> Option<f64> {
-    let (_, rest) = text.split_once(&format!("{name}("))?;
-    let (both, _) = rest.split_once(')')?;
-    both.rsplit(',').next()?.parse().ok()
+/// Reads bounds in microseconds, each with the number of grants up to it.
+fn buckets(page: &str) -> Vec<(f64, f64)> {
+    let lines = page.lines().filter_map(|line| {
+        let rest = line.strip_prefix("llm_picker_grant_to_resume_seconds_bucket{")?;
+        let (_, bound) = rest.split_once("le=\"")?;
+        let (bound, count) = bound.split_once("\"} ")?;
+        Some((bound.parse::<f64>().ok()? * 1e6, count.parse().ok()?))
+    });
+    lines.collect()
+}
+
+/// Returns a quantile as Prometheus does: linear within its bucket.
+fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
+    let wanted = buckets.last().map_or(0.0, |(_, all)| all * share);
+    let mut before = (0.0, 0.0);
+    for (bound, count) in buckets {
+        if *count >= wanted && bound.is_finite() {
+            let (low, under) = before;
+            return low + (bound - low) * (wanted - under) / (count - under).max(1.0);
+        }
+        before = (*bound, *count);
+    }
+    before.0
 }
 
 /// Waits until all places are taken and the rest waits.

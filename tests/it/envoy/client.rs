@@ -22,6 +22,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: String,
+    /// The same as it came.
+    pub(super) bytes: Bytes,
 }
 
 impl Reply {
@@ -67,8 +69,8 @@ pub(super) async fn post(
     let (head, body) = response.expect("no answer").into_parts();
     // A pod that dies midway leaves a body without an end: what came is what counts.
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let body = String::from_utf8_lossy(&body).into_owned();
-    Reply { status: head.status.as_u16(), headers: head.headers, body }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Reply { status: head.status.as_u16(), headers: head.headers, body: text, bytes: body }
 }
 
 /// A chat request with this one message.

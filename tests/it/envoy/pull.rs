@@ -65,7 +65,7 @@ pub(super) fn free_port() -> u16 {
 }
 
 async fn stored(stack: &Stack) -> u64 {
-    let stats = stack.stats("llm_picker_snapshots_total.outcome=stored").await.unwrap();
+    let stats = stack.stats("llm_picker_envoy_snapshots_stored_total").await.unwrap();
     stats.trim().rsplit(' ').next().unwrap().parse().unwrap()
 }
 

@@ -1,13 +1,17 @@
 //! A scraper in the test's hands: pushes, signed or not quite.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::SystemTime};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use picker_core::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
 use sha2::Sha256;
 use stack::Stack;
-use wire::report::{self, Report};
+use wire::{
+    reply::{self, Have},
+    report::Report,
+    tally::LabelSet,
+};
 
 use super::client::{Reply, post};
 
@@ -69,16 +73,26 @@ impl Push {
     /// Pushes it under a signature from elsewhere.
     pub(super) async fn send_signed(&self, stack: &Stack, signature: String) -> Reply {
         let headers = self.headers(signature);
-        post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await
+        let reply = post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await;
+        if reply.status == 204 {
+            LAST.lock().unwrap().insert(stack.ingest, self.clone());
+        }
+        reply
     }
 
     /// Pushes it and asks what only the gateway knows.
     pub(super) async fn send_for_report(&self, stack: &Stack) -> Report {
-        let accept = ("accept", report::MEDIA_TYPE.to_owned());
-        let headers: Vec<_> = self.headers(self.signature()).into_iter().chain([accept]).collect();
-        let reply = post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await;
-        assert_eq!(reply.status, 200, "{reply:?}");
-        Report::decode(reply.body.as_bytes()).unwrap()
+        self.send_for_reply(stack, None).await.report
+    }
+
+    /// Pushes it and asks for all that is new since this reply.
+    pub(super) async fn send_for_reply(&self, stack: &Stack, have: Option<Have>) -> reply::Reply {
+        let mut headers = self.headers(self.signature()).to_vec();
+        headers.push((reply::REPLY_HEADER, reply::VERSION.to_owned()));
+        headers.extend(have.map(|have| (reply::HAVE_HEADER, have.to_string())));
+        let answer = post(stack.ingest, "/v1/snapshot", &headers, self.body.clone()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        reply::Reply::decode(&answer.bytes).unwrap()
     }
 
     fn headers(&self, signature: String) -> [(&'static str, String); 3] {
@@ -88,6 +102,26 @@ impl Push {
             ("x-llm-picker-signature", signature),
         ]
     }
+}
+
+/// The newest push to each gateway, by its ingest, for a look at what it holds.
+static LAST: Mutex<BTreeMap<SocketAddr, Push>> = Mutex::new(BTreeMap::new());
+
+/// Requests that the gateway holds, by its answer to the same push again.
+pub(super) async fn held(stack: &Stack) -> u64 {
+    let last = LAST.lock().unwrap().get(&stack.ingest).cloned();
+    let again = Push { time: now(), sequence: u64::MAX, ..last.expect("no push to repeat") };
+    let reply = again.send(stack).await;
+    reply.header("x-llm-picker-waiting").and_then(|held| held.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// All label sets that the gateway's workers have written, by its replies to the same push again.
+pub(super) async fn tallied(stack: &Stack) -> Vec<LabelSet<'static>> {
+    let last = LAST.lock().unwrap().get(&stack.ingest).cloned();
+    let push = Push { time: now(), sequence: u64::MAX, ..last.expect("no push to repeat") };
+    let counts = push.send_for_reply(stack, None).await.counts;
+    let read = |(_, bytes): &(u32, Vec<u8>)| LabelSet::decode(bytes).unwrap().into_owned();
+    counts.sets.iter().map(read).collect()
 }
 
 /// Pushes a good snapshot of these pods.

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 use tokio::process::Command;
+use wire::tally::{Labels, Measure};
 
 use super::{
     client::{Reply, chat, post},
@@ -191,42 +192,33 @@ async fn clients_may_speak_http_2() {
     .await;
 }
 
-/// The names and labels that the bootstraps' stats tags make of our stats.
+/// A request is counted under both names of its model, and at its pod, in every way into Envoy.
 #[tokio::test]
-async fn metrics_have_the_epps_names_and_labels() {
+async fn a_request_is_counted_by_the_epps_labels_in_every_way() {
     let pod = echo::pod().await;
     world::tell_in_every_way(
         |stack| stack.upstreams(vec![pod]).without_scraper().plugin(renaming()),
         async |stack| {
             push::snapshot(stack, 1, &[pod]).await;
             post(stack.gateway, CHAT, &[], body("gpt-4", true)).await;
-            let labels = r#"model_name="gpt-4",target_model_name="tiny""#;
-            let page = world::until(async || {
-                let page = stack::get(stack.admin, "/stats/prometheus").await.ok()?.body;
-                page.contains("llm_d_epp_ready_endpoints").then_some(page)
+            let request = Labels::request("gpt-4", "tiny", "default-flow", 0);
+            let sets = world::until(async || {
+                let sets = push::tallied(stack).await;
+                sets.iter().any(|set| set.labels == request).then_some(sets)
             })
             .await;
-            let has = |name: &str, labels: &[&str]| {
-                page.lines().any(|line| {
-                    line.starts_with(&format!("{name}{{"))
-                        && labels.iter().all(|it| line.contains(it))
-                })
+            let count = |labels: &Labels<'_>, measure| {
+                let set = sets.iter().find(|set| set.labels == *labels)?;
+                set.count(measure).map(|count| count.buckets.iter().sum::<u64>().max(count.sum))
             };
-            let [model, target] = [r#"model_name="gpt-4""#, r#"target_model_name="tiny""#];
-            for (name, more) in [
-                ("llm_d_epp_request_total", r#"priority="0""#),
-                ("llm_d_epp_request_duration_milliseconds_count", ""),
-                ("llm_d_epp_request_ttft_milliseconds_count", r#"streaming="true""#),
-            ] {
-                assert!(has(name, &[model, target, more]), "{name} {labels}:\n{page}");
+            assert_eq!(count(&request, Measure::Requests), Some(1), "{sets:?}");
+            for measure in [Measure::Duration, Measure::Ttft { streaming: true }] {
+                assert!(count(&request, measure) >= Some(1), "{measure:?}: {sets:?}");
             }
-            let rewrite = [r#"model_rewrite_name="alias""#, model, r#"target_model="tiny""#];
-            assert!(has("llm_d_epp_model_rewrite_decisions_total", &rewrite), "{page}");
-            let queue = format!(r#"model_server_endpoint="{pod}""#);
-            assert!(
-                has("llm_d_epp_per_endpoint_queue_size", &[r#"name="default""#, &queue]),
-                "{page}"
-            );
+            let rewrite = Labels::rewrite("alias", "gpt-4", "tiny");
+            assert_eq!(count(&rewrite, Measure::Rewrites), Some(1), "{sets:?}");
+            let attempt = Labels::attempt(Some(pod), "tiny");
+            assert_eq!(count(&attempt, Measure::Attempts { sent: true }), Some(1), "{sets:?}");
         },
     )
     .await;

@@ -3,12 +3,14 @@
 
 use std::net::SocketAddr;
 
-use host_mock::{Metric, Stream};
+use host_mock::Stream;
 use picker_core::Snapshot;
 use serde_json::Value;
+use wire::tally::Measure;
 
 use super::{
     push::{Pod, Push},
+    tallied::Tallied,
     world::{CHAT, Way, World, chat_body},
 };
 use crate::hermetic::{ANSWERS, Outcome, PASSTHROUGH, ROWS, Row, config, passthrough};
@@ -74,15 +76,13 @@ fn answers() {
         stream.respond_end();
         assert_eq!(stream.response().unwrap().text(), parts.concat(), "{name}");
     }
-    for (tokens, count) in [("input", 7), ("output", 10)] {
-        let metric = format!("llm_d_epp_request_{tokens}_tokens");
-        let found: Vec<_> = world
-            .envoy
-            .metrics()
-            .into_iter()
-            .filter(|(name, _)| name.starts_with(&metric))
-            .collect();
-        assert!(found.iter().any(|(_, it)| *it == Metric::Histogram(vec![count])), "{found:?}");
+    let tallied = Tallied::of(&world, &[Pod::idle(1)]);
+    let counts: Vec<_> = tallied.sets().iter().flat_map(|set| &set.counts).collect();
+    for (measure, tokens) in [(Measure::InputTokens, 7), (Measure::OutputTokens, 10)] {
+        assert!(
+            counts.iter().any(|(it, count)| *it == measure && count.sum == tokens),
+            "{counts:?}"
+        );
     }
     world.is_well();
 }

@@ -74,7 +74,7 @@ fn only_a_fresh_push_of_the_secrets_holder_is_taken() {
     earlier: 409 found time 1767225599999 sequence 99; allowed: newer than time 1767225600000 sequence 1, which is stored
     "#);
     let count =
-        |outcome| world.envoy.metric(&format!("llm_picker_snapshots_total.outcome={outcome}"));
+        |outcome| world.envoy.metric(&format!("llm_picker_envoy_snapshots_{outcome}_total"));
     assert_eq!(count("stored"), Some(Metric::Counter(1)));
     assert_eq!(count("refused"), Some(Metric::Counter(12)));
     assert_eq!(world.pod(&world.chat(3, "hello")).number, 1, "the good one counts");

@@ -1,11 +1,13 @@
 //! What a request is refused for, and in which words.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use host_mock::{Metric, Stream};
+use host_mock::Stream;
 use serde_json::{Value, json};
+use wire::tally::{Labels, Measure, RefusedStatus};
 
 use super::{
     push::Pod,
+    tallied::Tallied,
     world::{CHAT, Way, World, chat_body},
 };
 
@@ -24,6 +26,14 @@ fn told(stream: &Stream) -> String {
     let reason = response.headers.text("x-llm-d-request-dropped-reason");
     let reason = reason.map(|reason| format!(" [{reason}]")).unwrap_or_default();
     format!("{}{reason} {}", response.status, body["error"]["message"].as_str().unwrap())
+}
+
+/// Requests that were answered with this status, by the scraper's and by Envoy's count.
+fn refused(world: &World, status: RefusedStatus) -> u64 {
+    let tallied = Tallied::of(world, &[]).sum(&Labels::Pool, Measure::Refused(status));
+    let envoys = world.envoy.metric("llm_picker_envoy_refused_total");
+    assert_eq!(envoys, Some(host_mock::Metric::Counter(tallied)));
+    tallied
 }
 
 #[test]
@@ -74,8 +84,7 @@ fn a_body_that_is_no_request_is_refused_in_the_epps_words() {
     "#);
     let stream = worker.post(CHAT, NONE, &[b'['; 100_000]);
     assert!(told(&stream).starts_with("400 "), "nested too deep");
-    let counted = world.envoy.metric("llm_picker_refused_total.code=400");
-    assert_eq!(counted, Some(Metric::Counter(12)));
+    assert_eq!(refused(&world, RefusedStatus::S400), 12);
     world.is_well();
 }
 
@@ -114,8 +123,7 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
         chunked.end();
         let body = chat_body(&"x".repeat(1000 - chat_body("").len()));
         assert_eq!(world.pod(&worker.post(CHAT, NONE, &body)).number, 1, "{way:?}: just the limit");
-        let counted = world.envoy.metric("llm_picker_refused_total.code=413");
-        assert_eq!(counted, Some(Metric::Counter(4)));
+        assert_eq!(refused(&world, RefusedStatus::S413), 4);
         world.is_well();
     }
 }
@@ -140,8 +148,7 @@ fn a_pool_that_has_nothing_to_offer_says_so() {
     assert_eq!(told(&bodyless), told(&world.chat(2, "hello")));
     world.pods(&[]);
     insta::assert_snapshot!(told(&world.chat(1, "hello")), @"503 [rejected-no-endpoints] failed to find endpoint candidates for serving the request");
-    let counted = world.envoy.metric("llm_picker_refused_total.code=503");
-    assert_eq!(counted, Some(Metric::Counter(4)));
+    assert_eq!(refused(&world, RefusedStatus::S503), 4);
     world.is_well();
     let open = World::with(Way::STOP_ITERATION_HEADER, &json!({"failureMode": "FailOpen"}));
     open.pods(&[]);

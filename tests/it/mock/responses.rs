@@ -1,13 +1,15 @@
 //! Responses on their way back: watched, renamed, and never held up.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, and says where it was")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
-use host_mock::{Metric, Stream};
+use host_mock::Stream;
 use serde_json::json;
+use wire::tally::{ErrorCode, Labels, Measure};
 
 use super::{
     push::Pod,
+    tallied::Tallied,
     world::{CHAT, Way, World, chat_body},
 };
 
@@ -105,15 +107,9 @@ fn a_load_report_is_for_us_and_not_for_the_client() {
     world.is_well();
 }
 
-const LABELS: &str = ".model_name=gpt-4;.target_model_name=tiny;";
-const WHO: &str = ".fairness_id=default-flow;.priority=0";
-
-fn counted(world: &World, name: &str, labels: &str) -> u64 {
-    match world.envoy.metric(&format!("llm_d_epp_{name}{labels}")) {
-        Some(Metric::Counter(count)) => count,
-        Some(Metric::Histogram(values)) => values.iter().sum(),
-        other => panic!("{name}: {other:?}"),
-    }
+/// The labels of what [`ask`] asks for as `gpt-4`.
+fn labels() -> Labels<'static> {
+    Labels::request("gpt-4", "tiny", "default-flow", 0)
 }
 
 #[test]
@@ -129,21 +125,22 @@ fn what_a_request_cost_and_how_long_it_took_is_measured() {
     let usage = r#"{"prompt_tokens":21,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":16}}"#;
     stream.respond_chunk(format!("data: {{\"choices\":[],\"usage\":{usage}}}\n\n").as_bytes());
     stream.respond_end();
-    let of = |name: &str| counted(&world, name, LABELS);
+    let tallied = Tallied::of(&world, &[Pod::idle(1)]);
+    let of = |measure| tallied.sum(&labels(), measure);
     insta::assert_snapshot!([
-        ("requests", counted(&world, "request_total", &format!("{LABELS}{WHO}"))),
-        ("duration", of("request_duration_milliseconds")),
-        ("ttft", counted(&world, "request_ttft_milliseconds", &format!("{LABELS}.streaming=true"))),
-        ("tpot", of("request_streaming_tpot_microseconds")),
-        ("itl", of("request_streaming_itl_microseconds")),
-        ("ntpot", of("request_ntpot_microseconds")),
-        ("input", of("request_input_tokens")),
-        ("output", of("request_output_tokens")),
-        ("cached", of("request_cached_tokens")),
+        ("requests", of(Measure::Requests)),
+        ("duration", of(Measure::Duration)),
+        ("ttft", of(Measure::Ttft { streaming: true })),
+        ("tpot", of(Measure::StreamedTpot)),
+        ("itl", of(Measure::StreamedItl)),
+        ("ntpot", of(Measure::PerOutputToken)),
+        ("input", of(Measure::InputTokens)),
+        ("output", of(Measure::OutputTokens)),
+        ("cached", of(Measure::CachedTokens)),
     ].map(|(name, value)| format!("{name} {value}")).join("\n"), @"
     requests 1
-    duration 90
-    ttft 40
+    duration 90000
+    ttft 40000
     tpot 16666
     itl 10000
     ntpot 22500
@@ -151,9 +148,11 @@ fn what_a_request_cost_and_how_long_it_took_is_measured() {
     output 4
     cached 16
     ");
-    let rewrites = ".model_rewrite_name=configured;.model_name=gpt-4;.target_model=tiny;";
-    assert_eq!(counted(&world, "model_rewrite_decisions_total", rewrites), 1);
-    assert!(of("request_size_bytes") > 0 && of("response_size_bytes") > 0);
+    let rewrites = Labels::rewrite("configured", "gpt-4", "tiny");
+    assert_eq!(tallied.sum(&rewrites, Measure::Rewrites), 1);
+    assert!(of(Measure::RequestBytes) > 0 && of(Measure::ResponseBytes) > 0);
+    let pod = Labels::attempt(Some(Pod::idle(1).endpoint().address), "tiny");
+    assert_eq!(tallied.sum(&pod, Measure::Attempts { sent: true }), 1);
     world.is_well();
 }
 
@@ -161,29 +160,24 @@ fn what_a_request_cost_and_how_long_it_took_is_measured() {
 #[test]
 fn errors_are_counted_by_their_code() {
     let world = renamed();
-    let error = |code: &str| {
-        world.envoy.metric(&format!("llm_d_epp_request_error_total{LABELS}{WHO}.error_code={code}"))
-    };
+    ask(&world, "gpt-4").respond(200, NONE, b"{}");
     ask(&world, "gpt-4").respond(500, NONE, b"{}");
-    assert_eq!(error("ModelServerError"), Some(Metric::Counter(1)));
     let stream = ask(&world, "gpt-4");
     stream.respond_headers(200, EVENTS);
     stream.respond_chunk(b"data: {\"error\": {\"code\": 500}}\n\n");
     stream.respond_end();
-    assert_eq!(error("ModelServerError"), Some(Metric::Counter(2)));
-    ask(&world, "gpt-4").respond(200, NONE, b"{}");
-    assert_eq!(error("ModelServerError"), Some(Metric::Counter(2)));
-    let empty = ".model_name=;.target_model_name=;";
     world.pods(&[]);
     assert_eq!(world.chat(0, "hello").status(), Some(503));
-    let name = format!(
-        "llm_d_epp_request_error_total.model_name=tiny;.target_model_name=tiny;{WHO}.error_code=ServiceUnavailable"
-    );
-    assert_eq!(world.envoy.metric(&name), Some(Metric::Counter(1)), "{empty}");
+    let tallied = Tallied::of(&world, &[]);
+    let error = |labels: &Labels<'_>, code| tallied.sum(labels, Measure::Errors(code));
+    assert_eq!(error(&labels(), ErrorCode::ModelServerError), 2);
+    assert_eq!(tallied.sum(&labels(), Measure::Requests), 3);
+    let refused = Labels::request("tiny", "tiny", "default-flow", 0);
+    assert_eq!(error(&refused, ErrorCode::ServiceUnavailable), 1);
     world.is_well();
 }
 
-/// A client may call its model anything; what is shown of that is bounded.
+/// A client may call its model anything; the names that it makes up take no place from real ones.
 #[test]
 fn names_that_clients_make_up_are_other_in_the_end() {
     let world = World::new();
@@ -193,37 +187,33 @@ fn names_that_clients_make_up_are_other_in_the_end() {
         let body = String::from_utf8(body).unwrap().replace("tiny", &format!("made up {n};"));
         world.envoy.worker(0).post(CHAT, NONE, body.as_bytes()).respond(404, NONE, b"{}");
     }
-    let other =
-        world.envoy.metric("llm_d_epp_request_total.model_name=other;.target_model_name=other;");
-    assert!(matches!(other, Some(Metric::Counter(100..))), "{other:?}");
+    world.chat(0, "hi").respond(200, NONE, b"{}");
+    let tallied = Tallied::of(&world, &[Pod::idle(1)]);
+    let other = Labels::request("other", "other", "other", 0);
+    assert_eq!(tallied.sum(&other, Measure::Requests), 1_100);
+    assert_eq!(tallied.total(Measure::Requests), 1_201);
+    let real = Labels::request("tiny", "tiny", "default-flow", 0);
+    assert_eq!(tallied.sum(&real, Measure::Requests), 1);
+    let made_up = tallied.sets().iter().filter(|set| !set.is_proven).count();
+    assert_eq!(made_up, 100, "of requests, and of nothing else");
     world.is_well();
 }
 
+/// Requests that run are counted as long as they do, and a dead worker's counts stay.
 #[test]
-fn the_pool_is_shown_every_five_seconds() {
+fn a_request_runs_from_its_sending_to_its_end() {
     let world = World::new();
-    world.pods(&[Pod { waiting: 2, kv_usage: Some(0.5), ..Pod::idle(1) }, Pod::idle(2)]);
-    let held = world.chat(0, "hello");
-    world.envoy.run_for(Duration::from_secs(6));
-    let gauge = |name: &str| world.envoy.metric(&format!("llm_d_epp_{name}.name=default;"));
-    let gauges = [
-        "average_kv_cache_utilization_thousandths",
-        "std_dev_kv_cache_utilization_thousandths",
-        "average_queue_size_thousandths",
-        "ready_endpoints",
-        "request_running",
-    ];
-    let told = gauges.map(|name| format!("{name} {:?}", gauge(name).unwrap()));
-    insta::assert_snapshot!(told.join("\n"), @"
-    average_kv_cache_utilization_thousandths Gauge(250)
-    std_dev_kv_cache_utilization_thousandths Gauge(250)
-    average_queue_size_thousandths Gauge(1000)
-    ready_endpoints Gauge(2)
-    request_running Gauge(1)
-    ");
-    let queue =
-        "llm_d_epp_per_endpoint_queue_size.name=default;.model_server_endpoint=10.0.0.1:8000;";
-    assert_eq!(world.envoy.metric(queue), Some(Metric::Gauge(2)));
-    drop(held);
-    world.is_well();
+    let pods = [Pod::idle(1)];
+    world.pods(&pods);
+    let stream = world.chat(0, "hello");
+    let running = |world: &World| -> u32 {
+        Tallied::of(world, &pods).sets().iter().map(|set| set.running).sum()
+    };
+    assert_eq!(running(&world), 1);
+    stream.respond(200, NONE, b"{}");
+    assert_eq!(running(&world), 0);
+    world.chat(1, "hello").respond(200, NONE, b"{}");
+    assert_eq!(Tallied::of(&world, &pods).total(Measure::Requests), 2);
+    world.envoy.worker(0).kill();
+    assert_eq!(Tallied::of(&world, &pods).total(Measure::Requests), 2, "of a dead worker too");
 }

@@ -89,12 +89,7 @@ pub(super) async fn pods(stack: &Stack, sequence: u64, pods: &[SocketAddr]) {
 
 /// Waits until that many requests are held, by flow control's own word.
 pub(super) async fn until_held(stack: &Stack, count: u64) {
-    world::until(async || (held(stack).await == count).then_some(())).await;
-}
-
-async fn held(stack: &Stack) -> u64 {
-    let stats = stack.stats("flow_control_queue_size").await.unwrap();
-    stats.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    world::until(async || (push::held(stack).await == count).then_some(())).await;
 }
 
 /// How long a served request was held, in milliseconds.

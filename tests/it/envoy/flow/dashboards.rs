@@ -1,18 +1,12 @@
-//! What alerts and dashboards ask for is what Envoy and the scraper show.
+//! The metrics that alerts and dashboards ask for are those that Envoy and the scraper show.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::json;
 
-use super::{
-    crowd::{Client, gated, pods, until_held},
-    pod::PatientPod,
-};
-use crate::envoy::{
-    client::{chat, post},
-    world,
-};
+use super::crowd::{Client, gate};
+use crate::envoy::{client::post, world};
 
 const ASKED_IN: [&str; 3] = ["grafana.json", "perses.yaml", "rules.yaml"];
 
@@ -22,20 +16,26 @@ fn names(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("llm_")).map(str::to_owned).collect()
 }
 
-/// Metrics of a gateway where requests wait, were served and were refused.
-async fn of_a_gateway() -> String {
+/// Metrics of Envoy and of the scraper while requests wait, were served and were refused.
+async fn shown() -> String {
     let page = std::cell::RefCell::new(String::new());
-    let pod = PatientPod::start().await;
-    world::tell(gated(&[pod.address], &json!({})), async |stack| {
-        pods(stack, 1, &[pod.address]).await;
-        let mut asked = vec![Client::named("first").ask(stack)];
-        let running = pod.next().await;
-        asked.push(Client::named("second").ask(stack));
-        until_held(stack, 1).await;
+    // Pods that take their time, so that requests wait for seconds.
+    let slow = ["--speed", "0.2"];
+    let builder = world::stack().endpoints(1).pod_args(&slow).plugin(gate(1, &json!({})));
+    world::tell(builder, async |stack| {
+        let client = |name| Client { name, ..Client::default() };
+        let asked = ["one", "two", "three", "four"].map(|name| client(name).ask(stack));
         post(stack.gateway, "/v1/chat/completions", &[], "no JSON").await;
-        *page.borrow_mut() = stack::get(stack.admin, "/stats/prometheus").await.unwrap().body;
-        running.answer();
-        pod.answer_next(1).await;
+        let text = world::until(async || {
+            let text = stack::get(stack.status.unwrap(), "/metrics").await.ok()?.body;
+            let has = |name: &str| text.contains(name);
+            let waits =
+                has("flow_control_queue_size{") && has("request_queue_duration_seconds_sum");
+            (waits && has("llm_picker_refused_total{")).then_some(text)
+        })
+        .await;
+        let envoys = stack::get(stack.admin, "/stats/prometheus").await.unwrap().body;
+        *page.borrow_mut() = text + &envoys;
         for reply in asked {
             assert_eq!(reply.await.unwrap().status, 200);
         }
@@ -44,19 +44,9 @@ async fn of_a_gateway() -> String {
     page.into_inner()
 }
 
-async fn of_a_scraper() -> String {
-    let page = std::cell::RefCell::new(String::new());
-    world::tell(world::stack().endpoints(1), async |stack| {
-        assert_eq!(chat(stack.gateway, "hello").await.status, 200);
-        *page.borrow_mut() = stack::get(stack.status.unwrap(), "/metrics").await.unwrap().body;
-    })
-    .await;
-    page.into_inner()
-}
-
 #[tokio::test]
 async fn every_metric_that_is_asked_for_exists() {
-    let shown = names(&(of_a_gateway().await + &of_a_scraper().await));
+    let shown = names(&shown().await);
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("envoy/chart/files");
     for file in ASKED_IN {
         let asked = names(&fs::read_to_string(files.join(file)).unwrap());

@@ -1,12 +1,12 @@
 //! What a client reads that was not served: one row for each outcome that a client can bring about.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{collections::BTreeSet, time::Duration};
-
+use picker_core::flow::Outcome;
 use serde_json::{Value, json};
+use wire::tally::{Labels, Measure};
 
 use super::{script::Script, world::gated};
-use crate::mock::push::Pod;
+use crate::mock::tallied::Tallied;
 
 /// The answer to the last request named `it`, after these lines.
 fn answer(flow: &Value, lines: &[&str]) -> String {
@@ -62,7 +62,7 @@ fn each_says_what_happened() {
     "#);
 }
 
-/// The EPP's counters, by outcome and priority; labels are still in the names.
+/// The EPP's counters, by outcome and priority.
 #[test]
 fn every_wait_is_counted_once() {
     let world = gated(&json!({"maxRequests": 2, "defaultRequestTTL": "1s"}));
@@ -79,67 +79,25 @@ fn every_wait_is_counted_once() {
     ] {
         script.play(line);
     }
-    let counted: Vec<String> = world
-        .envoy
-        .metrics()
-        .into_iter()
-        .filter(|(name, _)| name.contains("flow_control"))
-        .map(|(name, value)| format!("{name} {value:?}"))
-        .collect();
-    insta::assert_snapshot!(counted.join("\n"), @"
-    llm_d_epp_flow_control_requests_total.inference_pool=default;.outcome=Dispatched.priority=0 Counter(1)
-    llm_d_epp_flow_control_requests_total.inference_pool=default;.outcome=Dispatched.priority=10 Counter(1)
-    llm_d_epp_flow_control_requests_total.inference_pool=default;.outcome=EvictedTTL.priority=0 Counter(1)
-    llm_d_epp_flow_control_requests_total.inference_pool=default;.outcome=EvictedTTL.priority=100 Counter(1)
-    llm_d_epp_flow_control_requests_total.inference_pool=default;.outcome=RejectedCapacity.priority=0 Counter(1)
-    llm_d_epp_flow_control_pool_saturation_thousandths.inference_pool=default; Gauge(1000)
-    llm_d_epp_flow_control_queue_bytes.inference_pool=default;.priority=0.fairness_id=default-flow; Gauge(0)
-    llm_d_epp_flow_control_queue_bytes.inference_pool=default;.priority=100.fairness_id=default-flow; Gauge(0)
-    llm_d_epp_flow_control_queue_size.inference_pool=default;.priority=0.fairness_id=default-flow; Gauge(0)
-    llm_d_epp_flow_control_queue_size.inference_pool=default;.priority=100.fairness_id=default-flow; Gauge(0)
-    llm_d_epp_flow_control_request_queue_duration_milliseconds.inference_pool=default;.outcome=Dispatched.priority=0 Histogram([0])
-    llm_d_epp_flow_control_request_queue_duration_milliseconds.inference_pool=default;.outcome=Dispatched.priority=10 Histogram([2])
-    llm_d_epp_flow_control_request_queue_duration_milliseconds.inference_pool=default;.outcome=EvictedTTL.priority=0 Histogram([1000])
-    llm_d_epp_flow_control_request_queue_duration_milliseconds.inference_pool=default;.outcome=EvictedTTL.priority=100 Histogram([1017])
-    llm_d_epp_flow_control_request_queue_duration_milliseconds.inference_pool=default;.outcome=RejectedCapacity.priority=0 Histogram([0])
-    ");
-}
-
-/// A tenant has one name in all families, whatever it calls itself.
-#[test]
-fn one_rule_for_labels_holds_in_all_families() {
-    let world = gated(&json!({"maxRequests": 9}));
-    world.pods(&[Pod::idle(1)]);
-    let ids = ["ann@example.com", "a;b\"c\\d e", &"é.x".repeat(90), "tenant-7_x/y:z"];
-    let mut streams = Vec::new();
-    for id in ids {
-        // The first takes the only place, the second waits.
-        for _ in 0..2 {
-            let headers = [("x-llm-d-inference-fairness-id", id)];
-            streams.push(world.chat_with(0, &headers, "hello"));
+    let tallied = Tallied::of(&world, &[]);
+    let mut counted = Vec::new();
+    for priority in [0, 10, 100] {
+        for outcome in [Outcome::Dispatched, Outcome::EvictedTtl, Outcome::RejectedCapacity] {
+            let of = |labels: &Labels<'_>, measure| tallied.sum(labels, measure);
+            let number = of(&Labels::Band(priority), Measure::QueueOutcomes(outcome.into()));
+            let labels = Labels::request("tiny", "tiny", "default-flow", priority);
+            let waited = of(&labels, Measure::QueueDuration(outcome.into()));
+            if number > 0 {
+                let outcome = outcome.label();
+                counted.push(format!("{outcome} at {priority}: {number}, {} ms", waited / 1_000));
+            }
         }
     }
-    world.envoy.run_for(Duration::from_secs(1));
-    for stream in &streams {
-        stream.disconnect();
-    }
-    let labels = |family: &str| -> BTreeSet<String> {
-        let metrics = world.envoy.metrics().into_iter();
-        let named = metrics.filter(|(name, _)| name.starts_with(family));
-        let label = |name: String| {
-            let (_, rest) = name.split_once(".fairness_id=").unwrap();
-            rest.split_once(';').unwrap().0.to_owned()
-        };
-        named.map(|(name, _)| label(name)).collect()
-    };
-    let expected: BTreeSet<String> = [
-        "ann@example.com".to_owned(),
-        "a_b_c_d_e".to_owned(),
-        "_.x".repeat(43).chars().take(128).collect(),
-        "tenant-7_x/y:z".to_owned(),
-    ]
-    .into();
-    assert_eq!(labels("llm_d_epp_request_total"), expected);
-    assert_eq!(labels("llm_d_epp_flow_control_queue_size"), expected);
-    world.is_well();
+    insta::assert_snapshot!(counted.join("\n"), @"
+    Dispatched at 0: 1, 0 ms
+    EvictedTTL at 0: 1, 1000 ms
+    RejectedCapacity at 0: 1, 0 ms
+    Dispatched at 10: 1, 2 ms
+    EvictedTTL at 100: 1, 1017 ms
+    ");
 }

@@ -1,7 +1,6 @@
 //! A pool with little room, whose ledger the story can read.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use host_mock::Metric;
 use picker_core::ledger::Ledger;
 use serde_json::{Value, json};
 
@@ -58,12 +57,11 @@ pub(super) fn ledger(world: &World) -> Ledger {
     wire::ledger::decode(&bytes.unwrap_or_default())
 }
 
-/// Whether every gauge says that nobody waits.
+/// Whether a report would say that no request waits.
 pub(super) fn shows_no_queue(world: &World) -> bool {
-    let metrics = world.envoy.metrics();
-    let mut queues =
-        metrics.iter().filter(|(name, _)| name.starts_with("llm_d_epp_flow_control_queue_"));
-    queues.all(|(_, value)| *value == Metric::Gauge(0))
+    let bytes = world.envoy.shared_data("llm-picker/default/v1/queues").unwrap_or_default();
+    let (_, flows) = wire::queues::decode(&bytes).unwrap_or_default();
+    ledger(world).waiting == 0 || flows.is_empty()
 }
 
 /// Waiting, granted, in flight.
