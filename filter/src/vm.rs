@@ -33,7 +33,7 @@ pub(crate) struct Vm {
     pools: Vec<PoolState>,
     /// Requests that Envoy's counters do not have yet.
     pub(crate) pending: Pending,
-    /// What each scraper has of the counts.
+    /// The memory of which counts each scraper has.
     pub(crate) sessions: PoolSessions,
 }
 

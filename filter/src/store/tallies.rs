@@ -52,7 +52,7 @@ impl Tallies<'_> {
     }
 
     /// Puts a worker on the roll, if it is not there. On a full roll it takes the place of the earliest
-    /// that is gone, whose counts the scraper has.
+    /// that is gone: the scraper has the counts of that one.
     pub(crate) fn enrol(&self, epoch: u64, now: Instant) {
         let key = self.roll_key();
         for _ in 0..TRIES_MAX {

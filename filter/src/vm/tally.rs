@@ -1,4 +1,4 @@
-//! What a VM counts until it is written: for the scraper by pool, for Envoy in all.
+//! The counts of a VM until they are written: for the scraper by pool, for Envoy in all.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub(crate) struct Pending {
     pub(crate) lost_messages: u32,
 }
 
-/// What of the counts each scraper has, by the pools' names.
+/// The memory of which counts each scraper has, by the pools' names.
 pub(crate) struct PoolSessions(BTreeMap<String, Sessions>);
 
 impl Pending {

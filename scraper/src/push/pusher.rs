@@ -182,7 +182,7 @@ struct PushRecord {
     /// has seen.
     sent: BTreeMap<Arc<str>, HeaderValue>,
     reader: ReplyReader,
-    /// Last reply on each pool whose counts were taken.
+    /// Last reply on each pool of which the counts were taken.
     have: BTreeMap<Arc<str>, Have>,
 }
 

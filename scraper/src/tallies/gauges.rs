@@ -40,7 +40,7 @@ const IN_FLIGHT_TOKENS: Gauge = Gauge {
     help: "Prompt tokens in flight to an endpoint that it has not read yet",
 };
 const READY: Gauge =
-    Gauge { name: "llm_d_epp_ready_endpoints", help: "Endpoints whose metrics can be read" };
+    Gauge { name: "llm_d_epp_ready_endpoints", help: "Endpoints with metrics that can be read" };
 const ENDPOINT_QUEUE: Gauge = Gauge {
     name: "llm_d_epp_per_endpoint_queue_size",
     help: "Requests that wait in an endpoint's engine",

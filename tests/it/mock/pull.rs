@@ -47,7 +47,7 @@ fn one_worker_asks_for_all_and_asks_on() {
         .map(|name| format!("{name}: {:?}", call.headers.text(name)))
         .into();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    :method: Some("GET")
+    :method: Some("POST")
     :path: Some("/v1/pools/default/snapshot")
     :authority: Some("scraper.llm-d.svc.cluster.local")
     prefer: Some("wait=1")

@@ -54,7 +54,8 @@ fn it_has_what_all_workers_sent_and_hold() {
         world.chat_with(3, &paid, "two"),
         world.chat(3, "three"),
     ];
-    world.envoy.run_for(Duration::from_millis(40));
+    // Decisions are counted in each worker's memory, and told at its tick.
+    world.envoy.run_for(Duration::from_millis(1_100));
     let told = report(&world, &pods);
     insta::assert_snapshot!(serde_json::to_string(&told).unwrap(), @r#"{"workers":3,"waiting":3,"decisions":{"picked":2,"failedOpen":0,"refused":0},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":1,"tokens":0},{"endpoint":"10.0.0.2:8000","requests":1,"tokens":0}],"queues":[{"priority":100,"fairnessId":"a<b>","requests":2,"bytes":122},{"priority":0,"fairnessId":"default-flow","requests":1,"bytes":63}]}"#);
     world.envoy.worker(0).post("/v1/chat/completions", (), b"no JSON");
@@ -65,6 +66,7 @@ fn it_has_what_all_workers_sent_and_hold() {
     held.iter().for_each(|stream| stream.respond(200, (), b"{}"));
     world.envoy.run_for(Duration::from_millis(40));
     held.iter().for_each(|stream| stream.respond(200, (), b"{}"));
+    world.envoy.run_for(Duration::from_millis(1_100));
     let told = report(&world, &pods);
     assert_eq!((told.waiting, told.in_flight, told.queues), (0, vec![], vec![]));
     assert_eq!((told.decisions.picked, told.decisions.refused), (5, 1));

@@ -1,4 +1,4 @@
-//! The gateway's memory of what each scraper has of the counts.
+//! The gateway's memory of which counts each scraper has.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -19,7 +19,7 @@ pub struct Have {
     pub number: u32,
 }
 
-/// What of the counts each scraper has, in one worker of the gateway.
+/// The memory of one worker of the gateway of which counts each scraper has.
 #[derive(Debug, Default)]
 pub struct Sessions {
     /// Sessions, the one used last at the end.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::family::{self, Family};
 
-/// One number or distribution that is counted for a label set.
+/// Number or distribution that is counted for a label set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Measure {
     /// Requests that are over.
