@@ -55,6 +55,17 @@ impl Counters {
         self.lost_messages.add(pending.lost_messages);
     }
 
+    /// Counts a request that passed unpicked, without a pool that would count it.
+    pub(crate) fn count_failed_open(&self) {
+        self.failed_open.add(1);
+    }
+
+    /// Counts a request that was answered with 503, without a pool that would count it.
+    pub(crate) fn count_unavailable(&self) {
+        self.refused.add(1);
+        self.unavailable.add(1);
+    }
+
     /// Reads the requests by their decisions, over all workers.
     pub(crate) fn decisions(&self) -> wire::report::Decisions {
         wire::report::Decisions {

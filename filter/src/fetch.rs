@@ -18,7 +18,7 @@ use crate::{
     gateway,
     host::{self, Headers},
     pool::Pool,
-    receiver::{Receiver, Refused, SignedReply},
+    receiver::{self, Receiver, Refused, SignedReply},
     report,
     source::Source,
     vm,
@@ -90,19 +90,18 @@ impl SignedReport {
 
 /// Writes the report on a pool, if it is time for one.
 fn report(pool: &Pool, source: &Source, now: Instant) -> Option<SignedReport> {
-    let have = vm::in_pool(pool.id, |state| {
+    let (have, secret) = vm::in_pool(pool.id, |state| {
         let fetching = &mut state.fetching;
         let is_due = now >= fetching.report_at;
         if is_due {
             fetching.report_at = now + REPORT_EVERY;
         }
-        is_due.then_some(fetching.have)
+        is_due.then_some((fetching.have, fetching.secret))
     })?;
     let body = report::of_pull(pool, &source.receiver.stats, have)?;
-    let wall_ms = u64::try_from(host::wall_clock().as_millis()).unwrap_or(u64::MAX);
     // One worker asks at a time, and not twice in a millisecond.
-    let stamp = Stamp::new(wall_ms, gateway::start(), now.as_nanos() / 1_000_000);
-    let signed = source.receiver.sign(stamp, &body);
+    let stamp = Stamp::new(receiver::wall_ms(), gateway::start(), now.as_nanos() / 1_000_000);
+    let signed = source.receiver.sign(secret, stamp, &body);
     let (time, sequence) = (stamp.time_ms.to_string(), stamp.sequence.to_string());
     Some(SignedReport { time, sequence, signed, body })
 }
@@ -151,13 +150,14 @@ fn store(
     headers: &Headers,
     body_size: usize,
 ) -> Result<FetchOutcome, String> {
-    if u64::try_from(body_size).is_ok_and(|size| size > receiver.max_bytes) {
-        let limit = receiver.max_bytes;
-        return Err(format!("found a snapshot of over {limit} bytes; see pull.maxBytes"));
-    }
-    let body = host::http_call_response_body(body_size);
-    match receiver.take(headers, body) {
+    let size = u64::try_from(body_size).unwrap_or(u64::MAX);
+    let taken = receiver.check_size("pull", size).and_then(|()| {
+        let signed = Receiver::signed(headers)?;
+        receiver.take(&signed, host::http_call_response_body(body_size))
+    });
+    match taken {
         Ok(taken) if taken.snapshot.pool == pool.config.name => {
+            vm::in_pool(pool.id, |state| state.fetching.secret = taken.secret);
             receiver.stats.snapshots_stored.add(1);
             Ok(FetchOutcome::Stored)
         }

@@ -94,6 +94,13 @@ pub(crate) fn plugin_configuration(size: usize) -> Vec<u8> {
         .unwrap_or_default()
 }
 
+/// Reads the name of the plugin and its `root_id`, which together tell it from others of this vm_id.
+pub(crate) fn plugin_name() -> String {
+    let part = |name| property(vec![name]);
+    let (name, root) = (part("plugin_name"), part("plugin_root_id"));
+    format!("{}/{}", String::from_utf8_lossy(&name), String::from_utf8_lossy(&root))
+}
+
 /// Reads all request headers in one call: a second one would cost as much again. From a callback of a
 /// request while Envoy still holds its headers.
 pub(crate) fn request_headers() -> Headers {
@@ -295,6 +302,13 @@ pub(crate) fn share(key: &str, value: &[u8]) {
     let _ = hostcalls::set_shared_data(key, Some(value), None);
 }
 
+/// Empties a value, if there is one: a key can't be removed.
+pub(crate) fn empty_shared(key: &str) {
+    if !shared(key).value.is_empty() {
+        share(key, &[]);
+    }
+}
+
 /// Writes an empty value where there is none, so that [`share_if_unchanged`] holds for the key. For
 /// `on_configure` only: Envoy calls that on its main thread before any worker has a VM. So either no
 /// worker's value is there yet, or the main thread sees that it is.
@@ -312,7 +326,7 @@ pub(crate) fn share_if_unchanged(key: &str, value: &[u8], cas: Option<u32>) -> b
     hostcalls::set_shared_data(key, Some(value), cas).is_ok()
 }
 
-/// A counter in Envoy's stats, summed over all workers.
+/// A counter in Envoy's stats, summed over all workers, or a gauge.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metric(Option<u32>);
 
@@ -320,6 +334,18 @@ impl Metric {
     /// Defines a counter, or finds it.
     pub(crate) fn counter(name: &str) -> Self {
         Self(hostcalls::define_metric(MetricType::Counter, name).ok())
+    }
+
+    /// Defines a gauge, or finds it.
+    pub(crate) fn gauge(name: &str) -> Self {
+        Self(hostcalls::define_metric(MetricType::Gauge, name).ok())
+    }
+
+    /// Sets a gauge.
+    pub(crate) fn record(self, value: u64) {
+        if let Self(Some(id)) = self {
+            let _ = hostcalls::record_metric(id, value);
+        }
     }
 
     /// Adds to a counter; nothing is no call.

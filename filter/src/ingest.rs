@@ -11,8 +11,11 @@ use wire::{body::Dialect, push, reply};
 use crate::{
     host::{self, Headers},
     receiver::{Receiver, Refused, SignedReply, Taken},
-    report,
+    report, request_meta,
 };
+
+/// Place of an ingest's settings in the configuration.
+const KEY: &str = "ingest";
 
 /// A push on its way in.
 pub(crate) struct Ingest {
@@ -23,10 +26,11 @@ pub(crate) struct Ingest {
 }
 
 /// The phase of a push.
-#[derive(Clone, Copy)]
 enum PushPhase {
+    /// The headers have not arrived.
+    New,
     /// The body is on its way, of which Envoy has buffered so many bytes.
-    Reading { buffered: usize },
+    Reading { signed: push::Headers, buffered: usize },
     /// The push has its answer; the rest of its body is ignored.
     Answered,
 }
@@ -34,11 +38,11 @@ enum PushPhase {
 impl Ingest {
     /// Makes the context of a push to this plugin instance.
     pub(crate) fn new(receiver: Rc<Receiver>) -> Self {
-        Self { receiver, headers: Headers::none(), phase: PushPhase::Reading { buffered: 0 } }
+        Self { receiver, headers: Headers::none(), phase: PushPhase::New }
     }
 
     /// Refuses a request that is no push, before its body is read.
-    fn check_headers(&self, end_of_stream: bool) -> Result<(), Refused> {
+    fn begin(&self, end_of_stream: bool) -> Result<push::Headers, Refused> {
         let method = self.headers.last(":method").unwrap_or_default();
         if method != b"POST" {
             let found = String::from_utf8_lossy(method);
@@ -47,22 +51,32 @@ impl Ingest {
         if end_of_stream {
             return Err(Refused::new(400, "found no body; a snapshot is needed".to_owned()));
         }
-        Ok(())
-    }
-
-    fn check_size(&self, size: usize) -> Result<(), Refused> {
-        let limit = self.receiver.max_bytes;
-        if u64::try_from(size).is_ok_and(|size| size > limit) {
-            let message = format!("found a snapshot of over {limit} bytes; see ingest.maxBytes");
-            return Err(Refused::new(413, message));
-        }
-        Ok(())
+        let signed = Receiver::signed(&self.headers)?;
+        self.receiver.check_size(KEY, request_meta::length(&self.headers))?;
+        Ok(signed)
     }
 
     /// Verifies and stores a body that came whole.
-    fn store(&self, size: usize) -> Result<Taken, Refused> {
+    fn store(&self, signed: &push::Headers, size: usize) -> Result<Taken, Refused> {
         let body = host::request_body(size);
-        self.receiver.take(&self.headers, body)
+        self.receiver.take(signed, body)
+    }
+
+    /// Takes in what Envoy has buffered of the body, which is whole if `is_whole`.
+    fn read_on(&mut self, size: usize, is_whole: bool) -> Action {
+        let PushPhase::Reading { signed, .. } = &self.phase else { return Action::Pause };
+        match self.receiver.check_size(KEY, u64::try_from(size).unwrap_or(u64::MAX)) {
+            Ok(()) if is_whole => {
+                let stored = self.store(signed, size);
+                self.answer(stored)
+            }
+            Ok(()) => {
+                let signed = signed.clone();
+                self.phase = PushPhase::Reading { signed, buffered: size };
+                Action::Pause
+            }
+            Err(refused) => self.answer(Err(refused)),
+        }
     }
 
     /// True if the scraper asks for a reply with a body. It asks now and then; most pushes are answered
@@ -80,7 +94,8 @@ impl Ingest {
         let reply =
             if self.wants_reply() { report::of_push(taken, stats, &self.headers) } else { None };
         let Some(body) = reply else { return host::reply(204, vec![waiting], b"") };
-        let SignedReply { gateway, signature } = self.receiver.sign(taken.stamp, &body);
+        let SignedReply { gateway, signature } =
+            self.receiver.sign(taken.secret, taken.stamp, &body);
         let headers = vec![
             ("content-type", reply::MEDIA_TYPE),
             (reply::GATEWAY_HEADER, gateway.as_str()),
@@ -114,29 +129,22 @@ impl Context for Ingest {}
 impl HttpContext for Ingest {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.headers = host::request_headers();
-        match self.check_headers(end_of_stream) {
-            Ok(()) => Action::Pause,
-            Err(refused) => self.answer(Err(refused)),
-        }
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let PushPhase::Reading { buffered } = &mut self.phase else { return Action::Pause };
-        *buffered = size;
-        match self.check_size(size) {
-            Ok(()) if !end_of_stream => Action::Pause,
-            Ok(()) => {
-                let stored = self.store(size);
-                self.answer(stored)
+        match self.begin(end_of_stream) {
+            Ok(signed) => {
+                self.phase = PushPhase::Reading { signed, buffered: 0 };
+                Action::Pause
             }
             Err(refused) => self.answer(Err(refused)),
         }
     }
 
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.read_on(size, end_of_stream)
+    }
+
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         // With trailers, no part of the body was its end.
-        let PushPhase::Reading { buffered } = self.phase else { return Action::Pause };
-        let stored = self.store(buffered);
-        self.answer(stored)
+        let PushPhase::Reading { buffered, .. } = self.phase else { return Action::Pause };
+        self.read_on(buffered, true)
     }
 }

@@ -6,8 +6,8 @@ use picker_core::{flow::FlowConfig, worker::WorkerConfig};
 use wire::config::{Destined, PoolConfig};
 
 use crate::{
+    checked::CheckedPool,
     host::{self, Headers},
-    source::Source,
     store::{Heartbeats, SharedStore},
     vm::{self, PoolId},
 };
@@ -40,8 +40,8 @@ pub(crate) struct Pools {
 }
 
 impl Pool {
-    fn configure(config: PoolConfig, fails_open: bool) -> Result<Self, String> {
-        let source = Source::configure(config.pull.as_ref())?;
+    fn configure(checked: CheckedPool, fails_open: bool) -> Self {
+        let CheckedPool { config, source } = checked;
         let worker_config = worker_config(&config, fails_open);
         let id = vm::join(&config.name, &worker_config);
         vm::in_pool(id, |pool| pool.fetching.configure(source));
@@ -59,7 +59,7 @@ impl Pool {
             config,
         };
         pool.store.create();
-        Ok(pool)
+        pool
     }
 
     /// True if messages in this queue are for this pool.
@@ -81,14 +81,10 @@ pub(crate) fn worker_config(config: &PoolConfig, fails_open: bool) -> WorkerConf
 
 impl Pools {
     /// Takes part in all configured pools from now on.
-    ///
-    /// # Errors
-    /// If snapshots can't be fetched as configured, in words.
-    pub(crate) fn configure(configs: Vec<PoolConfig>, fails_open: bool) -> Result<Self, String> {
-        let by_cluster = configs.iter().any(|config| config.matches.cluster.is_some());
-        let pools =
-            configs.into_iter().map(|config| Pool::configure(config, fails_open).map(Rc::new));
-        Ok(Self { pools: pools.collect::<Result<_, _>>()?, by_cluster })
+    pub(crate) fn configure(checked: Vec<CheckedPool>, fails_open: bool) -> Self {
+        let by_cluster = checked.iter().any(|pool| pool.config.matches.cluster.is_some());
+        let pools = checked.into_iter().map(|pool| Rc::new(Pool::configure(pool, fails_open)));
+        Self { pools: pools.collect(), by_cluster }
     }
 
     /// Finds the pools that a request with these headers may be for; the first that serves its model is

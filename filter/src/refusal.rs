@@ -23,6 +23,8 @@ pub(crate) enum Refusal {
     Unplaced(PickError),
     /// Flow control turned it away.
     Flow(Outcome),
+    /// The configuration was refused, and says that requests are not to go on without one.
+    Unconfigured,
     /// The pool is saturated, and its priority is below zero (EPP: legacy admission).
     Shed,
 }
@@ -85,6 +87,11 @@ impl Refusal {
                 Some(told) => (told.status, told.message.to_owned(), Some(told.reason)),
                 None => (500, "a dispatched request was refused".to_owned(), None),
             },
+            Self::Unconfigured => (
+                503,
+                "no endpoints available: the picker's configuration was refused".to_owned(),
+                Some("rejected-no-endpoints"),
+            ),
             Self::Shed => (429, "system saturated, sheddable request dropped".to_owned(), None),
         };
         Answer { status, message, dropped_reason }

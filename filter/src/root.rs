@@ -6,23 +6,37 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::ContextType,
 };
-use wire::config::{FailureMode, PluginConfig};
+use wire::config::{Claims, FailureMode, PluginConfig};
 
 use crate::{
-    counters::Counters, fetch, gateway, host, ingest::Ingest, plugin_instance::PluginInstance,
-    pool::Pools, receiver::Receiver, run, stream::Picker, warm_up,
+    bypass::{Bypass, Bypassed},
+    checked::{CheckedConfig, CheckedPicker},
+    counters::Counters,
+    fetch, gateway, host,
+    ingest::Ingest,
+    kept_config::KeptConfig,
+    plugin_instance::PluginInstance,
+    pool::Pools,
+    receiver::Receiver,
+    retired, run,
+    stream::Picker,
+    warm_up,
 };
 
 /// A plugin instance in one VM.
 pub(crate) struct Root {
     context_id: u32,
     role: InstanceRole,
+    /// The memory of the plugin's configurations; `None` before the first.
+    kept: Option<KeptConfig>,
+    /// True if the configuration that Envoy gave was refused.
+    is_faulty: bool,
 }
 
 /// The role of a plugin instance, by its configuration.
 enum InstanceRole {
-    /// Envoy makes no stream before `on_configure` has succeeded.
-    Unconfigured,
+    /// Lets all requests pass, or answers them: before `on_configure`, or without a usable configuration.
+    Bypass(Rc<Bypass>),
     /// Picks endpoints for requests.
     Picker(Rc<PluginInstance>),
     /// Takes the scraper's pushes.
@@ -32,27 +46,105 @@ enum InstanceRole {
 impl Root {
     /// Makes the root context with this id.
     pub(crate) fn new(context_id: u32) -> Self {
-        Self { context_id, role: InstanceRole::Unconfigured }
+        let role = InstanceRole::Bypass(Rc::new(Bypass::new(Claims::default())));
+        Self { context_id, role, kept: None, is_faulty: false }
+    }
+
+    /// The pools of this instance, unless a newer configuration of the plugin is in use: then Envoy is about to
+    /// take this one away.
+    fn pools_in_use(&self) -> Option<&Pools> {
+        let is_newest = self.kept.as_ref().is_some_and(KeptConfig::is_newest);
+        self.role.pools().filter(|_| is_newest)
+    }
+
+    /// Applies a configuration, or else the last good one.
+    fn configure(&mut self, json: &[u8]) {
+        let plugin = host::plugin_name();
+        let mut kept = KeptConfig::of_plugin(&plugin);
+        let read = CheckedConfig::read(json);
+        self.is_faulty = read.is_err();
+        self.role = match read {
+            Ok(checked) => {
+                let before = kept.keep(json);
+                let role = InstanceRole::configured(checked);
+                let gone = before.map(|before| pools_of(&before)).unwrap_or_default();
+                retired::retire(&gone, role.pools(), host::now());
+                role
+            }
+            Err(faults) => {
+                let role = InstanceRole::without(json, &mut kept);
+                if kept.refuse(json, host::now()) {
+                    tell(&plugin, &faults, &role);
+                }
+                role
+            }
+        };
+        kept.show(self.is_faulty, host::now());
+        self.kept = Some(kept);
     }
 }
 
 impl InstanceRole {
-    fn configured(json: &[u8]) -> Result<Self, String> {
-        match wire::config::parse(json).map_err(|error| error.to_string())? {
-            PluginConfig::Picker(mut config) => {
+    /// The pools that requests are picked for, where any are.
+    fn pools(&self) -> Option<&Pools> {
+        match self {
+            Self::Picker(instance) => Some(&instance.pools),
+            Self::Ingest(_) | Self::Bypass(_) => None,
+        }
+    }
+
+    fn configured(checked: CheckedConfig) -> Self {
+        match checked {
+            CheckedConfig::Picker(CheckedPicker { config, pools }) => {
                 // The hot path is the same for all pools, so that one of them warms it up.
-                config.pools.first().into_iter().for_each(warm_up::run);
+                pools.first().into_iter().for_each(|pool| warm_up::run(&pool.config));
                 let fails_open = config.failure_mode == FailureMode::FailOpen;
-                let pools = Pools::configure(std::mem::take(&mut config.pools), fails_open)?;
+                let pools = Pools::configure(pools, fails_open);
                 run::configure(&pools);
                 run::set_tick_period(&pools);
                 let counters = Counters::define();
-                Ok(Self::Picker(Rc::new(PluginInstance { config, counters, pools })))
+                Self::Picker(Rc::new(PluginInstance { config, counters, pools }))
             }
-            PluginConfig::Ingest(config) => {
-                Ok(Self::Ingest(Rc::new(Receiver::new("ingest", &config)?)))
+            CheckedConfig::Ingest(receiver) => {
+                run::tick_when_idle();
+                Self::Ingest(Rc::new(receiver))
             }
         }
+    }
+
+    /// The role of an instance whose configuration is refused.
+    fn without(refused: &[u8], kept: &mut KeptConfig) -> Self {
+        match kept.use_last_good().map(|json| CheckedConfig::read(&json)) {
+            Some(Ok(checked)) => Self::configured(checked),
+            Some(Err(_)) | None => {
+                run::tick_when_idle();
+                Self::Bypass(Rc::new(Bypass::new(Claims::of(refused))))
+            }
+        }
+    }
+}
+
+/// Returns the names of the pools in a configuration.
+fn pools_of(json: &[u8]) -> Vec<String> {
+    match wire::config::parse(json) {
+        Ok(PluginConfig::Picker(config)) => {
+            config.pools.into_iter().map(|pool| pool.name).collect()
+        }
+        Ok(PluginConfig::Ingest(_)) | Err(_) => Vec::new(),
+    }
+}
+
+/// Logs all faults of a configuration, and what is done without it.
+fn tell(plugin: &str, faults: &[String], role: &InstanceRole) {
+    let instead = match role {
+        InstanceRole::Picker(_) | InstanceRole::Ingest(_) => "goes on with the last good one",
+        InstanceRole::Bypass(bypass) if bypass.fails_closed() => "answers its requests with 503",
+        InstanceRole::Bypass(_) => "lets requests pass unpicked",
+    };
+    let count = faults.len();
+    log::error!("failed to configure plugin {plugin:?}: {instead}; faults: {count}");
+    for fault in faults {
+        log::error!("{fault}");
     }
 }
 
@@ -69,14 +161,17 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         gateway::draw_id();
-        match InstanceRole::configured(&host::plugin_configuration(size)) {
-            Ok(role) => self.role = role,
-            Err(reason) => log::error!("llm-picker cannot start: {reason}"),
-        }
-        !matches!(self.role, InstanceRole::Unconfigured)
+        self.configure(&host::plugin_configuration(size));
+        // Whatever it says: a plugin that refuses to start has Envoy refuse every other change of its
+        // listener, and a new Envoy answers all routes there with 503.
+        true
     }
 
     fn on_tick(&mut self) {
+        if let Some(kept) = &self.kept {
+            kept.show(self.is_faulty, host::now());
+        }
+        retired::empty(|| self.pools_in_use(), host::now());
         if let InstanceRole::Picker(instance) = &self.role {
             run::tick(&instance.pools, self.context_id);
             instance.counters.add_pending(host::now());
@@ -94,8 +189,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         match &self.role {
-            // The SDK panics on `None`; a stream without a plugin passes untouched.
-            InstanceRole::Unconfigured => Some(Box::new(Untouched)),
+            InstanceRole::Bypass(bypass) => Some(Box::new(Bypassed::new(Rc::clone(bypass)))),
             InstanceRole::Picker(instance) => {
                 Some(Box::new(Picker::new(Rc::clone(instance), context_id)))
             }
@@ -107,9 +201,3 @@ impl RootContext for Root {
         Some(ContextType::HttpContext)
     }
 }
-
-/// A stream that this plugin leaves alone.
-struct Untouched;
-
-impl Context for Untouched {}
-impl HttpContext for Untouched {}

@@ -182,6 +182,11 @@ pub(crate) fn set_tick_period(pools: &Pools) {
     host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
 }
 
+/// Asks for the ticks of a plugin instance that holds no requests.
+pub(crate) fn tick_when_idle() {
+    host::set_tick_period(IDLE_TICK);
+}
+
 /// Takes in messages of other workers.
 pub(crate) fn receive(pool: &Pool, queue: u32, context: u32) {
     let mut outcome = Outcome::default();

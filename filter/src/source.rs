@@ -18,8 +18,8 @@ impl Source {
     /// Makes the source, if one is configured.
     ///
     /// # Errors
-    /// Without a usable secret, in words.
-    pub(crate) fn configure(config: Option<&PullConfig>) -> Result<Option<Rc<Self>>, String> {
+    /// Without usable secrets, each fault in words.
+    pub(crate) fn configure(config: Option<&PullConfig>) -> Result<Option<Rc<Self>>, Vec<String>> {
         let Some(config) = config else { return Ok(None) };
         let receiver = Receiver::new("pull", &config.ingest)?;
         Ok(Some(Rc::new(Self { config: config.clone(), receiver })))

@@ -7,7 +7,7 @@
 //! on from the entries that the ring still holds.
 //!
 //! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
-//! the prefix; the version changes with any layout.
+//! the prefix of each key; `wire::layout` says why it has the layouts' versions.
 
 mod heartbeats;
 mod tallies;
@@ -15,11 +15,12 @@ mod tallies;
 use picker_core::{
     Instant, PlacementEvent,
     flow::FlowSize,
-    ledger::{Ledger, Row},
+    ledger::{Accounts, Ledger, Members, Row},
     pull::PullLease,
     worker::{Proposal, RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written},
 };
 use wire::{
+    layout::key,
     push::{PushHistory, Stamp},
     shared_snapshot::SharedSnapshot,
 };
@@ -34,7 +35,7 @@ pub(crate) use tallies::{SILENCE_MAX, Tallies};
 
 /// Tries to write a value that other workers write too. Each failed try means that another worker
 /// was faster, so this many in a row take this many others in the same microseconds.
-const TRIES_MAX: u32 = 256;
+pub(crate) const TRIES_MAX: u32 = 256;
 
 /// The part of shared data that belongs to one pool.
 #[derive(Debug)]
@@ -96,6 +97,30 @@ impl SharedStore {
     pub(crate) fn commit(&self, proposal: &Proposal) -> bool {
         let bytes = wire::ledger::encode(proposal.ledger());
         host::share_if_unchanged(&self.ledger_key, &bytes, proposal.version().0)
+    }
+
+    /// Empties what a pool without requests has stored. The ledger keeps its counters, 72 bytes, so that a
+    /// worker which comes back to the pool has not read farther than there is; it joins again.
+    pub(crate) fn clear(&self) {
+        for key in [self.snapshot_key(), self.pull_key(), self.queues_key()] {
+            host::empty_shared(&key);
+        }
+        for position in 0..RING_ENTRIES {
+            host::empty_shared(&self.event_key(position));
+        }
+        for _ in 0..TRIES_MAX {
+            let stored = host::shared(&self.ledger_key);
+            let ledger = wire::ledger::decode(&stored.value);
+            let (accounts, members) = (Accounts::default(), Members::default());
+            let emptied = Ledger { accounts, members, ..ledger.clone() };
+            let bytes = wire::ledger::encode(&emptied);
+            if host::share_if_unchanged(&self.ledger_key, &bytes, stored.cas) {
+                for member in ledger.members.iter() {
+                    host::empty_shared(&heartbeats::heartbeat_key(&self.pool, member.worker));
+                }
+                return self.tallies().clear();
+            }
+        }
     }
 
     fn snapshot(&self) -> Option<StoredSnapshot> {
@@ -188,13 +213,4 @@ impl SharedStore {
         key.push_number(position % RING_ENTRIES);
         key
     }
-}
-
-fn key(pool: &str, what: &str) -> String {
-    /// Bytes that are appended to `what`: a worker's number and a chunk's at most.
-    const MORE: usize = 27;
-    let parts = ["llm-picker/", pool, "/v1/", what];
-    let mut key = String::with_capacity(parts.map(str::len).iter().sum::<usize>() + MORE);
-    key.extend(parts);
-    key
 }

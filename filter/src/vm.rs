@@ -130,5 +130,5 @@ pub(crate) fn take_queue(name: &str) -> Option<u32> {
 }
 
 fn queue_name(pool: &str, id: WorkerId) -> String {
-    format!("llm-picker/{pool}/v1/{:016x}", id.0)
+    wire::layout::key(pool, &format!("{:016x}", id.0))
 }

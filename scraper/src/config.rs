@@ -30,6 +30,8 @@ pub struct FileConfig {
     pub listen: Option<SocketAddr>,
     /// Field `secretEnv`.
     pub secret_env: Option<String>,
+    /// Field `secretFile`.
+    pub secret_file: Option<PathBuf>,
     /// Field `interval`.
     pub interval: Option<Duration>,
     /// Field `idleInterval`.
@@ -74,9 +76,10 @@ pub fn parse(text: &str) -> Result<FileConfig, String> {
     read(&At::root(&value)).map_err(|why| why.to_string())
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "listen",
     "secretEnv",
+    "secretFile",
     "interval",
     "idleInterval",
     "timeout",
@@ -94,6 +97,7 @@ fn read(root: &At<'_>) -> Result<FileConfig, ConfigError> {
     Ok(FileConfig {
         listen: optional(&object, "listen", parsed)?,
         secret_env: optional(&object, "secretEnv", |at| at.text().map(str::to_owned))?,
+        secret_file: optional(&object, "secretFile", |at| at.text().map(PathBuf::from))?,
         interval: optional(&object, "interval", |at| checked(at, duration))?,
         idle_interval: optional(&object, "idleInterval", |at| checked(at, duration))?,
         timeout: optional(&object, "timeout", |at| checked(at, duration))?,
@@ -213,7 +217,7 @@ pools:
         1 | pools: [
           |        ^ unclosed bracket '['
         invalid pools (an object): must be a list
-        invalid intervall: must be a known field; allowed: listen, secretEnv, interval, idleInterval, timeout, concurrentScrapes, kubeconfig, gateways, plugin, pools
+        invalid intervall: must be a known field; allowed: listen, secretEnv, secretFile, interval, idleInterval, timeout, concurrentScrapes, kubeconfig, gateways, plugin, pools
         invalid interval 50: must be a string that is not empty
         invalid interval: found "2h"; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h
         invalid listen "localhost": must be IP:PORT

@@ -1,6 +1,7 @@
 //! Snapshots on their way to gateways: made and signed once, then pushed to each gateway or
 //! fetched.
 
+mod secret_file;
 mod signed_snapshot;
 mod stamp;
 
@@ -20,4 +21,5 @@ pub(crate) use publisher::Publisher;
 pub(crate) use pull::{PullState, report_and_snapshot, snapshot};
 pub(crate) use pusher::{EnvoyStatus, TimedReport};
 pub(crate) use reader::ReplyTaker;
+pub(crate) use secret_file::SecretFile;
 pub(crate) use stamp::unix_ms;

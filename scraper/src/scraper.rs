@@ -20,9 +20,9 @@ use crate::{
     page::{self, History, Sampler, Status},
     peer::TlsClient,
     pool::{PoolView, WaitingGateways},
-    push::{GatewaySet, Publisher, PullState, ReplyTaker},
+    push::{GatewaySet, Publisher, PullState, ReplyTaker, SecretFile},
     scrape::{Fleet, PodTask},
-    settings::{Pace, PoolSettings, Settings},
+    settings::{Pace, PoolSettings, Secret, SecretSource, Settings},
     tallies::Tallies,
     task::Task,
 };
@@ -95,6 +95,8 @@ impl Scraper {
         let (rounds_in, rounds) = watch::channel(None);
         let (watched_in, watched) = watch::channel(Vec::new());
         let tallies = Arc::new(Tallies::default());
+        let (secret, follows) = follow_secret(secret);
+        sources.extend(follows);
         let replies = ReplyTaker { secret: secret.clone(), tallies: Arc::clone(&tallies) };
         let meters_of_pushes = Arc::clone(&meters);
         let gateways = GatewaySet::new(
@@ -150,6 +152,17 @@ impl Scraper {
         self.sources.clear();
         if time::timeout(self.timeout, self.gateways.join()).await.is_err() {
             warn!("failed to wait for a push on its way: no answer within {:?}", self.timeout);
+        }
+    }
+}
+
+/// Returns the secret that signs at the moment, and the task that follows it if it may change.
+fn follow_secret(source: SecretSource) -> (watch::Receiver<Secret>, Option<Task>) {
+    match source {
+        SecretSource::Fixed(secret) => (watch::channel(secret).1, None),
+        SecretSource::File { path, first } => {
+            let (new, secret) = watch::channel(first);
+            (secret, Some(Task::spawn(SecretFile::new(path).run(new))))
         }
     }
 }

@@ -20,7 +20,8 @@ pub use gateways::{EnvoyUrl, GatewayService, Gateways};
 pub use objectives::{Objectives, parse_objective};
 pub use plugin::Plugin;
 pub use pool::{Discovery, InferencePool, MetricsSource, PoolSettings, pool_name};
-pub use secret::{SECRET_BYTES_MIN, Secret};
+pub(crate) use secret::SECRET_FILE_BYTES_MAX;
+pub use secret::{SECRET_BYTES_MIN, Secret, SecretSource};
 pub use tls::{ClientCertificate, TlsSettings};
 
 /// Everything that [`crate::Scraper::start`] needs.
@@ -34,8 +35,8 @@ pub struct Settings {
     pub pace: Pace,
     /// Address of the scraper's own pages; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Secret that signs the snapshots.
-    pub secret: Secret,
+    /// Place of the secret that signs the snapshots.
+    pub secret: SecretSource,
     /// Plugin that is served beside the pages, if there is one.
     pub plugin: Option<Plugin>,
 }

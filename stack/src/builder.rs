@@ -7,20 +7,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wire::config::{PluginConfig, RefusedConfig};
 
 use crate::{
     Answer, Exit, Pod, Programs, Template, Way,
     bootstrap::{Balancing, Bootstrap, Discovered, discovered},
-    envoy::Envoy,
+    envoy::{Envoy, SECRET_ENVS},
     http,
     scraper::Scraper,
 };
 
 /// Configuration of the pool where none is given.
 const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
+
+/// Name of the file with the scraper's secret, in the stack's folder.
+const SECRET_FILE: &str = "secret";
 
 /// The description of a stack. Every setting has a default.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct Builder {
     envoy_env: Vec<(&'static str, String)>,
     /// Secret of the pushes; `None` for one of the stack's own.
     secret: Option<String>,
+    /// Secret that Envoy takes too.
+    next_secret: Option<String>,
 }
 
 /// The way in which Envoy gets the plugin's configuration.
@@ -182,6 +188,13 @@ impl Builder {
         self
     }
 
+    /// Has Envoy take this secret too, which the scraper is to sign with later.
+    #[must_use]
+    pub fn next_secret(mut self, secret: &str) -> Self {
+        self.next_secret = Some(secret.to_owned());
+        self
+    }
+
     /// Leaves the scraper out: no snapshot comes but what the caller pushes.
     #[must_use]
     pub const fn without_scraper(mut self) -> Self {
@@ -200,19 +213,25 @@ impl Builder {
 
     /// Starts pods, Envoy and scraper, in this order, and waits until requests can be served by a snapshot.
     pub async fn start(self) -> Result<Stack> {
+        let plugin = self.checked_plugin()?;
         ensure_free(self.port)?;
         let dir = tempfile::Builder::new().prefix("llm-picker-").tempdir()?;
         let secret = self.secret.clone().map_or_else(secret, Ok)?;
+        // Of a file the scraper notices a change, so a secret can be replaced while everything runs.
+        let secret_file = dir.path().join(SECRET_FILE);
+        fs::write(&secret_file, &secret).with_context(|| secret_file.display().to_string())?;
         let pods = self.pods(dir.path()).await?;
         let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
-        let yaml = self.bootstrap(dir.path(), &endpoints)?;
+        let yaml = self.bootstrap(dir.path(), &endpoints, &plugin)?;
         let mut env = self.envoy_env.clone();
-        env.push(("LLM_PICKER_SECRET", secret.clone()));
+        let secrets = [Some(&secret), self.next_secret.as_ref()].into_iter().flatten();
+        env.extend(SECRET_ENVS.into_iter().zip(secrets.cloned()));
         let mut envoy = Envoy::start(&self.programs, dir.path(), &yaml, self.workers, env).await?;
         let scraper = if self.parts == Parts::All {
             let programs = &self.programs;
             let mut scraper =
-                Scraper::start(programs, dir.path(), &endpoints, envoy.ingest, &secret).await?;
+                Scraper::start(programs, dir.path(), &endpoints, envoy.ingest, &secret_file)
+                    .await?;
             informed(&mut envoy, &mut scraper).await?;
             Some(scraper)
         } else {
@@ -246,8 +265,9 @@ impl Builder {
         Ok(pods)
     }
 
-    /// Writes the files that the bootstrap names, and returns the bootstrap's text.
-    fn bootstrap(&self, dir: &Path, endpoints: &[SocketAddr]) -> Result<String> {
+    /// Returns the plugin's whole configuration, which the plugin would take: nothing is started for one
+    /// that it would not.
+    fn checked_plugin(&self) -> Result<Value> {
         let plugin = match &self.plugin {
             Some(plugin) => plugin.clone(),
             None => serde_json::from_str(PLUGIN).context("envoy/local/plugin.json")?,
@@ -256,14 +276,29 @@ impl Builder {
         if let Some(keys) = plugin.as_object_mut().filter(|_| self.explains) {
             keys.entry("decisionHeader").or_insert(Value::Bool(true));
         }
-        let ingest = json!({"ingest": {"secretEnv": "LLM_PICKER_SECRET"}});
+        if self.template.is_some() {
+            // Tests bring configurations of their own in it.
+            return Ok(plugin);
+        }
+        match wire::config::parse(plugin.to_string().as_bytes()) {
+            Ok(PluginConfig::Picker(_)) => Ok(plugin),
+            Ok(PluginConfig::Ingest(_)) => {
+                bail!("invalid ingest: must be left out, as the stack has an ingest of its own")
+            }
+            Err(refused) => Err(faults(&refused)),
+        }
+    }
+
+    /// Writes the files that the bootstrap names, and returns the bootstrap's text.
+    fn bootstrap(&self, dir: &Path, endpoints: &[SocketAddr], plugin: &Value) -> Result<String> {
+        let ingest = json!({"ingest": {"secretEnv": SECRET_ENVS}});
         let bootstrap = Bootstrap {
             way: self.way,
             template: self.template.as_ref(),
             dir,
             port: self.port,
             wasm: &self.programs.wasm,
-            plugin: &plugin,
+            plugin,
             ingest: &ingest,
             endpoints,
             alone: match self.parts {
@@ -283,6 +318,12 @@ impl Builder {
         discovered.write(dir)?;
         Ok(bootstrap)
     }
+}
+
+/// Returns the faults of a configuration in the plugin's own words, each on a line.
+pub fn faults(refused: &RefusedConfig) -> anyhow::Error {
+    let lines: Vec<String> = refused.faults().iter().map(ToString::to_string).collect();
+    anyhow!("{}", lines.join("\n"))
 }
 
 impl Stack {
@@ -305,7 +346,14 @@ impl Stack {
             delivery: Delivery::Bootstrap,
             envoy_env: Vec::new(),
             secret: None,
+            next_secret: None,
         }
+    }
+
+    /// Returns the file with the secret that the scraper signs with.
+    #[must_use]
+    pub fn secret_file(&self) -> PathBuf {
+        self.dir.path().join(SECRET_FILE)
     }
 
     /// Returns the programs that have ended since the last call.
@@ -345,7 +393,8 @@ impl Stack {
         ensure!(self.scraper.is_none(), "a scraper runs already");
         let pods: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
         let (dir, ingest) = (self.dir.path(), self.envoy.ingest);
-        let mut scraper = Scraper::start(&self.programs, dir, &pods, ingest, &self.secret).await?;
+        let secret_file = self.secret_file();
+        let mut scraper = Scraper::start(&self.programs, dir, &pods, ingest, &secret_file).await?;
         scraper.ready().await?;
         self.status = Some(scraper.status);
         self.scraper = Some(scraper);

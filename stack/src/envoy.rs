@@ -12,6 +12,9 @@ use crate::{
     http,
 };
 
+/// Variables with the secrets that Envoy's ingest takes.
+pub(crate) const SECRET_ENVS: [&str; 2] = ["LLM_PICKER_SECRET", "LLM_PICKER_SECRET_NEXT"];
+
 /// A running Envoy.
 #[derive(Debug)]
 pub(crate) struct Envoy {
@@ -22,7 +25,7 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy with the bootstrap `yaml` and waits until it accepts requests.
+    /// Starts Envoy with the bootstrap `yaml` and these variables, and waits until it accepts requests.
     pub(crate) async fn start(
         programs: &Programs,
         dir: &Path,

@@ -17,7 +17,7 @@ mod http;
 mod programs;
 
 pub use bootstrap::{Balancing, Template};
-pub use builder::{Builder, Stack};
+pub use builder::{Builder, Stack, faults};
 pub use child::Exit;
 pub use http::{Answer, get};
 pub use pod::Pod;

@@ -113,10 +113,15 @@ fn project() -> Result<PathBuf> {
     Ok(root.context("this program must lie in the project's dist/")?.to_owned())
 }
 
+/// Reads a configuration by the plugin's own reader, so that what is wrong is said in the same words.
 fn read_json(file: &Path) -> Result<Value> {
     let name = file.display();
-    let text = fs::read_to_string(file).with_context(|| format!("reading {name}"))?;
-    serde_json::from_str(&text).with_context(|| format!("{name} is no JSON"))
+    let bytes = fs::read(file).with_context(|| format!("reading {name}"))?;
+    wire::config::parse(&bytes)
+        .map_err(|refused| stack::faults(&refused))
+        .with_context(|| format!("{name} is refused"))?;
+    let json = if bytes.trim_ascii().is_empty() { b"{}" } else { &*bytes };
+    serde_json::from_slice(json).with_context(|| format!("{name} is no JSON"))
 }
 
 async fn resolve(upstreams: &[String]) -> Result<Vec<SocketAddr>> {

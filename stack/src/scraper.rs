@@ -26,7 +26,7 @@ impl Scraper {
         dir: &Path,
         pods: &[SocketAddr],
         ingest: SocketAddr,
-        secret: &str,
+        secret: &Path,
     ) -> Result<Self> {
         let mut args: Vec<OsString> =
             ["--pool", "default", "--interval", "50ms", "--listen", "127.0.0.1:0", "--envoy"]
@@ -37,12 +37,9 @@ impl Scraper {
             args.push("--endpoint".into());
             args.push(pod.to_string().into());
         }
-        let program = Program {
-            name: "scraper".to_owned(),
-            file: &programs.scraper,
-            args,
-            env: vec![("LLM_PICKER_SECRET", secret.to_owned())],
-        };
+        args.extend(["--secret-file".into(), secret.into()]);
+        let program =
+            Program { name: "scraper".to_owned(), file: &programs.scraper, args, env: Vec::new() };
         let mut child = program.start(dir)?;
         let status = child.listening().await?;
         Ok(Self { child, status })

@@ -262,6 +262,9 @@ def check_settings(file):
     with tempfile.TemporaryDirectory() as folder:
         # Where its image has it.
         file = file.replace("/usr/local/share/llm-picker", str(kube.ROOT / "dist"))
+        # Where its pod has it.
+        file = file.replace("/etc/llm-scraper-secret/", "")
+        pathlib.Path(folder, "secret").write_text("only for this test\n")
         pathlib.Path(folder, "scraper.yaml").write_text(file)
         return scraper(folder, "--config", "scraper.yaml", "--check")
 

@@ -31,10 +31,13 @@ mod objectives;
 mod refusals;
 
 mod configuration;
+mod faulty;
 mod ingest;
 mod pull;
 mod report;
+mod retired;
 mod tallied;
+mod versions;
 
 mod clocks;
 mod deaths;

@@ -22,16 +22,23 @@ mod scheduling;
 
 // Values and errors of both.
 mod at;
+mod claims;
 mod duration;
 mod error;
+mod faults;
 mod quantity;
 
 use serde_json::Value;
 
+use crate::push::SECRETS_MAX;
+use faults::Faults;
+
 pub use at::{At, Object};
+pub use claims::Claims;
 pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold, ImpossibleWay, UnknownName, Way};
 pub use error::ConfigError;
+pub use faults::RefusedConfig;
 pub use identity::{FairnessKey, Identity, Jwt};
 pub use matching::{Destined, Match};
 pub use pool::PoolConfig;
@@ -41,6 +48,11 @@ pub use pull::PullConfig;
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Items in any list of a configuration: a profile has some ten plugins, a pool some ten objectives.
 pub const ITEMS_MAX: usize = 256;
+
+/// Variables with the secrets of an ingest that names none.
+const SECRET_ENVS: [&str; SECRETS_MAX] = ["LLM_PICKER_SECRET", "LLM_PICKER_SECRET_NEXT"];
+/// Bytes of a snapshot of 4,096 endpoints with a dozen labels each, and as much again.
+const INGEST_BYTES_MAX: u64 = 4 << 20;
 
 /// Task of one plugin instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +66,9 @@ pub enum PluginConfig {
 /// Settings by which snapshots are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngestConfig {
-    /// Environment variable with the secret that pushes are signed with.
-    pub secret_env: String,
+    /// Environment variables with the secrets that pushes may be signed with, one or two: the second
+    /// is for the time in which one takes the place of the other.
+    pub secret_envs: Vec<String>,
     /// Bytes of a push at most. By default 4 MiB, enough for 4,096 endpoints.
     pub max_bytes: u64,
 }
@@ -87,20 +100,27 @@ pub enum FailureMode {
 /// Reads a configuration. An empty one is one pool that goes by estimated times to first tokens.
 ///
 /// # Errors
-/// For bytes that are no JSON object, and for the first thing in it that is not understood.
-pub fn parse(bytes: &[u8]) -> Result<PluginConfig, ConfigError> {
+/// For bytes that are no JSON object, and for all that is not understood of it.
+pub fn parse(bytes: &[u8]) -> Result<PluginConfig, RefusedConfig> {
+    let json = json(bytes).map_err(RefusedConfig::unreadable)?;
+    let faults = Faults::default();
+    let root = At::gathering(&json, &faults);
+    let read = if json.get("ingest").is_some() {
+        receiver(&root).map(PluginConfig::Ingest)
+    } else {
+        picker(&root).map(|picker| PluginConfig::Picker(Box::new(picker)))
+    };
+    faults.finish(read)
+}
+
+fn json(bytes: &[u8]) -> Result<Value, ConfigError> {
     if bytes.len() > CONFIG_BYTES_MAX {
         let found = format!("of {} bytes", bytes.len());
         return Err(ConfigError::new("", "must be at most 1 MiB").having(found));
     }
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
-    let json: Value = serde_json::from_slice(bytes)
-        .map_err(|error| ConfigError::new("", format!("must be JSON: {error}")))?;
-    let root = At::root(&json);
-    if json.get("ingest").is_some() {
-        return receiver(&root).map(PluginConfig::Ingest);
-    }
-    picker(&root).map(|picker| PluginConfig::Picker(Box::new(picker)))
+    serde_json::from_slice(bytes)
+        .map_err(|error| ConfigError::new("", format!("must be JSON: {error}")))
 }
 
 fn receiver(root: &At<'_>) -> Result<IngestConfig, ConfigError> {
@@ -109,9 +129,20 @@ fn receiver(root: &At<'_>) -> Result<IngestConfig, ConfigError> {
 }
 
 fn ingest(object: &Object<'_>) -> Result<IngestConfig, ConfigError> {
-    let secret_env = object.get("secretEnv").map_or(Ok("LLM_PICKER_SECRET"), |at| at.text())?;
-    let max_bytes = object.get("maxBytes").map_or(Ok(4 << 20), |at| at.bytes())?;
-    Ok(IngestConfig { secret_env: secret_env.to_owned(), max_bytes })
+    let default = SECRET_ENVS.map(str::to_owned).to_vec();
+    Ok(IngestConfig {
+        secret_envs: object.read("secretEnv", default, secret_envs)?,
+        max_bytes: object.read("maxBytes", INGEST_BYTES_MAX, At::bytes)?,
+    })
+}
+
+/// Reads the name of one variable, or a list of two.
+fn secret_envs(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
+    let Ok(names) = at.list() else { return at.text().map(|name| vec![name.to_owned()]) };
+    if !(1..=SECRETS_MAX).contains(&names.len()) {
+        return Err(at.refuse_length(names.len(), &format!("1 to {SECRETS_MAX}")));
+    }
+    names.iter().map(|name| name.text().map(str::to_owned)).collect()
 }
 
 /// Keys of llm-picker's own beside the EndpointPickerConfig.
@@ -131,13 +162,14 @@ fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
     let object = root.object(&known)?;
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
-    let pools = pool::read(&object)?;
+    let pools = object.settle(pool::read(&object), Vec::new())?;
     let envoy = object.read("envoy", EnvoyConfig::default(), envoy::read)?;
     let sets_headers = pools.iter().any(|pool| pool.scheduler.scheduling.sets_headers());
-    if envoy.way.hold() == Hold::BufferFilter && sets_headers {
+    if envoy.way.hold() == Hold::BufferFilter && sets_headers && object.is_sound() {
         let rule = "must not go with a profile handler that sets headers, as headers can no longer \
                     be written once they went on; allowed: stopIteration";
-        return Err(ConfigError::new("envoy.hold", rule).having("\"bufferFilter\""));
+        let fault = ConfigError::new("envoy.hold", rule).having("\"bufferFilter\"");
+        object.settle(Err(fault), ())?;
     }
     Ok(PickerConfig {
         pools,

@@ -5,8 +5,11 @@ use picker_core::ledger::{Exchange, Heartbeat};
 
 use crate::fixed::{self, join, split};
 
+/// Version of the value, and so of its key.
+pub(crate) const VERSION: u8 = 3;
+
 /// Mark of the value and its version.
-const MAGIC: u32 = u32::from_le_bytes(*b"LPR\x03");
+const MAGIC: u32 = u32::from_le_bytes([b'L', b'P', b'R', VERSION]);
 
 /// Returns the bytes of a heartbeat: 56, and 24 for each account.
 #[must_use]

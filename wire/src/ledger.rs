@@ -9,8 +9,11 @@ use picker_core::{
 
 use crate::fixed::{self, join, split};
 
-/// Mark of the value and its version. Shared data outlives a change of the module.
-const MAGIC: u32 = u32::from_le_bytes(*b"LPL\x04");
+/// Version of the value, and so of its key.
+pub(crate) const VERSION: u8 = 4;
+
+/// Mark of the value and its version.
+const MAGIC: u32 = u32::from_le_bytes([b'L', b'P', b'L', VERSION]);
 
 /// Bits of the word of flags: a wake-up is on its way; the pool has endpoints.
 const WOKEN: u32 = 1;
@@ -41,8 +44,8 @@ pub fn encode(ledger: &Ledger) -> Vec<u8> {
     fixed::encode(words.into_iter(), accounts)
 }
 
-/// Reads a ledger. Bytes of another version read as one in which nothing is counted yet, which is
-/// what a fresh Envoy holds.
+/// Reads a ledger. Bytes that are none read as one in which nothing is counted yet, which is what a fresh
+/// Envoy holds. Another version has a key of its own ([`crate::layout`]).
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Ledger {
     read(bytes).unwrap_or_default()

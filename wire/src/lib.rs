@@ -25,12 +25,16 @@ pub mod tally;
 mod fixed;
 mod frame;
 
+pub mod config_state;
 pub mod heartbeat;
 pub mod ledger;
 pub mod message;
 pub mod placement_event;
 pub mod pull;
 pub mod queues;
+pub mod retired;
 pub mod shared_snapshot;
+
+pub mod layout;
 
 pub use frame::FrameError;

@@ -21,7 +21,7 @@ pub const EVENTS_MAX: usize = 1024;
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
-const FRAME: Frame = Frame { magic: *b"LPN", version: 5 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPN", version: 5 };
 
 /// Layout of a [`PlacementEvent`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]

@@ -3,6 +3,9 @@
 
 use picker_core::{Instant, ledger::WorkerId, pull::PullLease};
 
+/// Version of the value, and so of its key.
+pub(crate) const VERSION: u8 = 1;
+
 /// Returns the bytes that [`decode`] reads.
 #[must_use]
 pub fn encode(lease: PullLease) -> Vec<u8> {

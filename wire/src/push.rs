@@ -35,6 +35,16 @@ pub const WAITING_HEADER: &str = "x-llm-picker-waiting";
 /// afterwards.
 pub const CLOCK_SKEW_MAX_MS: u64 = 30_000;
 
+/// Secrets that are taken at a time: a new one, and the one whose place it takes.
+pub const SECRETS_MAX: usize = 2;
+
+/// Bytes of the shortest secret that is taken: 128 bits, below which a signature could be guessed.
+pub const SECRET_BYTES_MIN: usize = 16;
+
+/// Secrets of which a push may be signed with any.
+#[derive(Clone)]
+pub struct Secrets(Vec<Secret>);
+
 /// Secret that scraper and gateway share.
 #[derive(Clone)]
 pub struct Secret(Hmac<Sha256>);
@@ -87,6 +97,30 @@ fn head(stamp: Stamp) -> String {
     format!("{}\n{}\n", stamp.time_ms, stamp.sequence)
 }
 
+impl Secrets {
+    /// Takes the first two of these secrets.
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        Self(secrets.into_iter().take(SECRETS_MAX).collect())
+    }
+
+    /// Checks that a push is signed with one of the secrets. Returns the place of that one, by which the
+    /// answer is signed.
+    ///
+    /// # Errors
+    /// [`Refused::Signature`] for one that is signed with none of them.
+    pub fn verify(&self, headers: &Headers, body: &[u8]) -> Result<usize, Refused> {
+        let place = self.0.iter().position(|secret| secret.verify(headers, body).is_ok());
+        place.ok_or(Refused::Signature)
+    }
+
+    /// Returns the secret at this place; `None` where there is none.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&Secret> {
+        self.0.get(place)
+    }
+}
+
 fn hex_digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
@@ -94,10 +128,9 @@ fn hex_digit(nibble: u8) -> char {
 #[cfg(test)]
 mod tests {
     use hmac::Mac;
-
     use picker_core::Instant;
 
-    use super::{CLOCK_SKEW_MAX_MS, Clocks, Headers, PushHistory, Refused, Secret, Stamp};
+    use super::{CLOCK_SKEW_MAX_MS, Clocks, Headers, PushHistory, Refused, Secret, Secrets, Stamp};
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -150,6 +183,23 @@ mod tests {
             format!("{}{}", if signature.starts_with('0') { '1' } else { '0' }, &signature[1..]);
         assert_eq!(verify("1000", "7", &flipped, b"body"), Err(Refused::Signature));
         assert!(Secret::new(b"").is_none());
+    }
+
+    #[test]
+    fn any_of_two_secrets_will_do_and_of_three_not_the_last() {
+        let secret = |bytes: &[u8]| Secret::new(bytes).unwrap();
+        let (old, new, third) = (secret(b"old"), secret(b"new"), secret(b"third"));
+        let stamp = Stamp { time_ms: 1, sequence: 1 };
+        let signed = |by: &Secret| {
+            let signature = by.sign(stamp, b"body");
+            Headers::parse(Some(b"1"), Some(b"1"), Some(signature.as_bytes())).unwrap()
+        };
+        let both = Secrets::new([new.clone(), old.clone(), third.clone()]);
+        assert_eq!(both.verify(&signed(&old), b"body"), Ok(0));
+        assert_eq!(both.verify(&signed(&new), b"body"), Ok(1));
+        assert_eq!(both.verify(&signed(&third), b"body"), Err(Refused::Signature));
+        assert_eq!(both.verify(&signed(&old), b"Body"), Err(Refused::Signature));
+        assert_eq!(Secrets::new([]).verify(&signed(&old), b"body"), Err(Refused::Signature));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::frame::{Frame, FrameError, bound};
 /// Flows in one value, which is written at every tick of the arbiter while requests wait.
 pub const FLOWS_MAX: usize = 1024;
 
-const FRAME: Frame = Frame { magic: *b"LPQ", version: 1 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPQ", version: 1 };
 
 /// Layout of a [`FlowSize`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]

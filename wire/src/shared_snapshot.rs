@@ -12,6 +12,9 @@ use crate::{
     push::{KnownStart, PushHistory, Stamp},
 };
 
+/// Version of what stands in front of the body, and so of the value's key.
+pub(crate) const VERSION: u8 = 1;
+
 /// Snapshot as it was received, and the time of that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedSnapshot {

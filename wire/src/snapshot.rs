@@ -37,7 +37,7 @@ pub const OBJECT_NAME_MAX: usize = 253;
 
 /// Mark and version: 2 since there are objectives, 3 since there are model rewrites and models, 4
 /// since a scraper may be quiet.
-const FRAME: Frame = Frame { magic: *b"LPS", version: 4 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPS", version: 4 };
 
 /// True if an objective or a rewrite may have this name: a DNS subdomain, as Kubernetes has it for
 /// object names.

@@ -20,6 +20,12 @@ pub mod chunk;
 pub mod head;
 pub mod roll;
 
+/// Version of the values in shared data, and so of their keys: that of chunks and of heads.
+pub(crate) const VERSION: u8 = {
+    assert!(chunk::FRAME.version == head::FRAME.version, "one version stands for both");
+    head::FRAME.version
+};
+
 pub use count::{Count, LabelSet};
 pub use family::{Family, Kind, Unit};
 pub use head::Head;

@@ -10,6 +10,8 @@ mod config;
 mod epp;
 #[path = "it/exposition.rs"]
 mod exposition;
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/flow.rs"]
 mod flow;
 #[path = "it/guides.rs"]

@@ -169,7 +169,7 @@ async fn grant_to_resume(stack: &Stack) -> Result<[f64; 2]> {
         let all = buckets.last().map_or(0.0, |(_, all)| *all);
         // The first to arrive find places free, and need no grant.
         if all >= WAITING as f64 {
-            return Ok([quantile(&buckets, 0.5), quantile(&buckets, 0.99)]);
+            return Ok([bucket_quantile(&buckets, 0.5), bucket_quantile(&buckets, 0.99)]);
         }
         ensure!(Instant::now() < deadline, "{all} of {WAITING} grants were measured");
         sleep(Duration::from_millis(200)).await;
@@ -188,7 +188,7 @@ fn buckets(page: &str) -> Vec<(f64, f64)> {
 }
 
 /// Returns a quantile as Prometheus does: linear within its bucket.
-fn quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
+fn bucket_quantile(buckets: &[(f64, f64)], share: f64) -> f64 {
     let wanted = buckets.last().map_or(0.0, |(_, all)| all * share);
     let mut before = (0.0, 0.0);
     for (bound, count) in buckets {

@@ -185,6 +185,7 @@ type_urls:
 
 {{- define "llm-picker.scraperConfig" -}}
 listen: 0.0.0.0:9091
+secretFile: /etc/llm-scraper-secret/secret
 interval: {{ .Values.scraper.interval }}
 timeout: {{ .Values.scraper.timeout }}
 {{- if .Values.picker.image.fromScraper }}

@@ -1,8 +1,8 @@
 //! The heartbeats of a pool's workers, in shared data.
 
 use picker_core::ledger::{Heartbeat, WorkerId};
+use wire::layout::key;
 
-use super::key;
 use crate::{fast_format::FastFormat, host};
 
 /// The heartbeat of each worker of one pool.
@@ -40,7 +40,7 @@ pub(super) fn read(pool: &str, worker: WorkerId) -> Option<Heartbeat> {
     wire::heartbeat::decode(&host::shared(&heartbeat_key(pool, worker)).value)
 }
 
-fn heartbeat_key(pool: &str, worker: WorkerId) -> String {
+pub(super) fn heartbeat_key(pool: &str, worker: WorkerId) -> String {
     let mut key = key(pool, "row/");
     key.push_hexadecimal(worker.0);
     key

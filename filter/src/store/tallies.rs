@@ -4,9 +4,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use picker_core::Instant;
-use wire::tally::{Head, roll};
+use wire::{
+    layout::key,
+    tally::{Head, roll},
+};
 
-use super::{TRIES_MAX, key};
+use super::TRIES_MAX;
 use crate::{fast_format::FastFormat, host};
 
 /// Time without a head after which a worker's gauges say nothing of now: as long as its heartbeats.
@@ -73,6 +76,14 @@ impl Tallies<'_> {
                 return;
             }
         }
+    }
+
+    /// Empties the counts of all workers, of a pool that is gone.
+    pub(super) fn clear(&self) {
+        for epoch in roll::decode(&host::shared(&self.roll_key()).value) {
+            self.empty(epoch);
+        }
+        host::empty_shared(&self.roll_key());
     }
 
     fn is_gone(&self, epoch: u64, now: Instant) -> bool {

@@ -19,6 +19,8 @@ pub(crate) struct Fetching {
     pub(crate) report_at: Instant,
     /// The report that the scraper has, by its last answer.
     pub(crate) have: Option<Have>,
+    /// Place of the secret that the last snapshot was signed with, for the reports.
+    pub(crate) secret: usize,
     /// The reason why the last call failed, if it did: the log tells of each trouble once.
     pub(crate) trouble: Option<String>,
 }
@@ -32,6 +34,7 @@ impl Fetching {
             token: None,
             report_at: Instant::default(),
             have: None,
+            secret: 0,
             trouble: None,
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use scraper::{
     EnvoyUrl, Plugin, Secret, Settings, config,
-    settings::{Discovery, Pace, PoolSettings, SECRET_BYTES_MIN, duration},
+    settings::{Discovery, Pace, PoolSettings, SECRET_BYTES_MIN, SecretSource, duration},
 };
 
 use pool::PoolArgs;
@@ -140,6 +140,16 @@ pub(crate) struct Options {
     /// more [default: LLM_PICKER_SECRET]
     #[arg(long, value_name = "NAME", env = "LLM_SCRAPER_SECRET_ENV")]
     secret_env: Option<String>,
+
+    /// File with that secret, in place of the variable. Read again when it changes; of two lines the
+    /// first signs
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LLM_SCRAPER_SECRET_FILE",
+        conflicts_with = "secret_env"
+    )]
+    secret_file: Option<PathBuf>,
 }
 
 /// The settings of one look at each pool.
@@ -169,8 +179,11 @@ impl Options {
     /// If the file is not understood, or something is missing or given twice.
     pub(super) fn settings(self) -> Result<Settings, String> {
         let file = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
-        let secret_env = self.secret_env.or(file.secret_env);
-        let secret = secret(secret_env.as_deref().unwrap_or("LLM_PICKER_SECRET"))?;
+        let secret = if self.secret_file.is_some() || self.secret_env.is_some() {
+            secret(self.secret_file.as_deref(), self.secret_env.as_deref())?
+        } else {
+            secret(file.secret_file.as_deref(), file.secret_env.as_deref())?
+        };
         let mut gateways = file.gateways;
         if !self.envoys.is_empty() {
             // Flags replace the file's gateways as a whole.
@@ -219,7 +232,12 @@ fn with_kubeconfig(mut pools: Vec<PoolSettings>, kubeconfig: Option<&Path>) -> V
     pools
 }
 
-fn secret(name: &str) -> Result<Secret, String> {
+/// Finds the secret: in the file, else in the variable of this name or of the usual one.
+fn secret(file: Option<&Path>, variable: Option<&str>) -> Result<SecretSource, String> {
+    if let Some(file) = file {
+        return SecretSource::file(file);
+    }
+    let name = variable.unwrap_or("LLM_PICKER_SECRET");
     let Some(value) = env::var_os(name) else {
         return Err(format!(
             "the environment variable {name} is not set: it must hold the secret that the Envoys \
@@ -227,6 +245,7 @@ fn secret(name: &str) -> Result<Secret, String> {
         ));
     };
     Secret::new(value.as_encoded_bytes())
+        .map(SecretSource::Fixed)
         .map_err(|why| format!("invalid secret in the environment variable {name}: {why}"))
 }
 

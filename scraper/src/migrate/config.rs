@@ -25,9 +25,11 @@ pub(super) fn carried(migration: &mut Migration, config: &Value, title: &str) ->
     for _ in 0..FAULTS_MAX {
         match wire::config::parse(config.to_string().as_bytes()) {
             Ok(_) => return Some(config),
-            Err(error) => {
-                migration.note(format!("{title}: {error}"));
-                if !leave_out(&mut config, &error.path) {
+            Err(refused) => {
+                // One at a time: to leave out an item of a list changes the paths behind it.
+                let Some(fault) = refused.faults().first() else { break };
+                migration.note(format!("{title}: {fault}"));
+                if !leave_out(&mut config, &fault.path) {
                     break;
                 }
             }

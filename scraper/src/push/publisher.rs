@@ -31,7 +31,8 @@ pub(crate) struct Publisher {
     pub(crate) pools: Vec<PoolView>,
     /// Time between two rounds.
     pub(crate) interval: Duration,
-    pub(crate) secret: Secret,
+    /// The secret that signs at the moment.
+    pub(crate) secret: watch::Receiver<Secret>,
     pub(crate) meters: Arc<Meters>,
 }
 
@@ -122,7 +123,7 @@ impl Publisher {
         stamp: Stamp,
     ) -> Result<SignedSnapshot, FrameError> {
         self.meters.published(snapshot);
-        SignedSnapshot::new(view, snapshot, stamp, &self.secret)
+        SignedSnapshot::new(view, snapshot, stamp, &self.secret.borrow())
     }
 }
 
@@ -160,7 +161,7 @@ mod tests {
         Publisher {
             pools,
             interval: Duration::from_millis(50),
-            secret: Secret::new(b"0123456789abcdef").unwrap(),
+            secret: watch::channel(Secret::new(b"0123456789abcdef").unwrap()).1,
             meters: Meters::new(Instant::now()).into(),
         }
     }

@@ -6,6 +6,7 @@ use hyper::{
     HeaderMap,
     header::{CONTENT_TYPE, HeaderValue},
 };
+use tokio::sync::watch;
 use tracing::{info, warn};
 use wire::{
     push::{SIGNATURE_HEADER, Stamp},
@@ -18,7 +19,8 @@ use crate::{peer::Answer, settings::Secret, tallies::Tallies};
 /// The way of gateways' replies into the counts.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplyTaker {
-    pub(crate) secret: Secret,
+    /// The secret that signs at the moment, in both directions.
+    pub(crate) secret: watch::Receiver<Secret>,
     pub(crate) tallies: Arc<Tallies>,
 }
 
@@ -57,7 +59,7 @@ impl ReplyTaker {
             format!("invalid {GATEWAY_HEADER} {found:?}: must be 16 hexadecimal digits")
         })?;
         let signature = header(SIGNATURE_HEADER).unwrap_or_default();
-        if !reply::is_signed(self.secret.key(), stamp, gateway, signature, body) {
+        if !reply::is_signed(self.secret.borrow().key(), stamp, gateway, signature, body) {
             return Err("the signature of the reply does not match".to_owned());
         }
         let reply = Reply::decode(body).map_err(|why| format!("cannot read the reply: {why}"))?;

@@ -11,6 +11,7 @@ use scraper::{
     Scraper, Secret, Settings,
     settings::{
         Discovery, Gateways, ListedEndpoints, MetricsSource, Objectives, Pace, PoolSettings,
+        SecretSource,
     },
 };
 use tokio::{sync::watch, time};
@@ -210,7 +211,7 @@ pub(crate) fn settings(pods: &[SocketAddr], envoys: &[SocketAddr]) -> Settings {
             scrapes: 64,
         },
         listen: anywhere(),
-        secret: Secret::new(SECRET).unwrap(),
+        secret: SecretSource::Fixed(Secret::new(SECRET).unwrap()),
         plugin: None,
     }
 }

@@ -13,7 +13,7 @@ use stack::{Stack, Template};
 use super::{client::chat, world};
 
 /// The bootstrap for plain Envoy, with a cluster for the scraper, and the secret for the picker's VM.
-fn template(scraper: u16) -> Template {
+pub(super) fn template(scraper: u16) -> Template {
     let (vm_id, clusters) = ("                  vm_id: llm-picker\n", "  clusters:\n");
     let secret = "                  environment_variables: {host_env_keys: [LLM_PICKER_SECRET]}\n";
     let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": scraper}});

@@ -41,7 +41,7 @@ impl Push {
         Self::of_snapshot(stack, sequence, &Snapshot { pool, endpoints, ..Snapshot::default() })
     }
 
-    fn of_snapshot(stack: &Stack, sequence: u64, snapshot: &Snapshot) -> Self {
+    pub(super) fn of_snapshot(stack: &Stack, sequence: u64, snapshot: &Snapshot) -> Self {
         let body = wire::snapshot::encode(snapshot).unwrap();
         Self { time: now(), sequence, secret: stack.secret.clone(), body }
     }
@@ -95,7 +95,7 @@ impl Push {
         reply::Reply::decode(&answer.bytes).unwrap()
     }
 
-    fn headers(&self, signature: String) -> [(&'static str, String); 3] {
+    pub(super) fn headers(&self, signature: String) -> [(&'static str, String); 3] {
         [
             ("x-llm-picker-time", self.time.to_string()),
             ("x-llm-picker-sequence", self.sequence.to_string()),

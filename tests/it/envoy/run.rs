@@ -121,12 +121,24 @@ async fn however_it_ends_nothing_is_left_behind() {
 async fn what_cannot_be_is_said_clearly() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name).display().to_string()
+    };
+    let faulty = r#"{"plugins": [{"type": "queu-scorer"}], "decisionHeader": "yes"}"#;
+    let faulty = file("faulty.json", faulty);
+    let (no_json, ingest) = (file("no.json", "{"), file("ingest.json", r#"{"ingest": {}}"#));
     for (args, words) in [
         (["--port", &port], "is taken"),
         (["--hold", "bufferFilter"], "allowed: property, filterState"),
         (["--endpoints", "0"], "1..=64"),
         (["--config", "no-such-file.json"], "no-such-file.json"),
         (["--upstream", "nonsense"], "expected HOST:PORT"),
+        (["--config", &faulty], "invalid plugins[0].type \"queu-scorer\": must be a known name"),
+        (["--config", &faulty], "\ninvalid decisionHeader \"yes\": must be true or false"),
+        (["--config", &no_json], "invalid configuration: must be JSON: EOF while parsing"),
+        (["--config", &ingest], "invalid ingest: must be left out"),
     ] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut program = Command::new(root.join("dist/llm-picker-stack"));
@@ -134,5 +146,6 @@ async fn what_cannot_be_is_said_clearly() {
         let output = timeout(PATIENCE, output).await.unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains(words), "{args:?}: {said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{args:?}: nothing was started");
     }
 }

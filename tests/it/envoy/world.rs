@@ -53,6 +53,11 @@ pub(super) async fn tell_of_death(builder: Builder, story: impl AsyncFn(&mut Sta
     tell_to_end(builder, story, every_worker_serves).await;
 }
 
+/// The same for a story in which the picker has no configuration to go by, so that no worker reads bodies.
+pub(super) async fn tell_of_refusal(builder: Builder, story: impl AsyncFn(&mut Stack)) {
+    tell_to_end(builder, story, no_vm_died).await;
+}
+
 async fn tell_to_end(builder: Builder, story: impl AsyncFn(&mut Stack), end: impl AsyncFn(&Stack)) {
     let mut stack = builder.start().await.unwrap_or_else(|error| panic!("{error:#}"));
     eprintln!("{}", stack.way);
@@ -80,6 +85,10 @@ pub(super) async fn tell_in_every_way(
 /// every worker answers (whatever the pods' state, in words of the filter or of a pod), and that no VM was replaced.
 async fn every_worker_is_alive(stack: &Stack) {
     every_worker_serves(stack).await;
+    no_vm_died(stack).await;
+}
+
+async fn no_vm_died(stack: &Stack) {
     let deaths = stack.stats("^wasm\\..*vm_reload_(success|failure)$").await.unwrap();
     // For each worker one of each plugin: the picker, mostly an ingest, and a second picker where there is one.
     assert!(deaths.lines().count() >= stack.workers, "{deaths}");

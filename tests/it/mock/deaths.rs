@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use wire::layout::key;
+
 use super::{
     push::Pod,
     story::tell,
@@ -58,7 +60,7 @@ fn a_note_that_never_came_holds_up_nobody_for_long() {
     let world = World::new();
     world.pods(&Pod::idles(8));
     world.chat(0, &about("rivers"));
-    world.envoy.set_shared_data("llm-picker/default/v1/note/0", b"");
+    world.envoy.set_shared_data(&key("default", "note/0"), b"");
     for n in 0..64 {
         world.chat(0, &about(&format!("subject {n}")));
     }
@@ -84,8 +86,8 @@ fn pushes_come_through_again_too() {
 #[test]
 fn what_workers_change_together_is_there_before_any_of_them_serves() {
     let world = World::new();
-    for key in ["ledger", "snapshot", "pull"] {
-        let there = world.envoy.shared_data(&format!("llm-picker/default/v1/{key}"));
-        assert_eq!(there.as_deref(), Some(&[][..]), "{key}");
+    for name in ["ledger", "snapshot", "pull"] {
+        let there = world.envoy.shared_data(&key("default", name));
+        assert_eq!(there.as_deref(), Some(&[][..]), "{name}");
     }
 }

@@ -1,6 +1,6 @@
 //! Flow control over four workers: who waits, who goes next, and who is told to come again.
 
-mod script;
+pub(super) mod script;
 pub(super) mod world;
 
 mod bands;

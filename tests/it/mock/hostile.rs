@@ -3,6 +3,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use wire::layout::key;
 
 use super::{
     push::Pod,
@@ -89,16 +90,19 @@ fn a_prompt_of_four_megabytes_is_placed_and_found_again() {
 #[test]
 fn a_board_that_a_stranger_wrote_on_misleads_but_does_not_kill() {
     let garbage: [&[u8]; 6] = [b"", b"\xff", &[0; 15], &[0xff; 16], &[0xff; 24], &[7; 5000]];
-    for key in ["head", "snapshot", "note/0", "note/1"] {
+    for name in ["ledger", "workers", "queues", "pull", "snapshot", "note/0", "note/1"] {
         for value in garbage {
             let world = World::new();
             world.pods(&[Pod::idle(1)]);
             world.chat(0, &about("rivers"));
-            world.envoy.set_shared_data(&format!("llm-picker/default/v1/{key}"), value);
+            world.envoy.set_shared_data(&key("default", name), value);
             for worker in 0..WORKERS {
                 let stream = world.chat(worker, &about("rivers"));
-                assert!(stream.sent().is_some() || stream.status() == Some(503), "{key} {value:?}");
-                assert!(world.envoy.worker(worker).alive(), "{key} {value:?}");
+                assert!(
+                    stream.sent().is_some() || stream.status() == Some(503),
+                    "{name} {value:?}"
+                );
+                assert!(world.envoy.worker(worker).alive(), "{name} {value:?}");
             }
         }
     }
@@ -112,7 +116,7 @@ fn a_board_that_was_wiped_is_used_again() {
     for n in 0..8 {
         world.chat(n % WORKERS, &about(&format!("subject {n}")));
     }
-    world.envoy.set_shared_data("llm-picker/default/v1/head", b"");
+    world.envoy.set_shared_data(&key("default", "ledger"), b"");
     world.pods(&Pod::idles(8));
     let home = world.pod(&world.chat(0, &about("rivers")));
     for worker in 0..WORKERS {

@@ -119,6 +119,67 @@ fn what_is_no_push_is_told_what_is_missing() {
     world.is_well();
 }
 
+/// Nothing of a stranger's body is buffered: the answer is there before its first byte.
+#[test]
+fn a_stranger_is_refused_before_the_body_comes() {
+    let world = World::new();
+    let good = world.push(&[Pod::idle(1)]);
+    let [time, sequence, signature] = good.headers();
+    let old = (time.0, "1".to_owned());
+    let long = ("content-length", "100001".to_owned());
+    let ingest = world.envoy.worker(0).through("ingest").unwrap();
+    let headers: [&[(&str, String)]; 5] = [
+        NONE,
+        &[time.clone(), sequence.clone()],
+        &[time.clone(), sequence.clone(), (signature.0, "ab".to_owned())],
+        &[old, sequence.clone(), signature.clone()],
+        &[time, sequence, signature, long],
+    ];
+    let answers = headers.map(|headers| {
+        let stream = ingest.post_headers("/v1/snapshot", headers);
+        let answer = said(&stream);
+        stream.chunk(&[0; 1 << 20]);
+        answer
+    });
+    insta::assert_snapshot!(answers.join("\n"), @"
+    401 the header x-llm-picker-time is missing
+    401 the header x-llm-picker-signature is missing
+    400 x-llm-picker-signature: found \"ab\"; allowed: 64 hexadecimal digits in lower case
+    401 signed at 1 ms, but it is 1767225600000 ms here; allowed: 30000 ms apart
+    413 found a snapshot of over 100000 bytes; see ingest.maxBytes
+    ");
+    world.is_well();
+}
+
+/// While a new secret takes the place of an old one, both are taken.
+#[test]
+fn two_secrets_are_taken_and_a_third_is_not() {
+    let config = r#"{"ingest": {"secretEnv": ["LLM_PICKER_SECRET", "NEW", "UNSET"]}}"#;
+    let told = super::configuration::refusal(config);
+    assert_eq!(told, "invalid ingest.secretEnv of 3 items: must have 1 to 2");
+    const OLD: &str = super::push::SECRET;
+    let (new, third) = ("the secret that comes next", "a secret from somewhere else");
+    let picker = host_mock::Plugin::new("picker", "{}").allow_on_headers_stop_iteration(true);
+    let ingest = |names: &str| {
+        host_mock::Plugin::new("ingest", format!(r#"{{"ingest": {{"secretEnv": {names}}}}}"#))
+            .allow_on_headers_stop_iteration(true)
+    };
+    let builder = super::world::builder().env("NEW", new).plugin(picker);
+    let envoy = builder.plugin(ingest(r#"["LLM_PICKER_SECRET", "NEW"]"#)).start().unwrap();
+    let sequence = std::cell::Cell::new(0);
+    let push = |secret: &'static str| {
+        sequence.set(sequence.get() + 1);
+        let time = u64::try_from(envoy.now().as_millis()).unwrap();
+        let push = Push { time, sequence: sequence.get(), secret, ..Push::of(&[Pod::idle(1)]) };
+        let worker = envoy.worker(0).through("ingest").unwrap();
+        worker.post("/v1/snapshot", &push.headers(), &push.body).status().unwrap()
+    };
+    assert_eq!([push(OLD), push(new), push(third), push(OLD)], [204, 204, 401, 204]);
+    // Of two variables one may be unset, and then the other is all that is taken.
+    envoy.reconfigure(ingest(r#"["NEW", "UNSET"]"#)).unwrap();
+    assert_eq!([push(OLD), push(new)], [401, 204]);
+}
+
 /// A push comes in on some worker's connection, and requests on all of them.
 #[test]
 fn what_one_worker_stored_all_workers_use() {

@@ -1,6 +1,8 @@
 //! What many requests leave behind.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use wire::layout::key;
+
 use super::{
     push::Pod,
     world::{WORKERS, World},
@@ -21,7 +23,7 @@ fn the_ring_of_notes_goes_round() {
         assert!(stream.sent().is_some());
         stream.respond(200, &[] as &[(&str, &str)], b"{}");
     }
-    let note = |n: usize| world.envoy.shared_data(&format!("llm-picker/default/v1/note/{n}"));
+    let note = |n: usize| world.envoy.shared_data(&key("default", &format!("note/{n}")));
     assert!((0..NOTES_KEPT).all(|n| note(n).is_some_and(|note| note.len() < 200)));
     assert!((NOTES_KEPT..PLACEMENTS).all(|n| note(n).is_none()));
     // Worker 3 has seen nothing of all this. The ring tells it the last of it.

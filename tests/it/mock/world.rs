@@ -126,7 +126,8 @@ impl World {
 
     /// Requests and prompt tokens in flight on an endpoint, by what the workers agree on.
     pub(super) fn in_flight(&self, endpoint: &str) -> (u32, u32) {
-        let bytes = self.envoy.shared_data("llm-picker/default/v1/ledger").unwrap_or_default();
+        let bytes =
+            self.envoy.shared_data(&wire::layout::key("default", "ledger")).unwrap_or_default();
         let endpoint: SocketAddr = endpoint.parse().unwrap();
         let account = wire::ledger::decode(&bytes).accounts.for_endpoint(endpoint.into());
         (account.requests, account.tokens)

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigError, ITEMS_MAX, duration, quantity};
+use super::{ConfigError, ITEMS_MAX, duration, faults::Faults, quantity};
 
 /// Value in the configuration, with the path that leads to it.
 #[derive(Debug)]
 pub struct At<'a> {
     path: String,
     value: &'a Value,
+    /// Faults, where they are gathered; else the first one ends the reading.
+    faults: Option<&'a Faults>,
 }
 
 /// Object with known keys only; without members where it is left out.
@@ -18,13 +20,23 @@ pub struct At<'a> {
 pub struct Object<'a> {
     path: String,
     members: Option<&'a Map<String, Value>>,
+    faults: Option<&'a Faults>,
 }
 
 impl<'a> At<'a> {
-    /// Returns the root of a configuration.
+    /// Returns the root of a configuration of which the first fault ends the reading.
     #[must_use]
     pub fn root(value: &'a Value) -> Self {
-        Self { path: String::new(), value }
+        Self { path: String::new(), value, faults: None }
+    }
+
+    /// Returns the root of a configuration of which all faults are gathered.
+    pub(super) const fn gathering(value: &'a Value, faults: &'a Faults) -> Self {
+        Self { path: String::new(), value, faults: Some(faults) }
+    }
+
+    fn child(&self, path: String, value: &'a Value) -> Self {
+        Self { path, value, faults: self.faults }
     }
 
     /// Returns the error that the value is not what is `allowed`, as in "a whole number".
@@ -67,15 +79,15 @@ impl<'a> At<'a> {
         // A field that is known but not supported yet gets an error that says so.
         let unknown =
             |key: &&String| !known.contains(&key.as_str()) && !YET.contains(&key.as_str());
-        if let Some(key) = members.keys().find(unknown) {
+        for key in members.keys().filter(unknown) {
             let key = key.chars().take(80).collect::<String>();
             let allowed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             let problem = format!("must be a known field; allowed: {allowed}");
-            return Err(ConfigError::new(join(&self.path, &key), problem));
+            gather(self.faults, ConfigError::new(join(&self.path, &key), problem))?;
         }
         let object = self.members()?;
         let yet: Vec<&str> = YET.iter().copied().filter(|key| !known.contains(key)).collect();
-        object.refuse_yet(&yet)?;
+        object.refuse_yet(&yet).or_else(|fault| gather(self.faults, fault))?;
         Ok(object)
     }
 
@@ -85,7 +97,7 @@ impl<'a> At<'a> {
     /// For another value than an object.
     pub fn members(&self) -> Result<Object<'a>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
-        Ok(Object { path: self.path.clone(), members: Some(members) })
+        Ok(Object { path: self.path.clone(), members: Some(members), faults: self.faults })
     }
 
     /// Reads an object with any keys: its members, each with its key.
@@ -97,7 +109,7 @@ impl<'a> At<'a> {
         self.at_most(members.len())?;
         let path = &self.path;
         let entry = |(key, value): (&'a String, &'a Value)| {
-            (key.as_str(), Self { path: join(path, key), value })
+            (key.as_str(), self.child(join(path, key), value))
         };
         Ok(members.iter().map(entry).collect())
     }
@@ -109,8 +121,25 @@ impl<'a> At<'a> {
     pub fn list(&self) -> Result<Vec<Self>, ConfigError> {
         let Value::Array(items) = self.value else { return Err(self.refuse("a list")) };
         self.at_most(items.len())?;
-        let item = |(index, value)| Self { path: format!("{}[{index}]", self.path), value };
+        let item = |(index, value)| self.child(format!("{}[{index}]", self.path), value);
         Ok(items.iter().enumerate().map(item).collect())
+    }
+
+    /// Reads each item of a list with `read`. A faulty one is left out where faults are gathered.
+    ///
+    /// # Errors
+    /// Those of [`At::list`], and the first of `read` where faults are not gathered.
+    pub(super) fn each<T>(
+        &self,
+        mut read: impl FnMut(&Self) -> Result<T, ConfigError>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let mut all = Vec::new();
+        for item in self.list()? {
+            all.extend(
+                read(&item).map(Some).or_else(|fault| gather(self.faults, fault).map(|()| None))?,
+            );
+        }
+        Ok(all)
     }
 
     fn at_most(&self, found: usize) -> Result<(), ConfigError> {
@@ -239,20 +268,24 @@ impl<'a> Object<'a> {
     /// Returns the value of `key`; null counts as absent, as in Go.
     pub fn get(&self, key: &str) -> Option<At<'a>> {
         let value = self.members?.get(key).filter(|value| !value.is_null())?;
-        Some(At { path: join(&self.path, key), value })
+        Some(At { path: join(&self.path, key), value, faults: self.faults })
     }
 
-    /// Reads the value of `key` with `read`, or returns the default where it is left out.
+    /// Reads the value of `key` with `read`, or returns the default where it is left out, or faulty while
+    /// faults are gathered.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// Those of `read` where faults are not gathered.
     pub fn read<T>(
         &self,
         key: &str,
         default: T,
         read: impl FnOnce(&At<'a>) -> Result<T, ConfigError>,
     ) -> Result<T, ConfigError> {
-        self.get(key).map_or(Ok(default), |at| read(&at))
+        match self.get(key) {
+            None => Ok(default),
+            Some(at) => self.settle(read(&at), default),
+        }
     }
 
     /// Reads the object at `key`, which has no members where it is left out.
@@ -262,13 +295,30 @@ impl<'a> Object<'a> {
     pub fn child(&self, key: &str, known: &[&str]) -> Result<Self, ConfigError> {
         match self.get(key) {
             Some(at) => at.object(known),
-            None => Ok(Self { path: join(&self.path, key), members: None }),
+            None => Ok(Self { path: join(&self.path, key), members: None, faults: self.faults }),
         }
     }
 
     /// Returns an object that was left out.
     pub(super) const fn absent() -> Self {
-        Self { path: String::new(), members: None }
+        Self { path: String::new(), members: None, faults: None }
+    }
+
+    /// Returns what was read, or the default where it is faulty and faults are gathered.
+    ///
+    /// # Errors
+    /// For a fault where none are gathered.
+    pub(super) fn settle<T>(
+        &self,
+        read: Result<T, ConfigError>,
+        default: T,
+    ) -> Result<T, ConfigError> {
+        read.or_else(|fault| gather(self.faults, fault).map(|()| default))
+    }
+
+    /// True if nothing was wrong so far, so that parts can be held against each other.
+    pub(super) fn is_sound(&self) -> bool {
+        self.faults.is_none_or(Faults::is_empty)
     }
 
     /// Returns the error that the members break a rule together, as in "must have one handler".
@@ -300,6 +350,17 @@ impl<'a> Object<'a> {
             Some(at) => Err(at.problem("must be left out, as it is not supported yet")),
             None => Ok(()),
         }
+    }
+}
+
+/// Puts a fault to the others, or returns it where none are gathered.
+fn gather(faults: Option<&Faults>, fault: ConfigError) -> Result<(), ConfigError> {
+    match faults {
+        Some(faults) => {
+            faults.add(fault);
+            Ok(())
+        }
+        None => Err(fault),
     }
 }
 

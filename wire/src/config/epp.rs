@@ -1,6 +1,6 @@
 //! The EPP's EndpointPickerConfig.
 
-use picker_core::{Config, flow::FlowConfig};
+use picker_core::{Config, flow::FlowConfig, saturation::Detector};
 
 use super::{
     At, ConfigError,
@@ -49,16 +49,18 @@ pub(super) fn read_strict(at: &At<'_>, share: Share) -> Result<Epp, ConfigError>
 pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError> {
     object.read("apiVersion", (), |at| at.one_of(&API_VERSIONS))?;
     object.read("kind", (), |at| at.one_of(&[("EndpointPickerConfig", ())]))?;
-    let gate = flow_control_gate(object)?;
+    let gate = object.settle(flow_control_gate(object), false)?;
     let plugins = Plugins::read(object, share)?;
-    plugin::one_index(object)?;
-    let RequestHandler { propagate_priority, parsers } = handlers(object, &plugins)?;
+    object.settle(plugin::one_index(object), ())?;
+    let handlers = object.settle(handlers(object, &plugins), RequestHandler::default())?;
+    let RequestHandler { propagate_priority, parsers } = handlers;
     // Read even if the gate is off, as the EPP does, so that a mistake does not wait for it.
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
     let prefix = plugins.iter().find_map(Plugin::prefix);
     let Prefix { auto_tune, prompt_blocks_max, capacity } = prefix.unwrap_or_default();
-    let detector = flow::detector(object, &plugins)?;
-    let mut scheduling = scheduling::read(object, &plugins)?;
+    let detector = object.settle(flow::detector(object, &plugins), Detector::default())?;
+    let default = Config::default().scheduling;
+    let mut scheduling = object.settle(scheduling::read(object, &plugins), default)?;
     if gate {
         scheduling::drop_full(&mut scheduling, &detector);
     }
@@ -79,7 +81,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
 /// not matter.
 fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
     let mut on = false;
-    for at in object.read("featureGates", Vec::new(), At::list)? {
+    let mut gate = |at: &At<'_>| {
         match at.text()? {
             "flowControl" | "flowControl=true" => on = true,
             "flowControl=false" => on = false,
@@ -87,18 +89,18 @@ fn flow_control_gate(object: &Object<'_>) -> Result<bool, ConfigError> {
             "experimentalPlugins" | "experimentalPlugins=true" => (),
             other if other.ends_with("=false") => (),
             _ => {
-                return Err(at.refuse_name(&[
-                    "flowControl",
-                    "flowControl=true",
-                    "flowControl=false",
-                ]));
+                let known = ["flowControl", "flowControl=true", "flowControl=false"];
+                return Err(at.refuse_name(&known));
             }
         }
-    }
+        Ok(())
+    };
+    object.read("featureGates", Vec::new(), |at| at.each(&mut gate))?;
     Ok(on)
 }
 
 /// Settings of `requestHandler`.
+#[derive(Default)]
 struct RequestHandler {
     propagate_priority: bool,
     parsers: Vec<Parser>,
@@ -109,20 +111,20 @@ struct RequestHandler {
 fn handlers(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<RequestHandler, ConfigError> {
     let refer = |entry: &Object<'_>| plugins.refer(&entry.required("pluginRef")?).map(drop);
     let handler = object.child("requestHandler", &["parsers", "propagatePriority"])?;
-    let mut parsers = Vec::new();
-    for parser in handler.read("parsers", Vec::new(), At::list)? {
-        let at = parser.object(&["pluginRef"])?.required("pluginRef")?;
-        parsers.push(plugins.refer(&at)?.parser().ok_or_else(|| at.refuse("a parser's name"))?);
-    }
+    let parser = |entry: &At<'_>| {
+        let at = entry.object(&["pluginRef"])?.required("pluginRef")?;
+        plugins.refer(&at)?.parser().ok_or_else(|| at.refuse("a parser's name"))
+    };
+    let parsers = handler.read("parsers", Vec::new(), |at| at.each(parser))?;
     let layer = object.child("dataLayer", &["sources", "injectDefaults"])?;
     layer.read("injectDefaults", true, At::flag)?;
-    for source in layer.read("sources", Vec::new(), At::list)? {
-        let source = source.object(&["pluginRef", "extractors"])?;
-        refer(&source)?;
-        for extractor in source.read("extractors", Vec::new(), At::list)? {
-            refer(&extractor.object(&["pluginRef"])?)?;
-        }
-    }
+    let extractor = |at: &At<'_>| refer(&at.object(&["pluginRef"])?);
+    let source = |at: &At<'_>| {
+        let source = at.object(&["pluginRef", "extractors"])?;
+        source.settle(refer(&source), ())?;
+        source.read("extractors", Vec::new(), |at| at.each(extractor)).map(drop)
+    };
+    layer.read("sources", Vec::new(), |at| at.each(source))?;
     let propagate_priority = handler.read("propagatePriority", false, At::flag)?;
     Ok(RequestHandler { propagate_priority, parsers })
 }

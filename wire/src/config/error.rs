@@ -11,11 +11,19 @@ pub struct ConfigError {
     pub found: Option<String>,
     /// Rule that is broken, and the allowed values.
     pub problem: String,
+    /// True if another error is the cause, and mending that mends this one.
+    pub(super) is_consequence: bool,
 }
 
 impl ConfigError {
     pub(super) fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { path: path.into(), found: None, problem: problem.into() }
+        let (path, problem) = (path.into(), problem.into());
+        Self { path, found: None, problem, is_consequence: false }
+    }
+
+    /// Marks an error that another one is the cause of.
+    pub(super) fn consequence(self) -> Self {
+        Self { is_consequence: true, ..self }
     }
 
     /// Adds the value that was found.

@@ -120,7 +120,7 @@ fn jwt(at: &At<'_>) -> Result<Jwt, ConfigError> {
 
 /// Reads header names, in lower case as Envoy has them.
 fn headers(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
-    at.list()?.iter().map(header).collect()
+    at.each(header)
 }
 
 /// Reads a header's name, in lower case.
@@ -134,16 +134,16 @@ pub(super) fn header(at: &At<'_>) -> Result<String, ConfigError> {
 }
 
 pub(super) fn objectives(at: &At<'_>) -> Result<Vec<Objective>, ConfigError> {
-    let mut objectives: Vec<Objective> = Vec::new();
-    for at in at.list()? {
+    let mut names: Vec<String> = Vec::new();
+    at.each(|at| {
         let object = at.object(&["name", "priority"])?;
         let name = object.required("name")?;
-        if objectives.iter().any(|other| name.text() == Ok(&*other.name)) {
+        if names.iter().any(|other| name.text() == Ok(other)) {
             return Err(name.refuse("a name that no other objective has"));
         }
-        let priority = object.get("priority").map_or(Ok(0), |at| at.signed())?;
-        let priority = Priority(priority);
-        objectives.push(Objective { name: name.text()?.to_owned(), priority });
-    }
-    Ok(objectives)
+        let priority = Priority(object.read("priority", 0, At::signed)?);
+        let name = name.text()?.to_owned();
+        names.push(name.clone());
+        Ok(Objective { name, priority })
+    })
 }

@@ -74,6 +74,8 @@ impl Plugin {
 /// Named plugins of a configuration.
 pub(super) struct Plugins<'a> {
     named: Vec<(&'a str, Plugin)>,
+    /// Names of those that could not be read: what refers to them is no fault of its own.
+    faulty: Vec<String>,
     /// Share of the pool that is this gateway's.
     share: Share,
 }
@@ -81,19 +83,28 @@ pub(super) struct Plugins<'a> {
 impl<'a> Plugins<'a> {
     /// Reads `plugins`, of which those that refer to others come last.
     pub(super) fn read(object: &Object<'a>, share: Share) -> Result<Self, ConfigError> {
-        let mut plugins = Self { named: Vec::new(), share };
+        let mut plugins = Self { named: Vec::new(), faulty: Vec::new(), share };
         let Some(at) = object.get("plugins") else { return Ok(plugins) };
-        let mut entries = at.list()?;
+        let mut entries = object.settle(at.list(), Vec::new())?;
         entries.sort_by_key(refers);
         for at in entries {
-            let (name, plugin) = plugins.entry(&at)?;
-            if plugins.named.iter().any(|(other, _)| *other == name) {
-                let problem = "must have a name that no other plugin has";
-                return Err(at.problem(problem).having(format!("{name:?}")));
+            let read = plugins.add(&at);
+            if read.is_err() {
+                plugins.faulty.extend(name(&at));
             }
-            plugins.named.push((name, plugin));
+            object.settle(read, ())?;
         }
         Ok(plugins)
+    }
+
+    fn add(&mut self, at: &At<'a>) -> Result<(), ConfigError> {
+        let (name, plugin) = self.entry(at)?;
+        if self.named.iter().any(|(other, _)| *other == name) {
+            let problem = "must have a name that no other plugin has";
+            return Err(at.problem(problem).having(format!("{name:?}")));
+        }
+        self.named.push((name, plugin));
+        Ok(())
     }
 
     fn entry(&self, at: &At<'a>) -> Result<(&'a str, Plugin), ConfigError> {
@@ -112,7 +123,13 @@ impl<'a> Plugins<'a> {
     pub(super) fn refer(&self, at: &At<'_>) -> Result<&Plugin, ConfigError> {
         let choices: Vec<(&str, &Plugin)> =
             self.named.iter().map(|(name, plugin)| (*name, plugin)).collect();
-        at.one_of(&choices)
+        at.one_of(&choices).map_err(|fault| self.blame(at, fault))
+    }
+
+    /// Marks a fault as a consequence where it is about a plugin that could not be read.
+    fn blame(&self, at: &At<'_>, fault: ConfigError) -> ConfigError {
+        let is_faulty = at.text().is_ok_and(|name| self.faulty.iter().any(|it| it == name));
+        if is_faulty { fault.consequence() } else { fault }
     }
 
     /// Returns the plugin that is named here, in its role. A type's name also stands for the plugin
@@ -126,7 +143,8 @@ impl<'a> Plugins<'a> {
         let named = self.named.iter().filter(|(_, plugin)| T::from_plugin(plugin).is_some());
         let named = named.map(|(name, _)| *name).filter(|name| !T::TYPES.contains(name));
         found.ok_or_else(|| {
-            at.refuse_name(&named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>())
+            let names = named.chain(T::TYPES.iter().copied()).collect::<Vec<_>>();
+            self.blame(at, at.refuse_name(&names))
         })
     }
 
@@ -168,6 +186,13 @@ impl<'a> Plugins<'a> {
             PluginKind::Elsewhere(kind) => elsewhere(kind, entry)?,
         })
     }
+}
+
+/// Returns the name of an entry of `plugins`, which is its type's where it has none.
+fn name(at: &At<'_>) -> Option<String> {
+    let entry = at.members().ok()?;
+    let name = entry.get("name").or_else(|| entry.get("type"))?;
+    name.text().ok().map(str::to_owned)
 }
 
 /// True if an entry of `plugins` refers to others.

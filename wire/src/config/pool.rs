@@ -58,7 +58,7 @@ pub(super) fn read(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> 
     let mut pools = pools(object)?;
     if let Some(at) = object.get("pull") {
         for pool in &mut pools {
-            pool.pull = Some(pull::read(&at, &pool.name)?);
+            pool.pull = object.settle(pull::read(&at, &pool.name).map(Some), None)?;
         }
     }
     Ok(pools)
@@ -70,33 +70,32 @@ fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
         let epp = epp::read(object, beside.share)?;
         return Ok(vec![PoolConfig::new("default".to_owned(), Match::default(), epp, beside)]);
     };
-    if let Some(at) = epp::KEYS.iter().find_map(|key| object.get(key)) {
-        return Err(at.problem(
-            "must not stand beside pools; allowed: this within pools[…].config, or no pools",
-        ));
+    for at in epp::KEYS.iter().filter_map(|key| object.get(key)) {
+        let rule = "must not stand beside pools; allowed: this within pools[…].config, or no pools";
+        object.settle(Err(at.problem(rule)), ())?;
     }
-    let entries = pools.list()?;
-    if !(1..=POOLS_MAX).contains(&entries.len()) {
-        return Err(pools.refuse_length(entries.len(), &format!("1 to {POOLS_MAX}")));
+    let count = pools.list()?.len();
+    if !(1..=POOLS_MAX).contains(&count) {
+        return Err(pools.refuse_length(count, &format!("1 to {POOLS_MAX}")));
     }
-    let mut read: Vec<PoolConfig> = Vec::new();
-    for entry in entries {
-        let pool = pool(&entry, &beside)?;
-        if let Some(earlier) = read.iter().find(|earlier| hides(earlier, &pool)) {
-            let name = &earlier.name;
+    let mut earlier: Vec<(String, Match)> = Vec::new();
+    pools.each(|entry| {
+        let pool = pool(entry, &beside)?;
+        let hidden = earlier.iter().find(|earlier| object.is_sound() && hides(earlier, &pool));
+        if let Some((name, _)) = hidden {
             return Err(entry.problem(format!(
                 "must not stand behind {name:?}, which has its name or leaves it no request; \
                  allowed: pools with names of their own, and one that matches everything as the last"
             )));
         }
-        read.push(pool);
-    }
-    Ok(read)
+        earlier.push((pool.name.clone(), pool.matches.clone()));
+        Ok(pool)
+    })
 }
 
 /// True if a pool takes the name or every request of one behind it.
-fn hides(earlier: &PoolConfig, pool: &PoolConfig) -> bool {
-    earlier.name == pool.name || earlier.matches == Match::default()
+fn hides((name, matches): &(String, Match), pool: &PoolConfig) -> bool {
+    *name == pool.name || *matches == Match::default()
 }
 
 fn pool(at: &At<'_>, common: &Beside) -> Result<PoolConfig, ConfigError> {

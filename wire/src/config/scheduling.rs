@@ -20,7 +20,7 @@ pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Schedul
         all.map_err(|TwoPickers| object.problem(TwoPickers::PROBLEM))
     };
     let profiles = match object.get("schedulingProfiles") {
-        Some(at) => profiles(&at, plugins)?,
+        Some(at) => object.settle(profiles(&at, plugins), Vec::new())?,
         None => vec![of_all()?.unwrap_or_default()],
     };
     let mut handlers = plugins.iter().filter_map(Plugin::handler);
@@ -29,7 +29,9 @@ pub(super) fn read(object: &Object<'_>, plugins: &Plugins<'_>) -> Result<Schedul
         return Err(object.problem("must have one profile handler; has more"));
     }
     let scheduling = Scheduling { profiles, handler };
-    fits(&scheduling).map_err(|problem| object.problem(problem))?;
+    if object.is_sound() {
+        fits(&scheduling).map_err(|problem| object.problem(problem))?;
+    }
     Ok(scheduling)
 }
 
@@ -72,26 +74,26 @@ fn fits(scheduling: &Scheduling) -> Result<(), String> {
 }
 
 fn profiles(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Vec<Profile>, ConfigError> {
-    let mut profiles: Vec<Profile> = Vec::new();
-    for at in at.list()? {
-        let profile = profile(&at, plugins)?;
-        if profiles.iter().any(|other| other.name == profile.name) {
+    let mut names: Vec<String> = Vec::new();
+    at.each(|at| {
+        let profile = profile(at, plugins)?;
+        if names.contains(&profile.name) {
             let problem = "must have a name that no other profile has";
             return Err(at.problem(problem).having(format!("{:?}", profile.name)));
         }
-        profiles.push(profile);
-    }
-    Ok(profiles)
+        names.push(profile.name.clone());
+        Ok(profile)
+    })
 }
 
 fn profile(at: &At<'_>, plugins: &Plugins<'_>) -> Result<Profile, ConfigError> {
     let object = at.object(&["name", "plugins"])?;
-    let mut weighted = Vec::new();
-    for at in object.read("plugins", Vec::new(), At::list)? {
+    let entry = |at: &At<'_>| {
         let entry = at.object(&["pluginRef", "weight"])?;
         let weight = entry.read("weight", ScorerWeight::ONE, weight)?;
-        weighted.push((plugins.refer(&entry.required("pluginRef")?)?, weight));
-    }
+        Ok((plugins.refer(&entry.required("pluginRef")?)?, weight))
+    };
+    let weighted = object.read("plugins", Vec::new(), |at| at.each(entry))?;
     let name = object.read("name", "default", At::text)?;
     gather(weighted)
         .map(|profile| match profile {

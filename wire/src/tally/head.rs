@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FrameError, frame::Frame};
 
-const FRAME: Frame = Frame { magic: *b"LPH", version: 1 };
+pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 1 };
 
 /// Head of a worker's counts.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,18 +1,18 @@
 //! The plugin's configuration.
 
 use picker_core::Profile;
-use wire::config::{ConfigError, PickerConfig, PluginConfig, PoolConfig, parse};
+use wire::config::{PickerConfig, PluginConfig, PoolConfig, RefusedConfig, parse};
 
 use crate::mutated;
 
-fn picker(json: &str) -> Result<PickerConfig, ConfigError> {
+fn picker(json: &str) -> Result<PickerConfig, RefusedConfig> {
     let config = parse(json.as_bytes())?;
     let picker = if let PluginConfig::Picker(picker) = config { Some(*picker) } else { None };
     Ok(picker.unwrap())
 }
 
 /// The only pool of a configuration.
-fn pool(json: &str) -> Result<PoolConfig, ConfigError> {
+fn pool(json: &str) -> Result<PoolConfig, RefusedConfig> {
     let mut pools = picker(json)?.pools;
     assert_eq!(pools.len(), 1);
     Ok(pools.remove(0))
@@ -249,7 +249,7 @@ fn model_rewrites_are_those_of_the_crd() {
     invalid modelRewrites[0].rules[0].targets: must all have a weight or none; 1 of 2 have
     invalid modelRewrites[0].rules[0].matches[0].model.type "Prefix": must be a known name; allowed: Exact
     invalid modelRewrites[0].rules[0].matches[0].model.value: must not be left out
-    invalid modelRewrites[0].rules[0].matches[0].header: must be a known field; allowed: model
+    invalid modelRewrites[0].rules[0].matches[0].header: must be a known field; allowed: model; invalid modelRewrites[0].rules[0].matches[0].model: must not be left out
     "#);
 }
 

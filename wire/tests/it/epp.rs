@@ -131,7 +131,7 @@ fn what_cannot_be_is_refused_with_the_reason() {
     invalid requestHandler.parsers[0].pluginRef "queue-scorer": must be a parser's name
     invalid plugins[0].type "vllmgrpc-parser": must be another type: bodies of protobuf are not read, and go by load
     invalid plugins[0].parameters.strategy "cookie": must be a known name; allowed: encoded_endpoint_header, session_id
-    invalid plugins[0].parameters.sessionIdConfig.sources[0].attribute: must be a known field; allowed: header
+    invalid plugins[0].parameters.sessionIdConfig.sources[0].attribute: must be a known field; allowed: header; invalid plugins[0].parameters.sessionIdConfig.sources[0].header: must not be left out
     invalid plugins[0].parameters.headerName: must not be left out
     invalid plugins[0].parameters.k 0: must be a number above 0, at most 1e9
     invalid configuration: must have one profile handler; has more

@@ -7,16 +7,16 @@ use picker_core::{
     flow::{FairnessPolicy, FlowConfig, OrderingPolicy, Priority, Ttl},
     saturation::{Detector, Utilization},
 };
-use wire::config::{ConfigError, PluginConfig, PoolConfig, parse};
+use wire::config::{PluginConfig, PoolConfig, RefusedConfig, parse};
 
-fn pool(json: &str) -> Result<PoolConfig, ConfigError> {
+fn pool(json: &str) -> Result<PoolConfig, RefusedConfig> {
     let config = parse(json.as_bytes())?;
     let pools = if let PluginConfig::Picker(picker) = config { picker.pools } else { Vec::new() };
     Ok(pools.into_iter().next().unwrap())
 }
 
 /// Reads a configuration with these fields of `flowControl` and these plugins.
-fn flow(plugins: &str, section: &str) -> Result<FlowConfig, ConfigError> {
+fn flow(plugins: &str, section: &str) -> Result<FlowConfig, RefusedConfig> {
     let json = format!(
         r#"{{"featureGates": ["flowControl"], "plugins": [{plugins}], "flowControl": {{{section}}}}}"#
     );
@@ -24,7 +24,7 @@ fn flow(plugins: &str, section: &str) -> Result<FlowConfig, ConfigError> {
 }
 
 /// Reads the saturation detector of these plugins and fields.
-fn detector(plugins: &str, fields: &str) -> Result<Detector, ConfigError> {
+fn detector(plugins: &str, fields: &str) -> Result<Detector, RefusedConfig> {
     pool(&format!(r#"{{"plugins": [{plugins}], {fields}}}"#)).map(|pool| pool.scheduler.detector)
 }
 
@@ -259,7 +259,7 @@ fn parameters_are_checked() {
     invalid plugins[0].parameters.weights.a 0: must be a whole number from 1 to 65535
     invalid plugins[0].parameters.minCeiling: must not be left out
     invalid plugins[0].parameters: minCeiling is 0.9: allowed is below maxCeiling, 0.5
-    invalid plugins[0].parameters.minCeiling: must be a known field; allowed: domain, ceilings
+    invalid plugins[0].parameters.minCeiling: must be a known field; allowed: domain, ceilings; invalid plugins[0].parameters.ceilings: must not be left out
     invalid plugins[0].parameters: the ceiling of priority 1 is below that of a lower priority: allowed is the same or higher
     invalid plugins[0].parameters.floors.high: must have a priority as its key, as in "10"
     invalid plugins[0].parameters.threshold 80: must be a number from 0 to 10

@@ -110,6 +110,29 @@ async fn the_configuration_changes_under_those_who_wait() {
     .await;
 }
 
+/// A configuration that is refused: whoever waits, and whoever comes, is served by the last good one.
+#[tokio::test]
+async fn a_refused_configuration_loses_nothing_that_waits() {
+    let pod = PatientPod::start().await;
+    tell(gated(&[pod.address], &json!({})).template(discovered()), async |stack| {
+        pods(stack, 1, &[pod.address]).await;
+        let mut asked = vec![Client::named("first").ask(stack)];
+        let first = pod.next().await;
+        asked.extend(Client::named("before").ask_times(stack, HELD));
+        until_held(stack, u64::try_from(HELD).unwrap()).await;
+        reconfigure(stack, json!({"plugins": [{"type": "queu-scorer"}]})).await;
+        asked.extend(Client::named("after").ask_times(stack, HELD));
+        until_held(stack, u64::try_from(2 * HELD).unwrap()).await;
+        first.answer();
+        assert_eq!(pod.answer_next(2 * HELD).await.len(), 2 * HELD);
+        for reply in asked {
+            assert_eq!(reply.await.unwrap().status, 200);
+        }
+        is_quiet(stack, &pod).await;
+    })
+    .await;
+}
+
 /// Two listeners, each with a plugin instance of its own: in each VM they are one worker, and there is one queue.
 #[tokio::test]
 async fn two_instances_in_one_vm() {

@@ -50,7 +50,7 @@ fn both_wait_in_one_queue() {
         stream.respond(200, NONE, b"{}");
         envoy.pump();
     }
-    let ledger = envoy.shared_data("llm-picker/default/v1/ledger").unwrap();
+    let ledger = envoy.shared_data(&wire::layout::key("default", "ledger")).unwrap();
     let ledger = wire::ledger::decode(&ledger);
     assert_eq!((ledger.waiting, ledger.granted, ledger.accounts.requests()), (0, 0, 0));
     assert!((0..4).all(|worker| envoy.worker(worker).alive()));

@@ -12,7 +12,7 @@ use crate::mock::{
 };
 
 /// A story as it is told: what its streams are at is compared after each line.
-pub(super) struct Script<'a> {
+pub(in crate::mock) struct Script<'a> {
     world: &'a World,
     streams: BTreeMap<String, Stream>,
     seen: BTreeMap<String, String>,
@@ -49,12 +49,12 @@ pub(super) fn tell(world: &World, script: &str) {
 
 impl<'a> Script<'a> {
     /// With nobody there yet.
-    pub(super) fn new(world: &'a World) -> Self {
+    pub(in crate::mock) fn new(world: &'a World) -> Self {
         Self { world, streams: BTreeMap::new(), seen: BTreeMap::new(), heard: true }
     }
 
     /// Plays one line; returns what changed.
-    pub(super) fn play(&mut self, action: &str) -> String {
+    pub(in crate::mock) fn play(&mut self, action: &str) -> String {
         let words: Vec<&str> = action.split_whitespace().collect();
         match words.as_slice() {
             [count, "pods"] => self.world.pods(&Pod::idles(count.parse().unwrap())),

@@ -3,6 +3,7 @@
 
 use picker_core::ledger::Ledger;
 use serde_json::{Value, json};
+use wire::layout::key;
 
 use crate::mock::world::{Way, World};
 
@@ -53,7 +54,7 @@ pub(super) fn plugins_with(detector: &Value, more: &[Value]) -> Vec<Value> {
 
 /// What the workers agree on.
 pub(super) fn ledger(world: &World) -> Ledger {
-    let bytes = world.envoy.shared_data("llm-picker/default/v1/ledger");
+    let bytes = world.envoy.shared_data(&key("default", "ledger"));
     wire::ledger::decode(&bytes.unwrap_or_default())
 }
 

@@ -17,14 +17,15 @@ pub(super) fn bands(
 ) -> Result<BTreeMap<Priority, BandConfig>, ConfigError> {
     let known: Vec<&str> = KEYS.into_iter().chain(["priority"]).collect();
     let mut bands = BTreeMap::new();
-    for at in at.list()? {
+    at.each(|at| {
         let object = at.object(&known)?;
         let priority = object.required("priority")?;
         let band = band(&object, plugins)?;
         if bands.insert(Priority(priority.signed()?), band).is_some() {
             return Err(priority.refuse("a priority that no other band has"));
         }
-    }
+        Ok(())
+    })?;
     let found = bands.len() + usize::from(!bands.contains_key(&Priority(0)));
     if found > BANDS_MAX {
         let allowed = format!("at most {BANDS_MAX}, priority 0 among them");

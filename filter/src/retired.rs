@@ -1,0 +1,94 @@
+//! Pools that no configuration has any more: their values in shared data are emptied, once nothing of theirs
+//! runs. A key itself can't be removed; an emptied one costs its name.
+
+use std::time::Duration;
+
+use picker_core::{Instant, ledger::Ledger};
+use wire::retired::RetiredPool;
+
+use crate::{
+    host,
+    pool::Pools,
+    store::{self, SharedStore},
+};
+
+/// Key of the list of pools that are to be emptied.
+const KEY: &str = "llm-picker//v1/retired";
+
+/// Time for which a pool is left alone after it was taken away: workers that have requests of it may not
+/// have heard yet, and a worker that died is found within five seconds.
+const REST: Duration = Duration::from_secs(10);
+
+/// Time after which a pool is emptied though its ledger counts requests: no worker of it has lived to
+/// take them back, or a stream lasts for hours, and its end is then not counted.
+const REST_MAX: Duration = Duration::from_secs(3600);
+
+/// Pools in the list: twice as many as a configuration has. More that are taken away at once stay as they are.
+const POOLS_MAX: usize = 128;
+
+/// Puts the pools on the list which an earlier configuration had and the new one has not.
+pub(crate) fn retire(before: &[String], pools: Option<&Pools>, now: Instant) {
+    // Of two plugins that take pools away at once, none is lost.
+    host::create_shared(KEY);
+    let gone: Vec<&String> = before.iter().filter(|name| !has(pools, name)).collect();
+    change(|retired| {
+        retired.retain(|pool| !has(pools, &pool.name));
+        for name in &gone {
+            if retired.len() < POOLS_MAX && !retired.iter().any(|pool| pool.name == **name) {
+                retired.push(RetiredPool { name: (*name).clone(), since: now });
+            }
+        }
+    });
+}
+
+/// Empties the pools on the list that are at rest, at a tick of any instance. `in_use` returns the pools of the
+/// instance, if its configuration is the newest of its plugin: another plugin may still have what one gave up.
+pub(crate) fn empty<'a>(in_use: impl FnOnce() -> Option<&'a Pools>, now: Instant) {
+    let listed = host::shared(KEY).value;
+    if listed.is_empty() {
+        return;
+    }
+    let pools = in_use();
+    for pool in wire::retired::decode(&listed) {
+        if has(pools, &pool.name) {
+            take(&pool.name);
+        } else if is_at_rest(&pool, now) && take(&pool.name) {
+            SharedStore::for_pool(&pool.name).clear();
+            log::info!("emptied the shared data of pool {}, which is gone", pool.name);
+        }
+    }
+}
+
+fn is_at_rest(pool: &RetiredPool, now: Instant) -> bool {
+    let Ledger { waiting, accounts, .. } = SharedStore::for_pool(&pool.name).ledger();
+    let age = now.saturating_since(pool.since);
+    (age >= REST && waiting == 0 && accounts.requests() == 0) || age >= REST_MAX
+}
+
+/// Takes a pool off the list; false if another worker did so first.
+fn take(name: &str) -> bool {
+    let mut is_taken = false;
+    change(|retired| {
+        let before = retired.len();
+        retired.retain(|pool| pool.name != name);
+        is_taken = retired.len() < before;
+    });
+    is_taken
+}
+
+fn change(mut change: impl FnMut(&mut Vec<RetiredPool>)) {
+    for _ in 0..store::TRIES_MAX {
+        let stored = host::shared(KEY);
+        let before = wire::retired::decode(&stored.value);
+        let mut retired = before.clone();
+        change(&mut retired);
+        let is_new = retired != before;
+        if !is_new || host::share_if_unchanged(KEY, &wire::retired::encode(&retired), stored.cas) {
+            return;
+        }
+    }
+}
+
+fn has(pools: Option<&Pools>, name: &str) -> bool {
+    pools.is_some_and(|pools| pools.iter().any(|pool| pool.config.name == name))
+}
