@@ -29,8 +29,6 @@ pub(crate) struct KeptConfig {
     good_key: String,
     /// Key of the newest one's state.
     state_key: String,
-    /// Digest of the configuration that this instance goes by; 0 for none.
-    used: u64,
     /// The gauge that is 1 while no plugin's newest configuration is refused.
     is_ok: Metric,
 }
@@ -41,14 +39,12 @@ impl KeptConfig {
         Self {
             good_key: format!("llm-picker//v1/config/{name}"),
             state_key: format!("llm-picker//v1/config-state/{name}"),
-            used: 0,
             is_ok: Metric::gauge("llm_picker_config_ok"),
         }
     }
 
     /// Keeps a configuration that is applied. Returns the one before, if that was another.
-    pub(crate) fn keep(&mut self, json: &[u8]) -> Option<Vec<u8>> {
-        self.used = digest(json);
+    pub(crate) fn keep(&self, json: &[u8]) -> Option<Vec<u8>> {
         if self.state() != Some(ConfigState::Good) {
             host::share(&self.state_key, &ConfigState::Good.encode());
         }
@@ -60,19 +56,8 @@ impl KeptConfig {
         before
     }
 
-    /// Returns the last good configuration for this instance to go by, if there was one.
-    pub(crate) fn use_last_good(&mut self) -> Option<Vec<u8>> {
-        let last_good = self.last_good();
-        self.used = last_good.as_deref().map(digest).unwrap_or_default();
-        last_good
-    }
-
-    /// True if this instance goes by the newest good configuration of its plugin.
-    pub(crate) fn is_newest(&self) -> bool {
-        self.last_good().is_some_and(|json| digest(&json) == self.used)
-    }
-
-    fn last_good(&self) -> Option<Vec<u8>> {
+    /// Returns the last good configuration, if there was one.
+    pub(crate) fn last_good(&self) -> Option<Vec<u8>> {
         let stored = host::shared(&self.good_key);
         stored.cas.map(|_| stored.value)
     }

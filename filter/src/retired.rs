@@ -41,21 +41,29 @@ pub(crate) fn retire(before: &[String], pools: Option<&Pools>, now: Instant) {
     });
 }
 
-/// Empties the pools on the list that are at rest, at a tick of any instance. `in_use` returns the pools of the
-/// instance, if its configuration is the newest of its plugin: another plugin may still have what one gave up.
-pub(crate) fn empty<'a>(in_use: impl FnOnce() -> Option<&'a Pools>, now: Instant) {
+/// Empties the pools on the list that are at rest, at a tick of an instance that has `pools`. Those of its own
+/// are left alone as long as it is there: another plugin may still have what one gave up, and Envoy takes up
+/// an instance again, without a word, that had an earlier configuration and is not gone yet.
+pub(crate) fn empty(pools: Option<&Pools>, now: Instant) {
     let listed = host::shared(KEY).value;
     if listed.is_empty() {
         return;
     }
-    let pools = in_use();
     for pool in wire::retired::decode(&listed) {
         if has(pools, &pool.name) {
-            take(&pool.name);
+            if now.saturating_since(pool.since) >= REST / 2 {
+                change(|retired| postpone(retired, &pool.name, now));
+            }
         } else if is_at_rest(&pool, now) && take(&pool.name) {
             SharedStore::for_pool(&pool.name).clear();
             log::info!("emptied the shared data of pool {}, which is gone", pool.name);
         }
+    }
+}
+
+fn postpone(retired: &mut [RetiredPool], name: &str, now: Instant) {
+    for pool in retired.iter_mut().filter(|pool| pool.name == name) {
+        pool.since = now;
     }
 }
 

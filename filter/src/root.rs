@@ -50,17 +50,10 @@ impl Root {
         Self { context_id, role, kept: None, is_faulty: false }
     }
 
-    /// The pools of this instance, unless a newer configuration of the plugin is in use: then Envoy is about to
-    /// take this one away.
-    fn pools_in_use(&self) -> Option<&Pools> {
-        let is_newest = self.kept.as_ref().is_some_and(KeptConfig::is_newest);
-        self.role.pools().filter(|_| is_newest)
-    }
-
     /// Applies a configuration, or else the last good one.
     fn configure(&mut self, json: &[u8]) {
         let plugin = host::plugin_name();
-        let mut kept = KeptConfig::of_plugin(&plugin);
+        let kept = KeptConfig::of_plugin(&plugin);
         let read = CheckedConfig::read(json);
         self.is_faulty = read.is_err();
         self.role = match read {
@@ -72,7 +65,7 @@ impl Root {
                 role
             }
             Err(faults) => {
-                let role = InstanceRole::without(json, &mut kept);
+                let role = InstanceRole::without(json, &kept);
                 if kept.refuse(json, host::now()) {
                     tell(&plugin, &faults, &role);
                 }
@@ -113,8 +106,8 @@ impl InstanceRole {
     }
 
     /// The role of an instance whose configuration is refused.
-    fn without(refused: &[u8], kept: &mut KeptConfig) -> Self {
-        match kept.use_last_good().map(|json| CheckedConfig::read(&json)) {
+    fn without(refused: &[u8], kept: &KeptConfig) -> Self {
+        match kept.last_good().map(|json| CheckedConfig::read(&json)) {
             Some(Ok(checked)) => Self::configured(checked),
             Some(Err(_)) | None => {
                 run::tick_when_idle();
@@ -171,7 +164,7 @@ impl RootContext for Root {
         if let Some(kept) = &self.kept {
             kept.show(self.is_faulty, host::now());
         }
-        retired::empty(|| self.pools_in_use(), host::now());
+        retired::empty(self.role.pools(), host::now());
         if let InstanceRole::Picker(instance) = &self.role {
             run::tick(&instance.pools, self.context_id);
             instance.counters.add_pending(host::now());
