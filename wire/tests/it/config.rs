@@ -122,8 +122,8 @@ fn an_ingest_instance_has_nothing_else() {
         r#"{"ingest": {"secretEnv": "S", "maxBytes": "10k"}}"#,
         r#"{"ingest": {}, "plugins": []}"#,
     ].map(say).join("\n"), @r#"
-    Ingest(IngestConfig { secret_env: "LLM_PICKER_SECRET", max_bytes: 4194304 })
-    Ingest(IngestConfig { secret_env: "S", max_bytes: 10000 })
+    Ingest(IngestConfig { secret_envs: ["LLM_PICKER_SECRET", "LLM_PICKER_SECRET_NEXT"], max_bytes: 4194304 })
+    Ingest(IngestConfig { secret_envs: ["S"], max_bytes: 10000 })
     invalid plugins: must be a known field; allowed: ingest
     "#);
 }
