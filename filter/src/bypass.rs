@@ -13,7 +13,6 @@ use crate::{
     counters::Counters,
     destination,
     host::{self, Headers},
-    identity,
     refusal::Refusal,
     request_meta,
 };
@@ -67,12 +66,11 @@ impl Context for Bypassed {}
 
 impl HttpContext for Bypassed {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let headers = host::request_headers();
+        let mut headers = host::request_headers();
+        let config::Identity { stripped, steering, .. } = &self.bypass.identity;
         // Where nothing is picked, a client must not choose its endpoint either.
-        if headers.has(destination::HEADER) {
-            host::remove_request_header(destination::HEADER);
-        }
-        identity::strip(&headers, &self.bypass.identity);
+        let forged = stripped.iter().chain(steering).map(String::as_str);
+        headers.strip([destination::HEADER].into_iter().chain(forged));
         if !self.bypass.is_claimed(&headers) {
             return Action::Continue;
         }

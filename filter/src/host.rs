@@ -43,6 +43,17 @@ impl Headers {
     pub(crate) fn have_prefix(&self, prefix: &str) -> bool {
         self.0.iter().any(|(name, _)| name.starts_with(prefix))
     }
+
+    /// Removes the headers of these names from the request, and from this list, so that nothing reads them
+    /// afterwards. While Envoy still holds the headers only.
+    pub(crate) fn strip<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        for name in names {
+            if self.has(name) {
+                remove_request_header(name);
+                self.0.retain(|(key, _)| key != name);
+            }
+        }
+    }
 }
 
 /// Time that is added to the monotonic clock, which begins when the machine boots: longer than any age that
@@ -199,11 +210,18 @@ pub(crate) fn upstream_broke() -> bool {
     flags.first_chunk().is_some_and(|flags| u64::from_le_bytes(*flags) & BROKE != 0)
 }
 
-/// Reads the address of the client, as far as Envoy trusts the sources of it.
+/// Reads a value that a filter in front has left with the request (dynamic metadata), as text: no client can
+/// put one there. Empty where there is none.
+pub(crate) fn filter_metadata(namespace: &str, key: &str) -> Vec<u8> {
+    property(vec!["metadata", "filter_metadata", namespace, key])
+}
+
+/// Reads the address of the client: that of its connection, or the one that as many proxies as Envoy is told to
+/// trust (`xff_num_trusted_hops`) have put into X-Forwarded-For.
 pub(crate) fn client_address() -> Option<IpAddr> {
     let address = property(vec!["source", "address"]);
     let address: SocketAddr = std::str::from_utf8(&address).ok()?.parse().ok()?;
-    Some(address.ip())
+    Some(address.ip().to_canonical())
 }
 
 fn property(path: Vec<&str>) -> Vec<u8> {

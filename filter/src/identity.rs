@@ -1,7 +1,10 @@
 //! The identity of a request: the objective and the fairness id that authentication put into the headers,
 //! with the wishes that the client may add.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use picker_core::{ClientId, Subset};
 use wire::{
@@ -25,6 +28,12 @@ const MODEL_REWRITE: [&str; 2] = ["x-llm-d-model-name-rewrite", "x-gateway-model
 /// model server.
 const SUBSET: &str = "x-gateway-destination-endpoint-subset";
 
+/// Namespace of the same in the request's dynamic metadata, where only filters can write (EPP: subset hint).
+const SUBSET_METADATA: &str = "envoy.lb.subset_hint";
+
+/// The bits of an IPv6 address that a provider gives to a customer, who chooses the others.
+const NETWORK: u128 = u128::MAX << 64;
+
 /// Prefix of the headers about a video.
 const VIDEO: &str = "x-llm-d-video-";
 
@@ -35,6 +44,8 @@ pub(crate) struct Identity {
     pub(crate) objective: Option<String>,
     /// The tenant between which and others capacity is shared.
     pub(crate) fairness_id: Option<String>,
+    /// The name that authentication gave the client, and no client can choose.
+    authenticated: Option<String>,
     /// Longest time that the request may wait for its turn.
     pub(crate) ttl: Option<Duration>,
     /// Time within which the client wants the first token.
@@ -53,20 +64,28 @@ impl Identity {
         let payload = config.jwt.as_ref().map(|jwt| (headers.last(&jwt.payload_header), jwt));
         let user = payload.and_then(|(payload, jwt)| jwt::claim(payload?, &jwt.claim));
         // An AuthPolicy's objective comes before the token's.
-        let objective = first_present(headers, &config.objective_headers);
+        let objective = first_present(headers, &config.objective_headers).map(|(_, name)| name);
         let by_token =
             payload.map(|(payload, _)| jwt::objective(payload.is_some(), user.as_deref()));
-        Self {
-            objective: objective.or_else(|| by_token.map(str::to_owned)),
-            fairness_id: match config.fairness_key {
-                FairnessKey::Header => first_present(headers, &config.fairness_headers),
-                FairnessKey::JwtClaim => user,
-                FairnessKey::ClientAddress => host::client_address().map(|ip| ip.to_string()),
+        let objective = objective.or_else(|| by_token.map(str::to_owned));
+        let (fairness_id, authenticated) = match config.fairness_key {
+            FairnessKey::Header => match first_present(headers, &config.fairness_headers) {
+                Some((header, tenant)) if config.trusts(header) => {
+                    (Some(tenant.clone()), Some(tenant))
+                }
+                found => (found.map(|(_, tenant)| tenant), user),
             },
+            FairnessKey::JwtClaim => (user.clone(), user),
+            FairnessKey::ClientAddress => (client_network(), user),
+        };
+        Self {
+            objective,
+            fairness_id,
+            authenticated,
             ttl: TTL.iter().find_map(|name| go_duration(headers.last(name)?)),
             slo_ttft: SLO_TTFT_MS.iter().find_map(|name| millis(headers.last(name)?)),
             model_rewrite: MODEL_REWRITE.iter().find_map(|name| text(headers.last(name)?)),
-            subset: headers.last(SUBSET).and_then(subset),
+            subset: subset_hint(headers),
             video: video(headers),
         }
     }
@@ -76,13 +95,23 @@ impl Identity {
         config.salt_by_tenant.then(|| self.fairness_id.as_deref().unwrap_or_default())
     }
 
-    /// Names the client, for failures of which the request may be the cause: the tenant, or the address
-    /// where none is named. An address costs a call of the host, so it is read for failures alone.
+    /// Names the client, for failures of which the request may be the cause, by what it cannot choose: the name
+    /// that authentication gave it, or else its address. A tenant that anybody may call himself is none. An
+    /// address costs a call of the host, so it is read for failures alone.
     pub(crate) fn client(&self) -> ClientId {
-        let address = || host::client_address().map(|address| address.to_string());
-        let name = self.fairness_id.clone().or_else(address);
+        let name = self.authenticated.clone().or_else(client_network);
         ClientId::new(&name.unwrap_or_default())
     }
+}
+
+/// Reads the address of the client, as far as it can't choose it: of an IPv6 address the network of 64 bits,
+/// all addresses of which are one customer's.
+fn client_network() -> Option<String> {
+    let network = match host::client_address()? {
+        IpAddr::V4(address) => return Some(address.to_string()),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK),
+    };
+    Some(format!("{network}/64"))
 }
 
 /// Reads a text; `None` if it is empty or no UTF-8.
@@ -112,18 +141,15 @@ fn video(headers: &Headers) -> Video {
     )
 }
 
-/// Removes the headers that a client could have forged.
-pub(crate) fn strip(headers: &Headers, config: &config::Identity) {
-    for name in config.stripped.iter().map(String::as_str).chain([SUBSET]) {
-        if headers.last(name).is_some() {
-            host::remove_request_header(name);
-        }
+/// Reads the endpoints that the gateway allows, from the header if it was trusted and is still there, or from
+/// what a filter in front has left; an empty hint is none (EPP: subset hint).
+fn subset_hint(headers: &Headers) -> Option<Subset> {
+    let header = headers.last(SUBSET).and_then(text);
+    if headers.has(SUBSET) {
+        host::remove_request_header(SUBSET);
     }
-}
-
-/// Reads the endpoints of a hint; an empty one is no hint (EPP: subset hint).
-fn subset(value: &[u8]) -> Option<Subset> {
-    text(value).map(|list| Subset::parse(&list))
+    let hint = header.or_else(|| text(&host::filter_metadata(SUBSET_METADATA, SUBSET)));
+    hint.map(|list| Subset::parse(&list))
 }
 
 fn go_duration(value: &[u8]) -> Option<Duration> {
@@ -134,10 +160,10 @@ fn millis(value: &[u8]) -> Option<Duration> {
     std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_millis)
 }
 
-/// Reads the first of `names` that the request carries. Of a repeated header the LAST value counts:
-/// authentication appends its own behind any that a client sent.
-fn first_present(headers: &Headers, names: &[String]) -> Option<String> {
-    let value = names.iter().find_map(|name| headers.last(name))?;
+/// Reads the first of `names` that the request carries, with its value. Of a repeated header the LAST value
+/// counts: authentication appends its own behind any that a client sent.
+fn first_present<'a>(headers: &Headers, names: &'a [String]) -> Option<(&'a str, String)> {
+    let (name, value) = names.iter().find_map(|name| Some((name, headers.last(name)?)))?;
     // An id that is no UTF-8 is as good as another, as long as equal bytes give equal ids.
-    Some(String::from_utf8_lossy(value).into_owned())
+    Some((name, String::from_utf8_lossy(value).into_owned()))
 }

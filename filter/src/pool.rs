@@ -8,6 +8,7 @@ use wire::config::{Destined, PoolConfig};
 use crate::{
     checked::CheckedPool,
     host::{self, Headers},
+    session,
     store::{Heartbeats, SharedStore},
     vm::{self, PoolId},
 };
@@ -28,8 +29,8 @@ pub(crate) struct Pool {
     pub(crate) queue: Option<u32>,
     /// Headers that the pool's plugins go by, in lower case.
     pub(crate) header_names: Vec<String>,
-    /// True if tenants are charged for output tokens.
-    pub(crate) charges: bool,
+    /// True if sessions are kept by tokens.
+    pub(crate) has_tokens: bool,
 }
 
 /// All pools of one plugin instance, in the order in which they are tried.
@@ -53,13 +54,18 @@ impl Pool {
                 vm::in_pool(id, |pool| pool.worker.id()),
             ),
             queue: vm::take_queue(&config.name),
-            charges: config.flow.as_ref().is_some_and(FlowConfig::charges_tokens),
+            has_tokens: config.scheduler.token_headers().count() > 0,
             header_names: config.scheduler.header_names().into_iter().map(str::to_owned).collect(),
             worker_config,
             config,
         };
         pool.store.create();
         pool
+    }
+
+    /// True if tenants are charged for output tokens.
+    pub(crate) fn charges(&self) -> bool {
+        self.config.flow.as_ref().is_some_and(FlowConfig::charges_tokens)
     }
 
     /// True if messages in this queue are for this pool.
@@ -84,7 +90,11 @@ impl Pools {
     pub(crate) fn configure(checked: Vec<CheckedPool>, fails_open: bool) -> Self {
         let by_cluster = checked.iter().any(|pool| pool.config.matches.cluster.is_some());
         let pools = checked.into_iter().map(|pool| Rc::new(Pool::configure(pool, fails_open)));
-        Self { pools: pools.collect(), by_cluster }
+        let pools: Vec<Rc<Pool>> = pools.collect();
+        if pools.iter().any(|pool| pool.has_tokens) {
+            session::draw_key();
+        }
+        Self { pools, by_cluster }
     }
 
     /// Finds the pools that a request with these headers may be for; the first that serves its model is

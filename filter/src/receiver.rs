@@ -15,7 +15,7 @@ use crate::{
     counters::Counters,
     gateway,
     host::{self, Headers},
-    outbox,
+    outbox, session,
     store::SharedStore,
 };
 
@@ -58,12 +58,13 @@ pub(crate) struct Refused {
 
 impl Receiver {
     /// Makes a receiver with the secrets from the environment. `key` is the place of its settings in the
-    /// configuration, for the faults.
+    /// configuration, for the faults. The key of session tokens follows from the first of them.
     ///
     /// # Errors
     /// Without usable secrets, each fault in words.
     pub(crate) fn new(key: &str, config: &IngestConfig) -> Result<Self, Vec<String>> {
         let secrets = Secrets::new(secrets(key, &config.secret_envs)?);
+        secrets.get(0).into_iter().for_each(session::share_key);
         Ok(Self { max_bytes: config.max_bytes, stats: Counters::define(), secrets })
     }
 

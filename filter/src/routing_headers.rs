@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use picker_core::{InferenceRequest, Slo};
 
-use crate::host::{self, Headers};
+use crate::host::Headers;
 
 /// Milliseconds between tokens; the older name after the canonical one.
 const SLO_TPOT_MS: [&str; 2] = ["x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"];
-
-/// Headers that a decision sets. From a client they would make a pod talk to any address that it names.
-const OURS: [&str; 3] =
-    ["x-prefiller-host-port", "x-encoder-hosts-ports", "x-data-parallel-host-port"];
 
 /// Longest value of a header that plugins see, in bytes: names of profiles, tiers and endpoints fit.
 const VALUE_BYTES_MAX: usize = 256;
@@ -24,14 +20,8 @@ pub(crate) struct RoutingHeaders {
 }
 
 impl RoutingHeaders {
-    /// Reads the headers of these names, and removes those that clients must not set. While Envoy still
-    /// holds the headers.
+    /// Reads the headers of these names.
     pub(crate) fn read<'a>(headers: &Headers, names: impl Iterator<Item = &'a str>) -> Self {
-        for name in OURS {
-            if headers.last(name).is_some() {
-                host::remove_request_header(name);
-            }
-        }
         let value = |name: &str| std::str::from_utf8(headers.last(name)?).ok();
         let asked = |name: &str| {
             let value = value(name).filter(|value| value.len() <= VALUE_BYTES_MAX)?;

@@ -20,8 +20,7 @@ use proxy_wasm::{
 use wire::tally::ErrorCode;
 
 use crate::{
-    destination, host, identity, plugin_instance::PluginInstance, refusal::Refusal, stats,
-    vm::HeldStream,
+    destination, host, plugin_instance::PluginInstance, refusal::Refusal, stats, vm::HeldStream,
 };
 use phase::{Asked, Next, Phase, Placed, Sent};
 
@@ -106,13 +105,13 @@ impl Context for Picker {}
 
 impl HttpContext for Picker {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let headers = host::request_headers();
-        // A client must not choose its endpoint, nor any address that Envoy can reach.
-        if headers.has(destination::HEADER) {
-            host::remove_request_header(destination::HEADER);
-        }
-        identity::strip(&headers, &self.stream.instance.config.identity);
-        self.stream.go(self.stream.begin(&headers, end_of_stream))
+        let mut headers = host::request_headers();
+        // A client must not choose its endpoint, nor any address that Envoy can reach, nor say what the
+        // gateway says. What is stripped is not read by anything that follows.
+        let identity = &self.stream.instance.config.identity;
+        let forged = identity.stripped.iter().chain(&identity.steering).map(String::as_str);
+        headers.strip([destination::HEADER].into_iter().chain(forged));
+        self.stream.go(self.stream.begin(&mut headers, end_of_stream))
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {

@@ -169,6 +169,11 @@ impl Envoy {
         self.world.borrow().crossings
     }
 
+    /// Sets a property of all streams from now on, such as what a filter in front leaves with every request.
+    pub fn set_property(&self, path: &str, value: impl Into<Vec<u8>>) {
+        self.world.borrow_mut().properties.insert(path.to_owned(), value.into());
+    }
+
     /// Returns a shared value, read past the plugins.
     #[must_use]
     pub fn shared_data(&self, key: &str) -> Option<Vec<u8>> {

@@ -40,6 +40,7 @@ const fn pod(waiting: u32, kv_usage: f32, adapters: &'static [&'static str]) -> 
 
 const SQL: &str = "sql-lora-1fdg2";
 const REWRITE: &str = "x-llm-d-model-name-rewrite";
+const SUBSET: &str = "x-gateway-destination-endpoint-subset";
 const OBJECTIVE: &str = "x-llm-d-inference-objective";
 const TO_SQL: &[(&str, &str)] = &[(OBJECTIVE, "sql-lora"), (REWRITE, SQL)];
 const NO_JSON: &str =
@@ -185,6 +186,7 @@ pub(crate) fn config() -> Value {
         "plugins": names.map(|name| json!({"type": name})),
         "schedulingProfiles": [{"name": "default", "plugins": names.map(|name| json!({"pluginRef": name}))}],
         "objectives": [{"name": "sql-lora", "priority": 2}, {"name": "direct-model", "priority": 2}],
+        "identity": trusting(),
         "modelRewrites": [{"name": "rewrite", "rules": [rule]}],
     })
 }
@@ -198,7 +200,13 @@ pub(crate) fn passthrough() -> Value {
         "plugins": names.map(|name| json!({"type": name})),
         "schedulingProfiles": [{"name": "default", "plugins": profile}],
         "requestHandler": {"parsers": [{"pluginRef": "passthrough-parser"}]},
+        "identity": trusting(),
     })
+}
+
+/// The EPP believes the headers of its rows, as the gateway in front of it writes them.
+fn trusting() -> Value {
+    json!({"trusted": [REWRITE, SUBSET]})
 }
 
 impl Row {
@@ -232,7 +240,7 @@ impl Row {
         };
         let subset: Vec<String> = self.subset.iter().map(address).collect();
         if !subset.is_empty() {
-            headers.push(("x-gateway-destination-endpoint-subset", subset.join(",")));
+            headers.push((SUBSET, subset.join(",")));
         }
         headers
     }

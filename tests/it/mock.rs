@@ -29,6 +29,7 @@ mod hermetic;
 mod identity;
 mod objectives;
 mod refusals;
+mod trust;
 
 mod configuration;
 mod faulty;

@@ -13,6 +13,7 @@ mod pool;
 mod pull;
 mod rewrites;
 mod share;
+mod steering;
 
 // The EndpointPickerConfig.
 mod epp;

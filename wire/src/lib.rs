@@ -10,6 +10,7 @@ pub mod body;
 pub mod jwt;
 pub mod models;
 pub mod response;
+pub mod session;
 
 pub mod config;
 

@@ -59,6 +59,13 @@ impl Secret {
         Hmac::new_from_slice(bytes).ok().map(Self)
     }
 
+    /// Returns the key of the session tokens of all gateways that have this secret. It tells nothing of the
+    /// secret, and no push is signed by it: what is signed of a push begins with a digit.
+    #[must_use]
+    pub fn session_key(&self) -> [u8; 32] {
+        self.0.clone().chain_update(b"session tokens, version 1").finalize().into_bytes().into()
+    }
+
     /// Returns the signature of a push, for [`SIGNATURE_HEADER`].
     #[must_use]
     pub fn sign(&self, stamp: Stamp, body: &[u8]) -> String {

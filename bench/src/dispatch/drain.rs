@@ -264,9 +264,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quantile_of_all_time_is_read() {
-        let text = "wasmcustom.x: P0(nan,11) P50(nan,120.5) P99(nan,480) P100(nan,900)";
-        assert_eq!(quantile_of(text, "P50"), Some(120.5));
-        assert_eq!(quantile_of("wasmcustom.x: No recorded values", "P50"), None);
+    fn a_quantile_lies_within_its_bucket() {
+        let page = "llm_picker_grant_to_resume_seconds_bucket{pool=\"a\",le=\"0.0001\"} 10\n\
+            llm_picker_grant_to_resume_seconds_bucket{pool=\"a\",le=\"0.0003\"} 20\n\
+            llm_picker_grant_to_resume_seconds_bucket{pool=\"a\",le=\"+Inf\"} 20\n\
+            llm_picker_grant_to_resume_seconds_count{pool=\"a\"} 20\n";
+        let buckets = buckets(page);
+        assert_eq!(buckets.len(), 3);
+        assert!((bucket_quantile(&buckets, 0.75) - 200.0).abs() < 1e-6, "{buckets:?}");
+        assert!(bucket_quantile(&[], 0.5).abs() < 1e-6);
     }
 }

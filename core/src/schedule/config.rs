@@ -53,6 +53,11 @@ impl Config {
         names
     }
 
+    /// Returns the headers of session tokens, in lower case.
+    pub fn token_headers(&self) -> impl Iterator<Item = &str> {
+        self.scheduling.token_sessions().map(|(header, _)| header)
+    }
+
     /// True if anything goes by the prompt tokens in flight.
     #[must_use]
     pub fn counts_tokens(&self) -> bool {

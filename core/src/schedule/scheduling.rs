@@ -8,10 +8,7 @@ pub use handler::Handler;
 
 use std::net::SocketAddr;
 
-use super::{
-    Needs, PickContext, Profile, ProfileExplanation, ProfileRunResult, SessionAffinity,
-    SessionStrategy,
-};
+use super::{Needs, PickContext, Profile, ProfileExplanation, ProfileRunResult, SessionAffinity};
 use crate::{
     model::{InferenceRequest, PickError, Rng, SchedulingResult, SessionId},
     pool::Candidate,
@@ -82,16 +79,20 @@ impl Scheduling {
         profiles.chain([self.handler.needs()])
     }
 
-    /// Returns headers for the response with which the client's session comes back to where it was.
-    pub fn session_headers(
+    /// Returns the header and the profile of each plugin that keeps sessions by a token.
+    pub fn token_sessions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.sessions().filter_map(|session| Some((session.token_header()?, &*session.profile)))
+    }
+
+    /// Returns the same with the endpoint that a served request's session is kept at from now on.
+    pub fn sessions_kept(
         &self,
         served_by: SocketAddr,
         prefill: Option<SocketAddr>,
-    ) -> impl Iterator<Item = (&str, String)> {
+    ) -> impl Iterator<Item = (&str, &str, SocketAddr)> {
         self.sessions().filter_map(move |session| {
-            let SessionStrategy::Token(header) = &session.strategy else { return None };
-            let endpoint = self.kept_at(session, served_by, prefill)?;
-            Some((header.as_str(), endpoint.to_string()))
+            let header = session.token_header()?;
+            Some((header, &*session.profile, self.kept_at(session, served_by, prefill)?))
         })
     }
 

@@ -19,8 +19,8 @@ pub struct SessionAffinity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionStrategy {
     /// By a token that the response carries and the next request brings back, in the header of this
-    /// name (EPP: encoded_endpoint_header). The token is the endpoint's address, which clients need
-    /// not understand. A client that makes one up chooses among the pool's endpoints and no others.
+    /// name (EPP: encoded_endpoint_header). Whoever calls this crate seals and opens tokens: here the
+    /// header has the address of the endpoint that an opened one stands for, or is left out.
     Token(String),
     /// By the client's own word (EPP: session_id).
     Id {
@@ -49,6 +49,14 @@ impl SessionStrategy {
 }
 
 impl SessionAffinity {
+    /// Returns the header of the token, if sessions are kept by one.
+    pub(crate) fn token_header(&self) -> Option<&str> {
+        match &self.strategy {
+            SessionStrategy::Token(header) => Some(header),
+            SessionStrategy::Id { .. } => None,
+        }
+    }
+
     /// Returns the endpoint that the session was at; `None` for a request without a session, or for
     /// one that is not known.
     pub(crate) fn endpoint(&self, context: &PickContext<'_>) -> Option<SocketAddr> {

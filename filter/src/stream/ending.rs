@@ -55,7 +55,7 @@ impl Stream {
     fn log_sent(&self, mut sent: Sent) {
         let pool = std::rc::Rc::clone(&sent.placed.pool);
         let tokens = sent.response.reader.output_tokens();
-        if pool.charges && tokens > 0 {
+        if pool.charges() && tokens > 0 {
             let flow = sent.placed.flow.clone();
             run::tell(&pool, Input::Charged { flow, tokens });
         }

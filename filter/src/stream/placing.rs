@@ -23,7 +23,7 @@ use crate::{
     pool::Pool,
     refusal::Refusal,
     run::{self, Caller},
-    stats,
+    session, stats,
     vm::{self, HeldStream},
 };
 
@@ -55,6 +55,7 @@ impl Stream {
         }
         let routing = std::mem::take(&mut asked.routing);
         let mut request = routing.complete(request, asked.identity.slo_ttft);
+        session::open(&pool, &mut request, &self.instance.counters);
         request.subset.clone_from(&asked.identity.subset);
         request.priority = priority;
         let placed = self.placed(pool, asked, models, bytes);

@@ -27,24 +27,28 @@ use crate::{
 
 impl Stream {
     /// Holds a request whose body decides; sends on all others by load, before their body.
-    pub(super) fn begin(self: &Rc<Self>, headers: &Headers, end_of_stream: bool) -> Next {
+    pub(super) fn begin(self: &Rc<Self>, headers: &mut Headers, end_of_stream: bool) -> Next {
         let received_at = host::now();
         let instance = &self.instance;
-        let identity = Identity::read(headers, &instance.config.identity);
-        let api = request_meta::api(headers);
         let candidates = instance.pools.fitting(headers);
+        if candidates.is_empty() {
+            return Next::passed();
+        }
+        let trust = &instance.config.identity;
+        headers.strip(trust.steering_paths.iter().map(String::as_str));
+        let api = request_meta::api(headers);
         let names = candidates.iter().flat_map(|pool| &pool.header_names).map(String::as_str);
+        let routing = RoutingHeaders::read(headers, names);
+        // The picker's own words to itself: no pod has a use for them.
+        headers.strip(candidates.iter().flat_map(|pool| pool.config.scheduler.token_headers()));
         let asked = Box::new(Asked {
-            routing: RoutingHeaders::read(headers, names),
-            identity,
+            routing,
+            identity: Identity::read(headers, trust),
             dialect: api.map(Api::dialect).unwrap_or_default(),
             received_at,
             priority: None,
             candidates,
         });
-        if asked.candidates.is_empty() {
-            return Next::passed();
-        }
         match api.filter(|api| !end_of_stream && reads(&asked.candidates, *api)) {
             Some(api) => self.hold_headers(asked, api, headers),
             None => self.go_by_load(asked, headers),

@@ -1,7 +1,5 @@
 //! The response to a request that was sent, as it passes.
 
-use std::net::SocketAddr;
-
 use picker_core::{
     ResponseClass, ResponseStart, SchedulingResult,
     worker::{Input, Observation},
@@ -13,7 +11,7 @@ use super::{
     phase::Sent,
     response::{self, Response},
 };
-use crate::{decision_header, host, pool::Pool, run};
+use crate::{decision_header, host, run, session};
 
 /// Time for which a request was held by flow control, in milliseconds, on what was served (EPP v0.11).
 const QUEUE_DURATION: &str = "x-llm-d-flow-queue-duration-ms";
@@ -45,8 +43,11 @@ impl Stream {
         if let Some(result) = &sent.result {
             self.label_response(sent, result);
             // An endpoint that failed has served nothing: the client keeps the token that it has.
-            if !matches!(class, ResponseClass::Failed(_)) {
-                keep_session(&sent.placed.pool, served_by, result);
+            if !matches!(class, ResponseClass::Failed(_))
+                // Where Envoy does not say which it was, the request was sent to the first.
+                && let Some(server) = served_by.or_else(|| result.ranked.first().copied())
+            {
+                session::seal(&sent.placed.pool, server, result.prefiller());
             }
         }
         if end_of_stream {
@@ -99,14 +100,4 @@ fn report_load(sent: &Sent, report: LoadReport) {
     let LoadReport { waiting, kv_usage } = report;
     let at = host::now();
     run::observe(&sent.placed.pool, Observation::LoadReported { endpoint, at, waiting, kv_usage });
-}
-
-/// Has the client's session come back to the endpoint that served it.
-fn keep_session(pool: &Pool, served_by: Option<SocketAddr>, result: &SchedulingResult) {
-    // Where Envoy does not say which it was, the request was sent to the first.
-    let Some(server) = served_by.or_else(|| result.ranked.first().copied()) else { return };
-    let scheduling = &pool.config.scheduler.scheduling;
-    for (name, token) in scheduling.session_headers(server, result.prefiller()) {
-        host::set_response_header(name, &token);
-    }
 }

@@ -32,7 +32,8 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 fn get_property(call: &mut Call<'_>, path: Slice, out: Out) -> Outcome {
-    // Parts are divided by NUL; a dot never occurs in a part that this host knows.
+    // Parts are divided by NUL. A part may have dots itself, as a filter's name has; no two paths that this host
+    // knows read alike for it.
     let path = call.read_text(path)?.replace('\0', ".");
     let value = find(call.host(), path.trim_end_matches('.'))?;
     call.give(&value, out)

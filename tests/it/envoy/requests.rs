@@ -16,7 +16,8 @@ const CHAT: &str = "/v1/chat/completions";
 fn renaming() -> Value {
     let rule =
         json!({"matches": [{"model": {"value": "gpt-4"}}], "targets": [{"modelRewrite": "tiny"}]});
-    json!({"modelRewrites": [{"name": "alias", "rules": [rule]}], "decisionHeader": true})
+    json!({"modelRewrites": [{"name": "alias", "rules": [rule]}], "decisionHeader": true,
+        "identity": {"trusted": ["x-llm-d-model-name-rewrite"]}})
 }
 
 fn body(model: &str, streamed: bool) -> String {
@@ -55,7 +56,9 @@ async fn context_is_kept_and_priority_told() {
     let plugin = json!({
         "requestHandler": {"propagatePriority": true},
         "objectives": [{"name": "paid", "priority": 7}],
-        "identity": {"fairnessHeaders": ["x-team"]},
+        "identity": {
+            "fairnessHeaders": ["x-team"], "trusted": ["x-gateway-destination-endpoint-subset"],
+        },
     });
     world::tell_in_every_way(
         |stack| stack.upstreams(vec![pod]).without_scraper().plugin(plugin.clone()),

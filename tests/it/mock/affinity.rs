@@ -3,15 +3,22 @@
 
 use std::collections::BTreeSet;
 
-use host_mock::Stream;
+use host_mock::{Plugin, Stream};
+use picker_core::Snapshot;
 use serde_json::json;
 
 use super::{
-    push::Pod,
-    world::{WORKERS, Way, World, about},
+    push::{Pod, Push, SECRET},
+    world::{WORKERS, Way, World, about, builder},
 };
 
 const TOKEN: &str = "x-session-token";
+
+/// Counter of tokens that were not sealed here.
+const IGNORED: &str = "llm_picker_envoy_session_tokens_ignored_total";
+
+/// Key of the session key in shared data.
+const KEY: &str = "llm-picker/v1/session-key";
 
 fn of_sessions(way: Way) -> World {
     let plugins = json!([{"type": "session-affinity-scorer"}]);
@@ -97,17 +104,95 @@ fn without_the_routers_word_the_first_of_the_list_counts() {
     let home = world.pod(&stream).number;
     stream.respond(200, (), b"{}");
     let response = stream.response().unwrap();
-    assert_eq!(response.headers.text(TOKEN), Some(&*format!("10.0.0.{home}:8000")));
+    let token = response.headers.text(TOKEN).unwrap();
+    for worker in 0..WORKERS {
+        let next = world.chat_with(worker, &[(TOKEN, token)], &about(&worker.to_string()));
+        assert_eq!(world.pod(&next).number, home);
+    }
 }
 
+/// The only token that a client can make up is none.
 #[test]
-fn a_token_of_no_pod_leads_nowhere() {
-    let world = of_sessions(Way::STOP_ITERATION_HEADER);
-    for token in ["192.0.2.66:22", "nonsense", ""] {
-        let stream = world.chat_with(0, &[(TOKEN, token)], "hello");
-        assert!((1..=5).contains(&world.pod(&stream).number), "{token}");
+fn forged_tokens_lead_nowhere_and_are_counted() {
+    for way in Way::ALL {
+        let world = of_sessions(way);
+        world.pods(&[Pod::idle(1), Pod { waiting: 50, ..Pod::idle(2) }]);
+        let stream = world.chat(0, "hello");
+        let good = token(&stream, 200, 2).unwrap();
+        assert!(!good.contains("10.0.0.2") && !good.contains("8000"), "{way:?}: {good}");
+        let mut changed = good.clone();
+        changed.replace_range(20..21, if &good[20..21] == "A" { "B" } else { "A" });
+        // Plain as older versions had them, in base64 as the EPP's, changed, cut and for another header.
+        let forged = [
+            "10.0.0.2:8000",
+            "192.0.2.66:22",
+            "MTAuMC4wLjI6ODAwMA==",
+            "nonsense",
+            &changed,
+            &good[1..],
+        ];
+        let ignored = |world: &World| world.counter(IGNORED);
+        let from = |world: &World, token: &str| {
+            let stream = world.chat_with(1, &[(TOKEN, token)], &about(token));
+            assert_eq!(stream.sent().unwrap().headers.get(TOKEN), None, "{way:?}: not the pod's");
+            world.pod(&stream).number
+        };
+        let queues = json!([{"type": "session-affinity-scorer"}, {"type": "queue-scorer"}]);
+        let world = World::with(way, &json!({"plugins": queues}));
+        world.pods(&[Pod::idle(1), Pod { waiting: 50, ..Pod::idle(2) }]);
+        for (number, token) in forged.iter().enumerate() {
+            assert_eq!(from(&world, token), 1, "{way:?}: {token}");
+            assert_eq!(ignored(&world), u64::try_from(number).unwrap() + 1, "{way:?}: {token}");
+        }
+        // The gateways share the secret of the scraper, so that its tokens are good at each of them.
+        assert_eq!(from(&world, &good), 2, "{way:?}");
+        assert_eq!(from(&world, ""), 1, "{way:?}");
+        assert_eq!(ignored(&world), 6, "{way:?}: no token is no forged one");
+        world.is_well();
     }
-    world.is_well();
+}
+
+/// A pool's tokens are good there alone, though all pools have one key.
+#[test]
+fn a_token_of_another_pool_is_foreign() {
+    let plugins = json!([{"type": "session-affinity-scorer"}, {"type": "queue-scorer"}]);
+    let world = |name: &str| {
+        let pool = json!({"name": name, "config": {"plugins": plugins}});
+        let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"pools": [pool]}));
+        let pods = [Pod::idle(1), Pod { waiting: 50, ..Pod::idle(2) }].map(Pod::endpoint);
+        let snapshot =
+            Snapshot { pool: name.to_owned(), endpoints: pods.to_vec(), ..Snapshot::default() };
+        let body = wire::snapshot::encode(&snapshot).unwrap();
+        let push = Push { body, ..world.push(&[]) };
+        assert_eq!(world.ingest(0, &push.headers(), &push.body).status(), Some(204));
+        world
+    };
+    let (one, other) = (world("one"), world("other"));
+    let token = token(&one.chat(0, "hello"), 200, 2).unwrap();
+    for (world, pod, ignored) in [(&one, 2, 0), (&other, 1, 1)] {
+        let stream = world.chat_with(1, &[(TOKEN, &*token)], &about("rivers"));
+        assert_eq!(world.pod(&stream).number, pod);
+        assert_eq!(world.counter(IGNORED), ignored);
+        world.is_well();
+    }
+}
+
+/// Without a secret the key is drawn at the start, and all workers have it.
+#[test]
+fn without_a_secret_tokens_are_good_until_a_restart() {
+    let sessions = json!({"plugins": [{"type": "session-affinity-scorer"}]});
+    let envoy = || {
+        let picker = Plugin::new("picker", sessions.to_string());
+        builder().plugin(picker.allow_on_headers_stop_iteration(true)).start().unwrap()
+    };
+    let keys: Vec<_> = (0..2).map(|_| envoy().shared_data(KEY).unwrap()).collect();
+    assert!(keys.iter().all(|key| key.len() == 32) && keys[0] != keys[1], "{keys:?}");
+    // With the secret it is the same at every start, and not the secret.
+    let keys: Vec<_> = (0..2)
+        .map(|_| of_sessions(Way::STOP_ITERATION_HEADER).envoy.shared_data(KEY).unwrap())
+        .collect();
+    assert_eq!(keys[0], keys[1]);
+    assert_ne!(keys[0], SECRET.as_bytes());
 }
 
 /// By the name after the rewrite: it is what the pods know.

@@ -76,7 +76,8 @@ fn what_is_not_computed_goes_by_load() {
 /// A gateway that rewrote the path says what it was.
 #[test]
 fn the_path_before_a_rewrite_counts() {
-    let world = World::new();
+    let trusted = json!({"identity": {"trusted": ["x-original-path", "x-forwarded-path"]}});
+    let world = World::with(Way::STOP_ITERATION_HEADER, &trusted);
     world.pods(&[Pod::idle(1)]);
     let post = |headers: &[(&str, &str)]| {
         let stream = world.envoy.worker(0).post("/internal", headers, b"no JSON");

@@ -1,8 +1,10 @@
 //! A pod that fails is left alone by all workers, tried again, and taken back.
 
+use serde_json::json;
+
 use super::{
     story::tell,
-    world::{WORKERS, World, about},
+    world::{WORKERS, Way, World, about},
 };
 
 /// Failures that three different workers saw, each in another way.
@@ -173,24 +175,110 @@ fn a_success_that_another_worker_sees_ends_the_row() {
 /// pods out of the pool with it.
 #[test]
 fn errors_of_one_client_have_no_pod_avoided() {
-    let world = World::new();
-    let ask = |client, topic: &str, worker| {
-        let headers = [("x-llm-d-inference-fairness-id", client)];
-        world.chat_with(worker, &headers, &about(topic))
-    };
+    for way in Way::ALL {
+        let world = World::with(way, &json!({"identity": {"trusted": [TENANT]}}));
+        tell(&world, "pods 0.0 0.2 0.3");
+        // One tenant from many addresses is one client, and three tenants behind one proxy are three.
+        for (number, topic) in TOPICS.iter().enumerate() {
+            err(&world, Some("mallory"), &format!("198.51.100.{number}:1"), topic);
+        }
+        assert_eq!(next(&world), 1, "{way:?}: one client");
+        err(&world, Some("alice"), "192.0.2.1:1", "boats");
+        assert_eq!(next(&world), 1, "{way:?}: two clients");
+        err(&world, Some("bob"), "192.0.2.1:1", "trees");
+        assert_eq!(next(&world), 2, "{way:?}: three clients: it is the pod");
+        world.is_well();
+    }
+}
+
+const TENANT: &str = "x-llm-d-inference-fairness-id";
+
+const TOPICS: [&str; 5] = ["rivers", "stars", "hills", "clouds", "lakes"];
+
+/// Has pod 1 answer a client with an error that the request may be the cause of.
+#[track_caller]
+fn err(world: &World, tenant: Option<&str>, address: &str, topic: &str) {
+    world.envoy.set_property("source.address", address);
+    let headers: Vec<_> = tenant.map(|tenant| (TENANT, tenant)).into_iter().collect();
+    let stream = world.chat_with(topic.len() % WORKERS, &*headers, &about(topic));
+    assert_eq!(world.pod(&stream).number, 1, "{tenant:?} {address} {topic}");
+    stream.respond(500, (), b"{}");
+}
+
+/// The pod that the next request goes to. Its client leaves, which says nothing of the pod.
+fn next(world: &World) -> u8 {
+    let stream = world.chat(3, &about("birds"));
+    let pod = world.pod(&stream).number;
+    stream.disconnect();
+    pod
+}
+
+/// The default configuration takes the tenant's name from a header that anybody may send. It shares capacity by that,
+/// and blames no pod by it.
+#[test]
+fn invented_tenants_have_no_pod_avoided() {
+    let own = json!({"identity": {"fairnessHeaders": ["x-team", TENANT], "trusted": ["x-team"]}});
+    for keys in [json!({}), json!({"identity": {"fairnessHeaders": [TENANT]}}), own] {
+        for way in Way::ALL {
+            let world = World::with(way, &keys);
+            tell(&world, "pods 0.0 0.2 0.3");
+            for (number, topic) in TOPICS.iter().enumerate() {
+                err(&world, Some(&format!("invented-{number}")), "192.0.2.7:4711", topic);
+            }
+            assert_eq!(next(&world), 1, "{way:?}, {keys}: one address is one client");
+            for (address, pod) in [("192.0.2.8:1", 1), ("192.0.2.9:1", 2)] {
+                err(&world, Some("the same"), address, "boats");
+                assert_eq!(next(&world), pod, "{way:?}, {keys}: by address");
+            }
+            world.is_well();
+        }
+    }
+}
+
+/// A customer has 2^64 addresses of IPv6, and chooses among them as he likes.
+#[test]
+fn a_network_of_ipv6_is_one_client() {
+    let by_address = json!({"identity": {"fairnessKey": "clientAddress"}});
+    for keys in [json!({}), by_address] {
+        let world = World::with(Way::STOP_ITERATION_HEADER, &keys);
+        tell(&world, "pods 0.0 0.2 0.3");
+        for (number, topic) in TOPICS.iter().enumerate() {
+            err(&world, None, &format!("[2001:db8::{number:x}]:1"), topic);
+        }
+        assert_eq!(next(&world), 1, "{keys}");
+        // An IPv4 address is one, however it is written.
+        err(&world, None, "192.0.2.1:1", "boats");
+        err(&world, None, "[::ffff:192.0.2.1]:1", "trees");
+        assert_eq!(next(&world), 1, "{keys}");
+        err(&world, None, "[2001:db8:0:1::1]:1", "roads");
+        assert_eq!(next(&world), 2, "{keys}");
+        world.is_well();
+    }
+}
+
+/// A token that Envoy has verified names a client whatever header the tenant is read from.
+#[test]
+fn a_verified_user_is_one_client() {
+    let jwt = json!({"identity": {"jwt": {"payloadHeader": "x-jwt"}}});
+    let world = World::with(Way::STOP_ITERATION_HEADER, &jwt);
     tell(&world, "pods 0.0 0.2 0.3");
-    let err = |client, topic, worker| {
-        let stream = ask(client, topic, worker);
-        assert_eq!(world.pod(&stream).number, 1, "{client} {topic}");
+    let err = |user: &str, tenant: &str, address: &str, topic: &str| {
+        world.envoy.set_property("source.address", address);
+        let payload = base64::Engine::encode(
+            &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+            json!({"sub": user}).to_string(),
+        );
+        let stream = world.chat_with(0, &[("x-jwt", &*payload), (TENANT, tenant)], &about(topic));
+        assert_eq!(world.pod(&stream).number, 1, "{user} {tenant} {topic}");
         stream.respond(500, (), b"{}");
     };
-    for (worker, topic) in ["rivers", "stars", "hills", "clouds", "lakes"].iter().enumerate() {
-        err("mallory", topic, worker % WORKERS);
+    for (number, topic) in TOPICS.iter().enumerate() {
+        err("mallory", &format!("invented-{number}"), &format!("198.51.100.{number}:1"), topic);
     }
-    err("alice", "boats", 0);
-    err("bob", "trees", 1);
-    let next = ask("carol", "birds", 2);
-    assert_eq!(world.pod(&next).number, 2, "three clients: it is the pod");
+    assert_eq!(next(&world), 1);
+    err("alice", "same", "192.0.2.1:1", "boats");
+    err("bob", "same", "192.0.2.1:1", "trees");
+    assert_eq!(next(&world), 2);
     world.is_well();
 }
 

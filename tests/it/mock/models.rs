@@ -69,7 +69,8 @@ fn a_rewrite_may_bring_the_model_that_a_request_lacks() {
 
 #[test]
 fn the_header_comes_before_the_rules_and_needs_none() {
-    for keys in [json!({}), rules(&json!([{"targets": to("llama")}]))] {
+    for mut keys in [json!({}), rules(&json!([{"targets": to("llama")}]))] {
+        keys["identity"] = json!({"trusted": [HEADER]});
         let world = World::with(Way::BUFFER_FILTER_PROPERTY, &keys);
         world.pods(&[Pod::idle(1)]);
         let body = body("\"gpt-4\"");

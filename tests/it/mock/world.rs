@@ -9,7 +9,7 @@ use std::{
     sync::LazyLock,
 };
 
-use host_mock::{Builder, Envoy, FailPolicy, HeaderMap, Level, Module, Plugin, Stream};
+use host_mock::{Builder, Envoy, FailPolicy, HeaderMap, Level, Metric, Module, Plugin, Stream};
 use serde_json::{Value, json};
 pub(super) use wire::config::Way;
 use wire::config::{Destination, Hold};
@@ -138,6 +138,14 @@ impl World {
         stream.respond(200, &[] as &[(&str, &str)], b"{}");
         let response = stream.response().unwrap();
         response.headers.text("x-llm-picker-decision").unwrap().to_owned()
+    }
+
+    /// The value of a counter, over all workers.
+    pub(super) fn counter(&self, name: &str) -> u64 {
+        match self.envoy.metric(name) {
+            Some(Metric::Counter(count)) => count,
+            other => panic!("{name} is no counter: {other:?}"),
+        }
     }
 
     /// Nothing died, and nobody complained.

@@ -1,8 +1,8 @@
-//! The tenant that a request is from, and the priority that it has.
+//! The tenant that a request is from, the priority that it has, and the headers that are believed.
 
 use picker_core::{Objective, flow::Priority};
 
-use super::{At, ConfigError};
+use super::{At, ConfigError, steering};
 
 /// Places where a request says which tenant it is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +18,16 @@ pub struct Identity {
     /// True if prompts share no prefix with those of other tenants, whatever the fairness id is read
     /// from. Requests without one are one tenant.
     pub salt_by_tenant: bool,
+    /// Headers that a component in front sets and no client can: those that steer are obeyed, and a
+    /// tenant that one of them names is taken for the client.
+    pub trusted: Vec<String>,
     /// Headers that no configured component sets: they are taken out of every request, as any
     /// client could send them.
     pub stripped: Vec<String>,
+    /// Headers that steer and are not trusted, taken out of every request as well.
+    pub steering: Vec<String>,
+    /// Headers with a path that are not trusted, taken out of the requests for a pool.
+    pub steering_paths: Vec<String>,
 }
 
 /// Source of the fairness id.
@@ -57,13 +64,23 @@ impl Default for Identity {
             fairness_key: FairnessKey::Header,
             jwt: None,
             salt_by_tenant: false,
+            trusted: Vec::new(),
             stripped: Vec::new(),
+            steering: owned(&steering::WORDS),
+            steering_paths: owned(&steering::PATHS),
         }
     }
 }
 
-const KEYS: [&str; 6] =
-    ["objectiveHeaders", "fairnessHeaders", "fairnessKey", "jwt", "saltByTenant", "strip"];
+const KEYS: [&str; 7] = [
+    "objectiveHeaders",
+    "fairnessHeaders",
+    "fairnessKey",
+    "jwt",
+    "saltByTenant",
+    "trusted",
+    "strip",
+];
 
 pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
     let object = at.object(&KEYS)?;
@@ -79,8 +96,9 @@ pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
         fairness_key: object.read("fairnessKey", FairnessKey::Header, |at| at.one_of(&keys))?,
         jwt: object.read("jwt", None, |at| jwt(at).map(Some))?,
         salt_by_tenant: object.read("saltByTenant", false, At::flag)?,
-        stripped: Vec::new(),
+        ..default
     };
+    identity.trusted = object.read("trusted", Vec::new(), |at| identity.trusted(at))?;
     if identity.fairness_key == FairnessKey::JwtClaim && identity.jwt.is_none() {
         let rule = "must have identity.jwt beside it, which says where the claim is";
         return Err(object.refuse("fairnessKey", "jwtClaim", rule));
@@ -88,16 +106,41 @@ pub(super) fn read(at: &At<'_>) -> Result<Identity, ConfigError> {
     if object.read("strip", true, At::flag)? {
         identity.stripped = identity.untrusted();
     }
+    let Identity { trusted, steering, steering_paths, .. } = &mut identity;
+    steering.retain(|name| !trusted.contains(name));
+    steering_paths.retain(|name| !trusted.contains(name));
     Ok(identity)
 }
 
 impl Identity {
+    /// True if clients cannot set this header.
+    #[must_use]
+    pub fn trusts(&self, name: &str) -> bool {
+        self.trusted.iter().any(|trusted| trusted == name)
+    }
+
+    /// Reads the trusted headers: those that steer, and those that name an objective or a tenant.
+    fn trusted(&self, at: &At<'_>) -> Result<Vec<String>, ConfigError> {
+        let own = self.objective_headers.iter().chain(&self.fairness_headers).map(String::as_str);
+        let mut allowed: Vec<&str> = own.collect();
+        allowed.extend(OBJECTIVE.iter().chain(&FAIRNESS));
+        allowed.extend(steering::WORDS.iter().chain(&steering::PATHS));
+        allowed.sort_unstable();
+        allowed.dedup();
+        let read = |at: &At<'_>| {
+            let name = header(at)?;
+            if allowed.contains(&&*name) { Ok(name) } else { Err(at.refuse_name(&allowed)) }
+        };
+        at.list()?.iter().map(read).collect()
+    }
+
     /// Returns the well-known headers that nothing here is read from.
     fn untrusted(&self) -> Vec<String> {
         let by_header = self.fairness_key == FairnessKey::Header;
         let fairness = if by_header { &*self.fairness_headers } else { &[] };
         let trusted = |name: &str| {
-            self.objective_headers.iter().chain(fairness).any(|trusted| trusted == name)
+            let read = self.objective_headers.iter().chain(fairness);
+            read.chain(&self.trusted).any(|trusted| trusted == name)
         };
         let known = OBJECTIVE.into_iter().chain(FAIRNESS).map(str::to_owned);
         // Whoever names a header and then goes by something else does not want it either.

@@ -158,6 +158,7 @@ fn errors_say_where_what_and_what_is_allowed() {
         r#"{"identity": {"fairnessKey": "jwtClaim"}}"#,
         r#"{"identity": {"jwt": {"claim": "sub"}}}"#,
         r#"{"identity": {"saltByTenant": "yes"}}"#,
+        r#"{"identity": {"trusted": ["x-gateway-destination-endpoint"]}}"#,
         r"[1]",
         r"{",
     ].map(say).join("\n"), @r#"
@@ -188,6 +189,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid identity.fairnessKey "jwtClaim": must have identity.jwt beside it, which says where the claim is
     invalid identity.jwt.payloadHeader: must not be left out
     invalid identity.saltByTenant "yes": must be true or false
+    invalid identity.trusted[0] "x-gateway-destination-endpoint": must be a known name; allowed: x-data-parallel-host-port, x-data-parallel-rank, x-encoder-hosts-ports, x-forwarded-path, x-gateway-destination-endpoint-served, x-gateway-destination-endpoint-subset, x-gateway-fairness-id, x-gateway-inference-fairness-id, x-gateway-inference-objective, x-gateway-model-name-rewrite, x-kv-cache-source-host-port, x-llm-d-audio-duration-seconds, x-llm-d-disagg-revision, x-llm-d-inference-fairness-id, x-llm-d-inference-objective, x-llm-d-model-name-rewrite, x-llm-d-video-duration-seconds, x-llm-d-video-fps, x-llm-d-video-resolution, x-original-path, x-prefiller-host-port, x-vllm-priority
     invalid configuration (a list): must be an object
     invalid configuration: must be JSON: EOF while parsing an object at line 1 column 1
     "#);
@@ -269,6 +271,44 @@ fn headers_that_nobody_vouches_for_are_stripped() {
     x-gateway-inference-objective x-llm-d-inference-objective
     x-gateway-fairness-id x-gateway-inference-fairness-id x-llm-d-inference-fairness-id x-team
     ");
+}
+
+#[test]
+fn headers_that_steer_are_stripped_unless_they_are_trusted() {
+    let steering = |identity: &str| {
+        let identity = picker(&format!(r#"{{"identity": {identity}}}"#)).unwrap().identity;
+        [identity.steering, identity.steering_paths].concat()
+    };
+    let all = steering("{}");
+    insta::assert_snapshot!(all.join("\n"), @"
+    x-gateway-destination-endpoint-subset
+    x-llm-d-model-name-rewrite
+    x-gateway-model-name-rewrite
+    x-prefiller-host-port
+    x-encoder-hosts-ports
+    x-kv-cache-source-host-port
+    x-data-parallel-host-port
+    x-data-parallel-rank
+    x-llm-d-disagg-revision
+    x-vllm-priority
+    x-llm-d-video-fps
+    x-llm-d-video-duration-seconds
+    x-llm-d-video-resolution
+    x-llm-d-audio-duration-seconds
+    x-gateway-destination-endpoint-served
+    x-original-path
+    x-forwarded-path
+    ");
+    // `strip` is about identity alone.
+    assert_eq!(steering(r#"{"strip": false}"#), all);
+    for name in &all {
+        let rest = steering(&format!(r#"{{"trusted": ["{}"]}}"#, name.to_uppercase()));
+        let others: Vec<_> = all.iter().filter(|other| *other != name).cloned().collect();
+        assert_eq!(rest, others);
+    }
+    let team = r#"{"fairnessHeaders": ["x-team"], "trusted": ["X-Team", "x-original-path"]}"#;
+    let identity = picker(&format!(r#"{{"identity": {team}}}"#)).unwrap().identity;
+    assert!(identity.trusts("x-team") && !identity.trusts("x-forwarded-path"));
 }
 
 #[test]
