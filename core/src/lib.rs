@@ -20,13 +20,15 @@
 //! - [`flow::Controller`], the queues of flow control.
 //!
 //! Modules in reading order; each uses only those before it. `model` has the values that all others
-//! use. The [`ledger`] counts the requests in flight, and [`saturation`] tells how much more fits.
+//! use. [`uploads`] limits what bodies on their way in pin. The [`ledger`] counts the requests in flight, and [`saturation`] tells how much more fits.
 //! `pool` is one worker's knowledge of the endpoints, and `schedule` chooses among them. [`flow`]
 //! decides which waiting request goes next. By [`pull`] one worker of an Envoy fetches snapshots. By
 //! [`workers`] the workers of an Envoy share one queue. `scheduler` is the state and decision of one
 //! pool in one worker, and [`worker`] is all of it in one type.
 
 mod model;
+
+pub mod uploads;
 
 pub mod ledger;
 pub mod saturation;

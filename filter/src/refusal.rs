@@ -1,6 +1,11 @@
 //! Refusals: the reasons why a request is not sent on, and the answer to each, in one table.
 
-use picker_core::{PickError, admission::Denied, flow::Outcome};
+use picker_core::{
+    PickError,
+    admission::Denied,
+    flow::Outcome,
+    uploads::{UploadFault, Uploads},
+};
 use wire::body::{BodyError, Dialect};
 
 use crate::host;
@@ -19,6 +24,8 @@ pub(crate) enum Refusal {
     Body(BodyError),
     /// The body is longer than the configuration allows.
     TooLarge { limit: u64 },
+    /// The body stopped on its way, or too much of others is on its way.
+    Upload(UploadFault),
     /// The pool has no endpoint that may be chosen.
     Unplaced(PickError),
     /// Flow control turned it away.
@@ -58,6 +65,16 @@ impl Refusal {
             Self::TooLarge { limit } => {
                 (413, format!("the request body is larger than {limit} bytes"), None)
             }
+            Self::Upload(UploadFault::Stalled) => {
+                let seconds = Uploads::STALL_MAX.as_secs();
+                (408, format!("the request body stood still for {seconds} s"), None)
+            }
+            Self::Upload(UploadFault::Crowded) => (
+                503,
+                "too many request bodies are on their way, and this one stood still for longest"
+                    .to_owned(),
+                Some("rejected-saturated"),
+            ),
             Self::Unplaced(PickError::NoSnapshot) => (
                 503,
                 "no endpoints available: no snapshot of the pool has arrived yet".to_owned(),

@@ -12,7 +12,7 @@ mod sending;
 
 use std::{cell::RefCell, rc::Rc};
 
-use picker_core::{RequestId, worker::Decision};
+use picker_core::{RequestId, uploads::UploadFault, worker::Decision};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
@@ -20,7 +20,11 @@ use proxy_wasm::{
 use wire::tally::ErrorCode;
 
 use crate::{
-    destination, host, plugin_instance::PluginInstance, refusal::Refusal, stats, vm::HeldStream,
+    destination, host,
+    plugin_instance::PluginInstance,
+    refusal::Refusal,
+    run, stats,
+    vm::{HeldStream, UploadingStream},
 };
 use phase::{Asked, Next, Phase, Placed, Sent};
 
@@ -72,6 +76,17 @@ impl Stream {
         }
         let phase = Phase::Refused { code: ErrorCode::from_status(status), placed: None };
         Next { phase, action: Action::Pause }
+    }
+}
+
+impl UploadingStream for Stream {
+    fn give_up(&self, fault: UploadFault) {
+        let phase = self.leave();
+        if let Phase::Reading(reading) = phase {
+            self.go(Self::refuse_unread(&Refusal::Upload(fault), &reading.asked));
+        } else {
+            self.enter(phase);
+        }
     }
 }
 
@@ -128,6 +143,7 @@ impl HttpContext for Picker {
         let phase = self.stream.leave();
         let next = if let Phase::Reading(reading) = phase {
             // With trailers, no part of the body was its end.
+            run::forget_upload(self.stream.id);
             self.stream.decide(reading)
         } else {
             Next::unchanged(phase)

@@ -14,6 +14,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use picker_core::{
     Instant, Randomness, RequestId, TableKey,
     ledger::WorkerId,
+    uploads::{UploadFault, Uploads},
     worker::{Decision, Worker, WorkerConfig, WorkerName},
     workers::QueueId,
 };
@@ -35,6 +36,10 @@ pub(crate) struct Vm {
     pub(crate) pending: Pending,
     /// The memory of which counts each scraper has.
     pub(crate) sessions: PoolSessions,
+    /// Bodies that are on their way in.
+    pub(crate) uploads: Uploads,
+    /// Streams of those.
+    pub(crate) uploading: BTreeMap<RequestId, Rc<dyn UploadingStream>>,
 }
 
 /// The state of one pool in this VM.
@@ -46,6 +51,12 @@ pub(crate) struct PoolState {
     pub(crate) fetching: Fetching,
     /// Counts of requests.
     pub(crate) tally: PoolTally,
+}
+
+/// A stream whose body is on its way in.
+pub(crate) trait UploadingStream {
+    /// Ends for this reason. Called while Envoy acts on the stream.
+    fn give_up(&self, fault: UploadFault);
 }
 
 /// A stream that waits for its turn.
@@ -65,6 +76,8 @@ impl Vm {
             pools: Vec::new(),
             pending: Pending::since(Instant::from_nanos(0)),
             sessions: PoolSessions::new(),
+            uploads: Uploads::new(),
+            uploading: BTreeMap::new(),
         }
     }
 

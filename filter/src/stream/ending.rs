@@ -43,12 +43,11 @@ impl Stream {
                 record_unsent(&placed, ErrorCode::ClientDisconnect);
             }
             Phase::Refused { code, placed: Some(placed) } => record_unsent(&placed, code),
+            Phase::Reading(_) => run::forget_upload(self.id),
             // Without a pool there is nothing to tell.
-            Phase::Refused { placed: None, .. }
-            | Phase::New
-            | Phase::Reading(_)
-            | Phase::Passed
-            | Phase::Answered => (),
+            Phase::Refused { placed: None, .. } | Phase::New | Phase::Passed | Phase::Answered => {
+                ()
+            }
         }
     }
 

@@ -118,7 +118,13 @@ impl Stream {
     ) -> Next {
         // While we pause, Envoy counts all that it has buffered.
         reading.buffered = size;
-        match self.check_size(u64::try_from(size).unwrap_or(u64::MAX)) {
+        let fits = self.check_size(u64::try_from(size).unwrap_or(u64::MAX));
+        if fits.is_ok() && !end_of_stream {
+            run::note_upload(self.id, size, Rc::<Self>::clone(self));
+        } else {
+            run::forget_upload(self.id);
+        }
+        match fits {
             Err(refusal) => Self::refuse_unread(&refusal, &reading.asked),
             Ok(()) if end_of_stream => self.decide(reading),
             Ok(()) => Next { phase: Phase::Reading(reading), action: Action::Pause },

@@ -94,6 +94,7 @@ pub enum QueueOutcome {
 #[expect(missing_docs, reason = "the numbers say it")]
 pub enum RefusedStatus {
     S400,
+    S408,
     S413,
     S429,
     S500,
@@ -228,6 +229,7 @@ impl RefusedStatus {
     #[must_use]
     pub const fn from_status(status: u16) -> Self {
         match status {
+            408 => Self::S408,
             413 => Self::S413,
             429 => Self::S429,
             503 => Self::S503,
@@ -239,6 +241,7 @@ impl RefusedStatus {
     const fn name(self) -> &'static str {
         match self {
             Self::S400 => "400",
+            Self::S408 => "408",
             Self::S413 => "413",
             Self::S429 => "429",
             Self::S500 => "500",
