@@ -45,6 +45,7 @@ mod deaths;
 mod flood;
 mod hostile;
 mod limits;
+mod uploads;
 
 mod flow;
 

@@ -45,9 +45,7 @@ impl Stream {
             Phase::Refused { code, placed: Some(placed) } => record_unsent(&placed, code),
             Phase::Reading(_) => run::forget_upload(self.id),
             // Without a pool there is nothing to tell.
-            Phase::Refused { placed: None, .. } | Phase::New | Phase::Passed | Phase::Answered => {
-                ()
-            }
+            Phase::Refused { placed: None, .. } | Phase::New | Phase::Passed | Phase::Answered => {}
         }
     }
 
