@@ -8,7 +8,7 @@ use wire::config::{Destined, PoolConfig};
 use crate::{
     checked::CheckedPool,
     host::{self, Headers},
-    session,
+    session_key,
     store::{Heartbeats, SharedStore},
     vm::{self, PoolId},
 };
@@ -92,7 +92,7 @@ impl Pools {
         let pools = checked.into_iter().map(|pool| Rc::new(Pool::configure(pool, fails_open)));
         let pools: Vec<Rc<Pool>> = pools.collect();
         if pools.iter().any(|pool| pool.has_tokens) {
-            session::draw_key();
+            session_key::draw();
         }
         Self { pools, by_cluster }
     }

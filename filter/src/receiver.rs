@@ -15,7 +15,7 @@ use crate::{
     counters::Counters,
     gateway,
     host::{self, Headers},
-    outbox, session,
+    outbox, session_key,
     store::SharedStore,
 };
 
@@ -64,7 +64,7 @@ impl Receiver {
     /// Without usable secrets, each fault in words.
     pub(crate) fn new(key: &str, config: &IngestConfig) -> Result<Self, Vec<String>> {
         let secrets = Secrets::new(secrets(key, &config.secret_envs)?);
-        secrets.get(0).into_iter().for_each(session::share_key);
+        secrets.get(0).into_iter().for_each(session_key::share);
         Ok(Self { max_bytes: config.max_bytes, stats: Counters::define(), secrets })
     }
 

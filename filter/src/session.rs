@@ -1,38 +1,11 @@
 //! Session tokens: opened on a request's way in, sealed on its answer's way out.
-//!
-//! The key is in shared data, as every worker has to open what another sealed. An instance that has the scraper's
-//! secret derives it from that, so that tokens outlive a restart and open at every gateway; without a secret the
-//! first instance draws one.
 
 use std::net::SocketAddr;
 
 use picker_core::InferenceRequest;
-use wire::{
-    push::Secret,
-    session::{SessionKey, SessionPlace},
-};
+use wire::session::SessionPlace;
 
-use crate::{counters::Counters, host, pool::Pool};
-
-/// Key of the session key in shared data.
-const KEY: &str = "llm-picker/v1/session-key";
-
-/// Shares the key that follows from this secret.
-pub(crate) fn share_key(secret: &Secret) {
-    let key = secret.session_key();
-    if host::shared(KEY).value != key {
-        host::share(KEY, &key);
-    }
-}
-
-/// Draws a key, unless there is one. For `on_configure` only, which runs on Envoy's main thread before any
-/// worker has a VM.
-pub(crate) fn draw_key() {
-    if key().is_none() {
-        let key: Vec<u8> = (0..4).flat_map(|_| host::random().to_le_bytes()).collect();
-        host::share(KEY, &key);
-    }
-}
+use crate::{counters::Counters, host, pool::Pool, session_key};
 
 /// Puts the endpoints of a request's tokens in their place. A token that was not sealed here is ignored and
 /// counted.
@@ -47,7 +20,7 @@ pub(crate) fn open(pool: &Pool, request: &mut InferenceRequest, counters: &Count
         if value.trim().is_empty() {
             return false;
         }
-        let opened = key().and_then(|key| {
+        let opened = session_key::shared().and_then(|key| {
             let mut places = [first].into_iter().chain(profiles);
             places.find_map(|(header, profile)| key.open(value, place(pool, header, profile)))
         });
@@ -65,16 +38,12 @@ pub(crate) fn seal(pool: &Pool, served_by: SocketAddr, prefill: Option<SocketAdd
     if !pool.has_tokens {
         return;
     }
-    let Some(key) = key() else { return };
+    let Some(key) = session_key::shared() else { return };
     let scheduling = &pool.config.scheduler.scheduling;
     for (header, profile, endpoint) in scheduling.sessions_kept(served_by, prefill) {
         let token = key.seal(endpoint, place(pool, header, profile), host::random());
         host::set_response_header(header, &token);
     }
-}
-
-fn key() -> Option<SessionKey> {
-    SessionKey::new(&host::shared(KEY).value)
 }
 
 fn place<'a>(pool: &'a Pool, header: &'a str, profile: &'a str) -> SessionPlace<'a> {

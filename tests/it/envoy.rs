@@ -24,6 +24,7 @@ mod run;
 mod scheduling;
 mod scraped;
 mod snapshots;
+mod trust;
 mod upgrade;
 mod upstream;
 mod world;

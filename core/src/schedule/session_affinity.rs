@@ -19,8 +19,8 @@ pub struct SessionAffinity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionStrategy {
     /// By a token that the response carries and the next request brings back, in the header of this
-    /// name (EPP: encoded_endpoint_header). Whoever calls this crate seals and opens tokens: here the
-    /// header has the address of the endpoint that an opened one stands for, or is left out.
+    /// name (EPP: encoded_endpoint_header). The caller of this crate seals and opens tokens:
+    /// here the header has the address of the endpoint that an opened one stands for, or is left out.
     Token(String),
     /// By the client's own word (EPP: session_id).
     Id {

@@ -104,3 +104,36 @@ fn every_bootstrap_is_compared() {
     let known: BTreeSet<&str> = OTHERS.iter().map(|(name, _)| *name).chain([FIRST]).collect();
     assert_eq!(found, known);
 }
+
+/// The settings that keep one client from costing the others, in every bootstrap.
+#[test]
+fn every_bootstrap_defends_the_gateway() {
+    const MANAGER: &str = "static_resources/listeners/gateway/filter_chains/0/filters/\
+        envoy.filters.network.http_connection_manager/typed_config";
+    for name in OTHERS.iter().map(|(name, _)| *name).chain([FIRST]) {
+        let keys = keys(name);
+        let has = |key: &str, value: &str| {
+            let found = keys.get(key).map(Value::to_string);
+            assert_eq!(found.as_deref(), Some(value), "{name}: {key}");
+        };
+        has(&format!("{MANAGER}/use_remote_address"), "true");
+        has(&format!("{MANAGER}/xff_num_trusted_hops"), "0");
+        has(&format!("{MANAGER}/normalize_path"), "true");
+        has(&format!("{MANAGER}/merge_slashes"), "true");
+        let escaped = "path_with_escaped_slashes_action";
+        has(&format!("{MANAGER}/{escaped}"), "\"UNESCAPE_AND_FORWARD\"");
+        has(&format!("{MANAGER}/request_timeout"), "\"120s\"");
+        // A second retry would take a request of death to a third pod.
+        let retries = "route_config/virtual_hosts/models/routes/0/route/retry_policy/num_retries";
+        has(&format!("{MANAGER}/{retries}"), "1");
+        let heap = "envoy.resource_monitors.fixed_heap/typed_config/max_heap_size_bytes";
+        has(&format!("overload_manager/resource_monitors/{heap}"), "1073741824");
+        let stop = "envoy.overload_actions.stop_accepting_requests/triggers";
+        has(
+            &format!(
+                "overload_manager/actions/{stop}/envoy.resource_monitors.fixed_heap/threshold/value"
+            ),
+            "0.95",
+        );
+    }
+}
