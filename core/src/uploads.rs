@@ -61,7 +61,7 @@ impl Uploads {
     }
 
     /// Forgets an upload: it is whole, or gone.
-    pub fn end(&mut self, request: RequestId) {
+    pub fn forget(&mut self, request: RequestId) {
         if let Some(upload) = self.by_request.remove(&request) {
             self.bytes = self.bytes.saturating_sub(upload.bytes);
         }
@@ -74,7 +74,7 @@ impl Uploads {
     }
 
     /// Lets time pass. Returns the uploads that end for it, and forgets them.
-    pub fn tick(&mut self, now: Instant) -> Vec<(RequestId, UploadFault)> {
+    pub fn overdue(&mut self, now: Instant) -> Vec<(RequestId, UploadFault)> {
         for upload in self.by_request.values_mut().filter(|upload| upload.has_grown) {
             *upload = Upload { has_grown: false, moved_at: now, ..*upload };
         }
@@ -91,7 +91,7 @@ impl Uploads {
             } else {
                 break;
             };
-            self.end(request);
+            self.forget(request);
             ended.push((request, fault));
         }
         ended
@@ -120,12 +120,12 @@ mod tests {
         uploads.grow(RequestId(2), MIB);
         for second in 0..60 {
             uploads.grow(RequestId(2), MIB + second);
-            let ended = uploads.tick(at(100 + second));
+            let ended = uploads.overdue(at(100 + second));
             let expected: &[u32] = if second == 10 { &[1] } else { &[] };
             assert_eq!(ids(&ended, UploadFault::Stalled), expected, "{second}");
         }
-        uploads.end(RequestId(2));
-        assert_eq!((uploads.bytes, uploads.tick(at(1000)).len()), (0, 0));
+        uploads.forget(RequestId(2));
+        assert_eq!((uploads.bytes, uploads.overdue(at(1000)).len()), (0, 0));
     }
 
     #[test]
@@ -135,18 +135,18 @@ mod tests {
             uploads.grow(RequestId(request), 8 * MIB);
             assert_eq!(uploads.are_crowded(), request >= 32);
         }
-        let _ = uploads.tick(at(1)).len();
+        let _ = uploads.overdue(at(1)).len();
         for request in 0..40 {
             uploads.grow(RequestId(request), 8 * MIB);
         }
         // Seven are smaller and older than the others.
         for request in 0..7 {
-            uploads.end(RequestId(request));
+            uploads.forget(RequestId(request));
         }
-        assert!(uploads.tick(at(2)).is_empty(), "back at the limit");
+        assert!(uploads.overdue(at(2)).is_empty(), "back at the limit");
         (7..12).for_each(|request| uploads.grow(RequestId(request), 9 * MIB));
         uploads.grow(RequestId(50), 30 * MIB);
-        let ended = ids(&uploads.tick(at(3)), UploadFault::Crowded);
+        let ended = ids(&uploads.overdue(at(3)), UploadFault::Crowded);
         assert!(!ended.is_empty() && ended.iter().all(|request| (12..40).contains(request)));
         assert!(!uploads.are_crowded());
     }
@@ -159,10 +159,10 @@ mod tests {
             for _ in 0..u.int_in_range(0..=200)? {
                 let request = RequestId(u.int_in_range(0..=99)?);
                 match u.int_in_range(0..=3)? {
-                    0 => uploads.end(request),
+                    0 => uploads.forget(request),
                     1 => {
                         now += u.int_in_range(0..=5)?;
-                        uploads.tick(at(now));
+                        uploads.overdue(at(now));
                     }
                     _ => uploads.grow(request, u.int_in_range(0..=9 * MIB)?),
                 }
@@ -170,7 +170,7 @@ mod tests {
                 assert_eq!(sum, uploads.bytes);
             }
             // A hundred at most, and each tick ends 32.
-            (0..4).for_each(|_| drop(uploads.tick(at(now))));
+            (0..4).for_each(|_| drop(uploads.overdue(at(now))));
             assert!(!uploads.are_crowded());
             Ok(())
         });

@@ -187,7 +187,7 @@ pub(crate) fn note_upload(request: RequestId, bytes: usize, stream: Rc<dyn Uploa
 /// Forgets a body that is whole or gone.
 pub(crate) fn forget_upload(request: RequestId) {
     vm::with(|vm| {
-        vm.uploads.end(request);
+        vm.uploads.forget(request);
         drop(vm.uploading.remove(&request));
     });
 }
@@ -196,7 +196,7 @@ pub(crate) fn forget_upload(request: RequestId) {
 /// another stream within a stream's callback would stop that stream for good.
 fn end_uploads(context: u32) {
     let now = host::now();
-    let ended = vm::with(|vm| vm.uploads.tick(now));
+    let ended = vm::with(|vm| vm.uploads.overdue(now));
     if ended.is_empty() {
         return;
     }
