@@ -64,6 +64,23 @@ fn a_response_from_another_endpoint_moves_the_counts() {
     assert_eq!(shown, &envoy.store.ledger().accounts, "the heartbeat moves along");
 }
 
+/// A retry that is not answered yet: the request is counted where it runs, and no endpoint is judged.
+#[test]
+fn a_reroute_moves_the_counts_and_says_no_more() {
+    let mut envoy = Envoy::new(1, Some(flow()));
+    envoy.show(&[1, 2]);
+    let to = if envoy.arrive(1, 7).ends_with("10.0.0.1:8000") { 2 } else { 1 };
+    let rerouted = |to| Input::Rerouted { request: RequestId(7), served_by: address(to) };
+    assert_eq!(envoy.tell(1, rerouted(to)), "heartbeat");
+    let moved = envoy.store.ledger().accounts.for_endpoint(address(to).into());
+    assert_eq!((moved.requests, envoy.in_flight()), (1, 1));
+    assert_eq!(envoy.workers[0].heartbeat().accounts, envoy.store.ledger().accounts);
+    assert_eq!(envoy.tell(1, rerouted(to)), "", "it is there already");
+    assert_eq!(envoy.tell(1, began(7, Some(to))), "publish 1 failed placed", "now it is known");
+    assert_eq!(envoy.tell(1, ended(7)), "heartbeat");
+    assert_eq!(envoy.in_flight(), 0);
+}
+
 #[test]
 fn a_full_pool_holds_and_an_end_lets_the_next_one_go() {
     let mut envoy = Envoy::new(2, Some(flow()));

@@ -96,6 +96,9 @@ pub struct Options {
     /// Echo X-Request-Id in the response.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub enable_request_id_headers: bool,
+    /// Seconds of silence in a stream after which a comment keeps its connection open; 0 for never.
+    #[arg(long, default_value_t = 0.0)]
+    pub sse_keep_alive_interval: f64,
     /// The price list of a step.
     #[arg(long, value_enum, default_value_t = Profile::Cpu)]
     pub profile: Profile,

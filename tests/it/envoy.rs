@@ -24,6 +24,7 @@ mod run;
 mod scheduling;
 mod scraped;
 mod snapshots;
+mod streams;
 mod trust;
 mod upgrade;
 mod upstream;

@@ -24,6 +24,8 @@ mod apis;
 mod models;
 mod pools;
 mod responses;
+mod streams;
+mod usage;
 
 mod hermetic;
 mod identity;

@@ -16,6 +16,7 @@ mod prompt;
 // The result, and the request to the scheduler that it makes.
 mod ask;
 mod error;
+mod output;
 mod piece;
 mod place;
 
@@ -31,10 +32,10 @@ use std::borrow::Cow;
 use cursor::Cursor;
 use fields::RequestFields;
 
-pub(crate) use dialect::UsageField;
 pub use dialect::{Api, Dialect, Parser};
 pub use error::BodyError;
 pub(crate) use model_key::MODEL_KEY_JSON;
+pub use output::OutputWishes;
 pub use piece::{Piece, Video};
 pub use place::Place;
 
@@ -57,8 +58,10 @@ pub struct Inference<'a> {
     pub stream: bool,
     /// True if the last event is to report usage (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// Limit on output tokens, if there is one: at most the longest context of models.
+    /// Limit on output tokens of a choice, if there is one: at most the longest context of models.
     pub max_tokens: Option<u64>,
+    /// Wishes that bound or hide what the answer tells of its cost.
+    pub output: OutputWishes,
     /// Prompt in the order in which it is hashed, at most [`PIECES_MAX`] pieces.
     pub prompt: Vec<Piece<'a>>,
 }

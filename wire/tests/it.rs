@@ -25,6 +25,8 @@ mod response;
 mod sample;
 #[path = "it/shared.rs"]
 mod shared;
+#[path = "it/streams.rs"]
+mod streams;
 #[path = "it/tally.rs"]
 mod tally;
 

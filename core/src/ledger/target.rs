@@ -11,7 +11,7 @@ pub struct Target {
     pub prefill: Option<EndpointKey>,
     /// Prompt tokens that the computing endpoint is not expected to have cached.
     pub tokens: u32,
-    /// The part of `tokens` that counts as load until the response begins; `None` where no plugin goes
+    /// The part of `tokens` that counts as load until the response's first content; `None` where no plugin goes
     /// by tokens, since each change of the ledger costs microseconds.
     pub load: Option<Work>,
     /// True if the other workers hear of the placement: then it takes a position of the event ring.

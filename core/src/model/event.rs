@@ -32,24 +32,24 @@ pub enum Event {
         /// The endpoints that it goes to, and what was known of them then.
         decision: SchedulingResult,
     },
-    /// A response's headers came back, or an error in place of them.
+    /// A response began, by its first content, or an error came in place of that.
     Answered {
         /// To which request.
         request: RequestId,
-        /// Time of the response.
+        /// Time of that.
         at: Instant,
         /// The endpoint that sent the response, where that is known: after a retry it is not the
         /// first of the list, and all before it in the list have failed. `None` stands for the
         /// first, or for no endpoint where Envoy answered in their place.
         served_by: Option<SocketAddr>,
-        /// Class of the response's status.
+        /// Class of the response, by its status or by the error that it carries.
         answer: ResponseClass,
     },
-    /// The first bytes of a streamed response's body came: its first token.
+    /// The first content of a streamed response came: text, reasoning, a call of a tool, sound.
     FirstToken {
         /// Of which response.
         request: RequestId,
-        /// Time of those bytes.
+        /// Time of that.
         at: Instant,
     },
     /// All of a streamed response came.

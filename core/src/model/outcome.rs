@@ -7,16 +7,17 @@ use super::prompt::digest_all;
 /// The response of an endpoint to a request, as far as it says something of the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResponseClass {
-    /// The endpoint took the prompt, so that its prefix is cached now: a status below 400.
+    /// The endpoint took the prompt, so that its prefix is cached now: a status below 400, and content.
     Taken,
-    /// The endpoint found fault with the request, as any other would: a status from 400 to 499.
+    /// The endpoint found fault with the request, as any other would: a status from 400 to 499, of the
+    /// response or of an error in place of its content.
     Refused,
     /// The endpoint could not serve the request: a status from 500 on, a connection that was
     /// refused, reset or timed out. Enough of those eject the endpoint for a while.
     Failed(Fault),
 }
 
-/// The beginning of a response.
+/// The beginning of a response: its first content, or what came in place of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseStart {
     /// The endpoint that sent it; `None` where Envoy does not say.

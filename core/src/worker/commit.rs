@@ -52,6 +52,12 @@ impl Worker {
                 }
                 effects.extend(wake(wakes));
             }
+            (Input::Rerouted { request, .. }, Plan::Respond { shift, .. }) => {
+                if let Some(shift) = shift {
+                    self.peer.take_shift(now, request, &shift);
+                    effects.push(Effect::ShowHeartbeat);
+                }
+            }
             (Input::Responded { request, start }, Plan::Respond { shift, position, wakes }) => {
                 if let Some(shift) = shift {
                     self.peer.take_shift(now, request, &shift);
@@ -89,6 +95,7 @@ impl Worker {
             (
                 Input::Arrived(_)
                 | Input::Granted { .. }
+                | Input::Rerouted { .. }
                 | Input::Responded { .. }
                 | Input::Ended { .. }
                 | Input::Arbitrate

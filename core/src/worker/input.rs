@@ -19,7 +19,17 @@ pub enum Input {
     Configured(Box<WorkerConfig>),
     /// A request that was read whole and wants a place.
     Arrived(Box<PendingRequest>),
-    /// The beginning of a response, or an error in its place.
+    /// The headers of a response that are of another endpoint than the first one: Envoy has tried again.
+    /// The request is counted there from now on, while nothing tells yet whether the endpoint serves it.
+    Rerouted {
+        /// The request.
+        request: RequestId,
+        /// The endpoint that the headers are of.
+        served_by: SocketAddr,
+    },
+    /// The beginning of a response: the first content of a stream, the headers of what fails, or an
+    /// error in their place. Headers that promise a stream begin nothing, as engines send them while the
+    /// prompt still waits.
     Responded {
         /// The request.
         request: RequestId,
@@ -120,7 +130,7 @@ pub struct PendingRequest {
 /// of it, and it needs no look at the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Observation {
-    /// The first token of a streamed response.
+    /// The first content of a streamed response.
     FirstToken {
         /// The request.
         request: RequestId,

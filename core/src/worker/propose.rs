@@ -33,6 +33,7 @@ impl Worker {
             }
             Input::Tick => self.feed.wants(),
             Input::Arrived(_)
+            | Input::Rerouted { .. }
             | Input::Responded { .. }
             | Input::Ended { .. }
             | Input::Charged { .. }
@@ -75,6 +76,7 @@ impl Worker {
             Input::Arrived(_) => true,
             Input::Tick => self.is_registered() || self.peer.counts_any(),
             Input::Granted { .. }
+            | Input::Rerouted { .. }
             | Input::Responded { .. }
             | Input::Ended { .. }
             | Input::Rejected { .. } => self.peer.counts_any(),
@@ -128,6 +130,9 @@ impl Worker {
         match input {
             Input::Arrived(pending) => self.plan_arrival(now, pending, ledger),
             Input::Granted { request, epoch, .. } => self.plan_grant(now, *request, *epoch, ledger),
+            Input::Rerouted { request, served_by } => {
+                self.plan_reroute(now, *request, (*served_by).into(), ledger)
+            }
             Input::Responded { request, start } => {
                 self.plan_response(now, *request, *start, ledger)
             }
@@ -237,6 +242,23 @@ impl Worker {
         let weighs = placing.target.is_some_and(|target| target.load.is_some());
         let wakes = (ledger.granted == 0 && weighs).then(|| ledger.wake()).flatten();
         (Plan::Take { grant, placing: Some(Box::new(placing)), wakes }, Change::Counts)
+    }
+
+    /// Plans the move of a request to the endpoint that Envoy's retry took it to: its prompt is still to
+    /// be computed there.
+    fn plan_reroute(
+        &self,
+        now: Instant,
+        request: RequestId,
+        served_by: EndpointKey,
+        ledger: &mut Ledger,
+    ) -> (Plan, Change) {
+        let shift = self.peer.reroute(request, served_by);
+        if let Some(shift) = &shift {
+            shift.apply(now, &mut ledger.accounts);
+        }
+        let change = if shift.is_some() { Change::Counts } else { Change::None };
+        (Plan::Respond { shift, position: None, wakes: None }, change)
     }
 
     fn plan_response(

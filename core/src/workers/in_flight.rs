@@ -153,6 +153,14 @@ impl CountedRequests {
         Some(Shift { after, moved, computed })
     }
 
+    /// Tells what changes when `served_by` takes a request on whose prompt is still to be computed.
+    /// `None` if it was there already, or is not in flight.
+    pub(crate) fn reroute(&self, request: RequestId, served_by: EndpointKey) -> Option<Shift> {
+        let mut after = *self.by_request.get(&request)?;
+        let moved = after.move_to(served_by);
+        moved.is_some().then_some(Shift { after, moved, computed: None })
+    }
+
     /// Remembers what a response's beginning changed.
     pub(crate) fn take_shift(&mut self, request: RequestId, shift: &Shift) {
         if let Some(counted) = self.by_request.get_mut(&request) {

@@ -210,6 +210,12 @@ impl WorkerPeer {
         self.in_flight.shift(request, served_by)
     }
 
+    /// Tells what changes when another endpoint than the first takes a request on; `None` if nothing
+    /// does.
+    pub(crate) fn reroute(&self, request: RequestId, served_by: EndpointKey) -> Option<Shift> {
+        self.in_flight.reroute(request, served_by)
+    }
+
     /// Reads the counts of a request in flight.
     pub(crate) fn counted(&self, request: RequestId) -> Option<Counted> {
         self.in_flight.get(request)

@@ -86,6 +86,11 @@ pub(crate) fn count_placed(pool: &Pool, is_picked: bool) {
     in_tally(pool, |tally| tally.counts.add(tally.whole, measure, 1));
 }
 
+/// Counts an answer that did not say what it cost, so that it was estimated.
+pub(crate) fn count_unmetered(pool: &Pool) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Unmetered, 1));
+}
+
 /// Counts a request that was answered with this status in the pool's place.
 pub(crate) fn count_refused(pool: &Pool, status: u16) {
     vm::with(|vm| {

@@ -1,20 +1,22 @@
 //! A request's end: what its pool is told of it, and its metrics.
 
-use picker_core::{
-    End,
-    worker::{Input, Observation},
-};
-use wire::{response::Kind, tally::ErrorCode};
+use wire::tally::ErrorCode;
 
 use super::{
     Stream,
     phase::{Phase, Placed, Sent},
+    response::ResponseEnd,
 };
 use crate::{
     host, run,
     stats::{self, Done},
     vm,
 };
+use picker_core::{
+    End,
+    worker::{Input, Observation},
+};
+use wire::response::OutputTokens;
 
 impl Stream {
     /// Tells the pool of a response that has passed whole. What was kept to be told with the end is told
@@ -26,8 +28,8 @@ impl Stream {
     }
 
     fn tell_end(&self, sent: &mut Sent) {
-        let start = sent.response.start.take();
-        let end = sent.response.how_ended(|| sent.placed.asked.identity.client());
+        let ResponseEnd { start, end } =
+            sent.response.take_end(|| sent.placed.asked.identity.client());
         sent.is_over = true;
         run::tell(&sent.placed.pool, Input::Ended { request: self.id, start, end });
     }
@@ -49,13 +51,25 @@ impl Stream {
         }
     }
 
+    /// Charges the tenant for the output. An answer that says no usage is charged by what came of it.
+    fn charge(sent: &Sent) {
+        let Sent { placed, response, .. } = sent;
+        let OutputTokens { tokens, is_estimate } = response.reader.output_tokens(placed.output);
+        if !(200..300).contains(&response.status) || tokens == 0 {
+            return;
+        }
+        if is_estimate {
+            stats::count_unmetered(&placed.pool);
+        }
+        if placed.pool.charges() {
+            let flow = placed.flow.clone();
+            run::tell(&placed.pool, Input::Charged { flow, tokens });
+        }
+    }
+
     fn log_sent(&self, mut sent: Sent) {
         let pool = std::rc::Rc::clone(&sent.placed.pool);
-        let tokens = sent.response.reader.output_tokens();
-        if pool.charges() && tokens > 0 {
-            let flow = sent.placed.flow.clone();
-            run::tell(&pool, Input::Charged { flow, tokens });
-        }
+        Self::charge(&sent);
         if let Some(tpot) = sent.response.tpot() {
             run::observe(&pool, Observation::Streamed { request: self.id, tpot });
         }
@@ -69,9 +83,9 @@ impl Stream {
             received_at: placed.asked.received_at,
             ended_at,
             body: response.body(ended_at),
-            is_streamed: response.reader.kind() == Kind::Events,
+            is_streamed: response.is_streamed,
             request_bytes: placed.bytes,
-            response_bytes: response.bytes,
+            response_bytes: response.reader.bytes(),
             usage: response.reader.usage(),
             events: response.reader.events(),
         });

@@ -8,7 +8,7 @@ use picker_core::{
 };
 use proxy_wasm::types::Action;
 use wire::{
-    body::{Api, Dialect},
+    body::{Api, Dialect, OutputWishes},
     tally::{ErrorCode, SetId},
 };
 
@@ -70,6 +70,7 @@ pub(super) struct Placed {
     pub(super) models: Models,
     /// Bytes of its body.
     pub(super) bytes: u64,
+    pub(super) output: OutputWishes,
 }
 
 /// A request that was sent.

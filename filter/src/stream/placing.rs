@@ -9,7 +9,7 @@ use picker_core::{
     workers::AdmissionResult,
 };
 use proxy_wasm::types::Action;
-use wire::config::Hold;
+use wire::{body::OutputWishes, config::Hold};
 
 use super::{
     Stream,
@@ -36,6 +36,7 @@ pub(super) struct Wish {
     pub(super) models: Models,
     /// Bytes of the body.
     pub(super) bytes: u64,
+    pub(super) output: OutputWishes,
 }
 
 impl Stream {
@@ -46,7 +47,7 @@ impl Stream {
         mut asked: Box<Asked>,
         wish: Wish,
     ) -> Next {
-        let Wish { request, models, bytes } = wish;
+        let Wish { request, models, bytes, output } = wish;
         let priority = self.priority_once(&pool, &mut asked);
         if pool.config.propagate_priority
             && self.instance.config.envoy.way.hold() == Hold::StopIteration
@@ -58,7 +59,7 @@ impl Stream {
         session::open(&pool, &mut request, &self.instance.counters);
         request.subset.clone_from(&asked.identity.subset);
         request.priority = priority;
-        let placed = self.placed(pool, asked, models, bytes);
+        let placed = Placed { output, ..self.placed(pool, asked, models, bytes) };
         let input = Input::Arrived(Box::new(PendingRequest {
             id: self.id,
             request,
@@ -90,7 +91,7 @@ impl Stream {
     ) -> Placed {
         let id = asked.identity.fairness_id.as_deref().map(FairnessId::new).unwrap_or_default();
         let flow = FlowKey { id, priority: asked.priority.unwrap_or_default() };
-        Placed { pool, asked, flow, models, bytes }
+        Placed { pool, asked, flow, models, bytes, output: OutputWishes::default() }
     }
 
     /// Does what was decided about a request.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use picker_core::InferenceRequest;
 use proxy_wasm::types::Action;
 use wire::{
-    body::{Api, BodyError, Inference},
+    body::{Api, BodyError, Inference, OutputWishes},
     config::Hold,
 };
 
@@ -24,6 +24,9 @@ use crate::{
     routing_headers::RoutingHeaders,
     run, vm,
 };
+
+/// Encodings in which a client would take its answer.
+const ACCEPT_ENCODING: &str = "accept-encoding";
 
 impl Stream {
     /// Holds a request whose body decides; sends on all others by load, before their body.
@@ -49,6 +52,10 @@ impl Stream {
             priority: None,
             candidates,
         });
+        // Where tenants are charged for tokens, none may have its usage hidden in a compressed answer.
+        if asked.candidates.iter().any(|pool| pool.charges()) && headers.has(ACCEPT_ENCODING) {
+            host::remove_request_header(ACCEPT_ENCODING);
+        }
         match api.filter(|api| !end_of_stream && reads(&asked.candidates, *api)) {
             Some(api) => self.hold_headers(asked, api, headers),
             None => self.go_by_load(asked, headers),
@@ -85,7 +92,8 @@ impl Stream {
             return Next { phase: Phase::Answered, action: Action::Pause };
         }
         let (request, models) = (InferenceRequest::default(), Models::default());
-        self.place(pool, asked, Wish { request, models, bytes: 0 })
+        let output = OutputWishes::default();
+        self.place(pool, asked, Wish { request, models, bytes: 0, output })
     }
 
     /// Does to the headers what can't be done any more once the body is there.
@@ -150,6 +158,7 @@ impl Stream {
             return Self::refuse(&refusal, Box::new(placed));
         }
         let tenant = asked.identity.salt(&self.instance.config.identity);
+        let output = inference.output;
         let request = inference.ask(api, sent, tenant, pool.config.prompt_blocks_max);
         let models = Models {
             asked: model.unwrap_or_default().to_owned(),
@@ -162,7 +171,7 @@ impl Stream {
             self.replace_body(size, &body);
         }
         let bytes = u64::try_from(size).unwrap_or(u64::MAX);
-        self.place(pool, asked, Wish { request, models, bytes })
+        self.place(pool, asked, Wish { request, models, bytes, output })
     }
 
     fn replace_body(&self, size: usize, body: &[u8]) {

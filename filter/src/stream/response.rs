@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use picker_core::{ClientId, End, Fault, Instant, ResponseClass, ResponseStart};
 use wire::{
+    body::OutputWishes,
     response::{Kind, LoadReport, Reader, Renamer},
     tally::ErrorCode,
 };
@@ -22,16 +23,24 @@ const LOAD_REPORT: [&str; 2] = ["endpoint-load-metrics", "endpoint-load-metrics-
 pub(in crate::stream) struct Response {
     pub(in crate::stream) reader: Reader,
     pub(in crate::stream) status: u16,
-    pub(in crate::stream) bytes: u64,
-    /// Time at which its body began.
-    began_at: Option<Instant>,
+    /// True if the output comes bit by bit: what is told of its first content, the headers do not say.
+    pub(in crate::stream) is_streamed: bool,
+    /// Time of the first content of a stream.
+    content_at: Option<Instant>,
     /// True once all of it came.
     is_whole: bool,
-    /// Time at which a stream's end came. No clock is read for the tokens in between.
+    /// Time at which the end of a body came. No clock is read for what is in between.
     whole_at: Option<Instant>,
     /// Beginning of the response, until its pool is told.
     pub(in crate::stream) start: Option<ResponseStart>,
     renamer: Option<Renamer>,
+}
+
+/// The end of a response, as its pool is told of it.
+pub(in crate::stream) struct ResponseEnd {
+    /// Beginning, if it was not told before; `None` too for a response without one.
+    pub(in crate::stream) start: Option<ResponseStart>,
+    pub(in crate::stream) end: End,
 }
 
 impl Response {
@@ -40,87 +49,112 @@ impl Response {
     pub(in crate::stream) fn begin(headers: &Headers, models: &Models) -> Self {
         let header = |name| headers.last(name);
         let status = header(":status").and_then(|it| std::str::from_utf8(it).ok()?.parse().ok());
-        let is_plain = header("content-encoding").is_none_or(|it| it == b"identity");
-        let kind = header("content-type")
-            .filter(|_| is_plain)
-            .map(Kind::from_content_type)
-            .unwrap_or_default();
-        let renamed = models.are_renamed() && kind != Kind::Other;
-        if renamed && header("content-length").is_some() {
+        let kind = Kind::from_headers(header("content-type"), header("content-encoding"));
+        let has_length = header("content-length").is_some();
+        let renamed = models.are_renamed() && kind.is_read();
+        if renamed && has_length {
             host::remove_response_header("content-length");
         }
         Self {
             reader: Reader::new(kind),
             status: status.unwrap_or_default(),
+            is_streamed: kind.has_events() || (kind != Kind::Json && !has_length),
             renamer: renamed.then(|| Renamer::new(&models.sent, &models.asked)),
             ..Self::default()
         }
     }
 
-    /// True if the end follows in the same moment, by the headers: the response has a length and is no
-    /// stream, so that the engine had all of it before it began.
-    pub(in crate::stream) fn ends_at_once(&self, headers: &Headers) -> bool {
-        self.reader.kind() != Kind::Events && headers.last("content-length").is_some()
+    /// True if the beginning is not known by the headers: that of a stream is its first content, that of
+    /// anything else its end. Headers that say an error say all there is to say, unless the end follows in
+    /// the same moment.
+    pub(in crate::stream) fn begins_later(&self, headers: &Headers) -> bool {
+        let has_length = headers.last("content-length").is_some();
+        self.is_well() || (has_length && !self.is_streamed)
+    }
+
+    /// True if the status is no error's.
+    fn is_well(&self) -> bool {
+        (200..400).contains(&self.status)
     }
 
     /// Reads a part of the body as it passes. No part is held back: the client sees each token when it
-    /// comes. Returns the time of the first token, if this part brought it.
+    /// comes. Returns the time of the first content, if this part brought it.
     pub(in crate::stream) fn pass(&mut self, size: usize, is_end: bool) -> Option<Instant> {
+        let had_content = self.reader.has_content();
+        if self.reader.kind().is_read() {
+            self.read(size, is_end);
+        } else {
+            self.reader.pass(size);
+        }
         if is_end {
             self.end();
         }
-        self.bytes += u64::try_from(size).unwrap_or(u64::MAX);
-        if self.reader.kind() == Kind::Other {
-            return None;
-        }
-        let is_first = size > 0 && self.began_at.is_none();
+        let is_first = self.is_streamed && !had_content && self.reader.has_content();
         if is_first {
-            self.began_at = Some(host::now());
+            self.content_at = self.whole_at.or_else(|| Some(host::now()));
         }
+        self.content_at.filter(|_| is_first)
+    }
+
+    fn read(&mut self, size: usize, is_end: bool) {
         let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
         self.reader.push(&chunk);
         let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk, is_end));
         if let Some(changed) = changed {
             host::set_response_body(size, &changed);
         }
-        self.began_at.filter(|_| is_first && self.reader.kind() == Kind::Events)
     }
 
     /// Ends the body, with its last part or with the trailers behind it.
     pub(in crate::stream) fn end(&mut self) {
         self.is_whole = true;
-        if self.reader.kind() == Kind::Events {
+        self.reader.end();
+        if self.reader.bytes() > 0 {
             self.whole_at = Some(host::now());
         }
     }
 
-    /// Returns the time at which the body began, and the time that it took: to its end, or until `gone_at`
-    /// if that did not come.
+    /// Returns the time of the output's beginning, and the time that it took: to its end, or until
+    /// `gone_at` if that did not come. What is not streamed is there at once, at its end.
     pub(in crate::stream) fn body(&self, gone_at: Instant) -> Option<(Instant, Duration)> {
-        let began_at = self.began_at?;
+        let began_at = if self.is_streamed { self.content_at? } else { self.whole_at? };
         let ended_at = self.whole_at.unwrap_or(gone_at);
         Some((began_at, ended_at.saturating_since(began_at)))
     }
 
-    /// Tells how the response ended. Before `on_log` only if all of it has passed.
-    pub(in crate::stream) fn how_ended(&self, client: impl FnOnce() -> ClientId) -> End {
-        if !(200..300).contains(&self.status) {
-            End::Gone
-        } else if !self.is_whole && host::upstream_broke() {
-            End::Broken(Fault::Endpoint)
-        } else if self.reader.has_failed() {
-            End::Broken(Fault::Unclear(client()))
-        } else if self.is_whole {
-            End::Whole
-        } else {
-            End::Gone
+    /// Takes the end of the response. Before `on_log` only if all of it has passed.
+    pub(in crate::stream) fn take_end(&mut self, client: impl FnOnce() -> ClientId) -> ResponseEnd {
+        let start = self.start.take();
+        if !self.is_well() {
+            return ResponseEnd { start, end: End::Gone };
+        }
+        let broke = !self.is_whole && host::upstream_broke();
+        let failure = match self.reader.error() {
+            _ if broke => Some(ResponseClass::Failed(Fault::Endpoint)),
+            error => error.map(|status| ResponseClass::from_status(status, client)),
+        };
+        let has_content = self.reader.has_content();
+        match (start, failure) {
+            // What fails before any content has answered with the failure.
+            (Some(start), Some(class)) if !broke || !has_content => {
+                ResponseEnd { start: Some(ResponseStart { class, ..start }), end: End::Gone }
+            }
+            (start, Some(ResponseClass::Failed(fault))) => {
+                ResponseEnd { start, end: End::Broken(fault) }
+            }
+            (start, Some(ResponseClass::Refused | ResponseClass::Taken)) => {
+                ResponseEnd { start, end: End::Gone }
+            }
+            (start, None) if self.is_whole => ResponseEnd { start, end: End::Whole },
+            // A client that left before anything came had no answer.
+            (start, None) => ResponseEnd { start: start.filter(|_| has_content), end: End::Gone },
         }
     }
 
     /// Returns the mean time between the tokens of a stream that came well and whole.
     pub(in crate::stream) fn tpot(&self) -> Option<Duration> {
         let (_, streamed) = self.body(self.whole_at?)?;
-        let gap = mean_gap(streamed, self.reader.output_tokens());
+        let gap = mean_gap(streamed, self.reader.output_tokens(OutputWishes::default()).tokens);
         gap.filter(|_| self.error().is_none())
     }
 
@@ -129,11 +163,12 @@ impl Response {
         ResponseClass::from_status(self.status, client)
     }
 
-    /// Returns the EPP's code of its failure: by the status, by an error within a stream that had begun
-    /// well, or because nothing came at all.
+    /// Returns the EPP's code of its failure: by the status, by an error that the body carries, or because
+    /// it broke off or never came.
     pub(in crate::stream) fn error(&self) -> Option<ErrorCode> {
-        let is_well = (200..400).contains(&self.status)
-            && !matches!(self.how_ended(ClientId::default), End::Broken(_));
+        let is_well = self.is_well()
+            && self.reader.error().is_none()
+            && (self.is_whole || !host::upstream_broke());
         (!is_well).then_some(ErrorCode::ModelServerError)
     }
 }

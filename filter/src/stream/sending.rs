@@ -1,5 +1,7 @@
 //! The response to a request that was sent, as it passes.
 
+use std::net::SocketAddr;
+
 use picker_core::{
     ResponseClass, ResponseStart, SchedulingResult,
     worker::{Input, Observation},
@@ -32,9 +34,11 @@ impl Stream {
         if end_of_stream {
             response.end();
         }
-        if end_of_stream || response.ends_at_once(&headers) {
-            // One change of the ledger serves both beginning and end.
+        if end_of_stream || response.begins_later(&headers) {
+            // Engines send the headers of a stream while its prompt still waits to be computed. Of what is
+            // there at once, one change of the ledger serves both beginning and end.
             response.start = Some(start);
+            self.tell_reroute(sent, served_by);
         } else {
             let input = Input::Responded { request: self.id, start };
             run::tell(&sent.placed.pool, input);
@@ -52,6 +56,15 @@ impl Stream {
         }
         if end_of_stream {
             self.finish(sent);
+        }
+    }
+
+    /// Tells the pool if Envoy has tried again elsewhere: the prompt is computed there.
+    fn tell_reroute(&self, sent: &Sent, served_by: Option<SocketAddr>) {
+        let first = sent.result.as_ref().and_then(|result| result.ranked.first().copied());
+        if let Some(served_by) = served_by.filter(|server| first != Some(*server)) {
+            let input = Input::Rerouted { request: self.id, served_by };
+            run::tell(&sent.placed.pool, input);
         }
     }
 
@@ -75,6 +88,10 @@ impl Stream {
             return;
         }
         if let Some(at) = sent.response.pass(size, end_of_stream) {
+            if let Some(start) = sent.response.start.take() {
+                let input = Input::Responded { request: self.id, start };
+                run::tell(&sent.placed.pool, input);
+            }
             run::observe(&sent.placed.pool, Observation::FirstToken { request: self.id, at });
         }
         if end_of_stream {

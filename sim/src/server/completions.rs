@@ -67,7 +67,8 @@ async fn complete(
     if let Delivery::Stream { include_usage } = delivery {
         const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
         let fault = shared.faults();
-        let stream = Stream::new(answer, ticket, include_usage, fault, peer);
+        let stream = Stream::new(answer, ticket, include_usage, fault, peer)
+            .keep_alive(shared.options.sse_keep_alive_interval);
         return Ok(([(CONTENT_TYPE, EVENTS)], Body::new(stream)).into_response());
     }
     let response = whole(&shared, &headers, &answer, ticket).await;

@@ -1,14 +1,19 @@
 //! A stream of server-sent events, which may break midway.
 
 use std::{
+    future::Future,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep},
+};
 
 use super::{
     answer::Answer,
@@ -20,6 +25,7 @@ use super::{
 };
 
 const DONE: &str = "data: [DONE]\n\n";
+const KEEP_ALIVE: &str = ": keep-alive\n\n";
 
 /// The body of a streamed answer: a frame per step of the engine.
 pub(super) struct Stream {
@@ -30,6 +36,27 @@ pub(super) struct Stream {
     faults: watch::Receiver<Fault>,
     peer: Peer,
     words: usize,
+    /// Frame that follows at once.
+    next: Option<String>,
+    silence: Option<Silence>,
+}
+
+/// Watch for silence, after which a comment is sent.
+struct Silence {
+    longest: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Silence {
+    /// Starts a watch; `None` for an interval that is none.
+    fn new(seconds: f64) -> Option<Self> {
+        let longest = Duration::try_from_secs_f64(seconds).ok().filter(|it| !it.is_zero())?;
+        Some(Self { longest, sleep: Box::pin(sleep(longest)) })
+    }
+
+    fn begin_again(&mut self) {
+        self.sleep.as_mut().reset(Instant::now() + self.longest);
+    }
 }
 
 impl Stream {
@@ -40,22 +67,28 @@ impl Stream {
         faults: watch::Receiver<Fault>,
         peer: Peer,
     ) -> Self {
-        Self { answer, ticket: Some(ticket), include_usage, faults, peer, words: 0 }
+        let ticket = Some(ticket);
+        Self { answer, ticket, include_usage, faults, peer, words: 0, next: None, silence: None }
+    }
+
+    /// Has a comment sent after so many seconds of silence, unless they are none.
+    pub(super) fn keep_alive(self, seconds: f64) -> Self {
+        Self { silence: Silence::new(seconds), ..self }
     }
 
     fn text(&mut self, news: Option<News>) -> Result<String, io::Error> {
         match news {
             Some(News::Word(word, finish)) => {
-                let mut text = String::new();
-                if self.words == 0 {
-                    text.extend(self.answer.opening());
-                }
                 if let Some(broken) = self.broken() {
                     return broken;
                 }
+                let opening = self.answer.opening().filter(|_| self.words == 0);
                 self.words += 1;
-                text.push_str(&self.answer.chunk(word, finish, self.include_usage));
-                Ok(text)
+                let chunk = self.answer.chunk(word, finish, self.include_usage);
+                let Some(opening) = opening else { return Ok(chunk) };
+                // vLLM sends the role with the first token, in a frame of its own.
+                self.next = Some(chunk);
+                Ok(opening)
             }
             Some(News::End(_, _, usage)) => {
                 self.ticket = None;
@@ -97,8 +130,22 @@ impl HttpBody for Stream {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(next) = self.next.take() {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from(next)))));
+        }
         let Some(ticket) = &mut self.ticket else { return Poll::Ready(None) };
-        let news = ready!(ticket.news.poll_recv(context));
+        let news = ticket.news.poll_recv(context);
+        if let Some(silence) = &mut self.silence {
+            if news.is_pending() {
+                ready!(silence.sleep.as_mut().poll(context));
+                silence.begin_again();
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(
+                    KEEP_ALIVE.as_bytes(),
+                )))));
+            }
+            silence.begin_again();
+        }
+        let news = ready!(news);
         let frame = self.text(news).map(|text| Frame::data(Bytes::from(text)));
         Poll::Ready(Some(frame))
     }

@@ -15,3 +15,4 @@ mod figures;
 mod laws;
 mod page;
 mod real;
+mod streams;

@@ -35,6 +35,35 @@ where
     address
 }
 
+/// A pod that does with every request what `behave` says of its text.
+pub(super) async fn pod_by_request<F>(
+    behave: impl Fn(String, TcpStream) -> F + Send + 'static,
+) -> SocketAddr
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let request = read_request(&mut stream).await;
+            tokio::spawn(behave(request, stream));
+        }
+    });
+    address
+}
+
+/// Reads a request to its end, as JSON bodies are ended.
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    while let Ok(1..) = stream.read_buf(&mut request).await {
+        if request.ends_with(b"}") || request.ends_with(b"0\r\n\r\n") {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&request).into_owned()
+}
+
 /// A pod that answers every request.
 pub(super) async fn answers() -> SocketAddr {
     pod(|mut stream| async move {

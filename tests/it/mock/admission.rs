@@ -59,7 +59,8 @@ fn teach(world: &World) {
         world.envoy.run_for(Duration::from_millis(40));
         stream.respond_headers(200, &[("content-type", "text/event-stream")]);
         for event in 0..5 {
-            stream.respond_chunk(format!("data: {{\"choices\":[{event}]}}\n\n").as_bytes());
+            let text = format!("data: {{\"choices\":[{{\"text\":\"word {event}\"}}]}}\n\n");
+            stream.respond_chunk(text.as_bytes());
             world.envoy.run_for(Duration::from_millis(10));
         }
         stream.respond_end();

@@ -129,6 +129,15 @@ fn a_cached_prompt_is_not_computed_apart_again() {
     world.is_well();
 }
 
+const EVENTS: &[(&str, &str)] = &[("content-type", "text/event-stream")];
+const WORD: &[u8] = b"data: {\"choices\":[{\"delta\":{\"content\":\"word\"}}]}\n\n";
+
+/// Begins a stream with its first content.
+fn begin(stream: &Stream) {
+    stream.respond_headers(200, EVENTS);
+    stream.respond_chunk(WORD);
+}
+
 /// The prompt where it is computed, and until it is; the request where it is answered, to its end.
 #[test]
 fn it_counts_at_both() {
@@ -138,7 +147,7 @@ fn it_counts_at_both() {
     let (first, second) = (ask(0, "rivers"), ask(3, "mountains"));
     let [decode, (requests, tokens)] = in_flight(&world);
     assert_eq!((decode, requests), ((2, 0), 2));
-    first.respond_headers(200, NONE);
+    begin(&first);
     let [decode, (requests, left)] = in_flight(&world);
     assert_eq!((decode, requests), ((2, 0), 1), "the answer begins");
     assert!(0 < left && left < tokens, "{left} of {tokens}");
@@ -188,8 +197,11 @@ fn only_the_answer_moves_when_envoy_goes_on() {
     let at = world.pod(&stream).number;
     let other = 3 - at;
     stream.upstream_address(&format!("10.0.0.{other}:8000"));
-    stream.respond_headers(200, NONE);
+    stream.respond_headers(200, EVENTS);
     let served = |number| (u32::from(number == other), 0);
+    let [one, two, (computed, _)] = in_flight(&world);
+    assert_eq!(([one, two], computed), ([served(1), served(2)], 1), "headers compute nothing");
+    stream.respond_chunk(WORD);
     assert_eq!(in_flight(&world), [served(1), served(2), (0, 0)]);
     stream.respond_end();
     assert_eq!(in_flight(&world), [(0, 0); 3]);
@@ -202,7 +214,7 @@ fn a_dead_worker_leaves_nothing_at_either() {
     let world = World::with(Way::STOP_ITERATION_HEADER, &by_load());
     roles(&world, &["decode", "prefill"]);
     let lost = [world.chat(3, &about("rivers")), world.chat(3, &about("stars"))];
-    lost[0].respond_headers(200, NONE);
+    begin(&lost[0]);
     assert_eq!(in_flight(&world).map(|(requests, _)| requests), [2, 1]);
     world.envoy.worker(3).kill();
     world.chat(0, "hello").respond(200, NONE, b"{}");
@@ -225,7 +237,7 @@ fn all_workers_see_who_computes() {
     each.dedup();
     assert_eq!(each.len(), topics.len(), "one prompt a pod: {last:?}");
     // Whose prompt is computed takes the next one, while it is still being answered elsewhere.
-    sent[2].respond_headers(200, NONE);
+    begin(&sent[2]);
     assert_eq!(prefiller(&world.chat(0, &about("lakes"))), last[2]);
     world.is_well();
 }
@@ -244,7 +256,7 @@ fn a_full_stage_holds_requests_until_a_prompt_is_computed() {
     let first = world.chat(0, &about("rivers"));
     let held = world.chat(1, &about("stars"));
     assert!(first.sent().is_some() && held.sent().is_none() && held.response().is_none());
-    first.respond_headers(200, NONE);
+    begin(&first);
     world.envoy.run_for(Duration::from_millis(4));
     assert!(held.sent().is_some(), "{:?}", held.response());
     assert_eq!(world.in_flight("10.0.0.4:8000").0, 1);

@@ -119,7 +119,8 @@ fn what_a_request_cost_and_how_long_it_took_is_measured() {
     world.envoy.run_for(Duration::from_millis(40));
     stream.respond_headers(200, EVENTS);
     for event in 0..5 {
-        stream.respond_chunk(format!("data: {{\"choices\":[{event}]}}\n\n").as_bytes());
+        let text = format!("data: {{\"choices\":[{{\"text\":\"word {event}\"}}]}}\n\n");
+        stream.respond_chunk(text.as_bytes());
         world.envoy.run_for(Duration::from_millis(10));
     }
     let usage = r#"{"prompt_tokens":21,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":16}}"#;
@@ -142,7 +143,7 @@ fn what_a_request_cost_and_how_long_it_took_is_measured() {
     duration 90000
     ttft 40000
     tpot 16666
-    itl 10000
+    itl 12500
     ntpot 22500
     input 21
     output 4

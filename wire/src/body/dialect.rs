@@ -1,9 +1,9 @@
 //! The dialects: families of APIs that ask and answer in the same words, each in a file of its own.
 //!
 //! A dialect's file says all that sets it apart: the paths of its APIs, which fields of a request
-//! are read and how they join the prompt, the parser by which a configuration names it, the
-//! envelope of its errors, and the names in its answers. A new dialect is such a file and an entry
-//! of the list below, from which the compiler makes every match.
+//! are read and how they join the prompt, the parser by which a configuration names it, and the
+//! envelope of its errors. A new dialect is such a file and an entry of the list below, from which the
+//! compiler makes every match. The words of its answers stand in the response module.
 
 mod anthropic;
 mod openai;
@@ -111,10 +111,6 @@ pub(super) struct DialectSpec {
     parser: &'static str,
     /// Body of an error with an HTTP status and a message, as JSON.
     error: fn(u16, &str) -> String,
-    /// Names of counts in the `usage` of an answer.
-    usage: &'static [(&'static str, UsageField)],
-    /// Beginnings of lines by which a stream that had begun well says that it has failed.
-    stream_errors: &'static [&'static [u8]],
 }
 
 /// Description of an API.
@@ -145,21 +141,6 @@ enum ModelField {
     Optional,
 }
 
-/// Meaning of a name in the `usage` of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UsageField {
-    /// Tokens of the prompt.
-    Prompt,
-    /// Tokens that were generated.
-    Output,
-    /// An object that has the cached tokens of the prompt as `cached_tokens`.
-    PromptDetails,
-    /// Cached tokens that are counted apart from those of the prompt.
-    CacheRead,
-    /// Tokens newly put into the cache, counted apart from those of the prompt.
-    CacheCreation,
-}
-
 /// Choice of the requests with bodies that are read (EPP: the parsers that `requestHandler` names).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parser {
@@ -175,29 +156,6 @@ impl Dialect {
     #[must_use]
     pub fn error_body(self, status: u16, message: &str) -> String {
         (self.spec().error)(status, message)
-    }
-
-    /// Returns the meaning of a name in `usage`. An answer does not say its dialect, and no name
-    /// means two things.
-    pub(crate) fn usage_field(name: &str) -> Option<UsageField> {
-        let mut names = Self::ALL.iter().flat_map(|dialect| dialect.spec().usage);
-        names.find(|(known, _)| *known == name).map(|(_, field)| *field)
-    }
-
-    /// True if a line by its beginning says, in any dialect, that its stream has failed. Asked for
-    /// every line of every stream: loops over constants, which the compiler unrolls.
-    pub(crate) fn is_stream_error(line: &[u8]) -> bool {
-        let says = |dialect: &Self| {
-            dialect.spec().stream_errors.iter().any(|beginning| line.starts_with(beginning))
-        };
-        Self::ALL.iter().any(says)
-    }
-
-    /// Returns the length of the longest beginning by which a line says that its stream has failed.
-    #[cfg(test)]
-    pub(crate) fn stream_error_max() -> usize {
-        let all = Self::ALL.iter().flat_map(|dialect| dialect.spec().stream_errors);
-        all.map(|beginning| beginning.len()).max().unwrap_or_default()
     }
 }
 
@@ -289,9 +247,6 @@ mod tests {
         paths.sort_unstable();
         paths.dedup();
         assert_eq!(paths.len(), Api::ALL.len(), "{paths:?}");
-        for (name, field) in Dialect::ALL.iter().flat_map(|dialect| dialect.spec().usage) {
-            assert_eq!(Dialect::usage_field(name), Some(*field), "{name}");
-        }
         for name in Parser::names() {
             let found = Parser::named(name).unwrap();
             let again = match found {

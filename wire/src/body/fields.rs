@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    BodyError, Cursor, Inference,
+    BodyError, Cursor, Inference, OutputWishes,
     model_key::MODEL_KEY,
     part::text,
     piece::{Piece, Video},
@@ -33,6 +33,10 @@ pub(super) struct RequestFields<'a> {
     include_usage: bool,
     pub(super) max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
+    /// Choices that are generated (`n`, `best_of`), the most of those named.
+    choices: u64,
+    /// True if the reasoning is left out of the answer (vLLM: `include_reasoning`).
+    leaves_out_reasoning: bool,
     /// Text in front of the prompt. Kept apart, as are tools and system: these keys may come behind
     /// the prompt, and are hashed in front.
     pub(super) instructions: Option<&'a [u8]>,
@@ -52,6 +56,8 @@ impl<'a> RequestFields<'a> {
             include_usage: false,
             max_tokens: None,
             max_completion_tokens: None,
+            choices: 1,
+            leaves_out_reasoning: false,
             instructions: None,
             tools: None,
             system: Vec::new(),
@@ -99,6 +105,10 @@ impl<'a> RequestFields<'a> {
                 self.max_completion_tokens = size::output_tokens(cursor.value()?);
             }
             b"max_tokens" => self.max_tokens = size::output_tokens(cursor.value()?),
+            b"n" | b"best_of" => {
+                self.choices = self.choices.max(size::choices(cursor.value()?));
+            }
+            b"include_reasoning" => self.leaves_out_reasoning = cursor.value()? == b"false",
             _ => cursor.value().map(drop)?,
         }
         Ok(())
@@ -117,6 +127,7 @@ impl<'a> RequestFields<'a> {
             front.extend(prompt);
             front
         };
+        let max_tokens = self.max_completion_tokens.or(self.max_tokens);
         Some(Inference {
             model: self.model.map(lossy),
             place: match self.place {
@@ -126,7 +137,8 @@ impl<'a> RequestFields<'a> {
             cache_salt: self.cache_salt,
             stream: self.stream,
             include_usage: self.include_usage,
-            max_tokens: self.max_completion_tokens.or(self.max_tokens),
+            max_tokens,
+            output: OutputWishes::new(max_tokens, self.choices, self.leaves_out_reasoning),
             prompt,
         })
     }

@@ -19,6 +19,9 @@ const AUDIO_TOKENS_MAX: u32 = 32_768;
 /// Limit on output tokens: no model's context is longer, so that a higher limit means none.
 const OUTPUT_TOKENS_MAX: u32 = 1 << 20;
 
+/// Answers to one request: OpenAI takes 128, and vLLM no more than its limit of running requests.
+const CHOICES_MAX: u64 = 1_024;
+
 /// Pixels that make one token (EPP: token-producer, estimate).
 const PIXELS_PER_TOKEN: u64 = 1_024;
 
@@ -64,6 +67,11 @@ pub(super) fn output_tokens(json: &[u8]) -> Option<u64> {
     }
     let number = number.min(f64::from(OUTPUT_TOKENS_MAX));
     (number.fract() == 0.0).then_some(number as u64)
+}
+
+/// Returns the number of answers that one request asks for; 1 where it makes no sense.
+pub(super) fn choices(json: &[u8]) -> u64 {
+    output_tokens(json).unwrap_or(1).clamp(1, CHOICES_MAX)
 }
 
 /// Returns the token id that digits spell, in the 32 bits by which the EPP packs it; one beyond

@@ -100,6 +100,10 @@ pub(super) const PICKED: Family =
     counter("llm_picker_picked", "Requests that were given an endpoint");
 pub(super) const FAILED_OPEN: Family =
     counter("llm_picker_failed_open", "Requests that were let through without an endpoint");
+pub(super) const UNMETERED: Family = counter(
+    "llm_picker_unmetered",
+    "Answers that did not say what they cost, so that it was estimated",
+);
 pub(super) const REFUSED: Family =
     counter("llm_picker_refused", "Requests that were answered with an error");
 

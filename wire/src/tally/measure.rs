@@ -58,6 +58,8 @@ pub enum Measure {
     Picked,
     /// Requests that were let through without an endpoint.
     FailedOpen,
+    /// Answers that did not say what they cost, so that it was estimated.
+    Unmetered,
     /// Requests that were answered with an error, by status.
     Refused(RefusedStatus),
 }
@@ -127,6 +129,7 @@ impl Measure {
             Self::GrantToResume => family::GRANT_TO_RESUME,
             Self::Picked => family::PICKED,
             Self::FailedOpen => family::FAILED_OPEN,
+            Self::Unmetered => family::UNMETERED,
             Self::Refused(_) => family::REFUSED,
         }
     }
@@ -159,7 +162,8 @@ impl Measure {
             | Self::HitBytes
             | Self::GrantToResume
             | Self::Picked
-            | Self::FailedOpen => return None,
+            | Self::FailedOpen
+            | Self::Unmetered => return None,
         })
     }
 }

@@ -1,13 +1,24 @@
 //! Responses as they pass.
 
+use wire::body::OutputWishes;
 use wire::response::{Kind, LoadReport, Reader, Renamer, Usage};
 
 use crate::mutated;
 
 fn read(response: &[u8]) -> Option<Usage> {
-    let mut reader = Reader::new(Kind::Events);
+    reader_of(response).usage()
+}
+
+/// Reads a whole response, as JSON if it begins like an object.
+fn reader_of(response: &[u8]) -> Reader {
+    let mut reader = Reader::new(kind_of(response));
     reader.push(response);
-    reader.usage()
+    reader.end();
+    reader
+}
+
+fn kind_of(response: &[u8]) -> Kind {
+    if response.first() == Some(&b'{') { Kind::Json } else { Kind::Events }
 }
 
 const JSON: &str = r#"{"id":"c","choices":[{"message":{"content":"so \"usage\":{\"prompt_tokens\":9,\"completion_tokens\":9} it said"}}],
@@ -16,6 +27,16 @@ const JSON: &str = r#"{"id":"c","choices":[{"message":{"content":"so \"usage\":{
 const STREAM: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}],\"usage\":null}\n\n\
     data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"total_tokens\":9,\"completion_tokens\":2}}\n\n\
     data: [DONE]\n\n";
+
+const ANTHROPIC: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":21}}}\n\n\
+    event: ping\ndata: {\"type\": \"ping\"}\n\n\
+    event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"Hi\"}}\n\n\
+    event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":9}}\n\n";
+
+const RESPONSES: &str = "event: response.created\rdata: {\"type\":\"response.created\",\"response\":{\"usage\":null}}\r\r\
+    : keep-alive\r\rdata: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\r\r\
+    data: {\"type\":\"response.output_text.delta\",\"delta\":\"y\"}\r\r\
+    event: response.failed\rdata: {\"type\":\"response.failed\",\"response\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":4},\"error\":{\"code\":\"x\"}}}\r\r";
 
 #[test]
 fn bodies_and_streams_say_what_they_cost() {
@@ -43,22 +64,34 @@ fn bodies_and_streams_say_what_they_cost() {
     }
 }
 
+/// An engine writes much behind the usage, if the client asks for it.
 #[test]
-fn only_the_end_is_looked_at() {
-    let before = |filler: usize| format!("{}{STREAM}", "x".repeat(filler));
-    let after = |filler: usize| format!("{STREAM}{}", "x".repeat(filler));
-    assert!(read(before(1 << 20).as_bytes()).is_some());
-    assert!(read(after(1_800).as_bytes()).is_some());
-    assert_eq!(read(after(2_048).as_bytes()), None);
+fn usage_is_found_whatever_stands_around_it() {
+    let ids: Vec<u32> = (10_000..60_000).collect();
+    let padded = |before: &str, after: &str| {
+        format!(
+            r#"{{"id":"x"{before},"usage":{{"prompt_tokens":5,"completion_tokens":777}}{after}}}"#
+        )
+    };
+    let ids = format!(
+        r#","prompt_token_ids":{ids:?},"prompt_logprobs":[null,{{"1":{{"logprob":-0.1}}}}]"#
+    );
+    let echo = r#","tools":[{"usage":{"prompt_tokens":0,"completion_tokens":0}}],"metadata":{"usage":{"input_tokens":0,"output_tokens":0}}"#;
+    let text = r#","choices":[{"message":{"content":"\"usage\":{\"completion_tokens\":1}"}}]"#;
+    for before in ["", &ids, echo, text] {
+        for after in ["", &ids, echo, text] {
+            let usage = read(padded(before, after).as_bytes()).unwrap();
+            assert_eq!((usage.prompt_tokens, usage.output_tokens), (5, 777), "{before} {after}");
+        }
+    }
 }
 
 #[test]
 fn where_a_response_is_cut_makes_no_difference() {
     arbtest::arbtest(|u| {
-        let filler = "x".repeat(*u.choose(&[0, 1, 1_900, 2_047, 5_000])?);
-        let sample = format!("{filler}{}{filler}", u.choose(&[JSON, STREAM])?);
+        let sample = *u.choose(&[JSON, STREAM, ANTHROPIC, RESPONSES])?;
         let response = mutated(u, sample.as_bytes())?;
-        let mut reader = Reader::new(Kind::Events);
+        let mut reader = Reader::new(kind_of(&response));
         let mut rest = response.as_slice();
         while !rest.is_empty() {
             let most = *u.choose(&[1, 7, 300, 4_096])?;
@@ -66,7 +99,13 @@ fn where_a_response_is_cut_makes_no_difference() {
             reader.push(chunk);
             rest = after;
         }
-        assert_eq!(reader.usage(), read(&response));
+        reader.end();
+        let whole = reader_of(&response);
+        let told = |it: &Reader| {
+            let wishes = OutputWishes::default();
+            (it.usage(), it.error(), it.events(), it.has_content(), it.output_tokens(wishes))
+        };
+        assert_eq!(told(&reader), told(&whole), "{}", String::from_utf8_lossy(&response));
         Ok(())
     });
 }
@@ -77,63 +116,15 @@ fn anthropic_says_it_in_two_parts() {
     let start = r#"data: {"type":"message_start","message":{"model":"m","usage":{"input_tokens":21,"cache_read_input_tokens":16,"output_tokens":1}}}"#;
     let delta = r#"data: {"type":"message_delta","delta":{},"usage":{"output_tokens":9}}"#;
     let stop = r#"data: {"type":"message_stop"}"#;
-    let stream =
-        format!("event: message_start\n{start}\n\n{}{delta}\n\n{stop}\n\n", "x".repeat(9_000));
+    let text = r#"data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}}"#;
+    let text = format!("{text}\n\n").repeat(99);
+    let stream = format!("event: message_start\n{start}\n\n{text}{delta}\n\n{stop}\n\n");
     let whole = Usage { prompt_tokens: 37, output_tokens: 9, cached_tokens: Some(16) };
     assert_eq!(read(stream.as_bytes()), Some(whole));
     let full = delta.replace("{\"output", "{\"input_tokens\":5,\"output");
     let stream = format!("{start}\n\n{full}\n\n");
     let own = Usage { prompt_tokens: 5, output_tokens: 9, cached_tokens: None };
     assert_eq!(read(stream.as_bytes()), Some(own));
-}
-
-#[test]
-fn a_stream_without_usage_counts_its_events_and_tells_an_error() {
-    let good = "data: {\"choices\":[]}\n\n: ping\n\ndata: [DONE]\n\n\n";
-    let text = "data: {\"choices\":[{\"text\":\"data: {\\\"error\\\"\"}]}\n\n";
-    let failures = [
-        "data: {\"error\":{\"code\":500}}\n\n",
-        "data:{\"error\": 1}\r\n\r\n",
-        "event: error\ndata: {}\n\n",
-        "event: response.failed\ndata: {}\n\n",
-    ];
-    let watch = |stream: &str, cut: usize| {
-        let mut reader = Reader::new(Kind::Events);
-        let (head, rest) = stream.split_at(cut);
-        reader.push(head.as_bytes());
-        reader.push(rest.as_bytes());
-        (reader.output_tokens(), reader.has_failed())
-    };
-    for cut in 0..good.len() {
-        assert_eq!(watch(good, cut), (3, false), "cut at {cut}");
-    }
-    for cut in 0..text.len() {
-        assert_eq!(watch(text, cut), (1, false), "cut at {cut}");
-    }
-    for failure in failures {
-        let stream = format!("{text}{failure}data: [DONE]\n\n");
-        for cut in 0..stream.len() {
-            assert_eq!(watch(&stream, cut), (3, true), "{failure} cut at {cut}");
-        }
-    }
-}
-
-#[test]
-fn only_json_and_events_are_read() {
-    let kinds = [
-        "application/json",
-        "Application/JSON; charset=utf-8",
-        "text/event-stream;charset=utf-8",
-        "text/plain",
-        "",
-    ];
-    assert_eq!(
-        kinds.map(|kind| Kind::from_content_type(kind.as_bytes())),
-        [Kind::Json, Kind::Json, Kind::Events, Kind::Other, Kind::Other]
-    );
-    let mut audio = Reader::new(Kind::Other);
-    audio.push(STREAM.as_bytes());
-    assert_eq!((audio.usage(), audio.output_tokens()), (None, 0));
 }
 
 /// Whatever is sent in whatever pieces, the same comes out; and no load report makes it panic.

@@ -16,7 +16,7 @@ pub(in crate::mock) fn gated(flow: &Value) -> World {
 }
 
 /// The same with more entries in `plugins`.
-pub(super) fn gated_with(plugins: &[Value], flow: &Value) -> World {
+pub(in crate::mock) fn gated_with(plugins: &[Value], flow: &Value) -> World {
     let detector =
         json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": PER_POD}});
     gated_by(&detector, plugins, flow)

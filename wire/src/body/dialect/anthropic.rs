@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     ApiSpec, BodyError, Cursor, DialectSpec,
     ModelField::Required,
-    RequestFields, UsageField,
+    RequestFields,
     Work::{Computes, Inspects},
     openai,
 };
@@ -14,12 +14,7 @@ use crate::body::{
     piece::{Piece, Video},
 };
 
-pub(super) static DIALECT: DialectSpec = DialectSpec {
-    parser: "anthropic-parser",
-    error,
-    usage: &USAGE,
-    stream_errors: &[b"event: error", b"event:error"],
-};
+pub(super) static DIALECT: DialectSpec = DialectSpec { parser: "anthropic-parser", error };
 
 pub(super) static MESSAGES: ApiSpec = ApiSpec {
     path: "messages",
@@ -31,13 +26,6 @@ pub(super) static MESSAGES: ApiSpec = ApiSpec {
 
 pub(super) static COUNT_TOKENS: ApiSpec =
     ApiSpec { path: "messages/count_tokens", work: Inspects, ..MESSAGES };
-
-const USAGE: [(&str, UsageField); 4] = [
-    ("input_tokens", UsageField::Prompt),
-    ("output_tokens", UsageField::Output),
-    ("cache_read_input_tokens", UsageField::CacheRead),
-    ("cache_creation_input_tokens", UsageField::CacheCreation),
-];
 
 /// Beginning of the system block by which some clients say which account pays: it differs from
 /// request to request and is no part of the prompt (EPP: anthropic-parser).

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     ApiSpec, BodyError, Cursor, DialectSpec,
     ModelField::{Optional, Required},
-    RequestFields, UsageField,
+    RequestFields,
     Work::{Computes, Inspects},
 };
 use crate::body::{
@@ -15,19 +15,7 @@ use crate::body::{
     size,
 };
 
-pub(super) static DIALECT: DialectSpec = DialectSpec {
-    parser: "openai-parser",
-    error,
-    usage: &USAGE,
-    // vLLM's and OpenAI's chat and completions, then the Responses API, with and without the blank
-    // that may follow a colon.
-    stream_errors: &[
-        b"data: {\"error\"",
-        b"data:{\"error\"",
-        b"event: response.failed",
-        b"event:response.failed",
-    ],
-};
+pub(super) static DIALECT: DialectSpec = DialectSpec { parser: "openai-parser", error };
 
 pub(super) static CHAT_COMPLETIONS: ApiSpec = ApiSpec {
     path: "chat/completions",
@@ -84,15 +72,6 @@ pub(super) static RENDER_COMPLETIONS: ApiSpec =
     ApiSpec { path: "completions/render", work: Inspects, ..COMPLETIONS };
 
 /// Names of the chat and completions APIs, then of the Responses API.
-const USAGE: [(&str, UsageField); 6] = [
-    ("prompt_tokens", UsageField::Prompt),
-    ("completion_tokens", UsageField::Output),
-    ("prompt_tokens_details", UsageField::PromptDetails),
-    ("input_tokens", UsageField::Prompt),
-    ("output_tokens", UsageField::Output),
-    ("input_tokens_details", UsageField::PromptDetails),
-];
-
 fn read_chat<'a>(
     fields: &mut RequestFields<'a>,
     cursor: &mut Cursor<'a>,

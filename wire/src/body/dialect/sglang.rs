@@ -6,12 +6,8 @@ use super::{
 };
 use crate::body::{part::text, prompt::prompt};
 
-pub(super) static DIALECT: DialectSpec = DialectSpec {
-    parser: "sglanghttp-parser",
-    error: openai::error,
-    usage: &[],
-    stream_errors: &[],
-};
+pub(super) static DIALECT: DialectSpec =
+    DialectSpec { parser: "sglanghttp-parser", error: openai::error };
 
 pub(super) static GENERATE: ApiSpec = ApiSpec {
     path: "generate",

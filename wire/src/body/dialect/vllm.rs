@@ -7,7 +7,7 @@ use super::{
 use crate::body::{fields::member, prompt::prompt, size};
 
 pub(super) static DIALECT: DialectSpec =
-    DialectSpec { parser: "vllmhttp-parser", error: openai::error, usage: &[], stream_errors: &[] };
+    DialectSpec { parser: "vllmhttp-parser", error: openai::error };
 
 pub(super) static GENERATE: ApiSpec = ApiSpec {
     path: "inference/v1/generate",

@@ -1,0 +1,369 @@
+//! The events of a streamed answer: server-sent events, or lines of JSON.
+//!
+//! Until the first content every event is read whole, as only its fields tell content from what engines
+//! send before it. Behind that a usual event is not read: two searches over it, for its line's end and
+//! for a word of the few that matter, must be all that it costs. Some are read nevertheless, ever fewer
+//! of them, to know how much output an event brings.
+
+use memchr::memchr2;
+
+use super::{
+    document::Document,
+    finds::{Counts, Finds, Usage},
+    lanes,
+    name::EventName,
+};
+
+/// Bytes that stand for a token where none are counted, as for prompts.
+const TOKEN_BYTES: u64 = 4;
+
+/// Bytes of the beginning of a line that tell its field: `event` and `data` with their colons.
+const FIELD_MAX: usize = 6;
+
+/// Beginning of the data of an event behind which there is none, and of one that only shows life.
+const END: &[u8] = b"[DONE]";
+const PINGS: [&[u8]; 2] = [b"{\"type\":\"ping\"", b"{\"type\": \"ping\""];
+
+/// Bytes of the beginning of data that are kept until it is whole: the longest of those.
+const LEAD_MAX: usize = 15;
+
+/// Form in which events come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum EventForm {
+    /// Server-sent events.
+    #[default]
+    Fields,
+    /// A line of JSON for each event.
+    Lines,
+}
+
+/// Reader of a stream of events.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Events {
+    form: EventForm,
+    line: LineState,
+    event: EventState,
+    /// Number of events with output so far.
+    outputs: u32,
+    /// Number of those that were read, and the bytes of output in them.
+    sampled: u32,
+    sampled_bytes: u64,
+    /// True if the first content was of a dialect of which every event has to be read.
+    reads_all: bool,
+    counts: Counts,
+    error: Option<u16>,
+}
+
+/// The present line.
+#[derive(Clone, Copy, Debug, Default)]
+struct LineState {
+    start: [u8; FIELD_MAX],
+    /// Bytes of the line so far, as far as they are in `start`.
+    len: usize,
+    field: LineField,
+    /// True behind a carriage return, which a line feed may follow.
+    is_behind_cr: bool,
+    has_bytes: bool,
+    /// True if a part of its data came.
+    has_data: bool,
+}
+
+/// Field of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LineField {
+    /// Not told yet.
+    #[default]
+    Open,
+    Data,
+    Event,
+    /// A comment, an id, a wish for the time of retries, or none that there is.
+    Other,
+}
+
+/// The present event.
+#[derive(Clone, Debug, Default)]
+struct EventState {
+    name: EventName,
+    document: Document,
+    lead: [u8; LEAD_MAX],
+    lead_len: usize,
+    data: DataState,
+    /// Sight of the present line's data; `None` where the data are to be read in any case.
+    watch: Option<Watch>,
+}
+
+/// Sight of data that are not to be read unless something in them matters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watch {
+    matters: bool,
+    /// Last bytes: a word may be cut.
+    tail: [u8; 2],
+    /// Last byte that is no blank.
+    last: u8,
+}
+
+/// Progress of an event's data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum DataState {
+    /// There is none yet.
+    #[default]
+    None,
+    /// It is read.
+    Read,
+    /// It was not read, as nothing in it matters.
+    Skipped,
+}
+
+impl Events {
+    pub(super) fn new(form: EventForm) -> Self {
+        Self { form, ..Self::default() }
+    }
+
+    pub(super) fn push(&mut self, mut chunk: &[u8]) {
+        while let Some((first, behind)) = chunk.split_first() {
+            if std::mem::take(&mut self.line.is_behind_cr) && *first == b'\n' {
+                chunk = behind;
+                continue;
+            }
+            let Some(end) = memchr2(b'\n', b'\r', chunk) else {
+                self.append(chunk, false);
+                return;
+            };
+            let (line, rest) = chunk.split_at(end);
+            self.append(line, true);
+            self.end_line();
+            self.line.is_behind_cr = rest.first() == Some(&b'\r');
+            chunk = rest.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// Ends the stream. The last event may lack its empty line.
+    pub(super) fn end(&mut self) {
+        self.end_line();
+        self.end_event();
+    }
+
+    /// Appends a part of a line, which may be its last.
+    fn append(&mut self, part: &[u8], is_last: bool) {
+        if part.is_empty() {
+            return;
+        }
+        let is_first = !std::mem::replace(&mut self.line.has_bytes, true);
+        let is_whole = is_first && is_last;
+        if self.form == EventForm::Lines {
+            return self.take_data(part, is_whole);
+        }
+        let rest = match self.line.field {
+            LineField::Open if is_first && part.starts_with(b"data:") => {
+                self.line.field = LineField::Data;
+                part.get(5..).unwrap_or_default()
+            }
+            LineField::Open => self.line.take_start(part),
+            _ => part,
+        };
+        match self.line.field {
+            LineField::Data => self.take_data(rest, is_whole),
+            LineField::Event => self.event.name.append(rest),
+            LineField::Open | LineField::Other => (),
+        }
+    }
+
+    fn end_line(&mut self) {
+        let is_empty = !self.line.has_bytes;
+        if self.event.watch.is_some() {
+            self.end_data();
+        }
+        self.line = LineState { is_behind_cr: self.line.is_behind_cr, ..LineState::default() };
+        if is_empty || self.form == EventForm::Lines {
+            self.end_event();
+        }
+    }
+
+    /// Takes in a part of an event's data; all of its line, if that is whole.
+    fn take_data(&mut self, data: &[u8], is_whole: bool) {
+        // Data over several lines are one document, or one in each line as some servers write them.
+        let is_new_line = !std::mem::replace(&mut self.line.has_data, true);
+        if is_new_line && self.event.has_whole_document() {
+            self.end_document();
+        }
+        let begins = self.event.data == DataState::None && self.event.lead_len == 0;
+        if begins {
+            let needs_reading = self.outputs == 0 || self.reads_all || self.is_sample();
+            self.event.watch = (!needs_reading).then(Watch::default);
+        }
+        let event = &mut self.event;
+        let data = if event.lead_len == 0 { data.trim_ascii_start() } else { data };
+        event.keep_lead(data);
+        if let Some(watch) = &mut event.watch {
+            watch.push(data);
+            if is_whole && event.may_be_skipped() {
+                event.data = DataState::Skipped;
+                return;
+            }
+        }
+        if event.lead_len > 0 {
+            event.data = DataState::Read;
+            event.document.push(data);
+        }
+    }
+
+    /// Ends a line of data. What was only read because it came in pieces counts as not read, so that it
+    /// makes no difference where it was cut.
+    fn end_data(&mut self) {
+        let event = &mut self.event;
+        if event.data == DataState::Read && event.may_be_skipped() {
+            event.data = DataState::Skipped;
+            event.document = Document::default();
+        }
+        event.watch = None;
+    }
+
+    /// True if the next event with output is one of those that are read: the first, the second, the
+    /// fourth and so on.
+    fn is_sample(&self) -> bool {
+        self.outputs.saturating_add(1).is_power_of_two()
+    }
+
+    fn end_event(&mut self) {
+        self.end_document();
+        self.note_error(self.event.name.error());
+        self.event.name.clear();
+    }
+
+    /// Ends a document of an event's data, if there is one.
+    fn end_document(&mut self) {
+        match self.event.data {
+            DataState::None => return,
+            DataState::Skipped => {
+                let is_output = self.event.is_output_by_name();
+                self.outputs = self.outputs.saturating_add(u32::from(is_output));
+            }
+            DataState::Read => {
+                let mut document = std::mem::take(&mut self.event.document);
+                // A number may stand at the end of what is no object.
+                document.push(b"\n");
+                self.take_finds(&document.finds);
+            }
+        }
+        self.event.data = DataState::None;
+        self.event.lead_len = 0;
+    }
+
+    fn take_finds(&mut self, finds: &Finds) {
+        let error = finds.error().or_else(|| self.event.name.error());
+        self.note_error(error);
+        self.counts.merge(finds.counts);
+        let is_output = finds.output_bytes > 0 || !finds.is_known;
+        if error.is_some() || !is_output || !self.event.is_output_by_name() {
+            return;
+        }
+        if self.outputs == 0 {
+            self.reads_all = !finds.is_common;
+        }
+        self.outputs = self.outputs.saturating_add(1);
+        if finds.output_bytes > 0 {
+            self.sampled = self.sampled.saturating_add(1);
+            let bytes = u64::try_from(finds.output_bytes).unwrap_or(u64::MAX);
+            self.sampled_bytes = self.sampled_bytes.saturating_add(bytes);
+        }
+    }
+
+    fn note_error(&mut self, error: Option<u16>) {
+        self.error = self.error.or(error);
+    }
+
+    pub(super) const fn outputs(&self) -> u32 {
+        self.outputs
+    }
+
+    /// Returns the HTTP status of the stream's first error.
+    pub(super) const fn error(&self) -> Option<u16> {
+        self.error
+    }
+
+    pub(super) fn usage(&self) -> Option<Usage> {
+        self.counts.usage()
+    }
+
+    /// Estimates the tokens that were generated: an event each, or more where those that were read have
+    /// more output than a token's.
+    pub(super) fn tokens(&self) -> u32 {
+        let events = u64::from(self.outputs);
+        let sampled = u64::from(self.sampled.max(1)) * TOKEN_BYTES;
+        let by_bytes = events.saturating_mul(self.sampled_bytes) / sampled;
+        u32::try_from(events.max(by_bytes)).unwrap_or(u32::MAX)
+    }
+}
+
+impl LineState {
+    /// Takes in a part of a line whose field is not told yet. Returns what is behind the field.
+    fn take_start<'a>(&mut self, mut part: &'a [u8]) -> &'a [u8] {
+        while let Some((byte, rest)) = part.split_first() {
+            part = rest;
+            if *byte == b':' {
+                self.field = match self.start.get(..self.len) {
+                    Some(b"data") => LineField::Data,
+                    Some(b"event") => LineField::Event,
+                    _ => LineField::Other,
+                };
+                return part;
+            }
+            let Some(slot) = self.start.get_mut(self.len) else {
+                self.field = LineField::Other;
+                return part;
+            };
+            *slot = *byte;
+            self.len += 1;
+        }
+        part
+    }
+}
+
+impl EventState {
+    fn keep_lead(&mut self, data: &[u8]) {
+        let room = self.lead.get_mut(self.lead_len..).unwrap_or_default();
+        self.lead_len += room.len().min(data.len());
+        room.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
+    }
+
+    /// True if the data so far are a whole document.
+    fn has_whole_document(&self) -> bool {
+        match self.data {
+            DataState::None => false,
+            DataState::Skipped => true,
+            DataState::Read => self.document.is_whole(),
+        }
+    }
+
+    /// True if the data need not be read, by what was seen of them.
+    fn may_be_skipped(&self) -> bool {
+        self.watch.is_some_and(Watch::is_of_no_use) && !self.name.needs_data()
+    }
+
+    /// True if the event is of a kind that has output, as far as its name and its beginning tell.
+    fn is_output_by_name(&self) -> bool {
+        let lead = self.lead.get(..self.lead_len).unwrap_or_default();
+        let is_mark = lead.starts_with(END) || PINGS.iter().any(|ping| lead.starts_with(ping));
+        !is_mark && self.name.may_have_output()
+    }
+}
+
+impl Watch {
+    fn push(&mut self, part: &[u8]) {
+        let [one, two] = self.tail;
+        let three = part.first().copied().unwrap_or_default();
+        let four = part.get(1).copied().unwrap_or_default();
+        self.matters |= lanes::may_matter(part) || lanes::may_matter(&[one, two, three, four]);
+        self.tail = match part {
+            [.., before, last] => [*before, *last],
+            [last] => [two, *last],
+            [] => self.tail,
+        };
+        self.last = part.trim_ascii_end().last().copied().unwrap_or(self.last);
+    }
+
+    /// True if nothing in the data matters. Of data over several lines, only the last ends with a brace.
+    fn is_of_no_use(self) -> bool {
+        !self.matters && matches!(self.last, b'}' | b']')
+    }
+}
