@@ -20,6 +20,7 @@ mod load;
 use crate::body::OutputWishes;
 use document::Document;
 use events::{EventForm, Events};
+use finds::Shape;
 
 pub use finds::Usage;
 pub use load::LoadReport;
@@ -216,7 +217,7 @@ impl Reader {
             Parts::Unread if is_empty => 0,
             Parts::Stream(_) if hides_some => tokens_max.unwrap_or(HIDDEN_TOKENS),
             Parts::Stream(events) => events.tokens().min(most),
-            Parts::Whole(document) if document.finds.is_known => {
+            Parts::Whole(document) if document.finds.shape != Shape::Unknown => {
                 let bytes = u64::try_from(document.finds.output_bytes).unwrap_or(u64::MAX);
                 by_bytes(bytes / TOKEN_BYTES)
             }

@@ -83,7 +83,7 @@ impl Stream {
             received_at: placed.asked.received_at,
             ended_at,
             body: response.body(ended_at),
-            is_streamed: response.is_streamed,
+            is_streamed: response.is_streamed(),
             request_bytes: placed.bytes,
             response_bytes: response.reader.bytes(),
             usage: response.reader.usage(),

@@ -23,8 +23,7 @@ const LOAD_REPORT: [&str; 2] = ["endpoint-load-metrics", "endpoint-load-metrics-
 pub(in crate::stream) struct Response {
     pub(in crate::stream) reader: Reader,
     pub(in crate::stream) status: u16,
-    /// True if the output comes bit by bit: what is told of its first content, the headers do not say.
-    pub(in crate::stream) is_streamed: bool,
+    delivery: Delivery,
     /// Time of the first content of a stream.
     content_at: Option<Instant>,
     /// True once all of it came.
@@ -34,6 +33,16 @@ pub(in crate::stream) struct Response {
     /// Beginning of the response, until its pool is told.
     pub(in crate::stream) start: Option<ResponseStart>,
     renamer: Option<Renamer>,
+}
+
+/// Manner in which the output comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Delivery {
+    /// All of it is there at once, with the end.
+    #[default]
+    Whole,
+    /// It comes bit by bit, and begins with its first content.
+    Streamed,
 }
 
 /// The end of a response, as its pool is told of it.
@@ -55,10 +64,11 @@ impl Response {
         if renamed && has_length {
             host::remove_response_header("content-length");
         }
+        let is_streamed = kind.has_events() || (kind != Kind::Json && !has_length);
         Self {
             reader: Reader::new(kind),
             status: status.unwrap_or_default(),
-            is_streamed: kind.has_events() || (kind != Kind::Json && !has_length),
+            delivery: if is_streamed { Delivery::Streamed } else { Delivery::Whole },
             renamer: renamed.then(|| Renamer::new(&models.sent, &models.asked)),
             ..Self::default()
         }
@@ -69,7 +79,12 @@ impl Response {
     /// the same moment.
     pub(in crate::stream) fn begins_later(&self, headers: &Headers) -> bool {
         let has_length = headers.last("content-length").is_some();
-        self.is_well() || (has_length && !self.is_streamed)
+        self.is_well() || (has_length && !self.is_streamed())
+    }
+
+    /// True if the output comes bit by bit.
+    pub(in crate::stream) fn is_streamed(&self) -> bool {
+        self.delivery == Delivery::Streamed
     }
 
     /// True if the status is no error's.
@@ -89,7 +104,7 @@ impl Response {
         if is_end {
             self.end();
         }
-        let is_first = self.is_streamed && !had_content && self.reader.has_content();
+        let is_first = self.is_streamed() && !had_content && self.reader.has_content();
         if is_first {
             self.content_at = self.whole_at.or_else(|| Some(host::now()));
         }
@@ -117,7 +132,7 @@ impl Response {
     /// Returns the time of the output's beginning, and the time that it took: to its end, or until
     /// `gone_at` if that did not come. What is not streamed is there at once, at its end.
     pub(in crate::stream) fn body(&self, gone_at: Instant) -> Option<(Instant, Duration)> {
-        let began_at = if self.is_streamed { self.content_at? } else { self.whole_at? };
+        let began_at = if self.is_streamed() { self.content_at? } else { self.whole_at? };
         let ended_at = self.whole_at.unwrap_or(gone_at);
         Some((began_at, ended_at.saturating_since(began_at)))
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     flow::world::gated_with,
     push::Pod,
-    world::{CHAT, World, about},
+    world::{CHAT, World},
 };
 
 /// Tokens that every answer of these stories takes to generate.
@@ -102,7 +102,8 @@ fn tricks() -> Vec<Trick> {
 }
 
 fn ask(world: &World, tenant: &str, number: usize, fields: &Value) -> Stream {
-    let text = about(&format!("{tenant} and number {number:04}"));
+    // A short prompt: what is shared is the output.
+    let text = format!("{tenant} and number {number:04}");
     let mut body = json!({"model": "tiny", "messages": [{"role": "user", "content": text}]});
     for (key, value) in fields.as_object().unwrap() {
         body.as_object_mut().unwrap().insert(key.clone(), value.clone());

@@ -6,7 +6,7 @@
 //! document that is no JSON gives finds that mean nothing, and no more.
 
 use super::{
-    finds::{Finds, Scalar},
+    finds::{Finds, Scalar, Shape},
     lanes,
     words::{COMMON_KEYS, NodeId, Says, WORD_MAX},
 };
@@ -103,7 +103,12 @@ impl Document {
                     self.state = State::InOther;
                     after
                 }
-                _ => {
+                State::Value
+                | State::Key
+                | State::Colon
+                | State::InNumber
+                | State::InOther
+                | State::Behind => {
                     self.step(*byte);
                     after
                 }
@@ -187,10 +192,12 @@ impl Document {
     fn open_text(&mut self) {
         self.has_begun = true;
         self.word_bytes = 0;
-        self.state = match self.state {
-            State::Key => State::InKey,
-            State::Value if self.says().is_some() => State::InText,
-            _ => State::PassText,
+        self.state = if self.state == State::Key {
+            State::InKey
+        } else if self.state == State::Value && self.says().is_some() {
+            State::InText
+        } else {
+            State::PassText
         };
     }
 
@@ -264,9 +271,13 @@ impl Document {
         let key = self.word.get(..self.word_bytes);
         let parent = self.top().node;
         self.next = parent.zip(key).and_then(|(parent, key)| parent.child(key));
-        self.finds.is_known |= self.next.is_some();
-        self.finds.is_common |=
-            self.depth == 1 && key.is_some_and(|key| COMMON_KEYS.contains(&key));
+        let is_common = key.is_some_and(|key| COMMON_KEYS.contains(&key));
+        let shape = match self.next {
+            Some(_) if self.depth == 1 && is_common => Shape::Common,
+            Some(_) => Shape::Known,
+            None => Shape::Unknown,
+        };
+        self.finds.shape = self.finds.shape.max(shape);
         self.state = State::Colon;
     }
 

@@ -9,7 +9,7 @@ use memchr::memchr2;
 
 use super::{
     document::Document,
-    finds::{Counts, Finds, Usage},
+    finds::{Counts, Finds, Shape, Usage},
     lanes,
     name::EventName,
 };
@@ -63,9 +63,19 @@ struct LineState {
     field: LineField,
     /// True behind a carriage return, which a line feed may follow.
     is_behind_cr: bool,
-    has_bytes: bool,
-    /// True if a part of its data came.
-    has_data: bool,
+    progress: LineProgress,
+}
+
+/// Progress of a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LineProgress {
+    /// No byte came.
+    #[default]
+    Empty,
+    /// A byte came.
+    Begun,
+    /// A part of its data came.
+    Data,
 }
 
 /// Field of a line.
@@ -148,7 +158,10 @@ impl Events {
         if part.is_empty() {
             return;
         }
-        let is_first = !std::mem::replace(&mut self.line.has_bytes, true);
+        let is_first = self.line.progress == LineProgress::Empty;
+        if is_first {
+            self.line.progress = LineProgress::Begun;
+        }
         let is_whole = is_first && is_last;
         if self.form == EventForm::Lines {
             return self.take_data(part, is_whole);
@@ -159,7 +172,7 @@ impl Events {
                 part.get(5..).unwrap_or_default()
             }
             LineField::Open => self.line.take_start(part),
-            _ => part,
+            LineField::Data | LineField::Event | LineField::Other => part,
         };
         match self.line.field {
             LineField::Data => self.take_data(rest, is_whole),
@@ -169,7 +182,7 @@ impl Events {
     }
 
     fn end_line(&mut self) {
-        let is_empty = !self.line.has_bytes;
+        let is_empty = self.line.progress == LineProgress::Empty;
         if self.event.watch.is_some() {
             self.end_data();
         }
@@ -182,8 +195,8 @@ impl Events {
     /// Takes in a part of an event's data; all of its line, if that is whole.
     fn take_data(&mut self, data: &[u8], is_whole: bool) {
         // Data over several lines are one document, or one in each line as some servers write them.
-        let is_new_line = !std::mem::replace(&mut self.line.has_data, true);
-        if is_new_line && self.event.has_whole_document() {
+        let before = std::mem::replace(&mut self.line.progress, LineProgress::Data);
+        if before != LineProgress::Data && self.event.has_whole_document() {
             self.end_document();
         }
         let begins = self.event.data == DataState::None && self.event.lead_len == 0;
@@ -253,12 +266,12 @@ impl Events {
         let error = finds.error().or_else(|| self.event.name.error());
         self.note_error(error);
         self.counts.merge(finds.counts);
-        let is_output = finds.output_bytes > 0 || !finds.is_known;
+        let is_output = finds.output_bytes > 0 || finds.shape == Shape::Unknown;
         if error.is_some() || !is_output || !self.event.is_output_by_name() {
             return;
         }
         if self.outputs == 0 {
-            self.reads_all = !finds.is_common;
+            self.reads_all = finds.shape != Shape::Common;
         }
         self.outputs = self.outputs.saturating_add(1);
         if finds.output_bytes > 0 {

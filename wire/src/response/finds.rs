@@ -24,15 +24,24 @@ const NUMBER_BYTES: usize = 4;
 pub(super) struct Finds {
     /// Bytes of the model's output, escapes as written.
     pub(super) output_bytes: usize,
-    /// True if a key of a known dialect was there.
-    pub(super) is_known: bool,
-    /// True if one was of a dialect that has usage and errors in words of their own.
-    pub(super) is_common: bool,
+    pub(super) shape: Shape,
     /// True if the document is an error.
     is_error: bool,
     /// HTTP status of the error, where it is told.
     status: Option<u16>,
     pub(super) counts: Counts,
+}
+
+/// Shape of a document, by its keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shape {
+    /// No key of any dialect.
+    #[default]
+    Unknown,
+    /// A key of a dialect.
+    Known,
+    /// A key of OpenAI's or Anthropic's, in which a search for a few words finds usage and errors.
+    Common,
 }
 
 /// Scalar value, as far as it is read.
@@ -68,7 +77,8 @@ impl Finds {
                 let found = words.iter().find(|(word, _)| word.as_bytes() == start);
                 if let Some((_, status)) = found {
                     self.is_error = true;
-                    self.status = self.status.or(Some(*status).filter(|it| *it != STATUS_UNKNOWN));
+                    let told = Some(*status).filter(|it| *it != STATUS_UNKNOWN);
+                    self.status = self.status.or(told);
                 }
             }
             _ => (),
