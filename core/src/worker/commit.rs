@@ -12,6 +12,7 @@ use crate::{
     model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
     workers::{
         AdmissionResult, Envelope, Message, Tenure,
+        in_flight::Shift,
         peer::{Acted, GrantPlan, HeldRequest},
     },
 };
@@ -53,16 +54,10 @@ impl Worker {
                 effects.extend(wake(wakes));
             }
             (Input::Rerouted { request, .. }, Plan::Respond { shift, .. }) => {
-                if let Some(shift) = shift {
-                    self.peer.take_shift(now, request, &shift);
-                    effects.push(Effect::ShowHeartbeat);
-                }
+                self.take_shift(now, request, shift, &mut effects);
             }
             (Input::Responded { request, start }, Plan::Respond { shift, position, wakes }) => {
-                if let Some(shift) = shift {
-                    self.peer.take_shift(now, request, &shift);
-                    effects.push(Effect::ShowHeartbeat);
-                }
+                self.take_shift(now, request, shift, &mut effects);
                 effects.extend(wake(wakes));
                 let events = self.respond(now, request, start);
                 self.publish(position, events, &mut effects);
@@ -142,6 +137,20 @@ impl Worker {
             beats: heartbeat.map_or(0, |heartbeat| heartbeat.beats),
         }));
         effects.extend(mends.then_some(Effect::ReportRecount));
+    }
+
+    /// Takes in what a response changed of the counts, if it changed any.
+    fn take_shift(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        shift: Option<Shift>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(shift) = shift {
+            self.peer.take_shift(now, request, &shift);
+            effects.push(Effect::ShowHeartbeat);
+        }
     }
 
     /// Answers a held request that the arbiter turned away. Its client may have left while the rejection
