@@ -248,6 +248,21 @@ pub(crate) fn act_on(context_id: u32) -> bool {
     hostcalls::set_effective_context(context_id).is_ok()
 }
 
+/// Has Envoy keep the whole body of a request whose headers are held, `stream` being its context and
+/// `root` the plugin instance's: from `on_http_request_headers` only, which must then return `Pause`.
+/// Envoy shows nothing of the body until the request is resumed, and takes no more of it than its
+/// buffers may hold. `Pause` alone would have it shown, and refused where the buffers are full.
+///
+/// The SDK's actions have no word for this. But whatever a callback returns stops all of its stream once
+/// the plugin has replied, and the reply of a plugin instance, which has no client, goes nowhere. A host
+/// that takes this otherwise shows the body; the stream is prepared for that.
+pub(crate) fn hold_body(stream: u32, root: u32) {
+    if act_on(root) {
+        reply(503, Vec::new(), &[]);
+        let _ = act_on(stream);
+    }
+}
+
 /// Lets a held request go on. Not inline from `on_log`, where it could recurse until V8's stack ends.
 pub(crate) fn resume_request() {
     let _ = hostcalls::resume_http_request();

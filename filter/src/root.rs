@@ -59,13 +59,13 @@ impl Root {
         self.role = match read {
             Ok(checked) => {
                 let before = kept.keep(json);
-                let role = InstanceRole::configured(checked);
+                let role = InstanceRole::configured(checked, self.context_id);
                 let gone = before.map(|before| pools_of(&before)).unwrap_or_default();
                 retired::retire(&gone, role.pools(), host::now());
                 role
             }
             Err(faults) => {
-                let role = InstanceRole::without(json, &kept);
+                let role = InstanceRole::without(json, &kept, self.context_id);
                 if kept.refuse(json, host::now()) {
                     tell(&plugin, &faults, &role);
                 }
@@ -86,7 +86,7 @@ impl InstanceRole {
         }
     }
 
-    fn configured(checked: CheckedConfig) -> Self {
+    fn configured(checked: CheckedConfig, context_id: u32) -> Self {
         match checked {
             CheckedConfig::Picker(CheckedPicker { config, pools }) => {
                 // The hot path is the same for all pools, so that one of them warms it up.
@@ -96,7 +96,7 @@ impl InstanceRole {
                 run::configure(&pools);
                 run::set_tick_period(&pools);
                 let counters = Counters::define();
-                Self::Picker(Rc::new(PluginInstance { config, counters, pools }))
+                Self::Picker(Rc::new(PluginInstance { context_id, config, counters, pools }))
             }
             CheckedConfig::Ingest(receiver) => {
                 run::tick_when_idle();
@@ -106,9 +106,9 @@ impl InstanceRole {
     }
 
     /// The role of an instance whose configuration is refused.
-    fn without(refused: &[u8], kept: &KeptConfig) -> Self {
+    fn without(refused: &[u8], kept: &KeptConfig, context_id: u32) -> Self {
         match kept.last_good().map(|json| CheckedConfig::read(&json)) {
-            Some(Ok(checked)) => Self::configured(checked),
+            Some(Ok(checked)) => Self::configured(checked, context_id),
             Some(Err(_)) | None => {
                 run::tick_when_idle();
                 Self::Bypass(Rc::new(Bypass::new(Claims::of(refused))))

@@ -17,7 +17,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::tally::ErrorCode;
+use wire::{config::Hold, tally::ErrorCode};
 
 use crate::{
     destination, host,
@@ -26,7 +26,7 @@ use crate::{
     run, stats,
     vm::{HeldStream, UploadingStream},
 };
-use phase::{Asked, Next, Phase, Placed, Sent};
+use phase::{Asked, Held, HeldBody, Next, Phase, Placed, Sent};
 
 /// A stream, shared by its context and, while its request is held, by the VM, which resumes it.
 pub(crate) struct Stream {
@@ -58,6 +58,14 @@ impl Stream {
             change(self, sent);
         }
         self.enter(phase);
+    }
+
+    /// Has Envoy keep the body of a request that waits, whose headers are shown right now. In the way of
+    /// the buffer filter a pause at the headers does that by itself.
+    fn hold_body(&self) {
+        if self.instance.config.envoy.way.hold() == Hold::StopIteration {
+            host::hold_body(self.id.0, self.instance.context_id);
+        }
     }
 
     /// Answers a request in the place of its pool.
@@ -93,8 +101,10 @@ impl UploadingStream for Stream {
 impl HeldStream for Stream {
     fn release(&self, decision: Decision) {
         let phase = self.leave();
-        if let Phase::Held(placed) = phase {
-            if self.go(self.settle(*placed, decision)) == Action::Continue {
+        if let Phase::Held(Held { placed, body }) = phase {
+            let action = self.go(self.settle(*placed, decision));
+            // With a body that is coming, the next part of it takes the request along.
+            if action == Action::Continue && body == HeldBody::AtRest {
                 host::resume_request();
             }
         } else {
@@ -126,13 +136,19 @@ impl HttpContext for Picker {
         let identity = &self.stream.instance.config.identity;
         let forged = identity.stripped.iter().chain(&identity.steering).map(String::as_str);
         headers.strip([destination::HEADER].into_iter().chain(forged));
-        self.stream.go(self.stream.begin(&mut headers, end_of_stream))
+        let next = self.stream.begin(&mut headers, end_of_stream);
+        if matches!(next.phase, Phase::Held(_)) && !end_of_stream {
+            self.stream.hold_body();
+        }
+        self.stream.go(next)
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let phase = self.stream.leave();
         let next = if let Phase::Reading(reading) = phase {
             self.stream.read_on(reading, size, end_of_stream)
+        } else if let Phase::Held(held) = phase {
+            Next::held(held, end_of_stream)
         } else {
             Next::unchanged(phase)
         };
@@ -145,6 +161,8 @@ impl HttpContext for Picker {
             // With trailers, no part of the body was its end.
             run::forget_upload(self.stream.id);
             self.stream.decide(reading)
+        } else if let Phase::Held(held) = phase {
+            Next::held(held, true)
         } else {
             Next::unchanged(phase)
         };

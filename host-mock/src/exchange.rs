@@ -67,6 +67,8 @@ pub(crate) struct Direction {
     /// Bytes that the filter manager keeps back. `Some` of nothing still carries an end of stream.
     pub(crate) buffered: Option<Vec<u8>>,
     pub(crate) view: View,
+    /// Bytes that went on and that the router keeps for another try, in the filter manager's buffer.
+    pub(crate) kept: Vec<u8>,
     /// The bytes of the present body callback.
     pub(crate) chunk: Vec<u8>,
     pub(crate) ended: bool,

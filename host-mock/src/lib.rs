@@ -48,6 +48,7 @@ mod status;
 pub use envoy::{Builder, Envoy};
 pub use exchange::{Response, Upstream};
 pub use headers::HeaderMap;
+pub use machine::LatePart;
 pub use module::Module;
 pub use plugin::{FailPolicy, Plugin};
 pub use stream::Stream;

@@ -43,6 +43,22 @@ pub(crate) struct Options {
     pub(crate) idle_timeout_nanos: u64,
     /// False if the router answers 503 as soon as headers reach it.
     pub(crate) healthy_upstream: bool,
+    pub(crate) late_part: LatePart,
+}
+
+/// The fate of the first part of a body that comes after another callback resumed its stream in the
+/// middle of the body. The filter's context still takes it for one that is held, and adds it to the
+/// filter manager's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LatePart {
+    /// The part goes on, as in Envoy 1.39.3 and 1.40 without a retry policy.
+    #[default]
+    Sent,
+    /// The part is lost, as in Envoy 1.36.4 and 1.37.0.
+    Lost,
+    /// The part goes on behind all that the router keeps in that buffer for another try, as in Envoy
+    /// 1.39.3 and 1.40 with a retry policy.
+    Repeated,
 }
 
 /// All VMs and streams of one Envoy.

@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) crossings: Crossings,
+    /// True if the reply of a context without a stream stops what the present callback returns.
+    pub(crate) reply_of_none_stops: bool,
 }
 
 impl World {

@@ -14,6 +14,8 @@ mod cases;
 mod filter;
 #[path = "agreement/http_call.rs"]
 mod http_call;
+#[path = "agreement/late_parts.rs"]
+mod late_parts;
 #[path = "agreement/mock.rs"]
 mod mock;
 #[path = "agreement/real.rs"]
@@ -37,7 +39,7 @@ fn hello(body: usize, x_a: &str) -> String {
 
 fn check(run: impl Fn(&cases::Case) -> Outcome) {
     let mut wrong = Vec::new();
-    for case in cases::all() {
+    for case in cases::all().into_iter().chain(late_parts::all()) {
         if std::env::var("CASE").is_ok_and(|part| !case.name.contains(&part)) {
             continue;
         }

@@ -27,5 +27,6 @@ mod snapshots;
 mod streams;
 mod trust;
 mod upgrade;
+mod uploads;
 mod upstream;
 mod world;

@@ -47,9 +47,10 @@ mod deaths;
 mod flood;
 mod hostile;
 mod limits;
-mod uploads;
+mod stalled;
 
 mod flow;
+mod uploads;
 
 mod cost;
 mod law;

@@ -20,12 +20,12 @@ use crate::{
 /// Effects of an arrival or an end, with one to spare: a longer list grows.
 const EFFECTS_USUAL: usize = 4;
 
-/// A grant for a held request.
+/// The end of a held request's wait.
 #[derive(Clone, Copy, Debug)]
-struct Grant {
+struct Release {
     request: RequestId,
-    /// Time of the grant, by the arbiter.
-    at: Instant,
+    /// Time of the arbiter's grant; `None` where flow control was turned off.
+    granted_at: Option<Instant>,
 }
 
 impl Worker {
@@ -49,7 +49,8 @@ impl Worker {
                     effects.push(Effect::ShowHeartbeat);
                 }
                 if let Some(placing) = placing {
-                    self.take_grant(now, Grant { request, at }, *placing, &mut effects);
+                    let release = Release { request, granted_at: Some(at) };
+                    self.take_grant(now, release, *placing, &mut effects);
                 }
                 effects.extend(wake(wakes));
             }
@@ -75,16 +76,17 @@ impl Worker {
                 self.peer.count_rejection(epoch);
                 self.take_rejection(now, request, outcome, &mut effects);
             }
+            (Input::LetGo { request }, Plan::Place(placing)) => {
+                self.take_letting_go(now, request, *placing, &mut effects);
+            }
             (Input::ToArbiter(message), _) => self.hear(now, message, &mut effects),
             (Input::Arbitrate, Plan::Arbitrate(tenure)) => {
                 self.arbitrate(now, tenure, &mut effects);
             }
             (Input::Tick, Plan::Tick { tenure, lease, roll }) => {
                 self.take_tick(now, tenure, lease, &mut effects);
-                effects.push(Effect::ShowPool(Box::new(ledger.clone())));
-                if let Some(roll) = roll {
-                    self.take_roll(now, roll, &mut effects);
-                }
+                effects.push(Effect::ShowPool(Box::new(ledger)));
+                self.take_roll(now, roll, &mut effects);
             }
             // A plan is made for its own input.
             (
@@ -98,7 +100,7 @@ impl Worker {
                 _,
             ) => debug_assert!(false, "a plan for another input"),
             (Input::PlacesUnused { .. }, Plan::Wake(wakes)) => effects.extend(wake(wakes)),
-            (Input::PlacesUnused { .. } | Input::Look, _) => (),
+            (Input::LetGo { .. } | Input::PlacesUnused { .. } | Input::Look, _) => (),
         }
         self.close_turn(membership, is_given_up, &mut effects);
         effects
@@ -106,7 +108,6 @@ impl Worker {
 
     /// Adds what follows from any turn.
     fn close_turn(&mut self, membership: Membership, is_given_up: bool, effects: &mut Vec<Effect>) {
-        self.peer.retire();
         let shows = |effect: &Effect| matches!(effect, Effect::ShowHeartbeat);
         if membership.joins && !effects.iter().any(shows) {
             effects.push(Effect::ShowHeartbeat);
@@ -125,9 +126,9 @@ impl Worker {
         }
     }
 
-    /// Takes note of a look at all members.
-    fn take_roll(&mut self, now: Instant, roll: Roll, effects: &mut Vec<Effect>) {
-        let Roll { rows, dead, mends } = roll;
+    /// Takes note of a look at all members, if there was one.
+    fn take_roll(&mut self, now: Instant, roll: Option<Roll>, effects: &mut Vec<Effect>) {
+        let Some(Roll { rows, dead, mends }) = roll else { return };
         self.watch.look(now, &rows);
         self.peer.note_exchange(&rows);
         let is_gone = |row: &Row| dead.contains(&row.worker);
@@ -223,26 +224,50 @@ impl Worker {
     fn take_grant(
         &mut self,
         now: Instant,
-        grant: Grant,
+        release: Release,
         placing: Placing,
         effects: &mut Vec<Effect>,
     ) {
-        let Grant { request, at: granted_at } = grant;
-        let Placing { result, target, position, .. } = placing;
+        let request = release.request;
         // The correction needs the ticket, so it comes before the request is let go.
-        let found = target.map_or(0, |target| target.tokens);
+        let found = placing.target.map_or(0, |target| target.tokens);
         effects.extend(self.peer.correct(request, found).map(send));
-        if result == AdmissionResult::Held {
+        if placing.result == AdmissionResult::Held {
             // The pool emptied since the grant.
             effects.extend(self.peer.submit_again(request).map(send));
             return;
         }
+        self.release(now, release, placing, effects);
+    }
+
+    /// Lets a request go without a grant. Another worker may have its ticket still.
+    fn take_letting_go(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        placing: Placing,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.extend([send(self.peer.cancel(request)), Effect::ShowHeartbeat]);
+        self.release(now, Release { request, granted_at: None }, placing, effects);
+    }
+
+    /// Answers a request that was held.
+    fn release(
+        &mut self,
+        now: Instant,
+        release: Release,
+        placing: Placing,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Release { request, granted_at } = release;
+        let Placing { result, target, position, .. } = placing;
         let Some(held) = self.peer.unhold(request) else { return };
         let placed = match (&result, target) {
             (AdmissionResult::Sent(result), Some(target)) => Some((result.for_placement(), target)),
             _ => None,
         };
-        let answer = decide(now, &held, result, Some(granted_at));
+        let answer = decide(now, &held, result, granted_at);
         if let Some((decision, target)) = placed {
             self.peer.open(now, request, target);
             let sent = Event::Sent { request, at: now, ask: held.request, decision };
@@ -353,6 +378,8 @@ impl Worker {
         if let Some(lease) = lease {
             effects.extend(self.peer.follow(now, lease).into_iter().map(send));
         }
+        let unqueued = self.peer.unqueued();
+        effects.extend(unqueued.map(|request| Effect::Then(Box::new(Input::LetGo { request }))));
         self.settle_pace();
         if self.is_registered() {
             effects.push(Effect::ShowHeartbeat);

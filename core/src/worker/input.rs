@@ -70,6 +70,11 @@ pub enum Input {
         /// The arbiter's term.
         epoch: u64,
     },
+    /// A held request that need not wait any more, since flow control was turned off.
+    LetGo {
+        /// The request.
+        request: RequestId,
+    },
     /// A message to the arbiter.
     ToArbiter(Message),
     /// The arbiter's look at its queues.

@@ -39,6 +39,7 @@ impl Worker {
             | Input::Charged { .. }
             | Input::Granted { .. }
             | Input::Rejected { .. }
+            | Input::LetGo { .. }
             | Input::Arbitrate
             | Input::PlacesUnused { .. }
             | Input::Look => self.feed.wants(),
@@ -79,6 +80,7 @@ impl Worker {
             | Input::Rerouted { .. }
             | Input::Responded { .. }
             | Input::Ended { .. }
+            | Input::LetGo { .. }
             | Input::Rejected { .. } => self.peer.counts_any(),
             Input::Configured(_)
             | Input::Charged { .. }
@@ -148,6 +150,7 @@ impl Worker {
                 }
                 (Plan::AsTold, if was_held { Change::Counts } else { Change::None })
             }
+            Input::LetGo { request } => self.plan_letting_go(now, *request, ledger),
             Input::Arbitrate => (Plan::Arbitrate(self.reserve(now, ledger)), Change::None),
             Input::Tick => self.plan_tick(now, ledger, rows),
             Input::PlacesUnused { places, others, epoch } => {
@@ -259,6 +262,22 @@ impl Worker {
         }
         let change = if shift.is_some() { Change::Counts } else { Change::None };
         (Plan::Respond { shift, position: None, wakes: None }, change)
+    }
+
+    /// Places a request that was held when flow control was turned off, whatever room there is.
+    fn plan_letting_go(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        ledger: &mut Ledger,
+    ) -> (Plan, Change) {
+        // Its client may have left, or a grant may have come before.
+        let Some(wanted) = self.peer.held(request).map(|held| held.request.clone()) else {
+            return (Plan::AsTold, Change::None);
+        };
+        let placing = self.place(now, &wanted, ledger);
+        ledger.release();
+        (Plan::Place(Box::new(placing)), Change::Counts)
     }
 
     fn plan_response(

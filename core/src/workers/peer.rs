@@ -38,8 +38,6 @@ pub struct WorkerPeer {
     handed_to: Handed,
     /// `None` where flow control is off: then no request is ever held.
     arbiter: Option<Arbiter>,
-    /// True if flow control is to be off once no request waits on this worker or on its decision.
-    retires: bool,
 }
 
 /// A request that waits for its turn, with all that scheduling will need.
@@ -79,18 +77,13 @@ impl WorkerPeer {
             in_flight: CountedRequests::default(),
             handed_to: Handed::default(),
             arbiter,
-            retires: false,
         }
     }
 
     /// Goes by another configuration from now on; `None` turns flow control off. Tickets held as the
-    /// arbiter are handed in again in another term. While requests are still held here they are served
-    /// by the configuration that they met, and flow control is off as soon as none is left.
+    /// arbiter are handed in again in another term. Requests that are held here when flow control is
+    /// turned off are [`Self::unqueued`].
     pub fn configure(&mut self, now: Instant, flow: Option<FlowConfig>) {
-        self.retires = flow.is_none() && self.is_busy();
-        if self.retires {
-            return;
-        }
         if self.arbiter.as_ref().map(Arbiter::config) != flow.as_ref() {
             self.arbiter = flow.map(|config| Arbiter::new(self.id, self.queue, config, now));
         }
@@ -148,6 +141,13 @@ impl WorkerPeer {
         !self.held.is_empty()
     }
 
+    /// Returns requests that are held though flow control is off, as many as go at a time.
+    pub(crate) fn unqueued(&self) -> impl Iterator<Item = RequestId> + use<> {
+        let is_off = self.arbiter.is_none();
+        let held = self.held.keys().copied().take(Self::GRANTS_MAX as usize);
+        held.filter(|_| is_off).collect::<Vec<_>>().into_iter()
+    }
+
     /// Reads a held request.
     pub(crate) fn held(&self, request: RequestId) -> Option<&HeldRequest> {
         self.held.get(&request)
@@ -184,7 +184,8 @@ impl WorkerPeer {
         if ledger.waiting > 0 && ledger.lease.is_held_by(self.id, now) && !decides {
             ledger.end_term();
         }
-        self.holds_any().then(|| {
+        // Without flow control here the requests need no arbiter.
+        (self.holds_any() && self.arbiter.is_some()).then(|| {
             ledger.take_lease(self.id, self.queue, now);
             ledger.lease
         })
@@ -290,13 +291,6 @@ impl WorkerPeer {
         let held = self.held.remove(&request)?;
         self.heartbeat.waiting = self.heartbeat.waiting.saturating_sub(1);
         Some(held)
-    }
-
-    /// Turns flow control off if it is to be, and no request waits on this worker or on its decision.
-    pub(crate) fn retire(&mut self) {
-        if self.retires && !self.is_busy() {
-            (self.arbiter, self.retires) = (None, false);
-        }
     }
 
     /// Writes the message that takes a held request's ticket back from the arbiter.

@@ -304,7 +304,7 @@ fn any_pending(chance: &mut Chance, now: Instant) -> PendingRequest {
 /// Any input, about requests that there are or not, in whatever order.
 pub(crate) fn any_input(chance: &mut Chance, now: Instant) -> VecDeque<Input> {
     let request = any_request(chance);
-    VecDeque::from([match chance.below(30) {
+    VecDeque::from([match chance.below(31) {
         0..8 => Input::Arrived(Box::new(any_pending(chance, now))),
         8..11 => Input::Responded { request, start: any_start(chance) },
         11..15 => {
@@ -323,6 +323,7 @@ pub(crate) fn any_input(chance: &mut Chance, now: Instant) -> VecDeque<Input> {
         23..27 => Input::Tick,
         27 => Input::Look,
         28 => Input::Rerouted { request, served_by: any_address(chance) },
+        29 => Input::LetGo { request },
         _ => Input::Configured(Box::new(any_config(chance))),
     }])
 }

@@ -31,26 +31,11 @@ impl World {
             if self.member(queue).is_up_to_date || !self.chance.one_in(times) {
                 continue;
             }
-            let is_busy = self.member(queue).worker.is_busy();
             let config = self.config.clone();
             self.run(queue, Input::Configured(Box::new(config.clone())));
             self.set_tick_period(queue);
-            let member = self.member(queue);
-            member.is_up_to_date = true;
-            // Requests that wait are served by what they met.
-            member.retires = config.flow.is_none() && is_busy;
-            if !member.retires {
-                self.goes_by(queue, config.flow);
-            }
-        }
-    }
-
-    /// Flow control is off in a worker once nothing waits on it any more.
-    pub(crate) fn see_retirement(&mut self, queue: QueueId) {
-        let member = self.member(queue);
-        if member.retires && !member.worker.is_busy() {
-            member.retires = false;
-            self.goes_by(queue, None);
+            self.member(queue).is_up_to_date = true;
+            self.goes_by(queue, config.flow);
         }
     }
 

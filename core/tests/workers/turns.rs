@@ -69,7 +69,6 @@ impl World {
             self.begin_turn();
             let effects = turn(&mut Seat { world: self, queue }, now, input);
             self.troubles.is_contended = false;
-            self.see_retirement(queue);
             self.come_before_the_heartbeat(queue);
             for effect in effects {
                 self.carry_out(queue, &effect, &mut inputs);

@@ -45,8 +45,6 @@ pub(crate) struct Member {
     pub(crate) worker: Worker,
     /// The settings of flow control that it goes by.
     pub(crate) flow: Option<FlowConfig>,
-    /// True if flow control is to be off once nothing waits on it.
-    pub(crate) retires: bool,
     /// Time of its last tick, or of its birth.
     pub(crate) ticked_at: Instant,
     /// Time of its next tick, by what it asked for.
@@ -344,15 +342,8 @@ impl World {
         let worker = Worker::new(name, self.config.clone(), self.now, Randomness::from_seed(seed));
         let flow = self.config.flow.clone();
         let next_tick = self.now + IDLE_TICK;
-        let member = Member {
-            id,
-            worker,
-            flow,
-            retires: false,
-            ticked_at: self.now,
-            next_tick,
-            is_up_to_date: true,
-        };
+        let member =
+            Member { id, worker, flow, ticked_at: self.now, next_tick, is_up_to_date: true };
         self.members.insert(queue, member);
     }
 

@@ -4,7 +4,7 @@ use wire::tally::ErrorCode;
 
 use super::{
     Stream,
-    phase::{Phase, Placed, Sent},
+    phase::{Held, Phase, Placed, Sent},
     response::ResponseEnd,
 };
 use crate::{
@@ -38,7 +38,7 @@ impl Stream {
     pub(super) fn log(&self) {
         match self.leave() {
             Phase::Sent(sent) => self.log_sent(*sent),
-            Phase::Held(placed) => {
+            Phase::Held(Held { placed, .. }) => {
                 vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
                 let (request, start, end) = (self.id, None, End::Gone);
                 run::tell(&placed.pool, Input::Ended { request, start, end });

@@ -24,7 +24,7 @@ pub(super) enum Phase {
     /// The body is being buffered, to be read whole.
     Reading(Reading),
     /// The request waits for its turn.
-    Held(Box<Placed>),
+    Held(Held),
     /// The request is on its way to a pool.
     Sent(Box<Sent>),
     /// The request is on its way, and for no pool.
@@ -73,6 +73,22 @@ pub(super) struct Placed {
     pub(super) output: OutputWishes,
 }
 
+/// A request that waits.
+pub(super) struct Held {
+    pub(super) placed: Box<Placed>,
+    pub(super) body: HeldBody,
+}
+
+/// The body of a request that waits, as this filter has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeldBody {
+    /// Envoy has shown none of it or all of it: it goes on with the headers, in one piece.
+    AtRest,
+    /// Envoy has shown a part, and another is to come. Resumed from another callback now, Envoy would
+    /// take the next part for one that is still held, and lose it or repeat those before it.
+    Coming,
+}
+
 /// A request that was sent.
 pub(super) struct Sent {
     pub(super) placed: Placed,
@@ -93,6 +109,13 @@ pub(super) struct Next {
     pub(super) action: Action,
 }
 
+impl Held {
+    /// A request that waits as Envoy has nothing to show: before its body, or behind it.
+    pub(super) fn at_rest(placed: Placed) -> Self {
+        Self { placed: Box::new(placed), body: HeldBody::AtRest }
+    }
+}
+
 impl Next {
     /// The same phase, for the rest of a request that needs no more reading.
     pub(super) fn unchanged(phase: Phase) -> Self {
@@ -101,6 +124,12 @@ impl Next {
             Phase::New | Phase::Reading(_) | Phase::Sent(_) | Phase::Passed => Action::Continue,
         };
         Self { phase, action }
+    }
+
+    /// A request that waits, of which Envoy has shown a part of the body all the same.
+    pub(super) fn held(held: Held, is_last: bool) -> Self {
+        let body = if is_last { HeldBody::AtRest } else { HeldBody::Coming };
+        Self { phase: Phase::Held(Held { body, ..held }), action: Action::Pause }
     }
 
     /// A request that goes on and is for no pool.

@@ -13,7 +13,7 @@ use wire::{body::OutputWishes, config::Hold};
 
 use super::{
     Stream,
-    phase::{Asked, Next, Phase, Placed, Sent},
+    phase::{Asked, Held, Next, Phase, Placed, Sent},
     response::Response,
 };
 use crate::{
@@ -109,7 +109,7 @@ impl Stream {
                 sent(placed, None, waited)
             }
             AdmissionResult::Held => {
-                Next { phase: Phase::Held(Box::new(placed)), action: Action::Pause }
+                Next { phase: Phase::Held(Held::at_rest(placed)), action: Action::Pause }
             }
             AdmissionResult::Refused(why) => {
                 Self::refuse(&Refusal::Unplaced(why), Box::new(placed))

@@ -121,11 +121,12 @@ fn reply(call: &Call<'_>, args: ReplyArgs) -> Outcome {
     };
     let host = call.host();
     let stream: Option<ExchangeRef> = host.stream();
+    let stops = stream.is_some() || host.world.borrow().reply_of_none_stops;
     let mut vm = host.vm.borrow_mut();
     if let Some(stream) = stream.filter(|stream| stream.borrow().phase < Phase::Logging) {
         vm.deferred.push_back(Deferred::Reply(stream, reply));
     }
-    vm.stop_iteration = true;
+    vm.stop_iteration |= stops;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::Envoy;
 use crate::{
     Module, Plugin,
-    machine::{Machine, Options},
+    machine::{LatePart, Machine, Options},
     world::{
         Crossings, World, calls::Calls, metrics::Metrics, queues::Queues, rng::Rng,
         shared_data::SharedData,
@@ -51,12 +51,14 @@ impl Builder {
             properties: BTreeMap::new(),
             logs: Vec::new(),
             crossings: Crossings::default(),
+            reply_of_none_stops: true,
         };
         let options = Options {
             workers: 1,
             buffer_limit: BUFFER_LIMIT,
             idle_timeout_nanos: nanos(IDLE_TIMEOUT),
             healthy_upstream: true,
+            late_part: LatePart::default(),
         };
         Self {
             module: module.clone(),
@@ -120,6 +122,19 @@ impl Builder {
     /// Sets the time after which a silent stream gets 504: 5 minutes unless given.
     pub const fn stream_idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
+        self
+    }
+
+    /// Sets the fate of a part of a body that comes after a resume in the middle of it.
+    pub const fn late_part(mut self, late_part: LatePart) -> Self {
+        self.options.late_part = late_part;
+        self
+    }
+
+    /// Makes a reply of a context without a stream do nothing at all. No known Envoy is so: there it
+    /// stops whatever the present callback returns.
+    pub const fn reply_of_none_stops_nothing(mut self) -> Self {
+        self.world.reply_of_none_stops = false;
         self
     }
 

@@ -1,6 +1,6 @@
 //! A message passing the filter, as Envoy's FilterManager and proxy-wasm's Context do it together.
 
-use super::{Frame, Machine, Part, Verdict};
+use super::{Frame, LatePart, Machine, Part, Verdict};
 use crate::{
     exchange::{ExchangeRef, Hold, Iteration, LocalReply, Phase, Side, View},
     plugin::FailPolicy,
@@ -70,6 +70,10 @@ impl Machine {
                 direction.chunk = bytes;
                 if direction.view == View::Whole {
                     let chunk = std::mem::take(&mut direction.chunk);
+                    let kept = std::mem::take(&mut direction.kept);
+                    if !kept.is_empty() {
+                        direction.buffer(&kept);
+                    }
                     if direction.buffer(&chunk) > limit {
                         drop(exchange);
                         self.stack.push(Frame::Reply(stream.clone(), too_large(side)));
@@ -115,10 +119,11 @@ impl Machine {
     }
 
     fn judge_data(&mut self, stream: ExchangeRef, side: Side, end: bool, verdict: Verdict) {
-        let limit = self.options.buffer_limit;
+        let (limit, late) = (self.options.buffer_limit, self.options.late_part);
         let mut exchange = stream.borrow_mut();
         let direction = exchange.side_mut(side);
         let chunk = std::mem::take(&mut direction.chunk);
+        let is_late = direction.view == View::Whole && direction.iteration == Iteration::Going;
         direction.view = View::Chunk;
         let next = match verdict {
             Verdict::Continue if direction.iteration == Iteration::Single => {
@@ -127,6 +132,9 @@ impl Machine {
             }
             Verdict::Continue => {
                 let mut bytes = direction.buffered.take().unwrap_or_default();
+                if is_late && late == LatePart::Lost {
+                    bytes.clear();
+                }
                 bytes.extend(chunk);
                 Some(Frame::Forward(stream.clone(), side, Part::Data { bytes, end }))
             }
@@ -189,6 +197,9 @@ impl Machine {
         let ended = direction.ended;
         let trailers = direction.trailers.is_some();
         let buffered = direction.buffered.take();
+        if self.options.late_part == LatePart::Repeated && !unseen {
+            direction.kept = buffered.clone().unwrap_or_default();
+        }
         let end = ended && buffered.is_none() && !trailers;
         // The frame that is pushed last runs first: headers go before the body, and it before the trailers.
         if trailers {

@@ -27,6 +27,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) stop_iteration: bool,
     pub(crate) policy: FailPolicy,
+    /// Retries of the route; with any, the router keeps bodies.
+    pub(crate) retries: u32,
     /// Callback and its WAT.
     pub(crate) filter: Vec<(&'static str, String)>,
     pub(crate) script: Vec<Step>,
@@ -38,11 +40,11 @@ pub(crate) struct Case {
 const PAUSE: &str = "(i32.const 1)";
 const PARK_FIRST: &str = "(if (i32.eqz (global.get $parked))
     (then (global.set $parked (local.get $ctx)) (return (i32.const 1)))) (i32.const 0)";
-const PARK: &str =
+pub(crate) const PARK: &str =
     "(global.set $parked (local.get $ctx)) (global.set $once (i32.const 0)) (i32.const 1)";
-const TICKS: (&str, &str) = ("configure", "(drop (call $tick (i32.const 100)))");
+pub(crate) const TICKS: (&str, &str) = ("configure", "(drop (call $tick (i32.const 100)))");
 /// The fourth tick after parking acts, so that no script is overtaken.
-fn on_tick(act: &str) -> String {
+pub(crate) fn on_tick(act: &str) -> String {
     format!(
         "(global.set $once (i32.add (global.get $once) (i32.const 1)))
         (if (i32.eq (global.get $once) (i32.const 4)) (then {act}))"
@@ -50,11 +52,12 @@ fn on_tick(act: &str) -> String {
 }
 const UNTIL_END: &str = "(i32.eqz (local.get $end))";
 
-fn case(name: &str, filter: &[(&'static str, &str)], script: &[Step]) -> Case {
+pub(crate) fn case(name: &str, filter: &[(&'static str, &str)], script: &[Step]) -> Case {
     Case {
         name: name.to_owned(),
         stop_iteration: true,
         policy: Close,
+        retries: 0,
         filter: filter.iter().map(|(name, body)| (*name, (*body).to_owned())).collect(),
         script: script.to_vec(),
         clients: Vec::new(),
@@ -68,12 +71,17 @@ impl Case {
         self
     }
 
+    pub(crate) fn retrying(mut self) -> Self {
+        self.retries = 1;
+        self
+    }
+
     fn policy(mut self, policy: FailPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    fn gives(mut self, clients: &[&'static str], trace: &[&'static str]) -> Self {
+    pub(crate) fn gives(mut self, clients: &[&'static str], trace: &[&'static str]) -> Self {
         (self.clients, self.trace) = (clients.to_vec(), Some(trace.to_vec()));
         self
     }

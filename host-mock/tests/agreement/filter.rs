@@ -41,6 +41,7 @@ const PRELUDE: &str = r#"
   (global $streams (mut i32) (i32.const 0))
   (global $parked (mut i32) (i32.const 0))
   (global $once (mut i32) (i32.const 0))
+  (global $root (mut i32) (i32.const 0))
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_memory_allocate") (param $size i32) (result i32)
     (global.get $heap)
@@ -51,7 +52,8 @@ const PRELUDE: &str = r#"
         (then (i32.add (i32.const 97) (global.get $streams)))
         (else (i32.const 45))))
     (if (local.get $root)
-      (then (global.set $streams (i32.add (global.get $streams) (i32.const 1))))))
+      (then (global.set $streams (i32.add (global.get $streams) (i32.const 1))))
+      (else (global.set $root (local.get $ctx)))))
   (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
   (func $trace (param $ctx i32) (param $at i32) (param $len i32)
     (i32.store8 (local.get $at) (i32.load8_u (i32.add (i32.const 1024) (local.get $ctx))))
@@ -69,6 +71,11 @@ const PRELUDE: &str = r#"
     (if (i32.eqz (call $as (global.get $parked)))
       (then (drop (call $respond (i32.const 429) (i32.const 0) (i32.const 0)
         (i32.const 32) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const -1))))))
+  (func $reply_of_root (param $ctx i32)
+    (drop (call $as (global.get $root)))
+    (drop (call $respond (i32.const 503) (i32.const 0) (i32.const 0)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)))
+    (drop (call $as (local.get $ctx))))
 "#;
 
 /// Stands among the bodies for what belongs to the module as a whole.

@@ -5,7 +5,7 @@ use crate::{
     cases::{Case, Step},
     filter, hello,
 };
-use host_mock::{Envoy, Level, Module, Plugin, Stream};
+use host_mock::{Envoy, LatePart, Level, Module, Plugin, Stream};
 use std::{collections::BTreeMap, time::Duration};
 
 pub(crate) fn run(case: &Case) -> Outcome {
@@ -15,6 +15,7 @@ pub(crate) fn run(case: &Case) -> Outcome {
         .fail_policy(case.policy);
     let idle = Duration::from_secs(1);
     let builder = Envoy::builder(&module).plugin(plugin).stream_idle_timeout(idle);
+    let builder = if case.retries > 0 { builder.late_part(LatePart::Repeated) } else { builder };
     let envoy = builder.cluster("up").cluster("gone").start().unwrap();
     let mut streams: BTreeMap<char, Stream> = BTreeMap::new();
     let mut left = Vec::new();

@@ -231,6 +231,10 @@ fn bootstrap(case: &Case, wasm: &str, upstream: u16) -> String {
     let address =
         |port| format!(r#"{{"socket_address":{{"address":"127.0.0.1","port_value":{port}}}}}"#);
     let stop = case.stop_iteration;
+    let retries = match case.retries {
+        0 => String::new(),
+        count => format!(r#","retry_policy":{{"retry_on":"reset","num_retries":{count}}}"#),
+    };
     let filter = format!(
         r#"{{"name":"wasm","typed_config":{{"@type":"type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm","config":{{
         "name":"p","root_id":"r","allow_on_headers_stop_iteration":{stop},"failure_policy":"{policy}","vm_config":{{"vm_id":"vm",
@@ -240,7 +244,7 @@ fn bootstrap(case: &Case, wasm: &str, upstream: u16) -> String {
     let manager = format!(
         r#"{{"@type":"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix":"x","stream_idle_timeout":"1s","route_config":{{"virtual_hosts":[{{"name":"v","domains":["*"],
-        "routes":[{{"match":{{"prefix":"/"}},"route":{{"cluster":"up"}}}}]}}]}},"http_filters":[{filter},{router}]}}"#
+        "routes":[{{"match":{{"prefix":"/"}},"route":{{"cluster":"up"{retries}}}}}]}}]}},"http_filters":[{filter},{router}]}}"#
     );
     let (any, up) = (address(0), address(upstream));
     // Given to nobody who asks for a free one.

@@ -11,4 +11,6 @@ mod manifests;
 mod pilot;
 mod stories;
 mod updates;
-mod versions;
+pub(super) mod versions;
+
+pub(super) use fixture::Kustomization;

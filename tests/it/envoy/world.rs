@@ -45,23 +45,37 @@ pub(super) fn stack() -> Builder {
 
 /// Tells the story once, in the way that the builder was given.
 pub(super) async fn tell(builder: Builder, story: impl AsyncFn(&mut Stack)) {
-    tell_to_end(builder, story, every_worker_is_alive).await;
+    tell_within(STORY, builder, story).await;
+}
+
+/// The same for a story that may take so long.
+pub(super) async fn tell_within(
+    longest: Duration,
+    builder: Builder,
+    story: impl AsyncFnOnce(&mut Stack),
+) {
+    tell_to_end(longest, builder, story, every_worker_is_alive).await;
 }
 
 /// The same for a story in which VMs die: in the end every worker has one that serves.
 pub(super) async fn tell_of_death(builder: Builder, story: impl AsyncFn(&mut Stack)) {
-    tell_to_end(builder, story, every_worker_serves).await;
+    tell_to_end(STORY, builder, story, every_worker_serves).await;
 }
 
 /// The same for a story in which the picker has no configuration to go by, so that no worker reads bodies.
 pub(super) async fn tell_of_refusal(builder: Builder, story: impl AsyncFn(&mut Stack)) {
-    tell_to_end(builder, story, no_vm_died).await;
+    tell_to_end(STORY, builder, story, no_vm_died).await;
 }
 
-async fn tell_to_end(builder: Builder, story: impl AsyncFn(&mut Stack), end: impl AsyncFn(&Stack)) {
+async fn tell_to_end(
+    longest: Duration,
+    builder: Builder,
+    story: impl AsyncFnOnce(&mut Stack),
+    end: impl AsyncFn(&Stack),
+) {
     let mut stack = builder.start().await.unwrap_or_else(|error| panic!("{error:#}"));
     eprintln!("{}", stack.way);
-    let told = timeout(STORY, async {
+    let told = timeout(longest, async {
         story(&mut stack).await;
         end(&stack).await;
     });

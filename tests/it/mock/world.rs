@@ -9,7 +9,9 @@ use std::{
     sync::LazyLock,
 };
 
-use host_mock::{Builder, Envoy, FailPolicy, HeaderMap, Level, Metric, Module, Plugin, Stream};
+use host_mock::{
+    Builder, Envoy, FailPolicy, HeaderMap, LatePart, Level, Metric, Module, Plugin, Stream,
+};
 use serde_json::{Value, json};
 pub(super) use wire::config::Way;
 use wire::config::{Destination, Hold};
@@ -50,6 +52,11 @@ impl World {
 
     /// One with these keys of the picker's configuration set, which win over those of the way.
     pub(super) fn with(way: Way, keys: &Value) -> Self {
+        Self::on(builder(), way, keys)
+    }
+
+    /// The same on another host.
+    pub(super) fn on(host: Builder, way: Way, keys: &Value) -> Self {
         let buffered = way.hold() == Hold::BufferFilter;
         let mut config = json!({"decisionHeader": true, "envoy": settings(way)});
         merge(&mut config, keys);
@@ -60,7 +67,7 @@ impl World {
         let ingest = Plugin::new("ingest", r#"{"ingest": {"maxBytes": 100000}}"#)
             .allow_on_headers_stop_iteration(true)
             .fail_policy(FailPolicy::Reload);
-        let envoy = builder().plugin(plugin).plugin(ingest).start().unwrap();
+        let envoy = host.plugin(plugin).plugin(ingest).start().unwrap();
         Self { envoy, way, sequence: Cell::new(1) }
     }
 
@@ -170,6 +177,7 @@ pub(super) fn builder() -> Builder {
         .property("source.address", "192.0.2.7:4711")
         .property("xds.cluster_name", "models")
         .buffer_limit(BUFFER_LIMIT)
+        .late_part(LatePart::Repeated)
 }
 
 /// A chat request of one message.

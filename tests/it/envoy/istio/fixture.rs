@@ -16,15 +16,15 @@ pub(super) const GATEWAY: &str = include_str!("gateway.yaml");
 
 /// One of the kustomizations in envoy/istio/.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kustomization {
-    pub(super) name: &'static str,
+pub(in crate::envoy) struct Kustomization {
+    pub(in crate::envoy) name: &'static str,
     /// The Service that the HTTPRoute names.
     service: &'static str,
-    pub(super) way: Way,
+    pub(in crate::envoy) way: Way,
 }
 
 impl Kustomization {
-    pub(super) const ALL: [Self; 5] = [
+    pub(in crate::envoy) const ALL: [Self; 5] = [
         Self {
             name: "wasmplugin",
             service: "qwen-picked.models.svc.cluster.local",
@@ -63,7 +63,7 @@ impl Kustomization {
     }
 
     /// The same, with keys added to the picker's configuration: what the stories read, or are about.
-    pub(super) fn template(self, keys: &Value) -> Template {
+    pub(in crate::envoy) fn template(self, keys: &Value) -> Template {
         let mut gateway = self.gateway();
         let configuration = configuration(&mut gateway);
         let mut config: Value = serde_json::from_str(configuration.as_str().unwrap()).unwrap();

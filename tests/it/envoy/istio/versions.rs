@@ -6,10 +6,10 @@ use stack::{Builder, Programs, Stack};
 use super::manifests::{installed, root};
 
 /// Istio 1.28, 1.29 and the one between 1.31 and the stack's own.
-pub(super) const OLDER: [&str; 3] = ["1.36.4", "1.37.0", "1.39.3"];
+pub(in crate::envoy) const OLDER: [&str; 3] = ["1.36.4", "1.37.0", "1.39.3"];
 
 /// A stack in this Envoy; `None` is the one that all other stories use.
-pub(super) fn stack(version: Option<&str>) -> Builder {
+pub(in crate::envoy) fn stack(version: Option<&str>) -> Builder {
     let programs = Programs::built_in(root()).unwrap();
     let programs = match version {
         Some(version) => {

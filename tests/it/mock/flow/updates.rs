@@ -6,21 +6,27 @@ use serde_json::{Value, json};
 
 use super::{
     script::Script,
-    world::{gated, plugins_with},
+    world::{counts, gated, plugins_with, shows_no_queue},
 };
 use crate::mock::world::World;
 
 fn update(world: &World, capacity: u32, ttl: &str) {
     let detector =
         json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": capacity}});
-    let config: Value = json!({
-        "featureGates": ["flowControl"],
-        "plugins": plugins_with(&detector, &[]),
-        "flowControl": {
-            "saturationDetector": {"pluginRef": "concurrency-detector"},
-            "defaultRequestTTL": ttl,
-        },
-    });
+    reconfigure(
+        world,
+        &json!({
+            "featureGates": ["flowControl"],
+            "plugins": plugins_with(&detector, &[]),
+            "flowControl": {
+                "saturationDetector": {"pluginRef": "concurrency-detector"},
+                "defaultRequestTTL": ttl,
+            },
+        }),
+    );
+}
+
+fn reconfigure(world: &World, config: &Value) {
     let plugin = Plugin::new("picker", config.to_string())
         .allow_on_headers_stop_iteration(true)
         .fail_policy(FailPolicy::Reload);
@@ -76,6 +82,48 @@ fn new_rules_hold_for_those_who_wait() {
     1700 ms pass
     80 ms pass => c rejected-ttl-expired
     b ends
+    count => (0, 0, 0)
+    ");
+    world.is_well();
+}
+
+/// More than go at a time wait, on two workers, and a client leaves: all go, past the limit that is none any more.
+#[test]
+fn flow_control_that_is_turned_off_lets_all_go() {
+    let world = gated(&json!({}));
+    let mut script = Script::new(&world);
+    play(&mut script, &["1 pods", "0 asks a", "1 asks b", "2 asks c d e", "d leaves"]);
+    let crowd: Vec<String> = (0..100).map(|number| format!("m{number}")).collect();
+    script.play(&format!("1 asks {}", crowd.join(" ")));
+    assert_eq!(counts(&world), (103, 0, 1));
+    reconfigure(&world, &json!({}));
+    assert_eq!(script.play("3 asks f"), "f goes", "a request that comes now waits for none");
+    script.play("100 ms pass");
+    assert_eq!(counts(&world), (0, 0, 105));
+    for name in ["a", "b", "c", "e", "f"].into_iter().chain(crowd.iter().map(String::as_str)) {
+        assert!(script.stream(name).sent().is_some(), "{name} waits");
+        script.play(&format!("{name} ends"));
+    }
+    script.play("2 s pass");
+    assert_eq!(counts(&world), (0, 0, 0));
+    assert!(shows_no_queue(&world));
+    world.is_well();
+}
+
+/// And on again, before any clock has ticked: those who wait are served by the new rules.
+#[test]
+fn turned_off_and_on_it_holds_those_who_wait() {
+    let world = gated(&json!({}));
+    let mut script = Script::new(&world);
+    play(&mut script, &["1 pods", "0 asks a", "1 asks b", "2 asks c"]);
+    reconfigure(&world, &json!({}));
+    update(&world, 1, "60s");
+    let lines = ["300 ms pass", "a ends", "b ends", "c ends", "count"];
+    insta::assert_snapshot!(play(&mut script, &lines), @"
+    300 ms pass
+    a ends => b goes
+    b ends => c goes
+    c ends
     count => (0, 0, 0)
     ");
     world.is_well();
