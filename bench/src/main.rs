@@ -54,6 +54,15 @@ struct Args {
     /// A published trace for replay: Mooncake's JSON lines or Azure's CSV, in place of the one that comes along.
     #[arg(long)]
     trace: Option<PathBuf>,
+    /// Loads of replay, by parts of their names; all if none is named.
+    #[arg(long, value_delimiter = '|')]
+    loads: Vec<String>,
+    /// Policies of replay, by their names; all if none is named.
+    #[arg(long, value_delimiter = '|')]
+    policies: Vec<String>,
+    /// Replays of each load, each with chance of its own, 1 to 20: the tables have their means.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=20))]
+    seeds: u64,
     /// The engines of real-vllm, which must run already and serve the same model: HOST:PORT,HOST:PORT,...
     #[arg(long, value_delimiter = ',')]
     servers: Vec<SocketAddr>,
@@ -174,9 +183,14 @@ async fn run(args: &Args) -> Result<()> {
 /// Runs the replay: in virtual time, without an Envoy.
 fn replayed(args: &Args, results: &Path) -> Result<Report> {
     let mut report = Report::begin("replay");
-    let trace = args.trace.clone();
-    let quick = args.quick;
-    let (parts, raw) = replay::run(&replay::Options { trace, quick, results: results.to_owned() })?;
+    let (parts, raw) = replay::run(&replay::Options {
+        trace: args.trace.clone(),
+        quick: args.quick,
+        results: results.to_owned(),
+        loads: args.loads.clone(),
+        policies: args.policies.clone(),
+        seeds: args.seeds,
+    })?;
     for part in parts {
         match part {
             replay::Part::Text(text) => report.say(text),

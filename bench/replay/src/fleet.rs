@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::engine_core::{Chain, Config, Cost, Effect, EngineCore, Request as Job, RequestId};
+use sim::engine_core::{Chain, Config, Cost, Effect, EngineCore, RequestId};
 
 use crate::trace::{BLOCK_TOKENS, Request};
 
@@ -15,6 +15,10 @@ pub(crate) struct Pod {
     pub(crate) cost: Cost,
     /// Speed as a multiple of the price list's, below 1 if slower.
     pub(crate) speed: f64,
+    /// Number of requests that run at once.
+    pub(crate) max_running: usize,
+    /// Number of tokens computed in one step.
+    pub(crate) max_step_tokens: usize,
 }
 
 impl Pod {
@@ -30,6 +34,18 @@ impl Pod {
             admitted_token: Duration::ZERO,
         },
         speed: 1.0,
+        // vLLM's defaults on such a machine.
+        max_running: 256,
+        max_step_tokens: 8192,
+    };
+
+    /// A pod like the simulator's default: vLLM 0.32 with a small model on two CPU cores.
+    pub(crate) const CPU: Self = Self {
+        kv_tokens: 131_072,
+        cost: Cost::CPU,
+        speed: 1.0,
+        max_running: 16,
+        max_step_tokens: 2048,
     };
 
     /// Returns the number of KV blocks that can be handed out.
@@ -42,9 +58,8 @@ impl Pod {
             block_tokens: BLOCK_TOKENS,
             // vLLM's null block comes on top.
             blocks: self.blocks() + 1,
-            // vLLM's defaults on such a machine.
-            max_running: 256,
-            max_step_tokens: 8192,
+            max_running: self.max_running,
+            max_step_tokens: self.max_step_tokens,
             max_model_tokens: self.kv_tokens,
             max_adapters: 0,
             cost: self.cost.faster(self.speed),
@@ -61,6 +76,15 @@ pub(crate) struct Reading {
     pub(crate) running: usize,
     /// `vllm:kv_cache_usage_perc`, 0 to 1.
     pub(crate) kv_usage: f64,
+}
+
+/// A request on its way into a pod.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) id: RequestId,
+    /// Number in the trace.
+    pub(crate) number: usize,
+    pub(crate) request: &'a Request,
 }
 
 /// All pods of a replay.
@@ -92,24 +116,19 @@ impl Fleet {
         &self.effects
     }
 
-    /// Brings a request to a pod.
-    pub(crate) fn arrive(
-        &mut self,
-        now: Duration,
-        pod: usize,
-        number: usize,
-        request: &Request,
-    ) -> &[Effect] {
+    /// Brings a request to a pod, under an id above every id before it.
+    pub(crate) fn arrive(&mut self, now: Duration, pod: usize, job: Job<'_>) -> &[Effect] {
         self.effects.clear();
         if let Some(engine) = self.engines.get_mut(pod) {
-            let job = Job {
+            let Job { id, number, request } = job;
+            let job = sim::engine_core::Request {
                 prompt: prompt(request, number),
                 max_tokens: request.answer,
                 stop_after: None,
                 priority: 0,
                 adapter: None,
             };
-            engine.arrive(now, RequestId(number as u64), job, &mut self.effects);
+            engine.arrive(now, id, job, &mut self.effects);
         }
         &self.effects
     }

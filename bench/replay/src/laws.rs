@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{bound, policy::Contender, study::Scenario, trace::Trace};
@@ -30,6 +31,44 @@ fn every_request_is_served_once_and_whole() {
             "{contender:?}: a token is computed or cached"
         );
     }
+}
+
+/// A closed loop of the comparison, short enough for a test in a debug build.
+fn short_loop(name: &str, seconds: u64) -> Scenario {
+    let mut closed = Scenario::closed_loop(name).unwrap();
+    let window = closed.trace.window.as_mut().unwrap();
+    window.until = window.from + Duration::from_secs(seconds);
+    closed
+}
+
+#[test]
+fn a_client_sends_its_next_request_after_its_last_answer_and_none_after_the_end() {
+    let closed = short_loop("one prefix, 48 clients", 6);
+    let until = closed.trace.window.unwrap().until;
+    for contender in [Contender::Random, Contender::PickerTtft] {
+        let served = closed.outcome(contender).served;
+        let sent = served.iter().filter(|it| it.due.is_some()).count();
+        assert!(sent > 2 * 48, "{contender:?}: {sent} requests of 48 clients");
+        for (before, next) in &closed.trace.follow_ups {
+            let (before, after) = (served[*before], served[next.request]);
+            match after.due {
+                Some(due) => {
+                    assert!(due >= before.last.unwrap() + next.pause && due < until, "{after:?}");
+                    assert_eq!(after.ends, 1);
+                }
+                None => assert_eq!((after.ends, after.tokens), (0, 0)),
+            }
+        }
+    }
+}
+
+/// The reason why the first token and not the headers ends a prompt's place in the ledger.
+#[test]
+fn headers_taken_for_a_first_token_cost_time() {
+    let spread = Scenario::spread_for_test(1_500).unwrap();
+    let [told_late, told_early] = [Contender::PickerTtft, Contender::PickerByHeaders]
+        .map(|contender| spread.replay(contender).ttft_mean);
+    assert!(told_early > 1.1 * told_late, "{told_early} s by headers, {told_late} s without");
 }
 
 #[test]

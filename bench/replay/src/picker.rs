@@ -31,6 +31,15 @@ const SCRAPES_EVERY: Duration = Duration::from_millis(50);
 /// Workers of an Envoy.
 pub(crate) const WORKERS: usize = 4;
 
+/// The sign by which a gateway takes a prompt for computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnswerSign {
+    /// The first token, as the filter does.
+    FirstToken,
+    /// The headers, which a stream sends at once: shows what that mistake costs.
+    Headers,
+}
+
 /// An Envoy: its workers, the store that they share, and the pods behind it.
 pub(crate) struct Picker {
     store: SharedStore,
@@ -40,6 +49,7 @@ pub(crate) struct Picker {
     chance: fastrand::Rng,
     /// Index of the worker that each request came to, by the request's number.
     placed_by: Vec<usize>,
+    sign: AnswerSign,
 }
 
 impl Picker {
@@ -68,7 +78,20 @@ impl Picker {
             pods: pods.to_vec(),
             chance: fastrand::Rng::with_seed(!seed),
             placed_by: Vec::new(),
+            sign: AnswerSign::FirstToken,
         }
+    }
+
+    /// Goes by this sign.
+    pub(crate) fn going_by(self, sign: AnswerSign) -> Self {
+        Self { sign, ..self }
+    }
+
+    /// Tells a worker that the prompt of a request is computed, as far as it knows.
+    fn respond(&mut self, now: Duration, request: usize) {
+        let start = ResponseStart { served_by: None, class: ResponseClass::Taken };
+        let input = Input::Responded { request: id(request), start };
+        self.tell(instant(now), self.worker_of(request), input);
     }
 
     /// Tells a worker of an event and carries out what it asks for. Returns its answer, if the event
@@ -151,14 +174,19 @@ impl Router for Picker {
         arrival.number % self.pods.len().max(1)
     }
 
+    fn headers(&mut self, now: Duration, request: usize) {
+        if self.sign == AnswerSign::Headers {
+            self.respond(now, request);
+        }
+    }
+
     fn answered(&mut self, now: Duration, request: usize) {
-        let at = instant(now);
+        if self.sign == AnswerSign::FirstToken {
+            self.respond(now, request);
+        }
         let number = self.worker_of(request);
-        let request = id(request);
-        let start = ResponseStart { served_by: None, class: ResponseClass::Taken };
-        self.tell(at, number, Input::Responded { request, start });
         if let Some(worker) = self.workers.get_mut(number) {
-            worker.observe(Observation::FirstToken { request, at });
+            worker.observe(Observation::FirstToken { request: id(request), at: instant(now) });
         }
     }
 
@@ -257,6 +285,20 @@ mod tests {
         assert_eq!(picker.store.in_flight(), 1);
         picker.ended(at + Duration::from_millis(90), 0);
         assert_eq!(picker.store.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_prompt_is_computed_at_the_first_token_and_not_at_the_headers() {
+        for (sign, left) in [(AnswerSign::FirstToken, 1_024), (AnswerSign::Headers, 0)] {
+            let mut picker = picker().going_by(sign);
+            let at = Duration::from_secs(1);
+            picker.tell(instant(at), 0, arrived(0));
+            assert_eq!(picker.store.uncomputed(), 1_024);
+            picker.headers(at + Duration::from_millis(4), 0);
+            assert_eq!(picker.store.uncomputed(), left, "{sign:?}");
+            picker.answered(at + Duration::from_millis(300), 0);
+            assert_eq!(picker.store.uncomputed(), 0);
+        }
     }
 
     #[test]

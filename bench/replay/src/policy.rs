@@ -4,11 +4,11 @@ mod aibrix;
 mod cache_aware;
 mod chwbl;
 mod dynamo;
-mod estimated_ttft;
 mod least_request;
 mod llm_d_blend;
 mod llm_d_token_aware;
 mod lmetric;
+mod random;
 mod round_robin;
 mod smg;
 
@@ -17,13 +17,14 @@ use picker_core::{Config, Profile};
 use crate::{
     fleet::Pod,
     peer::{Peer, Policy},
-    picker::{Picker, WORKERS},
+    picker::{AnswerSign, Picker, WORKERS},
     router::Router,
 };
 
 /// A policy that takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
+    Random,
     RoundRobin,
     LeastRequest,
     Chwbl,
@@ -35,13 +36,14 @@ pub(crate) enum Contender {
     Dynamo,
     LMetric,
     Picker,
+    PickerByHeaders,
     PickerTtft,
-    EstimatedTtft,
 }
 
 impl Contender {
     /// All contenders, ours last.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Random,
         Self::RoundRobin,
         Self::LeastRequest,
         Self::Chwbl,
@@ -53,13 +55,14 @@ impl Contender {
         Self::Dynamo,
         Self::LMetric,
         Self::Picker,
+        Self::PickerByHeaders,
         Self::PickerTtft,
-        Self::EstimatedTtft,
     ];
 
     /// Returns the name that tables and plots have.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Random => "random",
             Self::RoundRobin => "round robin",
             Self::LeastRequest => "least request",
             Self::Chwbl => "CHWBL",
@@ -71,14 +74,15 @@ impl Contender {
             Self::Dynamo => "Dynamo KV",
             Self::LMetric => "LMetric",
             Self::Picker => "llm-picker, 2,2,3",
+            Self::PickerByHeaders => "llm-picker, told by headers",
             Self::PickerTtft => "llm-picker",
-            Self::EstimatedTtft => "estimated TTFT, prototype",
         }
     }
 
     /// Returns a gateway with this policy.
     pub(crate) fn router(self, pods: &[Pod], seed: u64) -> Box<dyn Router> {
         let policy: Box<dyn Policy> = match self {
+            Self::Random => Box::new(random::Random),
             Self::RoundRobin => Box::new(round_robin::RoundRobin::default()),
             Self::LeastRequest => Box::new(least_request::LeastRequest),
             Self::Chwbl => Box::new(chwbl::Chwbl::new(pods.len())),
@@ -89,8 +93,11 @@ impl Contender {
             Self::LlmDTokenAware => Box::new(llm_d_token_aware::LlmDTokenAware),
             Self::Dynamo => Box::new(dynamo::Dynamo),
             Self::LMetric => Box::new(lmetric::LMetric),
-            Self::EstimatedTtft => return Box::new(estimated_ttft::EstimatedTtft::new(pods, seed)),
             Self::Picker => return Box::new(Picker::new(&epp_default(), WORKERS, pods, seed)),
+            Self::PickerByHeaders => {
+                let picker = Picker::new(&Config::default(), WORKERS, pods, seed);
+                return Box::new(picker.going_by(AnswerSign::Headers));
+            }
             Self::PickerTtft => {
                 return Box::new(Picker::new(&Config::default(), WORKERS, pods, seed));
             }

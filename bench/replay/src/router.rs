@@ -20,6 +20,10 @@ pub(crate) trait Router {
     /// what its product is told by events, and nothing else.
     fn place(&mut self, now: Duration, arrival: Arrival<'_>, fleet: &Fleet) -> usize;
 
+    /// Hears that the answer's headers came, which a stream sends long before the first token. They say
+    /// nothing of the prompt.
+    fn headers(&mut self, _now: Duration, _request: usize) {}
+
     /// Hears that a request that it placed got its first token.
     fn answered(&mut self, now: Duration, request: usize);
 

@@ -26,6 +26,22 @@ pub struct Options {
     pub quick: bool,
     /// Folder for the plots.
     pub results: PathBuf,
+    /// Parts of names: loads that have none of them are left out. Empty for all loads.
+    pub loads: Vec<String>,
+    /// Names of the policies that take part. Empty for all policies.
+    pub policies: Vec<String>,
+    /// Number of replays of each load, each with chance of its own; figures are their means.
+    pub seeds: u64,
+}
+
+impl Options {
+    fn wants(&self, load: &str) -> bool {
+        self.loads.is_empty() || self.loads.iter().any(|part| load.contains(part.as_str()))
+    }
+
+    fn takes(&self, contender: Contender) -> bool {
+        self.policies.is_empty() || self.policies.iter().any(|name| contender.name() == name)
+    }
 }
 
 /// A piece of the report.
@@ -43,80 +59,139 @@ pub enum Part {
 }
 
 /// A contender in a scenario.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Cell {
     contender: Contender,
+    /// Figures of each replay.
+    runs: Vec<Figures>,
+    /// Mean of the replays.
     figures: Figures,
 }
 
 /// A scenario with all contenders that took part.
 #[derive(Debug)]
-struct Row<'a> {
-    scenario: &'a Scenario,
-    /// Hits of one cache as large as all, and of one without end, 0 to 1.
-    pooled: f64,
-    infinite: f64,
+struct Row {
+    name: String,
+    what: String,
+    /// Hits of one cache as large as all, and of one without end, 0 to 1; of clients that wait, the order
+    /// is another at every gateway, so that there is no such figure.
+    bound: Option<Bound>,
     cells: Vec<Cell>,
 }
+
+/// The most that routing can find in caches.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    /// Hits of one cache as large as all pods', as a share of all prompt tokens.
+    pooled: f64,
+    /// Hits of a cache without end.
+    infinite: f64,
+}
+
+/// Contenders of the faults: those that are near each other without a fault, and the plainest.
+const OF_FAULTS: [Contender; 7] = [
+    Contender::Random,
+    Contender::LeastRequest,
+    Contender::LlmDTokenAware,
+    Contender::Dynamo,
+    Contender::LMetric,
+    Contender::Picker,
+    Contender::PickerTtft,
+];
 
 /// Replays everything. Returns the report and the raw figures.
 ///
 /// # Errors
 /// If a trace cannot be read or a plot not be written.
 pub fn run(options: &Options) -> Result<(Vec<Part>, Value)> {
-    let loads = scenario::loads(options)?;
-    let faults = scenario::faults(options)?;
-    let loads = replay_all(&loads, &Contender::ALL);
-    let faults = replay_all(
-        &faults,
-        &[
-            Contender::LeastRequest,
-            Contender::LlmDTokenAware,
-            Contender::EstimatedTtft,
-            Contender::Picker,
-            Contender::PickerTtft,
-        ],
-    );
+    let contenders: Vec<_> = Contender::ALL.into_iter().filter(|it| options.takes(*it)).collect();
+    let of_faults: Vec<_> = OF_FAULTS.into_iter().filter(|it| options.takes(*it)).collect();
+    let mut rows: [Vec<Row>; 3] = Default::default();
+    // Run by run: the chains of all traces of all runs would take gigabytes.
+    for run in 0..options.seeds {
+        let kinds = scenario::all(options, run)?;
+        for ((of_kind, scenarios), contenders) in
+            rows.iter_mut().zip(&kinds).zip([&contenders, &contenders, &of_faults])
+        {
+            add_run(of_kind, replay_all(scenarios, contenders));
+        }
+    }
+    let [loads, loops, faults] = &rows;
+    draw(options, loads)?;
     let mut parts = vec![Part::Text(ABOUT.to_owned())];
-    for row in &loads {
+    for row in loads {
+        parts.push(Part::Text(title(row)));
+        parts.push(table(row));
+    }
+    parts.push(Part::Text(LOOPS.to_owned()));
+    for row in loops {
         parts.push(Part::Text(title(row)));
         parts.push(table(row));
     }
     parts.push(Part::Text(TARGETS.to_owned()));
-    parts.push(targets::table(&loads));
+    parts.push(targets::table(loads.iter().chain(loops)));
     parts.push(Part::Text(FAULTS.to_owned()));
-    parts.push(targets::faults(&faults));
+    parts.push(targets::faults(faults));
+    let raw = json!({"loads": raw(loads), "loops": raw(loops), "faults": raw(faults)});
+    Ok((parts, raw))
+}
+
+/// Draws the plots of the conversation by its speed, if all of it was replayed.
+fn draw(options: &Options, loads: &[Row]) -> Result<()> {
+    if !options.loads.is_empty() || !options.policies.is_empty() {
+        return Ok(());
+    }
     fs::create_dir_all(&options.results)
         .with_context(|| format!("cannot make {}", options.results.display()))?;
-    for (name, plot) in [("ttft", plots::ttft(&loads)), ("hits", plots::hits(&loads))] {
+    for (name, plot) in [("ttft", plots::ttft(loads)), ("hits", plots::hits(loads))] {
         let file = options.results.join(format!("replay-{name}.svg"));
         fs::write(&file, plot.svg()?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let raw = json!({"loads": raw(&loads), "faults": raw(&faults)});
-    Ok((parts, raw))
+    Ok(())
+}
+
+/// Adds the figures of one more run to the rows of those before, scenario by scenario.
+fn add_run(rows: &mut Vec<Row>, run: Vec<Row>) {
+    if rows.is_empty() {
+        *rows = run;
+        return;
+    }
+    for (row, more) in rows.iter_mut().zip(run) {
+        for (cell, more) in row.cells.iter_mut().zip(more.cells) {
+            cell.runs.extend(more.runs);
+            cell.figures = Figures::mean(&cell.runs);
+        }
+    }
 }
 
 const ABOUT: &str = "8 simulated pods as large and fast as vLLM with Qwen3-32B on two H100 (a step takes 12 ms, \
     0.12 ms for each decoding request and a second for each 20,480 prompt tokens; 500,000 tokens of KV cache). Peers are their \
     published formulas at their defaults, not their products. Well served: the first token within 2 s, and 2 s more for each 20,480 \
     prompt tokens; further tokens every 60 ms. Imbalance: prompt tokens computed by the busiest pod over the mean.";
-const TARGETS: &str = "Against the best peer of each load (by its mean TTFT; for p90, by its p90):";
+const LOOPS: &str = "Closed loops, in which each client waits for its answer, and bursts. Unless said, 4 pods of the simulator's default: \
+    vLLM 0.32 with a small model on two CPU cores, 16 requests at once.";
+const TARGETS: &str = "Against the best peer of each load, each figure by the peer that is best in it. Requests per second say something \
+    where clients wait for answers, or pods fall behind:";
 const FAULTS: &str = "What goes wrong, at conversation x2. TTFT mean / p99 in seconds:";
 
-fn title(row: &Row<'_>) -> String {
-    format!(
-        "{}: {}. One cache as large as all pods' would hit {:.3}, one without end {:.3}.",
-        row.scenario.name, row.scenario.what, row.pooled, row.infinite
-    )
+fn title(row: &Row) -> String {
+    let Row { name, what, .. } = row;
+    let bound = row.bound.map_or_else(String::new, |Bound { pooled, infinite }| {
+        format!(
+            " One cache as large as all pods' would hit {pooled:.3}, one without end {infinite:.3}."
+        )
+    });
+    format!("{name}: {what}.{bound}")
 }
 
-fn table(row: &Row<'_>) -> Part {
+fn table(row: &Row) -> Part {
     let cells = |cell: &Cell| {
-        let Figures { hit, ttft_mean, ttft_p90, ttft_p99, tpot_p90, imbalance, goodput } =
+        let Figures { rate, hit, ttft_mean, ttft_p90, ttft_p99, tpot_p90, imbalance, goodput } =
             cell.figures;
         vec![
             cell.contender.name().to_owned(),
+            format!("{rate:.1}"),
             format!("{hit:.3}"),
             format!("{ttft_mean:.3}"),
             format!("{ttft_p90:.2}"),
@@ -129,6 +204,7 @@ fn table(row: &Row<'_>) -> Part {
     Part::Table {
         columns: vec![
             "policy",
+            "requests/s",
             "hit",
             "TTFT mean, s",
             "p90",
@@ -143,7 +219,7 @@ fn table(row: &Row<'_>) -> Part {
 
 /// Replays each scenario with each contender, on all cores; the order of the results does not
 /// depend on that.
-fn replay_all<'a>(scenarios: &'a [Scenario], contenders: &[Contender]) -> Vec<Row<'a>> {
+fn replay_all(scenarios: &[Scenario], contenders: &[Contender]) -> Vec<Row> {
     let jobs: Vec<(&Scenario, Contender)> = scenarios
         .iter()
         .flat_map(|scenario| contenders.iter().map(move |contender| (scenario, *contender)))
@@ -152,10 +228,9 @@ fn replay_all<'a>(scenarios: &'a [Scenario], contenders: &[Contender]) -> Vec<Ro
     let work = || {
         let mut found = Vec::new();
         while let Some((scenario, contender)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            found.push((
-                scenario.name.clone(),
-                Cell { contender: *contender, figures: scenario.replay(*contender) },
-            ));
+            let figures = scenario.replay(*contender);
+            let cell = Cell { contender: *contender, runs: vec![figures], figures };
+            found.push((scenario.name.clone(), cell));
         }
         found
     };
@@ -165,31 +240,36 @@ fn replay_all<'a>(scenarios: &'a [Scenario], contenders: &[Contender]) -> Vec<Ro
         workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
     });
     found.sort_by_key(|(_, cell)| cell.contender);
-    let row = |scenario: &'a Scenario| Row {
-        scenario,
-        pooled: bound::hit(&scenario.trace, scenario.blocks()),
-        infinite: bound::hit(&scenario.trace, usize::MAX),
-        cells: found
-            .iter()
-            .filter(|(name, _)| *name == scenario.name)
-            .map(|(_, cell)| *cell)
-            .collect(),
+    let cells = |scenario: &Scenario| {
+        let of_it = found.iter().filter(|(name, _)| *name == scenario.name);
+        of_it.map(|(_, cell)| cell.clone()).collect()
+    };
+    let row = |scenario: &Scenario| Row {
+        name: scenario.name.clone(),
+        what: scenario.what.clone(),
+        bound: (!scenario.is_closed()).then(|| Bound {
+            pooled: bound::hit(&scenario.trace, scenario.blocks()),
+            infinite: bound::hit(&scenario.trace, usize::MAX),
+        }),
+        cells: cells(scenario),
     };
     scenarios.iter().map(row).collect()
 }
 
-fn raw(rows: &[Row<'_>]) -> Value {
+fn raw(rows: &[Row]) -> Value {
     let cell = |cell: &Cell| {
-        let Figures { hit, ttft_mean, ttft_p90, ttft_p99, tpot_p90, imbalance, goodput } =
+        let Figures { rate, hit, ttft_mean, ttft_p90, ttft_p99, tpot_p90, imbalance, goodput } =
             cell.figures;
         json!({
-            "policy": cell.contender.name(), "hit": hit, "ttft_mean_s": ttft_mean, "ttft_p90_s": ttft_p90,
-            "ttft_p99_s": ttft_p99, "tpot_p90_s": tpot_p90, "imbalance": imbalance, "well_served": goodput,
+            "policy": cell.contender.name(), "requests_per_s": rate, "hit": hit, "ttft_mean_s": ttft_mean,
+            "ttft_p90_s": ttft_p90, "ttft_p99_s": ttft_p99, "tpot_p90_s": tpot_p90, "imbalance": imbalance,
+            "well_served": goodput, "ttft_mean_s_by_run": cell.runs.iter().map(|it| it.ttft_mean).collect::<Vec<_>>(),
         })
     };
-    let row = |row: &Row<'_>| {
+    let row = |row: &Row| {
         json!({
-            "scenario": row.scenario.name, "pooled_lru_hit": row.pooled, "infinite_hit": row.infinite,
+            "scenario": row.name, "pooled_lru_hit": row.bound.map(|it| it.pooled),
+            "infinite_hit": row.bound.map(|it| it.infinite),
             "policies": row.cells.iter().map(cell).collect::<Vec<_>>(),
         })
     };

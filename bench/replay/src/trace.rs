@@ -1,23 +1,50 @@
 //! The requests that are replayed: their times and sizes, and the blocks that their prompts have in
 //! common.
 
+mod closed;
 mod made;
 mod published;
 mod short;
 
-pub(crate) use made::{HotPrefix, SharedPrefix};
+pub(crate) use closed::{Clients, Sizes};
+pub(crate) use made::{Bursts, HotPrefix, SharedPrefix};
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 
 /// Prompt tokens per block of a trace, which is also the block size of the simulated engines.
 pub(crate) const BLOCK_TOKENS: usize = 512;
 
-/// Requests by ascending time.
-#[derive(Clone, Debug)]
+/// Time of the first request of traffic that is made: a gateway has read the metrics by then.
+const FIRST_AT: Duration = Duration::from_secs(1);
+
+/// Requests, those of an open load by ascending time.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) requests: Vec<Request>,
+    /// Closed loops: the request that the same client sends next, by the number of the one before it.
+    /// A request that follows another one has no time of its own. Empty for an open load.
+    pub(crate) follow_ups: BTreeMap<usize, FollowUp>,
+    /// Time within which requests count; `None` if all of them do.
+    pub(crate) window: Option<Window>,
+}
+
+/// A request that a client sends once it has the answer to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FollowUp {
+    /// Number of the request.
+    pub(crate) request: usize,
+    /// Time between the answer and the request.
+    pub(crate) pause: Duration,
+}
+
+/// A part of a replay's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) from: Duration,
+    /// End of the window, from which on no client sends another request.
+    pub(crate) until: Duration,
 }
 
 /// A request of a trace.

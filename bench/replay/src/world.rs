@@ -3,14 +3,17 @@
 //! Everything happens at a moment of virtual time, in an order that depends on the trace and the
 //! seed alone.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use sim::engine_core::{Effect, RequestId};
 
 use crate::{
-    fleet::{Fleet, Pod, Reading},
+    fleet::{Fleet, Job, Pod, Reading},
     router::{Arrival, Router},
-    trace::Trace,
+    trace::{FollowUp, Trace},
 };
 
 /// Time between two requests that a trace has at the same moment: about what a body of 50 kB takes
@@ -19,6 +22,10 @@ const APART: Duration = Duration::from_micros(100);
 
 /// Time from the end of a step until the gateway sees the token, and from the gateway to the pod.
 const HOP: Duration = Duration::from_micros(500);
+
+/// Time from a request's arrival in its pod to the headers of the answer: a stream of a real vLLM
+/// waits for nothing but the reading of the prompt, neither for a place in the batch nor for a token.
+const HEADERS_AFTER: Duration = Duration::from_millis(4);
 
 /// A trace with the chains of its prompts, one a request.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +50,8 @@ pub(crate) struct Setting {
 /// Fate of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Served {
+    /// Time at which the client sent it; `None` if it never did.
+    pub(crate) due: Option<Duration>,
     /// Number of the pod.
     pub(crate) pod: usize,
     /// Time of the first token.
@@ -84,18 +93,10 @@ pub(crate) fn replay(
         events: BTreeMap::new(),
         issued: 0,
         open: 0,
+        numbers: Vec::new(),
     };
     let mut chance = fastrand::Rng::with_seed(seed);
-    let mut last = None;
-    for (number, request) in trace.requests.iter().enumerate() {
-        let at = last.map_or(request.at, |last| request.at.max(last + APART));
-        last = Some(at);
-        world.schedule(at, Event::Arrive(number));
-        if let Some(gateway) = world.at.get_mut(number) {
-            *gateway = chance.usize(..gateways.len());
-        }
-    }
-    world.open = trace.requests.len();
+    world.begin(&mut chance, gateways.len());
     for (number, gateway) in gateways.iter().enumerate() {
         let every = gateway.scrapes_every().map(|own| setting.scrapes_every.unwrap_or(own));
         if let Some(every) = every {
@@ -122,6 +123,7 @@ enum Event {
         gateway: usize,
         readings: Vec<Reading>,
     },
+    Headers(usize),
     Answered(usize),
     Ended(usize),
 }
@@ -136,11 +138,49 @@ struct World<'a> {
     at: Vec<usize>,
     events: BTreeMap<(Duration, u64), Event>,
     issued: u64,
-    /// Number of requests that are not over.
+    /// Number of requests that are sent, or will be at a known time, and are not over.
     open: usize,
+    /// Requests in the order of their arrival in pods, by the engines' ids: an engine wants ids that grow.
+    numbers: Vec<usize>,
 }
 
 impl World<'_> {
+    /// Schedules the requests that have times of their own, and gives every request its gateway.
+    fn begin(&mut self, chance: &mut fastrand::Rng, gateways: usize) {
+        let trace = self.trace;
+        let follows: BTreeSet<usize> = trace.follow_ups.values().map(|it| it.request).collect();
+        let mut last = None;
+        for (number, request) in trace.requests.iter().enumerate() {
+            if let Some(gateway) = self.at.get_mut(number) {
+                *gateway = chance.usize(..gateways);
+            }
+            if follows.contains(&number) {
+                continue;
+            }
+            let at = last.map_or(request.at, |last| request.at.max(last + APART));
+            last = Some(at);
+            self.send(number, request.at, at);
+        }
+    }
+
+    /// Has a request sent at `due`, which comes to its gateway at `at`.
+    fn send(&mut self, number: usize, due: Duration, at: Duration) {
+        if let Some(served) = self.served.get_mut(number) {
+            served.due = Some(due);
+            self.open += 1;
+            self.schedule(at, Event::Arrive(number));
+        }
+    }
+
+    /// Has the client of a request that ended send its next one, until the time is over.
+    fn follow_up(&mut self, now: Duration, number: usize) {
+        let Some(&FollowUp { request, pause }) = self.trace.follow_ups.get(&number) else { return };
+        let at = now + pause;
+        if self.trace.window.is_none_or(|window| at < window.until) {
+            self.send(request, at, at);
+        }
+    }
+
     fn schedule(&mut self, at: Duration, event: Event) {
         self.events.insert((at, self.issued), event);
         self.issued += 1;
@@ -167,8 +207,11 @@ impl World<'_> {
             Event::Arrive(number) => self.place(now, number, gateways),
             Event::Reach { number, pod } => {
                 let Some(request) = self.trace.requests.get(number) else { return };
-                let effects = self.fleet.arrive(now, pod, number, request).to_vec();
+                let id = RequestId(self.numbers.len() as u64);
+                self.numbers.push(number);
+                let effects = self.fleet.arrive(now, pod, Job { id, number, request }).to_vec();
                 self.tell(now, &effects);
+                self.schedule(now + HEADERS_AFTER, Event::Headers(number));
             }
             Event::Scrape { gateway, every } => {
                 let alive = self.setting.scraper_dies.is_none_or(|dies| now < dies);
@@ -186,6 +229,11 @@ impl World<'_> {
                     gateway.scraped(now, &readings, self.setting.metrics_age);
                 }
             }
+            Event::Headers(number) => {
+                if let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) {
+                    gateway.headers(now, number);
+                }
+            }
             Event::Answered(number) => {
                 if let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) {
                     gateway.answered(now, number);
@@ -196,6 +244,7 @@ impl World<'_> {
                 if let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) {
                     gateway.ended(now, number);
                 }
+                self.follow_up(now, number);
             }
         }
     }
@@ -221,7 +270,8 @@ impl World<'_> {
         for effect in effects {
             let (Effect::Token { id, .. } | Effect::End(id, ..)) = effect;
             let RequestId(id) = *id;
-            let Ok(number) = usize::try_from(id) else { continue };
+            let number = usize::try_from(id).ok().and_then(|id| self.numbers.get(id)).copied();
+            let Some(number) = number else { continue };
             let Some(served) = self.served.get_mut(number) else { continue };
             match effect {
                 Effect::Token { .. } => {

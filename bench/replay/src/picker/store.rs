@@ -89,4 +89,9 @@ impl SharedStore {
     pub(super) fn in_flight(&self) -> u64 {
         self.memory.ledger().accounts.requests()
     }
+
+    /// Prompt tokens that no endpoint has computed yet, by the ledger.
+    pub(super) fn uncomputed(&self) -> u32 {
+        self.memory.ledger().accounts.iter().map(|account| account.tokens).sum()
+    }
 }

@@ -1,9 +1,17 @@
 //! A trace under one set of circumstances.
 
+mod closed;
+mod faults;
+mod open;
+
 use std::time::Duration;
 
 use anyhow::Result;
 use picker_core::Chain;
+
+pub(super) use closed::loops;
+pub(super) use faults::faults;
+pub(super) use open::loads;
 
 use super::Options;
 use crate::{
@@ -11,14 +19,13 @@ use crate::{
     fleet::Pod,
     policy::Contender,
     prompts,
-    trace::{HotPrefix, SharedPrefix, Trace},
+    trace::Trace,
     world::{self, Setting, Traffic},
 };
 
 /// Number of requests of each trace in a quick run.
 const QUICK: usize = 600;
-/// Interval that Mooncake's times are rounded to.
-const TICK: Duration = Duration::from_secs(3);
+/// Chance of the first run; that of each further one is the next number.
 const SEED: u64 = 42;
 const PODS: usize = 8;
 
@@ -31,6 +38,7 @@ pub(crate) struct Scenario {
     chains: Vec<Chain>,
     setting: Setting,
     envoys: usize,
+    seed: u64,
 }
 
 impl Scenario {
@@ -47,7 +55,30 @@ impl Scenario {
                 scraper_dies: None,
             },
             envoys: 1,
+            seed: SEED,
         }
+    }
+
+    /// Sets the pods.
+    fn over(mut self, pods: Vec<Pod>) -> Self {
+        self.setting.pods = pods;
+        self
+    }
+
+    /// Gives every pod room for so many tokens.
+    fn with_kv_tokens(mut self, kv_tokens: usize) -> Self {
+        self.setting.pods.iter_mut().for_each(|pod| pod.kv_tokens = kv_tokens);
+        self
+    }
+
+    /// Sets the number of gateways, which know nothing of each other.
+    fn behind(self, envoys: usize) -> Self {
+        Self { envoys, ..self }
+    }
+
+    /// Sets the chance of everything but the trace.
+    fn seeded(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 
     /// Returns a small scenario, for tests.
@@ -56,100 +87,53 @@ impl Scenario {
         Ok(Self::new("small", "", Trace::conversation()?.first(requests).faster(2.0)))
     }
 
+    /// Returns the conversation with requests at random moments, at three times its speed, for tests.
+    #[cfg(test)]
+    pub(crate) fn spread_for_test(requests: usize) -> Result<Self> {
+        let trace = Trace::conversation()?.first(requests).spread(Duration::from_secs(3), SEED);
+        Ok(Self::new("spread", "", trace.faster(3.0)))
+    }
+
+    /// Returns a scenario of the closed loops by its name, for tests.
+    #[cfg(test)]
+    pub(crate) fn closed_loop(name: &str) -> Option<Self> {
+        loops(false, SEED).into_iter().find(|it| it.name == name)
+    }
+
     /// Returns the number of KV blocks of all pods.
     pub(super) fn blocks(&self) -> usize {
         self.setting.pods.iter().map(Pod::blocks).sum()
     }
 
-    /// Replays the scenario under a policy.
-    pub(crate) fn outcome(&self, contender: Contender) -> world::Outcome {
-        let gateway = |number: usize| contender.router(&self.setting.pods, SEED + number as u64);
-        let mut gateways: Vec<_> = (0..self.envoys).map(gateway).collect();
-        let traffic = Traffic { trace: &self.trace, chains: &self.chains };
-        world::replay(traffic, &self.setting, &mut gateways, SEED)
+    /// True if clients wait for their answers.
+    pub(super) fn is_closed(&self) -> bool {
+        !self.trace.follow_ups.is_empty()
     }
 
-    pub(super) fn replay(&self, contender: Contender) -> Figures {
+    /// Replays the scenario under a policy.
+    pub(crate) fn outcome(&self, contender: Contender) -> world::Outcome {
+        let gateway = |number: usize| {
+            // Far from the seed of the next run, which has gateways of its own.
+            contender.router(&self.setting.pods, self.seed + 1_000 * number as u64)
+        };
+        let mut gateways: Vec<_> = (0..self.envoys).map(gateway).collect();
+        let traffic = Traffic { trace: &self.trace, chains: &self.chains };
+        world::replay(traffic, &self.setting, &mut gateways, self.seed)
+    }
+
+    pub(crate) fn replay(&self, contender: Contender) -> Figures {
         Figures::from_outcome(&self.trace, &self.outcome(contender))
     }
 }
 
-/// Returns the scenarios of rising load, and of workloads of other kinds.
-pub(super) fn loads(options: &Options) -> Result<Vec<Scenario>> {
-    let cut = |trace: Trace| if options.quick { trace.first(QUICK) } else { trace };
-    let conversation = conversation(options)?;
-    let mut all = Vec::new();
-    for speed in [1.0, 2.0, 2.5, 3.0] {
-        let what = "requests as recorded, about ten at once every 3 s of the trace";
-        all.push(Scenario::new(
-            format!("conversation x{speed}"),
-            what,
-            conversation.clone().faster(speed),
-        ));
-    }
-    for speed in [2.0, 3.0] {
-        let what = "each request at a random moment of its 3 s";
-        let trace = conversation.clone().spread(TICK, SEED).faster(speed);
-        all.push(Scenario::new(format!("conversation, spread, x{speed}"), what, trace));
-    }
-    for rate in [20.0, 40.0] {
-        let what =
-            "150 prefixes of 6,000 tokens, questions of 1,200, answers of 250, random arrivals";
-        let shared = SharedPrefix {
-            prefixes: 150,
-            prefix: 6_000,
-            question: 1_200,
-            answer: 250,
-            requests: 12_000,
-            rate,
-        };
-        all.push(Scenario::new(
-            format!("shared prefixes, {rate}/s"),
-            what,
-            cut(shared.trace(SEED)),
-        ));
-    }
-    for speed in [8.0, 14.0] {
-        let what = "no prompt has anything of another";
-        all.push(Scenario::new(
-            format!("Azure x{speed}"),
-            what,
-            cut(Trace::azure()?).faster(speed),
-        ));
-    }
-    Ok(all)
-}
-
-/// Returns the scenarios of the same load with something wrong.
-pub(super) fn faults(options: &Options) -> Result<Vec<Scenario>> {
-    let trace = conversation(options)?.faster(2.0);
-    let base = |name: &str, what: &str| Scenario::new(name, what, trace.clone());
-    let hot = HotPrefix { share: 0.4, tokens: 8_192 }.over(trace.clone(), SEED);
-    let mut slow = base("a slow pod", "one pod at half the speed");
-    if let Some(pod) = slow.setting.pods.first_mut() {
-        pod.speed = 0.5;
-    }
-    let mut dead = base("a dead scraper", "no metrics after a third of the time");
-    dead.setting.scraper_dies = Some(trace.length() / 3);
-    let mut old = base("metrics 2 s old", "read every 2 s");
-    old.setting.scrapes_every = Some(Duration::from_secs(2));
-    let mut two = base("2 Envoys", "that know nothing of each other");
-    two.envoys = 2;
-    let mut four = base("4 Envoys", "that know nothing of each other");
-    four.envoys = 4;
-    Ok(vec![
-        base("nothing", "for comparison"),
-        Scenario::new(
-            "a hot prefix",
-            "8,192 tokens in front of 40 % of the prompts, from half-time on",
-            hot,
-        ),
-        slow,
-        dead,
-        old,
-        two,
-        four,
-    ])
+/// Returns all scenarios of one run: open loads, closed loops and bursts, and faults.
+pub(super) fn all(options: &Options, run: u64) -> Result<[Vec<Scenario>; 3]> {
+    let seed = SEED + run;
+    let kinds = [loads(options, seed)?, loops(options.quick, seed), faults(options, seed)?];
+    Ok(kinds.map(|kind| {
+        let wanted = kind.into_iter().filter(|it| options.wants(&it.name));
+        wanted.map(|it| it.seeded(seed)).collect()
+    }))
 }
 
 fn conversation(options: &Options) -> Result<Trace> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BLOCK_TOKENS, Numbering, Request, Trace};
+use super::{BLOCK_TOKENS, FIRST_AT, Numbering, Request, Trace};
 
 /// Long prefixes that many requests share, as in llm-d's published benchmark of precise prefix
 /// routing: 150 prefixes of 6,000 tokens, questions of 1,200, answers of 1,000.
@@ -42,7 +42,7 @@ impl SharedPrefix {
                 blocks: numbering.continue_from(prefix, prompt),
             }
         });
-        Trace { requests: requests.collect() }
+        Trace { requests: requests.collect(), ..Trace::default() }
     }
 }
 
@@ -73,6 +73,47 @@ impl HotPrefix {
                 request.prompt += count * BLOCK_TOKENS;
                 request.blocks = numbering.continue_from(hot.clone(), request.prompt);
             }
+        }
+        trace
+    }
+}
+
+/// Many requests at the same moment that begin alike, again and again: a batch job, or an agent that
+/// starts its helpers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bursts {
+    /// Number of bursts.
+    pub(crate) bursts: u32,
+    /// Number of requests of a burst.
+    pub(crate) requests: usize,
+    /// Time between two bursts.
+    pub(crate) every: Duration,
+    /// Number of tokens that all prompts of a burst begin with.
+    pub(crate) prefix: usize,
+    /// Number of tokens after them, each time new.
+    pub(crate) own: usize,
+    /// Number of tokens of an answer.
+    pub(crate) answer: usize,
+    /// True if each burst has a prefix of its own.
+    pub(crate) is_new: bool,
+}
+
+impl Bursts {
+    pub(crate) fn trace(self) -> Trace {
+        let mut numbering = Numbering::default();
+        let whole = self.prefix / BLOCK_TOKENS * BLOCK_TOKENS;
+        let mut prefix = numbering.continue_from(Vec::new(), whole);
+        let mut trace = Trace::default();
+        for burst in 0..self.bursts {
+            if self.is_new && burst > 0 {
+                prefix = numbering.continue_from(Vec::new(), whole);
+            }
+            let at = FIRST_AT + self.every * burst;
+            let prompt = whole + self.own;
+            trace.requests.extend((0..self.requests).map(|_| {
+                let blocks = numbering.continue_from(prefix.clone(), prompt);
+                Request { at, prompt, answer: self.answer, blocks }
+            }));
         }
         trace
     }

@@ -15,7 +15,7 @@ pub(super) fn mooncake(text: &str) -> Result<Trace> {
         requests.push(request.with_context(|| format!("request {}: {line:?}", number + 1))?);
     }
     requests.sort_by_key(|request: &Request| request.at);
-    Ok(Trace { requests })
+    Ok(Trace { requests, ..Trace::default() })
 }
 
 fn mooncake_request(line: &str) -> Result<Request> {
@@ -47,7 +47,7 @@ pub(super) fn azure(text: &str) -> Result<Trace> {
         requests.push(Request { at, prompt, answer: answer.max(1), blocks });
     }
     requests.sort_by_key(|request| request.at);
-    Ok(Trace { requests })
+    Ok(Trace { requests, ..Trace::default() })
 }
 
 /// Reads the time since midnight, prompt tokens and answer tokens.

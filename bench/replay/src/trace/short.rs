@@ -17,7 +17,7 @@ pub(super) fn read(text: &str) -> Result<Trace> {
         at = request.at;
         requests.push(request);
     }
-    Ok(Trace { requests })
+    Ok(Trace { requests, ..Trace::default() })
 }
 
 fn request(line: &str, before: Duration, numbering: &mut Numbering) -> Result<Request> {

@@ -1,0 +1,172 @@
+//! Closed loops, in which clients wait for their answers, and bursts.
+
+use std::time::Duration;
+
+use super::Scenario;
+use crate::{
+    fleet::Pod,
+    trace::{Bursts, Clients, Sizes},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Pods of the simulator's default size.
+const CPU_PODS: usize = 4;
+
+/// Returns closed loops and bursts; shorter ones if `quick`.
+pub(in crate::study) fn loops(quick: bool, seed: u64) -> Vec<Scenario> {
+    let mut all = shared_prefix(seed);
+    all.extend(bursts());
+    all.extend(mixed_work(seed));
+    all.extend(mixed_pods(seed));
+    all.extend(conversations(seed));
+    if quick {
+        for it in &mut all {
+            if let Some(window) = &mut it.trace.window {
+                window.until = window.until.min(window.from + SECOND * 5);
+            }
+        }
+    }
+    all
+}
+
+fn cpu(max_running: usize) -> Vec<Pod> {
+    vec![Pod { max_running, ..Pod::CPU }; CPU_PODS]
+}
+
+fn named(name: &str, what: &str, clients: &Clients, seed: u64) -> Scenario {
+    Scenario::new(name, what, clients.trace(seed))
+}
+
+/// Returns short prompts behind one prefix: every pod soon has it, and only load is left to go by.
+fn shared_prefix(seed: u64) -> Vec<Scenario> {
+    let one = Clients { shared_blocks: 3, ..Clients::default() };
+    let warm = Clients { warm_up: SECOND * 60, ..one.clone() };
+    let more = Clients { count: 128, ..one.clone() };
+    let double = Clients { count: 96, ..one.clone() };
+    let large = Clients {
+        count: 256,
+        shared_blocks: 12,
+        own: (50..=500).into(),
+        answer: (50..=350).into(),
+        counted: SECOND * 60,
+        requests_max: 80,
+        ..Clients::default()
+    };
+    let what = "all prompts begin with the same 1,536 tokens and end with 60 of their own";
+    vec![
+        named("one prefix, 48 clients", what, &one, seed).over(cpu(16)),
+        named("one prefix, 48 clients, warm", "the same after a minute", &warm, seed).over(cpu(16)),
+        named("one prefix, 128 clients", what, &more, seed).over(cpu(32)),
+        named("one prefix, 256 clients, H100", "6,144 tokens, on 8 pods", &large, seed),
+        named("one prefix, 48 clients, 2 Envoys", what, &one, seed).over(cpu(16)).behind(2),
+        named("one prefix, 96 clients, 2 Envoys", what, &double, seed).over(cpu(16)).behind(2),
+    ]
+}
+
+/// Returns many requests at once that begin alike.
+fn bursts() -> Vec<Scenario> {
+    let equal = Bursts {
+        bursts: 4,
+        requests: 64,
+        every: SECOND * 20,
+        prefix: 1_536,
+        own: 60,
+        answer: 32,
+        is_new: false,
+    };
+    let siblings = Bursts {
+        bursts: 12,
+        requests: 51,
+        every: SECOND * 10,
+        prefix: 20_000,
+        own: 500,
+        answer: 300,
+        is_new: true,
+    };
+    vec![
+        Scenario::new("bursts of 64", "equal prompts, every 20 s", equal.trace()).over(cpu(16)),
+        Scenario::new(
+            "an agent's 51 helpers",
+            "siblings of one prefix of 20,000 tokens at once, a new one every 10 s",
+            siblings.trace(),
+        ),
+    ]
+}
+
+/// Returns long work beside short work.
+fn mixed_work(seed: u64) -> Vec<Scenario> {
+    let lasting = Clients { warm_up: SECOND * 60, counted: SECOND * 120, ..Clients::default() };
+    let answers = Clients {
+        own: (100..=500).into(),
+        answer: Sizes::from(8..=24).with_rare(0.2, 400),
+        ..lasting.clone()
+    };
+    let prompts = Clients {
+        own: Sizes::from(40..=200).with_rare(0.1, 6_000),
+        answer: (16..=64).into(),
+        ..lasting.clone()
+    };
+    let large = Clients { own: (300..=2_500).into(), answer: (16..=112).into(), ..lasting };
+    vec![
+        named("long answers beside short", "400 tokens (20 %) beside 8 to 24", &answers, seed)
+            .over(cpu(16)),
+        named("long prompts beside short", "6,000 tokens (10 %) beside 40 to 200", &prompts, seed)
+            .over(cpu(16)),
+        named("KV for a few", "room for about 12 of up to 32 requests a pod", &large, seed)
+            .over(cpu(32))
+            .with_kv_tokens(20_480),
+    ]
+}
+
+/// Returns pods of which one is four times as fast as the three others.
+fn mixed_pods(seed: u64) -> Vec<Scenario> {
+    let mut pods = cpu(16);
+    if let Some(pod) = pods.first_mut() {
+        pod.speed = 4.0;
+    }
+    let one = Clients { shared_blocks: 3, ..Clients::default() };
+    let own = Clients {
+        own: (200..=1_000).into(),
+        answer: (16..=112).into(),
+        warm_up: SECOND * 60,
+        counted: SECOND * 120,
+        ..Clients::default()
+    };
+    let what = "one of four pods is four times as fast";
+    vec![
+        named("mixed pods, one prefix", what, &one, seed).over(pods.clone()),
+        named("mixed pods, prompts of one's own", what, &own, seed).over(pods),
+    ]
+}
+
+fn conversations(seed: u64) -> Vec<Scenario> {
+    let small = Clients {
+        count: 60,
+        own: (1..=100).into(),
+        answer: (32..=64).into(),
+        turns: 5,
+        turn_blocks: 1,
+        pause: SECOND / 2,
+        counted: SECOND * 120,
+        requests_max: 240,
+        ..Clients::default()
+    };
+    let few = Clients { count: 24, ..small.clone() };
+    let large = Clients {
+        count: 240,
+        own: (1..=500).into(),
+        answer: (100..=400).into(),
+        turns: 10,
+        turn_blocks: 4,
+        pause: SECOND * 5,
+        counted: SECOND * 150,
+        requests_max: 40,
+        ..Clients::default()
+    };
+    let what = "5 turns, 512 tokens and some more each";
+    vec![
+        named("60 conversations", what, &small, seed).over(cpu(16)),
+        named("24 conversations", what, &few, seed).over(cpu(16)),
+        named("240 conversations, H100", "10 turns, about 2,300 tokens more each", &large, seed),
+    ]
+}
