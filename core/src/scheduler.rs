@@ -70,7 +70,7 @@ impl Scheduler {
             objectives: BTreeMap::new(),
             placements: Placements::default(),
             pending: PendingEvents::default(),
-            learned: Learned::default(),
+            learned: Learned::new(seed),
             outliers: OutlierDetector::default(),
             sessions: Sessions::default(),
             rng: Rng::new(seed),
@@ -252,6 +252,13 @@ impl Scheduler {
         }
     }
 
+    /// Learns from the pages of the latest snapshot how many requests others have at each endpoint,
+    /// beside those that the ledger counts.
+    pub(crate) fn learn_strangers(&mut self, ledger: &Ledger) {
+        let loads = self.pool.iter().flat_map(|pool| pool.excess(&ledger.accounts));
+        loads.for_each(|(slot, excess)| self.learned.strangers.seen(slot, excess));
+    }
+
     fn renew(&mut self, mut snapshot: Snapshot, received_at: Instant) {
         let objectives = std::mem::take(&mut snapshot.objectives).into_iter();
         let named = objectives.map(|Objective { name, priority }| (name, priority));
@@ -310,6 +317,7 @@ impl Scheduler {
         match event.verdict {
             EventKind::Placed => {
                 if let Some(chain) = chain {
+                    self.count_reuse(chain, event.at);
                     self.index.learn(slot, chain);
                 }
             }
@@ -329,6 +337,13 @@ impl Scheduler {
             EventKind::Broke(fault) => self.outliers.broke(slot, event.at, fault),
             EventKind::Served => self.outliers.clear(slot),
             EventKind::Bound(session) => self.sessions.bind(session, event.endpoint, event.at),
+        }
+    }
+
+    /// Counts a prompt as a use of the longest prefix of it that is known by now.
+    fn count_reuse(&mut self, chain: &Chain, at: Instant) {
+        if let (Some(longest), Some(tail)) = (self.index.longest(chain), chain.hashes.last()) {
+            self.learned.reuse.add(longest.hash, longest.blocks, *tail, at);
         }
     }
 

@@ -36,6 +36,13 @@ impl Chain {
         u32::try_from(self.hashes.len()) == Ok(positions::count(self.blocks))
     }
 
+    /// Returns the hash of the shortest retained prefix that spans so many blocks.
+    pub(crate) fn prefix(&self, blocks: u32) -> Option<BlockHash> {
+        // Spans grow along the chain, and most matches end early in a long one.
+        let index = (0..self.hashes.len()).find(|index| self.span(*index) >= blocks)?;
+        self.hashes.get(index).copied()
+    }
+
     /// Returns the number of blocks in the prefix of hash `hashes[index]`.
     pub(crate) fn span(&self, index: usize) -> u32 {
         positions::grid(index).min(self.blocks)

@@ -122,6 +122,23 @@ impl Pool {
         loads
     }
 
+    /// Returns, for each member whose page was read, the requests that the page shows beyond those that
+    /// the accounts count.
+    pub(crate) fn excess(&self, accounts: &Accounts) -> Vec<(Slot, u32)> {
+        let shown = |member: &EndpointState| {
+            let gauges = member.read?.gauges;
+            Some(gauges.waiting.saturating_add(gauges.running))
+        };
+        let mut shown: Vec<Option<u32>> = self.members.iter().map(shown).collect();
+        self.each_account(accounts, |place, account| {
+            if let Some(Some(shown)) = shown.get_mut(place) {
+                *shown = shown.saturating_sub(account.requests);
+            }
+        });
+        let slots = self.members.iter().map(|member| member.slot);
+        slots.zip(shown).filter_map(|(slot, excess)| Some((slot, excess?))).collect()
+    }
+
     /// Calls `with` for each account with the place of its member. Accounts of endpoints that left
     /// the pool, while requests to them still run, have none.
     fn each_account(&self, accounts: &Accounts, mut with: impl FnMut(usize, &Account)) {

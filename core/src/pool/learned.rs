@@ -2,9 +2,13 @@
 
 mod predictor;
 mod rates;
+mod reuse;
+mod strangers;
 
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
+pub(crate) use reuse::Reuse;
+pub(crate) use strangers::Strangers;
 
 use std::time::Duration;
 
@@ -22,6 +26,10 @@ pub(crate) struct Learned {
     pub(crate) tpot: Predictor,
     /// The tokens that a request has to have computed, in the mean of the last hundred.
     pub(crate) usual_tokens: f64,
+    /// Prefixes that many prompts ask for.
+    pub(crate) reuse: Reuse,
+    /// Requests that others sent.
+    pub(crate) strangers: Strangers,
     /// Order of the last prompts that no endpoint had cached, by the endpoint that took them; zero
     /// for never.
     cold: Vec<u64>,
@@ -34,6 +42,11 @@ pub(crate) struct Learned {
 impl Learned {
     /// Enough to tell the length that is usual from that of one long prompt.
     const SENDS_MEANT: u32 = 100;
+
+    /// Returns lessons without any experience; the seed keeps strangers from aiming at their tables.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { reuse: Reuse::new(seed), ..Self::default() }
+    }
 
     /// Learns that a first token came `ttft` after its request was sent, of which an endpoint that
     /// was seen like this computed the prompt. If another endpoint answers, the time is still that
@@ -80,6 +93,7 @@ impl Learned {
     /// Forgets an endpoint that left: another one will get its slot.
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.rates.forget(slot);
+        self.strangers.forget(slot);
         if let Some(last) = self.cold.get_mut(slot.index()) {
             *last = 0;
         }

@@ -30,6 +30,15 @@ pub struct Index {
     max_entries: usize,
 }
 
+/// The longest prefix of a prompt that any endpoint holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongestPrefix {
+    /// Hash of the prefix.
+    pub hash: BlockHash,
+    /// Blocks that the prefix spans.
+    pub blocks: u32,
+}
+
 impl Index {
     /// A default limit on entries. Each takes up to 120 bytes on wasm32, so the index of one worker
     /// stays below 65 MB. It is reached by 134 endpoints of the EPP's 31,250 blocks each when all
@@ -119,6 +128,15 @@ impl Index {
             }
             rest = deeper;
         }
+    }
+
+    /// Returns the longest prefix of a prompt that any endpoint holds, if there is one.
+    #[must_use]
+    pub fn longest(&self, chain: &Chain) -> Option<LongestPrefix> {
+        let is_held = |block: &BlockHash| !self.holders.holding(*block).is_empty();
+        let last = chain.hashes.partition_point(is_held).checked_sub(1)?;
+        let hash = chain.hashes.get(last).copied()?;
+        Some(LongestPrefix { hash, blocks: chain.span(last) })
     }
 
     /// Returns the number of pairs of endpoint and retained block.

@@ -103,6 +103,7 @@ impl Worker {
             // Before the events, which may be about an endpoint that only this snapshot has.
             let event = Event::Snapshot { snapshot, received_at };
             let _ = self.scheduler.handle(event);
+            self.scheduler.learn_strangers(&seen.ledger);
             self.provision_if_changed(now);
         }
         for event in events {

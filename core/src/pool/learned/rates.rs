@@ -22,7 +22,9 @@ struct Pace {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { pool: Pace { tokens: Self::DEFAULT, seconds: 1.0 }, by_slot: Vec::new() }
+        let seconds = Self::DEFAULT_SECONDS;
+        let pool = Pace { tokens: Self::DEFAULT * seconds, seconds };
+        Self { pool, by_slot: Vec::new() }
     }
 }
 
@@ -34,9 +36,17 @@ impl Rates {
     /// noticed, and other prompts than the others had explain the rest.
     const SLOW: f64 = 0.6;
 
-    /// With fewer tokens before the first one, its time says more of the engine's step than of its
-    /// speed.
-    const TOKENS_MIN: f64 = 256.0;
+    /// Weight of that, as seconds of observation: a few first tokens outweigh it. Each worker learns by
+    /// itself, and where prompts are short, a whole second of computing is hundreds of requests.
+    const DEFAULT_SECONDS: f64 = 0.05;
+
+    /// The fewest tokens waited for that the pool's rate is learnt from. With short prompts, a rate
+    /// that leaves out the engine's step would be ten times what they get.
+    const TOKENS_MIN: f64 = 16.0;
+
+    /// The same for an endpoint's own rate. With fewer tokens, the time says more of the engine's step
+    /// than of the endpoint's speed, and an endpoint that had short prompts would look slow.
+    const OWN_TOKENS_MIN: f64 = 256.0;
 
     /// Bounds of what is believed: a CPU, and a rack. A proxy that answers from a cache of its own
     /// is no engine.
@@ -62,10 +72,13 @@ impl Rates {
         if tokens < Self::TOKENS_MIN || !Self::RANGE.contains(&(seen.tokens / seen.seconds)) {
             return;
         }
+        self.pool.add(seen);
+        if tokens < Self::OWN_TOKENS_MIN {
+            return;
+        }
         if self.by_slot.len() <= slot.index() {
             self.by_slot.resize(slot.index() + 1, Pace::default());
         }
-        self.pool.add(seen);
         if let Some(own) = self.by_slot.get_mut(slot.index()) {
             own.add(seen);
         }
@@ -125,12 +138,24 @@ mod tests {
             (rate(rates, slot) - expected).abs() < 0.01 * expected
         };
         assert!(is(&rates, 3, Rates::DEFAULT));
-        rates.observe(Slot(3), 100, SECOND);
+        rates.observe(Slot(3), 15, SECOND);
         rates.observe(Slot(3), 1_000, Duration::ZERO);
         assert!(is(&rates, 3, Rates::DEFAULT), "too little, and too fast");
         observe(&mut rates, 3, 4_000);
         assert!(is(&rates, 3, 4_000.0));
         assert!(is(&rates, 7, 4_000.0), "also of those that nothing is known of");
+    }
+
+    #[test]
+    fn short_prompts_teach_the_pool_soon_and_make_no_endpoint_look_slow() {
+        let mut rates = Rates::default();
+        observe(&mut rates, 1, 4_000);
+        (0..10).for_each(|_| rates.observe(Slot(3), 60, Duration::from_millis(20)));
+        assert!((rates.of_slow(Slot(3), 9_000.0)).is_none());
+        let mut rates = Rates::default();
+        (0..10).for_each(|_| rates.observe(Slot(3), 60, Duration::from_millis(20)));
+        let found = rates.of_pool();
+        assert!((3_000.0..6_200.0).contains(&found), "{found} after ten, of 3,000");
     }
 
     #[test]

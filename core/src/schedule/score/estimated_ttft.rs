@@ -1,28 +1,38 @@
 //! The sooner an endpoint would write the first token, the better: ours, there is none like it in
 //! the EPP.
 //!
-//! The estimate, in seconds: `(backlog + (1 + own_weight) * own + 100 * requests) / rate`, and
-//! `kv_barrier * kv / (1 - kv)` more. The backlog is the prompt tokens sent there and not answered,
-//! less what it should have computed of them by now, `own` those of the request; of both only what
-//! has to be computed there. Requests that a scrape saw waiting and that were not sent from here,
-//! as those of another gateway, are taken to have prompts of the usual length. Endpoints that hold
-//! enough of the prompt come before all others unless they are much busier (EPP:
-//! prefix-cache-affinity-filter). The defaults are what did best over the loads of `bench replay`;
-//! what each was worth stands in bench/README.md.
+//! The estimate for endpoint `i`, in seconds, where `pace` is the pool's seconds per prompt token and
+//! `pace_i` the endpoint's own where it is far slower:
+//!
+//! ```text
+//! backlog_i + others_i * usual * pace_i + own_i * pace_i + own_weight * own_i * pace
+//!     + 45 * requests_i * pace + kv_barrier * kv_i / (1 - kv_i)
+//! ```
+//!
+//! - `backlog`: what is left to compute of the prompts sent there (`ledger/account.rs`);
+//! - `others`: requests that wait there and that several pages show not to be ours, each with a prompt
+//!   of the usual length (`pool/learned/strangers.rs`);
+//! - `own`: tokens of the request that are not cached there. What the best-supplied endpoint has and
+//!   this one lacks counts less the more prompts will use it (`reuse.rs` beside this);
+//! - `own_weight`: what computing costs the requests that come after;
+//! - `requests`: requests in flight, each of which slows the engine's steps.
+//!
+//! Endpoints that hold enough of the prompt come before all others unless they are much busier (EPP:
+//! prefix-cache-affinity-filter). A wait for a place in a full batch is left out on purpose: where
+//! caches are tight, it sends conversations away from their prefixes, and more computing makes more
+//! waiting. The defaults are what did best over the loads of `bench replay`; bench/README.md has them
+//! beside the formulas of others.
+
+mod estimator;
+mod reuse;
 
 use super::plugin::ScorerPlugin;
 use crate::{
-    model::{InferenceRequest, Score},
+    model::Score,
     pool::{Candidate, Learned},
     schedule::{Needs, PickContext},
 };
-
-/// Knowledge of a request and of the pool that no candidate has.
-#[derive(Clone, Copy, Debug)]
-struct Known<'a> {
-    request: &'a InferenceRequest,
-    learned: &'a Learned,
-}
+use estimator::{Estimate, Estimator, Known};
 
 /// The weights of the estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,9 +51,10 @@ pub struct EstimatedTtft {
 impl Default for EstimatedTtft {
     fn default() -> Self {
         Self {
-            // Computing what another endpoint has cached delays all requests that come after. From 1
-            // to 8 the first tokens come equally soon, and the more it is the more is found cached.
-            own_weight: 4.0,
+            // Computing what another endpoint has cached delays all requests that come after. At 4 a
+            // prefix that is suddenly hot spreads a tenth later, and at 1 conversations move too
+            // easily where caches are tight.
+            own_weight: 2.0,
             // Nothing was gained by a high one. This one decides between equals, of which the one
             // that holds less for live requests has more room for a cache.
             kv_barrier: 0.001,
@@ -57,10 +68,6 @@ impl Default for EstimatedTtft {
 /// Estimates closer to nothing than this are equal: an engine's step takes longer.
 const STEP_SECONDS: f64 = 0.001;
 
-/// The tokens that a request in flight counts as: its answer takes part in each step of the engine,
-/// also when its prompt is long computed. It matters near saturation only.
-const REQUEST_TOKENS: f64 = 100.0;
-
 impl ScorerPlugin for EstimatedTtft {
     fn needs(&self) -> Needs<'_> {
         Needs::TOKENS
@@ -72,7 +79,8 @@ impl ScorerPlugin for EstimatedTtft {
         candidates: &[Candidate<'_>],
         scores: &mut Vec<Score>,
     ) {
-        let known = Known { request: context.request, learned: context.learned };
+        let PickContext { request, learned, now, .. } = *context;
+        let known = Known { request, learned, now };
         self.score(known, candidates, scores);
     }
 }
@@ -85,8 +93,7 @@ impl EstimatedTtft {
 
     fn score(&self, known: Known<'_>, candidates: &[Candidate<'_>], scores: &mut Vec<Score>) {
         let estimator = Estimator::new(self, known, candidates);
-        let is_warm = |it: &Candidate<'_>| it.cached_share(known.request) >= self.affinity;
-        let estimates = candidates.iter().map(|it| (is_warm(it), estimator.estimate(it)));
+        let estimates = candidates.iter().map(|it| (estimator.is_warm(it), estimator.estimate(it)));
         let estimates: Vec<(bool, Estimate)> = estimates.collect();
         // Waits and not whole estimates: the warm one's own part is the smaller one in any case.
         let mut warm = f64::INFINITY;
@@ -123,69 +130,13 @@ fn lower(least: &mut f64, value: f64) {
     }
 }
 
-/// The estimate for one endpoint.
-struct Estimate {
-    /// Seconds until it has computed what it was sent before.
-    wait: f64,
-    /// Seconds to the first token.
-    seconds: f64,
-}
-
-/// The facts by which all candidates for one request are estimated.
-struct Estimator<'a> {
-    ttft: &'a EstimatedTtft,
-    known: Known<'a>,
-    /// Tokens that an endpoint is taken to owe to others while it is not seen.
-    unseen: f64,
-    /// Tokens a second of the pool, and seconds a token: a division less for each endpoint.
-    rate: f64,
-    pace: f64,
-}
-
-impl<'a> Estimator<'a> {
-    fn new(ttft: &'a EstimatedTtft, known: Known<'a>, candidates: &[Candidate<'_>]) -> Self {
-        let Known { request, learned } = known;
-        let others = candidates.iter().filter_map(waiting_of_others).max().unwrap_or(0);
-        let most = f64::from(others) * learned.usual_tokens;
-        // Whatever keeps its metrics away may keep its answers away: as much as the busiest, and
-        // enough for a conversation to leave it.
-        let prompt = learned.usual_tokens.max(f64::from(request.tokens()));
-        let unseen = most + EstimatedTtft::PENALTY_PROMPTS * prompt;
-        let rate = learned.rates.of_pool();
-        Self { ttft, known, unseen, rate, pace: rate.recip() }
-    }
-
-    fn estimate(&self, candidate: &Candidate<'_>) -> Estimate {
-        let own = f64::from(candidate.uncached_tokens(self.known.request));
-        let others = waiting_of_others(candidate);
-        let prompts = |others| f64::from(others) * self.known.learned.usual_tokens;
-        let of_others = others.map_or(self.unseen, prompts);
-        let requests = candidate.requests.saturating_add(others.unwrap_or(0));
-        let ahead = (1.0 + self.ttft.own_weight) * own + REQUEST_TOKENS * f64::from(requests);
-        let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
-        let slow = self.known.learned.rates.of_slow(candidate.slot, self.rate);
-        let pace = slow.map_or(self.pace, f64::recip);
-        let backlog = (f64::from(candidate.tokens) * pace).min(candidate.busy_for);
-        let wait = backlog + of_others * pace;
-        Estimate { wait, seconds: wait + ahead * pace + self.ttft.kv_barrier * kv / (1.0 - kv) }
-    }
-}
-
-/// Returns the number of requests that wait there and were not sent from here; `None` where it is
-/// not seen. Running requests are left out: a scrape has many of our own that ended since.
-fn waiting_of_others(candidate: &Candidate<'_>) -> Option<u32> {
-    let gauges = candidate.gauges?;
-    let others = gauges.waiting.saturating_add(gauges.running).saturating_sub(candidate.requests);
-    Some(others.min(gauges.waiting))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::{
-        model::Chain,
+        model::{Chain, InferenceRequest, Instant},
         pool::{EngineLoad, Slot, tests::member},
     };
 
@@ -210,7 +161,11 @@ mod tests {
 
     fn scores(ttft: EstimatedTtft, candidates: &[Candidate<'_>], learned: &Learned) -> Vec<f64> {
         let mut scores = Vec::new();
-        ttft.score(Known { request: &request(10), learned }, candidates, &mut scores);
+        ttft.score(
+            Known { request: &request(10), learned, now: Instant::default() },
+            candidates,
+            &mut scores,
+        );
         scores.into_iter().map(Score::get).collect()
     }
 
@@ -223,10 +178,10 @@ mod tests {
         let barrier = EstimatedTtft { kv_barrier: 0.15, ..default };
         for (ttft, matched, tokens, requests, computed, seconds) in [
             (default, 10, 0, 0, 0.0, 0.0),
-            (default, 5, 0, 0, 5.0 * 320.0, 0.0),
-            (default, 0, 1_000, 0, 1_000.0 + 5.0 * 640.0, 0.0),
-            (default, 5, 640, 3, 640.0 + 5.0 * 320.0 + 300.0, 0.0),
-            (barrier, 5, 640, 0, 640.0 + 5.0 * 320.0, 0.15),
+            (default, 5, 0, 0, 3.0 * 320.0, 0.0),
+            (default, 0, 1_000, 0, 1_000.0 + 3.0 * 640.0, 0.0),
+            (default, 5, 640, 3, 640.0 + 3.0 * 320.0 + 3.0 * 45.0, 0.0),
+            (barrier, 5, 640, 0, 640.0 + 3.0 * 320.0, 0.15),
         ] {
             let gauges = Some(EngineLoad { waiting: 0, running: 0, kv_usage: 0.5 });
             let candidate = Candidate { gauges, requests, ..candidate(&member, matched, tokens) };
@@ -237,9 +192,13 @@ mod tests {
 
     /// Returns the estimate of a prompt of ten blocks.
     fn seconds_of(ttft: EstimatedTtft, candidate: &Candidate<'_>, learned: &Learned) -> f64 {
-        Estimator::new(&ttft, Known { request: &request(10), learned }, &[*candidate])
-            .estimate(candidate)
-            .seconds
+        Estimator::new(
+            &ttft,
+            Known { request: &request(10), learned, now: Instant::default() },
+            &[*candidate],
+        )
+        .estimate(candidate)
+        .seconds
     }
 
     /// 1,593 tokens are a tenth of a second.
@@ -253,10 +212,13 @@ mod tests {
         {
             let candidate = Candidate { busy_for, ..candidate(&member, 0, tokens) };
             let ttft = EstimatedTtft::default();
-            let wait =
-                Estimator::new(&ttft, Known { request: &request, learned: &learned }, &[candidate])
-                    .estimate(&candidate)
-                    .wait;
+            let wait = Estimator::new(
+                &ttft,
+                Known { request: &request, learned: &learned, now: Instant::default() },
+                &[candidate],
+            )
+            .estimate(&candidate)
+            .wait;
             assert!((wait - seconds).abs() < 1e-4, "{tokens} for {busy_for} s: {wait}");
         }
     }
@@ -264,16 +226,17 @@ mod tests {
     #[test]
     fn what_others_sent_counts_as_far_as_it_is_seen() {
         let member = member(&[]);
-        let learned = learned(5_000);
+        let mut learned = learned(5_000);
+        (0..8).for_each(|_| learned.strangers.seen(member.slot, 9));
         let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
         for (waiting, running, requests, tokens) in [
             (0, 0, 0, 0.0),
-            (0, 4, 4, 400.0),
+            (0, 4, 4, 180.0),
             // Running requests may have ended since the scrape.
             (0, 4, 0, 0.0),
-            (3, 4, 7, 700.0),
-            (3, 4, 6, 5_000.0 + 700.0),
-            (3, 4, 0, 3.0 * 5_000.0 + 300.0),
+            (3, 4, 7, 315.0),
+            (3, 4, 6, 5_000.0 + 315.0),
+            (3, 4, 0, 3.0 * 5_000.0 + 135.0),
         ] {
             let gauges = Some(EngineLoad { waiting, running, kv_usage: 0.0 });
             let candidate = Candidate { gauges, requests, ..candidate(&member, 10, 0) };
@@ -283,9 +246,24 @@ mod tests {
     }
 
     #[test]
+    fn what_not_all_of_eight_pages_show_is_our_own() {
+        let member = member(&[]);
+        let mut learned = learned(5_000);
+        let gauges = Some(EngineLoad { waiting: 3, running: 4, kv_usage: 0.0 });
+        let candidate = Candidate { gauges, ..candidate(&member, 10, 0) };
+        let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
+        for (excess, pages, others) in [(9, 7, 0.0), (9, 1, 3.0), (1, 1, 1.0), (0, 1, 0.0)] {
+            (0..pages).for_each(|_| learned.strangers.seen(member.slot, excess));
+            let found = seconds_of(default, &candidate, &learned) * 15_928.0;
+            assert!((found - others * 5_045.0).abs() < 1e-6, "{excess}: {found}");
+        }
+    }
+
+    #[test]
     fn the_unseen_come_after_all_that_are_seen_until_those_are_busy() {
         let member = member(&[]);
-        let learned = learned(1_000);
+        let mut learned = learned(1_000);
+        (0..8).for_each(|_| learned.strangers.seen(member.slot, 1));
         let ttft = EstimatedTtft::default();
         let unseen = Candidate { gauges: None, ..candidate(&member, 0, 0) };
         let waiting = |waiting| Some(EngineLoad { waiting, running: 0, kv_usage: 0.0 });
@@ -362,7 +340,7 @@ mod tests {
             let ttft = EstimatedTtft::default();
             Estimator::new(
                 &ttft,
-                Known { request: &InferenceRequest::default(), learned },
+                Known { request: &InferenceRequest::default(), learned, now: Instant::default() },
                 &[candidate],
             )
             .estimate(&candidate)
@@ -379,5 +357,24 @@ mod tests {
             learned.rates.observe(Slot(other), 15_928, Duration::from_secs(1));
         });
         assert!(wait(&learned) > 3.0 * before);
+    }
+
+    /// By its own pace, the cost for others would have a slow endpoint starve.
+    #[test]
+    fn what_a_request_costs_others_goes_by_the_pools_pace() {
+        let member = member(&[]);
+        let mut learned = Learned::default();
+        for _ in 0..500 {
+            learned.rates.observe(crate::pool::Slot(7), 16_000, Duration::from_secs(1));
+            learned.rates.observe(crate::pool::Slot(7), 16_000, Duration::from_secs(1));
+            learned.rates.observe(member.slot, 4_000, Duration::from_secs(1));
+        }
+        let rate = learned.rates.of_pool();
+        let slow = learned.rates.of_slow(member.slot, rate).unwrap();
+        let ttft = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
+        let candidate = Candidate { requests: 3, ..candidate(&member, 0, 0) };
+        let found = seconds_of(ttft, &candidate, &learned);
+        let expected = 640.0 / slow + (2.0 * 640.0 + 3.0 * 45.0) / rate;
+        assert!((found - expected).abs() < 1e-9, "{found}, not {expected}");
     }
 }

@@ -1,0 +1,96 @@
+//! The estimate of one endpoint's time to the first token.
+
+use super::{EstimatedTtft, reuse::CopyPrice};
+use crate::{
+    model::{InferenceRequest, Instant},
+    pool::{Candidate, Learned},
+};
+
+/// Tokens that a request in flight counts as: its answer takes part in each step of the engine, also
+/// when its prompt is long computed. From 30 to 60 all loads of `bench replay` do alike. At 0 batches
+/// drift apart, and at 100 a request leaves a short queue for a longer one.
+const REQUEST_TOKENS: f64 = 45.0;
+
+/// Knowledge of a request and of the pool that no candidate has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) request: &'a InferenceRequest,
+    pub(super) learned: &'a Learned,
+    pub(super) now: Instant,
+}
+
+/// The estimate for one endpoint.
+pub(super) struct Estimate {
+    /// Seconds until it has computed what it was sent before, and what it takes longer than others
+    /// for the request's own tokens.
+    pub(super) wait: f64,
+    /// Seconds to the first token, and what the request costs those that come after.
+    pub(super) seconds: f64,
+}
+
+/// The facts by which all candidates for one request are estimated.
+pub(super) struct Estimator<'a> {
+    ttft: &'a EstimatedTtft,
+    known: Known<'a>,
+    copies: CopyPrice,
+    /// Tokens that an endpoint is taken to owe to others while it is not seen.
+    unseen: f64,
+    /// Tokens a second of the pool, and seconds a token: a division less for each endpoint.
+    rate: f64,
+    pace: f64,
+}
+
+impl<'a> Estimator<'a> {
+    pub(super) fn new(
+        ttft: &'a EstimatedTtft,
+        known: Known<'a>,
+        candidates: &[Candidate<'_>],
+    ) -> Self {
+        let Known { request, learned, .. } = known;
+        let others = candidates.iter().filter_map(|it| waiting_of_others(it, learned)).max();
+        let most = f64::from(others.unwrap_or(0)) * learned.usual_tokens;
+        // Whatever keeps its metrics away may keep its answers away: as much as the busiest, and
+        // enough for a conversation to leave it.
+        let prompt = learned.usual_tokens.max(f64::from(request.tokens()));
+        let unseen = most + EstimatedTtft::PENALTY_PROMPTS * prompt;
+        let rate = learned.rates.of_pool();
+        let copies = CopyPrice::new(known, candidates);
+        Self { ttft, known, copies, unseen, rate, pace: rate.recip() }
+    }
+
+    /// True if the endpoint has, or will soon have been paid for, enough of the prompt.
+    pub(super) fn is_warm(&self, candidate: &Candidate<'_>) -> bool {
+        match self.known.request.chain.blocks {
+            0 => self.ttft.affinity <= 0.0,
+            blocks => self.copies.blocks(candidate) / f64::from(blocks) >= self.ttft.affinity,
+        }
+    }
+
+    pub(super) fn estimate(&self, candidate: &Candidate<'_>) -> Estimate {
+        let Known { request, learned, .. } = self.known;
+        let own = self.copies.tokens(candidate, request);
+        let others = waiting_of_others(candidate, learned);
+        let prompts = |others| f64::from(others) * learned.usual_tokens;
+        let of_others = others.map_or(self.unseen, prompts);
+        let requests = candidate.requests.saturating_add(others.unwrap_or(0));
+        let slow = learned.rates.of_slow(candidate.slot, self.rate);
+        let pace = slow.map_or(self.pace, f64::recip);
+        let backlog = (f64::from(candidate.tokens) * pace).min(candidate.busy_for);
+        let wait = backlog + of_others * pace + own * (pace - self.pace);
+        // The request's cost for others goes by the pool's pace: by its own, a slow endpoint would
+        // count three times as slow, and get nothing.
+        let ahead = (1.0 + self.ttft.own_weight) * own + REQUEST_TOKENS * f64::from(requests);
+        let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
+        let barrier = self.ttft.kv_barrier * kv / (1.0 - kv);
+        Estimate { wait, seconds: wait + ahead * self.pace + barrier }
+    }
+}
+
+/// Returns the number of requests that wait there and were not sent from here, as far as several pages
+/// show them; `None` where it is not seen. Running requests are left out: a scrape has many of our own
+/// that ended since.
+fn waiting_of_others(candidate: &Candidate<'_>, learned: &Learned) -> Option<u32> {
+    let gauges = candidate.gauges?;
+    let others = gauges.waiting.saturating_add(gauges.running).saturating_sub(candidate.requests);
+    Some(others.min(gauges.waiting).min(learned.strangers.requests(candidate.slot)))
+}
