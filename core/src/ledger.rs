@@ -10,6 +10,7 @@ mod heartbeat;
 mod lease;
 mod members;
 mod phase;
+mod sends;
 mod target;
 
 pub use crate::model::WorkerId;
@@ -18,6 +19,7 @@ pub use heartbeat::{Exchange, Heartbeat, Row};
 pub use lease::Lease;
 pub use members::{Member, Members};
 pub use phase::{PhaseKind, PoolPhase};
+pub use sends::Sends;
 pub use target::Target;
 
 use crate::model::{Instant, QueueId};

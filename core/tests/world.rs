@@ -8,7 +8,7 @@ use picker_core::{
     BLOCK_BYTES, Chain, Chainer, ClientId, Config, End, Endpoint, Event, EventKind, Fault, Health,
     InferenceRequest, Instant, Metrics, PickError, PlacementEvent, Randomness, RequestId,
     ResponseClass, ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
-    ledger::{Account, Ledger},
+    ledger::{Account, Ledger, Sends},
 };
 
 /// Of something arbitrary, which may run out.
@@ -59,6 +59,7 @@ fn any_ledger(u: &mut Unstructured<'_>) -> Arbitrary<Ledger> {
             requests: u.int_in_range(1..=50)?,
             tokens: u.int_in_range(0..=9_000)?,
             free_at: Instant::from_nanos(u.arbitrary()?),
+            sends: Sends::from_bits(u.arbitrary()?),
         })
     };
     let accounts =

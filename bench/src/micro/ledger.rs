@@ -134,8 +134,13 @@ pub(super) fn measure(report: &mut Report, rounds: usize) -> Result<Value> {
 
 /// Runs one round of one row.
 fn contend(accounts: u64, workers: usize) -> Found {
-    let account =
-        |number| Account { endpoint: key(number), requests: 3, tokens: 900, free_at: NOW };
+    let account = |number| Account {
+        endpoint: key(number),
+        requests: 3,
+        tokens: 900,
+        free_at: NOW,
+        ..Account::default()
+    };
     let ledger = Ledger { accounts: (0..accounts).map(account).collect(), ..Ledger::default() };
     let cell = Cell(Mutex::new((wire::ledger::encode(&ledger), 0)));
     let ready = Barrier::new(workers + 1);

@@ -41,6 +41,7 @@ impl Arrivals {
             requests: 3,
             tokens: 900,
             free_at: NOW + Duration::from_millis(50),
+            ..Account::default()
         };
         let ledger = Ledger { accounts: (1..=endpoints).map(busy).collect(), ..Ledger::default() };
         let asks = (0..PROMPTS).map(|who| InferenceRequest {

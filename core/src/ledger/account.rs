@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use super::Sends;
 use crate::model::{Instant, mix};
 
 /// The name of an endpoint in eight bytes: the ledger is copied for every decision. Two of 4,096
@@ -41,6 +42,8 @@ pub struct Account {
     /// are none. The tokens are counted and this is a guess: with each change it comes down to what
     /// they explain.
     pub free_at: Instant,
+    /// Requests that were sent there within the last moments, whether they have ended or not.
+    pub sends: Sends,
 }
 
 /// A prompt that an endpoint is to compute.
@@ -104,7 +107,10 @@ impl Accounts {
         let Work { tokens, takes } = work;
         let begins = self.for_endpoint(endpoint).free_at.max(now);
         let free_at = if tokens == 0 { Instant::default() } else { begins + takes };
-        self.add(Account { endpoint, requests: 1, tokens, free_at });
+        self.add(Account { endpoint, requests: 1, tokens, free_at, ..Account::default() });
+        if let Ok(index) = self.find(endpoint) {
+            self.change(index, |account| account.sends.add(now));
+        }
     }
 
     /// Counts the prompt of a request as computed: its tokens are no load any more.
@@ -136,6 +142,10 @@ impl Accounts {
         let before = std::mem::replace(self, other.clone());
         for account in &mut self.0 {
             let known = before.for_endpoint(account.endpoint);
+            if known.requests > 0 {
+                // The rows have the sends of their own workers; the account counted those of all.
+                account.sends = known.sends;
+            }
             if known.tokens < account.tokens {
                 // Tokens that were missing: the workers that count them say how long they take.
                 account.free_at = account.free_at.max(known.free_at);

@@ -26,6 +26,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) matched: u32,
     /// Requests in flight there, of this Envoy.
     pub(crate) requests: u32,
+    /// Requests that were sent there since its metrics were read.
+    pub(crate) sent_since: u32,
     /// Prompt tokens of those requests that the endpoint has not computed yet.
     pub(crate) tokens: u32,
     /// Seconds until it is expected to have computed them, as far as they explain that.
@@ -44,6 +46,7 @@ impl<'a> Candidate<'a> {
             gauges: None,
             matched,
             requests: 0,
+            sent_since: 0,
             tokens: 0,
             busy_for: f64::INFINITY,
         }
@@ -77,6 +80,7 @@ impl Candidate<'_> {
     pub(crate) fn load(&self, now: Instant, quiet_for: Duration) -> Load {
         Load {
             in_flight: self.requests,
+            sent_since: self.sent_since,
             in_flight_tokens: self.tokens.into(),
             ..self.member.carries(now, quiet_for)
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Candidate, EndpointState, Slot, state::Reading};
 use crate::{
-    ledger::{Account, Accounts, EndpointKey},
+    ledger::{Account, Accounts, EndpointKey, Sends},
     model::{ENDPOINTS_MAX, Health, Instant, Snapshot},
     pool::prefix::Matches,
     saturation,
@@ -34,6 +34,7 @@ pub(crate) struct Pool {
 #[derive(Clone, Copy, Debug, Default)]
 struct InFlight {
     requests: u32,
+    sends: Sends,
     tokens: u32,
     /// Seconds until the endpoint is expected to have computed the tokens.
     busy_for: f64,
@@ -85,20 +86,25 @@ impl Pool {
         let mut in_flight = vec![InFlight::default(); self.members.len()];
         self.each_account(accounts, |place, account| {
             if let Some(counts) = in_flight.get_mut(place) {
-                let Account { requests, tokens, .. } = *account;
-                *counts = InFlight { requests, tokens, busy_for: account.busy_for(now) };
+                let Account { requests, tokens, sends, .. } = *account;
+                let busy_for = account.busy_for(now);
+                *counts = InFlight { requests, sends, tokens, busy_for };
             }
         });
         // Field by field: the rest of another candidate would be written twice.
-        let candidate = |(member, counts): (&'a EndpointState, InFlight)| Candidate {
-            member,
-            slot: member.slot,
-            is_up: member.health == Health::Up,
-            gauges: member.gauges(now, stale_after, counts.requests),
-            matched: matches.blocks(member.slot),
-            requests: counts.requests,
-            tokens: counts.tokens,
-            busy_for: counts.busy_for,
+        let candidate = |(member, counts): (&'a EndpointState, InFlight)| {
+            let sent_since = member.sent_since(now, counts.sends);
+            Candidate {
+                member,
+                slot: member.slot,
+                is_up: member.health == Health::Up,
+                gauges: member.gauges(now, stale_after, counts.requests, sent_since),
+                matched: matches.blocks(member.slot),
+                requests: counts.requests,
+                sent_since,
+                tokens: counts.tokens,
+                busy_for: counts.busy_for,
+            }
         };
         self.members.iter().zip(in_flight).map(candidate).collect()
     }
@@ -114,8 +120,9 @@ impl Pool {
         let carries = |member: &EndpointState| member.carries(now, self.quiet_for);
         let mut loads: Vec<_> = self.members.iter().map(carries).collect();
         self.each_account(accounts, |place, account| {
-            if let Some(load) = loads.get_mut(place) {
+            if let (Some(load), Some(member)) = (loads.get_mut(place), self.members.get(place)) {
                 load.in_flight = account.requests;
+                load.sent_since = member.sent_since(now, account.sends);
                 load.in_flight_tokens = u64::from(account.tokens);
             }
         });

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::Slot;
 use crate::{
+    ledger::Sends,
     model::{Adapters, CacheConfig, Endpoint, Health, Instant, Role, Roles},
     saturation,
 };
@@ -96,18 +97,26 @@ impl EndpointState {
         self.read.map(|read| now.saturating_since(read.at))
     }
 
-    /// Returns the endpoint's numbers if they are fresh, where requests that were sent since they
-    /// were read count as waiting: otherwise all that arrives between two scrapes would go to the
-    /// same shortest queue.
+    /// Returns the number of sends since the endpoint's metrics were read.
+    pub(crate) fn sent_since(&self, now: Instant, sends: Sends) -> u32 {
+        self.read.map_or(0, |read| sends.since(read.at, now))
+    }
+
+    /// Returns the endpoint's numbers if they are fresh, where requests that the engine had not seen
+    /// when they were read count as waiting: otherwise all that arrives between two scrapes would go to
+    /// the same shortest queue.
     pub(super) fn gauges(
         &self,
         now: Instant,
         stale_after: Duration,
         in_flight: u32,
+        sent_since: u32,
     ) -> Option<EngineLoad> {
         let Reading { at, gauges } = self.read?;
-        let unseen = in_flight.saturating_sub(gauges.waiting.saturating_add(gauges.running));
-        let waiting = gauges.waiting.saturating_add(unseen);
+        let EngineLoad { waiting, running, .. } = gauges;
+        let load =
+            saturation::Load { waiting, running, in_flight, sent_since, ..Default::default() };
+        let waiting = waiting.saturating_add(load.unseen());
         (now.saturating_since(at) < stale_after).then_some(EngineLoad { waiting, ..gauges })
     }
 
@@ -121,6 +130,7 @@ impl EndpointState {
             kv_usage: gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage)),
             metrics_age,
             in_flight: 0,
+            sent_since: 0,
             in_flight_tokens: 0,
             roles: self.roles,
         }

@@ -17,6 +17,8 @@ pub struct Load {
     pub metrics_age: Option<Duration>,
     /// Requests that this gateway sent and that have not ended.
     pub in_flight: u32,
+    /// Requests that this gateway sent since the scrape itself was read, whether they have ended or not.
+    pub sent_since: u32,
     /// Prompt tokens of those requests that were not cached.
     pub in_flight_tokens: u64,
     /// The stages of a request that it takes part in.
@@ -24,6 +26,13 @@ pub struct Load {
 }
 
 impl Load {
+    /// Returns the requests that were sent and that the scrape does not show. Other gateways' requests
+    /// on the page can hide those in flight, and never those that were sent since.
+    pub(crate) fn unseen(&self) -> u32 {
+        let shown = self.waiting.saturating_add(self.running);
+        self.in_flight.saturating_sub(shown).max(self.sent_since.min(self.in_flight))
+    }
+
     /// True if the endpoint counts for prompts that are computed apart.
     pub(crate) fn prefills(&self) -> bool {
         self.roles.prefills()

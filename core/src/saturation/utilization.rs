@@ -9,9 +9,10 @@ use crate::model::UnknownPolicy;
 /// waiting, and a lost scrape leaves the ledger to go by.
 ///
 /// An endpoint's score is `max(queue / queue_depth, kv_usage / kv_cache_util)`, the pool's
-/// saturation the mean of them. `queue` is `waiting + credit`, where
-/// `credit = in_flight - (waiting + running)` if positive: the requests that this gateway has there
-/// and the engine had not seen.
+/// saturation the mean of them. `queue` is `waiting + credit`: the requests that this gateway has
+/// there and the engine had not seen. That is `in_flight - (waiting + running)`, or what was sent since
+/// the page was read, if that is more: the former knows of a page's age nothing, and the latter
+/// nothing of what an engine has not taken in yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Utilization {
     /// Waiting requests at which an endpoint is full: 5. At least 1.
@@ -128,7 +129,7 @@ impl Utilization {
 
     fn score(&self, load: &Load) -> EndpointPressure {
         if !self.is_stale(load) {
-            let credit = if self.in_flight_credit { credit(load) } else { 0 };
+            let credit = if self.in_flight_credit { load.unseen() } else { 0 };
             let queue = f64::from(load.waiting.saturating_add(credit)) / self.depth();
             return EndpointPressure {
                 queue,
@@ -160,12 +161,6 @@ impl Utilization {
     }
 }
 
-/// Returns the number of requests that were sent and that the engine had not seen when it was
-/// scraped.
-fn credit(load: &Load) -> u32 {
-    load.in_flight.saturating_sub(load.waiting.saturating_add(load.running))
-}
-
 impl Staleness {
     /// Every name there is.
     pub const NAMES: &[&str] = &["estimate", "saturated", "ignore"];
@@ -180,6 +175,33 @@ impl FromStr for Staleness {
             "saturated" => Ok(Self::Saturated),
             "ignore" => Ok(Self::Ignore),
             _ => Err(UnknownPolicy::new("staleness policy", name, Self::NAMES)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saturation::Detector;
+
+    /// Returns the places on one endpoint, whose page shows so many requests of others, beside `own`
+    /// that were sent since the page was read.
+    fn places(others: u32, own: u32) -> u32 {
+        let load = Load {
+            running: others,
+            metrics_age: Some(Duration::from_millis(20)),
+            in_flight: own,
+            sent_since: own,
+            ..Load::default()
+        };
+        Detector::default().room(&[load]).places(1.0)
+    }
+
+    #[test]
+    fn requests_of_others_hide_none_of_those_sent_since() {
+        for others in [0, 20] {
+            let found = [0, 1, 4, 5, 9].map(|own| places(others, own));
+            assert_eq!(found, [5, 4, 1, 0, 0], "beside {others} of others");
         }
     }
 }

@@ -166,6 +166,7 @@ fn any_accounts(chance: &mut Chance, now: Instant) -> Accounts {
         requests: 1 + chance.below(3),
         tokens: chance.below(80),
         free_at: any_time(chance, now),
+        ..Account::default()
     };
     (0..chance.below(4)).map(|_| account(chance)).collect()
 }

@@ -139,7 +139,8 @@ mod tests {
         let mut reuse = Reuse::new(7);
         for (blocks, expected) in [(3, 0.0), (4, 9.0)] {
             (0..10).for_each(|tail| {
-                reuse.add(BlockHash(blocks), blocks as u32, BlockHash(tail), at(0.0))
+                let count = u32::try_from(blocks).unwrap();
+                reuse.add(BlockHash(blocks), count, BlockHash(tail), at(0.0));
             });
             assert!(
                 (reuse.expected(BlockHash(blocks), at(0.0)) - expected).abs() < 1e-9,

@@ -365,8 +365,8 @@ mod tests {
         let member = member(&[]);
         let mut learned = Learned::default();
         for _ in 0..500 {
-            learned.rates.observe(crate::pool::Slot(7), 16_000, Duration::from_secs(1));
-            learned.rates.observe(crate::pool::Slot(7), 16_000, Duration::from_secs(1));
+            learned.rates.observe(Slot(7), 16_000, Duration::from_secs(1));
+            learned.rates.observe(Slot(7), 16_000, Duration::from_secs(1));
             learned.rates.observe(member.slot, 4_000, Duration::from_secs(1));
         }
         let rate = learned.rates.of_pool();
