@@ -16,7 +16,7 @@ mod sessions;
 
 pub(crate) use candidate::Candidate;
 pub(crate) use endpoints::Pool;
-pub(crate) use learned::{Features, Learned, Rates};
+pub(crate) use learned::{Features, Learned, Rates, Reuse};
 pub(crate) use outlier::OutlierDetector;
 pub(crate) use placements::{Placement, Placements};
 pub(crate) use sessions::Sessions;

@@ -273,6 +273,8 @@ impl Scheduler {
             let reported = member.capacity.filter(|_| self.config.auto_tune);
             let capacity = reported.unwrap_or(self.config.default_capacity);
             self.index.admit(member.slot, capacity);
+            let keeps_for = self.index.keeps_for(member.slot, received_at);
+            self.learned.turnover.seen(member.slot, keeps_for);
         }
     }
 
@@ -314,6 +316,7 @@ impl Scheduler {
     fn apply(&mut self, event: &PlacementEvent) {
         let Some(slot) = self.slot(event.endpoint) else { return };
         let chain = Some(&event.chain).filter(|chain| chain.is_whole());
+        self.index.advance(event.at);
         match event.verdict {
             EventKind::Placed => {
                 if let Some(chain) = chain {

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Config, Endpoint, Event, Health, Instant, Metrics, Scheduler, Snapshot,
+    Config, Endpoint, Event, Health, Instant, Metrics, Randomness, Scheduler, Snapshot,
     ledger::{EndpointKey, Ledger, Work},
     saturation::Capacity,
 };
@@ -52,7 +52,7 @@ struct Page {
 
 impl Gateway {
     fn new(seed: u64) -> Self {
-        let scheduler = Scheduler::new(Config::default(), seed);
+        let scheduler = Scheduler::new(Config::default(), Randomness::from_seed(seed));
         let ledger = Ledger::default();
         Self { scheduler, ledger, since_page: Vec::new(), waiting: 0, sent: 0 }
     }

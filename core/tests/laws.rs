@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
-    BLOCK_BYTES, BlockHash, Chain, Chainer, Randomness, Seed,
+    BLOCK_BYTES, BlockHash, Chain, Chainer, Instant, Randomness, Seed,
     prefix::{Index, Matches, Slot},
 };
 
@@ -173,4 +173,26 @@ fn withdrawing_restores_the_answers() {
         assert_eq!(index.entries(), entries);
         Ok(())
     });
+}
+
+/// The time for which a cache keeps a block that is used once: the age of its oldest when it is full,
+/// and longer while there is room.
+#[test]
+fn an_endpoint_keeps_a_block_until_as_many_others_have_come() {
+    let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
+    let slot = Slot(0);
+    let mut index = Index::new(usize::MAX, Randomness::from_seed(1).table_key);
+    assert_eq!(index.keeps_for(slot, at(1)), None);
+    index.admit(slot, 10);
+    for second in 0..20 {
+        index.advance(at(100 + second));
+        index.learn(slot, &Chain { hashes: vec![BlockHash(second)], blocks: 1 });
+        // A block a second: each lasts for ten seconds, from the first guess on.
+        let kept = index.keeps_for(slot, at(101 + second)).unwrap().as_secs_f64();
+        assert!((kept - 10.0).abs() < 0.1, "{kept} s after {second} s");
+    }
+    index.advance(at(120));
+    index.renew(slot, &Chain { hashes: vec![BlockHash(10)], blocks: 1 });
+    let kept = index.keeps_for(slot, at(120)).unwrap();
+    assert_eq!(kept.as_secs(), 9, "the oldest was used again, and the next one counts");
 }

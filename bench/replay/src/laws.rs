@@ -71,6 +71,24 @@ fn headers_taken_for_a_first_token_cost_time() {
     assert!(told_early > 1.1 * told_late, "{told_early} s by headers, {told_late} s without");
 }
 
+/// A prefix that all ask for is no reason to leave any pod idle.
+#[test]
+fn one_hot_prefix_is_served_as_fast_as_by_chance() {
+    let closed = short_loop("one prefix, 48 clients", 10);
+    let [random, ours] =
+        [Contender::Random, Contender::PickerTtft].map(|contender| closed.replay(contender).rate);
+    assert!(ours >= random, "{ours} requests a second, {random} by chance");
+}
+
+/// Where the caches just hold each prefix once, a copy costs the pod another prefix.
+#[test]
+fn tight_caches_are_used_as_well_as_by_stickiness_alone() {
+    let tight = Scenario::tight("40 prefixes, 30/s", 3_000).unwrap();
+    let [sticky, ours] =
+        [Contender::LlmDBlend, Contender::PickerTtft].map(|contender| tight.replay(contender).rate);
+    assert!(ours >= 0.95 * sticky, "{ours} requests a second, {sticky} by llm-d 3,2,2");
+}
+
 #[test]
 fn no_policy_finds_more_than_was_there() {
     let small = Scenario::small(REQUESTS).unwrap();

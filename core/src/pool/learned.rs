@@ -4,11 +4,13 @@ mod predictor;
 mod rates;
 mod reuse;
 mod strangers;
+mod turnover;
 
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
 pub(crate) use reuse::Reuse;
 pub(crate) use strangers::Strangers;
+pub(crate) use turnover::Turnover;
 
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub(crate) struct Learned {
     pub(crate) reuse: Reuse,
     /// Requests that others sent.
     pub(crate) strangers: Strangers,
+    /// Pace of the caches.
+    pub(crate) turnover: Turnover,
     /// Order of the last prompts that no endpoint had cached, by the endpoint that took them; zero
     /// for never.
     cold: Vec<u64>,
@@ -94,6 +98,7 @@ impl Learned {
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.rates.forget(slot);
         self.strangers.forget(slot);
+        self.turnover.seen(slot, None);
         if let Some(last) = self.cold.get_mut(slot.index()) {
             *last = 0;
         }

@@ -18,7 +18,9 @@ mod flood;
 pub use super::Slot;
 pub use matches::Matches;
 
-use crate::model::{BlockHash, Chain, TableKey};
+use std::time::Duration;
+
+use crate::model::{BlockHash, Chain, Instant, TableKey};
 use holders::Holders;
 use lru::{Lru, Retract, Touch};
 
@@ -61,6 +63,21 @@ impl Index {
     /// Forgets all that an endpoint holds. It learns nothing more until it is admitted again.
     pub fn forget(&mut self, slot: Slot) {
         self.admit(slot, 0);
+    }
+
+    /// Sets the time of all uses that are noted from now on.
+    pub fn advance(&mut self, now: Instant) {
+        self.lru.advance(now);
+    }
+
+    /// Returns the time after which an endpoint is expected to evict what it uses now and never again;
+    /// `None` if nothing tells. Its oldest block's age, if the cache is full. Until then, the time that
+    /// filling the rest takes at the pace so far.
+    #[must_use]
+    pub fn keeps_for(&self, slot: Slot, now: Instant) -> Option<Duration> {
+        let filled = f64::from(self.lru.weight(slot)) / f64::from(self.lru.capacity(slot));
+        let age = self.lru.oldest_age(slot, now)?.as_secs_f64();
+        Duration::try_from_secs_f64(age / filled).ok()
     }
 
     /// Notes that an endpoint has, or will soon have, computed a prompt. Of a prompt larger than

@@ -152,7 +152,7 @@ impl Scheduler {
         let end_event = self.end_event(&placement, end);
         let at = placement.at;
         if let Some(chain) = placement.served.take() {
-            let used = self.emit(at, placement.endpoint, chain, EventKind::Used);
+            let used = self.emit(now, placement.endpoint, chain, EventKind::Used);
             self.pending.push(used);
         }
         if let Some(kind) = end_event {

@@ -94,6 +94,13 @@ impl Scenario {
         Ok(Self::new("spread", "", trace.faster(3.0)))
     }
 
+    /// Returns an open load by the beginning of its name, for tests.
+    #[cfg(test)]
+    pub(crate) fn tight(name: &str, requests: usize) -> Option<Self> {
+        let found = open::tight(SEED).into_iter().find(|it| it.name.starts_with(name))?;
+        Some(Self { trace: found.trace.clone().first(requests), ..found })
+    }
+
     /// Returns a scenario of the closed loops by its name, for tests.
     #[cfg(test)]
     pub(crate) fn closed_loop(name: &str) -> Option<Self> {

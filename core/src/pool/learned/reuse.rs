@@ -138,14 +138,11 @@ mod tests {
     fn what_is_soon_computed_is_not_counted() {
         let mut reuse = Reuse::new(7);
         for (blocks, expected) in [(3, 0.0), (4, 9.0)] {
-            (0..10).for_each(|tail| {
-                let count = u32::try_from(blocks).unwrap();
-                reuse.add(BlockHash(blocks), count, BlockHash(tail), at(0.0));
-            });
-            assert!(
-                (reuse.expected(BlockHash(blocks), at(0.0)) - expected).abs() < 1e-9,
-                "{blocks}"
-            );
+            let prefix = BlockHash(u64::from(blocks));
+            for tail in 0..10 {
+                reuse.add(prefix, blocks, BlockHash(tail), at(0.0));
+            }
+            assert!((reuse.expected(prefix, at(0.0)) - expected).abs() < 1e-9, "{blocks}");
         }
     }
 

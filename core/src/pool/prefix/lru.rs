@@ -1,9 +1,11 @@
 //! The blocks of each endpoint in the order of their last use.
 
+use std::time::Duration;
+
 use hashbrown::HashTable;
 
 use crate::{
-    model::{BlockHash, TableKey},
+    model::{BlockHash, Instant, TableKey},
     pool::Slot,
 };
 
@@ -16,9 +18,15 @@ pub(super) struct Lru {
     found: HashTable<EntryId>,
     key: TableKey,
     lists: Vec<List>,
-    /// The number of the latest placement.
-    placement: u64,
+    /// Number of the latest placement, which starts anew after 2^32.
+    placement: u32,
+    /// Time of the uses that are noted now.
+    now: Millis,
 }
+
+/// Milliseconds since an epoch of their own, which start anew after 49 days. An entry has no room for
+/// more, and one that is older is taken for younger, which errs to the careful side.
+type Millis = u32;
 
 /// A place in the slab.
 type EntryId = u32;
@@ -33,7 +41,9 @@ struct CachedBlock {
     /// True if more than one placement used it.
     shared: bool,
     /// The placement that used it last.
-    used_by: u64,
+    used_by: u32,
+    /// Time of its last use.
+    used_at: Millis,
     /// Blocks from the retained one before it up to this one.
     weight: u32,
     newer: EntryId,
@@ -84,6 +94,7 @@ impl Lru {
             key,
             lists: Vec::new(),
             placement: 0,
+            now: 0,
         }
     }
 
@@ -98,30 +109,56 @@ impl Lru {
 
     /// Starts a placement: the blocks touched from now on are one chain, from its tail.
     pub(super) fn begin(&mut self) {
-        self.placement += 1;
+        self.placement = self.placement.wrapping_add(1);
+    }
+
+    /// Sets the time of all uses from now on.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.now = millis(now);
+    }
+
+    /// Returns the time since the endpoint last used its oldest block; `None` if it has none.
+    pub(super) fn oldest_age(&self, slot: Slot, now: Instant) -> Option<Duration> {
+        let oldest = self.entry(self.list(slot).oldest)?;
+        let age = millis(now).wrapping_sub(oldest.used_at);
+        // An event of another worker may be of a later moment than this pick's.
+        let age = if age > Millis::MAX / 2 { 0 } else { age };
+        Some(Duration::from_millis(age.into()))
     }
 
     /// Makes a block the endpoint's newest, if the endpoint holds it.
     pub(super) fn renew(&mut self, slot: Slot, block: BlockHash) {
+        let used_at = self.now;
         if let Some(id) = self.find(slot, block) {
             self.unlink(id);
             self.link(id);
+            if let Some(entry) = self.entry_mut(id) {
+                entry.used_at = used_at;
+            }
         }
     }
 
     /// Makes a block the endpoint's newest, and has the endpoint hold it.
     pub(super) fn touch(&mut self, slot: Slot, block: BlockHash, weight: u32) -> Touch {
-        let used_by = self.placement;
+        let (used_by, used_at) = (self.placement, self.now);
         if let Some(id) = self.find(slot, block) {
             self.unlink(id);
             self.link(id);
             if let Some(entry) = self.entry_mut(id) {
-                (entry.shared, entry.used_by) = (true, used_by);
+                (entry.shared, entry.used_by, entry.used_at) = (true, used_by, used_at);
             }
             return Touch::Renewed;
         }
-        let entry =
-            CachedBlock { block, slot, shared: false, used_by, weight, newer: NONE, older: NONE };
+        let entry = CachedBlock {
+            block,
+            slot,
+            shared: false,
+            used_by,
+            used_at,
+            weight,
+            newer: NONE,
+            older: NONE,
+        };
         let id = self.store(entry);
         self.link(id);
         let (key, entries) = (self.key, &self.entries);
@@ -273,4 +310,10 @@ impl Lru {
 /// factor is 2^64 over the golden ratio, which spreads small numbers over all bits.
 fn place(key: TableKey, slot: Slot, block: BlockHash) -> u64 {
     key.position(block.0) ^ u64::from(slot.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// Returns a time in milliseconds, without what they leave no room for.
+fn millis(time: Instant) -> Millis {
+    let [a, b, c, d, ..] = (time.as_nanos() / 1_000_000).to_le_bytes();
+    Millis::from_le_bytes([a, b, c, d])
 }

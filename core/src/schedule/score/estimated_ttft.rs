@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! backlog_i + others_i * usual * pace_i + own_i * pace_i + own_weight * own_i * pace
-//!     + 45 * requests_i * pace + kv_barrier * kv_i / (1 - kv_i)
+//!     + 4 * evicting_i * pace + 45 * requests_i * pace + kv_barrier * kv_i / (1 - kv_i)
 //! ```
 //!
 //! - `backlog`: what is left to compute of the prompts sent there (`ledger/account.rs`);
@@ -14,6 +14,8 @@
 //!   of the usual length (`pool/learned/strangers.rs`);
 //! - `own`: tokens of the request that are not cached there. What the best-supplied endpoint has and
 //!   this one lacks counts less the more prompts will use it (`reuse.rs` beside this);
+//! - `evicting`: tokens that another endpoint has and this one would compute anew, as far as its cache is
+//!   so tight that they drive out what will be asked for again (`pool/learned/turnover.rs`);
 //! - `own_weight`: what computing costs the requests that come after;
 //! - `requests`: requests in flight, each of which slows the engine's steps.
 //!
@@ -366,7 +368,7 @@ mod tests {
         let mut learned = Learned::default();
         for _ in 0..500 {
             learned.rates.observe(Slot(7), 16_000, Duration::from_secs(1));
-            learned.rates.observe(Slot(7), 16_000, Duration::from_secs(1));
+            learned.rates.observe(Slot(8), 16_000, Duration::from_secs(1));
             learned.rates.observe(member.slot, 4_000, Duration::from_secs(1));
         }
         let rate = learned.rates.of_pool();

@@ -55,7 +55,7 @@ fn shared(rate: f64) -> SharedPrefix {
 }
 
 /// Returns shared prefixes in caches that just hold them all, or just do not.
-fn tight(seed: u64) -> Vec<Scenario> {
+pub(super) fn tight(seed: u64) -> Vec<Scenario> {
     let what = "prefixes of 6,000 tokens, questions of 1,200, answers of 250, random arrivals";
     let few = SharedPrefix { prefixes: 40, requests: 8_000, ..shared(0.0) };
     [
