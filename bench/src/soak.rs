@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use self::{
-    client::{Client, Ending, Served},
+    client::{Attempt, Ending, SoakClient},
     clock::Clock,
     faults::{PLACES, Record, TTL},
 };
@@ -45,7 +45,7 @@ const POD: [&str; 4] = ["--max-num-seqs", "64", "--speed", "4"];
 /// Time beyond the time to live within which a held request must be answered.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
-/// Longest time of an answer of these pods, and of one whose pod hangs meanwhile.
+/// Longest time of an answer of these pods, and of one from a pod that hangs meanwhile.
 const ANSWER_MAX: Duration = Duration::from_secs(8);
 
 /// Time until an idle gateway must have counted all that ended.
@@ -56,10 +56,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// All that a soak saw.
 #[derive(Debug)]
-struct Found {
+struct Findings {
     seed: u64,
     length: Duration,
-    served: Vec<Served>,
+    served: Vec<Attempt>,
     record: Record,
     /// Requests that Envoy had at its pods at once, at most.
     running: u64,
@@ -88,7 +88,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let objective = if number % 3 == 0 { "interactive" } else { "batch" };
-        let client = Client { gateway: stack.gateway, objective, number };
+        let client = SoakClient { gateway: stack.gateway, objective, number };
         clients.spawn(client.ask(end, random.u64(..)));
     }
     let record = faults::make(&mut stack, &clock, end, &mut random).await?;
@@ -101,7 +101,7 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let (envoy, _) = stack.pids();
     let envoy_megabytes = memory::megabytes(envoy)?;
     let left = left(&stack).await?;
-    let found = Found { seed, length, served, record, running, left, envoy_megabytes };
+    let found = Findings { seed, length, served, record, running, left, envoy_megabytes };
     let report = found.report();
     if let Err(wrong) = found.ensure() {
         println!("{}", report.markdown());
@@ -153,7 +153,7 @@ async fn left(stack: &Stack) -> Result<Left> {
     Ok(Left { in_flight: count("inFlight")?, held: count("held")?, running })
 }
 
-impl Found {
+impl Findings {
     fn report(&self) -> Report {
         let mut report = Report::begin("soak");
         report.say(format!(
@@ -202,12 +202,12 @@ impl Found {
         endings
     }
 
-    /// Returns the number of requests whose answer began too late. Time in which Envoy was frozen does not count.
+    /// Returns the number of requests that were answered too late. Time in which Envoy was frozen does not count.
     fn late(&self) -> usize {
         self.served.iter().filter(|served| self.is_late(served)).count()
     }
 
-    fn is_late(&self, served: &Served) -> bool {
+    fn is_late(&self, served: &Attempt) -> bool {
         let Some(head) = served.head else { return false };
         let frozen = self.record.frozen.iter().map(|frozen| {
             frozen.to.min(head).saturating_duration_since(frozen.from.max(served.sent))

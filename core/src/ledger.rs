@@ -42,7 +42,7 @@ pub struct Ledger {
     pub is_woken: bool,
     /// The phase of the pool: since when it has had endpoints, or none.
     pub phase: PoolPhase,
-    /// The workers whose counts are in here.
+    /// The workers with counts in here.
     pub members: Members,
     /// Requests and tokens in flight, per endpoint.
     pub accounts: Accounts,

@@ -1,4 +1,4 @@
-//! Requests whose bodies are on their way in: what they pin, and which of them end for it.
+//! Requests with bodies on their way in: what they pin, and which of them end for it.
 //!
 //! A body is buffered until it is whole, so that a client which stops halfway pins memory for nothing. No clock is
 //! read for a part that comes: at each tick an upload that has grown since the last one has moved.
@@ -139,12 +139,11 @@ mod tests {
         for request in 0..40 {
             uploads.grow(RequestId(request), 8 * MIB);
         }
-        // Seven are smaller and older than the others.
-        for request in 0..7 {
+        for request in 0..8 {
             uploads.forget(RequestId(request));
         }
         assert!(uploads.overdue(at(2)).is_empty(), "back at the limit");
-        (7..12).for_each(|request| uploads.grow(RequestId(request), 9 * MIB));
+        (8..12).for_each(|request| uploads.grow(RequestId(request), 9 * MIB));
         uploads.grow(RequestId(50), 30 * MIB);
         let ended = ids(&uploads.overdue(at(3)), UploadFault::Crowded);
         assert!(!ended.is_empty() && ended.iter().all(|request| (12..40).contains(request)));

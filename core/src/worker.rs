@@ -17,6 +17,7 @@ mod memory;
 mod proposal;
 mod propose;
 mod seen;
+mod standing;
 mod turn;
 
 use std::net::SocketAddr;
@@ -208,6 +209,12 @@ impl Worker {
     #[must_use]
     pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
         self.scheduler.survey(now, ledger)
+    }
+
+    /// True if requests go elsewhere, as this endpoint has failed too often.
+    #[must_use]
+    pub fn avoids(&self, now: Instant, endpoint: SocketAddr) -> bool {
+        self.scheduler.avoids(now, endpoint)
     }
 
     /// Takes in an event that concerns this worker's knowledge alone.

@@ -32,7 +32,7 @@ pub(crate) struct Bypassed {
 }
 
 impl Bypass {
-    /// Makes an instance whose configuration was meant for these requests.
+    /// Makes an instance with a configuration for these requests.
     pub(crate) fn new(claims: Claims) -> Self {
         Self { claims, identity: config::Identity::default(), counters: Counters::define() }
     }

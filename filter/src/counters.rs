@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use picker_core::Instant;
 
-use crate::{
-    host::Metric,
-    vm::{self, tally::Pending},
-};
+use crate::host::Metric;
 
 /// Time between two looks at what a VM has counted: the status page shows rates by the second.
 const ADD_EVERY: Duration = Duration::from_millis(100);
@@ -28,6 +25,23 @@ pub(crate) struct Counters {
     pub(crate) session_tokens_ignored: Metric,
 }
 
+/// Requests since the last look, for Envoy's own counters.
+#[derive(Clone, Copy)]
+pub(crate) struct Pending {
+    /// Time of the last look.
+    pub(crate) since: Instant,
+    /// Requests that were given an endpoint.
+    pub(crate) picked: u32,
+    /// Requests that were let through without an endpoint.
+    pub(crate) failed_open: u32,
+    /// Requests that were answered with an error.
+    pub(crate) refused: u32,
+    /// Those of them that were answered 503.
+    pub(crate) unavailable: u32,
+    /// Messages to other workers that no worker can get any more.
+    pub(crate) lost_messages: u32,
+}
+
 impl Counters {
     /// Defines all counters at once, so that a dashboard shows zeros and no gaps.
     pub(crate) fn define() -> Self {
@@ -44,18 +58,18 @@ impl Counters {
         }
     }
 
-    /// Adds what this VM has counted, once in a while: a request costs no call of Envoy for it.
-    pub(crate) fn add_pending(&self, now: Instant) {
-        let pending = vm::with(|vm| {
-            let is_due = now.saturating_since(vm.pending.since) >= ADD_EVERY;
-            is_due.then(|| std::mem::replace(&mut vm.pending, Pending::since(now)))
-        });
-        let Some(pending) = pending else { return };
+    /// Adds what a VM has counted.
+    pub(crate) fn add_pending(&self, pending: Pending) {
         self.picked.add(pending.picked);
         self.failed_open.add(pending.failed_open);
         self.refused.add(pending.refused);
         self.unavailable.add(pending.unavailable);
         self.lost_messages.add(pending.lost_messages);
+    }
+
+    /// Counts a message to another worker that no worker can get any more.
+    pub(crate) fn count_lost_message(&self) {
+        self.lost_messages.add(1);
     }
 
     /// Counts a request that passed unpicked, without a pool that would count it.
@@ -76,5 +90,18 @@ impl Counters {
             failed_open: self.failed_open.value(),
             refused: self.refused.value(),
         }
+    }
+}
+
+impl Pending {
+    /// Takes what was counted, once in a while: a request costs no call of Envoy for it.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Self> {
+        let is_due = now.saturating_since(self.since) >= ADD_EVERY;
+        is_due.then(|| std::mem::replace(self, Self::since(now)))
+    }
+
+    /// Makes a count of nothing since this time.
+    pub(crate) const fn since(since: Instant) -> Self {
+        Self { since, picked: 0, failed_open: 0, refused: 0, unavailable: 0, lost_messages: 0 }
     }
 }

@@ -96,7 +96,7 @@ impl Identity {
     }
 
     /// Names the client, for failures of which the request may be the cause, by what it cannot choose: the name
-    /// that authentication gave it, or else its address. A tenant that anybody may call himself is none. An
+    /// that authentication gave it, or else its address. A name that any client may take is none. An
     /// address costs a call of the host, so it is read for failures alone.
     pub(crate) fn client(&self) -> ClientId {
         let name = self.authenticated.clone().or_else(client_network);

@@ -2,17 +2,18 @@
 
 use picker_core::workers::Envelope;
 
-use crate::{host, vm};
+use crate::host;
 
-/// Sends a message.
-pub(crate) fn send(envelope: &Envelope) {
+/// Sends a message. Returns false if no worker can get it any more.
+#[must_use]
+pub(crate) fn send(envelope: &Envelope) -> bool {
     let Envelope { to, message } = envelope;
     match wire::message::encode(message) {
-        Ok(bytes) if !host::enqueue(to.0, &bytes) => {
-            vm::with(|vm| vm.pending.lost_messages += 1);
+        Ok(bytes) => host::enqueue(to.0, &bytes),
+        Err(error) => {
+            // Its receiver finds out at the next tick.
+            log::error!("failed to encode a message to another worker: {error}");
+            true
         }
-        Ok(_) => (),
-        // Its receiver finds out at the next tick.
-        Err(error) => log::error!("failed to encode a message to another worker: {error}"),
     }
 }

@@ -76,7 +76,7 @@ impl Receiver {
             headers.last(push::SEQUENCE_HEADER),
             headers.last(push::SIGNATURE_HEADER),
         )?;
-        signed.stamp.check_wall(wall_ms())?;
+        push::check_wall(wall_ms(), signed.stamp)?;
         Ok(signed)
     }
 
@@ -110,7 +110,7 @@ impl Receiver {
                 body: body.clone(),
             })
         })?;
-        Ok(Taken { stamp, secret, ledger: notify(&store, now), snapshot })
+        Ok(Taken { stamp, secret, ledger: notify(&store, now, &self.stats), snapshot })
     }
 
     /// Signs a reply of this gateway with the secret at this place, with the headers that vouch for it. The
@@ -153,12 +153,14 @@ fn secrets(key: &str, names: &[String]) -> Result<Vec<Secret>, Vec<String>> {
 }
 
 /// Tells the pool's workers of the stored snapshot. Returns the ledger that counts it.
-fn notify(store: &SharedStore, now: Instant) -> Ledger {
+fn notify(store: &SharedStore, now: Instant, counters: &Counters) -> Ledger {
     let mut counted = Ledger::default();
     let mut host = Notifier { store, notice: SnapshotNotice };
     for effect in worker::turn(&mut host, now, ()) {
         if let Effect::Send(envelope) = effect {
-            outbox::send(&envelope);
+            if !outbox::send(&envelope) {
+                counters.count_lost_message();
+            }
         } else if let Effect::ShowPool(ledger) = effect {
             counted = *ledger;
         }

@@ -105,7 +105,7 @@ impl InstanceRole {
         }
     }
 
-    /// The role of an instance whose configuration is refused.
+    /// The role of an instance with a refused configuration.
     fn without(refused: &[u8], kept: &KeptConfig, context_id: u32) -> Self {
         match kept.last_good().map(|json| CheckedConfig::read(&json)) {
             Some(Ok(checked)) => Self::configured(checked, context_id),
@@ -167,7 +167,7 @@ impl RootContext for Root {
         retired::empty(self.role.pools(), host::now());
         if let InstanceRole::Picker(instance) = &self.role {
             run::tick(&instance.pools, self.context_id);
-            instance.counters.add_pending(host::now());
+            run::count(&instance.counters, host::now());
             instance.pools.iter().for_each(fetch::ask);
         }
     }

@@ -3,12 +3,13 @@
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use picker_core::{
-    RequestId,
+    Instant, RequestId,
     worker::{self, Decision, Effect, Host, Input, Observation, Proposal, Seen, Wants, Worker},
     workers::WorkerPeer,
 };
 
 use crate::{
+    counters::Counters,
     host, outbox,
     pool::{Pool, Pools},
     stats,
@@ -91,7 +92,7 @@ struct Outcome {
     own: Option<Decision>,
     /// Inputs that follow from those before them.
     inputs: VecDeque<Input>,
-    /// Number of held requests whose wait ended.
+    /// Number of held requests that wait no more.
     decisions: usize,
     /// True if the worker's heartbeat is to be written: once a callback, as only a death between two
     /// callbacks has it read.
@@ -124,7 +125,11 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
                     release(pool, context, *decision);
                 }
             },
-            Effect::Send(envelope) => outbox::send(&envelope),
+            Effect::Send(envelope) => {
+                if !outbox::send(&envelope) {
+                    vm::with(|vm| vm.pending.lost_messages += 1);
+                }
+            }
             Effect::Publish { position, events } => pool.store.publish(position, &events),
             Effect::ShowHeartbeat => outcome.shows_heartbeat = true,
             Effect::TickSoon => host::tick_from_now(BUSY_TICK),
@@ -209,6 +214,13 @@ fn end_uploads(context: u32) {
         }
     }
     let _ = host::act_on(context);
+}
+
+/// Adds what this VM has counted to Envoy's counters, if it is time for that.
+pub(crate) fn count(counters: &Counters, now: Instant) {
+    if let Some(pending) = vm::with(|vm| vm.pending.take(now)) {
+        counters.add_pending(pending);
+    }
 }
 
 /// Lets time pass for all pools of a plugin instance.

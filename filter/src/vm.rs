@@ -19,9 +19,9 @@ use picker_core::{
     workers::QueueId,
 };
 
-use crate::host;
+use crate::{counters::Pending, host};
 use fetching::Fetching;
-use tally::{Pending, PoolSessions, PoolTally};
+use tally::{PoolSessions, PoolTally};
 
 thread_local! {
     static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
@@ -53,7 +53,7 @@ pub(crate) struct PoolState {
     pub(crate) tally: PoolTally,
 }
 
-/// A stream whose body is on its way in.
+/// A stream with its body on its way in.
 pub(crate) trait UploadingStream {
     /// Ends for this reason. Called while Envoy acts on the stream.
     fn give_up(&self, fault: UploadFault);

@@ -180,10 +180,10 @@ mod tests {
         insta::assert_snapshot!(page.lines().filter(|line| {
             line.starts_with("llm_d_epp_request_total") || line.contains("0.05\"") || line.contains("0.025\"") || line.contains("duration_seconds_sum")
         }).collect::<Vec<_>>().join("\n"), @r#"
+        llm_d_epp_request_total{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0"} 4
         llm_d_epp_request_duration_seconds_bucket{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0",le="0.025"} 0
         llm_d_epp_request_duration_seconds_bucket{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0",le="0.05"} 4
         llm_d_epp_request_duration_seconds_sum{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0"} 0.12
-        llm_d_epp_request_total{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0"} 4
         "#);
     }
 

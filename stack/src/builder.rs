@@ -4,27 +4,24 @@ use std::{
     fs::{self, File},
     io::Read as _,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use wire::config::{PluginConfig, RefusedConfig};
 
 use crate::{
-    Answer, Exit, Pod, Programs, Template, Way,
-    bootstrap::{Balancing, Bootstrap, Discovered, discovered},
+    Pod, Programs, Template, Way,
+    bootstrap::{Balancing, Bootstrap, discovered},
     envoy::{Envoy, SECRET_ENVS},
-    http,
+    running::{SECRET_FILE, Stack},
     scraper::Scraper,
+    way::with_way,
 };
 
 /// Configuration of the pool where none is given.
 const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
-
-/// Name of the file with the scraper's secret, in the stack's folder.
-const SECRET_FILE: &str = "secret";
 
 /// The description of a stack. Every setting has a default.
 #[derive(Debug)]
@@ -68,29 +65,29 @@ enum Parts {
     Envoy(Balancing),
 }
 
-/// A running stack. Dropping it kills all that it started.
-#[derive(Debug)]
-pub struct Stack {
-    /// Address for clients' requests.
-    pub gateway: SocketAddr,
-    /// Address for snapshots.
-    pub ingest: SocketAddr,
-    /// Address of Envoy's admin interface.
-    pub admin: SocketAddr,
-    /// Address of the scraper's own metrics and status page, unless it was left out.
-    pub status: Option<SocketAddr>,
-    /// Servers behind the gateway.
-    pub pods: Vec<Pod>,
-    /// Secret that pushes are signed with.
-    pub secret: String,
-    /// Way in which requests are held and endpoints told.
-    pub way: Way,
-    /// Number of Envoy's worker threads.
-    pub workers: usize,
-    programs: Programs,
-    envoy: Envoy,
-    scraper: Option<Scraper>,
-    dir: TempDir,
+impl Stack {
+    /// Describes a stack of these programs: three simulated pods and two workers, until told
+    /// otherwise.
+    #[must_use]
+    pub const fn builder(programs: Programs) -> Builder {
+        Builder {
+            programs,
+            way: Way::STOP_ITERATION_HEADER,
+            port: 0,
+            workers: 2,
+            plugin: None,
+            explains: false,
+            endpoints: 3,
+            upstreams: Vec::new(),
+            pod_args: Vec::new(),
+            parts: Parts::All,
+            template: None,
+            delivery: Delivery::Bootstrap,
+            envoy_env: Vec::new(),
+            secret: None,
+            next_secret: None,
+        }
+    }
 }
 
 impl Builder {
@@ -324,134 +321,6 @@ impl Builder {
 pub fn faults(refused: &RefusedConfig) -> anyhow::Error {
     let lines: Vec<String> = refused.faults().iter().map(ToString::to_string).collect();
     anyhow!("{}", lines.join("\n"))
-}
-
-impl Stack {
-    /// Describes a stack of these programs: three simulated pods and two workers, until told
-    /// otherwise.
-    #[must_use]
-    pub const fn builder(programs: Programs) -> Builder {
-        Builder {
-            programs,
-            way: Way::STOP_ITERATION_HEADER,
-            port: 0,
-            workers: 2,
-            plugin: None,
-            explains: false,
-            endpoints: 3,
-            upstreams: Vec::new(),
-            pod_args: Vec::new(),
-            parts: Parts::All,
-            template: None,
-            delivery: Delivery::Bootstrap,
-            envoy_env: Vec::new(),
-            secret: None,
-            next_secret: None,
-        }
-    }
-
-    /// Returns the file with the secret that the scraper signs with.
-    #[must_use]
-    pub fn secret_file(&self) -> PathBuf {
-        self.dir.path().join(SECRET_FILE)
-    }
-
-    /// Returns the programs that have ended since the last call.
-    pub fn ended(&mut self) -> Vec<Exit> {
-        let mut ended = Vec::new();
-        for pod in &mut self.pods {
-            if let Some(exit) = pod.exit() {
-                pod.forget();
-                ended.push(exit);
-            }
-        }
-        if let Some(exit) = self.scraper.as_mut().and_then(|scraper| scraper.child.exit()) {
-            self.scraper = None;
-            ended.push(exit);
-        }
-        ended
-    }
-
-    /// Returns the address of Envoy's listener of that name.
-    pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
-        self.envoy.listener(name).await
-    }
-
-    /// Fails once Envoy is gone, without which there is no stack.
-    pub fn ensure_envoy(&mut self) -> Result<()> {
-        self.envoy.child.ensure_alive()
-    }
-
-    /// Kills the scraper: from now on no snapshot comes.
-    pub async fn kill_scraper(&mut self) -> Result<()> {
-        let mut scraper = self.scraper.take().context("there is no scraper")?;
-        scraper.child.kill().await
-    }
-
-    /// Starts a scraper where there is none, and waits until it has pushed.
-    pub async fn start_scraper(&mut self) -> Result<()> {
-        ensure!(self.scraper.is_none(), "a scraper runs already");
-        let pods: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
-        let (dir, ingest) = (self.dir.path(), self.envoy.ingest);
-        let secret_file = self.secret_file();
-        let mut scraper = Scraper::start(&self.programs, dir, &pods, ingest, &secret_file).await?;
-        scraper.ready().await?;
-        self.status = Some(scraper.status);
-        self.scraper = Some(scraper);
-        Ok(())
-    }
-
-    /// Replaces the plugin's configuration in a running Envoy, whatever it says.
-    ///
-    /// # Errors
-    /// Where the stack was not built [`reloadable`](Builder::reloadable).
-    pub fn reload(&self, plugin: Value) -> Result<()> {
-        let plugin = with_way(plugin, self.way)?;
-        Discovered::read(self.dir.path())?.with_plugin(&plugin)?.write(self.dir.path())
-    }
-
-    /// Stops Envoy in the middle of its work, as a freezer or a live migration does.
-    pub async fn freeze_envoy(&mut self) -> Result<()> {
-        self.envoy.child.signal("STOP").await
-    }
-
-    /// Lets a frozen Envoy go on.
-    pub async fn thaw_envoy(&mut self) -> Result<()> {
-        self.envoy.child.signal("CONT").await
-    }
-
-    /// Returns the processes of Envoy and of the scraper.
-    #[must_use]
-    pub fn pids(&self) -> (u32, Option<u32>) {
-        (self.envoy.child.pid(), self.scraper.as_ref().map(|scraper| scraper.child.pid()))
-    }
-
-    /// Returns Envoy's statistics with names that match the regular expression `filter`, one `name:
-    /// value` a line.
-    pub async fn stats(&self, filter: &str) -> Result<String> {
-        Ok(http::get(self.admin, &format!("/stats?filter={filter}")).await?.body)
-    }
-
-    /// Returns the first pod's answer to `path`.
-    pub async fn ask_pod(&self, path: &str) -> Result<Answer> {
-        let pod = self.pods.first().context("there are no pods")?;
-        http::get(pod.addr, path).await
-    }
-
-    /// Returns the folder of the logs and the bootstrap, which is there while the stack runs.
-    #[must_use]
-    pub fn dir(&self) -> PathBuf {
-        self.dir.path().to_owned()
-    }
-}
-
-/// Returns the plugin's configuration with the settings that follow from the way.
-fn with_way(mut plugin: Value, way: Way) -> Result<Value> {
-    let settings = json!({"hold": way.hold().name(), "destination": way.destination().name()});
-    let object = plugin.as_object_mut();
-    let object = object.context("the plugin's configuration must be a JSON object")?;
-    object.insert("envoy".to_owned(), settings);
-    Ok(plugin)
 }
 
 /// Fails if the port is taken. Envoy would share it with any other program that allows that,

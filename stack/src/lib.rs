@@ -4,6 +4,8 @@
 //! The stack knows the programs by their command lines only, so it starts what a user would start.
 
 mod builder;
+
+mod running;
 // The programs of a stack.
 mod envoy;
 mod pod;
@@ -17,9 +19,10 @@ mod http;
 mod programs;
 
 pub use bootstrap::{Balancing, Template};
-pub use builder::{Builder, Stack, faults};
+pub use builder::{Builder, faults};
 pub use child::Exit;
 pub use http::{Answer, get};
 pub use pod::Pod;
 pub use programs::Programs;
+pub use running::Stack;
 pub use wire::config::{Destination, Hold, Way};

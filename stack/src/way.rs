@@ -1,5 +1,7 @@
 //! The bootstrap of each way into Envoy.
 
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 use wire::config::{Destination, Hold, ImpossibleWay, Way};
 
 /// Returns the template of Envoy's configuration for a way.
@@ -22,4 +24,13 @@ pub(crate) const fn template(way: Way) -> Result<&'static str, ImpossibleWay> {
         }
         (Hold::BufferFilter, Destination::Header) => return Err(ImpossibleWay),
     })
+}
+
+/// Returns the plugin's configuration with the settings that follow from the way.
+pub(crate) fn with_way(mut plugin: Value, way: Way) -> Result<Value> {
+    let settings = json!({"hold": way.hold().name(), "destination": way.destination().name()});
+    let object = plugin.as_object_mut();
+    let object = object.context("the plugin's configuration must be a JSON object")?;
+    object.insert("envoy".to_owned(), settings);
+    Ok(plugin)
 }

@@ -15,7 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 pub use headers::Headers;
-pub use history::{Clocks, KnownStart, PushHistory};
+pub use history::{Clocks, KnownStart, PushHistory, check_wall};
 pub use refused::Refused;
 pub use stamp::Stamp;
 

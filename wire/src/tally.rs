@@ -27,7 +27,7 @@ pub(crate) const VERSION: u8 = {
 };
 
 pub use count::{Count, LabelSet};
-pub use family::{Family, Kind, Unit};
+pub use family::{Family, FamilyKind, Unit};
 pub use head::Head;
 pub use labels::{LABEL_BYTES_MAX, Labels, OTHER, clipped};
 pub use measure::{ErrorCode, Measure, QueueOutcome, RefusedStatus};

@@ -14,7 +14,7 @@ use crate::connection;
 /// Bytes of the longest prompt: several frames, and short enough that parsing is no part of the result.
 const PROMPT_MAX: usize = 40_000;
 
-/// Share of requests whose client leaves before it is answered.
+/// Share of requests that are given up before the answer.
 const LEAVES: f64 = 0.05;
 
 /// Longest time before such a client leaves.
@@ -43,7 +43,7 @@ pub(super) enum Ending {
 
 /// A request with its times.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Served {
+pub(super) struct Attempt {
     pub(super) sent: Instant,
     /// Time at which the head of the answer had come.
     pub(super) head: Option<Instant>,
@@ -52,15 +52,15 @@ pub(super) struct Served {
 
 /// A client: one priority, one tenant.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(super) struct SoakClient {
     pub(super) gateway: SocketAddr,
     pub(super) objective: &'static str,
     pub(super) number: usize,
 }
 
-impl Client {
+impl SoakClient {
     /// Asks until `end`, and returns all that became of it.
-    pub(super) async fn ask(self, end: Instant, seed: u64) -> Vec<Served> {
+    pub(super) async fn ask(self, end: Instant, seed: u64) -> Vec<Attempt> {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut served = Vec::new();
         while Instant::now() < end {
@@ -69,7 +69,7 @@ impl Client {
         served
     }
 
-    async fn request(&self, random: &mut fastrand::Rng) -> Served {
+    async fn request(&self, random: &mut fastrand::Rng) -> Attempt {
         let request = self.bytes(random);
         let leaves = (random.f64() < LEAVES).then(|| LEAVES_WITHIN.mul_f64(random.f64()));
         let sent = Instant::now();
@@ -81,7 +81,7 @@ impl Client {
             Err(_) | Ok(Err(_)) if head.is_some() => Ending::Broken,
             Err(_) | Ok(Err(_)) => Ending::Silent,
         };
-        Served { sent, head, ending }
+        Attempt { sent, head, ending }
     }
 
     fn bytes(&self, random: &mut fastrand::Rng) -> Vec<u8> {

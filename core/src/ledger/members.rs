@@ -1,4 +1,4 @@
-//! The workers whose counts are in the ledger.
+//! The workers with counts in the ledger.
 
 use crate::model::WorkerId;
 
@@ -6,7 +6,7 @@ use crate::model::WorkerId;
 /// ledger and in no row, so with a full list nothing is recounted.
 const MEMBERS_MAX: usize = 1024;
 
-/// A worker whose counts are in the ledger.
+/// A worker with counts in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Member {
     /// The worker's id.

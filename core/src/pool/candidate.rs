@@ -54,14 +54,14 @@ impl<'a> Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    /// Returns the number of requests that wait there, if it can be told. Of an endpoint whose metrics cannot be read, all that
+    /// Returns the number of requests that wait there, if it can be told. Of an endpoint with unreadable metrics, all that
     /// was sent there waits: what is in flight is all that is known, and without a number no scorer of queues would
     /// ever prefer it.
     pub(crate) fn waiting(&self) -> Option<u32> {
         self.gauges.map(|gauges| gauges.waiting).or_else(|| self.unread())
     }
 
-    /// Returns the number of requests in its batch, if it can be told; of an endpoint whose metrics cannot be read, all that was
+    /// Returns the number of requests in its batch, if it can be told; of an endpoint with unreadable metrics, all that was
     /// sent there.
     pub(crate) fn running(&self) -> Option<u32> {
         self.gauges.map(|gauges| gauges.running).or_else(|| self.unread())

@@ -40,6 +40,12 @@ impl Scheduler {
         addresses.zip(pool.loads(now, &ledger.accounts)).collect()
     }
 
+    /// True if requests go elsewhere, as this endpoint has failed too often.
+    #[must_use]
+    pub(crate) fn avoids(&self, now: Instant, endpoint: SocketAddr) -> bool {
+        self.slot(endpoint).is_some_and(|slot| self.outliers.avoids(slot, now))
+    }
+
     /// Returns the work that the prompt of a request is for the endpoint that computes it.
     #[must_use]
     pub fn work(&self, result: &SchedulingResult) -> Work {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    Decision, Effect, Input, PendingRequest, Proposal, Registration, TickPace, Worker,
-    proposal::{Membership, Placing, Plan, Roll},
+    Decision, Effect, Input, PendingRequest, Proposal, TickPace, Worker,
+    proposal::{Placing, Plan},
 };
 use crate::{
     flow::{Outcome, Ticket, TicketId},
-    ledger::{Lease, Row},
+    ledger::Lease,
     model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
     workers::{
         AdmissionResult, Envelope, Message, Tenure,
@@ -43,11 +43,7 @@ impl Worker {
                 self.take_arrival(now, *pending, *placing, &mut effects);
             }
             (Input::Granted { request, epoch, at }, Plan::Take { grant, placing, wakes }) => {
-                if grant != GrantPlan::Void {
-                    // Also of a place that is given back: the arbiter counts grants that are settled.
-                    self.peer.count_grant(epoch);
-                    effects.push(Effect::ShowHeartbeat);
-                }
+                self.settle_grant(grant, epoch, &mut effects);
                 if let Some(placing) = placing {
                     let release = Release { request, granted_at: Some(at) };
                     self.take_grant(now, release, *placing, &mut effects);
@@ -106,38 +102,12 @@ impl Worker {
         effects
     }
 
-    /// Adds what follows from any turn.
-    fn close_turn(&mut self, membership: Membership, is_given_up: bool, effects: &mut Vec<Effect>) {
-        let shows = |effect: &Effect| matches!(effect, Effect::ShowHeartbeat);
-        if membership.joins && !effects.iter().any(shows) {
+    /// Counts a grant that is settled, also one of a place that is given back.
+    fn settle_grant(&mut self, grant: GrantPlan, epoch: u64, effects: &mut Vec<Effect>) {
+        if grant != GrantPlan::Void {
+            self.peer.count_grant(epoch);
             effects.push(Effect::ShowHeartbeat);
         }
-        effects.extend(is_given_up.then_some(Effect::ReportContended));
-    }
-
-    /// Takes note of the worker's standing in the ledger, before its heartbeat is shown.
-    fn take_membership(&mut self, membership: Membership) {
-        let Membership { joins, changes } = membership;
-        if joins {
-            self.registration = Registration::Registered;
-        }
-        if let Some(changes) = changes {
-            self.peer.note_change(changes);
-        }
-    }
-
-    /// Takes note of a look at all members, if there was one.
-    fn take_roll(&mut self, now: Instant, roll: Option<Roll>, effects: &mut Vec<Effect>) {
-        let Some(Roll { rows, dead, mends }) = roll else { return };
-        self.watch.look(now, &rows);
-        self.peer.note_exchange(&rows);
-        let is_gone = |row: &Row| dead.contains(&row.worker);
-        let gone = rows.into_iter().filter(is_gone);
-        effects.extend(gone.map(|Row { worker, heartbeat }| Effect::RemoveHeartbeat {
-            worker,
-            beats: heartbeat.map_or(0, |heartbeat| heartbeat.beats),
-        }));
-        effects.extend(mends.then_some(Effect::ReportRecount));
     }
 
     /// Takes in what a response changed of the counts, if it changed any.

@@ -79,7 +79,7 @@ impl Wants {
 }
 
 impl Wants {
-    /// Returns the members whose rows are wanted, by this ledger. They are to be read after it.
+    /// Returns the members with wanted rows, by this ledger. The rows are to be read after it.
     pub fn rows(&self, ledger: &Ledger) -> impl Iterator<Item = WorkerId> {
         let me = self.looks;
         let members = ledger.members.iter().map(|member| member.worker);

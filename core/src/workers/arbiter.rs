@@ -37,7 +37,7 @@ pub(crate) struct Arbiter {
     charges_tokens: bool,
     /// The workers that handed in tickets: at most one entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, TicketHolder>,
-    /// Tickets that members had handed in by the last look, of whom none had arrived.
+    /// Tickets that members had handed in by the last look, and of which none had arrived.
     unheard: BTreeMap<WorkerId, u64>,
 }
 

@@ -6,6 +6,7 @@ use picker_core::{
     Chain, InferenceRequest, Instant, RequestId,
     flow::{Controller, Priority, TicketId},
     ledger::{Accounts, EndpointKey},
+    saturation::Capacity,
     worker::{Input, RING_ENTRIES, Worker},
     workers::QueueId,
 };
@@ -43,13 +44,40 @@ impl World {
     }
 
     pub(crate) fn nobody_waits_for_nothing(&self) {
-        assert!(!self.could_go(), "{}: a request waits and there is room", self.place());
+        assert!(
+            !self.could_go(),
+            "{}: a request waits and there is room DBG {:?} {:?} {:?}",
+            self.place(),
+            self.store.ledger(),
+            self.members
+                .iter()
+                .map(|(q, m)| (
+                    *q,
+                    m.flow.is_some(),
+                    m.is_up_to_date,
+                    m.worker.is_busy(),
+                    m.next_tick
+                ))
+                .collect::<Vec<_>>(),
+            self.requests.iter().map(|(k, (f, _))| (*k, *f)).collect::<Vec<_>>()
+        );
     }
 
-    /// True if a request waits and there is room.
+    /// True if a request waits and there is room, also by what workers know of endpoints that fail: those add none. A worker
+    /// whose flow control was turned off lets its own go at its next tick.
     pub(crate) fn could_go(&self) -> bool {
-        let waits = self.requests.values().any(|(fate, _)| *fate == Fate::Held);
-        waits && self.pool.has_room(&self.accounts())
+        let is_queued =
+            |queue: &QueueId| self.members.get(queue).is_some_and(|it| it.flow.is_some());
+        let held = |((queue, _), (fate, _)): (&(QueueId, RequestId), &(Fate, _))| {
+            *fate == Fate::Held && is_queued(queue)
+        };
+        let waits = self.requests.iter().any(held);
+        let ledger = self.store.ledger();
+        let has_room = |member: &Member| match member.worker.capacity(self.now, ledger) {
+            Capacity::Serving(room) => room.places(1.0) > 0,
+            Capacity::Unknown | Capacity::Empty => false,
+        };
+        waits && self.pool.has_room(&self.accounts()) && self.members.values().all(has_room)
     }
 
     /// Returns the counts of all that runs, as a ledger has them.
@@ -59,7 +87,13 @@ impl World {
     }
 
     pub(crate) fn check(&mut self) {
-        let accounts = self.accounts();
+        self.see_avoidance();
+        let is_counted = |(_, (fate, asked)): &(_, &(Fate, Asked))| {
+            let is_left_out = asked.place.is_some_and(|it| self.avoided.contains(&it.endpoint));
+            *fate == Fate::Running && !is_left_out
+        };
+        let counted = self.requests.iter().filter(is_counted);
+        let accounts = counted.flat_map(|(_, (_, asked))| asked.accounts(&self.pool)).collect();
         let is_overrun = self.pool.is_overrun(&accounts);
         assert!(self.is_excused || !is_overrun, "{}: overshoot: {accounts:?}", self.place());
         let is_settled = |member: &Member| member.flow.is_some() && member.is_up_to_date;
@@ -73,6 +107,19 @@ impl World {
         self.backlogs_are_explained();
         if self.chance.one_in(8) {
             self.heartbeats_are_true();
+        }
+    }
+
+    /// An endpoint that a worker avoids is in no sum, as long as it still has requests of that time.
+    fn see_avoidance(&mut self) {
+        let running = self.accounts();
+        for endpoint in self.pool.endpoints() {
+            let is_avoided = self.members.values().any(|it| it.worker.avoids(self.now, endpoint));
+            if is_avoided {
+                self.avoided.insert(endpoint);
+            } else if running.for_endpoint(EndpointKey::from(endpoint)).requests == 0 {
+                self.avoided.remove(&endpoint);
+            }
         }
     }
 

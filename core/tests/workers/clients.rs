@@ -9,7 +9,7 @@ use picker_core::{
 
 use crate::{
     request::{Asked, Place, Progress, any_objective},
-    turns::{only_decision, submits},
+    turns::{decisions, only_decision, submits},
     world::{Fate, REQUESTS_MAX, Request, World},
 };
 
@@ -189,6 +189,28 @@ impl World {
         let ended = Input::Ended { request, start: None, end: End::Gone };
         let effects = self.run(queue, ended);
         assert_eq!(only_decision(&effects), None, "{}", self.place());
+    }
+
+    /// A worker without flow control lets go what it still held, whatever room there is.
+    pub(crate) fn see_letting_go(&mut self, queue: QueueId, effects: &[Effect]) {
+        for decision in decisions(effects) {
+            let key = (queue, decision.request);
+            let (fate, asked) = self.requests.get(&key).cloned().unwrap();
+            assert_eq!((fate, decision.granted_at), (Fate::Held, None), "{}", self.place());
+            assert!(self.member(queue).flow.is_none(), "{}: {decision:?}", self.place());
+            assert_eq!(decision.waited, self.now.saturating_since(asked.arrived));
+            // A grant may be on its way all the same.
+            self.left.insert(key, asked.clone());
+            let AdmissionResult::Sent(result) = &decision.result else {
+                assert!(self.pool.is_empty(), "{}: {decision:?}", self.place());
+                self.answer(key);
+                continue;
+            };
+            self.is_excused = true;
+            self.witness.shares.passed(&asked.flow);
+            let asked = Asked { place: Some(Place::of(result)), ..asked };
+            self.requests.insert(key, (Fate::Running, asked));
+        }
     }
 
     pub(crate) fn rejected(&mut self, request: Request, decision: &Decision) {

@@ -133,6 +133,11 @@ impl Pool {
         })
     }
 
+    /// The endpoints of both stages.
+    pub(crate) fn endpoints(&self) -> Vec<SocketAddr> {
+        self.decode.iter().chain(&self.prefill).copied().collect()
+    }
+
     /// True if another request may go.
     pub(crate) fn has_room(&self, accounts: &Accounts) -> bool {
         let has_room = |(endpoints, in_flight): (u32, InFlight)| match self.size {

@@ -286,6 +286,7 @@ impl World {
         self.member(queue).ticked_at = self.now;
         let effects = self.run(queue, Input::Tick);
         self.set_tick_period(queue);
+        self.see_letting_go(queue, &effects);
         if term.is_some() && self.term_of(queue) == term {
             self.follow(queue);
             self.see(&effects);
@@ -347,11 +348,16 @@ impl World {
     }
 }
 
+/// The decisions among effects.
+pub(crate) fn decisions(effects: &[Effect]) -> impl Iterator<Item = &Decision> {
+    effects.iter().filter_map(|effect| {
+        if let Effect::Decide(decision) = effect { Some(&**decision) } else { None }
+    })
+}
+
 /// The decision among effects of which there is one at most.
 pub(crate) fn only_decision(effects: &[Effect]) -> Option<Decision> {
-    let mut decisions = effects.iter().filter_map(|effect| {
-        if let Effect::Decide(decision) = effect { Some((**decision).clone()) } else { None }
-    });
+    let mut decisions = decisions(effects).cloned();
     let first = decisions.next();
     assert!(decisions.next().is_none(), "two decisions: {effects:?}");
     first

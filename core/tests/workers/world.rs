@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -112,6 +113,8 @@ pub(crate) struct World {
     pub(crate) is_nested: bool,
     /// True while nothing happens outside.
     pub(crate) is_calm: bool,
+    /// Endpoints that a worker avoids, or avoided while requests that are there yet were sent.
+    pub(crate) avoided: BTreeSet<SocketAddr>,
     /// True while more may run than the pool takes, as flow control is or was off.
     pub(crate) is_excused: bool,
     /// The arbiter's epoch, and whether any request waited.
@@ -165,6 +168,7 @@ impl World {
             born: 0,
             is_nested: false,
             is_calm: false,
+            avoided: BTreeSet::new(),
             is_excused: false,
             term: (0, false),
             witness: Witness::new(flow),

@@ -92,7 +92,7 @@ impl Stream {
         let (models, flow, error) = (&placed.models, &placed.flow, response.error());
         let begun = Some(*counted);
         stats::record(&pool, &Done { models, flow, error, begun, sent: measured });
-        self.instance.counters.add_pending(ended_at);
+        run::count(&self.instance.counters, ended_at);
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) enum Phase {
     },
 }
 
-/// A request whose headers are known. Boxed once, and handed from phase to phase.
+/// A request with known headers. Boxed once, and handed from phase to phase.
 pub(super) struct Asked {
     pub(super) identity: Identity,
     pub(super) routing: RoutingHeaders,
@@ -52,7 +52,7 @@ pub(super) struct Asked {
     pub(super) priority: Option<Priority>,
 }
 
-/// A request whose body is being read.
+/// A request while its body is read.
 pub(super) struct Reading {
     pub(super) asked: Box<Asked>,
     pub(super) api: Api,

@@ -23,32 +23,8 @@ pub(crate) struct PoolTally {
     pub(crate) written_at: Option<Instant>,
 }
 
-/// Requests since the last look, for Envoy's own counters.
-#[derive(Clone, Copy)]
-pub(crate) struct Pending {
-    /// Time of the last look.
-    pub(crate) since: Instant,
-    /// Requests that were given an endpoint.
-    pub(crate) picked: u32,
-    /// Requests that were let through without an endpoint.
-    pub(crate) failed_open: u32,
-    /// Requests that were answered with an error.
-    pub(crate) refused: u32,
-    /// Those of them that were answered 503.
-    pub(crate) unavailable: u32,
-    /// Messages to other workers that no worker can get any more.
-    pub(crate) lost_messages: u32,
-}
-
 /// The memory of which counts each scraper has, by the pools' names.
 pub(crate) struct PoolSessions(BTreeMap<String, Sessions>);
-
-impl Pending {
-    /// Makes a count of nothing since this time.
-    pub(crate) const fn since(since: Instant) -> Self {
-        Self { since, picked: 0, failed_open: 0, refused: 0, unavailable: 0, lost_messages: 0 }
-    }
-}
 
 impl PoolTally {
     pub(crate) fn new(epoch: u64) -> Self {

@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Write as _},
 };
 
-use wire::tally::{Count, Kind, Labels, Measure, Unit};
+use wire::tally::{Count, FamilyKind, Labels, Measure, Unit};
 
 /// The plugin that the EPP's prefix families name: the producer of prefix matches.
 pub(super) const PREFIX_PLUGIN: [(&str, &str); 2] = [
@@ -50,11 +50,11 @@ impl Page {
         let labels = sample.text();
         let name = family.name;
         match family.kind {
-            Kind::Counter => {
+            FamilyKind::Counter => {
                 let text = self.family(name, family.help, "counter");
                 let _ = writeln!(text, "{name}_total{{{labels}}} {}", count.sum);
             }
-            Kind::Histogram(bounds) => {
+            FamilyKind::Histogram(bounds) => {
                 let text = self.family(name, family.help, "histogram");
                 let mut values = 0_u64;
                 let buckets = count.buckets.iter().chain(std::iter::repeat(&0));

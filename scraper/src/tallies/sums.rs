@@ -8,7 +8,7 @@ use std::{
 
 use wire::{
     reply::{Counts, WorkerState},
-    tally::{Count, Kind, LabelSet, Labels, Measure, OTHER, Places},
+    tally::{Count, FamilyKind, LabelSet, Labels, Measure, OTHER, Places},
 };
 
 use super::exposition::{Page, Sample};
@@ -111,7 +111,7 @@ impl Sums {
         measure: Measure,
     ) -> &mut BTreeMap<Measure, Count> {
         let own = self.place(&set.labels, set.is_proven);
-        let is_histogram = matches!(measure.family().kind, Kind::Histogram(_));
+        let is_histogram = matches!(measure.family().kind, FamilyKind::Histogram(_));
         let labels = if is_histogram { self.measured_by(own, set.is_proven) } else { own };
         &mut self.sums.entry(labels).or_default().counts
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::tree::{MANAGERS, all_at};
 
-/// Name of the filter whose configuration is discovered.
+/// Name of the filter with a discovered configuration.
 const FILTER: &str = "llm-picker";
 
 /// Name of the file in the stack's folder.

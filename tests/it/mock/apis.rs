@@ -53,7 +53,6 @@ fn a_prompt_finds_its_pod_again_by_every_api() {
 /// What only counts or renders tokens leaves no cache behind.
 #[test]
 fn what_is_not_computed_goes_by_load() {
-    let world = World::new();
     let body = |content: &str| {
         json!({"model": "m", "messages": [{"role": "user", "content": content}], "prompt": content})
             .to_string()
@@ -62,6 +61,7 @@ fn what_is_not_computed_goes_by_load() {
     for path in
         ["/v1/messages/count_tokens", "/v1/chat/completions/render", "/v1/completions/render"]
     {
+        let world = World::new();
         world.pods(&[Pod::idle(1), Pod { waiting: 9, ..Pod::idle(2) }]);
         let ask = || world.envoy.worker(0).post(path, NONE, body(&prompt).as_bytes());
         assert_eq!(world.pod(&ask()).number, 1, "{path}");
@@ -69,8 +69,8 @@ fn what_is_not_computed_goes_by_load() {
         let again = ask();
         assert_eq!(world.pod(&again).number, 2, "{path}");
         assert!(!World::decision(&again).contains("prefix-hit="), "{path}: nothing to hit");
+        world.is_well();
     }
-    world.is_well();
 }
 
 /// A gateway that rewrote the path says what it was.

@@ -56,7 +56,7 @@ fn push(world: &World) {
 }
 
 fn counts(world: &World) -> (u64, u32, usize) {
-    let bytes = world.envoy.shared_data("llm-picker/default/v1/ledger").unwrap();
+    let bytes = world.envoy.shared_data(&wire::layout::key("default", "ledger")).unwrap();
     let ledger = wire::ledger::decode(&bytes);
     (ledger.accounts.requests(), ledger.waiting, ledger.members.iter().len())
 }

@@ -7,7 +7,7 @@ use wire::layout::key;
 
 use super::{
     push::Pod,
-    world::{CHAT, WORKERS, World, about, chat_body},
+    world::{CHAT, WORKERS, Way, World, about, chat_body},
 };
 
 const NONE: &[(&str, &str)] = &[];
@@ -131,8 +131,11 @@ fn claims_of_size_count_up_to_what_models_take() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xff\xff\xff\xff\xff\xff\xff";
     let image = format!("data:image/png;base64,{}", STANDARD.encode(png));
     let film = json!({"type": "video_url", "video_url": "https://example.com/film"});
+    let trusted = ["duration-seconds", "fps", "resolution"].map(|of| format!("x-llm-d-video-{of}"));
     let tokens = |headers: &[(&str, &str)], part: &Value| {
-        let world = World::new();
+        // What a client says of films is removed unless a filter in front is trusted with it.
+        let keys = json!({"identity": {"trusted": trusted}});
+        let world = World::with(Way::STOP_ITERATION_HEADER, &keys);
         world.pods(&[Pod::idle(1)]);
         let message = json!({"role": "user", "content": [part]});
         let body = json!({"model": "tiny", "max_tokens": u64::MAX, "messages": [message]});

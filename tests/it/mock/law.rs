@@ -130,7 +130,13 @@ fn finish(Open { stream, rest }: Open, world: &World) {
             assert!(sent.complete, "sent, and then held");
             stream.respond(if rest.len() % 2 == 0 { 200 } else { 503 }, NONE, b"{}");
         }
-        None => assert!(matches!(stream.status(), Some(400 | 413 | 503)), "{:?}", stream.status()),
+        None => {
+            assert!(
+                matches!(stream.status(), Some(400 | 408 | 413 | 503)),
+                "{:?}",
+                stream.status()
+            );
+        }
     }
     assert!(stream.is_over());
 }

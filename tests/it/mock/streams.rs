@@ -9,11 +9,13 @@
 
 use std::time::Duration;
 
-use host_mock::{Metric, Stream};
+use host_mock::Stream;
 use serde_json::json;
+use wire::tally::Measure;
 
 use super::{
     push::Pod,
+    tallied::Tallied,
     world::{CHAT, World, about},
 };
 
@@ -148,12 +150,9 @@ fn short_requests_go_elsewhere_while_a_long_prompt_computes() {
     world.is_well();
 }
 
-fn ttft(world: &World) -> Vec<u64> {
-    let name = "llm_d_epp_request_ttft_milliseconds.model_name=tiny;.target_model_name=tiny;.streaming=true";
-    match world.envoy.metric(name) {
-        Some(Metric::Histogram(values)) => values,
-        other => panic!("{other:?}"),
-    }
+/// The sum of all times to a first token of streams, in microseconds.
+fn ttft(world: &World) -> u64 {
+    Tallied::of(world, &[]).total(Measure::Ttft { streaming: true })
 }
 
 #[test]
@@ -170,7 +169,7 @@ fn the_time_to_the_first_token_is_that_of_the_first_content() {
         stream.respond_chunk(first.as_bytes());
         // Without `[DONE]`, and with trailers behind the body.
         stream.respond_trailers(&[("x", "y")]);
-        assert_eq!(ttft(&world), [1_000], "{path}");
+        assert_eq!(ttft(&world), 1_000_000, "{path}");
         world.is_well();
     }
 }

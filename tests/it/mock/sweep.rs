@@ -162,13 +162,21 @@ impl Sweep {
     fn lives(&self) {
         for (worker, is_killed) in self.is_killed.iter().enumerate() {
             let failure = self.world.envoy.worker(worker).failure();
-            let panicked = failure.filter(|why| !is_killed || why.contains("panicked"));
+            let is_ours = |why: &String| !is_killed || why.contains("panicked");
+            let panicked = failure.filter(|why| is_ours(why) && !is_of_another_vm(why));
             assert_eq!(panicked, None, "worker {worker}");
         }
         let logs = self.world.envoy.logs();
-        let panics = logs.iter().filter(|line| line.message.contains("panicked"));
-        assert_eq!(panics.map(|line| &line.message).collect::<Vec<_>>(), [] as [&String; 0]);
+        let panics = logs.iter().map(|line| &line.message);
+        let panics = panics.filter(|text| text.contains("panicked") && !is_of_another_vm(text));
+        assert_eq!(panics.collect::<Vec<_>>(), [] as [&String; 0]);
     }
+}
+
+/// True for a panic of the SDK that the plugin cannot prevent: a message for a VM that died, whose plugin had been reloaded, wakes
+/// the VM in its place by the id of a root context that is a stream's there.
+fn is_of_another_vm(why: &str) -> bool {
+    why.contains("invalid context_id")
 }
 
 /// Flow control on or off, with or without objectives of its own.

@@ -6,12 +6,14 @@
     reason = "a test may panic, and says where it was"
 )]
 
-use host_mock::{Metric, Stream};
+use host_mock::Stream;
 use serde_json::{Value, json};
+use wire::tally::Measure;
 
 use super::{
     flow::world::gated_with,
     push::Pod,
+    tallied::Tallied,
     world::{CHAT, World},
 };
 
@@ -180,15 +182,15 @@ fn what_says_no_usage_is_counted() {
     world.pods(&[Pod::idle(1)]);
     let unmetered = |trick: &Trick| {
         answer(&ask(&world, "one", 0, &trick.fields), trick);
-        world.envoy.metric("llm_picker_unmetered_total")
+        Tallied::of(&world, &[Pod::idle(1)]).total(Measure::Unmetered)
     };
     let mut expected = 0;
     for trick in &tricks() {
         let body = (trick.body)();
         expected += u64::from(!body.contains("completion_tokens"));
-        assert_eq!(unmetered(trick), Some(Metric::Counter(expected)), "{}", trick.name);
+        assert_eq!(unmetered(trick), expected, "{}", trick.name);
     }
     ask(&world, "one", 0, &json!({})).respond(404, JSON, b"{}");
-    assert_eq!(unmetered(&tricks()[0]), Some(Metric::Counter(expected)), "an error costs nothing");
+    assert_eq!(unmetered(&tricks()[0]), expected, "an error costs nothing");
     world.is_well();
 }

@@ -10,7 +10,7 @@ use super::{At, FailureMode, Match, matching};
 pub struct Claims {
     /// Treatment of these requests; `None` where the configuration does not say, or not readably.
     pub failure_mode: Option<FailureMode>,
-    /// Rules for the requests, of the pools whose rule is readable.
+    /// Rules for the requests, of the pools with a readable rule.
     pub matches: Vec<Match>,
 }
 

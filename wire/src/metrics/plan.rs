@@ -10,14 +10,14 @@ pub(super) struct Plan {
     /// Bytes that may follow the beginning, so that a page's many other lines cost one look-up
     /// each.
     next: [bool; 256],
-    pub(super) families: Vec<Family>,
+    pub(super) families: Vec<WantedFamily>,
     /// Labels of which only the series that say 0 count.
     pub(super) ranks: Vec<Vec<u8>>,
 }
 
 /// Family that is wanted.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct WantedFamily {
     pub(super) name: Vec<u8>,
     pub(super) uses: Vec<Use>,
     /// True if the family rarely changes, so that it is read with whole scans only.
@@ -99,7 +99,7 @@ impl Plan {
                 family.uses.push(wanted);
                 family.steady &= steady;
             }
-            None => self.families.push(Family { name, uses: vec![wanted], steady }),
+            None => self.families.push(WantedFamily { name, uses: vec![wanted], steady }),
         }
     }
 
@@ -135,7 +135,7 @@ impl Plan {
     }
 }
 
-impl Family {
+impl WantedFamily {
     /// Returns the rest of the line behind the name, if the line is of this family.
     pub(super) fn rest<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
         let rest = line.strip_prefix(self.name.as_slice())?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{
     Engine, Reading, Series, Unfit,
-    plan::{Family, Plan},
+    plan::{Plan, WantedFamily},
     reading::Gathered,
 };
 
@@ -118,7 +118,7 @@ impl Scanner {
 }
 
 /// Finds the family near its last place.
-fn find(page: &[u8], family: &Family, at: usize) -> Option<usize> {
+fn find(page: &[u8], family: &WantedFamily, at: usize) -> Option<usize> {
     let begins = |at: usize| {
         let line = page.get(at..)?;
         family.rest(line)?;
@@ -136,7 +136,7 @@ fn find(page: &[u8], family: &Family, at: usize) -> Option<usize> {
     starts.find_map(begins)
 }
 
-fn take(gathered: &mut Gathered, plan: &Plan, family: &Family, rest: &[u8]) {
+fn take(gathered: &mut Gathered, plan: &Plan, family: &WantedFamily, rest: &[u8]) {
     let Some(series) = Series::parse(rest) else { return };
     let other_rank =
         |rank: &Vec<u8>| series.label(rank).is_some_and(|value| value.as_ref() != b"0");

@@ -16,7 +16,7 @@ impl<'a> Series<'a> {
     pub(super) fn parse(rest: &'a [u8]) -> Option<Self> {
         let (labels, rest) = match rest.strip_prefix(b"{") {
             Some(inside) => {
-                let mut labels = Labels(inside);
+                let mut labels = SeriesLabels(inside);
                 labels.by_ref().for_each(drop);
                 let rest = labels.0.strip_prefix(b"}")?;
                 (inside.get(..inside.len() - labels.0.len())?, rest)
@@ -30,16 +30,16 @@ impl<'a> Series<'a> {
 
     /// Returns the value of the label `name`, its escapes resolved.
     pub(super) fn label(&self, name: &[u8]) -> Option<Cow<'a, [u8]>> {
-        let (_, raw) = Labels(self.labels).find(|(label, _)| *label == name)?;
+        let (_, raw) = SeriesLabels(self.labels).find(|(label, _)| *label == name)?;
         Some(unescape(raw))
     }
 }
 
 /// Labels at the head of some text, as written; ends at the first thing that is none. A comma or a
 /// brace within a value does not end it.
-struct Labels<'a>(&'a [u8]);
+struct SeriesLabels<'a>(&'a [u8]);
 
-impl<'a> Iterator for Labels<'a> {
+impl<'a> Iterator for SeriesLabels<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {

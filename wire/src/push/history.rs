@@ -102,6 +102,18 @@ impl PushHistory {
     }
 }
 
+/// Checks, before anything else is known of a push, that its time is not far off. Of a scraper that names its
+/// start the clocks do not matter: [`PushHistory`] judges it.
+///
+/// # Errors
+/// [`Refused::Clock`] for a push of an older scraper with a clock that is apart.
+pub fn check_wall(now_ms: u64, stamp: Stamp) -> Result<(), Refused> {
+    if is_near(now_ms, stamp.time_ms) || stamp.start().is_some() {
+        return Ok(());
+    }
+    Err(Refused::Clock { now_ms, stamp })
+}
+
 impl KnownStart {
     /// Returns the steady time at which a push of this uptime comes that is not delayed, if the scraper's
     /// clock is as slow as it may be.

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::{CLOCK_SKEW_MAX_MS, Refused};
-
 /// Bits of [`Stamp::sequence`] that say for how long the scraper has been up, in milliseconds: 34 years.
 const UPTIME_BITS: u32 = 40;
 
@@ -37,19 +35,6 @@ impl Stamp {
     #[must_use]
     pub const fn uptime_ms(self) -> u64 {
         self.sequence & ((1 << UPTIME_BITS) - 1)
-    }
-
-    /// Checks, before anything else is known of a push, that its time is not far off. Of a scraper that names its
-    /// start the clocks do not matter: [`super::PushHistory`] judges it.
-    ///
-    /// # Errors
-    /// [`Refused::Clock`] for a push of a scraper of before whose clock is apart.
-    pub fn check_wall(self, now_ms: u64) -> Result<(), Refused> {
-        let is_near = self.time_ms.abs_diff(now_ms) <= CLOCK_SKEW_MAX_MS;
-        if is_near || self.start().is_some() {
-            return Ok(());
-        }
-        Err(Refused::Clock { now_ms, stamp: self })
     }
 
     /// Returns the stamp as the entity tag of a snapshot that is fetched (RFC 9110, 8.8.3).

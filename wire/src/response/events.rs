@@ -9,7 +9,7 @@ use memchr::memchr2;
 
 use super::{
     document::Document,
-    finds::{Counts, Finds, Shape, Usage},
+    finds::{Finds, Shape, Usage, UsageCounts},
     lanes,
     name::EventName,
 };
@@ -50,7 +50,7 @@ pub(super) struct Events {
     sampled_bytes: u64,
     /// True if the first content was of a dialect of which every event has to be read.
     reads_all: bool,
-    counts: Counts,
+    counts: UsageCounts,
     error: Option<u16>,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Finds {
     is_error: bool,
     /// HTTP status of the error, where it is told.
     status: Option<u16>,
-    pub(super) counts: Counts,
+    pub(super) counts: UsageCounts,
 }
 
 /// Shape of a document, by its keys.
@@ -104,7 +104,7 @@ impl Finds {
 
 /// Counts of a usage, under whichever dialect's names they came.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct UsageCounts {
     prompt: Option<u32>,
     output: Option<u32>,
     cached: Option<u32>,
@@ -112,7 +112,7 @@ pub(super) struct Counts {
     cache_creation: Option<u32>,
 }
 
-impl Counts {
+impl UsageCounts {
     /// Sets a count. A number that no request can have is no count.
     fn set(&mut self, count: TokenCount, number: u64) {
         let Ok(number) = u32::try_from(number) else { return };

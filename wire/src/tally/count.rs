@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Labels, Measure};
+use super::{FamilyKind, Labels, Measure};
 
 /// Buckets of a histogram at most, the one above all bounds included.
 const BUCKETS_MAX: usize = 64;
@@ -36,9 +36,9 @@ pub struct LabelSet<'a> {
 
 impl Count {
     /// Takes in one value, of a counter how much more there is.
-    pub(super) fn add(&mut self, kind: Kind, value: u64) {
+    pub(super) fn add(&mut self, kind: FamilyKind, value: u64) {
         self.sum = self.sum.saturating_add(value);
-        let Kind::Histogram(bounds) = kind else { return };
+        let FamilyKind::Histogram(bounds) = kind else { return };
         let bucket = bounds.partition_point(|bound| *bound < value);
         if self.buckets.len() <= bucket {
             self.buckets.resize(bucket + 1, 0);

@@ -10,14 +10,14 @@ pub struct Family {
     /// Help text.
     pub help: &'static str,
     /// Type, with a histogram's bounds.
-    pub kind: Kind,
+    pub kind: FamilyKind,
     /// Unit of the values as they are counted.
     pub unit: Unit,
 }
 
 /// Type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FamilyKind {
     /// A number that grows.
     Counter,
     /// A distribution over these bounds, each the highest value of its bucket.
@@ -108,14 +108,14 @@ pub(super) const REFUSED: Family =
     counter("llm_picker_refused", "Requests that were answered with an error");
 
 const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family { name, help, kind: Kind::Counter, unit: Unit::One }
+    Family { name, help, kind: FamilyKind::Counter, unit: Unit::One }
 }
 
 const fn whole(name: &'static str, help: &'static str, bounds: &'static [u64]) -> Family {
-    Family { name, help, kind: Kind::Histogram(bounds), unit: Unit::One }
+    Family { name, help, kind: FamilyKind::Histogram(bounds), unit: Unit::One }
 }
 
 /// Returns a family of seconds, or of shares.
 const fn millionths(name: &'static str, help: &'static str, bounds: &'static [u64]) -> Family {
-    Family { name, help, kind: Kind::Histogram(bounds), unit: Unit::Millionth }
+    Family { name, help, kind: FamilyKind::Histogram(bounds), unit: Unit::Millionth }
 }

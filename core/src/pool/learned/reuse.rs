@@ -2,7 +2,7 @@
 
 use crate::model::{BlockHash, Instant, mix};
 
-/// Counts of the prompts whose longest known prefix is the same, which fade.
+/// Counts of the prompts with the same longest known prefix, which fade.
 ///
 /// The places for the counts are fixed, and strangers choose the prompts. So the place of a prefix
 /// depends on a secret, and a newcomer takes the place of the least used of a few, which it first

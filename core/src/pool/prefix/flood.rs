@@ -66,7 +66,7 @@ impl Index {
     }
 }
 
-/// Numbers as prompts give that nobody made up.
+/// Numbers as ordinary prompts give them.
 fn ordinary(number: u64) -> u64 {
     let mixed = (number ^ (number >> 30)).wrapping_add(1).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

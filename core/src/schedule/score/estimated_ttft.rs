@@ -25,8 +25,11 @@
 //! waiting. The defaults are what did best over the loads of `bench replay`; bench/README.md has them
 //! beside the formulas of others.
 
-mod estimator;
+mod known;
+
 mod reuse;
+
+mod estimator;
 
 use super::plugin::ScorerPlugin;
 use crate::{
@@ -34,7 +37,8 @@ use crate::{
     pool::{Candidate, Learned},
     schedule::{Needs, PickContext},
 };
-use estimator::{Estimate, Estimator, Known};
+use estimator::{Estimate, Estimator};
+use known::Known;
 
 /// The weights of the estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]

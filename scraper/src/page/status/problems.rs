@@ -203,10 +203,11 @@ mod tests {
         insta::assert_snapshot!(written(&pools, &gateways), @r#"
         Error: Gateway http://g:1 takes no snapshots: connection refused. What it knows of the pods is 1m 30s old.
         Error: Gateway http://g:1 has never taken a snapshot: answered 401 Unauthorized: the signature does not match. It knows no pods.
-        Error: 1 of 4 pods of pool some is down: 10.0.0.1:1 (connection refused).
+        Error: 1 of 5 pods of pool some is down: 10.0.0.1:1 (connection refused).
         Error: Every pod of pool all is down: 10.0.0.1:1 (connection refused), 10.0.0.1:2 (connection refused), 10.0.0.1:3 (connection refused) and 2 more.
         Error: Pool none has no pods.
         Warning: Gateway http://g:1 has not answered yet.
+        Warning: Pool some has pods whose metrics cannot be read; they are placed by what is in flight there: 10.0.0.1:5 (answered 404 Not Found).
         Warning: Pool some has pods whose numbers are stale: 10.0.0.1:3 (3s old).
         Warning: The pods of pool new are still being looked up.
         "#);

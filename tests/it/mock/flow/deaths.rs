@@ -7,7 +7,8 @@ use super::{
     world::{gated, shows_no_queue},
 };
 
-/// The place that the dead worker was granted comes back after five seconds and a tick.
+/// The arbiter sees at a look, one a second, that the dead worker did not take its grant, so that the place goes to another. The
+/// worker's own counts go after three seconds of looks.
 #[test]
 fn a_worker_dies_while_it_holds() {
     let world = gated(&json!({}));
@@ -23,9 +24,9 @@ fn a_worker_dies_while_it_holds() {
         a ends => b goes
         b ends
         count => (2, 1, 0)
-        4800 ms pass
-        count => (2, 1, 0)
-        1300 ms pass => d goes
+        2 s pass => d goes
+        count => (1, 0, 1)
+        2800 ms pass
         count => (0, 0, 1)
         d ends
         count => (0, 0, 0)
@@ -150,9 +151,9 @@ fn a_worker_dies_with_requests_in_flight() {
         3 asks b => b goes
         3 dies
         1 asks c
-        4 s pass
+        2 s pass
         count => (1, 0, 2)
-        2500 ms pass => c goes
+        2800 ms pass => c goes
         count => (0, 0, 2)
         a ends
         c ends

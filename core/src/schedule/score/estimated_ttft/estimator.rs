@@ -2,12 +2,10 @@
 
 use super::{
     EstimatedTtft,
+    known::Known,
     reuse::{CopyPrice, PaidTokens},
 };
-use crate::{
-    model::{InferenceRequest, Instant},
-    pool::{Candidate, Learned},
-};
+use crate::pool::{Candidate, Learned};
 
 /// Tokens that a request in flight counts as: its answer takes part in each step of the engine, also
 /// when its prompt is long computed. From 30 to 60 all loads of `bench replay` do alike. At 0 batches
@@ -18,14 +16,6 @@ const REQUEST_TOKENS: f64 = 45.0;
 /// anew, and drive out others in turn. At 0, caches that just hold each prefix once serve 4 % less
 /// than by stickiness alone; at 2 it is 3 %.
 const EVICTION_WEIGHT: f64 = 4.0;
-
-/// Knowledge of a request and of the pool that no candidate has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'a> {
-    pub(super) request: &'a InferenceRequest,
-    pub(super) learned: &'a Learned,
-    pub(super) now: Instant,
-}
 
 /// The estimate for one endpoint.
 pub(super) struct Estimate {

@@ -4,7 +4,7 @@
 //! asked for again and again, the request at hand pays a share of it: otherwise none would ever leave
 //! the endpoints that have it, and these would serve the whole pool's load.
 
-use super::estimator::Known;
+use super::known::Known;
 use crate::pool::{Candidate, Reuse};
 
 /// Uses of a further copy within [`Reuse::SECONDS`] that are not enough to make one: a copy takes room

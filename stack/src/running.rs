@@ -1,0 +1,136 @@
+//! A running stack: questions to it, and what is done to it while it runs.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    Answer, Exit, Pod, Programs, Way, bootstrap::Discovered, envoy::Envoy, http, scraper::Scraper,
+    way::with_way,
+};
+
+/// Name of the file with the scraper's secret, in the stack's folder.
+pub(crate) const SECRET_FILE: &str = "secret";
+
+/// A running stack. Dropping it kills all that it started.
+#[derive(Debug)]
+pub struct Stack {
+    /// Address for clients' requests.
+    pub gateway: SocketAddr,
+    /// Address for snapshots.
+    pub ingest: SocketAddr,
+    /// Address of Envoy's admin interface.
+    pub admin: SocketAddr,
+    /// Address of the scraper's own metrics and status page, unless it was left out.
+    pub status: Option<SocketAddr>,
+    /// Servers behind the gateway.
+    pub pods: Vec<Pod>,
+    /// Secret that pushes are signed with.
+    pub secret: String,
+    /// Way in which requests are held and endpoints told.
+    pub way: Way,
+    /// Number of Envoy's worker threads.
+    pub workers: usize,
+    pub(crate) programs: Programs,
+    pub(crate) envoy: Envoy,
+    pub(crate) scraper: Option<Scraper>,
+    pub(crate) dir: TempDir,
+}
+
+impl Stack {
+    /// Returns the file with the secret that the scraper signs with.
+    #[must_use]
+    pub fn secret_file(&self) -> PathBuf {
+        self.dir.path().join(SECRET_FILE)
+    }
+
+    /// Returns the programs that have ended since the last call.
+    pub fn ended(&mut self) -> Vec<Exit> {
+        let mut ended = Vec::new();
+        for pod in &mut self.pods {
+            if let Some(exit) = pod.exit() {
+                pod.forget();
+                ended.push(exit);
+            }
+        }
+        if let Some(exit) = self.scraper.as_mut().and_then(|scraper| scraper.child.exit()) {
+            self.scraper = None;
+            ended.push(exit);
+        }
+        ended
+    }
+
+    /// Returns the address of Envoy's listener of that name.
+    pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
+        self.envoy.listener(name).await
+    }
+
+    /// Fails once Envoy is gone, without which there is no stack.
+    pub fn ensure_envoy(&mut self) -> Result<()> {
+        self.envoy.child.ensure_alive()
+    }
+
+    /// Kills the scraper: from now on no snapshot comes.
+    pub async fn kill_scraper(&mut self) -> Result<()> {
+        let mut scraper = self.scraper.take().context("there is no scraper")?;
+        scraper.child.kill().await
+    }
+
+    /// Starts a scraper where there is none, and waits until it has pushed.
+    pub async fn start_scraper(&mut self) -> Result<()> {
+        ensure!(self.scraper.is_none(), "a scraper runs already");
+        let pods: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
+        let (dir, ingest) = (self.dir.path(), self.envoy.ingest);
+        let secret_file = self.secret_file();
+        let mut scraper = Scraper::start(&self.programs, dir, &pods, ingest, &secret_file).await?;
+        scraper.ready().await?;
+        self.status = Some(scraper.status);
+        self.scraper = Some(scraper);
+        Ok(())
+    }
+
+    /// Replaces the plugin's configuration in a running Envoy, whatever it says.
+    ///
+    /// # Errors
+    /// Where the stack was not built [`reloadable`](Builder::reloadable).
+    pub fn reload(&self, plugin: Value) -> Result<()> {
+        let plugin = with_way(plugin, self.way)?;
+        Discovered::read(self.dir.path())?.with_plugin(&plugin)?.write(self.dir.path())
+    }
+
+    /// Stops Envoy in the middle of its work, as a freezer or a live migration does.
+    pub async fn freeze_envoy(&mut self) -> Result<()> {
+        self.envoy.child.signal("STOP").await
+    }
+
+    /// Lets a frozen Envoy go on.
+    pub async fn thaw_envoy(&mut self) -> Result<()> {
+        self.envoy.child.signal("CONT").await
+    }
+
+    /// Returns the processes of Envoy and of the scraper.
+    #[must_use]
+    pub fn pids(&self) -> (u32, Option<u32>) {
+        (self.envoy.child.pid(), self.scraper.as_ref().map(|scraper| scraper.child.pid()))
+    }
+
+    /// Returns Envoy's statistics with names that match the regular expression `filter`, one `name:
+    /// value` a line.
+    pub async fn stats(&self, filter: &str) -> Result<String> {
+        Ok(http::get(self.admin, &format!("/stats?filter={filter}")).await?.body)
+    }
+
+    /// Returns the first pod's answer to `path`.
+    pub async fn ask_pod(&self, path: &str) -> Result<Answer> {
+        let pod = self.pods.first().context("there are no pods")?;
+        http::get(pod.addr, path).await
+    }
+
+    /// Returns the folder of the logs and the bootstrap, which is there while the stack runs.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+}
