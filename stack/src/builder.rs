@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use wire::config::{PluginConfig, RefusedConfig};
 
@@ -269,6 +269,11 @@ impl Builder {
             Some(plugin) => plugin.clone(),
             None => serde_json::from_str(PLUGIN).context("envoy/local/plugin.json")?,
         };
+        let has_ingest = plugin.get("ingest").is_some();
+        ensure!(
+            !has_ingest,
+            "invalid ingest: must be left out, as the stack has an ingest of its own"
+        );
         let mut plugin = with_way(plugin, self.way)?;
         if let Some(keys) = plugin.as_object_mut().filter(|_| self.explains) {
             keys.entry("decisionHeader").or_insert(Value::Bool(true));
@@ -278,10 +283,8 @@ impl Builder {
             return Ok(plugin);
         }
         match wire::config::parse(plugin.to_string().as_bytes()) {
-            Ok(PluginConfig::Picker(_)) => Ok(plugin),
-            Ok(PluginConfig::Ingest(_)) => {
-                bail!("invalid ingest: must be left out, as the stack has an ingest of its own")
-            }
+            // An ingest is refused above.
+            Ok(PluginConfig::Picker(_) | PluginConfig::Ingest(_)) => Ok(plugin),
             Err(refused) => Err(faults(&refused)),
         }
     }

@@ -94,7 +94,7 @@ impl Stack {
     /// Replaces the plugin's configuration in a running Envoy, whatever it says.
     ///
     /// # Errors
-    /// Where the stack was not built [`reloadable`](Builder::reloadable).
+    /// Where the stack was not built [`reloadable`](crate::Builder::reloadable).
     pub fn reload(&self, plugin: Value) -> Result<()> {
         let plugin = with_way(plugin, self.way)?;
         Discovered::read(self.dir.path())?.with_plugin(&plugin)?.write(self.dir.path())

@@ -83,11 +83,13 @@ async fn requests() {
     })
     .await;
     // The other pool's bodies are read, by which the story's end sees that all workers live.
+    let mut config = passthrough();
+    let identity = config.as_object_mut().unwrap().remove("identity");
     let pools = json!([
-        {"name": "default", "match": {"pathPrefix": "/v1/completions"}, "config": passthrough()},
+        {"name": "default", "match": {"pathPrefix": "/v1/completions"}, "config": config},
         {"name": "other"},
     ]);
-    world::tell(stack(json!({"pools": pools})), async |stack| {
+    world::tell(stack(json!({"identity": identity, "pools": pools})), async |stack| {
         tell(stack, 1, &PASSTHROUGH, &pods).await;
     })
     .await;

@@ -104,13 +104,16 @@ impl Push {
     }
 }
 
+/// Highest number of a push that names no start of a scraper.
+pub(super) const SEQUENCE_MAX: u64 = (1 << 40) - 1;
+
 /// The newest push to each gateway, by its ingest, for a look at what it holds.
 static LAST: Mutex<BTreeMap<SocketAddr, Push>> = Mutex::new(BTreeMap::new());
 
 /// Requests that the gateway holds, by its answer to the same push again.
 pub(super) async fn held(stack: &Stack) -> u64 {
     let last = LAST.lock().unwrap().get(&stack.ingest).cloned();
-    let again = Push { time: now(), sequence: u64::MAX, ..last.expect("no push to repeat") };
+    let again = Push { time: now(), sequence: SEQUENCE_MAX, ..last.expect("no push to repeat") };
     let reply = again.send(stack).await;
     reply.header("x-llm-picker-waiting").and_then(|held| held.parse().ok()).unwrap_or(u64::MAX)
 }
@@ -118,7 +121,7 @@ pub(super) async fn held(stack: &Stack) -> u64 {
 /// All label sets that the gateway's workers have written, by its replies to the same push again.
 pub(super) async fn tallied(stack: &Stack) -> Vec<LabelSet<'static>> {
     let last = LAST.lock().unwrap().get(&stack.ingest).cloned();
-    let push = Push { time: now(), sequence: u64::MAX, ..last.expect("no push to repeat") };
+    let push = Push { time: now(), sequence: SEQUENCE_MAX, ..last.expect("no push to repeat") };
     let counts = push.send_for_reply(stack, None).await.counts;
     let read = |(_, bytes): &(u32, Vec<u8>)| LabelSet::decode(bytes).unwrap().into_owned();
     counts.sets.iter().map(read).collect()

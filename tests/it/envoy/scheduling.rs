@@ -130,8 +130,12 @@ async fn a_rank_behind_the_main_port_keeps_its_requests() {
 async fn errors_of_one_client_have_no_pod_avoided() {
     let bad = upstream::fails(500).await;
     let good = upstream::answers().await;
+    // A filter in front says which tenant asks: the tenants of untrusted headers are one client.
+    let plugin = json!({
+        "failureMode": "FailOpen", "identity": {"trusted": ["x-llm-d-inference-fairness-id"]},
+    });
     world::tell_in_every_way(
-        |stack| stack.upstreams(vec![bad, good]).without_scraper(),
+        |stack| stack.upstreams(vec![bad, good]).without_scraper().plugin(plugin.clone()),
         async |stack| {
             push::snapshot(stack, 1, &[bad, good]).await;
             let mut number = 0;

@@ -55,6 +55,16 @@ fn sum(page: &str, name: &str, labels: &[&str]) -> Option<u64> {
     values.map(|value| value.parse::<u64>().unwrap()).reduce(|sum, value| sum + value)
 }
 
+/// Waits for snapshots: until then requests pass unpicked.
+async fn is_informed(stack: &Stack) {
+    world::until(async || {
+        let stats = stack.stats("^http.ingest.downstream_rq_2xx$").await.ok()?;
+        let count: u64 = stats.trim().rsplit(' ').next()?.parse().ok()?;
+        (count > 1).then_some(())
+    })
+    .await;
+}
+
 async fn ask(stack: &Stack) {
     for (tenant, times) in ASKED {
         for _ in 0..times {
@@ -122,8 +132,10 @@ async fn two_gateways_are_one_series() {
         let second = second.without_scraper().start().await.unwrap();
         let status = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let _scraper = Scraper::start(status.port(), pod, &[first.ingest, second.ingest]);
-        ask(first).await;
-        ask(&second).await;
+        for gateway in [first, &second] {
+            is_informed(gateway).await;
+            ask(gateway).await;
+        }
         page_is_true(status, 2).await;
     })
     .await;

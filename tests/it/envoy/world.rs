@@ -104,8 +104,8 @@ async fn every_worker_is_alive(stack: &Stack) {
 
 async fn no_vm_died(stack: &Stack) {
     let deaths = stack.stats("^wasm\\..*vm_reload_(success|failure)$").await.unwrap();
-    // For each worker one of each plugin: the picker, mostly an ingest, and a second picker where there is one.
-    assert!(deaths.lines().count() >= stack.workers, "{deaths}");
+    // One of each plugin: the picker, mostly an ingest, and a second picker where there is one.
+    assert!(deaths.lines().count() >= 2, "{deaths}");
     assert!(deaths.lines().all(|line| line.ends_with(": 0")), "a VM died: {deaths}");
 }
 

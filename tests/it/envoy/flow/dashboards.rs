@@ -20,7 +20,7 @@ fn names(text: &str) -> BTreeSet<String> {
 async fn shown() -> String {
     let page = std::cell::RefCell::new(String::new());
     // Pods that take their time, so that requests wait for seconds.
-    let slow = ["--speed", "0.2"];
+    let slow = ["--speed", "0.03"];
     let builder = world::stack().endpoints(1).pod_args(&slow).plugin(gate(1, &json!({})));
     world::tell(builder, async |stack| {
         let client = |name| Client { name, ..Client::default() };
