@@ -215,16 +215,8 @@ async fn held(stack: &Stack, pod: &SinkPod, plan: &Plan) -> Outcome {
 
 /// Waits until that many requests are held.
 async fn until_waiting(stack: &Stack, count: u64) {
-    loop {
-        let stats = stack.stats("flow_control_queue_size").await.unwrap();
-        let waiting: u64 = stats
-            .lines()
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum();
-        if waiting == count {
-            return;
-        }
-        sleep(Duration::from_millis(1)).await;
+    while push::held(stack).await != count {
+        sleep(Duration::from_millis(2)).await;
     }
 }
 
