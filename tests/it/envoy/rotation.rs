@@ -12,11 +12,11 @@ use super::{listeners::count, push::Push, world};
 const NEXT: &str = "the secret that comes next";
 
 async fn refused(stack: &Stack) -> u64 {
-    count(stack, "llm_picker_snapshots_total.outcome=refused").await
+    count(stack, "llm_picker_envoy_snapshots_refused_total").await
 }
 
 async fn stored(stack: &Stack) -> u64 {
-    count(stack, "llm_picker_snapshots_total.outcome=stored").await
+    count(stack, "llm_picker_envoy_snapshots_stored_total").await
 }
 
 /// Waits for some more pushes of the scraper.
