@@ -46,6 +46,7 @@ export class Gateway {
         if (asked.headers.accept !== "application/json") return answer.writeHead(204).end();
         const inFlight = endpoints.map((endpoint, index) => ({ endpoint, requests: 3 + index % 9, tokens: 0 }));
         const waiting = queues.reduce((sum, queue) => sum + queue.requests, 0);
+        answer.setHeader("content-type", "application/json");
         answer.end(JSON.stringify({ workers: 4, waiting, decisions: { picked, failedOpen: 0, refused: 3 }, inFlight, queues }));
       });
     });

@@ -82,7 +82,7 @@ impl WorkerPeer {
 
     /// Goes by another configuration from now on; `None` turns flow control off. Tickets held as the
     /// arbiter are handed in again in another term. Requests that are held here when flow control is
-    /// turned off are [`Self::unqueued`].
+    /// turned off are let go at the next tick.
     pub fn configure(&mut self, now: Instant, flow: Option<FlowConfig>) {
         if self.arbiter.as_ref().map(Arbiter::config) != flow.as_ref() {
             self.arbiter = flow.map(|config| Arbiter::new(self.id, self.queue, config, now));
