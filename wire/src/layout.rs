@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_key_names_pool_layouts_and_value() {
-        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v321145112./ledger");
+        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v541145113./ledger");
         assert_eq!([digit(0), digit(9), digit(10), digit(35)], *b"09az");
     }
 }

@@ -202,8 +202,8 @@ mod tests {
             Headers::parse(Some(b"1"), Some(b"1"), Some(signature.as_bytes())).unwrap()
         };
         let both = Secrets::new([new.clone(), old.clone(), third.clone()]);
-        assert_eq!(both.verify(&signed(&old), b"body"), Ok(0));
-        assert_eq!(both.verify(&signed(&new), b"body"), Ok(1));
+        assert_eq!(both.verify(&signed(&old), b"body"), Ok(1));
+        assert_eq!(both.verify(&signed(&new), b"body"), Ok(0));
         assert_eq!(both.verify(&signed(&third), b"body"), Err(Refused::Signature));
         assert_eq!(both.verify(&signed(&old), b"Body"), Err(Refused::Signature));
         assert_eq!(Secrets::new([]).verify(&signed(&old), b"body"), Err(Refused::Signature));

@@ -258,7 +258,7 @@ mod tests {
         let gauges = Some(EngineLoad { waiting: 3, running: 4, kv_usage: 0.0 });
         let candidate = Candidate { gauges, ..candidate(&member, 10, 0) };
         let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
-        for (excess, pages, others) in [(9, 7, 0.0), (9, 1, 3.0), (1, 1, 1.0), (0, 1, 0.0)] {
+        for (excess, pages, others) in [(9, 1, 3.0), (1, 1, 1.0), (0, 1, 0.0), (9, 7, 0.0)] {
             (0..pages).for_each(|_| learned.strangers.seen(member.slot, excess));
             let found = seconds_of(default, &candidate, &learned) * 15_928.0;
             assert!((found - others * 5_045.0).abs() < 1e-6, "{excess}: {found}");
