@@ -54,7 +54,7 @@ async fn old_and_new_never_read_each_others_values() {
             Push::beside(stack, sequence, &[quick], &[slow]).send_for_report(stack).await
         };
         world::until(async || {
-            let known = Push::beside(stack, 2, &[quick], &[slow]).send_for_report(stack).await;
+            let known = Push::beside(stack, 2, &[slow], &[quick]).send_for_report(stack).await;
             (counted(known) == 1).then_some(())
         })
         .await;
