@@ -10,6 +10,8 @@
 
 #[path = "worker/envoy.rs"]
 mod envoy;
+#[path = "worker/unheard.rs"]
+mod unheard;
 
 use std::time::Duration;
 

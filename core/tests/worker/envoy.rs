@@ -189,17 +189,34 @@ impl Envoy {
 
     /// Runs an input and what follows from it; what the worker asks for.
     pub(crate) fn tell(&mut self, worker: u32, input: Input) -> String {
+        let (told, following) = self.tell_first(worker, input);
+        self.tell_all(worker, told, following)
+    }
+
+    /// Runs an input without what follows from it, which the host does last.
+    pub(crate) fn tell_first(&mut self, worker: u32, input: Input) -> (Vec<String>, Vec<Input>) {
         let party = &mut self.workers[worker as usize - 1];
         let effects = turn(&mut Seat { party, store: &mut self.store }, self.now, input);
-        self.carry_out(worker, effects)
+        self.carry_out_first(worker, effects)
     }
 
     pub(crate) fn carry_out(&mut self, worker: u32, effects: Vec<Effect>) -> String {
+        let (told, following) = self.carry_out_first(worker, effects);
+        self.tell_all(worker, told, following)
+    }
+
+    fn tell_all(&mut self, worker: u32, mut told: Vec<String>, following: Vec<Input>) -> String {
+        let following = following.into_iter().map(|input| self.tell(worker, input));
+        told.extend(following.filter(|it| !it.is_empty()));
+        told.join("; ")
+    }
+
+    fn carry_out_first(&mut self, worker: u32, effects: Vec<Effect>) -> (Vec<String>, Vec<Input>) {
         let mut told = Vec::new();
         let mut inputs = Vec::new();
         for effect in effects {
             match effect {
-                Effect::Then(input) => inputs.push(input),
+                Effect::Then(input) => inputs.push(*input),
                 Effect::Publish { position, events } => {
                     told.push(format!("publish {position}{}", of_events(&events)));
                     self.store.publish(position, events);
@@ -230,9 +247,7 @@ impl Envoy {
                 Effect::ShowPool(_) => (),
             }
         }
-        let following = inputs.into_iter().map(|input| self.tell(worker, *input));
-        told.extend(following.filter(|it| !it.is_empty()));
-        told.join("; ")
+        (told, inputs)
     }
 
     /// The next message is heard; what its receiver asks for then.
@@ -254,6 +269,20 @@ impl Envoy {
         let mut told = String::new();
         for _ in 0..seconds {
             self.pass(Duration::from_secs(1));
+            for worker in workers {
+                told += &format!("{worker}: {}\n", self.tell(*worker, Input::Tick));
+            }
+            told += &self.hear_all();
+        }
+        told
+    }
+
+    /// So many seconds pass, in which these workers tick as busy ones do and all messages are heard: the
+    /// arbiter's lease never lapses.
+    pub(crate) fn live_busily(&mut self, seconds: u32, workers: &[u32]) -> String {
+        let mut told = String::new();
+        for _ in 0..seconds * 50 {
+            self.pass(Duration::from_millis(20));
             for worker in workers {
                 told += &format!("{worker}: {}\n", self.tell(*worker, Input::Tick));
             }
