@@ -65,6 +65,12 @@ impl Ledger {
         LedgerHead { waiting, granted, lease, is_woken, phase }
     }
 
+    /// True while no request waits or is in flight.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.waiting == 0 && self.accounts.requests() == 0
+    }
+
     /// Counts a request that starts to wait.
     pub fn hold(&mut self) {
         self.waiting = self.waiting.saturating_add(1);

@@ -268,9 +268,11 @@ pub(crate) fn resume_request() {
     let _ = hostcalls::resume_http_request();
 }
 
-/// Registers a queue: messages in it wake this plugin instance in this worker.
-pub(crate) fn register_queue(name: &str) -> Option<u32> {
-    hostcalls::register_shared_queue(name).ok()
+/// Registers a queue: messages in it wake the plugin instance `woken` in this worker. `own` is the caller's context.
+pub(crate) fn register_queue(name: &str, woken: u32, own: u32) -> Option<u32> {
+    let queue = act_on(woken).then(|| hostcalls::register_shared_queue(name).ok());
+    let _ = act_on(own);
+    queue.flatten()
 }
 
 /// Puts a message into a queue. It wakes the instance that registered it, later and never inline. False

@@ -9,6 +9,7 @@ use crate::{
     checked::CheckedPool,
     host::{self, Headers},
     session_key,
+    source::Source,
     store::{Heartbeats, SharedStore},
     vm::{self, PoolId},
 };
@@ -25,8 +26,8 @@ pub(crate) struct Pool {
     pub(crate) store: SharedStore,
     /// The heartbeats of the pool's workers.
     pub(crate) heartbeats: Heartbeats,
-    /// The queue of this worker's messages; `None` where Envoy has no queues.
-    pub(crate) queue: Option<u32>,
+    /// Source of its snapshots; `None` where they are pushed.
+    pub(crate) source: Option<Rc<Source>>,
     /// Headers that the pool's plugins go by, in lower case.
     pub(crate) header_names: Vec<String>,
     /// True if sessions are kept by tokens.
@@ -41,11 +42,10 @@ pub(crate) struct Pools {
 }
 
 impl Pool {
-    fn configure(checked: CheckedPool, fails_open: bool) -> Self {
+    fn configure(checked: CheckedPool, fails_open: bool, context: u32) -> Self {
         let CheckedPool { config, source } = checked;
         let worker_config = worker_config(&config, fails_open);
-        let id = vm::join(&config.name, &worker_config);
-        vm::in_pool(id, |pool| pool.fetching.configure(source));
+        let id = vm::join(&config.name, &worker_config, context);
         let pool = Self {
             id,
             store: SharedStore::for_pool(&config.name),
@@ -53,7 +53,7 @@ impl Pool {
                 &config.name,
                 vm::in_pool(id, |pool| pool.worker.id()),
             ),
-            queue: vm::take_queue(&config.name),
+            source,
             has_tokens: config.scheduler.token_headers().count() > 0,
             header_names: config.scheduler.header_names().into_iter().map(str::to_owned).collect(),
             worker_config,
@@ -66,11 +66,6 @@ impl Pool {
     /// True if tenants are charged for output tokens.
     pub(crate) fn charges(&self) -> bool {
         self.config.flow.as_ref().is_some_and(FlowConfig::charges_tokens)
-    }
-
-    /// True if messages in this queue are for this pool.
-    pub(crate) fn is_woken_by(&self, queue: u32) -> bool {
-        self.queue == Some(queue)
     }
 }
 
@@ -86,11 +81,11 @@ pub(crate) fn worker_config(config: &PoolConfig, fails_open: bool) -> WorkerConf
 }
 
 impl Pools {
-    /// Takes part in all configured pools from now on.
-    pub(crate) fn configure(checked: Vec<CheckedPool>, fails_open: bool) -> Self {
+    /// Takes part in all configured pools from now on, as the plugin instance with this context id.
+    pub(crate) fn configure(checked: Vec<CheckedPool>, fails_open: bool, context: u32) -> Self {
         let by_cluster = checked.iter().any(|pool| pool.config.matches.cluster.is_some());
-        let pools = checked.into_iter().map(|pool| Rc::new(Pool::configure(pool, fails_open)));
-        let pools: Vec<Rc<Pool>> = pools.collect();
+        let configure = |pool| Rc::new(Pool::configure(pool, fails_open, context));
+        let pools: Vec<Rc<Pool>> = checked.into_iter().map(configure).collect();
         if pools.iter().any(|pool| pool.has_tokens) {
             session_key::draw();
         }
@@ -109,7 +104,7 @@ impl Pools {
     }
 
     /// Iterates over all pools, in the order in which they are tried.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pool> {
-        self.pools.iter().map(|pool| &**pool)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        self.pools.iter()
     }
 }

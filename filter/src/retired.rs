@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use picker_core::{Instant, ledger::Ledger};
+use picker_core::Instant;
 use wire::retired::RetiredPool;
 
 use crate::{
@@ -26,24 +26,32 @@ const REST_MAX: Duration = Duration::from_secs(3600);
 /// Pools in the list: twice as many as a configuration has. More that are taken away at once stay as they are.
 const POOLS_MAX: usize = 128;
 
-/// Puts the pools on the list which an earlier configuration had and the new one has not.
-pub(crate) fn retire(before: &[String], pools: Option<&Pools>, now: Instant) {
-    // Of two plugins that take pools away at once, none is lost.
+/// Puts pools on the list which a configuration or a plugin instance no longer has, from now on. Others may have them.
+pub(crate) fn retire(gone: &[String], now: Instant) {
+    if gone.is_empty() {
+        return;
+    }
+    // Of two plugin instances that go at once, none is lost.
     host::create_shared(KEY);
-    let gone: Vec<&String> = before.iter().filter(|name| !has(pools, name)).collect();
     change(|retired| {
-        retired.retain(|pool| !has(pools, &pool.name));
-        for name in &gone {
-            if retired.len() < POOLS_MAX && !retired.iter().any(|pool| pool.name == **name) {
-                retired.push(RetiredPool { name: (*name).clone(), since: now });
+        for name in gone {
+            if retired.iter().any(|pool| pool.name == *name) {
+                postpone(retired, name, now);
+            } else if retired.len() < POOLS_MAX {
+                retired.push(RetiredPool { name: name.clone(), since: now });
             }
         }
     });
 }
 
-/// Empties the pools on the list that are at rest, at a tick of an instance that has `pools`. Those of its own
-/// are left alone as long as it is there: another plugin may still have what one gave up, and Envoy takes up
-/// an instance again, without a word, that had an earlier configuration and is not gone yet.
+/// Takes the pools of a plugin instance off the list, as it is configured.
+pub(crate) fn reclaim(pools: &Pools) {
+    change(|retired| retired.retain(|pool| !has(Some(pools), &pool.name)));
+}
+
+/// Empties the pools on the list that are at rest, at a tick of an instance that has `pools`. Those of its own are left alone as
+/// long as it is there: another plugin may still have what one gave up, and Envoy takes up an instance again, without a word,
+/// that had an earlier configuration and is not gone yet.
 pub(crate) fn empty(pools: Option<&Pools>, now: Instant) {
     let listed = host::shared(KEY).value;
     if listed.is_empty() {
@@ -68,9 +76,8 @@ fn postpone(retired: &mut [RetiredPool], name: &str, now: Instant) {
 }
 
 fn is_at_rest(pool: &RetiredPool, now: Instant) -> bool {
-    let Ledger { waiting, accounts, .. } = SharedStore::for_pool(&pool.name).ledger();
     let age = now.saturating_since(pool.since);
-    (age >= REST && waiting == 0 && accounts.requests() == 0) || age >= REST_MAX
+    (age >= REST && SharedStore::for_pool(&pool.name).ledger().is_at_rest()) || age >= REST_MAX
 }
 
 /// Takes a pool off the list; false if another worker did so first.

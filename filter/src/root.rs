@@ -20,6 +20,7 @@ use crate::{
     receiver::Receiver,
     retired, run,
     stream::Picker,
+    vm::KEEPER,
     warm_up,
 };
 
@@ -59,10 +60,12 @@ impl Root {
         self.role = match read {
             Ok(checked) => {
                 let before = kept.keep(json);
-                let role = InstanceRole::configured(checked, self.context_id);
-                let gone = before.map(|before| pools_of(&before)).unwrap_or_default();
-                retired::retire(&gone, role.pools(), host::now());
-                role
+                // The instance that had them may never say that it goes: its VM may die.
+                retired::retire(
+                    &before.map(|before| pools_of(&before)).unwrap_or_default(),
+                    host::now(),
+                );
+                InstanceRole::configured(checked, self.context_id)
             }
             Err(faults) => {
                 let role = InstanceRole::without(json, &kept, self.context_id);
@@ -72,6 +75,7 @@ impl Root {
                 role
             }
         };
+        self.role.pools().into_iter().for_each(retired::reclaim);
         kept.show(self.is_faulty, host::now());
         self.kept = Some(kept);
     }
@@ -92,8 +96,8 @@ impl InstanceRole {
                 // The hot path is the same for all pools, so that one of them warms it up.
                 pools.first().into_iter().for_each(|pool| warm_up::run(&pool.config));
                 let fails_open = config.failure_mode == FailureMode::FailOpen;
-                let pools = Pools::configure(pools, fails_open);
-                run::configure(&pools);
+                let pools = Pools::configure(pools, fails_open, context_id);
+                run::configure(&pools, context_id);
                 run::set_tick_period(&pools);
                 let counters = Counters::define();
                 Self::Picker(Rc::new(PluginInstance { context_id, config, counters, pools }))
@@ -149,6 +153,15 @@ impl Context for Root {
             }
         }
     }
+
+    fn on_done(&mut self) -> bool {
+        let orphaned = run::leave(self.context_id);
+        retired::retire(&orphaned, host::now());
+        self.role = InstanceRole::Bypass(Rc::new(Bypass::new(Claims::default())));
+        self.kept = None;
+        // The keeper is woken as long as there is its VM.
+        self.context_id != KEEPER
+    }
 }
 
 impl RootContext for Root {
@@ -168,16 +181,17 @@ impl RootContext for Root {
         if let InstanceRole::Picker(instance) = &self.role {
             run::tick(&instance.pools, self.context_id);
             run::count(&instance.counters, host::now());
-            instance.pools.iter().for_each(fetch::ask);
+            instance.pools.iter().for_each(|pool| fetch::ask(pool));
+        } else {
+            run::tick_when_idle();
+        }
+        if self.context_id == KEEPER {
+            run::tick_orphans();
         }
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
-        if let InstanceRole::Picker(instance) = &self.role
-            && let Some(pool) = instance.pools.iter().find(|pool| pool.is_woken_by(queue))
-        {
-            run::receive(pool, queue, self.context_id);
-        }
+        run::wake(queue);
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {

@@ -13,7 +13,7 @@ use crate::{
     host, outbox,
     pool::{Pool, Pools},
     stats,
-    vm::{self, UploadingStream},
+    vm::{self, KEEPER, UploadingStream, instances::ConfiguredPool},
 };
 
 /// Time between looks at the clock while requests wait: a request waits at most its time to live and
@@ -79,10 +79,31 @@ pub(crate) fn observe(pool: &Pool, observation: Observation) {
     vm::in_pool(pool.id, |pool| pool.worker.observe(observation));
 }
 
-/// Tells the workers of all pools how they are configured.
-pub(crate) fn configure(pools: &Pools) {
+/// Makes the plugin instance `context` the newest of all its pools, and tells their workers how they are configured.
+pub(crate) fn configure(pools: &Pools, context: u32) {
     for pool in pools.iter() {
-        tell(pool, Input::Configured(Box::new(pool.worker_config.clone())));
+        vm::enter(pool.id, context, Rc::<Pool>::clone(pool));
+        pool.configure();
+    }
+}
+
+impl ConfiguredPool for Pool {
+    fn configure(&self) {
+        vm::in_pool(self.id, |pool| pool.fetching.configure(self.source.clone()));
+        tell(self, Input::Configured(Box::new(self.worker_config.clone())));
+    }
+
+    fn receive(&self, context: u32) {
+        if let Some(queue) = vm::queue(self.id) {
+            receive(self, queue, context);
+        }
+    }
+
+    fn tick(&self, context: u32) -> bool {
+        if !self.store.ledger().is_at_rest() {
+            let _ = run(self, Caller::Instance(context), Input::Tick);
+        }
+        vm::in_pool(self.id, |pool| pool.worker.is_busy())
     }
 }
 
@@ -239,13 +260,50 @@ pub(crate) fn set_tick_period(pools: &Pools) {
     host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
 }
 
+/// Takes a plugin instance away from its pools, when Envoy has ended it and all its streams. A pool that an earlier
+/// instance still has goes by that one's configuration again: Envoy takes an instance up that was about to leave, without
+/// a word, where its configuration comes back. Returns the names of the pools that no instance of this VM has any more.
+pub(crate) fn leave(context: u32) -> Vec<String> {
+    let departure = vm::leave(context);
+    departure.falling.iter().for_each(|pool| pool.configure());
+    if !departure.orphaned.is_empty() && host::act_on(KEEPER) {
+        host::tick_from_now(BUSY_TICK);
+        let _ = host::act_on(context);
+    }
+    departure.orphaned
+}
+
+/// Lets time pass for the pools of this VM that no plugin instance has any more, at a tick of the keeper: their requests
+/// are held or on their way until they end, and counts of workers that died are taken back.
+pub(crate) fn tick_orphans() {
+    let mut is_busy = false;
+    for pool in vm::orphans() {
+        is_busy |= pool.tick(KEEPER);
+    }
+    if is_busy {
+        host::set_tick_period(BUSY_TICK);
+    }
+}
+
+/// Takes in the messages in a queue, at a wake-up of the keeper. Those for a worker whose VM has died are dropped.
+pub(crate) fn wake(queue: u32) {
+    match vm::woken_by(queue) {
+        Some(instance) => {
+            // What is asked of Envoy meanwhile, as more ticks, is for that plugin instance.
+            let _ = host::act_on(instance.context);
+            instance.pool.receive(instance.context);
+        }
+        None => while host::dequeue(queue).is_some() {},
+    }
+}
+
 /// Asks for the ticks of a plugin instance that holds no requests.
 pub(crate) fn tick_when_idle() {
     host::set_tick_period(IDLE_TICK);
 }
 
 /// Takes in messages of other workers.
-pub(crate) fn receive(pool: &Pool, queue: u32, context: u32) {
+fn receive(pool: &Pool, queue: u32, context: u32) {
     let mut outcome = Outcome::default();
     let mut messages = 0;
     while messages + outcome.decisions < DECISIONS_MAX {

@@ -7,6 +7,7 @@
 //! returns and calls no host function: so no callback ever finds it borrowed.
 
 pub(crate) mod fetching;
+pub(crate) mod instances;
 pub(crate) mod tally;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
@@ -21,7 +22,15 @@ use picker_core::{
 
 use crate::{counters::Pending, host};
 use fetching::Fetching;
+use instances::{ConfiguredPool, Instance, Instances, Leaving};
 use tally::{PoolSessions, PoolTally};
+
+/// Context id of the keeper: the first plugin instance of a VM, whichever that is. Envoy counts a VM's contexts from 1.
+///
+/// All queues wake the keeper, which stays as long as the VM. A wake-up is meant for the context that registered the
+/// queue; were that a later plugin instance and its VM died, the VM in its place would be woken by the id of a stream,
+/// at which the SDK panics. Context 1 is a plugin instance in every VM.
+pub(crate) const KEEPER: u32 = 1;
 
 thread_local! {
     static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
@@ -51,6 +60,9 @@ pub(crate) struct PoolState {
     pub(crate) fetching: Fetching,
     /// Counts of requests.
     pub(crate) tally: PoolTally,
+    /// The queue of this worker's messages; `None` where Envoy has no queues.
+    queue: Option<u32>,
+    instances: Instances,
 }
 
 /// A stream with its body on its way in.
@@ -109,20 +121,20 @@ pub(crate) fn in_pool<T>(id: PoolId, part: impl FnOnce(&mut PoolState) -> T) -> 
     with(|vm| part(vm.pool(id)))
 }
 
-/// Makes this VM part of a pool, if it is not yet.
-pub(crate) fn join(name: &str, config: &WorkerConfig) -> PoolId {
+/// Makes this VM part of a pool, if it is not yet. `context` is the plugin instance that Envoy calls.
+pub(crate) fn join(name: &str, config: &WorkerConfig, context: u32) -> PoolId {
     if let Some(known) = with(|vm| vm.find(name)) {
         return known;
     }
     let drawn = WorkerId(host::random() | 1);
     let id = with(|vm| *vm.id.get_or_insert(drawn));
-    let queue = QueueId(host::register_queue(&queue_name(name, id)).unwrap_or_default());
+    let queue = host::register_queue(&queue_name(name, id), KEEPER, context);
     let randomness = Randomness {
         seed: host::random(),
         table_key: TableKey::new([host::random(), host::random(), host::random()]),
     };
     let epoch = host::random();
-    let worker_name = WorkerName { id, queue };
+    let worker_name = WorkerName { id, queue: QueueId(queue.unwrap_or_default()) };
     let worker = Worker::new(worker_name, config.clone(), host::now(), randomness);
     with(|vm| {
         vm.add(PoolState {
@@ -131,15 +143,57 @@ pub(crate) fn join(name: &str, config: &WorkerConfig) -> PoolId {
             held: BTreeMap::new(),
             fetching: Fetching::new(id),
             tally: PoolTally::new(epoch),
+            queue,
+            instances: Instances::default(),
         })
     })
 }
 
-/// Takes the messages of a pool for this plugin instance: the queue wakes the instance that registered
-/// it last, and an earlier one may be gone.
-pub(crate) fn take_queue(name: &str) -> Option<u32> {
-    let id = with(|vm| vm.id)?;
-    host::register_queue(&queue_name(name, id))
+/// Makes a plugin instance the newest that has a pool.
+pub(crate) fn enter(id: PoolId, context: u32, pool: Rc<dyn ConfiguredPool>) {
+    in_pool(id, |state| state.instances.enter(Instance { context, pool }));
+}
+
+/// What a plugin instance leaves behind that goes.
+#[derive(Default)]
+pub(crate) struct Departure {
+    /// Pools that go by another instance's configuration from now on.
+    pub(crate) falling: Vec<Rc<dyn ConfiguredPool>>,
+    /// Names of the pools that no instance of this VM has any more.
+    pub(crate) orphaned: Vec<String>,
+}
+
+/// Takes a plugin instance away from all its pools.
+pub(crate) fn leave(context: u32) -> Departure {
+    with(|vm| {
+        let mut departure = Departure::default();
+        for pool in &mut vm.pools {
+            match pool.instances.leave(context) {
+                Leaving::Unchanged => (),
+                Leaving::Falls(other) => departure.falling.push(other),
+                Leaving::Orphaned => departure.orphaned.push(pool.name.clone()),
+            }
+        }
+        departure
+    })
+}
+
+/// Returns the pools of this VM that no plugin instance of it has any more.
+pub(crate) fn orphans() -> Vec<Rc<dyn ConfiguredPool>> {
+    with(|vm| vm.pools.iter().filter_map(|pool| pool.instances.orphan()).collect())
+}
+
+/// Returns the plugin instance that takes the messages in this queue; `None` if the queue is of no worker of this VM.
+pub(crate) fn woken_by(queue: u32) -> Option<Instance> {
+    with(|vm| {
+        let pool = vm.pools.iter().find(|pool| pool.queue == Some(queue))?;
+        pool.instances.acting(KEEPER)
+    })
+}
+
+/// Returns the queue of a pool's messages to this worker.
+pub(crate) fn queue(id: PoolId) -> Option<u32> {
+    in_pool(id, |pool| pool.queue)
 }
 
 fn queue_name(pool: &str, id: WorkerId) -> String {

@@ -47,8 +47,8 @@ impl Envoy {
 
     /// Gives the plugin of that name another configuration, as an update from the control plane does:
     /// each VM configures a new root context, which gets the requests of a [`Worker`] that is asked for
-    /// from now on. The old one keeps its streams and ticks on, as while Envoy drains the old listener;
-    /// here it does so for ever.
+    /// from now on. The old one keeps its streams and ticks on, as while Envoy drains the old listener,
+    /// until [`Envoy::end_old_instances`]. A VM that still has one of this very configuration takes that up again.
     ///
     /// # Errors
     /// When there is no such plugin, or one of its new root contexts refuses the configuration.
@@ -59,6 +59,18 @@ impl Envoy {
             self.first.replace(first.clone());
         }
         Ok(())
+    }
+
+    /// Takes the plugin of that name out of the configuration. Its root contexts tick on until
+    /// [`Envoy::end_old_instances`].
+    pub fn remove(&self, name: &str) {
+        self.machine.borrow_mut().remove(name);
+    }
+
+    /// Ends the root contexts of plugins that are no longer configured and that have no stream, as Envoy does when a
+    /// listener has drained: each is told that it is done, and deleted unless it asks to stay.
+    pub fn end_old_instances(&self) {
+        self.machine.borrow_mut().end_old_instances();
     }
 
     /// Moves the clock on, firing ticks and idle time-outs at their time. Queue wake-ups stay

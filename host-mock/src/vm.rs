@@ -4,6 +4,7 @@ use crate::{
     abi::{self, Host},
     exchange::VmKey,
     module::{FUEL_PER_CALL, Module},
+    plugin::Plugin,
     vm_state::{Context, VmState},
     world::{Level, WorldRef},
 };
@@ -104,6 +105,47 @@ impl Vm {
                 Returned::NOTHING
             }
         }
+    }
+
+    /// Returns the root context of a plugin; `None` if there is none, or one that was told that it is done.
+    pub(crate) fn root_of(&self, plugin: &Rc<Plugin>) -> Option<u32> {
+        let is_root = |_: u32, root: &Rc<Plugin>| Rc::ptr_eq(root, plugin);
+        self.roots(is_root).first().map(|(id, _)| *id)
+    }
+
+    /// Returns the plugin with this name and configuration that has a root context here.
+    pub(crate) fn plugin_like(&self, plugin: &Plugin) -> Option<Rc<Plugin>> {
+        let is_like =
+            |_: u32, root: &Rc<Plugin>| root.name == plugin.name && root.config == plugin.config;
+        self.roots(is_like).pop().map(|(_, plugin)| plugin)
+    }
+
+    /// Returns the root contexts without streams of plugins that are not among these.
+    pub(crate) fn idle_roots(&self, plugins: &[Rc<Plugin>]) -> Vec<u32> {
+        let is_used = |id: u32| {
+            let state = self.state.borrow();
+            let has = |it: &Context| matches!(it, Context::Stream { root, .. } if *root == id);
+            state.contexts.values().any(has)
+        };
+        let is_known = |root: &Rc<Plugin>| plugins.iter().any(|plugin| Rc::ptr_eq(plugin, root));
+        let is_idle = |id: u32, root: &Rc<Plugin>| !is_known(root) && !is_used(id);
+        self.roots(is_idle).into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Forgets a root context that was deleted.
+    pub(crate) fn forget_root(&self, root: u32) {
+        let mut state = self.state.borrow_mut();
+        state.contexts.remove(&root);
+        state.ticks.remove(&root);
+    }
+
+    fn roots(&self, wanted: impl Fn(u32, &Rc<Plugin>) -> bool) -> Vec<(u32, Rc<Plugin>)> {
+        let state = self.state.borrow();
+        let roots = state.contexts.iter().filter_map(|(id, context)| match context {
+            Context::Root(plugin) => Some((*id, plugin.clone())),
+            Context::Stream { .. } => None,
+        });
+        roots.filter(|(id, plugin)| !state.done.contains(id) && wanted(*id, plugin)).collect()
     }
 
     pub(crate) fn new_context(&self, context: Context) -> u32 {

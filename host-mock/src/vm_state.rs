@@ -5,7 +5,7 @@ use crate::{
     plugin::Plugin,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct VmState {
     pub(crate) key: VmKey,
     pub(crate) contexts: BTreeMap<u32, Context>,
     pub(crate) last_context: u32,
+    /// Root contexts that are done and were not deleted, as they asked.
+    pub(crate) done: BTreeSet<u32>,
     pub(crate) ticks: BTreeMap<u32, Tick>,
     pub(crate) deferred: VecDeque<Deferred>,
     /// True after any local reply: the value that the present callback returns then becomes a stop.

@@ -52,14 +52,42 @@ impl Machine {
         Ok(vm)
     }
 
-    /// Replaces the plugin of that name, with a new root context in each VM that lives.
+    /// Replaces the plugin of that name. A VM that still has a root context of the same configuration takes that up
+    /// again without a callback, as Envoy does; in the others that live a new one is configured.
     pub(crate) fn reconfigure(&mut self, plugin: Plugin) -> anyhow::Result<()> {
-        let plugin = Rc::new(plugin);
+        let vms: Vec<Rc<Vm>> = self.vms.iter().map(|slot| slot.borrow().clone()).collect();
+        let vms: Vec<Rc<Vm>> = vms.into_iter().filter(|vm| !vm.is_dead()).collect();
+        let known = vms.iter().find_map(|vm| vm.plugin_like(&plugin));
+        let plugin = known.unwrap_or_else(|| Rc::new(plugin));
         let named = |old: &&mut Rc<Plugin>| old.name == plugin.name;
         let old = self.plugins.iter_mut().find(named);
         *old.ok_or_else(|| anyhow::anyhow!("no plugin {:?}", plugin.name))? = plugin.clone();
+        let without = vms.iter().filter(|vm| vm.root_of(&plugin).is_none());
+        without.into_iter().try_for_each(|vm| self.ensure_configured(vm, &plugin))
+    }
+
+    /// Takes the plugin of that name out of the configuration.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.plugins.retain(|plugin| plugin.name != name);
+    }
+
+    /// Ends the root contexts of earlier configurations that have no stream, as Envoy does once their listener has
+    /// drained or their filter was discovered anew.
+    pub(crate) fn end_old_instances(&mut self) {
         let vms: Vec<Rc<Vm>> = self.vms.iter().map(|slot| slot.borrow().clone()).collect();
-        vms.iter().filter(|vm| !vm.is_dead()).try_for_each(|vm| self.ensure_configured(vm, &plugin))
+        for vm in vms.iter().filter(|vm| !vm.is_dead()) {
+            for root in vm.idle_roots(&self.plugins) {
+                let done = vm.call("proxy_on_done", root, &[root]);
+                if done.value == Some(0) {
+                    vm.state.borrow_mut().done.insert(root);
+                } else {
+                    vm.call("proxy_on_delete", root, &[root]);
+                    vm.forget_root(root);
+                }
+                self.stack.push(Frame::Drain(vm.clone()));
+                self.run();
+            }
+        }
     }
 
     fn ensure_configured(&mut self, vm: &Rc<Vm>, plugin: &Rc<Plugin>) -> anyhow::Result<()> {
@@ -159,13 +187,7 @@ impl Machine {
     pub(super) fn create(&mut self, stream: &ExchangeRef) {
         let plugin = stream.borrow().plugin.clone();
         let Some(vm) = self.vm_of(&stream.borrow()).filter(|vm| !vm.is_dead()) else { return };
-        let is_root =
-            |context: &Context| matches!(context, Context::Root(p) if Rc::ptr_eq(p, &plugin));
-        let roots = vm.state.borrow().contexts.clone();
-        let Some(root) = roots.iter().find(|(_, context)| is_root(context)).map(|(id, _)| *id)
-        else {
-            return;
-        };
+        let Some(root) = vm.root_of(&plugin) else { return };
         let id = vm.new_context(Context::Stream { stream: stream.clone(), root });
         stream.borrow_mut().context = id;
         self.call(&vm, "proxy_on_context_create", id, &[id, root]);

@@ -17,6 +17,7 @@ mod deaths;
 mod instances;
 mod leaving;
 mod outcomes;
+mod removed;
 mod stale;
 mod updates;
 

@@ -40,6 +40,8 @@ static MODULE: LazyLock<Module> = LazyLock::new(|| {
 pub(super) struct World {
     pub(super) envoy: Envoy,
     way: Way,
+    /// The picker's configuration at the start.
+    pub(super) config: Value,
     /// The number of the next push.
     sequence: Cell<u64>,
 }
@@ -68,7 +70,7 @@ impl World {
             .allow_on_headers_stop_iteration(true)
             .fail_policy(FailPolicy::Reload);
         let envoy = host.plugin(plugin).plugin(ingest).start().unwrap();
-        Self { envoy, way, sequence: Cell::new(1) }
+        Self { envoy, way, config, sequence: Cell::new(1) }
     }
 
     /// A push of these pods, newer than all before.
