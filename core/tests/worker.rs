@@ -10,6 +10,8 @@
 
 #[path = "worker/envoy.rs"]
 mod envoy;
+#[path = "worker/unlearning.rs"]
+mod unlearning;
 
 use std::time::Duration;
 
