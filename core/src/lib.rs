@@ -46,11 +46,11 @@ pub mod worker;
 pub use model::{
     Adapters, BLOCK_BYTES, BLOCKS_MAX, BlockHash, CacheConfig, Chain, Chainer, ClientId,
     ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind, Fault, Health,
-    InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
-    ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent, Prefill,
-    REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness, RequestId, ResponseClass,
-    ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score,
-    Seed, SessionId, Slo, Snapshot, Subset, TableKey, tokens,
+    Incarnation, InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model,
+    ModelRewrite, ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent,
+    Prefill, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness, RequestId,
+    ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles,
+    SchedulingResult, Score, Seed, SessionId, Slo, Snapshot, Subset, TableKey, tokens,
 };
 pub use pool::prefix;
 pub use schedule::{

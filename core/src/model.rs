@@ -14,6 +14,7 @@ mod table_key;
 mod time;
 
 mod endpoint;
+mod incarnation;
 mod models;
 mod objective;
 mod rewrite;
@@ -32,6 +33,7 @@ mod result;
 pub use endpoint::{Adapters, CacheConfig, ENDPOINTS_MAX, Endpoint, Health, Metrics};
 pub use event::Event;
 pub use ids::{QueueId, RequestId, WorkerId};
+pub use incarnation::Incarnation;
 pub use models::Models;
 pub use objective::{OBJECTIVES_MAX, Objective, Priority};
 pub use outcome::{ClientId, End, Fault, ResponseClass, ResponseStart};

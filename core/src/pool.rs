@@ -10,6 +10,7 @@ mod state;
 pub mod prefix;
 
 mod learned;
+mod lives;
 mod outlier;
 mod placements;
 mod sessions;
@@ -17,6 +18,7 @@ mod sessions;
 pub(crate) use candidate::Candidate;
 pub(crate) use endpoints::Pool;
 pub(crate) use learned::{Features, Learned, Rates, Reuse};
+pub(crate) use lives::Lives;
 pub(crate) use outlier::OutlierDetector;
 pub(crate) use placements::{Placement, Placements};
 pub(crate) use sessions::Sessions;

@@ -7,6 +7,7 @@ mod budget;
 mod capacity;
 mod concurrency;
 mod load;
+mod stale;
 mod utilization;
 
 use std::str::FromStr;
@@ -15,6 +16,7 @@ pub use budget::Budget;
 pub use capacity::Capacity;
 pub use concurrency::{Concurrency, ConcurrencyMode};
 pub use load::Load;
+pub use stale::StaleEndpoints;
 pub use utilization::{Staleness, Utilization};
 
 use crate::model::UnknownPolicy;

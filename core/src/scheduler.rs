@@ -4,6 +4,7 @@
 mod binding;
 mod lifecycle;
 mod pending_events;
+mod unlearning;
 mod view;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -16,13 +17,14 @@ use crate::{
         Rng, SchedulingResult, Snapshot,
     },
     pool::{
-        Candidate, Learned, OutlierDetector, Placements, Pool, Sessions, Slot,
+        Candidate, Learned, Lives, OutlierDetector, Placements, Pool, Sessions, Slot,
         prefix::{Index, Matches},
     },
     saturation::{Capacity, Detector},
     schedule::{Config, PickContext},
 };
 use pending_events::PendingEvents;
+use unlearning::Losses;
 
 /// The scheduler of one pool within one worker.
 #[derive(Clone, Debug)]
@@ -39,6 +41,7 @@ pub struct Scheduler {
     /// Events of requests that ended, of which the other workers have not been told yet.
     pending: PendingEvents,
     learned: Learned,
+    lives: Lives,
     outliers: OutlierDetector,
     sessions: Sessions,
     rng: Rng,
@@ -71,6 +74,7 @@ impl Scheduler {
             placements: Placements::default(),
             pending: PendingEvents::default(),
             learned: Learned::new(seed),
+            lives: Lives::default(),
             outliers: OutlierDetector::default(),
             sessions: Sessions::default(),
             rng: Rng::new(seed),
@@ -206,9 +210,8 @@ impl Scheduler {
         match &self.pool {
             None => Capacity::Unknown,
             Some(pool) if pool.members().is_empty() => Capacity::Empty,
-            Some(pool) => {
-                let loads = pool.loads(now, &ledger.accounts);
-                let loads = self.outliers.choosable(now, pool.members(), loads);
+            Some(_) => {
+                let loads = self.choosable_loads(now, ledger);
                 let Config { detector, scheduling, .. } = &self.config;
                 let in_stages = scheduling.may_compute_apart();
                 let room = if in_stages { Detector::room_in_stages } else { Detector::room };
@@ -267,8 +270,12 @@ impl Scheduler {
         for left in pool.update(snapshot, received_at) {
             self.index.forget(left);
             self.learned.forget(left);
+            self.lives.forget(left);
             self.outliers.clear(left);
         }
+        let losses: Vec<Losses> = pool.members().iter().map(Losses::of_member).collect();
+        losses.into_iter().for_each(|losses| self.unlearn(losses, received_at));
+        let pool = self.pool.get_or_insert_default();
         for member in pool.members() {
             let reported = member.capacity.filter(|_| self.config.auto_tune);
             let capacity = reported.unwrap_or(self.config.default_capacity);
@@ -315,6 +322,9 @@ impl Scheduler {
     /// know its endpoint, since a snapshot may be under way that does.
     fn apply(&mut self, event: &PlacementEvent) {
         let Some(slot) = self.slot(event.endpoint) else { return };
+        if self.is_outlived(slot, event) {
+            return;
+        }
         let chain = Some(&event.chain).filter(|chain| chain.is_whole());
         self.index.advance(event.at);
         match event.verdict {
@@ -334,7 +344,7 @@ impl Scheduler {
             }
             EventKind::Used => {
                 if let Some(chain) = chain {
-                    self.index.renew(slot, chain);
+                    self.used(slot, chain);
                 }
             }
             EventKind::Broke(fault) => self.outliers.broke(slot, event.at, fault),

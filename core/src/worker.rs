@@ -37,7 +37,7 @@ use crate::{
         Event, InferenceRequest, Instant, Models, Objective, Priority, QueueId, Randomness,
         WorkerId,
     },
-    saturation::{Capacity, Load},
+    saturation::{Capacity, Load, StaleEndpoints},
     schedule::Explanation,
     scheduler::Scheduler,
     workers::{WorkerPeer, watch::Watch},
@@ -203,6 +203,12 @@ impl Worker {
     #[must_use]
     pub fn capacity(&self, now: Instant, ledger: &Ledger) -> Capacity {
         self.scheduler.capacity(now, ledger)
+    }
+
+    /// Returns the endpoints that can be chosen and have no fresh metrics, by the saturation detector.
+    #[must_use]
+    pub fn stale(&self, now: Instant, ledger: &Ledger) -> StaleEndpoints {
+        self.scheduler.stale(now, ledger)
     }
 
     /// Returns the load of each endpoint, in the snapshot's order.

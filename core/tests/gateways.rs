@@ -6,7 +6,8 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Config, Endpoint, Event, Health, Instant, Metrics, Randomness, Scheduler, Snapshot,
+    Config, Endpoint, Event, Health, Incarnation, Instant, Metrics, Randomness, Scheduler,
+    Snapshot,
     ledger::{EndpointKey, Ledger, Work},
     saturation::Capacity,
 };
@@ -69,6 +70,7 @@ impl Gateway {
             health: Health::Up,
             metrics: Some(metrics),
             labels: Vec::new(),
+            incarnation: Incarnation::default(),
         };
         let snapshot = Snapshot { endpoints: vec![endpoint], ..Snapshot::default() };
         let _ = self.scheduler.handle(Event::Snapshot { snapshot, received_at: at(now) });

@@ -5,8 +5,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Config, End, Endpoint, Event, Filter, Health, InferenceRequest, Instant, Metrics, Picker,
-    Profile, Randomness, RequestId, Scheduler, Scorer, ScorerWeight, Slo, Snapshot, WeightedScorer,
+    Config, End, Endpoint, Event, Filter, Health, Incarnation, InferenceRequest, Instant, Metrics,
+    Picker, Profile, Randomness, RequestId, Scheduler, Scorer, ScorerWeight, Slo, Snapshot,
+    WeightedScorer,
     filter::HeadroomTier,
     ledger::{Account, Ledger},
     score::{Headroom, Latency},
@@ -28,6 +29,7 @@ fn endpoint(last: u8, (running, kv_percent): (u32, u8)) -> Endpoint {
         health: Health::Up,
         metrics: Some(metrics),
         labels: Vec::new(),
+        incarnation: Incarnation::default(),
     }
 }
 

@@ -6,9 +6,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     BLOCK_BYTES, CacheConfig, Chain, Chainer, Config, End, Endpoint, Event, EventKind, Fault,
-    Health, InferenceRequest, Instant, Metrics, Objective, PlacementEvent, Profile, Randomness,
-    RequestId, ResponseClass, Scheduler, SchedulingResult, Seed, Snapshot, flow::Priority,
-    ledger::Ledger,
+    Health, Incarnation, InferenceRequest, Instant, Metrics, Objective, PlacementEvent, Profile,
+    Randomness, RequestId, ResponseClass, Scheduler, SchedulingResult, Seed, Snapshot,
+    flow::Priority, ledger::Ledger,
 };
 
 /// Returns the single place that knows the engine's API. A line of script is a time in ms and one of
@@ -108,7 +108,13 @@ fn endpoint(words: &str) -> Endpoint {
             other => panic!("unknown trait {other:?}"),
         }
     }
-    Endpoint { address, health, metrics: (!blind).then_some(metrics), labels: Vec::new() }
+    Endpoint {
+        address,
+        health,
+        metrics: (!blind).then_some(metrics),
+        labels: Vec::new(),
+        incarnation: Incarnation::default(),
+    }
 }
 
 fn objective(words: &str) -> Objective {

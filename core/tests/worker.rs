@@ -12,6 +12,8 @@
 mod envoy;
 #[path = "worker/unheard.rs"]
 mod unheard;
+#[path = "worker/unlearning.rs"]
+mod unlearning;
 
 use std::time::Duration;
 

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use arbtest::arbitrary::{Error, Unstructured};
 use picker_core::{
     BLOCK_BYTES, Chain, Chainer, ClientId, Config, End, Endpoint, Event, EventKind, Fault, Health,
-    InferenceRequest, Instant, Metrics, PickError, PlacementEvent, Randomness, RequestId,
-    ResponseClass, ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
+    Incarnation, InferenceRequest, Instant, Metrics, PickError, PlacementEvent, Randomness,
+    RequestId, ResponseClass, ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
     ledger::{Account, Ledger, Sends},
 };
 
@@ -28,6 +28,7 @@ fn any_endpoint(u: &mut Unstructured<'_>) -> Arbitrary<Endpoint> {
         health: if u.ratio(1, 4)? { Health::Down } else { Health::Up },
         metrics: u.ratio(3, 4)?.then_some(metrics),
         labels: Vec::new(),
+        incarnation: Incarnation::default(),
     })
 }
 

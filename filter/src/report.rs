@@ -1,7 +1,7 @@
 //! The reply on a pool as this gateway knows it, for the scraper that brought a snapshot of it or is
 //! asked for one.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use picker_core::{
     Instant,
@@ -9,6 +9,7 @@ use picker_core::{
     ledger::{EndpointKey, Ledger},
 };
 use wire::{
+    beliefs::Beliefs,
     reply::{Counts, HAVE_HEADER, Have, Reply, WorkerState},
     report::{InFlight, Queue, Report},
     tally::Head,
@@ -56,7 +57,11 @@ pub(crate) fn of_pull(pool: &Pool, counters: &Counters, have: Option<Have>) -> O
 
 impl Reported<'_> {
     fn reply(&self, counters: &Counters, have: Option<Have>) -> Option<Vec<u8>> {
-        let reply = Reply { report: self.report(counters), counts: self.counts(have) };
+        let heads = SharedStore::for_pool(self.pool).tallies().heads();
+        let alive = heads.values().filter(|head| is_alive(head, self.now));
+        let beliefs = Beliefs::merged(alive.map(|head| &head.beliefs));
+        let counts = self.counts(have, &heads);
+        let reply = Reply { report: self.report(counters), counts, beliefs };
         match reply.encode() {
             Ok(bytes) => Some(bytes),
             Err(error) => {
@@ -87,12 +92,11 @@ impl Reported<'_> {
     }
 
     /// Gathers the counts that are new to the scraper, as far as they fit into one reply.
-    fn counts(&self, have: Option<Have>) -> Counts {
+    fn counts(&self, have: Option<Have>, heads: &BTreeMap<u64, Head>) -> Counts {
         let store = SharedStore::for_pool(self.pool);
         let tallies = store.tallies();
-        let heads = tallies.heads();
         let drawn = host::random();
-        let wanted = vm::with(|vm| vm.sessions.of_pool(self.pool).wanted(have, drawn, &heads));
+        let wanted = vm::with(|vm| vm.sessions.of_pool(self.pool).wanted(have, drawn, heads));
         let states = heads.iter().map(|(epoch, head)| state(*epoch, head, self.now));
         let mut counts = Counts { workers: states.collect(), ..Counts::default() };
         let mut told = Vec::new();
@@ -111,8 +115,12 @@ impl Reported<'_> {
 }
 
 fn state(epoch: u64, head: &Head, now: Instant) -> WorkerState {
-    let is_alive = now.saturating_since(head.written_at) <= SILENCE_MAX;
-    WorkerState { epoch, is_alive, saturation: head.saturation, indexed: head.indexed }
+    let Head { saturation, indexed, .. } = *head;
+    WorkerState { epoch, is_alive: is_alive(head, now), saturation, indexed }
+}
+
+fn is_alive(head: &Head, now: Instant) -> bool {
+    now.saturating_since(head.written_at) <= SILENCE_MAX
 }
 
 fn queues(store: &SharedStore, now: Instant) -> Vec<Queue> {

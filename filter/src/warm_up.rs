@@ -7,8 +7,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use picker_core::{
-    End, Endpoint, Fault, Health, Instant, Metrics, Randomness, RequestId, ResponseClass,
-    ResponseStart, Snapshot,
+    End, Endpoint, Fault, Health, Incarnation, Instant, Metrics, Randomness, RequestId,
+    ResponseClass, ResponseStart, Snapshot,
     flow::FlowKey,
     ledger::WorkerId,
     worker::{
@@ -102,6 +102,7 @@ fn snapshot() -> Snapshot {
             health: Health::Up,
             metrics: Some(Metrics::default()),
             labels: Vec::new(),
+            incarnation: Incarnation::default(),
         })
         .collect();
     Snapshot { pool: "warm-up".to_owned(), endpoints, ..Snapshot::default() }

@@ -128,7 +128,7 @@ fn table(text: &mut String, profile: &picker_core::ProfileExplanation) {
 mod tests {
     use std::time::Duration;
 
-    use picker_core::{Endpoint, Health, Metrics};
+    use picker_core::{Endpoint, Health, Incarnation, Metrics};
 
     use super::*;
 
@@ -138,7 +138,13 @@ mod tests {
         let metrics = Metrics::default().aged(Duration::from_millis(5));
         let metrics = metrics.waiting(waiting).running(1).kv_usage(kv_usage);
         let address = ([10, 0, 0, 1], port).into();
-        Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
+        Endpoint {
+            address,
+            health: Health::Up,
+            metrics: Some(metrics),
+            labels: Vec::new(),
+            incarnation: Incarnation::default(),
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod settings;
 
 pub mod config;
 
+mod clock;
 mod peer;
 mod task;
 

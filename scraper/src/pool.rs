@@ -23,6 +23,17 @@ pub(crate) struct Pod {
     pub(crate) labels: Vec<(String, String)>,
     /// True if the pod speaks HTTP/2 only.
     pub(crate) http2: bool,
+    pub(crate) origin: PodOrigin,
+}
+
+/// The origin of a pod, by which it is told from another that had its address before. Nothing is known
+/// where pods are listed by their addresses alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PodOrigin {
+    /// Name that no other pod has or had (Kubernetes: uid).
+    pub(crate) uid: String,
+    /// Milliseconds of the Unix time at which the pod was made.
+    pub(crate) created_ms: Option<u64>,
 }
 
 /// The outcome of a pod's scrapes so far.
@@ -34,6 +45,20 @@ pub(crate) struct ScrapeState {
     pub(crate) trouble: Option<Trouble>,
     /// Reading of the last scrape that succeeded.
     pub(crate) reading: Option<TimedReading>,
+    /// The present life of the pod's engine.
+    pub(crate) life: EngineLife,
+}
+
+/// The present life of a pod's engine, with an empty cache at its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EngineLife {
+    /// Milliseconds of the Unix time of its beginning, greater than those of all lives before; zero if
+    /// nothing tells.
+    pub(crate) number: u64,
+    /// Its beginning, if that is known.
+    pub(crate) began: Option<Instant>,
+    /// Time before which all that the engine used last is evicted, if it tells.
+    pub(crate) evicted_before: Option<Instant>,
 }
 
 /// The reason why a pod has no fresh reading, in words.

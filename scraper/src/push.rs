@@ -22,4 +22,3 @@ pub(crate) use pull::{PullState, report_and_snapshot, snapshot};
 pub(crate) use pusher::{EnvoyStatus, TimedReport};
 pub(crate) use reader::ReplyTaker;
 pub(crate) use secret_file::SecretFile;
-pub(crate) use stamp::unix_ms;

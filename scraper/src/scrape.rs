@@ -1,5 +1,6 @@
 //! The scraping of a pool's pods: one task for each pod of the discovered list.
 
+mod life;
 mod pod_scraper;
 mod schedule;
 

@@ -17,8 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use picker_core::saturation::StaleEndpoints;
 use tracing::warn;
 use wire::{
+    beliefs::Beliefs,
     reply::{Reply, WorkerState},
     report::Report,
 };
@@ -56,6 +58,7 @@ struct GatewayGauges {
     at: Instant,
     report: Report,
     workers: Vec<WorkerState>,
+    beliefs: Beliefs,
 }
 
 impl Tallies {
@@ -63,6 +66,14 @@ impl Tallies {
     pub(crate) fn take(&self, pool: &Arc<str>, gateway: u64, reply: &Reply, now: Instant) {
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pools.entry(Arc::clone(pool)).or_default().take(pool, gateway, reply, now);
+    }
+
+    /// Returns the endpoints of a pool that its gateways have no fresh metrics of, at the worst of them.
+    pub(crate) fn stale(&self, pool: &str, now: Instant) -> StaleEndpoints {
+        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(pool) = pools.get_mut(pool) else { return StaleEndpoints::default() };
+        pool.gateways.retain(|_, it| now.saturating_duration_since(it.at) <= REPORT_AGE_MAX);
+        pool.beliefs().stale
     }
 
     /// Writes the families of these pools.
@@ -93,10 +104,16 @@ impl PoolTallies {
         self.gateways.retain(|_, it| fresh(it));
         if self.gateways.len() < GATEWAYS_MAX || self.gateways.contains_key(&gateway) {
             let (report, workers) = (reply.report.clone(), reply.counts.workers.clone());
-            self.gateways.insert(gateway, GatewayGauges { at: now, report, workers });
+            let beliefs = reply.beliefs.clone();
+            self.gateways.insert(gateway, GatewayGauges { at: now, report, workers, beliefs });
         }
         let queues = self.gateways.values().flat_map(|it| &it.report.queues);
         self.queues.see(queues);
+    }
+
+    fn beliefs(&self) -> Beliefs {
+        let all: Vec<&Beliefs> = self.gateways.values().map(|it| &it.beliefs).collect();
+        Beliefs::merged(all.iter().copied())
     }
 
     fn write_gauges(&mut self, page: &mut Page, pool: &str, now: Instant) {
@@ -106,6 +123,9 @@ impl PoolTallies {
         let alive = self.gateways.values().flat_map(|it| &it.workers).filter(|it| it.is_alive);
         let alive: Vec<WorkerState> = alive.copied().collect();
         gauges::write_workers(page, pool, &alive);
+        if !alive.is_empty() {
+            gauges::write_stale(page, pool, self.beliefs().stale);
+        }
         self.sums.write_running(page, pool, &alive);
         gauges::write_in_flight(page, pool, self.gateways.values().map(|it| &it.report));
     }
@@ -136,7 +156,7 @@ mod tests {
                 assert!(counts.add_chunk(number, &chunk, 0));
             }
         }
-        Reply { report: Report::default(), counts }
+        Reply { counts, ..Reply::default() }
     }
 
     fn count(tally: &mut WorkerTally, model: &str, tenant: &str, is_well: bool) {

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use picker_core::{Adapters, Endpoint, Health, Metrics};
+use picker_core::{Adapters, Endpoint, Health, Incarnation, Metrics};
 use serde_json::{Value, json};
 
 /// A request, and what becomes of it.
@@ -252,7 +252,13 @@ impl State {
         let adapters = Adapters { max: 2, running, waiting: Vec::new() };
         let metrics = Metrics::default().waiting(self.waiting).kv_usage(self.kv_usage);
         let metrics = metrics.adapters(adapters);
-        Endpoint { address, health: Health::Up, metrics: Some(metrics), labels: Vec::new() }
+        Endpoint {
+            address,
+            health: Health::Up,
+            metrics: Some(metrics),
+            labels: Vec::new(),
+            incarnation: Incarnation::default(),
+        }
     }
 }
 

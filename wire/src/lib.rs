@@ -17,6 +17,7 @@ pub mod config;
 pub mod kubernetes;
 pub mod metrics;
 
+pub mod beliefs;
 pub mod push;
 pub mod reply;
 pub mod report;

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     FrameError,
+    beliefs::{Beliefs, BeliefsRecord},
     frame::{Frame, bound},
     push::{Secret, Stamp},
     report::Report,
@@ -49,6 +50,8 @@ const FRAME: Frame = Frame { magic: *b"LPA", version: 1 };
 /// Kinds of sections. A number is never used again for another meaning.
 const REPORT: u8 = 1;
 const COUNTS: u8 = 2;
+/// Kinds 3 to 7 are kept for the exchange between gateways.
+const BELIEFS: u8 = 8;
 
 /// Reply of a gateway about one pool.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +60,8 @@ pub struct Reply {
     pub report: Report,
     /// Counts of the gateway's workers.
     pub counts: Counts,
+    /// Beliefs of the gateway's workers, merged.
+    pub beliefs: Beliefs,
 }
 
 /// Counts of a gateway's workers that are new to the scraper.
@@ -105,8 +110,11 @@ impl Reply {
             |value: Result<Vec<u8>, postcard::Error>| value.map_err(|_| FrameError::Malformed);
         let report = section(postcard::to_extend(&self.report, Vec::new()))?;
         let counts = section(postcard::to_extend(&(have, workers, sets), Vec::new()))?;
-        let bytes =
-            FRAME.encode(&[(REPORT, Bytes(&report)), (COUNTS, Bytes(&counts))].as_slice())?;
+        let beliefs = BeliefsRecord::from_beliefs(&self.beliefs);
+        let beliefs = section(postcard::to_extend(&beliefs, Vec::new()))?;
+        let sections =
+            [(REPORT, Bytes(&report)), (COUNTS, Bytes(&counts)), (BELIEFS, Bytes(&beliefs))];
+        let bytes = FRAME.encode(&sections.as_slice())?;
         bound(bytes.len() <= REPLY_BYTES_MAX, "reply", "1 MiB")?;
         Ok(bytes)
     }
@@ -123,6 +131,7 @@ impl Reply {
             match kind {
                 REPORT => reply.report = read(inside)?,
                 COUNTS => reply.counts = Counts::from_record(read(inside)?),
+                BELIEFS => reply.beliefs = read::<BeliefsRecord>(inside)?.into_beliefs(),
                 _ => (),
             }
         }
@@ -229,7 +238,7 @@ mod tests {
                 bytes: 900,
             }],
         };
-        Reply { report, counts }
+        Reply { report, counts, beliefs: Beliefs::default() }
     }
 
     #[test]

@@ -10,8 +10,8 @@ mod store;
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    CacheConfig, Config, End, Endpoint, Health, InferenceRequest, Instant, Metrics, Randomness,
-    RequestId, ResponseClass, ResponseStart, Snapshot,
+    CacheConfig, Config, End, Endpoint, Health, Incarnation, InferenceRequest, Instant, Metrics,
+    Randomness, RequestId, ResponseClass, ResponseStart, Snapshot,
     flow::FlowKey,
     ledger::WorkerId,
     worker::{Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName},
@@ -140,6 +140,7 @@ impl Picker {
             health: Health::Up,
             metrics: Some(metrics),
             labels: Vec::new(),
+            incarnation: Incarnation::default(),
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    BLOCKS_MAX, Chain, Chainer, Config, End, Endpoint, Event, Health, InferenceRequest, Instant,
-    Metrics, Randomness, RequestId, ResponseClass, Scheduler, Seed, Snapshot,
+    BLOCKS_MAX, Chain, Chainer, Config, End, Endpoint, Event, Health, Incarnation,
+    InferenceRequest, Instant, Metrics, Randomness, RequestId, ResponseClass, Scheduler, Seed,
+    Snapshot,
     ledger::{Account, Ledger},
 };
 
@@ -78,6 +79,7 @@ fn endpoint(port: u16) -> Endpoint {
             Metrics::default().waiting(u32::from(port % 7)).kv_usage(f32::from(port % 13) / 13.0),
         ),
         labels: Vec::new(),
+        incarnation: Incarnation::default(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use super::Incarnation;
+
 /// The most endpoints of one pool. Each is a few hundred bytes per worker and 5 to 10 ns per pick;
 /// what a snapshot lists beyond is never chosen.
 pub const ENDPOINTS_MAX: usize = 4_096;
@@ -17,6 +19,8 @@ pub struct Endpoint {
     pub metrics: Option<Metrics>,
     /// The pod's labels, sorted by key.
     pub labels: Vec<(String, String)>,
+    /// Life of the engine: with each new one all that was cached before is gone.
+    pub incarnation: Incarnation,
 }
 
 /// The health of an endpoint, by which it can be sent requests.
@@ -49,6 +53,9 @@ pub struct Metrics {
     pub kv_usage: f32,
     /// Layout of the engine's prefix cache, if the engine reports it.
     pub cache: Option<CacheConfig>,
+    /// Time from a moment to the sending of the snapshot: whatever the engine used last before that moment,
+    /// it has evicted. `None` if the engine has evicted nothing yet, or does not say.
+    pub evicted_before: Option<Duration>,
     /// LoRA adapters of the engine, if it reports any.
     pub adapters: Option<Adapters>,
     /// Further metrics that the scraper was told to read, by the keys that it was given for them
@@ -85,6 +92,12 @@ impl Metrics {
     #[must_use]
     pub fn cache(self, block_tokens: u32, blocks: u32) -> Self {
         Self { cache: Some(CacheConfig { block_tokens, blocks }), ..self }
+    }
+
+    /// Sets the time since a moment: all that was used last before it is evicted.
+    #[must_use]
+    pub fn evicted_before(self, since: Duration) -> Self {
+        Self { evicted_before: Some(since), ..self }
     }
 
     /// Sets the LoRA adapters.

@@ -36,7 +36,7 @@ impl Snapshot {
     pub fn says_what(&self, other: &Self) -> bool {
         let Self { pool, quiet_for, endpoints, objectives, model_rewrites, models } = self;
         let same = |(one, other): (&Endpoint, &Endpoint)| {
-            let Endpoint { address, health, metrics, labels } = one;
+            let Endpoint { address, health, metrics, labels, incarnation } = one;
             let same_metrics = match (metrics, &other.metrics) {
                 (Some(one), Some(other)) => one.say_what(other),
                 (None, None) => true,
@@ -44,6 +44,7 @@ impl Snapshot {
             };
             same_metrics
                 && (address, health, labels) == (&other.address, &other.health, &other.labels)
+                && incarnation.number == other.incarnation.number
         };
         endpoints.len() == other.endpoints.len()
             && endpoints.iter().zip(&other.endpoints).all(same)
@@ -55,7 +56,17 @@ impl Snapshot {
 
 impl Metrics {
     fn say_what(&self, other: &Self) -> bool {
-        let Self { age: _, waiting, running, kv_usage, cache, adapters, attributes } = self;
+        // What is evicted moves with the age.
+        let Self {
+            age: _,
+            waiting,
+            running,
+            kv_usage,
+            cache,
+            evicted_before: _,
+            adapters,
+            attributes,
+        } = self;
         (waiting, running, kv_usage) == (&other.waiting, &other.running, &other.kv_usage)
             && (cache, adapters) == (&other.cache, &other.adapters)
             && *attributes == other.attributes

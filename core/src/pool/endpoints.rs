@@ -187,7 +187,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Endpoint, Metrics};
+    use crate::model::{Endpoint, Incarnation, Metrics};
 
     fn slots(pool: &mut Pool, ports: &[u16]) -> Vec<u16> {
         let endpoint = |port: &u16| Endpoint {
@@ -195,6 +195,7 @@ mod tests {
             health: Health::Up,
             metrics: None,
             labels: Vec::new(),
+            incarnation: Incarnation::default(),
         };
         let endpoints = ports.iter().map(endpoint).collect();
         let snapshot = Snapshot { endpoints, ..Snapshot::default() };
@@ -223,6 +224,7 @@ mod tests {
                 health: Health::Up,
                 metrics: Some(metrics),
                 labels: Vec::new(),
+                incarnation: Incarnation::default(),
             };
             let quiet_for = Duration::from_millis(quiet_for_ms);
             let snapshot = Snapshot { endpoints: vec![endpoint], quiet_for, ..Snapshot::default() };

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::Slot;
 use crate::{
     ledger::Sends,
-    model::{Adapters, CacheConfig, Endpoint, Health, Instant, Role, Roles},
+    model::{Adapters, CacheConfig, Endpoint, Health, Incarnation, Instant, Role, Roles},
     saturation,
 };
 
@@ -25,6 +25,9 @@ pub(crate) struct EndpointState {
     /// Custom metrics by their keys; few, so that they are looked through.
     attributes: Vec<(String, f64)>,
     pub(super) read: Option<Reading>,
+    pub(crate) incarnation: Incarnation,
+    /// Time before which all that the engine used last is evicted, if it tells.
+    pub(crate) evicted_before: Option<Instant>,
 }
 
 /// Metrics, and when they were read by our clock.
@@ -47,7 +50,7 @@ pub(crate) struct EngineLoad {
 
 impl EndpointState {
     pub(super) fn new(endpoint: Endpoint, slot: Slot, received_at: Instant) -> Self {
-        let Endpoint { address, health, metrics, labels } = endpoint;
+        let Endpoint { address, health, metrics, labels, incarnation } = endpoint;
         let read = metrics.as_ref().map(|metrics| Reading {
             at: received_at.saturating_before(metrics.age),
             gauges: EngineLoad {
@@ -57,6 +60,8 @@ impl EndpointState {
                 kv_usage: metrics.kv_usage.max(0.0),
             },
         });
+        let evicted_before = metrics.as_ref().and_then(|metrics| metrics.evicted_before);
+        let evicted_before = evicted_before.map(|since| received_at.saturating_before(since));
         let cache = metrics.as_ref().and_then(|metrics| metrics.cache);
         let (adapters, attributes) =
             metrics.map_or((None, Vec::new()), |metrics| (metrics.adapters, metrics.attributes));
@@ -70,6 +75,8 @@ impl EndpointState {
             adapters,
             attributes,
             read,
+            incarnation,
+            evicted_before,
         };
         member.roles = Roles::from_label(member.label(Role::LABEL));
         member
@@ -147,7 +154,13 @@ pub(crate) mod tests {
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         labels.sort_unstable();
         let address = SocketAddr::from(([10, 0, 0, 1], 8000));
-        let endpoint = Endpoint { address, health: Health::Up, metrics: None, labels };
+        let endpoint = Endpoint {
+            address,
+            health: Health::Up,
+            metrics: None,
+            labels,
+            incarnation: Incarnation::default(),
+        };
         EndpointState::new(endpoint, Slot(0), Instant::default())
     }
 

@@ -163,7 +163,17 @@ impl Utilization {
 
 impl Staleness {
     /// Every name there is.
-    pub const NAMES: &[&str] = &["estimate", "saturated", "ignore"];
+    pub const NAMES: [&str; 3] = ["estimate", "saturated", "ignore"];
+
+    /// Returns the name of it, as configurations have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Estimate => "estimate",
+            Self::Saturated => "saturated",
+            Self::Ignore => "ignore",
+        }
+    }
 }
 
 impl FromStr for Staleness {
@@ -174,7 +184,7 @@ impl FromStr for Staleness {
             "estimate" => Ok(Self::Estimate),
             "saturated" => Ok(Self::Saturated),
             "ignore" => Ok(Self::Ignore),
-            _ => Err(UnknownPolicy::new("staleness policy", name, Self::NAMES)),
+            _ => Err(UnknownPolicy::new("staleness policy", name, &Self::NAMES)),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     ledger::{Ledger, Target, Work},
     model::{InferenceRequest, Instant, SchedulingResult},
     pool::prefix::Matches,
-    saturation::Load,
+    saturation::{Load, StaleEndpoints},
     schedule::Explanation,
 };
 
@@ -38,6 +38,19 @@ impl Scheduler {
         let Some(pool) = &self.pool else { return Vec::new() };
         let addresses = pool.members().iter().map(|member| member.address);
         addresses.zip(pool.loads(now, &ledger.accounts)).collect()
+    }
+
+    /// Returns the loads of the endpoints that can be chosen.
+    pub(super) fn choosable_loads(&self, now: Instant, ledger: &Ledger) -> Vec<Load> {
+        let Some(pool) = &self.pool else { return Vec::new() };
+        let loads = pool.loads(now, &ledger.accounts);
+        self.outliers.choosable(now, pool.members(), loads)
+    }
+
+    /// Returns the endpoints that can be chosen and have no fresh metrics, by the detector.
+    #[must_use]
+    pub fn stale(&self, now: Instant, ledger: &Ledger) -> StaleEndpoints {
+        self.config.detector.stale(&self.choosable_loads(now, ledger))
     }
 
     /// True if requests go elsewhere, as this endpoint has failed too often.

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use picker_core::{
-    BLOCK_BYTES, Chain, Chainer, Config, Endpoint, Event, Filter, Health, InferenceRequest,
-    Instant, Metrics, PickError, Picker, Profile, Randomness, ResponseStart, Scheduler, Scheduling,
-    SchedulingResult, Scorer, ScorerWeight, Seed, Snapshot, WeightedScorer, ledger::Ledger,
+    BLOCK_BYTES, Chain, Chainer, Config, Endpoint, Event, Filter, Health, Incarnation,
+    InferenceRequest, Instant, Metrics, PickError, Picker, Profile, Randomness, ResponseStart,
+    Scheduler, Scheduling, SchedulingResult, Scorer, ScorerWeight, Seed, Snapshot, WeightedScorer,
+    ledger::Ledger,
 };
 
 pub(crate) fn at(ms: u64) -> Instant {
@@ -24,6 +25,7 @@ pub(crate) fn endpoint(last: u8, role: &str, waiting: u32) -> Endpoint {
         health: Health::Up,
         metrics: Some(metrics),
         labels: vec![("llm-d.ai/role".to_owned(), role.to_owned())],
+        incarnation: Incarnation::default(),
     }
 }
 

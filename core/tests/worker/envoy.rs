@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use picker_core::{
-    BLOCK_BYTES, Chainer, Config, Endpoint, EventKind, Health, InferenceRequest, Instant,
-    Objective, PlacementEvent, Profile, Randomness, RequestId, Seed, Snapshot,
+    BLOCK_BYTES, Chainer, Config, Endpoint, EventKind, Health, Incarnation, InferenceRequest,
+    Instant, Metrics, Objective, PlacementEvent, Profile, Randomness, RequestId, Seed, Snapshot,
     flow::{FlowConfig, FlowKey, Priority, Ticket},
     ledger::WorkerId,
     saturation::{Concurrency, Detector},
@@ -22,6 +22,9 @@ pub(crate) struct Envoy {
     pub(crate) workers: Vec<Worker>,
     pub(crate) config: WorkerConfig,
     pub(crate) objectives: Vec<Objective>,
+    /// The metrics and the life of all endpoints of the snapshots to come.
+    pub(crate) metrics: Option<Metrics>,
+    pub(crate) incarnation: Incarnation,
     /// The priority of requests to come.
     pub(crate) priority: Priority,
     /// The ticket that was handed in last.
@@ -117,6 +120,8 @@ impl Envoy {
             workers: (1..=workers).map(worker).collect(),
             config,
             objectives: Vec::new(),
+            metrics: None,
+            incarnation: Incarnation::default(),
             priority: Priority(0),
             last_ticket: None,
             mail: VecDeque::new(),
@@ -140,8 +145,9 @@ impl Envoy {
         let endpoint = |last: &u8| Endpoint {
             address: address(*last),
             health: Health::Up,
-            metrics: None,
+            metrics: self.metrics.clone(),
             labels: Vec::new(),
+            incarnation: self.incarnation,
         };
         let endpoints = endpoints.iter().map(endpoint).collect();
         let objectives = self.objectives.clone();

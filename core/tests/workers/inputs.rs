@@ -7,8 +7,8 @@ use std::{
 };
 
 use picker_core::{
-    End, Endpoint, EventKind, Fault, Health, Instant, PlacementEvent, RequestId, ResponseClass,
-    ResponseStart, Role, Snapshot,
+    End, Endpoint, EventKind, Fault, Health, Incarnation, Instant, PlacementEvent, RequestId,
+    ResponseClass, ResponseStart, Role, Snapshot,
     flow::{
         FairnessId, FairnessPolicy, FlowConfig, FlowKey, Limits, Outcome, PhaseKind, Priority,
         Ticket, TicketId, TokenCost, Ttl, UsageLimitPolicy,
@@ -125,6 +125,7 @@ fn any_snapshot(chance: &mut Chance, is_certain: bool) -> Snapshot {
             health: if chance.one_in(4) { Health::Down } else { Health::Up },
             metrics: None,
             labels: vec![(Role::LABEL.to_owned(), role.to_owned())],
+            incarnation: Incarnation::default(),
         }
     };
     let mut endpoints: Vec<Endpoint> = (0..chance.below(5)).map(|_| endpoint(chance)).collect();

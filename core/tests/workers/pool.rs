@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Config, Decider, Disagg, Endpoint, Filter, Handler, Health, Objective, Profile, Role,
-    Scheduling, Snapshot, WeightedScorer,
+    Config, Decider, Disagg, Endpoint, Filter, Handler, Health, Incarnation, Objective, Profile,
+    Role, Scheduling, Snapshot, WeightedScorer,
     ledger::{Accounts, EndpointKey},
     saturation::{Concurrency, ConcurrencyMode, Detector},
 };
@@ -102,6 +102,7 @@ impl Pool {
             health: Health::Up,
             metrics: None,
             labels: vec![(Role::LABEL.to_owned(), role.to_owned())],
+            incarnation: Incarnation::default(),
         };
         let decode = self.decode.iter().map(|it| endpoint("decode", *it));
         let prefill = self.prefill.iter().map(|it| endpoint("prefill", *it));

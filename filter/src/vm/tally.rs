@@ -21,6 +21,8 @@ pub(crate) struct PoolTally {
     pub(crate) whole: SetId,
     /// Time when the counts were last written.
     pub(crate) written_at: Option<Instant>,
+    /// Time when the log last said that requests wait for fresh metrics.
+    pub(crate) stale_logged_at: Option<Instant>,
 }
 
 /// The memory of which counts each scraper has, by the pools' names.
@@ -30,7 +32,7 @@ impl PoolTally {
     pub(crate) fn new(epoch: u64) -> Self {
         let mut counts = WorkerTally::default();
         let whole = counts.place(&Labels::Pool, true);
-        Self { epoch, counts, whole, written_at: None }
+        Self { epoch, counts, whole, written_at: None, stale_logged_at: None }
     }
 }
 

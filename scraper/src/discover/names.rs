@@ -8,7 +8,11 @@ use std::{
 
 use tracing::{info, warn};
 
-use crate::{peer, pool::Pod, settings::Target};
+use crate::{
+    peer,
+    pool::{Pod, PodOrigin},
+    settings::Target,
+};
 
 /// Time after which names are looked up again: a headless Service's pods come and go behind one
 /// name, and cluster DNS caches for 5 s or longer by default.
@@ -65,7 +69,7 @@ impl NameCache {
             for address in self.addresses(&target.authority) {
                 if seen.insert(address) {
                     let labels = target.labels.clone();
-                    pods.push(Pod { address, labels, http2: false });
+                    pods.push(Pod { address, labels, http2: false, origin: PodOrigin::default() });
                 }
             }
         }
@@ -93,8 +97,8 @@ mod tests {
         let pods: Vec<_> =
             names.pods(&targets).unwrap().iter().map(|pod| format!("{pod:?}")).collect();
         insta::assert_snapshot!(pods.join("\n"), @r#"
-        Pod { address: 10.0.0.1:80, labels: [("a", "1")], http2: false }
-        Pod { address: 10.0.0.2:80, labels: [("b", "2")], http2: false }
+        Pod { address: 10.0.0.1:80, labels: [("a", "1")], http2: false, origin: PodOrigin { uid: "", created_ms: None } }
+        Pod { address: 10.0.0.2:80, labels: [("b", "2")], http2: false, origin: PodOrigin { uid: "", created_ms: None } }
         "#);
     }
 

@@ -18,8 +18,9 @@ use super::{
     history::{Column, History, PodCells, PodMetrics, PoolCells},
 };
 use crate::{
+    clock::unix_ms,
     pool::{PodReadings, PoolView, ScrapedPod},
-    push::{EnvoyStatus, PullState, WatchedGateway, unix_ms},
+    push::{EnvoyStatus, PullState, WatchedGateway},
 };
 use decisions::DecisionCounts;
 use prefixes::PrefixHits;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use picker_core::{Endpoint, Health};
+use picker_core::{Endpoint, Health, saturation::StaleEndpoints};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -110,7 +110,8 @@ impl Status {
                 .borrow()
                 .as_ref()
                 .map(|readings| readings.pods.iter().map(|pod| pod_facts(pod, now)).collect());
-            PoolFacts { name: pool, pods }
+            let stale = self.tallies.stale(pool, now);
+            PoolFacts { name: pool, pods, stale: Some(stale).filter(StaleEndpoints::shut_the_gate) }
         };
         let pools: Vec<_> = self.pools.iter().map(pool).collect();
         problems::problems(&pools, &self.gateway_facts(now))

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use picker_core::{Endpoint, Health, Snapshot};
+use picker_core::{Endpoint, Health, Incarnation, Metrics, Snapshot};
 
-use super::{Pod, PodReadings, ScrapeState, ScrapedPod, Trouble};
+use super::{EngineLife, Pod, PodReadings, ScrapeState, ScrapedPod, Trouble};
 
 /// Longest time between two snapshots of a pool that has no requests and says nothing new. A push
 /// costs a gateway 0.6 to 0.9 ms, most of it to wake up; twenty a second would be most of what an
@@ -36,11 +36,15 @@ fn endpoint(pod: &Pod, state: &ScrapeState, now: Instant) -> Endpoint {
         Some(Trouble::Down(_)) => Health::Down,
         Some(Trouble::Unread(_)) | None => Health::Up,
     };
-    let metrics = state
-        .reading
-        .as_ref()
-        .map(|timed| timed.reading.clone().aged(now.saturating_duration_since(timed.at)));
-    Endpoint { address: pod.address, health, metrics, labels: pod.labels.clone() }
+    let since = |at: Instant| now.saturating_duration_since(at);
+    let EngineLife { number, began, evicted_before } = state.life;
+    let metrics = state.reading.as_ref().map(|timed| Metrics {
+        evicted_before: evicted_before.map(since),
+        ..timed.reading.clone().aged(since(timed.at))
+    });
+    let incarnation = Incarnation { number, age: began.map_or(Duration::ZERO, since) };
+    let (address, labels) = (pod.address, pod.labels.clone());
+    Endpoint { address, health, metrics, labels, incarnation }
 }
 
 #[cfg(test)]
@@ -50,14 +54,15 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::pool::TimedReading;
+    use crate::pool::{PodOrigin, TimedReading};
 
     const PAGE: &[u8] = b"vllm:num_requests_waiting 3\nvllm:num_requests_running 2\n\
         vllm:kv_cache_usage_perc 0.5\n";
 
     fn read_at(at: Instant, down: Option<&str>) -> ScrapeState {
         let reading = Some(TimedReading { at, reading: wire::metrics::scan(PAGE).unwrap() });
-        ScrapeState { tried: true, trouble: down.map(|why| Trouble::Down(why.to_owned())), reading }
+        let trouble = down.map(|why| Trouble::Down(why.to_owned()));
+        ScrapeState { tried: true, trouble, reading, life: EngineLife::default() }
     }
 
     #[test]
@@ -71,7 +76,12 @@ mod tests {
         ];
         let pods = (1..).zip(states).map(|(port, state)| {
             let address = ([10, 0, 0, 1], port).into();
-            let pod = Arc::new(Pod { address, labels: Vec::new(), http2: false });
+            let pod = Arc::new(Pod {
+                address,
+                labels: Vec::new(),
+                http2: false,
+                origin: PodOrigin::default(),
+            });
             ScrapedPod { pod, state: watch::channel(state).1 }
         });
         let pods: Vec<_> = pods.collect();

@@ -17,9 +17,10 @@ use wire::{FrameError, push::Stamp};
 
 use super::{
     signed_snapshot::{Round, SignedSnapshot},
-    stamp::{Stamper, unix_ms},
+    stamp::Stamper,
 };
 use crate::{
+    clock::unix_ms,
     meters::Meters,
     pool::{PoolView, QUIET_MAX, snapshot},
     settings::Secret,
@@ -141,11 +142,18 @@ impl LastSnapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{Pod, PodReadings, ScrapeState, ScrapedPod, TimedReading, WaitingGateways};
+    use crate::pool::{
+        Pod, PodOrigin, PodReadings, ScrapeState, ScrapedPod, TimedReading, WaitingGateways,
+    };
 
     fn pod(port: u16, label: &str) -> (ScrapedPod, watch::Sender<ScrapeState>) {
         let labels = vec![("a".to_owned(), label.to_owned())];
-        let pod = Arc::new(Pod { address: ([10, 0, 0, 1], port).into(), labels, http2: false });
+        let pod = Arc::new(Pod {
+            address: ([10, 0, 0, 1], port).into(),
+            labels,
+            http2: false,
+            origin: PodOrigin::default(),
+        });
         let (state, seen) = watch::channel(ScrapeState::default());
         (ScrapedPod { pod, state: seen }, state)
     }
@@ -171,7 +179,12 @@ mod tests {
             "vllm:num_requests_waiting 0\nvllm:num_requests_running {requests}\nvllm:kv_cache_usage_perc 0\n"
         );
         let reading = wire::metrics::scan(page.as_bytes()).unwrap();
-        ScrapeState { tried: true, trouble: None, reading: Some(TimedReading { at, reading }) }
+        ScrapeState {
+            tried: true,
+            trouble: None,
+            reading: Some(TimedReading { at, reading }),
+            ..ScrapeState::default()
+        }
     }
 
     #[test]

@@ -30,8 +30,8 @@ use super::{
     pusher::{EnvoyStatus, TimedReport},
     reader::ReplyTaker,
     signed_snapshot::{Round, SignedSnapshot},
-    stamp::unix_ms,
 };
+use crate::clock::unix_ms;
 
 /// Time for which a gateway that states no preference is kept waiting for something new.
 const WAIT_DEFAULT: Duration = Duration::ZERO;
@@ -134,7 +134,7 @@ impl PullState {
         let body = time::timeout(READ_TIME_MAX, read).await;
         let body = body.map_err(|_| format!("the report took over {READ_TIME_MAX:?}"))?;
         let body = body.map_err(|why| format!("failed to read the report: {why}"))?;
-        let Reply { report, counts } = self.replies.take(asked.pool, stamp, headers, &body)?;
+        let Reply { report, counts, .. } = self.replies.take(asked.pool, stamp, headers, &body)?;
         let report = TimedReport { at: Instant::now(), report };
         let pool = Arc::clone(asked.pool);
         self.change(asked.address, |it| drop(it.reports.insert(pool, (history, report))));

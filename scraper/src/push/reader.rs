@@ -92,7 +92,7 @@ impl ReplyReader {
             return None;
         }
         match self.taker.take(pool, stamp, &answer.headers, &answer.body) {
-            Ok(Reply { report, counts }) => {
+            Ok(Reply { report, counts, .. }) => {
                 self.judge(None);
                 Some(ReadReply { report, have: Some(counts.have) })
             }

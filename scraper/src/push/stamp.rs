@@ -1,6 +1,6 @@
 //! The time and number of each snapshot.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use wire::push::{CLOCK_SKEW_MAX_MS, Stamp};
 
@@ -35,12 +35,6 @@ impl Stamper {
         self.uptime_ms = uptime_ms.max(self.uptime_ms + 1);
         Stamp::new(self.time_ms, self.start, self.uptime_ms)
     }
-}
-
-/// Returns milliseconds since the Unix epoch.
-pub(crate) fn unix_ms(now: SystemTime) -> u64 {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,15 +1,24 @@
 //! The tasks of a pool's pods, one for each pod of the discovered list.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use tokio::sync::watch;
 use tracing::info;
 use wire::metrics::Engine;
 
-use super::pod_task::PodTask;
+use super::{
+    life::Moment,
+    pod_task::{PodStart, PodTask},
+};
 use crate::{
+    clock::unix_ms,
     discover::DiscoveredPool,
-    pool::{Pod, PodReadings, ScrapeState, ScrapedPod},
+    pool::{Pod, PodOrigin, PodReadings, ScrapeState, ScrapedPod},
     task::Task,
 };
 
@@ -20,18 +29,21 @@ pub(crate) struct Fleet {
     task: PodTask,
     running: BTreeMap<SocketAddr, RunningPod>,
     rng: fastrand::Rng,
+    /// True once a list of pods has come.
+    is_begun: bool,
 }
 
 #[derive(Debug)]
 struct RunningPod {
     engine: Arc<Engine>,
+    origin: PodOrigin,
     state: watch::Receiver<ScrapeState>,
     _task: Task,
 }
 
 impl Fleet {
     pub(crate) fn new(task: PodTask, rng: fastrand::Rng) -> Self {
-        Self { task, running: BTreeMap::new(), rng }
+        Self { task, running: BTreeMap::new(), rng, is_begun: false }
     }
 
     /// Follows the `discovered` pool and publishes its readings, until the discovery ends.
@@ -58,8 +70,9 @@ impl Fleet {
         let mut added = 0;
         for pod in list {
             let engine = self.task.engine_for(&pod);
-            // Another engine has other metrics, so its pod is begun anew.
-            let running = before.remove(&pod.address).filter(|running| running.engine == engine);
+            // Another engine has other metrics, and another pod another cache: both are begun anew.
+            let stays = |it: &RunningPod| it.engine == engine && it.origin.uid == pod.origin.uid;
+            let running = before.remove(&pod.address).filter(stays);
             let running = running.unwrap_or_else(|| {
                 added += 1;
                 self.start(pod.clone(), engine)
@@ -76,6 +89,7 @@ impl Fleet {
             let left = pods.len();
             info!("pool {pool}: {left} endpoints, {added} added, {} removed", before.len());
         }
+        self.is_begun = true;
         pods.into()
     }
 
@@ -84,7 +98,11 @@ impl Fleet {
     fn start(&mut self, pod: Pod, engine: Arc<Engine>) -> RunningPod {
         let phase = self.task.pace.interval(false).mul_f64(self.rng.f64());
         let (writer, state) = watch::channel(ScrapeState::default());
-        let task = Task::spawn(self.task.clone().run(pod, phase, writer));
-        RunningPod { engine, state, _task: task }
+        let now = Moment { at: Instant::now(), unix_ms: unix_ms(SystemTime::now()) };
+        let origin = pod.origin.clone();
+        let made = origin.created_ms.map(|created_ms| now.back_at(created_ms));
+        let start = PodStart { phase, found: made.or_else(|| self.is_begun.then_some(now)) };
+        let task = Task::spawn(self.task.clone().run(pod, start, writer));
+        RunningPod { engine, origin, state, _task: task }
     }
 }

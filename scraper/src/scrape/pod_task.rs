@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use hyper::Uri;
@@ -15,13 +15,15 @@ use tokio::{
 use wire::metrics::{Engine, Engines};
 
 use super::{
+    life::{LifeFollower, Moment},
     pod_scraper::{MetricsPages, PodScraper},
     schedule,
 };
 use crate::{
+    clock::unix_ms,
     meters::Meters,
     peer::{Fault, Link, Peer, TlsClient, log_failure, log_success},
-    pool::{Pod, ScrapeState, TimedReading, Trouble, WaitingReceiver},
+    pool::{EngineLife, Pod, ScrapeState, TimedReading, Trouble, WaitingReceiver},
     settings::{MetricsSource, Pace},
 };
 
@@ -45,6 +47,22 @@ pub(crate) struct PodTask {
     pub(crate) meters: Arc<Meters>,
 }
 
+/// The beginning of a pod's task.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PodStart {
+    /// Time until the first scrape.
+    pub(super) phase: Duration,
+    /// Moment at which the pod was made, or else found at its address; none for one that was there when the
+    /// scraper began.
+    pub(super) found: Option<Moment>,
+}
+
+/// What the task knows of its pod beside the outcome of a scrape.
+struct Known<'a> {
+    link: &'a mut Link,
+    life: EngineLife,
+}
+
 /// A scrape that failed.
 #[derive(Debug)]
 struct Failure {
@@ -66,10 +84,13 @@ impl PodTask {
     pub(super) async fn run(
         mut self,
         pod: Pod,
-        phase: Duration,
+        start: PodStart,
         state: watch::Sender<ScrapeState>,
     ) {
         let address = pod.address;
+        let PodStart { phase, found } = start;
+        let mut lives = LifeFollower::new(found);
+        state.send_modify(|state| state.life = lives.life());
         let mut scraper = match self.scraper(&pod) {
             Ok(scraper) => scraper,
             Err(fault) => return drop(state.send_replace(Failure::of_page(fault).unusable())),
@@ -81,15 +102,20 @@ impl PodTask {
             self.wait(due, left_alone).await;
             let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
             let began = Instant::now();
+            let asked = Moment { at: began, unix_ms: unix_ms(SystemTime::now()) };
             let outcome = with_permit(permit, scraper.once()).await;
             self.meters.scraped(&self.pool, address, began.elapsed(), &outcome);
             let now = Instant::now();
             let idle = outcome.as_ref().is_ok_and(|it| it.waiting == 0 && it.running == 0);
+            match &outcome {
+                Ok(reading) => lives.read(asked, reading),
+                Err(fault) => lives.failed(fault),
+            }
             let outcome = match outcome {
                 Ok(reading) => Ok(TimedReading { at: began, reading }),
                 Err(fault) => Err(self.failure(&pod, fault).await),
             };
-            record(address, outcome, &mut link, &state);
+            record(address, outcome, Known { link: &mut link, life: lives.life() }, &state);
             left_alone = idle && self.waiting.borrow().is_empty();
             let interval = self.pace.interval(left_alone);
             let interval = schedule::interval(interval, scraper.page_bytes());
@@ -167,16 +193,17 @@ async fn with_permit<T>(
 fn record(
     address: SocketAddr,
     outcome: Result<TimedReading, Failure>,
-    link: &mut Link,
+    known: Known<'_>,
     state: &watch::Sender<ScrapeState>,
 ) {
     let now = Instant::now();
+    let Known { link, life } = known;
     let name = format_args!("pod {address}");
     match outcome {
         Ok(reading) => {
             log_success(name, link.succeeded(now));
             let reading = Some(reading);
-            state.send_replace(ScrapeState { tried: true, trouble: None, reading });
+            state.send_replace(ScrapeState { tried: true, trouble: None, reading, life });
         }
         Err(failure) => {
             let fault = &failure.fault;
@@ -184,6 +211,7 @@ fn record(
             let trouble = link.is_down().then(|| failure.trouble());
             state.send_modify(|state| {
                 state.tried = true;
+                state.life = life;
                 // The last good reading stays while the pod may come back: its age says how much it is worth. A page
                 // that cannot be read says that it is worth nothing.
                 if matches!(trouble, Some(Trouble::Unread(_))) {
@@ -209,6 +237,6 @@ impl Failure {
 
     /// Returns the state of a pod that is never scraped.
     fn unusable(&self) -> ScrapeState {
-        ScrapeState { tried: true, trouble: Some(self.trouble()), reading: None }
+        ScrapeState { tried: true, trouble: Some(self.trouble()), ..ScrapeState::default() }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use picker_core::saturation::StaleEndpoints;
 use wire::{
     reply::WorkerState,
     report::{Queue, Report},
@@ -28,6 +29,10 @@ const QUEUE_BYTES: Gauge =
 const SATURATION: Gauge = Gauge {
     name: "llm_d_epp_flow_control_pool_saturation",
     help: "Load of the pool as a share of what it can take",
+};
+const STALE: Gauge = Gauge {
+    name: "llm_d_epp_flow_control_stale_endpoints",
+    help: "Endpoints without fresh metrics, by the saturation detector of the gateway that has most",
 };
 const INDEX_SIZE: Gauge = Gauge {
     name: "llm_d_epp_prefix_indexer_size",
@@ -111,6 +116,11 @@ pub(super) fn write_workers(page: &mut Page, pool: &str, alive: &[WorkerState]) 
         let [name, kind] = PREFIX_PLUGIN;
         page.gauge(INDEX_SIZE, &[("inference_pool", pool), name, kind], float(indexed));
     }
+}
+
+/// Writes the number of endpoints without fresh metrics.
+pub(super) fn write_stale(page: &mut Page, pool: &str, stale: StaleEndpoints) {
+    page.gauge(STALE, &[("inference_pool", pool)], stale.stale.into());
 }
 
 /// Writes what is in flight, over all gateways.

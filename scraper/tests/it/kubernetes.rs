@@ -143,6 +143,24 @@ async fn a_pool_is_its_ready_pods_at_all_target_ports() {
     envoy.wait("no pool", |it| addresses(it).is_empty()).await;
 }
 
+/// A pod that takes over the address of another has an empty cache, whatever its page says.
+#[tokio::test]
+async fn another_pod_at_the_address_is_another_life() {
+    let scene = Scene::start().await;
+    let named = |name: &str, created: &str| {
+        let mut pod = pod(name, "qwen", true);
+        pod["metadata"]["uid"] = json!(format!("uid-of-{name}"));
+        pod["metadata"]["creationTimestamp"] = json!(created);
+        pod
+    };
+    let number = |it: &Pushes| it.last.as_ref()?.endpoints.first().map(|it| it.incarnation.number);
+    scene.api.put(named("a", "2026-02-01T00:00:00Z"));
+    scene.envoy.wait("its making", |it| number(it) == Some(1_769_904_000_000)).await;
+    scene.api.delete(PODS, "a");
+    scene.api.put(named("b", "2026-02-01T00:00:07Z"));
+    scene.envoy.wait("the other's", |it| number(it) == Some(1_769_904_007_000)).await;
+}
+
 #[tokio::test]
 async fn objectives_and_rewrites_of_both_groups() {
     let (server, envoy, api) =

@@ -12,6 +12,7 @@ mod api_server;
 mod envoys;
 mod kubernetes;
 mod list;
+mod lives;
 mod migrate;
 mod pages;
 mod pods;

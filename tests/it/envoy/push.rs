@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::SystemTime};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use picker_core::{Endpoint, Health, Metrics, Objective, Snapshot, flow::Priority};
+use picker_core::{Endpoint, Health, Incarnation, Metrics, Objective, Snapshot, flow::Priority};
 use sha2::Sha256;
 use stack::Stack;
 use wire::{
@@ -189,7 +189,13 @@ pub(super) async fn objectives(
 
 /// An endpoint without a request.
 pub(super) fn idle(address: SocketAddr) -> Endpoint {
-    Endpoint { address, health: Health::Up, metrics: Some(Metrics::default()), labels: Vec::new() }
+    Endpoint {
+        address,
+        health: Health::Up,
+        metrics: Some(Metrics::default()),
+        labels: Vec::new(),
+        incarnation: Incarnation::default(),
+    }
 }
 
 fn now() -> u64 {

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use picker_core::{
-    Adapters, Endpoint, Health, Metrics, Model, ModelRewrite, Objective, Snapshot, flow::Priority,
+    Adapters, Endpoint, Health, Incarnation, Metrics, Model, ModelRewrite, Objective, Snapshot,
+    flow::Priority,
 };
 use wire::push::{self, Secret, Stamp};
 
@@ -69,7 +70,13 @@ impl Pod {
         let health = if self.up { Health::Up } else { Health::Down };
         let address = ([10, 0, 0, self.number], 8000).into();
         let role = self.role.map(|role| ("llm-d.ai/role".to_owned(), role.to_owned()));
-        Endpoint { address, health, metrics, labels: role.into_iter().collect() }
+        Endpoint {
+            address,
+            health,
+            metrics,
+            labels: role.into_iter().collect(),
+            incarnation: Incarnation::default(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use wire::{
 };
 
 use super::{
-    flow::world::gated,
+    flow::world::{gated, gated_by},
     push::{Pod, SECRET},
     world::{World, about},
 };
@@ -70,6 +70,36 @@ fn it_has_what_all_workers_sent_and_hold() {
     let told = report(&world, &pods);
     assert_eq!((told.waiting, told.in_flight, told.queues), (0, vec![], vec![]));
     assert_eq!((told.decisions.picked, told.decisions.refused), (5, 1));
+    world.is_well();
+}
+
+#[test]
+fn it_says_why_requests_wait_for_metrics_that_are_too_old() {
+    let detector =
+        json!({"type": "utilization-detector", "parameters": {"stalenessPolicy": "saturated"}});
+    let world = gated_by(&detector, &[], &json!({}));
+    let pods = [1, 2].map(|number| Pod { age: Duration::from_millis(700), ..Pod::idle(number) });
+    world.pods(&pods);
+    let held = world.chat(0, "hello");
+    world.envoy.run_for(Duration::from_millis(1_100));
+    let told = reply(&world, 1, &pods, None).beliefs.stale;
+    assert_eq!((told.stale, told.endpoints, told.shut_the_gate()), (2, 2, true));
+    let said = || {
+        let lines = world.envoy.logs().into_iter().map(|line| line.message);
+        lines.filter(|line| line.contains("wait for fresh metrics")).collect::<Vec<_>>()
+    };
+    let lines = said();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("requests wait for fresh metrics in pool default: 2 of 2"));
+    assert!(lines[0].ends_with("allowed: 200 ms (metricsStalenessThreshold)"), "{lines:?}");
+    // From now on every push has metrics that were read just before.
+    for _ in 0..24 {
+        world.pods(&Pod::idles(2));
+        world.envoy.run_for(Duration::from_millis(50));
+    }
+    held.respond(200, (), b"{}");
+    assert_eq!(reply(&world, 1, &Pod::idles(2), None).beliefs.stale.stale, 0);
+    assert_eq!(said().len(), 1);
     world.is_well();
 }
 

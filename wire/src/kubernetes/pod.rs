@@ -23,6 +23,10 @@ const ACTIVE_PORTS: [&str; 2] =
 pub struct Pod {
     /// Address of the pod.
     pub address: IpAddr,
+    /// Name that no other pod has or had.
+    pub uid: String,
+    /// Time of its making, as the API server writes it.
+    pub created: String,
     /// Node that the pod runs on.
     pub node: String,
     /// Labels of the pod, sorted by key: as many as an endpoint may have, less one for the zone of
@@ -46,6 +50,8 @@ impl Pod {
             .map(|ports| ports.split(',').filter_map(|port| port.trim().parse().ok()).collect());
         Some(Self {
             address: status.pod_ip?.parse().ok()?,
+            uid: metadata.uid,
+            created: metadata.creation_timestamp,
             node: spec.node_name,
             labels: fitting(metadata.labels),
             active_ports,
@@ -85,6 +91,10 @@ struct PodObject {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PodMetadata {
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    creation_timestamp: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Adapters, CacheConfig, Endpoint, Health, Metrics, ModelRewrite, OBJECTIVES_MAX, Objective,
-    Snapshot, flow::Priority,
+    Adapters, CacheConfig, Endpoint, Health, Incarnation, Metrics, ModelRewrite, OBJECTIVES_MAX,
+    Objective, Snapshot, flow::Priority,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ struct Server<'a> {
     metrics: Option<Load<'a>>,
     #[serde(borrow)]
     labels: Vec<(&'a str, &'a str)>,
+    /// Number of the engine's life, and its age.
+    incarnation: (u64, Duration),
 }
 
 /// Layout of [`Metrics`].
@@ -54,6 +56,7 @@ struct Load<'a> {
     kv_usage: f32,
     /// Tokens per block, blocks.
     cache: Option<(u32, u32)>,
+    evicted_before: Option<Duration>,
     #[serde(borrow)]
     adapters: Option<Lora<'a>>,
     /// Custom metrics by their keys.
@@ -137,6 +140,7 @@ impl<'a> Server<'a> {
             up: endpoint.health == Health::Up,
             metrics: endpoint.metrics.as_ref().map(Load::from_metrics),
             labels: endpoint.labels.iter().map(|(key, value)| (&**key, &**value)).collect(),
+            incarnation: (endpoint.incarnation.number, endpoint.incarnation.age),
         }
     }
 
@@ -158,6 +162,7 @@ impl From<Server<'_>> for Endpoint {
             health: if server.up { Health::Up } else { Health::Down },
             metrics: server.metrics.map(Metrics::from),
             labels: labels.collect(),
+            incarnation: Incarnation { number: server.incarnation.0, age: server.incarnation.1 },
         }
     }
 }
@@ -170,6 +175,7 @@ impl<'a> Load<'a> {
             running: metrics.running,
             kv_usage: metrics.kv_usage,
             cache: metrics.cache.map(|cache| (cache.block_tokens, cache.blocks)),
+            evicted_before: metrics.evicted_before,
             adapters: metrics.adapters.as_ref().map(Lora::from_adapters),
             attributes: metrics.attributes.iter().map(|(key, value)| (&**key, *value)).collect(),
         }
@@ -193,12 +199,13 @@ impl<'a> Load<'a> {
 
 impl From<Load<'_>> for Metrics {
     fn from(load: Load<'_>) -> Self {
-        let Load { age, waiting, running, kv_usage, cache, adapters, attributes } = load;
+        let Load { age, waiting, running, kv_usage, cache, evicted_before, adapters, attributes } =
+            load;
         let cache = cache.map(|(block_tokens, blocks)| CacheConfig { block_tokens, blocks });
         let adapters = adapters.map(Adapters::from);
         let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value));
         let attributes = attributes.collect();
-        Self { age, waiting, running, kv_usage, cache, adapters, attributes }
+        Self { age, waiting, running, kv_usage, cache, evicted_before, adapters, attributes }
     }
 }
 

@@ -3,9 +3,13 @@
 use picker_core::Instant;
 use serde::{Deserialize, Serialize};
 
-use crate::{FrameError, frame::Frame};
+use crate::{
+    FrameError,
+    beliefs::{Beliefs, BeliefsRecord},
+    frame::Frame,
+};
 
-pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 1 };
+pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 2 };
 
 /// Head of a worker's counts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +22,8 @@ pub struct Head {
     pub saturation: Option<f64>,
     /// Entries of the worker's prefix index.
     pub indexed: u64,
+    /// What the worker believes and the scraper should hear of.
+    pub beliefs: Beliefs,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,15 +32,17 @@ struct HeadRecord {
     versions: Vec<u32>,
     saturation: Option<f64>,
     indexed: u64,
+    beliefs: BeliefsRecord,
 }
 
 impl Head {
     /// Returns the bytes that [`Head::decode`] reads.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Self { written_at, ref versions, saturation, indexed } = *self;
-        let written_at = written_at.as_nanos();
-        let record = HeadRecord { written_at, versions: versions.clone(), saturation, indexed };
+        let Self { written_at, ref versions, saturation, indexed, ref beliefs } = *self;
+        let (written_at, versions) = (written_at.as_nanos(), versions.clone());
+        let beliefs = BeliefsRecord::from_beliefs(beliefs);
+        let record = HeadRecord { written_at, versions, saturation, indexed, beliefs };
         // Numbers always serialise.
         FRAME.encode(&record).unwrap_or_default()
     }
@@ -44,9 +52,11 @@ impl Head {
     /// # Errors
     /// For bytes that are none.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
-        let HeadRecord { written_at, versions, saturation, indexed } = FRAME.decode(bytes)?;
+        let HeadRecord { written_at, versions, saturation, indexed, beliefs } =
+            FRAME.decode(bytes)?;
         let written_at = Instant::from_nanos(written_at);
         let saturation = saturation.filter(|it| it.is_finite());
-        Ok(Self { written_at, versions, saturation, indexed })
+        let beliefs = beliefs.into_beliefs();
+        Ok(Self { written_at, versions, saturation, indexed, beliefs })
     }
 }

@@ -4,10 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
-    Adapters, BlockHash, CacheConfig, Chain, ClientId, Endpoint, EventKind, Fault, Health, Instant,
-    MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite, OBJECTIVES_MAX, Objective,
-    PlacementEvent, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RewriteRule,
-    RewriteTarget, SessionId, Snapshot, flow::Priority,
+    Adapters, BlockHash, CacheConfig, Chain, ClientId, Endpoint, EventKind, Fault, Health,
+    Incarnation, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
+    OBJECTIVES_MAX, Objective, PlacementEvent, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
+    REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget, SessionId, Snapshot, flow::Priority,
 };
 use wire::{placement_event, snapshot};
 
@@ -29,6 +29,7 @@ fn some_metrics(u: &mut Unstructured<'_>) -> Result<Metrics> {
         running: u.arbitrary()?,
         kv_usage: f32::from(u.arbitrary::<u8>()?) / 255.0,
         cache: Some(CacheConfig { block_tokens: u.arbitrary()?, blocks: u.arbitrary()? }),
+        evicted_before: u.arbitrary::<Option<u32>>()?.map(|ms| Duration::from_millis(ms.into())),
         adapters: Some(Adapters {
             max: u.arbitrary()?,
             running: vec!["sql".into()],
@@ -46,6 +47,10 @@ fn some_snapshot(u: &mut Unstructured<'_>) -> Result<Snapshot> {
             health: if u.arbitrary()? { Health::Up } else { Health::Down },
             metrics: if u.arbitrary()? { Some(some_metrics(u)?) } else { None },
             labels: vec![("llm-d.ai/role".into(), "decode".into())],
+            incarnation: Incarnation {
+                number: u.arbitrary()?,
+                age: Duration::from_millis(u.arbitrary::<u32>()?.into()),
+            },
         });
     }
     Ok(Snapshot {
@@ -155,13 +160,13 @@ fn what_is_not_understood_is_refused_with_the_reason() {
     let long = Snapshot { pool: "p".repeat(64), ..empty.clone() };
     let silent = Snapshot { quiet_for: Duration::from_millis(1_001), ..empty.clone() };
     insta::assert_snapshot!([
-        say(b""), say(b"LPN\x01"), say(&of_version(3)), say(&of_version(5)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
+        say(b""), say(b"LPN\x01"), say(&of_version(4)), say(&of_version(6)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
         snapshot::encode(&long).unwrap_err().to_string(), snapshot::encode(&silent).unwrap_err().to_string(),
     ].join("\n"), @r#"
     does not begin with "LPS"
     does not begin with "LPS"
-    found version 3; allowed: 4
-    found version 5; allowed: 4
+    found version 4; allowed: 5
+    found version 6; allowed: 5
     cut off or not decodable
     1 bytes after the end
     the pool's name out of bounds; allowed: 63 bytes
@@ -172,7 +177,13 @@ fn what_is_not_understood_is_refused_with_the_reason() {
 #[test]
 fn bounds_hold_at_their_edge() {
     let address: SocketAddr = ([127, 0, 0, 1], 8000).into();
-    let endpoint = Endpoint { address, health: Health::Up, metrics: None, labels: vec![] };
+    let endpoint = Endpoint {
+        address,
+        health: Health::Up,
+        metrics: None,
+        labels: vec![],
+        incarnation: Incarnation::default(),
+    };
     let pool = |len| Snapshot {
         pool: "p".into(),
         endpoints: vec![endpoint.clone(); len],

@@ -12,7 +12,13 @@ use wire::{
 };
 
 use super::{WatchedKind, groups::Groups};
-use crate::{discover::DiscoveredPool, kubernetes::Store, pool::Pod, settings::Objectives};
+use crate::{
+    clock::unix_ms,
+    discover::DiscoveredPool,
+    kubernetes::Store,
+    pool::{Pod, PodOrigin},
+    settings::Objectives,
+};
 
 /// Bytes of all rewrites of a pool: a quarter of what an ingest takes of a snapshot by default, and
 /// thousands of names.
@@ -105,7 +111,8 @@ impl PoolObjects {
             let labels = self.labels(pod);
             for port in pod.ports(&pool.target_ports) {
                 let address = (pod.address, port).into();
-                all.push(Pod { address, labels: labels.clone(), http2: pool.http2 });
+                let (labels, origin) = (labels.clone(), origin(pod));
+                all.push(Pod { address, labels, http2: pool.http2, origin });
             }
         }
         // Two pods have one address for a moment while one takes over the other's.
@@ -170,4 +177,9 @@ fn size(rewrite: &ModelRewrite) -> usize {
 fn zone(node: &Value) -> Option<String> {
     let zone = node.pointer("/metadata/labels")?.get(ZONE_LABEL)?.as_str()?;
     (zone.len() <= LABEL_VALUE_MAX).then(|| zone.to_owned())
+}
+
+fn origin(pod: &kubernetes::Pod) -> PodOrigin {
+    let created = humantime::parse_rfc3339(&pod.created).ok();
+    PodOrigin { uid: pod.uid.clone(), created_ms: created.map(unix_ms) }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use picker_core::saturation::StaleEndpoints;
+
 /// Pods that one kind of trouble names; the rest are counted.
 const NAMED_MAX: usize = 3;
 
@@ -27,6 +29,8 @@ pub(super) struct PoolFacts<'a> {
     pub(super) name: &'a str,
     /// Pods; `None` before the first list.
     pub(super) pods: Option<Vec<PodFacts>>,
+    /// Endpoints that count as full at a gateway until their metrics are fresh, if there are such.
+    pub(super) stale: Option<StaleEndpoints>,
 }
 
 /// The facts about a pod.
@@ -142,6 +146,17 @@ fn add_pool_problems(problems: &mut Vec<Problem>, pool: &PoolFacts<'_>) {
         let text = format!("Pool {name} has pods whose numbers are stale: {}.", listed(&stale));
         problems.push(Problem::warning(text));
     }
+    problems.extend(pool.stale.map(|stale| stale_problem(name, &stale)));
+}
+
+/// Says why requests wait. An error if they wait for every endpoint.
+fn stale_problem(pool: &str, stale: &StaleEndpoints) -> Problem {
+    let text = format!(
+        "Requests of pool {pool} wait for fresh metrics: {stale}. Scrape more often, raise \
+         metricsStalenessThreshold, or take stalenessPolicy \"estimate\"."
+    );
+    let level = if stale.stale == stale.endpoints { Level::Error } else { Level::Warning };
+    Problem { level, text }
 }
 
 fn listed(names: &[String]) -> String {
@@ -162,6 +177,8 @@ fn rounded(age: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use picker_core::saturation::Staleness;
+
     use super::*;
 
     fn pod(port: u16, state: PodState) -> PodFacts {
@@ -188,11 +205,22 @@ mod tests {
             pod(4, PodState::Unread(None)),
             pod(5, PodState::Unread(Some("answered 404 Not Found".to_owned()))),
         ];
+        let stale = StaleEndpoints {
+            stale: 2,
+            endpoints: 5,
+            oldest: Some(Duration::from_millis(1_020)),
+            allowed: Duration::from_millis(200),
+            policy: Staleness::Saturated,
+        };
         let pools = [
-            PoolFacts { name: "some", pods: Some(some.to_vec()) },
-            PoolFacts { name: "all", pods: Some((1..6).map(|n| pod(n, refused())).collect()) },
-            PoolFacts { name: "none", pods: Some(Vec::new()) },
-            PoolFacts { name: "new", pods: None },
+            PoolFacts { name: "some", pods: Some(some.to_vec()), stale: Some(stale) },
+            PoolFacts {
+                name: "all",
+                pods: Some((1..6).map(|n| pod(n, refused())).collect()),
+                stale: None,
+            },
+            PoolFacts { name: "none", pods: Some(Vec::new()), stale: None },
+            PoolFacts { name: "new", pods: None, stale: None },
         ];
         let gateways = [
             gateway(Some(40), None),
@@ -209,13 +237,14 @@ mod tests {
         Warning: Gateway http://g:1 has not answered yet.
         Warning: Pool some has pods whose metrics cannot be read; they are placed by what is in flight there: 10.0.0.1:5 (answered 404 Not Found).
         Warning: Pool some has pods whose numbers are stale: 10.0.0.1:3 (3s old).
+        Warning: Requests of pool some wait for fresh metrics: 2 of 5 endpoints have stale metrics and count as full (stalenessPolicy "saturated"): found metrics 1020 ms old; allowed: 200 ms (metricsStalenessThreshold). Scrape more often, raise metricsStalenessThreshold, or take stalenessPolicy "estimate".
         Warning: The pods of pool new are still being looked up.
         "#);
     }
 
     #[test]
     fn nothing_is_said_where_all_is_well() {
-        let pool = PoolFacts { name: "a", pods: Some(vec![pod(1, PodState::Up)]) };
+        let pool = PoolFacts { name: "a", pods: Some(vec![pod(1, PodState::Up)]), stale: None };
         assert_eq!(written(&[pool], &[gateway(Some(40), None)]), "");
         assert!(written(&[], &[]).starts_with("Error: No gateway gets snapshots"));
     }

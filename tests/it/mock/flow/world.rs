@@ -23,7 +23,7 @@ pub(in crate::mock) fn gated_with(plugins: &[Value], flow: &Value) -> World {
 }
 
 /// A pool whose room is what this detector says.
-pub(super) fn gated_by(detector: &Value, plugins: &[Value], flow: &Value) -> World {
+pub(in crate::mock) fn gated_by(detector: &Value, plugins: &[Value], flow: &Value) -> World {
     let mut section = json!({"saturationDetector": {"pluginRef": detector["type"]}});
     section.as_object_mut().unwrap().extend(flow.as_object().unwrap().clone());
     let keys = json!({

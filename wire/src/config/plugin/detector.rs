@@ -55,7 +55,7 @@ pub(in crate::config) fn utilization(parameters: &Object<'_>) -> Result<Detector
         )?,
         headroom: headroom(parameters, default.headroom)?,
         staleness: parameters.read("stalenessPolicy", default.staleness, |at| {
-            at.text()?.parse().map_err(|_| at.refuse_name(Staleness::NAMES))
+            at.text()?.parse().map_err(|_| at.refuse_name(&Staleness::NAMES))
         })?,
         in_flight_credit: parameters.read("inFlightCredit", default.in_flight_credit, At::flag)?,
     }))
