@@ -269,6 +269,7 @@ impl Scheduler {
             self.learned.forget(left);
             self.outliers.clear(left);
         }
+        self.learned.has_adapters = pool.members().iter().any(|it| it.adapters.is_some());
         for member in pool.members() {
             let reported = member.capacity.filter(|_| self.config.auto_tune);
             let capacity = reported.unwrap_or(self.config.default_capacity);

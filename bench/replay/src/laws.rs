@@ -92,6 +92,17 @@ fn tight_caches_are_used_as_well_as_by_stickiness_alone() {
     assert!(ours >= 0.95 * sticky, "{ours} requests a second, {sticky} by llm-d 3,2,2");
 }
 
+/// Requests for one adapter meet where it runs, and an adapter that most ask for is not held to one pod.
+#[test]
+fn adapters_do_not_wait_for_each_other() {
+    for name in ["LoRA", "LoRA, one hot"] {
+        let closed = short_loop(name, 10);
+        let [random, ours] = [Contender::Random, Contender::PickerTtft]
+            .map(|contender| closed.replay(contender).ttft_mean);
+        assert!(ours < 0.6 * random, "{name}: {ours} s, {random} by chance");
+    }
+}
+
 #[test]
 fn one_pod_computes_a_prompt_and_another_answers() {
     let apart = short_loop("P/D", 4);

@@ -28,6 +28,8 @@ pub(crate) struct Clients {
     pub(crate) pause: Pause,
     /// Number of LoRA adapters, which clients use in turn; 0 for the model itself.
     pub(crate) adapters: u8,
+    /// Number of clients that all use the first adapter.
+    pub(crate) alike: usize,
     /// Time that passes before anything is counted.
     pub(crate) warm_up: Duration,
     /// Time over which requests are counted.
@@ -113,6 +115,7 @@ impl Default for Clients {
             turn_blocks: 0,
             pause: Pause::default(),
             adapters: 0,
+            alike: 0,
             warm_up: Duration::ZERO,
             counted: Duration::from_secs(40),
             requests_max: 800,
@@ -156,7 +159,7 @@ impl Clients {
 
     /// Returns the adapter that a client asks for.
     fn adapter(&self, client: usize) -> Option<u8> {
-        let adapter = client.checked_rem(usize::from(self.adapters))?;
+        let adapter = client.saturating_sub(self.alike).checked_rem(usize::from(self.adapters))?;
         u8::try_from(adapter).ok()
     }
 

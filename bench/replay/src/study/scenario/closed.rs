@@ -19,7 +19,8 @@ pub(in crate::study) fn loops(quick: bool, seed: u64) -> Vec<Scenario> {
     all.extend(mixed_work(seed));
     all.extend(mixed_pods(seed));
     all.extend(conversations(seed));
-    all.extend([tools(seed), adapters(seed), apart(seed)]);
+    all.extend(adapters(seed));
+    all.extend([tools(seed), apart(seed)]);
     if quick {
         for it in &mut all {
             if let Some(window) = &mut it.trace.window {
@@ -202,7 +203,7 @@ fn tools(seed: u64) -> Scenario {
 }
 
 /// Returns requests for more adapters than a pod has in one batch.
-fn adapters(seed: u64) -> Scenario {
+fn adapters(seed: u64) -> [Scenario; 2] {
     let clients = Clients {
         own: (100..=500).into(),
         answer: (24..=64).into(),
@@ -211,8 +212,13 @@ fn adapters(seed: u64) -> Scenario {
         counted: SECOND * 120,
         ..Clients::default()
     };
-    let pods = vec![Pod { max_adapters: 2, ..Pod::CPU }; CPU_PODS];
-    named("LoRA", "6 adapters, of which a pod has 2 at once", &clients, seed).over(pods)
+    let hot = Clients { alike: 32, ..clients.clone() };
+    let what = "6 adapters, of which a pod has 2 at once";
+    [
+        named("LoRA", what, &clients, seed),
+        named("LoRA, one hot", "the same, 71 % ask for one", &hot, seed),
+    ]
+    .map(|it| it.over(vec![Pod { max_adapters: 2, ..Pod::CPU }; CPU_PODS]))
 }
 
 /// Returns conversations over pods of which four compute prompts and four write answers.
