@@ -276,6 +276,7 @@ impl Scheduler {
         let losses: Vec<Losses> = pool.members().iter().map(Losses::of_member).collect();
         losses.into_iter().for_each(|losses| self.unlearn(losses, received_at));
         let pool = self.pool.get_or_insert_default();
+        self.learned.has_adapters = pool.members().iter().any(|it| it.adapters.is_some());
         for member in pool.members() {
             let reported = member.capacity.filter(|_| self.config.auto_tune);
             let capacity = reported.unwrap_or(self.config.default_capacity);

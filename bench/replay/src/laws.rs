@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{bound, policy::Contender, study::Scenario, trace::Trace};
+use crate::{bound, fleet::Role, policy::Contender, study::Scenario, trace::Trace};
 
 const REQUESTS: usize = 300;
 
@@ -49,7 +49,10 @@ fn a_client_sends_its_next_request_after_its_last_answer_and_none_after_the_end(
         let served = closed.outcome(contender).served;
         let sent = served.iter().filter(|it| it.due.is_some()).count();
         assert!(sent > 2 * 48, "{contender:?}: {sent} requests of 48 clients");
-        for (before, next) in &closed.trace.follow_ups {
+        let follow_ups = closed.trace.follow_ups.iter();
+        for (before, next) in
+            follow_ups.flat_map(|(it, all)| all.iter().map(move |next| (it, next)))
+        {
             let (before, after) = (served[*before], served[next.request]);
             match after.due {
                 Some(due) => {
@@ -87,6 +90,38 @@ fn tight_caches_are_used_as_well_as_by_stickiness_alone() {
     let [sticky, ours] =
         [Contender::LlmDBlend, Contender::PickerTtft].map(|contender| tight.replay(contender).rate);
     assert!(ours >= 0.95 * sticky, "{ours} requests a second, {sticky} by llm-d 3,2,2");
+}
+
+/// Requests for one adapter meet where it runs, and an adapter that most ask for is not held to one pod.
+#[test]
+fn adapters_do_not_wait_for_each_other() {
+    for name in ["LoRA", "LoRA, one hot"] {
+        let closed = short_loop(name, 10);
+        let [random, ours] = [Contender::Random, Contender::PickerTtft]
+            .map(|contender| closed.replay(contender).ttft_mean);
+        assert!(ours < 0.6 * random, "{name}: {ours} s, {random} by chance");
+    }
+}
+
+#[test]
+fn one_pod_computes_a_prompt_and_another_answers() {
+    let apart = short_loop("P/D", 4);
+    let roles = apart.roles();
+    for contender in
+        [Contender::Random, Contender::Dynamo, Contender::Picker, Contender::PickerTtft]
+    {
+        let outcome = apart.outcome(contender);
+        let sent: Vec<_> = outcome.served.iter().filter(|it| it.due.is_some()).collect();
+        assert!(sent.len() > 80, "{contender:?}: {} requests", sent.len());
+        assert!(sent.iter().all(|it| it.ends == 1 && roles[it.pod] == Role::Decode));
+        let computed = |role| -> u64 {
+            let of_role = roles.iter().zip(&outcome.computed).filter(|(it, _)| **it == role);
+            of_role.map(|(_, tokens)| tokens).sum()
+        };
+        let last_tokens = computed(Role::Decode);
+        assert!(last_tokens < sent.len() as u64 * 600, "{contender:?}: {last_tokens} tokens");
+        assert!(computed(Role::Prefill) > 20 * last_tokens, "{contender:?}");
+    }
 }
 
 #[test]

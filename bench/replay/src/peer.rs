@@ -8,15 +8,18 @@ mod book;
 mod lru;
 mod view;
 
+mod staged;
+
 use std::time::Duration;
 
 pub(crate) use book::Load;
 pub(crate) use lru::Lru;
+pub(crate) use staged::Staged;
 pub(crate) use view::View;
 
 use crate::{
     fleet::{Fleet, Pod, Reading},
-    router::{Arrival, Router},
+    router::{Arrival, Route, Router},
     trace::BLOCK_TOKENS,
 };
 use book::{Book, PromptTokens};
@@ -52,6 +55,8 @@ pub(crate) enum Knows {
 /// A gateway with such a policy.
 pub(crate) struct Peer {
     policy: Box<dyn Policy>,
+    /// Number of the first of its pods in the fleet.
+    first: usize,
     book: Book,
     index: Vec<Lru>,
     readings: Vec<Reading>,
@@ -70,6 +75,7 @@ impl Peer {
         Self {
             index: pods.iter().map(|pod| Lru::new(own(pod))).collect(),
             policy,
+            first: 0,
             book: Book::new(pods.len()),
             readings: vec![Reading::default(); pods.len()],
             read_at: Duration::ZERO,
@@ -77,11 +83,16 @@ impl Peer {
         }
     }
 
+    /// Has the gateway's pods begin at this one of the fleet.
+    pub(crate) fn beginning_at(self, first: usize) -> Self {
+        Self { first, ..self }
+    }
+
     fn matched(&self, arrival: Arrival<'_>, fleet: &Fleet) -> Vec<usize> {
         let blocks = arrival.request.cacheable_blocks();
         let of = |pod: usize, lru: &Lru| match self.policy.knows() {
             Knows::Placements { .. } => lru.matched(blocks),
-            Knows::Events => fleet.cached(pod, blocks),
+            Knows::Events => fleet.cached(self.first + pod, blocks),
             Knows::Nothing => 0,
         };
         self.index.iter().enumerate().map(|(pod, lru)| of(pod, lru) * BLOCK_TOKENS).collect()
@@ -94,12 +105,13 @@ impl Router for Peer {
     }
 
     fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration) {
-        self.readings = readings.to_vec();
+        let own = readings.iter().skip(self.first).take(self.readings.len());
+        self.readings = own.cloned().collect();
         self.read_at = now.saturating_sub(age);
         self.book.seen(self.read_at);
     }
 
-    fn place(&mut self, now: Duration, arrival: Arrival<'_>, fleet: &Fleet) -> usize {
+    fn place(&mut self, now: Duration, arrival: Arrival<'_>, fleet: &Fleet) -> Route {
         let matched = self.matched(arrival, fleet);
         let index_sizes: Vec<usize> = self.index.iter().map(Lru::len).collect();
         let pod = self.policy.pick(&mut View {
@@ -116,7 +128,7 @@ impl Router for Peer {
         if let Some(lru) = self.index.get_mut(pod) {
             lru.learn(arrival.request.full_blocks());
         }
-        pod
+        (self.first + pod).into()
     }
 
     fn answered(&mut self, _now: Duration, request: usize) {

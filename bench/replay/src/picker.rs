@@ -19,8 +19,8 @@ use picker_core::{
 };
 
 use crate::{
-    fleet::{Fleet, Pod, Reading},
-    router::{Arrival, Router},
+    fleet::{Fleet, Pod, Reading, Role, adapter_name},
+    router::{Arrival, Route, Router},
     trace::BLOCK_TOKENS,
 };
 use store::SharedStore;
@@ -133,13 +133,14 @@ impl Picker {
             #[expect(clippy::cast_possible_truncation, reason = "a share, 0 to 1")]
             kv_usage: reading.kv_usage as f32,
             cache: Some(CacheConfig { block_tokens: small(BLOCK_TOKENS), blocks: small(blocks) }),
+            adapters: reading.adapters.clone(),
             ..Metrics::default()
         };
         Endpoint {
             address: address(pod),
             health: Health::Up,
             metrics: Some(metrics),
-            labels: Vec::new(),
+            labels: self.pods.get(pod).and_then(role_label).into_iter().collect(),
             incarnation: Incarnation::default(),
         }
     }
@@ -157,7 +158,7 @@ impl Router for Picker {
         self.store.store_snapshot(instant(now), snapshot);
     }
 
-    fn place(&mut self, now: Duration, arrival: Arrival<'_>, _fleet: &Fleet) -> usize {
+    fn place(&mut self, now: Duration, arrival: Arrival<'_>, _fleet: &Fleet) -> Route {
         let number = self.chance.usize(..self.workers.len().max(1));
         if self.placed_by.len() <= arrival.number {
             self.placed_by.resize(arrival.number + 1, 0);
@@ -169,10 +170,11 @@ impl Router for Picker {
         if let Some(AdmissionResult::Sent(result)) = answer
             && let Some(first) = result.ranked.first()
         {
-            return pod(*first);
+            let prefill = result.prefill.as_ref().map(|it| pod(it.endpoint));
+            return Route { pod: pod(*first), prefill };
         }
         // Before the first snapshot Envoy goes on by itself: round robin.
-        arrival.number % self.pods.len().max(1)
+        (arrival.number % self.pods.len().max(1)).into()
     }
 
     fn headers(&mut self, now: Duration, request: usize) {
@@ -201,12 +203,26 @@ impl Router for Picker {
 fn pending(arrival: Arrival<'_>) -> PendingRequest {
     PendingRequest {
         id: id(arrival.number),
-        request: InferenceRequest { chain: arrival.chain.clone(), ..InferenceRequest::default() },
+        request: InferenceRequest {
+            chain: arrival.chain.clone(),
+            model: arrival.request.claims.adapter.map(adapter_name).unwrap_or_default(),
+            ..InferenceRequest::default()
+        },
         flow: FlowKey::default(),
         bytes: 0,
         ttl: None,
         slo_ttft: None,
     }
+}
+
+/// Returns the label with a pod's role; none of a pod that does all.
+fn role_label(pod: &Pod) -> Option<(String, String)> {
+    let role = match pod.role {
+        Role::Both => return None,
+        Role::Prefill => "prefill",
+        Role::Decode => "decode",
+    };
+    Some((picker_core::Role::LABEL.to_owned(), role.to_owned()))
 }
 
 /// Gives each pod an address of its own, by its port.
@@ -242,7 +258,7 @@ mod tests {
     /// Makes an Envoy of two workers over two idle pods, which knows a snapshot.
     fn picker() -> Picker {
         let mut picker = Picker::new(&Config::default(), 2, &[Pod::H100; 2], 1);
-        picker.scraped(Duration::ZERO, &[Reading::default(); 2], NO_AGE);
+        picker.scraped(Duration::ZERO, &[Reading::default(), Reading::default()], NO_AGE);
         picker
     }
 

@@ -12,11 +12,11 @@ mod random;
 mod round_robin;
 mod smg;
 
-use picker_core::{Config, Profile};
+use picker_core::{Config, Decider, Disagg, Filter, Handler, Profile, Scheduling};
 
 use crate::{
-    fleet::Pod,
-    peer::{Peer, Policy},
+    fleet::{Pod, Role},
+    peer::{Peer, Policy, Staged},
     picker::{AnswerSign, Picker, WORKERS},
     router::Router,
 };
@@ -81,7 +81,27 @@ impl Contender {
 
     /// Returns a gateway with this policy.
     pub(crate) fn router(self, pods: &[Pod], seed: u64) -> Box<dyn Router> {
-        let policy: Box<dyn Policy> = match self {
+        let is_staged = pods.iter().any(|pod| pod.role != Role::Both);
+        let Some(policy) = self.policy(pods) else {
+            return Box::new(self.picker(is_staged, pods, seed));
+        };
+        if !is_staged {
+            return Box::new(Peer::new(policy, pods, seed));
+        }
+        // What ranks pods by prompts to compute says nothing of those that only answer.
+        let decode: Box<dyn Policy> = if self == Self::Random {
+            Box::new(random::Random)
+        } else if self == Self::RoundRobin {
+            Box::new(round_robin::RoundRobin::default())
+        } else {
+            Box::new(least_request::LeastRequest)
+        };
+        Box::new(Staged::new(policy, decode, pods, seed))
+    }
+
+    /// Returns the policy of a peer; `None` for ours.
+    fn policy(self, pods: &[Pod]) -> Option<Box<dyn Policy>> {
+        Some(match self {
             Self::Random => Box::new(random::Random),
             Self::RoundRobin => Box::new(round_robin::RoundRobin::default()),
             Self::LeastRequest => Box::new(least_request::LeastRequest),
@@ -93,20 +113,34 @@ impl Contender {
             Self::LlmDTokenAware => Box::new(llm_d_token_aware::LlmDTokenAware),
             Self::Dynamo => Box::new(dynamo::Dynamo),
             Self::LMetric => Box::new(lmetric::LMetric),
-            Self::Picker => return Box::new(Picker::new(&epp_default(), WORKERS, pods, seed)),
-            Self::PickerByHeaders => {
-                let picker = Picker::new(&Config::default(), WORKERS, pods, seed);
-                return Box::new(picker.going_by(AnswerSign::Headers));
-            }
-            Self::PickerTtft => {
-                return Box::new(Picker::new(&Config::default(), WORKERS, pods, seed));
-            }
-        };
-        Box::new(Peer::new(policy, pods, seed))
+            Self::Picker | Self::PickerByHeaders | Self::PickerTtft => return None,
+        })
+    }
+
+    /// Returns our gateway.
+    fn picker(self, is_staged: bool, pods: &[Pod], seed: u64) -> Picker {
+        let profile = if self == Self::Picker { Profile::of_the_epp() } else { Profile::default() };
+        let scheduling = if is_staged { staged(&profile) } else { profile.into() };
+        let config = Config { scheduling, ..Config::default() };
+        let by_headers = self == Self::PickerByHeaders;
+        let sign = if by_headers { AnswerSign::Headers } else { AnswerSign::FirstToken };
+        Picker::new(&config, WORKERS, pods, seed).going_by(sign)
     }
 }
 
-/// Returns the configuration by which an EPP without one would choose.
-fn epp_default() -> Config {
-    Config { scheduling: Profile::of_the_epp().into(), ..Config::default() }
+/// Returns a choice by stages, each by the same scorers.
+fn staged(profile: &Profile) -> Scheduling {
+    let stage = |role: picker_core::Role, name: &str| Profile {
+        name: name.to_owned(),
+        filters: vec![Filter::Role(role)],
+        ..profile.clone()
+    };
+    let disagg = Disagg { prefill_decider: Some(Decider::Always), ..Disagg::default() };
+    Scheduling {
+        profiles: vec![
+            stage(picker_core::Role::Decode, &disagg.decode),
+            stage(picker_core::Role::Prefill, &disagg.prefill),
+        ],
+        handler: Handler::Disagg(disagg),
+    }
 }

@@ -2,7 +2,10 @@
 
 use picker_core::{BLOCKS_MAX, Chain, Chainer, Seed};
 
-use crate::trace::{BLOCK_TOKENS, Request, Trace};
+use crate::{
+    fleet::adapter_name,
+    trace::{BLOCK_TOKENS, Request, Trace},
+};
 
 /// Bytes of text in one token: English runs at about four in real vocabularies.
 const TOKEN_BYTES: usize = 4;
@@ -13,7 +16,8 @@ pub(crate) fn chains(trace: &Trace) -> Vec<Chain> {
 }
 
 fn chain(request: &Request) -> Chain {
-    let mut chainer = Chainer::new(&Seed { model: "replay", ..Seed::default() }, BLOCKS_MAX);
+    let model = request.claims.adapter.map_or_else(|| "replay".to_owned(), adapter_name);
+    let mut chainer = Chainer::new(&Seed { model: &model, ..Seed::default() }, BLOCKS_MAX);
     let mut left = request.prompt;
     for block in &request.blocks {
         let tokens = left.min(BLOCK_TOKENS);

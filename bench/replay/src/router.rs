@@ -16,9 +16,9 @@ pub(crate) trait Router {
     /// Takes the metrics of all pods, as they were `age` ago.
     fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration);
 
-    /// Returns the pod for a request, by its number in the fleet. Of the fleet a router may know
-    /// what its product is told by events, and nothing else.
-    fn place(&mut self, now: Duration, arrival: Arrival<'_>, fleet: &Fleet) -> usize;
+    /// Returns the pods for a request. Of the fleet a router may know what its product is told by
+    /// events, and nothing else.
+    fn place(&mut self, now: Duration, arrival: Arrival<'_>, fleet: &Fleet) -> Route;
 
     /// Hears that the answer's headers came, which a stream sends long before the first token. They say
     /// nothing of the prompt.
@@ -29,6 +29,22 @@ pub(crate) trait Router {
 
     /// Hears that a request that it placed got its last token.
     fn ended(&mut self, now: Duration, request: usize);
+}
+
+/// The pods of a request, by their numbers in the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// Pod that writes the answer.
+    pub(crate) pod: usize,
+    /// Pod that computes the prompt before, if that is another.
+    pub(crate) prefill: Option<usize>,
+}
+
+impl From<usize> for Route {
+    /// Returns the route of a request that one pod does all of.
+    fn from(pod: usize) -> Self {
+        Self { pod, prefill: None }
+    }
 }
 
 /// A request on its arrival.

@@ -1,5 +1,6 @@
 //! The comparison: loads, faults, and the tables of them.
 
+mod overview;
 mod plots;
 mod scenario;
 mod targets;
@@ -118,7 +119,8 @@ pub fn run(options: &Options) -> Result<(Vec<Part>, Value)> {
     }
     let [loads, loops, faults] = &rows;
     draw(options, loads)?;
-    let mut parts = vec![Part::Text(ABOUT.to_owned())];
+    let mut parts = vec![Part::Text(ABOUT.to_owned()), Part::Text(OVERVIEW.to_owned())];
+    parts.push(overview::table(loads.iter().chain(loops)));
     for row in loads {
         parts.push(Part::Text(title(row)));
         parts.push(table(row));
@@ -169,6 +171,8 @@ const ABOUT: &str = "8 simulated pods as large and fast as vLLM with Qwen3-32B o
     0.12 ms for each decoding request and a second for each 20,480 prompt tokens; 500,000 tokens of KV cache). Peers are their \
     published formulas at their defaults, not their products. Well served: the first token within 2 s, and 2 s more for each 20,480 \
     prompt tokens; further tokens every 60 ms. Imbalance: prompt tokens computed by the busiest pod over the mean.";
+const OVERVIEW: &str =
+    "Requests per second, then mean and p90 of the time to the first token in seconds:";
 const LOOPS: &str = "Closed loops, in which each client waits for its answer, and bursts. Unless said, 4 pods of the simulator's default: \
     vLLM 0.32 with a small model on two CPU cores, 16 requests at once.";
 const TARGETS: &str = "Against the best peer of each load, each figure by the peer that is best in it. Requests per second say something \

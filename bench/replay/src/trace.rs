@@ -6,7 +6,7 @@ mod made;
 mod published;
 mod short;
 
-pub(crate) use closed::{Clients, Sizes};
+pub(crate) use closed::{Clients, Pause, RarePause, Sizes};
 pub(crate) use made::{Bursts, HotPrefix, SharedPrefix};
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -23,9 +23,9 @@ const FIRST_AT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trace {
     pub(crate) requests: Vec<Request>,
-    /// Closed loops: the request that the same client sends next, by the number of the one before it.
-    /// A request that follows another one has no time of its own. Empty for an open load.
-    pub(crate) follow_ups: BTreeMap<usize, FollowUp>,
+    /// Closed loops: the requests that the same client sends next, by the number of the one before
+    /// them. A request that follows another one has no time of its own. Empty for an open load.
+    pub(crate) follow_ups: BTreeMap<usize, Vec<FollowUp>>,
     /// Time within which requests count; `None` if all of them do.
     pub(crate) window: Option<Window>,
 }
@@ -59,6 +59,18 @@ pub(crate) struct Request {
     /// Blocks of the prompt, the last of them perhaps partial. A number stands for its block and
     /// all before it.
     pub(crate) blocks: Vec<u64>,
+    pub(crate) claims: Claims,
+}
+
+/// The words of a request beside its prompt, by which a router may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// Number of the LoRA adapter; `None` for the model itself.
+    pub(crate) adapter: Option<u8>,
+    /// Number of the conversation, as its client names it.
+    pub(crate) session: Option<u32>,
+    /// Limit on the answer's tokens; none if the client sets none.
+    pub(crate) max_tokens: Option<usize>,
 }
 
 impl Request {
@@ -120,6 +132,11 @@ impl Trace {
         }
         self.requests.sort_by_key(|request| request.at);
         self
+    }
+
+    /// Has a client send a request once it has the answer to another.
+    fn follow(&mut self, before: usize, follow_up: FollowUp) {
+        self.follow_ups.entry(before).or_default().push(follow_up);
     }
 
     /// Returns the time of the last request.

@@ -11,8 +11,8 @@ use std::{
 use sim::engine_core::{Effect, RequestId};
 
 use crate::{
-    fleet::{Fleet, Job, Pod, Reading},
-    router::{Arrival, Router},
+    fleet::{Fleet, Job, Pod, Reading, Stage},
+    router::{Arrival, Route, Router},
     trace::{FollowUp, Trace},
 };
 
@@ -26,6 +26,10 @@ const HOP: Duration = Duration::from_micros(500);
 /// Time from a request's arrival in its pod to the headers of the answer: a stream of a real vLLM
 /// waits for nothing but the reading of the prompt, neither for a place in the batch nor for a token.
 const HEADERS_AFTER: Duration = Duration::from_millis(4);
+
+/// Time to move the keys and values of one prompt token from pod to pod: a quarter of a megabyte, as
+/// a model of 64 layers with eight KV heads has, over a network of 25 GB/s.
+const TOKEN_TRANSFER: Duration = Duration::from_micros(10);
 
 /// A trace with the chains of its prompts, one a request.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +97,7 @@ pub(crate) fn replay(
         events: BTreeMap::new(),
         issued: 0,
         open: 0,
-        numbers: Vec::new(),
+        jobs: Vec::new(),
     };
     let mut chance = fastrand::Rng::with_seed(seed);
     world.begin(&mut chance, gateways.len());
@@ -114,6 +118,7 @@ enum Event {
     Reach {
         number: usize,
         pod: usize,
+        stage: Stage,
     },
     Scrape {
         gateway: usize,
@@ -140,15 +145,17 @@ struct World<'a> {
     issued: u64,
     /// Number of requests that are sent, or will be at a known time, and are not over.
     open: usize,
-    /// Requests in the order of their arrival in pods, by the engines' ids: an engine wants ids that grow.
-    numbers: Vec<usize>,
+    /// Requests and their stages in the order of their arrival in pods, by the engines' ids: an engine
+    /// wants ids that grow.
+    jobs: Vec<(usize, Stage)>,
 }
 
 impl World<'_> {
     /// Schedules the requests that have times of their own, and gives every request its gateway.
     fn begin(&mut self, chance: &mut fastrand::Rng, gateways: usize) {
         let trace = self.trace;
-        let follows: BTreeSet<usize> = trace.follow_ups.values().map(|it| it.request).collect();
+        let follow_ups = trace.follow_ups.values().flatten();
+        let follows: BTreeSet<usize> = follow_ups.map(|it| it.request).collect();
         let mut last = None;
         for (number, request) in trace.requests.iter().enumerate() {
             if let Some(gateway) = self.at.get_mut(number) {
@@ -172,12 +179,14 @@ impl World<'_> {
         }
     }
 
-    /// Has the client of a request that ended send its next one, until the time is over.
+    /// Has the client of a request that ended send what follows it, until the time is over.
     fn follow_up(&mut self, now: Duration, number: usize) {
-        let Some(&FollowUp { request, pause }) = self.trace.follow_ups.get(&number) else { return };
-        let at = now + pause;
-        if self.trace.window.is_none_or(|window| at < window.until) {
-            self.send(request, at, at);
+        let Some(follow_ups) = self.trace.follow_ups.get(&number) else { return };
+        for (&FollowUp { request, pause }, before) in follow_ups.iter().zip(0..) {
+            let due = now + pause;
+            if self.trace.window.is_none_or(|window| due < window.until) {
+                self.send(request, due, due + APART * before);
+            }
         }
     }
 
@@ -205,14 +214,7 @@ impl World<'_> {
     fn happen(&mut self, now: Duration, event: Event, gateways: &mut [Box<dyn Router>]) {
         match event {
             Event::Arrive(number) => self.place(now, number, gateways),
-            Event::Reach { number, pod } => {
-                let Some(request) = self.trace.requests.get(number) else { return };
-                let id = RequestId(self.numbers.len() as u64);
-                self.numbers.push(number);
-                let effects = self.fleet.arrive(now, pod, Job { id, number, request }).to_vec();
-                self.tell(now, &effects);
-                self.schedule(now + HEADERS_AFTER, Event::Headers(number));
-            }
+            Event::Reach { number, pod, stage } => self.reach(now, pod, (number, stage)),
             Event::Scrape { gateway, every } => {
                 let alive = self.setting.scraper_dies.is_none_or(|dies| now < dies);
                 if alive {
@@ -258,11 +260,36 @@ impl World<'_> {
         let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) else {
             return;
         };
-        let pod = gateway.place(now, Arrival { number, request, chain }, &self.fleet);
+        let Route { pod, prefill } =
+            gateway.place(now, Arrival { number, request, chain }, &self.fleet);
         if let Some(served) = self.served.get_mut(number) {
             served.pod = pod;
         }
-        self.schedule(now + HOP, Event::Reach { number, pod });
+        let (pod, stage) = prefill.map_or((pod, Stage::Whole), |prefill| (prefill, Stage::Prefill));
+        self.schedule(now + HOP, Event::Reach { number, pod, stage });
+    }
+
+    fn reach(&mut self, now: Duration, pod: usize, job: (usize, Stage)) {
+        let (number, stage) = job;
+        let Some(request) = self.trace.requests.get(number) else { return };
+        let id = RequestId(self.jobs.len() as u64);
+        self.jobs.push(job);
+        let effects = self.fleet.arrive(now, pod, Job { id, number, request, stage }).to_vec();
+        self.tell(now, &effects);
+        // The answering pod's headers: a prompt that is computed apart has none before.
+        if stage != Stage::Prefill {
+            self.schedule(now + HEADERS_AFTER, Event::Headers(number));
+        }
+    }
+
+    /// Sends a prompt that is computed on to the pod that answers.
+    fn hand_over(&mut self, now: Duration, number: usize, cached: usize) {
+        let Some(request) = self.trace.requests.get(number) else { return };
+        let Some(served) = self.served.get_mut(number) else { return };
+        served.cached = cached;
+        let pod = served.pod;
+        let takes = TOKEN_TRANSFER * u32::try_from(request.prompt).unwrap_or(u32::MAX);
+        self.schedule(now + HOP + takes, Event::Reach { number, pod, stage: Stage::Decode });
     }
 
     /// Notes what a pod's step brought, and lets the gateways hear of it.
@@ -270,10 +297,14 @@ impl World<'_> {
         for effect in effects {
             let (Effect::Token { id, .. } | Effect::End(id, ..)) = effect;
             let RequestId(id) = *id;
-            let number = usize::try_from(id).ok().and_then(|id| self.numbers.get(id)).copied();
-            let Some(number) = number else { continue };
+            let job = usize::try_from(id).ok().and_then(|id| self.jobs.get(id)).copied();
+            let Some((number, stage)) = job else { continue };
             let Some(served) = self.served.get_mut(number) else { continue };
             match effect {
+                Effect::Token { .. } if stage == Stage::Prefill => (),
+                Effect::End(_, _, usage) if stage == Stage::Prefill => {
+                    self.hand_over(now, number, usage.cached);
+                }
                 Effect::Token { .. } => {
                     served.tokens += 1;
                     served.last = Some(now);
@@ -283,7 +314,9 @@ impl World<'_> {
                     }
                 }
                 Effect::End(_, _, usage) => {
-                    served.cached = usage.cached;
+                    if stage == Stage::Whole {
+                        served.cached = usage.cached;
+                    }
                     served.ends += 1;
                     self.schedule(now + HOP, Event::Ended(number));
                 }

@@ -34,6 +34,8 @@ pub(crate) struct Learned {
     pub(crate) strangers: Strangers,
     /// Pace of the caches.
     pub(crate) turnover: Turnover,
+    /// True if an endpoint of the latest snapshot tells of LoRA adapters.
+    pub(crate) has_adapters: bool,
     /// Order of the last prompts that no endpoint had cached, by the endpoint that took them; zero
     /// for never.
     cold: Vec<u64>,

@@ -21,6 +21,9 @@ pub struct Request {
     pub priority: i64,
     /// Name of the LoRA adapter; `None` for the model itself.
     pub adapter: Option<String>,
+    /// True if another engine has computed the prompt and its keys and values come along, as in
+    /// disaggregated serving: all but the prompt's last token is there once there is room for it.
+    pub is_received: bool,
 }
 
 /// Reason of a request's end.
@@ -83,6 +86,8 @@ pub(super) struct Sequence {
     pub(super) max_tokens: usize,
     pub(super) stop_after: Option<usize>,
     pub(super) adapter: Option<String>,
+    /// True until the first admission if keys and values of the prompt come along.
+    pub(super) is_received: bool,
     pub(super) prompt: usize,
     pub(super) generated: usize,
     /// Number of prompt tokens found in the cache at the first admission; `None` before it.
@@ -117,6 +122,7 @@ impl Sequence {
             max_tokens: request.max_tokens.max(1),
             stop_after: request.stop_after,
             adapter: request.adapter,
+            is_received: request.is_received,
             generated: 0,
             cached: None,
             computed: 0,

@@ -119,10 +119,14 @@ fn place(
     let hashes = sequence.tokens.hashes();
     let found = pool.find(hashes.get(..most).unwrap_or(hashes));
     let hit = found.len() * block_tokens;
-    let granted = (sequence.tokens.tokens() - hit).min(budget);
-    let fresh = (hit + granted).div_ceil(block_tokens) - found.len();
+    let all = sequence.tokens.tokens();
+    let computed = if sequence.is_received { hit.max(all.saturating_sub(1)) } else { hit };
+    let granted = (all - computed).min(budget);
+    let fresh = (computed + granted).div_ceil(block_tokens) - found.len();
     sequence.blocks = pool.acquire(&found, fresh)?;
-    sequence.computed = hit;
+    // What a preemption frees is computed here: it is sent once.
+    sequence.is_received = false;
+    sequence.computed = computed;
     sequence.published = found.len();
     publish(pool, block_tokens, sequence, granted);
     Some(granted)

@@ -39,6 +39,7 @@ pub(super) fn read(options: &Options, body: &[u8]) -> Result<Ask, Refusal> {
             stop_after: None,
             priority: 0,
             adapter: None,
+            is_received: false,
         },
     })
 }

@@ -139,6 +139,7 @@ pub(super) fn read(
             stop_after: (!body.ignore_eos).then_some(half + 2 * spread),
             priority: if options.scheduling_policy == Policy::Priority { priority } else { 0 },
             adapter: adapter.map(str::to_owned),
+            is_received: false,
         },
         model,
     })

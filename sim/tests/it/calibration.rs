@@ -27,7 +27,7 @@ fn engine() -> EngineCore {
 fn request(length: u64, seed: u32, max_tokens: usize) -> Request {
     let mut prompt = Chain::new(32, "");
     (0..length).for_each(|i| prompt.push(u32::try_from(i).unwrap() * 1000 + seed));
-    Request { prompt, max_tokens, stop_after: None, priority: 0, adapter: None }
+    Request { prompt, max_tokens, stop_after: None, priority: 0, adapter: None, is_received: false }
 }
 
 /// What came when, until the engine is idle or `until` has come.

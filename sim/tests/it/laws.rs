@@ -41,6 +41,7 @@ fn request(u: &mut Unstructured<'_>, config: &Config) -> Result<Request> {
         stop_after: if u.ratio(1, 3)? { Some(u.int_in_range(1..=10)?) } else { None },
         priority: u.int_in_range(-1..=1)?,
         adapter: adapter.map(str::to_owned),
+        is_received: u.ratio(1, 4)?,
     })
 }
 
@@ -120,4 +121,44 @@ fn the_same_script_has_the_same_trace() {
         Ok(())
     })
     .budget_ms(500);
+}
+
+/// A prompt that another engine computed takes room at once, and the time of one token.
+#[test]
+fn a_received_prompt_is_not_computed_again() {
+    let config = Config {
+        block_tokens: 8,
+        blocks: 65,
+        max_running: 4,
+        max_step_tokens: 64,
+        max_model_tokens: 512,
+        max_adapters: 0,
+        cost: Cost::CPU,
+    };
+    let mut prompt = Chain::new(8, "");
+    (0..256).for_each(|token| prompt.push(token));
+    let first_token = |is_received| {
+        let mut core = EngineCore::new(config.clone());
+        let mut trace = Vec::new();
+        let request = Request {
+            prompt: prompt.clone(),
+            max_tokens: 1,
+            stop_after: None,
+            priority: 0,
+            adapter: None,
+            is_received,
+        };
+        core.arrive(Duration::ZERO, RequestId(1), request, &mut trace);
+        let live = core.pool().live();
+        let mut at = Duration::ZERO;
+        while let Some(due) = core.due() {
+            core.advance(due, &mut trace);
+            at = due;
+        }
+        (live, core.last_work().prefill_tokens, at)
+    };
+    let ((computed, last, slow), (received, one, fast)) = (first_token(false), first_token(true));
+    assert_eq!((computed, last), (8, 64), "a chunk of 64 tokens");
+    assert_eq!((received, one), (32, 1), "all 256 tokens, of which one is computed");
+    assert!(fast * 4 < slow, "{fast:?}, {slow:?}");
 }

@@ -33,7 +33,7 @@ impl View<'_> {
 
     /// Returns a pod's last metrics.
     pub(crate) fn reading(&self, pod: usize) -> Reading {
-        self.readings.get(pod).copied().unwrap_or_default()
+        self.readings.get(pod).cloned().unwrap_or_default()
     }
 
     /// Returns the prompt tokens that a pod is believed to have cached.

@@ -4,7 +4,7 @@ mod closed;
 mod faults;
 mod open;
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use anyhow::Result;
 use picker_core::Chain;
@@ -35,7 +35,8 @@ pub(crate) struct Scenario {
     pub(super) name: String,
     pub(super) what: String,
     pub(crate) trace: Trace,
-    chains: Vec<Chain>,
+    /// Chains of the prompts, made when they are first needed: most tests need one scenario of many.
+    chains: OnceLock<Vec<Chain>>,
     setting: Setting,
     envoys: usize,
     seed: u64,
@@ -46,7 +47,7 @@ impl Scenario {
         Self {
             name: name.into(),
             what: what.into(),
-            chains: prompts::chains(&trace),
+            chains: OnceLock::new(),
             trace,
             setting: Setting {
                 pods: vec![Pod::H100; PODS],
@@ -107,6 +108,12 @@ impl Scenario {
         loops(false, SEED).into_iter().find(|it| it.name == name)
     }
 
+    /// Returns the role of each pod, for tests.
+    #[cfg(test)]
+    pub(crate) fn roles(&self) -> Vec<crate::fleet::Role> {
+        self.setting.pods.iter().map(|pod| pod.role).collect()
+    }
+
     /// Returns the number of KV blocks of all pods.
     pub(super) fn blocks(&self) -> usize {
         self.setting.pods.iter().map(Pod::blocks).sum()
@@ -124,7 +131,8 @@ impl Scenario {
             contender.router(&self.setting.pods, self.seed + 1_000 * number as u64)
         };
         let mut gateways: Vec<_> = (0..self.envoys).map(gateway).collect();
-        let traffic = Traffic { trace: &self.trace, chains: &self.chains };
+        let chains = self.chains.get_or_init(|| prompts::chains(&self.trace));
+        let traffic = Traffic { trace: &self.trace, chains };
         world::replay(traffic, &self.setting, &mut gateways, self.seed)
     }
 

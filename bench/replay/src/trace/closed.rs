@@ -5,7 +5,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{BLOCK_TOKENS, FIRST_AT, FollowUp, Numbering, Request, Trace, Window};
+use super::{BLOCK_TOKENS, Claims, FIRST_AT, FollowUp, Numbering, Request, Trace, Window};
 
 /// Time over which the clients begin, one after the other: none begins at the same moment as another.
 const BEGIN_WITHIN: Duration = Duration::from_millis(500);
@@ -25,13 +25,47 @@ pub(crate) struct Clients {
     /// Number of full blocks that each turn adds, beside its own tokens.
     pub(crate) turn_blocks: usize,
     /// Time between an answer and the client's next request.
-    pub(crate) pause: Duration,
+    pub(crate) pause: Pause,
+    /// Number of LoRA adapters, which clients use in turn; 0 for the model itself.
+    pub(crate) adapters: u8,
+    /// Number of clients that all use the first adapter.
+    pub(crate) alike: usize,
     /// Time that passes before anything is counted.
     pub(crate) warm_up: Duration,
     /// Time over which requests are counted.
     pub(crate) counted: Duration,
     /// The most requests of one client: more than it can send in that time.
     pub(crate) requests_max: usize,
+}
+
+/// Time between an answer and the next request: a person's, or a tool's, which is mostly short.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Pause {
+    pub(crate) usual: Duration,
+    pub(crate) rare: Option<RarePause>,
+}
+
+/// A pause that a share of the answers is followed by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RarePause {
+    /// Share of the answers, 0 to 1.
+    pub(crate) share: f64,
+    pub(crate) length: Duration,
+}
+
+impl From<Duration> for Pause {
+    fn from(usual: Duration) -> Self {
+        Self { usual, rare: None }
+    }
+}
+
+impl Pause {
+    pub(super) fn draw(self, chance: &mut fastrand::Rng) -> Duration {
+        match self.rare {
+            Some(RarePause { share, length }) if chance.f64() < share => length,
+            _ => self.usual,
+        }
+    }
 }
 
 /// Sizes in tokens: most from a range, each as likely, and a share of one other size.
@@ -61,7 +95,7 @@ impl Sizes {
         Self { rare: Some(RareSize { share, tokens }), ..self }
     }
 
-    fn draw(&self, chance: &mut fastrand::Rng) -> usize {
+    pub(super) fn draw(&self, chance: &mut fastrand::Rng) -> usize {
         match self.rare {
             Some(RareSize { share, tokens }) if chance.f64() < share => tokens,
             _ => chance.usize(self.usual.clone()),
@@ -79,7 +113,9 @@ impl Default for Clients {
             answer: (24..=40).into(),
             turns: 1,
             turn_blocks: 0,
-            pause: Duration::ZERO,
+            pause: Pause::default(),
+            adapters: 0,
+            alike: 0,
             warm_up: Duration::ZERO,
             counted: Duration::from_secs(40),
             requests_max: 800,
@@ -97,23 +133,34 @@ impl Clients {
         let from = FIRST_AT + self.warm_up;
         let window = Some(Window { from, until: from + self.counted });
         let mut trace = Trace { window, ..Trace::default() };
+        let mut session = 0;
         for client in 0..self.count {
             let at = FIRST_AT + BEGIN_WITHIN.mul_f64(client as f64 / self.count as f64);
             let mut history = shared.clone();
             for number in 0..self.requests_max {
                 if number % self.turns == 0 {
                     history.clone_from(&shared);
+                    session += 1;
                 }
                 if number > 0 {
                     let request = trace.requests.len();
-                    trace.follow_ups.insert(request - 1, FollowUp { request, pause: self.pause });
+                    let pause = self.pause.draw(&mut chance);
+                    trace.follow(request - 1, FollowUp { request, pause });
                 }
-                let request = self.request(at, history, &mut numbering, &mut chance);
+                let mut request = self.request(at, history, &mut numbering, &mut chance);
+                request.claims.session = Some(session);
+                request.claims.adapter = self.adapter(client);
                 history = request.full_blocks().to_vec();
                 trace.requests.push(request);
             }
         }
         trace
+    }
+
+    /// Returns the adapter that a client asks for.
+    fn adapter(&self, client: usize) -> Option<u8> {
+        let adapter = client.saturating_sub(self.alike).checked_rem(usize::from(self.adapters))?;
+        u8::try_from(adapter).ok()
     }
 
     fn request(
@@ -126,7 +173,10 @@ impl Clients {
         let before = (history.len() + self.turn_blocks) * BLOCK_TOKENS;
         let prompt = before + self.own.draw(chance);
         let answer = self.answer.draw(chance);
-        Request { at, prompt, answer, blocks: numbering.continue_from(history, prompt) }
+        // As clients do: a round number above what they expect.
+        let claims =
+            Claims { max_tokens: Some((2 * answer).next_power_of_two()), ..Claims::default() };
+        Request { at, prompt, answer, blocks: numbering.continue_from(history, prompt), claims }
     }
 }
 
@@ -152,7 +202,7 @@ mod tests {
         assert_ne!(third.full_blocks()[1], first.full_blocks()[1]);
         assert_eq!(other.full_blocks()[0], first.full_blocks()[0]);
         let follows: Vec<_> =
-            trace.follow_ups.iter().map(|(it, next)| (*it, next.request)).collect();
+            trace.follow_ups.iter().map(|(it, next)| (*it, next[0].request)).collect();
         assert_eq!(follows, [(0, 1), (1, 2), (3, 4), (4, 5)], "no client follows another");
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BLOCK_TOKENS, FIRST_AT, Numbering, Request, Trace};
+use super::{BLOCK_TOKENS, Claims, FIRST_AT, Numbering, Request, Trace};
 
 /// Long prefixes that many requests share, as in llm-d's published benchmark of precise prefix
 /// routing: 150 prefixes of 6,000 tokens, questions of 1,200, answers of 1,000.
@@ -40,6 +40,7 @@ impl SharedPrefix {
                 prompt,
                 answer: self.answer / 2 + chance.usize(..=self.answer),
                 blocks: numbering.continue_from(prefix, prompt),
+                claims: Claims::default(),
             }
         });
         Trace { requests: requests.collect(), ..Trace::default() }
@@ -112,7 +113,7 @@ impl Bursts {
             let prompt = whole + self.own;
             trace.requests.extend((0..self.requests).map(|_| {
                 let blocks = numbering.continue_from(prefix.clone(), prompt);
-                Request { at, prompt, answer: self.answer, blocks }
+                Request { at, prompt, answer: self.answer, blocks, claims: Claims::default() }
             }));
         }
         trace

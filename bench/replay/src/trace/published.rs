@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Numbering, Request, Trace};
+use super::{Claims, Numbering, Request, Trace};
 
 /// Reads Mooncake's form: an object a line.
 pub(super) fn mooncake(text: &str) -> Result<Trace> {
@@ -31,6 +31,7 @@ fn mooncake_request(line: &str) -> Result<Request> {
         prompt: usize::try_from(number("input_length")?)?,
         answer: usize::try_from(number("output_length")?.max(1))?,
         blocks: blocks.collect::<Result<_>>()?,
+        claims: Claims::default(),
     })
 }
 
@@ -44,7 +45,8 @@ pub(super) fn azure(text: &str) -> Result<Trace> {
         let (at, prompt, answer) = row;
         let at = at.saturating_sub(*begin.get_or_insert(at));
         let blocks = numbering.continue_from(Vec::new(), prompt);
-        requests.push(Request { at, prompt, answer: answer.max(1), blocks });
+        let claims = Claims::default();
+        requests.push(Request { at, prompt, answer: answer.max(1), blocks, claims });
     }
     requests.sort_by_key(|request| request.at);
     Ok(Trace { requests, ..Trace::default() })
@@ -70,8 +72,13 @@ mod tests {
     fn mooncake_is_read() {
         let line =
             r#"{"timestamp": 3000, "input_length": 700, "output_length": 0, "hash_ids": [0, 7]}"#;
-        let expected =
-            Request { at: Duration::from_secs(3), prompt: 700, answer: 1, blocks: vec![0, 7] };
+        let expected = Request {
+            at: Duration::from_secs(3),
+            prompt: 700,
+            answer: 1,
+            blocks: vec![0, 7],
+            claims: Claims::default(),
+        };
         assert_eq!(mooncake(line).unwrap().requests, [expected]);
     }
 

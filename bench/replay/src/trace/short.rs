@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Numbering, Request, Trace};
+use super::{Claims, Numbering, Request, Trace};
 
 /// Reads a trace.
 pub(super) fn read(text: &str) -> Result<Trace> {
@@ -30,7 +30,8 @@ fn request(line: &str, before: Duration, numbering: &mut Numbering) -> Result<Re
     for run in words {
         seen.extend(range(run)?);
     }
-    Ok(Request { at, prompt, answer, blocks: numbering.continue_from(seen, prompt) })
+    let blocks = numbering.continue_from(seen, prompt);
+    Ok(Request { at, prompt, answer, blocks, claims: Claims::default() })
 }
 
 fn range(run: &str) -> Result<RangeInclusive<u64>> {

@@ -5,13 +5,16 @@
 //! `pace_i` the endpoint's own where it is far slower:
 //!
 //! ```text
-//! backlog_i + others_i * usual * pace_i + own_i * pace_i + own_weight * own_i * pace
+//! backlog_i + others_i * usual * pace_i + slot_i * usual * pace_i + own_i * pace_i + own_weight * own_i * pace
 //!     + 4 * evicting_i * pace + 45 * requests_i * pace + kv_barrier * kv_i / (1 - kv_i)
 //! ```
 //!
-//! - `backlog`: what is left to compute of the prompts sent there (`ledger/account.rs`);
+//! - `backlog`: what is left to compute of the prompts sent there (`ledger/account.rs`), and
+//!   half of them where they should have been computed by now and are not;
 //! - `others`: requests that wait there and that several pages show not to be ours, each with a prompt
 //!   of the usual length (`pool/learned/strangers.rs`);
+//! - `slot`: prompts of the usual length that the wait for a slot of the request's LoRA adapter counts as,
+//!   where the batch is full of others (`adapter.rs` beside this);
 //! - `own`: tokens of the request that are not cached there. What the best-supplied endpoint has and
 //!   this one lacks counts less the more prompts will use it (`reuse.rs` beside this);
 //! - `evicting`: tokens that another endpoint has and this one would compute anew, as far as its cache is
@@ -28,6 +31,8 @@
 mod known;
 
 mod reuse;
+
+mod adapter;
 
 mod estimator;
 
@@ -214,7 +219,7 @@ mod tests {
         let learned = Learned::default();
         let request = request(10);
         for (tokens, busy_for, seconds) in
-            [(1_593, 9.0, 0.1), (1_593, 0.04, 0.04), (1_593, 0.0, 0.0), (0, 9.0, 0.0)]
+            [(1_593, 9.0, 0.1), (1_593, 0.04, 0.04), (1_593, 0.0, 0.05), (0, 9.0, 0.0)]
         {
             let candidate = Candidate { busy_for, ..candidate(&member, 0, tokens) };
             let ttft = EstimatedTtft::default();

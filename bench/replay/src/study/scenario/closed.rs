@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Scenario;
 use crate::{
-    fleet::Pod,
-    trace::{Bursts, Clients, Sizes},
+    fleet::{Pod, Role},
+    trace::{Bursts, Clients, Pause, RarePause, Sizes},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,6 +19,8 @@ pub(in crate::study) fn loops(quick: bool, seed: u64) -> Vec<Scenario> {
     all.extend(mixed_work(seed));
     all.extend(mixed_pods(seed));
     all.extend(conversations(seed));
+    all.extend(adapters(seed));
+    all.extend([tools(seed), apart(seed)]);
     if quick {
         for it in &mut all {
             if let Some(window) = &mut it.trace.window {
@@ -106,7 +108,12 @@ fn mixed_work(seed: u64) -> Vec<Scenario> {
         answer: (16..=64).into(),
         ..lasting.clone()
     };
-    let large = Clients { own: (300..=2_500).into(), answer: (16..=112).into(), ..lasting };
+    let large = Clients { own: (300..=2_500).into(), answer: (16..=112).into(), ..lasting.clone() };
+    let limits = Clients {
+        own: (300..=900).into(),
+        answer: Sizes::from(16..=64).with_rare(0.3, 600),
+        ..lasting
+    };
     vec![
         named("long answers beside short", "400 tokens (20 %) beside 8 to 24", &answers, seed)
             .over(cpu(16)),
@@ -115,6 +122,9 @@ fn mixed_work(seed: u64) -> Vec<Scenario> {
         named("KV for a few", "room for about 12 of up to 32 requests a pod", &large, seed)
             .over(cpu(32))
             .with_kv_tokens(20_480),
+        named("mixed max_tokens", "2,048 (30 %) beside 32 to 128, in tight caches", &limits, seed)
+            .over(cpu(32))
+            .with_kv_tokens(12_288),
     ]
 }
 
@@ -146,7 +156,7 @@ fn conversations(seed: u64) -> Vec<Scenario> {
         answer: (32..=64).into(),
         turns: 5,
         turn_blocks: 1,
-        pause: SECOND / 2,
+        pause: (SECOND / 2).into(),
         counted: SECOND * 120,
         requests_max: 240,
         ..Clients::default()
@@ -158,7 +168,7 @@ fn conversations(seed: u64) -> Vec<Scenario> {
         answer: (100..=400).into(),
         turns: 10,
         turn_blocks: 4,
-        pause: SECOND * 5,
+        pause: (SECOND * 5).into(),
         counted: SECOND * 150,
         requests_max: 40,
         ..Clients::default()
@@ -169,4 +179,63 @@ fn conversations(seed: u64) -> Vec<Scenario> {
         named("24 conversations", what, &few, seed).over(cpu(16)),
         named("240 conversations, H100", "10 turns, about 2,300 tokens more each", &large, seed),
     ]
+}
+
+/// Returns conversations that pause for tools: mostly a moment, and long enough for their prefixes to
+/// be evicted by others now and then.
+fn tools(seed: u64) -> Scenario {
+    let clients = Clients {
+        count: 64,
+        shared_blocks: 12,
+        own: (1..=500).into(),
+        answer: (50..=300).into(),
+        turns: 20,
+        turn_blocks: 2,
+        pause: Pause { usual: SECOND, rare: Some(RarePause { share: 0.15, length: SECOND * 20 }) },
+        warm_up: SECOND * 30,
+        counted: SECOND * 120,
+        requests_max: 40,
+        ..Clients::default()
+    };
+    let what = "64 conversations of 20 turns; pauses of 1 s, or 20 s (15 %); 160,000 tokens a pod";
+    let pods = vec![Pod { kv_tokens: 160_000, ..Pod::H100 }; CPU_PODS];
+    named("turns with pauses for tools", what, &clients, seed).over(pods)
+}
+
+/// Returns requests for more adapters than a pod has in one batch.
+fn adapters(seed: u64) -> [Scenario; 2] {
+    let clients = Clients {
+        own: (100..=500).into(),
+        answer: (24..=64).into(),
+        adapters: 6,
+        warm_up: SECOND * 30,
+        counted: SECOND * 120,
+        ..Clients::default()
+    };
+    let hot = Clients { alike: 32, ..clients.clone() };
+    let what = "6 adapters, of which a pod has 2 at once";
+    [
+        named("LoRA", what, &clients, seed),
+        named("LoRA, one hot", "the same, 71 % ask for one", &hot, seed),
+    ]
+    .map(|it| it.over(vec![Pod { max_adapters: 2, ..Pod::CPU }; CPU_PODS]))
+}
+
+/// Returns conversations over pods of which four compute prompts and four write answers.
+fn apart(seed: u64) -> Scenario {
+    let clients = Clients {
+        count: 80,
+        own: (2_000..=6_000).into(),
+        answer: (100..=350).into(),
+        turns: 4,
+        pause: SECOND.into(),
+        warm_up: SECOND * 20,
+        counted: SECOND * 100,
+        requests_max: 40,
+        ..Clients::default()
+    };
+    let mut pods = vec![Pod { role: Role::Prefill, ..Pod::H100 }; 4];
+    pods.extend([Pod { role: Role::Decode, ..Pod::H100 }; 4]);
+    let what = "four pods compute the prompts of 80 conversations, four write the answers";
+    named("P/D", what, &clients, seed).over(pods)
 }

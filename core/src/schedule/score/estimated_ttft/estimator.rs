@@ -2,6 +2,7 @@
 
 use super::{
     EstimatedTtft,
+    adapter::AdapterPrice,
     known::Known,
     reuse::{CopyPrice, PaidTokens},
 };
@@ -17,6 +18,11 @@ const REQUEST_TOKENS: f64 = 45.0;
 /// than by stickiness alone; at 2 it is 3 %.
 const EVICTION_WEIGHT: f64 = 4.0;
 
+/// Share of the tokens in flight that are left where all should have been computed by now and no first
+/// content came: the engine waits for KV cache or for another's requests, or is slower than the pool. At 0
+/// such an endpoint looks idle, and draws what comes; at 1 conversations leave it too soon.
+const OVERDUE_SHARE: f64 = 0.5;
+
 /// The estimate for one endpoint.
 pub(super) struct Estimate {
     /// Seconds until it has computed what it was sent before, and what it takes longer than others
@@ -31,6 +37,7 @@ pub(super) struct Estimator<'a> {
     ttft: &'a EstimatedTtft,
     known: Known<'a>,
     copies: CopyPrice<'a>,
+    adapter: AdapterPrice<'a>,
     /// Tokens that an endpoint is taken to owe to others while it is not seen.
     unseen: f64,
     /// Tokens a second of the pool, and seconds a token: a division less for each endpoint.
@@ -53,7 +60,8 @@ impl<'a> Estimator<'a> {
         let unseen = most + EstimatedTtft::PENALTY_PROMPTS * prompt;
         let rate = learned.rates.of_pool();
         let copies = CopyPrice::new(known, candidates);
-        Self { ttft, known, copies, unseen, rate, pace: rate.recip() }
+        let adapter = AdapterPrice::new(known, candidates);
+        Self { ttft, known, copies, adapter, unseen, rate, pace: rate.recip() }
     }
 
     /// True if the endpoint has, or will soon have been paid for, enough of the prompt.
@@ -73,8 +81,12 @@ impl<'a> Estimator<'a> {
         let requests = candidate.requests.saturating_add(others.unwrap_or(0));
         let slow = learned.rates.of_slow(candidate.slot, self.rate);
         let pace = slow.map_or(self.pace, f64::recip);
-        let backlog = (f64::from(candidate.tokens) * pace).min(candidate.busy_for);
-        let wait = backlog + of_others * pace + own * (pace - self.pace);
+        let in_flight = f64::from(candidate.tokens) * pace;
+        let is_overdue = candidate.busy_for <= 0.0;
+        let backlog =
+            if is_overdue { OVERDUE_SHARE * in_flight } else { in_flight.min(candidate.busy_for) };
+        let slot = self.adapter.prompts(candidate) * learned.usual_tokens;
+        let wait = backlog + (of_others + slot) * pace + own * (pace - self.pace);
         // The request's cost for others goes by the pool's pace: by its own, a slow endpoint would
         // count three times as slow, and get nothing.
         let ahead = (1.0 + self.ttft.own_weight) * own
