@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod refused;
 mod requests;
+mod retries;
 mod rotation;
 mod routing;
 mod run;

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// An address that refuses connections: it was free a moment ago.
-async fn nobody() -> SocketAddr {
+pub(super) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 

@@ -8,8 +8,8 @@ use tokio::{
 };
 
 use super::{
-    client::{chat, chat_body, post},
-    echo, push, upstream, world,
+    client::{chat_body, post},
+    echo, push, world,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -47,33 +47,6 @@ async fn a_path_has_one_spelling() {
                     reply.status, 400,
                     "{path} is read as what the pod takes it for: {reply:?}"
                 );
-            }
-        },
-    )
-    .await;
-}
-
-/// A request at which an engine dies goes on to one other pod, and blames none.
-#[tokio::test]
-async fn a_request_of_death_reaches_two_pods() {
-    let pods = [
-        upstream::resets_at_once().await,
-        upstream::resets_at_once().await,
-        upstream::resets_at_once().await,
-    ];
-    world::tell_in_every_way(
-        |stack| stack.upstreams(pods.to_vec()).without_scraper(),
-        async |stack| {
-            push::snapshot(stack, 1, &pods).await;
-            let tried = async |stack: &stack::Stack| {
-                let stats = stack.stats("^cluster.models.upstream_rq_total$").await.unwrap();
-                stats.trim().rsplit(' ').next().unwrap().parse::<u64>().unwrap()
-            };
-            for number in 0..4 {
-                let before = tried(stack).await;
-                let reply = chat(stack.gateway, &number.to_string()).await;
-                assert_eq!(reply.status, 503, "{reply:?}");
-                assert!(tried(stack).await - before <= 2, "{number}: a third pod was tried");
             }
         },
     )

@@ -156,7 +156,7 @@ async fn write_event(stream: &mut TcpStream, before: &str, event: &str) {
 }
 
 /// Closing without lingering is a reset.
-fn reset(stream: TcpStream) {
+pub(super) fn reset(stream: TcpStream) {
     stream.set_zero_linger().unwrap();
     drop(stream);
 }
