@@ -10,6 +10,7 @@ mod llm_d_token_aware;
 mod lmetric;
 mod random;
 mod round_robin;
+mod sessions;
 mod smg;
 
 use picker_core::{Config, Decider, Disagg, Filter, Handler, Profile, Scheduling};
@@ -27,6 +28,7 @@ pub(crate) enum Contender {
     Random,
     RoundRobin,
     LeastRequest,
+    Sessions,
     Chwbl,
     CacheAware,
     Smg,
@@ -42,10 +44,11 @@ pub(crate) enum Contender {
 
 impl Contender {
     /// All contenders, ours last.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Random,
         Self::RoundRobin,
         Self::LeastRequest,
+        Self::Sessions,
         Self::Chwbl,
         Self::CacheAware,
         Self::Smg,
@@ -65,6 +68,7 @@ impl Contender {
             Self::Random => "random",
             Self::RoundRobin => "round robin",
             Self::LeastRequest => "least request",
+            Self::Sessions => "session stickiness",
             Self::Chwbl => "CHWBL",
             Self::CacheAware => "SGLang cache_aware",
             Self::Smg => "SMG cache_aware",
@@ -105,6 +109,7 @@ impl Contender {
             Self::Random => Box::new(random::Random),
             Self::RoundRobin => Box::new(round_robin::RoundRobin::default()),
             Self::LeastRequest => Box::new(least_request::LeastRequest),
+            Self::Sessions => Box::new(sessions::Sessions::default()),
             Self::Chwbl => Box::new(chwbl::Chwbl::new(pods.len())),
             Self::CacheAware => Box::new(cache_aware::CacheAware),
             Self::Smg => Box::new(smg::Smg),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Scenario;
+use super::{PODS, Scenario};
 use crate::{
     fleet::{Pod, Role},
     trace::{Bursts, Clients, Pause, RarePause, Sizes},
@@ -20,7 +20,7 @@ pub(in crate::study) fn loops(quick: bool, seed: u64) -> Vec<Scenario> {
     all.extend(mixed_pods(seed));
     all.extend(conversations(seed));
     all.extend(adapters(seed));
-    all.extend([tools(seed), apart(seed)]);
+    all.extend([tools(seed), agents(seed), apart(seed)]);
     if quick {
         for it in &mut all {
             if let Some(window) = &mut it.trace.window {
@@ -200,6 +200,33 @@ fn tools(seed: u64) -> Scenario {
     let what = "64 conversations of 20 turns; pauses of 1 s, or 20 s (15 %); 160,000 tokens a pod";
     let pods = vec![Pod { kv_tokens: 160_000, ..Pod::H100 }; CPU_PODS];
     named("turns with pauses for tools", what, &clients, seed).over(pods)
+}
+
+/// Returns coding agents: prompts of about 195,000 tokens in the middle, answers of about 317, tools that take
+/// a moment, and now and then a person or a test run.
+fn agents(seed: u64) -> Scenario {
+    let clients = Clients {
+        count: 32,
+        // The system prompt with its tools, alike for all.
+        shared_blocks: 39,
+        own: (1..=4_000).into(),
+        answer: (100..=534).into(),
+        turns: 85,
+        turn_blocks: 4,
+        pause: Pause {
+            usual: SECOND * 2,
+            rare: Some(RarePause { share: 0.1, length: SECOND * 30 }),
+        },
+        // Half of a session, so that young and old ones stand beside each other.
+        warm_up: SECOND * 420,
+        counted: SECOND * 420,
+        requests_max: 130,
+        ..Clients::default()
+    };
+    let what =
+        "32 sessions of 85 turns that grow from 20,000 to 370,000 tokens; 1,200,000 tokens a pod";
+    named("agents", what, &clients, seed)
+        .over(vec![Pod { kv_tokens: 1_200_000, ..Pod::H100 }; PODS])
 }
 
 /// Returns requests for more adapters than a pod has in one batch.
