@@ -35,7 +35,9 @@ pub(super) enum Ending {
     Broken,
     /// The client left by itself.
     Left,
-    /// Nothing was answered, and the connection was closed or kept silent.
+    /// Nothing was answered, and the connection was closed.
+    Closed,
+    /// Nothing was answered as long as the client waited.
     Silent,
     /// Bytes behind the end of the answer.
     Twice,
@@ -45,9 +47,18 @@ pub(super) enum Ending {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     pub(super) sent: Instant,
-    /// Time at which the head of the answer had come.
-    pub(super) head: Option<Instant>,
+    pub(super) head: Option<Head>,
     pub(super) ending: Ending,
+}
+
+/// The head of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    /// Time at which it had come.
+    pub(super) at: Instant,
+    status: u16,
+    /// Time that the pod took for it, by Envoy; zero for an answer of Envoy's own.
+    pub(super) by_pod: Duration,
 }
 
 /// A client: one priority, one tenant.
@@ -79,7 +90,8 @@ impl SoakClient {
             Ok(Ok(ending)) => ending,
             Err(_) if leaves.is_some() => Ending::Left,
             Err(_) | Ok(Err(_)) if head.is_some() => Ending::Broken,
-            Err(_) | Ok(Err(_)) => Ending::Silent,
+            Err(_) => Ending::Silent,
+            Ok(Err(_)) => Ending::Closed,
         };
         Attempt { sent, head, ending }
     }
@@ -107,26 +119,36 @@ impl SoakClient {
 
 /// Sends a request over a connection of its own and reads until the other side closes it. Notes in `head` when the
 /// answer's head had come.
-async fn exchange(to: SocketAddr, request: &[u8], head: &mut Option<Instant>) -> Result<Ending> {
+async fn exchange(to: SocketAddr, request: &[u8], head: &mut Option<Head>) -> Result<Ending> {
     let mut stream = TcpStream::connect(to).await?;
     // In pieces, so that a body arrives while its request is held.
     for piece in request.chunks(16 << 10) {
         stream.write_all(piece).await?;
     }
     let mut bytes = Vec::new();
-    let mut status = None;
     while stream.read_buf(&mut bytes).await? > 0 {
-        if head.is_none() && connection::end_of_head(&bytes, 0).is_some() {
-            *head = Some(Instant::now());
-            status = connection::status(&bytes);
+        if head.is_none() {
+            *head = read_head(&bytes);
         }
     }
-    let Some(status) = status else { bail!("closed without an answer") };
+    let Some(Head { status, .. }) = *head else { bail!("closed without an answer") };
     Ok(match whole(&bytes) {
         Some(0) => Ending::Answered(status),
         Some(_) => Ending::Twice,
         None => Ending::Broken,
     })
+}
+
+/// Reads the head of an answer, once it has come as a whole.
+fn read_head(bytes: &[u8]) -> Option<Head> {
+    let head = bytes.get(..connection::end_of_head(bytes, 0)?)?;
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let milliseconds =
+        text.lines().find_map(|line| line.strip_prefix("x-envoy-upstream-service-time:"));
+    let by_pod = milliseconds
+        .and_then(|it| it.trim().parse().ok())
+        .map_or(Duration::ZERO, Duration::from_millis);
+    Some(Head { at: Instant::now(), status: connection::status(head)?, by_pod })
 }
 
 /// Returns the number of bytes behind the end of the first answer; `None` if it is not whole.
@@ -154,6 +176,16 @@ fn behind_chunks(mut body: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_says_for_how_long_the_pod_had_the_request() {
+        let answer = b"HTTP/1.1 200 OK\r\nX-Envoy-Upstream-Service-Time: 1250\r\n\r\n";
+        let read =
+            |bytes: &[u8]| read_head(bytes).map(|head| (head.status, head.by_pod.as_millis()));
+        assert_eq!(read(answer), Some((200, 1_250)));
+        assert_eq!(read(b"HTTP/1.1 429 Too Many Requests\r\n\r\n"), Some((429, 0)), "Envoy's own");
+        assert_eq!(read(&answer[..answer.len() - 1]), None);
+    }
 
     #[test]
     fn an_answer_is_whole_once() {
