@@ -14,5 +14,6 @@ mod leaving;
 mod lives;
 mod metrics;
 mod objectives;
+mod stopped;
 mod tenants;
 mod waiting;
