@@ -2,14 +2,13 @@
 //! gone. Every request must be answered exactly once and in time, no limit passed, and nothing left behind.
 
 mod client;
-mod clock;
 mod faults;
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use stack::Stack;
+use stack::{Clock, Stack};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -17,7 +16,6 @@ use tokio::{
 
 use self::{
     client::{Attempt, Ending, Head, SoakClient},
-    clock::Clock,
     faults::{PLACES, Record, TTL},
 };
 use crate::{

@@ -15,12 +15,14 @@ mod bootstrap;
 mod way;
 // Their processes.
 mod child;
+mod clock;
 mod http;
 mod programs;
 
 pub use bootstrap::{Balancing, Template};
 pub use builder::{Builder, faults};
 pub use child::Exit;
+pub use clock::Clock;
 pub use http::{Answer, get};
 pub use pod::Pod;
 pub use programs::Programs;

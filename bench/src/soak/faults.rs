@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use stack::Stack;
+use stack::{Clock, Stack};
 use tokio::time::{Instant, sleep};
-
-use super::clock::Clock;
 
 /// Places a pod has in each of the two configurations that take turns.
 pub(super) const PLACES: [usize; 2] = [4, 6];

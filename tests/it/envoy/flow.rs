@@ -8,6 +8,7 @@ mod mine;
 mod pod;
 
 mod bands;
+mod clocks;
 mod dashboards;
 mod empty;
 mod leaving;

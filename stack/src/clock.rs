@@ -14,7 +14,7 @@ const SOURCE: &str = include_str!("clock.c");
 
 /// A step that is added to the real time of a program started with [`Clock::env`].
 #[derive(Debug)]
-pub(super) struct Clock {
+pub struct Clock {
     library: PathBuf,
     step: PathBuf,
 }
@@ -23,8 +23,8 @@ impl Clock {
     /// Compiles the library into `dir`, with a step of zero.
     ///
     /// # Errors
-    /// Where there is no C compiler `cc`.
-    pub(super) fn build(dir: &Path) -> Result<Self> {
+    /// Where `dir` cannot be written to, or there is no C compiler `cc`.
+    pub fn build(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let (source, library, step) =
             (dir.join("clock.c"), dir.join("clock.so"), dir.join("clock.step"));
@@ -39,7 +39,8 @@ impl Clock {
     }
 
     /// Returns the variables of the program's environment.
-    pub(super) fn env(&self) -> [(&'static str, String); 2] {
+    #[must_use]
+    pub fn env(&self) -> [(&'static str, String); 2] {
         [
             ("LD_PRELOAD", self.library.display().to_string()),
             ("LLM_PICKER_CLOCK", self.step.display().to_string()),
@@ -47,7 +48,10 @@ impl Clock {
     }
 
     /// Sets the step, in milliseconds, at once.
-    pub(super) fn step(&self, milliseconds: i64) -> Result<()> {
+    ///
+    /// # Errors
+    /// Where the file of the step is gone.
+    pub fn step(&self, milliseconds: i64) -> Result<()> {
         // Written over: the program has mapped this very file.
         let file = OpenOptions::new().write(true).open(&self.step)?;
         Ok(file.write_all_at(&milliseconds.to_le_bytes(), 0)?)
