@@ -9,6 +9,7 @@ mod fixture;
 mod identity;
 mod manifests;
 mod pilot;
+mod retries;
 mod stories;
 mod updates;
 pub(super) mod versions;

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stack::{Stack, Way};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -24,20 +24,20 @@ use super::{
 };
 
 /// Requests of each story: the order of the list is random.
-const TIMES: usize = 12;
+pub(super) const TIMES: usize = 12;
 
 /// A pod that counts the requests which reach it, and breaks them off or answers them.
-struct CountingPod {
-    address: SocketAddr,
+pub(super) struct CountingPod {
+    pub(super) address: SocketAddr,
     reached: Arc<AtomicUsize>,
 }
 
 impl CountingPod {
-    async fn that_breaks_off() -> Self {
+    pub(super) async fn that_breaks_off() -> Self {
         Self::start(false).await
     }
 
-    async fn that_answers() -> Self {
+    pub(super) async fn that_answers() -> Self {
         Self::start(true).await
     }
 
@@ -53,7 +53,7 @@ impl CountingPod {
         pod
     }
 
-    fn reached(&self) -> usize {
+    pub(super) fn reached(&self) -> usize {
         self.reached.load(Ordering::SeqCst)
     }
 }
@@ -73,13 +73,18 @@ async fn serve(mut stream: TcpStream, answers: bool, reached: Arc<AtomicUsize>) 
     }
 }
 
-/// Tells the story of these pods in each way that fails over, with a list that has all of them, in any order.
-async fn tell(pods: &[SocketAddr], story: impl AsyncFn(&mut Stack)) {
-    let picker = json!({"type": "random-picker", "parameters": {"maxNumOfEndpoints": pods.len()}});
-    let plugin = json!({
+/// The picker's configuration whose list has all of so many pods, in any order.
+pub(super) fn any_order(pods: usize) -> Value {
+    let picker = json!({"type": "random-picker", "parameters": {"maxNumOfEndpoints": pods}});
+    json!({
         "plugins": [picker, {"type": "single-profile-handler"}],
         "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "random-picker"}]}],
-    });
+    })
+}
+
+/// Tells the story of these pods in each way that fails over, with a list that has all of them, in any order.
+async fn tell(pods: &[SocketAddr], story: impl AsyncFn(&mut Stack)) {
+    let plugin = any_order(pods.len());
     for way in Way::ALL.into_iter().filter(|way| way.fails_over()) {
         let stack = world::stack().way(way).plugin(plugin.clone()).upstreams(pods.to_vec());
         world::tell(stack.without_scraper(), async |stack| {

@@ -18,7 +18,7 @@ use crate::envoy::{
 };
 
 /// The chart's ways, and what their clusters are called after.
-const WAYS: [(&str, &str, Way); 3] = [
+pub(super) const WAYS: [(&str, &str, Way); 3] = [
     ("wasmPlugin", "-picked", Way::BUFFER_FILTER_FILTER_STATE),
     ("wasmPluginFailover", "", Way::BUFFER_FILTER_PROPERTY),
     ("envoyFilter", "", Way::STOP_ITERATION_HEADER),
@@ -29,7 +29,7 @@ const MODELS: &str = r#"models=[
     {"name": "llama", "namespace": "models", "podLabels": {"app": "llama"}}]"#;
 
 /// A gateway whose routes go by the path's first part to these Services, with what the chart makes of the settings.
-fn gateway(services: &[String], settings: &[&str]) -> Gateway {
+pub(super) fn gateway(services: &[String], settings: &[&str]) -> Gateway {
     let [first, others @ ..] = services else { unreachable!("there is always one") };
     let host = |service: &str| format!("{service}.models.svc.cluster.local");
     let text = GATEWAY.replace("${SERVICE}", &host(first));
@@ -51,7 +51,7 @@ fn gateway(services: &[String], settings: &[&str]) -> Gateway {
     Gateway::with(bootstrap, &render(settings))
 }
 
-fn stack(version: Option<&str>, way: Way, gateway: &Gateway) -> Builder {
+pub(super) fn stack(version: Option<&str>, way: Way, gateway: &Gateway) -> Builder {
     versions::stack(version).way(way).template(agent::template(gateway)).without_scraper()
 }
 
