@@ -345,7 +345,7 @@ impl Scheduler {
             }
             EventKind::Used => {
                 if let Some(chain) = chain {
-                    self.used(slot, chain);
+                    self.index.renew(slot, chain);
                 }
             }
             EventKind::Broke(fault) => self.outliers.broke(slot, event.at, fault),

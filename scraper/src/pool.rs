@@ -57,8 +57,6 @@ pub(crate) struct EngineLife {
     pub(crate) number: u64,
     /// Its beginning, if that is known.
     pub(crate) began: Option<Instant>,
-    /// Time before which all that the engine used last is evicted, if it tells.
-    pub(crate) evicted_before: Option<Instant>,
 }
 
 /// The reason why a pod has no fresh reading, in words.

@@ -136,7 +136,8 @@ class Chart(unittest.TestCase):
                 self.assertEqual([it.get("gatewayShare", 1) for it in pools], [1, 0.5, 1])
                 self.assertEqual(pools[2]["config"], {"plugins": [{"type": "queue-scorer"}]})
                 patched = [it["spec"]["configPatches"] for it in rendering if it["metadata"]["name"] == "picker-cluster"]
-                services = [it["match"]["cluster"]["service"] for patches in patched for it in patches]
+                patches = [it for patches in patched for it in patches if it["applyTo"] == "CLUSTER"]
+                services = [it["match"]["cluster"]["service"] for it in patches]
                 self.assertEqual(services, [] if suffix else [f"{host}.svc.cluster.local" for host in hosts])
                 scraped = yaml.safe_load(scraper_file(rendering))["pools"]
                 self.assertEqual([it["name"] for it in scraped], [it["name"] for it in pools])

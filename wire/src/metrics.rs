@@ -16,9 +16,9 @@ mod series;
 use std::sync::Arc;
 
 pub use adapters::{ADAPTER_NAME_MAX, ADAPTERS_MAX};
-pub use engine::{CacheSpec, Engine, EvictionSpec, Spec};
+pub use engine::{CacheSpec, Engine, Spec};
 pub use engines::Engines;
-pub use reading::{CUSTOM_MAX, Evictions, PrefixUse, Reading, Unfit};
+pub use reading::{CUSTOM_MAX, PrefixUse, Reading, Unfit};
 pub use scanner::Scanner;
 
 use series::Series;

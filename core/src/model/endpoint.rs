@@ -53,9 +53,6 @@ pub struct Metrics {
     pub kv_usage: f32,
     /// Layout of the engine's prefix cache, if the engine reports it.
     pub cache: Option<CacheConfig>,
-    /// Time from a moment to the sending of the snapshot: whatever the engine used last before that moment,
-    /// it has evicted. `None` if the engine has evicted nothing yet, or does not say.
-    pub evicted_before: Option<Duration>,
     /// LoRA adapters of the engine, if it reports any.
     pub adapters: Option<Adapters>,
     /// Further metrics that the scraper was told to read, by the keys that it was given for them
@@ -92,12 +89,6 @@ impl Metrics {
     #[must_use]
     pub fn cache(self, block_tokens: u32, blocks: u32) -> Self {
         Self { cache: Some(CacheConfig { block_tokens, blocks }), ..self }
-    }
-
-    /// Sets the time since a moment: all that was used last before it is evicted.
-    #[must_use]
-    pub fn evicted_before(self, since: Duration) -> Self {
-        Self { evicted_before: Some(since), ..self }
     }
 
     /// Sets the LoRA adapters.

@@ -56,17 +56,7 @@ impl Snapshot {
 
 impl Metrics {
     fn say_what(&self, other: &Self) -> bool {
-        // What is evicted moves with the age.
-        let Self {
-            age: _,
-            waiting,
-            running,
-            kv_usage,
-            cache,
-            evicted_before: _,
-            adapters,
-            attributes,
-        } = self;
+        let Self { age: _, waiting, running, kv_usage, cache, adapters, attributes } = self;
         (waiting, running, kv_usage) == (&other.waiting, &other.running, &other.kv_usage)
             && (cache, adapters) == (&other.cache, &other.adapters)
             && *attributes == other.attributes

@@ -17,8 +17,6 @@ struct Life {
     number: u64,
     /// Time before which all that the engine used last is gone; the clock's zero if nothing is.
     gone_before: Instant,
-    /// True once the engine has told what it evicts.
-    tells_evictions: bool,
 }
 
 impl Lives {
@@ -31,27 +29,13 @@ impl Lives {
         if is_later {
             known.number = life.number;
             known.gone_before = known.gone_before.max(received_at.saturating_before(life.age));
-            known.tells_evictions = false;
         }
         is_later
-    }
-
-    /// Learns that an engine has evicted all that it used last before this time.
-    pub(crate) fn evicted(&mut self, slot: Slot, before: Instant) {
-        if let Some(known) = self.life_mut(slot) {
-            known.gone_before = known.gone_before.max(before);
-            known.tells_evictions = true;
-        }
     }
 
     /// Returns the time before which all that the endpoint used last is gone.
     pub(crate) fn gone_before(&self, slot: Slot) -> Instant {
         self.by_slot.get(slot.index()).map_or_else(Instant::default, |life| life.gone_before)
-    }
-
-    /// True if the endpoint's engine tells what it evicts.
-    pub(crate) fn tells_evictions(&self, slot: Slot) -> bool {
-        self.by_slot.get(slot.index()).is_some_and(|life| life.tells_evictions)
     }
 
     /// Forgets an endpoint that left: another one will get its slot.
@@ -89,10 +73,6 @@ mod tests {
         assert_eq!(see(7, 900, 2_500), (false, at(1_600)));
         assert_eq!(see(5, 10, 2_600), (false, at(1_600)), "of another scraper");
         assert_eq!(see(8, 10, 3_000), (true, at(2_990)));
-        lives.evicted(Slot(3), at(2_000));
-        assert_eq!(lives.gone_before(Slot(3)), at(2_990), "the later of both");
-        lives.evicted(Slot(3), at(3_500));
-        assert_eq!(lives.gone_before(Slot(3)), at(3_500));
         lives.forget(Slot(3));
         assert_eq!([0, 3, 9].map(|slot| lives.gone_before(Slot(slot))), [at(0); 3]);
     }

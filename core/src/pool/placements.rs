@@ -84,16 +84,6 @@ impl Placements {
         self.by_request.get_mut(&request)
     }
 
-    /// Returns the prompts of requests that were sent before this time and have been answered since, each
-    /// with the endpoint that has it in use.
-    pub(crate) fn served_since_before(
-        &self,
-        before: Instant,
-    ) -> impl Iterator<Item = (SocketAddr, &Chain)> {
-        let sent_before = self.by_request.values().filter(move |it| it.at < before);
-        sent_before.filter_map(|it| Some((it.endpoint, it.served.as_ref()?)))
-    }
-
     /// Forgets a placement, if it was remembered.
     pub(crate) fn remove(&mut self, request: RequestId) -> Option<Placement> {
         self.by_request.remove(&request)

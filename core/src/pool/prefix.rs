@@ -65,16 +65,12 @@ impl Index {
         self.admit(slot, 0);
     }
 
-    /// True if an endpoint is believed to hold a block that it used last before this time.
-    #[must_use]
-    pub fn is_older(&self, slot: Slot, before: Instant, now: Instant) -> bool {
-        let oldest = self.lru.oldest_age(slot, now);
-        oldest.is_some_and(|age| age > now.saturating_since(before))
-    }
-
     /// Forgets what an endpoint used last before this time.
     pub fn forget_before(&mut self, slot: Slot, before: Instant, now: Instant) {
-        while self.is_older(slot, before, now) && self.evict(slot) {}
+        let kept = now.saturating_since(before);
+        let has_older =
+            |index: &Self| index.lru.oldest_age(slot, now).is_some_and(|age| age > kept);
+        while has_older(self) && self.evict(slot) {}
     }
 
     /// Sets the time of all uses that are noted from now on.

@@ -26,8 +26,6 @@ pub(crate) struct EndpointState {
     attributes: Vec<(String, f64)>,
     pub(super) read: Option<Reading>,
     pub(crate) incarnation: Incarnation,
-    /// Time before which all that the engine used last is evicted, if it tells.
-    pub(crate) evicted_before: Option<Instant>,
 }
 
 /// Metrics, and when they were read by our clock.
@@ -60,8 +58,6 @@ impl EndpointState {
                 kv_usage: metrics.kv_usage.max(0.0),
             },
         });
-        let evicted_before = metrics.as_ref().and_then(|metrics| metrics.evicted_before);
-        let evicted_before = evicted_before.map(|since| received_at.saturating_before(since));
         let cache = metrics.as_ref().and_then(|metrics| metrics.cache);
         let (adapters, attributes) =
             metrics.map_or((None, Vec::new()), |metrics| (metrics.adapters, metrics.attributes));
@@ -76,7 +72,6 @@ impl EndpointState {
             attributes,
             read,
             incarnation,
-            evicted_before,
         };
         member.roles = Roles::from_label(member.label(Role::LABEL));
         member

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use picker_core::{End, Incarnation, Metrics, RequestId, worker::Input};
+use picker_core::{End, Incarnation, RequestId, worker::Input};
 
 use super::{began, envoy::Envoy};
 
@@ -58,23 +58,4 @@ fn a_worker_that_misses_the_snapshot_of_a_restart_learns_of_it_from_a_later_one(
     envoy.incarnation = Incarnation { number: 8, age: ms(1) };
     envoy.show(&[1]);
     assert_eq!(looks(&mut envoy, 2), 1, "a scraper that saw less");
-}
-
-#[test]
-fn what_an_engine_has_evicted_is_forgotten_and_what_is_in_flight_is_not() {
-    let mut envoy = after_two_requests(2);
-    // A long answer, of which the prompt is in use all the time.
-    envoy.arrive(1, 9);
-    envoy.tell(1, began(9, None));
-    assert_eq!([1, 2].map(|worker| looks(&mut envoy, worker)), [3, 3]);
-    // The second prompt was used 1,001 ms ago, the first twice that.
-    envoy.metrics = Some(Metrics::default().evicted_before(ms(1_500)));
-    envoy.show(&[1]);
-    assert_eq!([1, 2].map(|worker| looks(&mut envoy, worker)), [2, 2]);
-    envoy.pass(ms(8_000));
-    envoy.show(&[1]);
-    assert_eq!(looks(&mut envoy, 1), 1, "in use by its own request");
-    envoy.tell(1, Input::Ended { request: RequestId(9), start: None, end: End::Whole });
-    envoy.arrive(1, 10);
-    assert_eq!(looks(&mut envoy, 2), 2, "the other hears that it was in use until now");
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use picker_core::{Endpoint, Health, Incarnation, Metrics, Snapshot};
+use picker_core::{Endpoint, Health, Incarnation, Snapshot};
 
 use super::{EngineLife, Pod, PodReadings, ScrapeState, ScrapedPod, Trouble};
 
@@ -37,11 +37,8 @@ fn endpoint(pod: &Pod, state: &ScrapeState, now: Instant) -> Endpoint {
         Some(Trouble::Unread(_)) | None => Health::Up,
     };
     let since = |at: Instant| now.saturating_duration_since(at);
-    let EngineLife { number, began, evicted_before } = state.life;
-    let metrics = state.reading.as_ref().map(|timed| Metrics {
-        evicted_before: evicted_before.map(since),
-        ..timed.reading.clone().aged(since(timed.at))
-    });
+    let EngineLife { number, began } = state.life;
+    let metrics = state.reading.as_ref().map(|timed| timed.reading.clone().aged(since(timed.at)));
     let incarnation = Incarnation { number, age: began.map_or(Duration::ZERO, since) };
     let (address, labels) = (pod.address, pod.labels.clone());
     Endpoint { address, health, metrics, labels, incarnation }

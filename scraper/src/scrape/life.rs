@@ -1,9 +1,8 @@
-//! The lives of one pod's engine, as its pages and faults show them: when it began, and what it has evicted
-//! since.
+//! The lives of one pod's engine, as its pages and faults show them.
 
 use std::time::{Duration, Instant};
 
-use wire::metrics::{Evictions, PrefixUse, Reading};
+use wire::metrics::{PrefixUse, Reading};
 
 use crate::{peer::Fault, pool::EngineLife};
 
@@ -33,7 +32,6 @@ pub(super) struct LifeFollower {
     /// Start of the process by its last page.
     started_ms: Option<u64>,
     prefixes: Option<PrefixUse>,
-    evictions: Option<Evictions>,
     /// Fault since the last page that says that the process may be another.
     gap: Gap,
     was_read: bool,
@@ -56,16 +54,8 @@ impl LifeFollower {
         let life = found.map_or_else(EngineLife::default, |found| EngineLife {
             number: found.unix_ms,
             began: Some(found.at),
-            evicted_before: None,
         });
-        Self {
-            life,
-            started_ms: None,
-            prefixes: None,
-            evictions: None,
-            gap: Gap::None,
-            was_read: false,
-        }
+        Self { life, started_ms: None, prefixes: None, gap: Gap::None, was_read: false }
     }
 
     pub(super) const fn life(&self) -> EngineLife {
@@ -90,7 +80,6 @@ impl LifeFollower {
         } else if self.is_another(started_ms, reading.prefixes) {
             self.begin(now, started_ms);
         }
-        self.evict(now, reading.evictions);
         (self.was_read, self.gap) = (true, Gap::None);
         self.started_ms = started_ms.or(self.started_ms);
         self.prefixes = reading.prefixes.or(self.prefixes);
@@ -126,24 +115,8 @@ impl LifeFollower {
             number: began.max(self.life.number.saturating_add(1)),
             // The start by the pod's clock may be off; what was sent there before this page is few.
             began: Some(now.at),
-            evicted_before: None,
         };
-        (self.evictions, self.started_ms) = (None, None);
-    }
-
-    /// Takes in what the engine evicted since the page before: what was idle for longer than the mean is
-    /// gone.
-    fn evict(&mut self, now: Moment, evictions: Option<Evictions>) {
-        let Some(evictions) = evictions else { return };
-        let Some(before) = self.evictions.replace(evictions) else { return };
-        let blocks = evictions.blocks - before.blocks;
-        let idle = (evictions.seconds - before.seconds) / blocks;
-        if blocks <= 0.0 {
-            return;
-        }
-        let idle = Duration::try_from_secs_f64(idle).ok();
-        let before = idle.and_then(|idle| now.at.checked_sub(idle));
-        self.life.evicted_before = self.life.evicted_before.max(before);
+        self.started_ms = None;
     }
 }
 
@@ -236,22 +209,5 @@ mod tests {
         story.follower.failed(&Fault::Asleep);
         story.follower.read(Moment { unix_ms: HOUR, ..story.now() }, &story.reading);
         assert_eq!(story.follower.life().number, 10 * HOUR + 1);
-    }
-
-    #[test]
-    fn evictions_say_what_is_gone() {
-        let mut story = Story::new(false, PAGE);
-        let mut evict = |seconds, blocks| {
-            story.reading.evictions = Some(Evictions { seconds, blocks });
-            story.read();
-            let before = story.follower.life().evicted_before;
-            before.map(|before| millis(story.now().at - before))
-        };
-        assert_eq!(evict(900.0, 100.0), None, "evicted at some time before");
-        assert_eq!(evict(920.0, 110.0), Some(2_000));
-        assert_eq!(evict(920.0, 110.0), Some(2_050), "nothing more is gone");
-        assert_eq!(evict(990.0, 120.0), Some(2_100), "of the same blocks nothing comes back");
-        assert_eq!(evict(991.0, 121.0), Some(1_000));
-        assert_eq!(evict(f64::NAN, 131.0), Some(1_050));
     }
 }

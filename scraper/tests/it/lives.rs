@@ -56,20 +56,3 @@ async fn a_restart_is_a_later_life_for_every_scraper() {
     assert!(woken.number > second.number && woken.age < Duration::from_secs(10), "{woken:?}");
     scraper.stop().await;
 }
-
-#[tokio::test]
-async fn what_an_engine_evicts_is_told() {
-    let evicted = |seconds, blocks| {
-        let name = "vllm:kv_block_idle_before_evict_seconds";
-        format!("{name}_sum{{engine=\"0\"}} {seconds}\n{name}_count{{engine=\"0\"}} {blocks}\n")
-    };
-    let pod = Pod::start(with(1, &evicted(100.0, 10))).await;
-    let envoy = Envoy::start().await;
-    let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
-    let seen = envoy.wait_for(pod.address, "1 waiting", |it| waiting(it) == Some(1)).await;
-    assert_eq!(seen.metrics.unwrap().evicted_before, None);
-    pod.reply_with(with(2, &evicted(160.0, 12)));
-    let seen = envoy.wait_for(pod.address, "2 waiting", |it| waiting(it) == Some(2)).await;
-    let before = seen.metrics.unwrap().evicted_before.unwrap();
-    assert!((Duration::from_secs(30)..Duration::from_secs(40)).contains(&before), "{before:?}");
-}

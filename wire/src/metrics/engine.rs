@@ -22,8 +22,6 @@ pub struct Engine {
     pub cached: Vec<Spec>,
     /// Unix time in seconds at which the engine's process began to count.
     pub started: Vec<Spec>,
-    /// Time for which blocks were idle before they were evicted, if the page says it.
-    pub evicted: Option<EvictionSpec>,
     /// Family of the LoRA adapters, in vLLM's labels.
     pub lora: Option<Spec>,
     /// Further metrics, each under a key of its own (EPP: customMetrics); of several series the first
@@ -72,15 +70,6 @@ pub enum CacheSpec {
     },
 }
 
-/// Place of the histogram of idle times before eviction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EvictionSpec {
-    /// Sum of the times in seconds.
-    pub seconds: Spec,
-    /// Number of the blocks.
-    pub blocks: Spec,
-}
-
 impl Engine {
     /// Returns the engines that need no configuration, the default first (EPP:
     /// core-metrics-extractor).
@@ -124,11 +113,6 @@ impl Engine {
                 Spec::named("vllm:prefix_cache_queries_created"),
                 Spec::named("vllm:gpu_prefix_cache_queries_created"),
             ],
-            // With --kv-cache-metrics.
-            evicted: Some(EvictionSpec {
-                seconds: Spec::named("vllm:kv_block_idle_before_evict_seconds_sum"),
-                blocks: Spec::named("vllm:kv_block_idle_before_evict_seconds_count"),
-            }),
             lora: Some(Spec::named("vllm:lora_requests_info")),
             awake: Some(Spec::labelled("vllm:engine_sleep_state", "sleep_state", "awake")),
             // With the slash prometheus-client answers, which selects; without it a page of vLLM's

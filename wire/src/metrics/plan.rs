@@ -1,6 +1,6 @@
 //! An engine's specs, turned round: the meaning of each family.
 
-use super::engine::{CacheSpec, Engine, EvictionSpec, Spec};
+use super::engine::{CacheSpec, Engine, Spec};
 
 /// Families by name, with the meaning of their series.
 #[derive(Debug)]
@@ -46,8 +46,6 @@ pub(super) enum Meaning {
     Queried(usize),
     Cached(usize),
     Started(usize),
-    EvictedSeconds,
-    EvictedBlocks,
     Lora,
     /// Custom metric of that number.
     Custom(usize),
@@ -80,10 +78,6 @@ impl Plan {
         all.extend(ranked(&engine.queried, Meaning::Queried));
         all.extend(ranked(&engine.cached, Meaning::Cached));
         all.extend(ranked(&engine.started, Meaning::Started));
-        all.extend(engine.evicted.iter().flat_map(|it| {
-            let EvictionSpec { seconds, blocks } = it.clone();
-            [(seconds, Meaning::EvictedSeconds), (blocks, Meaning::EvictedBlocks)]
-        }));
         all.extend(engine.lora.clone().map(|spec| (spec, Meaning::Lora)));
         let custom = engine.custom.iter().enumerate();
         all.extend(custom.map(|(number, (_, spec))| (spec.clone(), Meaning::Custom(number))));

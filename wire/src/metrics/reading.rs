@@ -28,8 +28,6 @@ pub struct Reading {
     /// Milliseconds of the Unix time at which the engine's process began to count, if the page says it; of
     /// several engines the latest.
     pub started_ms: Option<u64>,
-    /// Evictions since the engine started, if the page counts them.
-    pub evictions: Option<Evictions>,
     /// LoRA adapters by the newest of the series, if there is one.
     pub adapters: Option<Adapters>,
     /// Custom metrics that the page has, by their keys.
@@ -45,22 +43,12 @@ pub struct PrefixUse {
     pub cached: u64,
 }
 
-/// Blocks that the engine evicted since it started, over all its parts; a sample of them counts as well.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Evictions {
-    /// Time for which they were idle before, in seconds in all.
-    pub seconds: f64,
-    /// Number of the blocks.
-    pub blocks: f64,
-}
-
 impl Reading {
     /// Returns the metrics of a page that was read `age` before the snapshot that they go into.
     #[must_use]
     pub fn aged(self, age: Duration) -> Metrics {
         let Self { waiting, running, kv_usage, cache, adapters, attributes, .. } = self;
-        let evicted_before = None;
-        Metrics { age, waiting, running, kv_usage, cache, evicted_before, adapters, attributes }
+        Metrics { age, waiting, running, kv_usage, cache, adapters, attributes }
     }
 }
 
@@ -106,8 +94,6 @@ pub(super) struct Gathered {
     queried: [Option<f64>; NAMES_MAX],
     cached: [Option<f64>; NAMES_MAX],
     started: [Option<f64>; NAMES_MAX],
-    evicted_seconds: Option<f64>,
-    evicted_blocks: Option<f64>,
     /// Adapters of the newest series, with its value, which is a Unix time.
     adapters: Option<(f64, Adapters)>,
     /// Values by the numbers of the custom metrics.
@@ -131,8 +117,6 @@ impl Gathered {
             Meaning::Queried(rank) => add(self.queried.get_mut(*rank), value),
             Meaning::Cached(rank) => add(self.cached.get_mut(*rank), value),
             Meaning::Started(rank) => raise(self.started.get_mut(*rank), value),
-            Meaning::EvictedSeconds => add(Some(&mut self.evicted_seconds), value),
-            Meaning::EvictedBlocks => add(Some(&mut self.evicted_blocks), value),
             Meaning::Custom(number) => {
                 if let Some(first) = self.custom.get_mut(*number) {
                     first.get_or_insert(value);
@@ -200,7 +184,6 @@ impl Gathered {
             cache: self.cache.or_else(|| self.sized()),
             prefixes: self.prefixes(),
             started_ms: first(&self.started).map(|seconds| total(seconds * 1e3)),
-            evictions: self.evictions(),
             attributes: self.attributes(engine),
             adapters: self.adapters.map(|(_, adapters)| adapters),
         })
@@ -216,11 +199,6 @@ impl Gathered {
         let queried = total(first(&self.queried)?);
         let cached = total(first(&self.cached)?);
         Some(PrefixUse { queried, cached })
-    }
-
-    fn evictions(&self) -> Option<Evictions> {
-        let (seconds, blocks) = (self.evicted_seconds?, self.evicted_blocks?);
-        Some(Evictions { seconds, blocks })
     }
 
     fn sized(&self) -> Option<CacheConfig> {

@@ -56,7 +56,6 @@ struct Load<'a> {
     kv_usage: f32,
     /// Tokens per block, blocks.
     cache: Option<(u32, u32)>,
-    evicted_before: Option<Duration>,
     #[serde(borrow)]
     adapters: Option<Lora<'a>>,
     /// Custom metrics by their keys.
@@ -175,7 +174,6 @@ impl<'a> Load<'a> {
             running: metrics.running,
             kv_usage: metrics.kv_usage,
             cache: metrics.cache.map(|cache| (cache.block_tokens, cache.blocks)),
-            evicted_before: metrics.evicted_before,
             adapters: metrics.adapters.as_ref().map(Lora::from_adapters),
             attributes: metrics.attributes.iter().map(|(key, value)| (&**key, *value)).collect(),
         }
@@ -199,13 +197,12 @@ impl<'a> Load<'a> {
 
 impl From<Load<'_>> for Metrics {
     fn from(load: Load<'_>) -> Self {
-        let Load { age, waiting, running, kv_usage, cache, evicted_before, adapters, attributes } =
-            load;
+        let Load { age, waiting, running, kv_usage, cache, adapters, attributes } = load;
         let cache = cache.map(|(block_tokens, blocks)| CacheConfig { block_tokens, blocks });
         let adapters = adapters.map(Adapters::from);
         let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value));
         let attributes = attributes.collect();
-        Self { age, waiting, running, kv_usage, cache, evicted_before, adapters, attributes }
+        Self { age, waiting, running, kv_usage, cache, adapters, attributes }
     }
 }
 

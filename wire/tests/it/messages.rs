@@ -29,7 +29,6 @@ fn some_metrics(u: &mut Unstructured<'_>) -> Result<Metrics> {
         running: u.arbitrary()?,
         kv_usage: f32::from(u.arbitrary::<u8>()?) / 255.0,
         cache: Some(CacheConfig { block_tokens: u.arbitrary()?, blocks: u.arbitrary()? }),
-        evicted_before: u.arbitrary::<Option<u32>>()?.map(|ms| Duration::from_millis(ms.into())),
         adapters: Some(Adapters {
             max: u.arbitrary()?,
             running: vec!["sql".into()],

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wire::metrics::{Engine, Engines, Evictions, Scanner, Spec, Unfit, scan};
+use wire::metrics::{Engine, Engines, Scanner, Spec, Unfit, scan};
 
 use crate::mutated;
 
@@ -40,7 +40,6 @@ fn labels_may_hold_anything_and_come_in_any_order() {
             },
         ),
         started_ms: None,
-        evictions: None,
         adapters: Some(
             Adapters {
                 max: 2,
@@ -203,18 +202,6 @@ fn real_pages_say_when_the_engine_began_to_count() {
 }
 
 #[test]
-fn evictions_are_summed_over_engines() {
-    let name = "vllm:kv_block_idle_before_evict_seconds";
-    let page = format!(
-        "{NEEDED}{name}_bucket{{engine=\"0\",le=\"+Inf\"}} 9\n{name}_count{{engine=\"0\"}} 9\n\
-         {name}_sum{{engine=\"0\"}} 4.5\n{name}_count{{engine=\"1\"}} 1\n{name}_sum{{engine=\"1\"}} 0.5\n"
-    );
-    let read = scan(page.as_bytes()).unwrap();
-    assert_eq!(read.evictions, Some(Evictions { seconds: 5.0, blocks: 10.0 }));
-    assert_eq!(scan(NEEDED.as_bytes()).unwrap().evictions, None);
-}
-
-#[test]
 fn only_an_engine_that_is_known_to_select_is_asked_for_a_part() {
     let selection = Engine::vllm().selection().unwrap().replace("name%5B%5D=", "");
     insta::assert_snapshot!(selection.replace(['?', '&'], "\n"), @"
@@ -229,8 +216,6 @@ fn only_an_engine_that_is_known_to_select_is_asked_for_a_part() {
     vllm:gpu_prefix_cache_hits_total
     vllm:prefix_cache_queries_created
     vllm:gpu_prefix_cache_queries_created
-    vllm:kv_block_idle_before_evict_seconds_sum
-    vllm:kv_block_idle_before_evict_seconds_count
     vllm:lora_requests_info
     vllm:engine_sleep_state
     vllm:cache_config_info
