@@ -1,4 +1,4 @@
-//! The lives of the engines behind the endpoints, and what each is known to have lost.
+//! The lives of the engines behind the endpoints, and the time at which each began empty.
 
 use crate::{
     model::{Incarnation, Instant},
