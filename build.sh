@@ -192,7 +192,7 @@ test_envoy() {
       -E 'test(the_real_envoy_agrees) or (package(tests) and test(/^envoy::/))'
   else
     cargo test --locked --workspace --test agreement -- --ignored
-    cargo test --locked --workspace --test it -- envoy::
+    cargo test --locked --workspace --test it -- envoy:: --test-threads 4
   fi
 }
 
