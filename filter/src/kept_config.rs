@@ -105,7 +105,7 @@ fn is_within(one: Instant, other: Instant, apart: Duration) -> bool {
 }
 
 /// Returns a number that tells configurations apart, in the same way in each VM.
-fn digest(json: &[u8]) -> u64 {
+pub(crate) fn digest(json: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     json.hash(&mut hasher);
     hasher.finish().max(1)

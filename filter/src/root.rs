@@ -6,15 +6,16 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::ContextType,
 };
-use wire::config::{Claims, FailureMode, PluginConfig};
+use wire::config::{CONFIG_BYTES_MAX, Claims, FailureMode, PluginConfig};
 
 use crate::{
     bypass::{Bypass, Bypassed},
     checked::{CheckedConfig, CheckedPicker},
     counters::Counters,
     fetch, gateway, host,
+    in_use::InUse,
     ingest::Ingest,
-    kept_config::KeptConfig,
+    kept_config::{self, KeptConfig},
     plugin_instance::PluginInstance,
     pool::Pools,
     receiver::Receiver,
@@ -32,6 +33,10 @@ pub(crate) struct Root {
     kept: Option<KeptConfig>,
     /// True if the configuration that Envoy gave was refused.
     is_faulty: bool,
+    /// Text of that configuration, of which only the beginning is kept if it is refused for its length.
+    config: Vec<u8>,
+    /// This instance's part in finding the configuration that is in use; `None` before the first.
+    in_use: Option<InUse>,
 }
 
 /// The role of a plugin instance, by its configuration.
@@ -48,11 +53,13 @@ impl Root {
     /// Makes the root context with this id.
     pub(crate) fn new(context_id: u32) -> Self {
         let role = InstanceRole::Bypass(Rc::new(Bypass::new(Claims::default())));
-        Self { context_id, role, kept: None, is_faulty: false }
+        let (kept, config, in_use) = (None, Vec::new(), None);
+        Self { context_id, role, kept, is_faulty: false, config, in_use }
     }
 
     /// Applies a configuration, or else the last good one.
     fn configure(&mut self, json: &[u8]) {
+        let json = json.get(..=CONFIG_BYTES_MAX).unwrap_or(json);
         let plugin = host::plugin_name();
         let kept = KeptConfig::of_plugin(&plugin);
         let read = CheckedConfig::read(json);
@@ -78,6 +85,17 @@ impl Root {
         self.role.pools().into_iter().for_each(retired::reclaim);
         kept.show(self.is_faulty, host::now());
         self.kept = Some(kept);
+        let digest = kept_config::digest(json);
+        self.in_use = Some(InUse::configured(self.context_id, &plugin, digest, host::now()));
+        self.config = json.to_vec();
+    }
+
+    /// Applies the configuration anew if Envoy has taken up this instance again: another one was applied since.
+    fn take_up(&mut self) {
+        if self.in_use.as_mut().is_some_and(|in_use| in_use.tick(host::now())) {
+            let json = std::mem::take(&mut self.config);
+            self.configure(&json);
+        }
     }
 }
 
@@ -158,7 +176,7 @@ impl Context for Root {
         let orphaned = run::leave(self.context_id);
         retired::retire(&orphaned, host::now());
         self.role = InstanceRole::Bypass(Rc::new(Bypass::new(Claims::default())));
-        self.kept = None;
+        (self.kept, self.in_use) = (None, None);
         // The keeper is woken as long as there is its VM.
         self.context_id != KEEPER
     }
@@ -174,6 +192,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        self.take_up();
         if let Some(kept) = &self.kept {
             kept.show(self.is_faulty, host::now());
         }
@@ -195,6 +214,7 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        self.in_use.iter().for_each(InUse::see_stream);
         match &self.role {
             InstanceRole::Bypass(bypass) => Some(Box::new(Bypassed::new(Rc::clone(bypass)))),
             InstanceRole::Picker(instance) => {

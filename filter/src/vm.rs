@@ -49,6 +49,8 @@ pub(crate) struct Vm {
     pub(crate) uploads: Uploads,
     /// Streams of those.
     pub(crate) uploading: BTreeMap<RequestId, Rc<dyn UploadingStream>>,
+    /// Numbers of the newest connections that plugin instances were seen to serve, by their context ids.
+    connections: BTreeMap<u32, u64>,
 }
 
 /// The state of one pool in this VM.
@@ -90,6 +92,7 @@ impl Vm {
             sessions: PoolSessions::new(),
             uploads: Uploads::new(),
             uploading: BTreeMap::new(),
+            connections: BTreeMap::new(),
         }
     }
 
@@ -166,6 +169,7 @@ pub(crate) struct Departure {
 /// Takes a plugin instance away from all its pools.
 pub(crate) fn leave(context: u32) -> Departure {
     with(|vm| {
+        vm.connections.remove(&context);
         let mut departure = Departure::default();
         for pool in &mut vm.pools {
             match pool.instances.leave(context) {
@@ -189,6 +193,19 @@ pub(crate) fn woken_by(queue: u32) -> Option<Instance> {
         let pool = vm.pools.iter().find(|pool| pool.queue == Some(queue))?;
         pool.instances.acting(KEEPER)
     })
+}
+
+/// Takes note of a connection that a plugin instance serves.
+pub(crate) fn see_connection(context: u32, number: u64) {
+    with(|vm| {
+        let newest = vm.connections.entry(context).or_default();
+        *newest = number.max(*newest);
+    });
+}
+
+/// Returns the number of the newest connection that a plugin instance was seen to serve.
+pub(crate) fn newest_connection(context: u32) -> u64 {
+    with(|vm| vm.connections.get(&context).copied().unwrap_or_default())
 }
 
 /// Returns the queue of a pool's messages to this worker.

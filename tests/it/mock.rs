@@ -39,6 +39,7 @@ mod ingest;
 mod pull;
 mod report;
 mod retired;
+mod rollback;
 mod tallied;
 mod versions;
 

@@ -27,6 +27,7 @@ pub mod tally;
 mod fixed;
 mod frame;
 
+pub mod config_in_use;
 pub mod config_state;
 pub mod heartbeat;
 pub mod ledger;

@@ -86,6 +86,26 @@ async fn fail_close_closes_no_other_route() {
     .await;
 }
 
+/// A rollback while the refused one's listener drains, and forth again: Envoy tells the plugin of neither.
+#[tokio::test]
+async fn the_gauge_tells_of_the_newest_one_after_a_rollback() {
+    let builder = world::stack().endpoints(2).without_scraper().workers(2);
+    world::tell(builder.template(discovered(&good())), async |stack| {
+        let bad = mistyped("FailClose");
+        for (config, value) in [(&bad, 0), (&good(), 1), (&bad, 0)] {
+            Listeners::with(config).update(stack).await;
+            // Its streams tell, once it counts as in use.
+            world::until(async || {
+                assert_eq!(status(stack, "/team-b").await, 503, "no snapshot");
+                (count(stack, "llm_picker_config_ok").await == value).then_some(())
+            })
+            .await;
+        }
+        assert!(count(stack, "listener_manager.total_filter_chains_draining").await > 0);
+    })
+    .await;
+}
+
 /// A listener update with a bad configuration of the picker, and a route of another team.
 #[tokio::test]
 async fn a_bad_one_after_a_good_one_keeps_picking_and_other_changes_are_taken() {

@@ -133,6 +133,41 @@ async fn a_refused_configuration_loses_nothing_that_waits() {
     .await;
 }
 
+/// The pool goes out of the configuration under those who wait and run: they are served to their end, or told in time, by
+/// instances that Envoy takes away as soon as their own streams are gone. Then the pool comes back.
+#[tokio::test]
+async fn a_pool_leaves_the_configuration_under_those_who_wait() {
+    let pod = PatientPod::start().await;
+    tell(gated(&[pod.address], &json!({})).template(discovered()), async |stack| {
+        pods(stack, 1, &[pod.address]).await;
+        let mut asked = vec![Client::named("first").ask(stack)];
+        let first = pod.next().await;
+        asked.extend(Client::named("waits").ask_times(stack, HELD));
+        let brief = Client { name: "brief", ttl: "2s", ..Client::default() }.ask(stack);
+        until_held(stack, u64::try_from(HELD + 1).unwrap()).await;
+
+        let others = json!({"failureMode": "FailClose", "pools": [{"name": "others"}]});
+        reconfigure(stack, others).await;
+        let after = Client::named("after").ask(stack).await.unwrap();
+        assert_eq!(after.status, 503, "the other pool has no snapshot: {after:?}");
+        let told = brief.await.unwrap();
+        let reason = told.header("x-llm-d-request-dropped-reason");
+        assert_eq!((told.status, reason), (429, Some("rejected-ttl-expired")), "{told:?}");
+        assert!(pod.is_idle().await, "the one place is taken");
+        first.answer();
+        assert_eq!(pod.answer_next(HELD).await, ["waits"; HELD]);
+        for reply in asked {
+            assert_eq!(reply.await.unwrap().status, 200);
+        }
+        until_nothing_is_counted(stack, &pod).await;
+
+        reconfigure(stack, gate(1, &json!({}))).await;
+        pods(stack, 2, &[pod.address]).await;
+        is_quiet(stack, &pod).await;
+    })
+    .await;
+}
+
 /// Two listeners, each with a plugin instance of its own: in each VM they are one worker, and there is one queue.
 #[tokio::test]
 async fn two_instances_in_one_vm() {

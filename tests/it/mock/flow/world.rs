@@ -66,7 +66,7 @@ pub(super) fn shows_no_queue(world: &World) -> bool {
 }
 
 /// Waiting, granted, in flight.
-pub(super) fn counts(world: &World) -> (u32, u32, u64) {
+pub(in crate::mock) fn counts(world: &World) -> (u32, u32, u64) {
     let ledger = ledger(world);
     (ledger.waiting, ledger.granted, ledger.accounts.requests())
 }
