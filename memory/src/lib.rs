@@ -248,9 +248,8 @@ mod tests {
         arbtest::arbtest(|u| {
             let memory = SizeClasses::new();
             let mut held: Vec<Held> = Vec::new();
-            for mark in 0..u.int_in_range(0..=200_u8)? {
-                let size =
-                    *u.choose(&[1, 7, 16, 17, 200, 256, 257, 1_000, 4_096, 4_097, 90_000])?;
+            for mark in 0..u.int_in_range(0..=60_u8)? {
+                let size = *u.choose(&[1, 7, 16, 17, 200, 256, 257, 1_000, 4_096, 4_097, 9_000])?;
                 let align = 1 << u.int_in_range(0..=5)?;
                 match u.int_in_range(0..=3)? {
                     0 if !held.is_empty() => {
