@@ -73,6 +73,12 @@ impl Vm {
         self.state.borrow().failure.is_some()
     }
 
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let guest = self.guest.borrow();
+        let (store, _) = &*guest;
+        store.data().memory().map_or(0, |memory| memory.data_size(store))
+    }
+
     /// Declares the VM dead. Its contexts get no more callbacks, not even `on_delete`.
     pub(crate) fn fail(&self, why: &str) {
         let mut state = self.state.borrow_mut();

@@ -67,6 +67,12 @@ impl Worker {
         self.vm.borrow().state.borrow().failure.clone()
     }
 
+    /// Returns the bytes of the VM's memory, which never shrinks.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.vm.borrow().memory_bytes()
+    }
+
     /// Kills the VM as a panic of the plugin does.
     pub fn kill(&self) {
         self.vm.borrow().fail("killed by the test");

@@ -28,7 +28,12 @@ pub(crate) const fn template(way: Way) -> Result<&'static str, ImpossibleWay> {
 
 /// Returns the plugin's configuration with the settings that follow from the way.
 pub(crate) fn with_way(mut plugin: Value, way: Way) -> Result<Value> {
-    let settings = json!({"hold": way.hold().name(), "destination": way.destination().name()});
+    // Every template has Envoy add that header.
+    let settings = json!({
+        "hold": way.hold().name(),
+        "destination": way.destination().name(),
+        "servedByHeader": "x-served-by",
+    });
     let object = plugin.as_object_mut();
     let object = object.context("the plugin's configuration must be a JSON object")?;
     object.insert("envoy".to_owned(), settings);

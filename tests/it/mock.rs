@@ -24,6 +24,7 @@ mod apis;
 mod models;
 mod pools;
 mod responses;
+mod served_by;
 mod streams;
 mod usage;
 

@@ -10,6 +10,8 @@ mod document;
 mod events;
 mod lanes;
 mod name;
+mod usual_sizes;
+mod watch;
 
 // Changed on the way.
 mod renamer;
@@ -21,6 +23,7 @@ use crate::body::OutputWishes;
 use document::Document;
 use events::{EventForm, Events};
 use finds::Shape;
+use usual_sizes::UsualSizes;
 
 pub use finds::Usage;
 pub use load::LoadReport;
@@ -120,6 +123,7 @@ pub struct Reader {
     kind: Kind,
     bytes: u64,
     parts: Parts,
+    usual: UsualSizes,
 }
 
 /// What is read of a body.
@@ -141,7 +145,7 @@ impl Reader {
             Kind::Lines => Parts::Stream(Box::new(Events::new(EventForm::Lines))),
             Kind::Encoded | Kind::Other => Parts::Unread,
         };
-        Self { kind, bytes: 0, parts }
+        Self { kind, bytes: 0, parts, usual: UsualSizes::default() }
     }
 
     /// Returns the form of the response.
@@ -156,8 +160,27 @@ impl Reader {
         match &mut self.parts {
             Parts::Unread => (),
             Parts::Whole(document) => document.push(chunk),
-            Parts::Stream(events) => events.push(chunk),
+            Parts::Stream(events) => {
+                let begins_with_event = events.is_between();
+                events.push(chunk);
+                if events.may_pass_some() {
+                    self.usual.learn(events.form, begins_with_event, chunk);
+                }
+            }
         }
+    }
+
+    /// Takes in a chunk that need not be read, as its size says that it brings a token and nothing else.
+    /// False if it is to be pushed.
+    #[must_use]
+    pub fn pass_usual(&mut self, size: usize) -> bool {
+        let Parts::Stream(events) = &mut self.parts else { return false };
+        let passes = self.usual.has(size) && events.may_pass();
+        if passes {
+            events.pass();
+            self.pass(size);
+        }
+        passes
     }
 
     /// Counts the bytes of a chunk that is not read.

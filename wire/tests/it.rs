@@ -20,6 +20,8 @@ mod guides;
 mod messages;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/passing.rs"]
+mod passing;
 #[path = "it/response.rs"]
 mod response;
 mod sample;

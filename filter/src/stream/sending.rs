@@ -13,7 +13,11 @@ use super::{
     phase::Sent,
     response::{self, Response},
 };
-use crate::{decision_header, host, run, session};
+use crate::{
+    decision_header,
+    host::{self, Headers},
+    run, session,
+};
 
 /// Time for which a request was held by flow control, in milliseconds, on what was served (EPP v0.11).
 const QUEUE_DURATION: &str = "x-llm-d-flow-queue-duration-ms";
@@ -26,7 +30,7 @@ impl Stream {
             report_load(sent, report);
         }
         let mut response = Response::begin(&headers, &sent.placed.models);
-        let server = host::upstream_address();
+        let server = self.server(&headers);
         let served_by =
             server.map(|it| sent.result.as_ref().map_or(it, |result| result.reached(it)));
         let class = response.class(|| sent.placed.asked.identity.client());
@@ -57,6 +61,15 @@ impl Stream {
         if end_of_stream {
             self.finish(sent);
         }
+    }
+
+    /// Returns the endpoint that the response came from; `None` where Envoy answered by itself.
+    fn server(&self, headers: &Headers) -> Option<SocketAddr> {
+        let told = self.instance.config.envoy.served_by_header.as_deref();
+        // Behind what an endpoint may have said itself stands what Envoy added.
+        let told =
+            told.and_then(|name| std::str::from_utf8(headers.last(name)?).ok()?.parse().ok());
+        told.or_else(host::upstream_address)
     }
 
     /// Tells the pool if Envoy has tried again elsewhere: the prompt is computed there.

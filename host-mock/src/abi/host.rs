@@ -52,6 +52,10 @@ impl Host {
         Self { world, vm, current: 0, effective: 0, memory: None, allocate: None }
     }
 
+    pub(crate) const fn memory(&self) -> Option<Memory> {
+        self.memory
+    }
+
     /// Notes the instance's memory and its allocator, which exist only once the module is linked.
     pub(crate) fn bind(&mut self, memory: Option<Memory>, allocate: Option<Func>) {
         (self.memory, self.allocate) = (memory, allocate);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use host_mock::Stream;
 use serde_json::json;
-use wire::tally::Measure;
+use wire::tally::{ErrorCode, Measure};
 
 use super::{
     push::Pod,
@@ -266,4 +266,38 @@ fn a_stream_from_another_endpoint_counts_there_before_its_content() {
     stream.respond_end();
     assert_eq!(world.in_flight(&other), (0, 0));
     world.is_well();
+}
+
+/// An event whose size tells all that matters is not copied into the VM: it costs its callback and no host call.
+/// Usage at the end is found, and so is an error.
+#[test]
+fn usual_events_pass_unread_and_the_end_is_read() {
+    const USAGE: &str =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":43}}\n\n";
+    const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let event =
+        |text| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    for (last, tokens) in [(USAGE, 43), (ERROR, 0)] {
+        let world = World::new();
+        world.pods(&[Pod::idle(1)]);
+        let stream = post(&world, CHAT, &about("rivers"));
+        stream.respond_headers(200, EVENTS);
+        let mut calls = Vec::new();
+        for number in 0..40 {
+            let before = world.envoy.crossings().calls;
+            stream.respond_chunk(event(["a", "to", "tre", "four"][number % 4]).as_bytes());
+            calls.push(world.envoy.crossings().calls - before);
+        }
+        let read = calls.iter().filter(|calls| **calls > 0).count();
+        assert!(read <= 10, "{calls:?}: each size once, and the second, fourth, eighth event");
+        for part in [STOP, last] {
+            stream.respond_chunk(part.as_bytes());
+        }
+        stream.respond_end();
+        let tallied = Tallied::of(&world, &[]);
+        assert_eq!(tallied.total(Measure::OutputTokens), tokens, "{last}");
+        let errors = Measure::Errors(ErrorCode::ModelServerError);
+        assert_eq!(tallied.total(errors), u64::from(tokens == 0), "{last}");
+        world.is_well();
+    }
 }

@@ -15,10 +15,11 @@ use super::root;
 const CORE_MAY_USE: [&str; 1] = ["hashbrown"];
 
 /// The product's crates and those of them that each may know: arrows go down.
-const PRODUCT: [(&str, &[&str]); 4] = [
+const PRODUCT: [(&str, &[&str]); 5] = [
     ("core", &[]),
+    ("memory", &[]),
     ("wire", &["core"]),
-    ("filter", &["core", "wire"]),
+    ("filter", &["core", "memory", "wire"]),
     ("scraper", &["core", "wire"]),
 ];
 

@@ -6,12 +6,15 @@ use std::{error::Error, fmt, str::FromStr};
 use super::{At, ConfigError};
 
 /// Settings of the way into Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvoyConfig {
     /// Way of a request through Envoy.
     pub way: Way,
     /// Bytes of a body at most; larger requests are refused. By default 8 MiB.
     pub max_body_bytes: u64,
+    /// Response header, in lower case, to which Envoy itself adds the address that a response came from. To
+    /// ask Envoy for that address costs as much as to read all headers. `None` where Envoy adds none.
+    pub served_by_header: Option<String>,
 }
 
 /// Way of a request through Envoy: a pair of settings that works.
@@ -56,7 +59,7 @@ pub struct UnknownName {
 
 impl Default for EnvoyConfig {
     fn default() -> Self {
-        Self { way: Way::STOP_ITERATION_HEADER, max_body_bytes: 8 << 20 }
+        Self { way: Way::STOP_ITERATION_HEADER, max_body_bytes: 8 << 20, served_by_header: None }
     }
 }
 
@@ -210,8 +213,8 @@ impl Error for ImpossibleWay {}
 impl Error for UnknownName {}
 
 pub(super) fn read(at: &At<'_>) -> Result<EnvoyConfig, ConfigError> {
-    let object = at.object(&["hold", "destination", "maxBodyBytes"])?;
-    let EnvoyConfig { way, max_body_bytes } = EnvoyConfig::default();
+    let object = at.object(&["hold", "destination", "maxBodyBytes", "servedByHeader"])?;
+    let EnvoyConfig { way, max_body_bytes, served_by_header } = EnvoyConfig::default();
     let holds = Hold::ALL.map(|hold| (hold.name(), hold));
     let destinations = Destination::ALL.map(|destination| (destination.name(), destination));
     let hold = object.read("hold", way.hold, |at| at.one_of(&holds))?;
@@ -219,7 +222,12 @@ pub(super) fn read(at: &At<'_>) -> Result<EnvoyConfig, ConfigError> {
     let way = Way::new(hold, destination).map_err(|ImpossibleWay| {
         object.refuse("destination", destination.name(), ImpossibleWay::RULE)
     })?;
-    Ok(EnvoyConfig { way, max_body_bytes: object.read("maxBodyBytes", max_body_bytes, At::bytes)? })
+    Ok(EnvoyConfig {
+        way,
+        max_body_bytes: object.read("maxBodyBytes", max_body_bytes, At::bytes)?,
+        served_by_header: object
+            .read("servedByHeader", served_by_header, |at| super::identity::header(at).map(Some))?,
+    })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use memchr::memchr2;
 use super::{
     document::Document,
     finds::{Finds, Shape, Usage, UsageCounts},
-    lanes,
     name::EventName,
+    watch::Watch,
 };
 
 /// Bytes that stand for a token where none are counted, as for prompts.
@@ -40,7 +40,7 @@ pub(super) enum EventForm {
 /// Reader of a stream of events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Events {
-    form: EventForm,
+    pub(super) form: EventForm,
     line: LineState,
     event: EventState,
     /// Number of events with output so far.
@@ -50,6 +50,10 @@ pub(super) struct Events {
     sampled_bytes: u64,
     /// True if the first content was of a dialect of which every event has to be read.
     reads_all: bool,
+    /// Number of events and lines with data so far.
+    documents: u32,
+    /// True if one said the reason of the end.
+    has_finished: bool,
     counts: UsageCounts,
     error: Option<u16>,
 }
@@ -102,16 +106,6 @@ struct EventState {
     watch: Option<Watch>,
 }
 
-/// Sight of data that are not to be read unless something in them matters.
-#[derive(Clone, Copy, Debug, Default)]
-struct Watch {
-    matters: bool,
-    /// Last bytes: a word may be cut.
-    tail: [u8; 2],
-    /// Last byte that is no blank.
-    last: u8,
-}
-
 /// Progress of an event's data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum DataState {
@@ -127,6 +121,45 @@ enum DataState {
 impl Events {
     pub(super) fn new(form: EventForm) -> Self {
         Self { form, ..Self::default() }
+    }
+
+    /// Returns a reader that reads each event whole, for a chunk that is looked at by itself.
+    pub(super) fn by_itself(form: EventForm) -> Self {
+        Self { reads_all: true, ..Self::new(form) }
+    }
+
+    /// True between events.
+    pub(super) fn is_between(&self) -> bool {
+        self.line.progress == LineProgress::Empty
+            && self.event.data == DataState::None
+            && self.event.name.is_empty()
+    }
+
+    /// True if events may pass unread that bring a token and nothing else.
+    pub(super) const fn may_pass_some(&self) -> bool {
+        self.outputs > 0 && !self.reads_all
+    }
+
+    /// True if the next event may pass unread if it brings a token and nothing else.
+    pub(super) fn may_pass(&self) -> bool {
+        self.may_pass_some() && !self.is_sample() && self.is_between()
+    }
+
+    /// Counts an event that brings a token and was not read.
+    pub(super) const fn pass(&mut self) {
+        self.outputs = self.outputs.saturating_add(1);
+    }
+
+    /// Returns the bytes of output if all that came is one event with output, and it tells nothing else.
+    pub(super) fn only_text(&self) -> Option<usize> {
+        let is_only = self.documents == 1 && self.outputs == 1 && self.is_between();
+        let tells_more = self.error.is_some() || self.has_finished || self.usage().is_some();
+        (is_only && !tells_more).then(|| usize::try_from(self.sampled_bytes).ok())?
+    }
+
+    /// True if an event said the reason of the end.
+    pub(super) const fn has_finished(&self) -> bool {
+        self.has_finished
     }
 
     pub(super) fn push(&mut self, mut chunk: &[u8]) {
@@ -258,6 +291,7 @@ impl Events {
                 self.take_finds(&document.finds);
             }
         }
+        self.documents = self.documents.saturating_add(1);
         self.event.data = DataState::None;
         self.event.lead_len = 0;
     }
@@ -266,12 +300,13 @@ impl Events {
         let error = finds.error().or_else(|| self.event.name.error());
         self.note_error(error);
         self.counts.merge(finds.counts);
+        self.has_finished |= finds.has_finished;
         let is_output = finds.output_bytes > 0 || finds.shape == Shape::Unknown;
         if error.is_some() || !is_output || !self.event.is_output_by_name() {
             return;
         }
         if self.outputs == 0 {
-            self.reads_all = finds.shape != Shape::Common;
+            self.reads_all |= finds.shape != Shape::Common;
         }
         self.outputs = self.outputs.saturating_add(1);
         if finds.output_bytes > 0 {
@@ -358,25 +393,5 @@ impl EventState {
         let lead = self.lead.get(..self.lead_len).unwrap_or_default();
         let is_mark = lead.starts_with(END) || PINGS.iter().any(|ping| lead.starts_with(ping));
         !is_mark && self.name.may_have_output()
-    }
-}
-
-impl Watch {
-    fn push(&mut self, part: &[u8]) {
-        let [one, two] = self.tail;
-        let three = part.first().copied().unwrap_or_default();
-        let four = part.get(1).copied().unwrap_or_default();
-        self.matters |= lanes::may_matter(part) || lanes::may_matter(&[one, two, three, four]);
-        self.tail = match part {
-            [.., before, last] => [*before, *last],
-            [last] => [two, *last],
-            [] => self.tail,
-        };
-        self.last = part.trim_ascii_end().last().copied().unwrap_or(self.last);
-    }
-
-    /// True if nothing in the data matters. Of data over several lines, only the last ends with a brace.
-    fn is_of_no_use(self) -> bool {
-        !self.matters && matches!(self.last, b'}' | b']')
     }
 }

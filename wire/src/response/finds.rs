@@ -25,6 +25,8 @@ pub(super) struct Finds {
     /// Bytes of the model's output, escapes as written.
     pub(super) output_bytes: usize,
     pub(super) shape: Shape,
+    /// True if the reason is told for which the output ends.
+    pub(super) has_finished: bool,
     /// True if the document is an error.
     is_error: bool,
     /// HTTP status of the error, where it is told.
@@ -71,6 +73,10 @@ impl Finds {
                 self.output_bytes = self.output_bytes.saturating_add(NUMBER_BYTES);
             }
             (Says::Count(count), Scalar::Number(number)) => self.counts.set(count, number),
+            (Says::Finish, Scalar::Text { bytes: 1.., start }) => {
+                self.has_finished = true;
+                self.is_error |= start == b"error";
+            }
             (Says::Error, Scalar::Text { bytes: 1.., .. } | Scalar::True) => self.is_error = true,
             (Says::ErrorStatus, Scalar::Number(status)) => self.set_status(status),
             (Says::ErrorWords(words), Scalar::Text { start, .. }) => {

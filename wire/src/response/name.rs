@@ -27,6 +27,10 @@ impl EventName {
         self.len = 0;
     }
 
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     fn text(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default().trim_ascii()
     }

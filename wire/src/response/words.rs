@@ -45,6 +45,8 @@ pub(super) enum Says {
     Nothing,
     /// Output of the model, if it is a string that is not empty or a number.
     Output,
+    /// The reason for which the output ends, if it is a string that is not empty; an error, if it is that.
+    Finish,
     /// A count of the usage.
     Count(TokenCount),
     /// An error, if it is an object, true, or a string that is not empty.

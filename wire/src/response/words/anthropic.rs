@@ -7,6 +7,7 @@ pub(super) const FIELDS: &[F] = &[
     F::new(&["delta", "text"], Output),
     F::new(&["delta", "thinking"], Output),
     F::new(&["delta", "partial_json"], Output),
+    F::new(&["delta", "stop_reason"], Says::Finish),
     F::new(&["content_block", "name"], Output),
     F::new(&["content", "text"], Output),
     F::new(&["content", "thinking"], Output),

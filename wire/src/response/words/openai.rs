@@ -21,7 +21,7 @@ pub(super) const FIELDS: &[F] = &[
     F::new(&["choices", "delta", "audio", "transcript"], Output),
     F::new(&["choices", "text"], Output),
     F::new(&["choices", "token_ids"], Output),
-    F::new(&["choices", "finish_reason"], Says::ErrorWords(&[("error", 500)])),
+    F::new(&["choices", "finish_reason"], Says::Finish),
     // Whole answers.
     F::new(&["choices", "message", "content"], Output),
     F::new(&["choices", "message", "reasoning"], Output),
