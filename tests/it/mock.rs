@@ -25,6 +25,7 @@ mod models;
 mod pools;
 mod responses;
 mod streams;
+mod templates;
 mod usage;
 
 mod hermetic;
