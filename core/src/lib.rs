@@ -48,14 +48,16 @@ pub use model::{
     ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind, Fault, Health,
     Incarnation, InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model,
     ModelRewrite, ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent,
-    Prefill, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness, RequestId,
-    ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles,
-    SchedulingResult, Score, Seed, SessionId, Slo, Snapshot, Subset, TableKey, tokens,
+    Prefill, PromptHead, PromptOrder, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX,
+    Randomness, RequestId, ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten,
+    Role, Roles, SchedulingResult, Score, Section, Seed, SessionId, Slo, Snapshot, Subset,
+    TableKey, TokenUsage, ToolsAt, tokens,
 };
 pub use pool::prefix;
 pub use schedule::{
-    Admitter, Config, Decider, Disagg, Explained, Explanation, Handler, Order, Picker, Profile,
-    ProfileExplanation, Scheduling, StageOrder, WeightedScorer, admission, filter,
+    Admitter, Config, Decider, Disagg, Explained, Explanation, Handler, Order, OutputEstimate,
+    OutputRatio, Picker, Profile, ProfileExplanation, Scheduling, StageOrder, WeightedScorer,
+    admission, filter,
     filter::Filter,
     score::{self, Scorer, ScorerWeight},
 };

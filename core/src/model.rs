@@ -29,6 +29,7 @@ mod event;
 mod outcome;
 mod placement_event;
 mod result;
+mod usage;
 
 pub use endpoint::{Adapters, CacheConfig, ENDPOINTS_MAX, Endpoint, Health, Metrics};
 pub use event::Event;
@@ -39,8 +40,11 @@ pub use objective::{OBJECTIVES_MAX, Objective, Priority};
 pub use outcome::{ClientId, End, Fault, ResponseClass, ResponseStart};
 pub use placement_event::{EventKind, PlacementEvent};
 pub use policy::UnknownPolicy;
-pub(crate) use prompt::mix;
-pub use prompt::{BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, Seed};
+pub use prompt::{
+    BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, PromptHead, PromptOrder, Section, Seed,
+    ToolsAt,
+};
+pub(crate) use prompt::{HeadPart, digest_all, mix};
 pub use randomness::Randomness;
 pub use request::{InferenceRequest, Slo, Subset, tokens};
 pub use result::{Denied, EndpointObservation, PickError, Prefill, SchedulingResult};
@@ -55,3 +59,4 @@ pub use session::SessionId;
 pub use snapshot::{MODELS_MAX, Model, Snapshot};
 pub use table_key::TableKey;
 pub use time::Instant;
+pub use usage::TokenUsage;

@@ -17,7 +17,7 @@ mod sessions;
 
 pub(crate) use candidate::Candidate;
 pub(crate) use endpoints::Pool;
-pub(crate) use learned::{Features, Learned, Rates, Reuse};
+pub(crate) use learned::{Features, HeadSent, Learned, OrderTrial, OutputKinds, Rates, Reuse};
 pub(crate) use lives::Lives;
 pub(crate) use outlier::OutlierDetector;
 pub(crate) use placements::{Placement, Placements};

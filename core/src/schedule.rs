@@ -3,6 +3,7 @@
 
 mod context;
 mod needs;
+mod output;
 mod session_affinity;
 
 pub mod filter;
@@ -21,6 +22,7 @@ pub use config::Config;
 pub(crate) use context::{PickContext, SloHeadroom};
 pub use explanation::{Explained, Explanation, ProfileExplanation};
 pub(crate) use needs::Needs;
+pub use output::{OutputEstimate, OutputRatio};
 pub use picker::{Order, Picker};
 pub(crate) use profile::ProfileRunResult;
 pub use profile::{Profile, WeightedScorer};

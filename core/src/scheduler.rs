@@ -4,6 +4,7 @@
 mod binding;
 mod lifecycle;
 mod pending_events;
+mod templates;
 mod unlearning;
 mod view;
 
@@ -241,6 +242,10 @@ impl Scheduler {
                 }
                 Vec::new()
             }
+            Event::Metered { request, at, usage } => {
+                self.learn_usage(request, at, usage);
+                Vec::new()
+            }
             Event::Ended { request, at, end } => self.end(request, at, end),
             Event::Reported { endpoint, at, waiting, kv_usage } => {
                 if let Some(pool) = &mut self.pool {
@@ -367,6 +372,9 @@ impl Scheduler {
         let pool = self.pool.as_ref().ok_or(PickError::NoSnapshot)?;
         let stale_after = self.config.stale_after;
         let mut candidates = pool.candidates(now, stale_after, &ledger.accounts, matches);
+        if self.config.output_estimate.counts_as_load() {
+            candidates.iter_mut().for_each(|candidate| candidate.token_load = candidate.holds);
+        }
         narrow(&mut candidates, request);
         Ok(candidates)
     }

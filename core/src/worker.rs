@@ -34,8 +34,8 @@ use crate::{
     flow::Controller,
     ledger::{Heartbeat, Ledger},
     model::{
-        Event, InferenceRequest, Instant, Models, Objective, Priority, QueueId, Randomness,
-        WorkerId,
+        Event, InferenceRequest, Instant, Models, Objective, Priority, PromptOrder, QueueId,
+        Randomness, WorkerId,
     },
     saturation::{Capacity, Load, StaleEndpoints},
     schedule::Explanation,
@@ -179,6 +179,12 @@ impl Worker {
         &self.models
     }
 
+    /// Returns the order in which the chat template of a model is believed to write a prompt.
+    #[must_use]
+    pub fn prompt_order(&self, model: &str) -> PromptOrder {
+        self.scheduler.prompt_order(model)
+    }
+
     /// True once a snapshot has come.
     #[must_use]
     pub fn knows_snapshot(&self) -> bool {
@@ -228,6 +234,7 @@ impl Worker {
         let events = self.scheduler.handle(match observation {
             Observation::FirstToken { request, at } => Event::FirstToken { request, at },
             Observation::Streamed { request, tpot } => Event::Streamed { request, tpot },
+            Observation::Metered { request, at, usage } => Event::Metered { request, at, usage },
             Observation::LoadReported { endpoint, at, waiting, kv_usage } => {
                 Event::Reported { endpoint, at, waiting, kv_usage }
             }

@@ -149,13 +149,13 @@ fn a_first_token_after_a_retry_says_of_nobody_how_fast_it_is() {
         let endpoints = (1..=2).map(|last| endpoint(last, "decode", u32::from(last))).collect();
         let mut scheduler = scheduler(profile("default", Vec::new()).into(), endpoints);
         let (request, decision) = (RequestId(1), decide(&mut scheduler, &ask(100)).unwrap());
-        let before = scheduler.work(&decision).takes;
+        let before = scheduler.work(&ask(100), &decision).takes;
         let sent = decision.clone();
         let _ = scheduler.handle(Event::Sent { request, at: at(0), ask: ask(100), decision: sent });
         let (served_by, answer) = (Some(address(served_by)), ResponseClass::Taken);
         let _ = scheduler.handle(Event::Answered { request, at: at(60_000), served_by, answer });
         let _ = scheduler.handle(Event::FirstToken { request, at: at(60_000) });
-        assert_eq!(scheduler.work(&decision).takes > before, is_learnt, "{served_by:?}");
+        assert_eq!(scheduler.work(&ask(100), &decision).takes > before, is_learnt, "{served_by:?}");
     }
 }
 

@@ -8,6 +8,7 @@ use picker_core::{
     BLOCK_BYTES, Chain, Chainer, ClientId, Config, End, Endpoint, Event, EventKind, Fault, Health,
     Incarnation, InferenceRequest, Instant, Metrics, PickError, PlacementEvent, Randomness,
     RequestId, ResponseClass, ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
+    TokenUsage,
     ledger::{Account, Ledger, Sends},
 };
 
@@ -59,6 +60,7 @@ fn any_ledger(u: &mut Unstructured<'_>) -> Arbitrary<Ledger> {
             endpoint: any_address(u)?.into(),
             requests: u.int_in_range(1..=50)?,
             tokens: u.int_in_range(0..=9_000)?,
+            holds: u.int_in_range(0..=9_000)?,
             free_at: Instant::from_nanos(u.arbitrary()?),
             sends: Sends::from_bits(u.arbitrary()?),
         })
@@ -88,7 +90,7 @@ fn any_end(u: &mut Unstructured<'_>) -> Arbitrary<End> {
 
 fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
     let request = RequestId(u.int_in_range(0..=9)?);
-    Ok(Act::Event(match u.int_in_range(0..=8)? {
+    Ok(Act::Event(match u.int_in_range(0..=9)? {
         0 => {
             let endpoints = (0..u.int_in_range(0..=6)?).map(|_| any_endpoint(u));
             let endpoints = endpoints.collect::<Arbitrary<_>>()?;
@@ -112,6 +114,10 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
         },
         5 => Event::Ended { request, at: now, end: any_end(u)? },
         6 => Event::FirstToken { request, at: now },
+        7 => {
+            let (prompt, cached, output) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+            Event::Metered { request, at: now, usage: TokenUsage { prompt, cached, output } }
+        }
         _ => {
             let (failed, broke) =
                 (EventKind::Failed(any_fault(u)?), EventKind::Broke(any_fault(u)?));
@@ -132,6 +138,7 @@ fn may_publish(scheduler: &Scheduler, event: &Event) -> bool {
         Event::Snapshot { .. }
         | Event::Sent { .. }
         | Event::FirstToken { .. }
+        | Event::Metered { .. }
         | Event::Streamed { .. }
         | Event::Reported { .. }
         | Event::Noted(_) => false,

@@ -3,11 +3,11 @@
 use std::{cmp::Ordering, fmt::Write as _};
 
 use picker_core::{
-    Event, Explanation, InferenceRequest, Instant, Randomness, Scheduler, SchedulingResult,
-    Snapshot, ledger::Ledger,
+    Event, Explanation, InferenceRequest, Instant, PromptOrder, Randomness, Scheduler,
+    SchedulingResult, Snapshot, ledger::Ledger,
 };
 use wire::{
-    body::{self, Api, Video},
+    body::{self, Api, HashRules, Video},
     config::{self, PickerConfig, PluginConfig, PoolConfig},
 };
 
@@ -66,7 +66,11 @@ fn ask(config: &PoolConfig, request: ExplainedRequest<'_>) -> Result<InferenceRe
     let inference = body::scan(request.body, api, Video::default())
         .map_err(|why| format!("invalid request body: {why}"))?;
     let model = inference.model.clone().unwrap_or_default();
-    Ok(inference.ask(api, &model, None, config.prompt_blocks_max))
+    // What answers taught the gateways of the template's order is not known here.
+    let order =
+        PromptOrder { tools_at: config.tools_at.unwrap_or_default(), ..PromptOrder::default() };
+    let blocks_max = config.prompt_blocks_max;
+    Ok(inference.ask(api, HashRules { model: &model, tenant: None, blocks_max, order }))
 }
 
 fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {

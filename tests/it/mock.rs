@@ -26,6 +26,7 @@ mod pools;
 mod responses;
 mod served_by;
 mod streams;
+mod templates;
 mod usage;
 
 mod hermetic;

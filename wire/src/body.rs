@@ -19,6 +19,7 @@ mod error;
 mod output;
 mod piece;
 mod place;
+mod sections;
 
 // The pass over the bytes.
 mod cursor;
@@ -32,12 +33,14 @@ use std::borrow::Cow;
 use cursor::Cursor;
 use fields::RequestFields;
 
+pub use ask::HashRules;
 pub use dialect::{Api, Dialect, Parser};
 pub use error::BodyError;
 pub(crate) use model_key::MODEL_KEY_JSON;
 pub use output::OutputWishes;
 pub use piece::{Piece, Video};
 pub use place::Place;
+pub use sections::Sections;
 
 /// Contents of a request's body that the picker needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +65,10 @@ pub struct Inference<'a> {
     pub max_tokens: Option<u64>,
     /// Wishes that bound or hide what the answer tells of its cost.
     pub output: OutputWishes,
-    /// Prompt in the order in which it is hashed, at most [`PIECES_MAX`] pieces.
+    /// Prompt, at most [`PIECES_MAX`] pieces, with tools and documents in front of all messages.
     pub prompt: Vec<Piece<'a>>,
+    /// Sections of the prompt that a chat template may have elsewhere.
+    pub sections: Sections<'a>,
 }
 
 /// Pieces of a prompt that are kept: a megabyte in wasm32. Pieces beyond are checked but not

@@ -147,9 +147,10 @@ fn secret_envs(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
 }
 
 /// Keys of llm-picker's own beside the EndpointPickerConfig.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "pools",
     "gatewayShare",
+    "toolsAt",
     "objectives",
     "modelRewrites",
     "identity",

@@ -1,5 +1,5 @@
 //! A fixed layout for values that are read or written with every request: 64-bit words in front,
-//! then accounts of 32 bytes each, all little-endian. No length is variable, so that reading and
+//! then accounts of 40 bytes each, all little-endian. No length is variable, so that reading and
 //! writing come down to copying.
 
 use picker_core::{
@@ -10,14 +10,20 @@ use picker_core::{
 /// Returns the bytes of words and the accounts after them.
 pub(crate) fn encode(words: impl ExactSizeIterator<Item = u64>, accounts: &Accounts) -> Vec<u8> {
     let head = 8 * words.len();
-    let mut bytes = vec![0; head + 32 * accounts.iter().count()];
+    let mut bytes = vec![0; head + 40 * accounts.iter().count()];
     let (front, back) = bytes.split_at_mut(head);
     for (at, word) in front.as_chunks_mut::<8>().0.iter_mut().zip(words) {
         *at = word.to_le_bytes();
     }
-    for (at, account) in back.as_chunks_mut::<32>().0.iter_mut().zip(accounts.iter()) {
-        let Account { endpoint, requests, tokens, free_at, sends } = account;
-        let words = [endpoint.0, join(*requests, *tokens), free_at.as_nanos(), sends.bits()];
+    for (at, account) in back.as_chunks_mut::<40>().0.iter_mut().zip(accounts.iter()) {
+        let Account { endpoint, requests, tokens, holds, free_at, sends } = account;
+        let words = [
+            endpoint.0,
+            join(*requests, *tokens),
+            u64::from(*holds),
+            free_at.as_nanos(),
+            sends.bits(),
+        ];
         for (at, word) in at.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *at = word.to_le_bytes();
         }
@@ -35,13 +41,14 @@ pub(crate) fn decode<const HEAD: usize>(bytes: &[u8]) -> Option<([u64; HEAD], &[
 
 /// Reads accounts; `None` for words that are no whole number of them.
 pub(crate) fn accounts(words: &[[u8; 8]]) -> Option<Accounts> {
-    let (accounts, []) = words.as_chunks::<4>() else { return None };
-    let account = |[key, counts, free_at, sends]: &[[u8; 8]; 4]| {
+    let (accounts, []) = words.as_chunks::<5>() else { return None };
+    let account = |[key, counts, holds, free_at, sends]: &[[u8; 8]; 5]| {
         let (requests, tokens) = split(u64::from_le_bytes(*counts));
+        let (holds, _) = split(u64::from_le_bytes(*holds));
         let endpoint = EndpointKey(u64::from_le_bytes(*key));
         let free_at = Instant::from_nanos(u64::from_le_bytes(*free_at));
         let sends = Sends::from_bits(u64::from_le_bytes(*sends));
-        Account { endpoint, requests, tokens, free_at, sends }
+        Account { endpoint, requests, tokens, holds, free_at, sends }
     };
     Some(accounts.iter().map(account).collect())
 }

@@ -6,12 +6,12 @@ use picker_core::ledger::{Exchange, Heartbeat};
 use crate::fixed::{self, join, split};
 
 /// Version of the value, and so of its key.
-pub(crate) const VERSION: u8 = 4;
+pub(crate) const VERSION: u8 = 5;
 
 /// Mark of the value and its version.
 const MAGIC: u32 = u32::from_le_bytes([b'L', b'P', b'R', VERSION]);
 
-/// Returns the bytes of a heartbeat: 56, and 32 for each account.
+/// Returns the bytes of a heartbeat: 56, and 40 for each account.
 #[must_use]
 pub fn encode(heartbeat: &Heartbeat) -> Vec<u8> {
     let Heartbeat { beats, changes, waiting, accounts, exchange } = heartbeat;

@@ -10,7 +10,7 @@ use picker_core::{
 use crate::fixed::{self, join, split};
 
 /// Version of the value, and so of its key.
-pub(crate) const VERSION: u8 = 5;
+pub(crate) const VERSION: u8 = 6;
 
 /// Mark of the value and its version.
 const MAGIC: u32 = u32::from_le_bytes([b'L', b'P', b'L', VERSION]);
@@ -19,7 +19,7 @@ const MAGIC: u32 = u32::from_le_bytes([b'L', b'P', b'L', VERSION]);
 const WOKEN: u32 = 1;
 const SERVING: u32 = 2;
 
-/// Returns the bytes of a ledger: 72, and 16 for each member and 32 for each account.
+/// Returns the bytes of a ledger: 72, and 16 for each member and 40 for each account.
 #[must_use]
 pub fn encode(ledger: &Ledger) -> Vec<u8> {
     let Ledger { snapshots, events, waiting, granted, lease, is_woken, phase, members, accounts } =

@@ -22,6 +22,8 @@ mod messages;
 mod metrics;
 #[path = "it/passing.rs"]
 mod passing;
+#[path = "it/order.rs"]
+mod order;
 #[path = "it/response.rs"]
 mod response;
 mod sample;

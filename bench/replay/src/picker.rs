@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     CacheConfig, Config, End, Endpoint, Health, Incarnation, InferenceRequest, Instant, Metrics,
-    Randomness, RequestId, ResponseClass, ResponseStart, Snapshot,
+    Randomness, RequestId, ResponseClass, ResponseStart, Snapshot, TokenUsage,
     flow::FlowKey,
     ledger::WorkerId,
     worker::{Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName},
@@ -49,6 +49,8 @@ pub(crate) struct Picker {
     chance: fastrand::Rng,
     /// Index of the worker that each request came to, by the request's number.
     placed_by: Vec<usize>,
+    /// What the answer to each request will tell, by the request's number.
+    usages: Vec<TokenUsage>,
     sign: AnswerSign,
 }
 
@@ -78,6 +80,7 @@ impl Picker {
             pods: pods.to_vec(),
             chance: fastrand::Rng::with_seed(!seed),
             placed_by: Vec::new(),
+            usages: Vec::new(),
             sign: AnswerSign::FirstToken,
         }
     }
@@ -166,6 +169,16 @@ impl Router for Picker {
         if let Some(placed_by) = self.placed_by.get_mut(arrival.number) {
             *placed_by = number;
         }
+        if self.usages.len() <= arrival.number {
+            self.usages.resize(arrival.number + 1, TokenUsage::default());
+        }
+        if let Some(usage) = self.usages.get_mut(arrival.number) {
+            *usage = TokenUsage {
+                prompt: small(arrival.request.prompt),
+                cached: None,
+                output: small(arrival.request.answer),
+            };
+        }
         let answer = self.tell(instant(now), number, Input::Arrived(Box::new(pending(arrival))));
         if let Some(AdmissionResult::Sent(result)) = answer
             && let Some(first) = result.ranked.first()
@@ -194,6 +207,12 @@ impl Router for Picker {
     }
 
     fn ended(&mut self, now: Duration, request: usize) {
+        let usage = self.usages.get(request).copied().unwrap_or_default();
+        if let Some(worker) =
+            self.workers.get_mut(self.placed_by.get(request).copied().unwrap_or(0))
+        {
+            worker.observe(Observation::Metered { request: id(request), at: instant(now), usage });
+        }
         let ended = Input::Ended { request: id(request), start: None, end: End::Whole };
         self.tell(instant(now), self.worker_of(request), ended);
     }
@@ -206,6 +225,7 @@ fn pending(arrival: Arrival<'_>) -> PendingRequest {
         request: InferenceRequest {
             chain: arrival.chain.clone(),
             model: arrival.request.claims.adapter.map(adapter_name).unwrap_or_default(),
+            output_max: arrival.request.claims.max_tokens.map(small),
             ..InferenceRequest::default()
         },
         flow: FlowKey::default(),

@@ -26,7 +26,7 @@ const CONTENDERS: [usize; 5] = [1, 2, 4, 8, 16];
 const ACCOUNTS: [u64; 3] = [10, 100, 1_000];
 
 /// Work of each request and its time: neither changes the cost of a commit.
-const WORK: Work = Work { tokens: 100, takes: Duration::from_millis(5) };
+const WORK: Work = Work { tokens: 100, takes: Duration::from_millis(5), holds: 400 };
 const NOW: picker_core::Instant = picker_core::Instant::from_nanos(1_000_000_000);
 
 /// Time of a round.

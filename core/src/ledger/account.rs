@@ -38,6 +38,9 @@ pub struct Account {
     /// Prompt tokens of those requests that were not expected in the endpoint's cache, until it
     /// answers.
     pub tokens: u32,
+    /// Tokens of KV cache that those requests are expected to take by their ends, beside what they find
+    /// cached: the rest of their prompts and their answers.
+    pub holds: u32,
     /// Time at which the endpoint is expected to have computed the tokens; zero where there
     /// are none. The tokens are counted and this is a guess: with each change it comes down to what
     /// they explain.
@@ -53,6 +56,9 @@ pub struct Work {
     pub tokens: u32,
     /// Time that the tokens are expected to take there.
     pub takes: Duration,
+    /// Tokens of KV cache that the request is expected to take there by its end, beside what it finds cached;
+    /// 0 where another endpoint answers.
+    pub holds: u32,
 }
 
 impl Work {
@@ -104,10 +110,10 @@ impl Accounts {
     /// Counts a request that is sent there, with the part of the prompt that the endpoint computes.
     pub fn open(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
         self.limit_backlog(now, endpoint, work);
-        let Work { tokens, takes } = work;
+        let Work { tokens, takes, holds } = work;
         let begins = self.for_endpoint(endpoint).free_at.max(now);
         let free_at = if tokens == 0 { Instant::default() } else { begins + takes };
-        self.add(Account { endpoint, requests: 1, tokens, free_at, ..Account::default() });
+        self.add(Account { endpoint, requests: 1, tokens, holds, free_at, ..Account::default() });
         if let Ok(index) = self.find(endpoint) {
             self.change(index, |account| account.sends.add(now));
         }
@@ -115,13 +121,13 @@ impl Accounts {
 
     /// Counts the prompt of a request as computed: its tokens are no load any more.
     pub(crate) fn answered(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
-        self.subtract(endpoint, 0, work.tokens);
+        self.subtract(endpoint, 0, Work { holds: 0, ..work });
         self.limit_backlog(now, endpoint, work);
     }
 
     /// Counts a request that is over there. `work` is the part that was not taken off before.
     pub fn close(&mut self, now: Instant, endpoint: EndpointKey, work: Work) {
-        self.subtract(endpoint, 1, work.tokens);
+        self.subtract(endpoint, 1, work);
         self.limit_backlog(now, endpoint, work);
     }
 
@@ -132,7 +138,7 @@ impl Accounts {
 
     /// True if these count the same requests and tokens.
     pub(crate) fn counts_like(&self, other: &Self) -> bool {
-        let counts = |it: &Account| (it.endpoint, it.requests, it.tokens);
+        let counts = |it: &Account| (it.endpoint, it.requests, it.tokens, it.holds);
         self.iter().map(counts).eq(other.iter().map(counts))
     }
 
@@ -152,7 +158,7 @@ impl Accounts {
                 continue;
             }
             let takes = known.free_at.saturating_since(now);
-            let pace = Work { tokens: known.tokens, takes };
+            let pace = Work { tokens: known.tokens, takes, holds: 0 };
             account.free_at = known.free_at;
             account.free_by(now + pace.scaled_to(account.tokens));
         }
@@ -163,6 +169,7 @@ impl Accounts {
             Ok(index) => self.change(index, |account| {
                 account.requests = account.requests.saturating_add(more.requests);
                 account.tokens = account.tokens.saturating_add(more.tokens);
+                account.holds = account.holds.saturating_add(more.holds);
                 account.free_at = account.free_at.max(more.free_at);
             }),
             Err(index) => self.0.insert(index, more),
@@ -170,11 +177,12 @@ impl Accounts {
     }
 
     /// Takes off down to zero and no further: counts that were taken back already are not owed again.
-    fn subtract(&mut self, endpoint: EndpointKey, requests: u32, tokens: u32) {
+    fn subtract(&mut self, endpoint: EndpointKey, requests: u32, less: Work) {
         let Ok(index) = self.find(endpoint) else { return };
         self.change(index, |account| {
             account.requests = account.requests.saturating_sub(requests);
-            account.tokens = account.tokens.saturating_sub(tokens);
+            account.tokens = account.tokens.saturating_sub(less.tokens);
+            account.holds = account.holds.saturating_sub(less.holds);
             account.free_by(account.free_at);
         });
         if self.0.get(index).is_some_and(|account| account.requests == 0) {
@@ -231,7 +239,7 @@ mod tests {
 
     /// Returns work of which a token takes a millisecond.
     fn work(tokens: u32) -> Work {
-        Work { tokens, takes: Duration::from_millis(tokens.into()) }
+        Work { tokens, takes: Duration::from_millis(tokens.into()), holds: 0 }
     }
 
     #[track_caller]
@@ -300,9 +308,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_request_will_take_counts_until_its_end() {
+        let mut accounts = Accounts::default();
+        let long = Work { holds: 5_000, ..work(100) };
+        accounts.open(at(0), ONE, long);
+        accounts.open(at(0), ONE, Work { holds: 300, ..work(200) });
+        let found = |accounts: &Accounts| {
+            let Account { tokens, holds, .. } = accounts.for_endpoint(ONE);
+            (tokens, holds)
+        };
+        assert_eq!(found(&accounts), (300, 5_300));
+        accounts.answered(at(9), ONE, long);
+        assert_eq!(found(&accounts), (200, 5_300));
+        accounts.close(at(9), ONE, Work { holds: 5_000, ..Work::default() });
+        assert_eq!(found(&accounts), (200, 300));
+        accounts.close(at(9), ONE, Work { holds: 9_000, ..work(200) });
+        assert_eq!(accounts, Accounts::default());
+    }
+
+    #[test]
     fn a_pace_beyond_all_bounds_is_survived() {
         let mut accounts = Accounts::default();
-        let endless = Work { tokens: 1, takes: Duration::MAX };
+        let endless = Work { tokens: 1, takes: Duration::MAX, holds: 0 };
         for work in [endless, work(u32::MAX), endless] {
             accounts.open(at(0), ONE, work);
         }

@@ -14,6 +14,8 @@ pub struct Target {
     /// The part of `tokens` that counts as load until the response's first content; `None` where no plugin goes
     /// by tokens, since each change of the ledger costs microseconds.
     pub load: Option<Work>,
+    /// Tokens of KV cache that the request is expected to take by its end, beside what it finds cached.
+    pub holds: u32,
     /// True if the other workers hear of the placement: then it takes a position of the event ring.
     pub is_announced: bool,
 }

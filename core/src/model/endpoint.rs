@@ -115,6 +115,11 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
+    /// Returns the number of tokens that fit in.
+    pub(crate) fn tokens(self) -> u64 {
+        u64::from(self.blocks) * u64::from(self.block_tokens)
+    }
+
     /// Returns the number of our blocks of 64 estimated tokens that fit in; none if the engine
     /// reports an empty cache, as it does while it is still starting.
     pub(crate) fn capacity(self) -> Option<u32> {

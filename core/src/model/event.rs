@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     End, InferenceRequest, Instant, PlacementEvent, RequestId, ResponseClass, SchedulingResult,
-    Snapshot,
+    Snapshot, TokenUsage,
 };
 
 /// Something that happened, for [`crate::Scheduler::handle`].
@@ -58,6 +58,15 @@ pub enum Event {
         request: RequestId,
         /// The mean time between its tokens.
         tpot: Duration,
+    },
+    /// An answer told what it took.
+    Metered {
+        /// The request.
+        request: RequestId,
+        /// Time at which the request came.
+        at: Instant,
+        /// Tokens of prompt and answer.
+        usage: TokenUsage,
     },
     /// An endpoint said with an answer how it is, which is newer than any scrape.
     Reported {

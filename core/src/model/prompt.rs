@@ -2,12 +2,17 @@
 
 mod chainer;
 mod digest;
+mod head;
+mod order;
 mod positions;
 mod seed;
 
 pub use chainer::{BLOCKS_MAX, Chainer};
 pub use digest::BLOCK_BYTES;
 pub(crate) use digest::{digest_all, mix};
+pub(crate) use head::HeadPart;
+pub use head::{PromptHead, Section};
+pub use order::{PromptOrder, ToolsAt};
 pub use seed::Seed;
 
 /// Names a prompt's beginning up to the end of one block: equal for equal bytes of the same model.

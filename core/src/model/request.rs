@@ -5,13 +5,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Chain, ENDPOINTS_MAX, Priority};
+use super::{Chain, ClientId, ENDPOINTS_MAX, Priority, PromptHead};
 
 /// A request, read and reduced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InferenceRequest {
     /// The request's prompt. An empty chain goes by load alone.
     pub chain: Chain,
+    /// Sections at the prompt's head, of a chat with tools, documents or options of its template. In a
+    /// box, since most have none.
+    pub head: Option<Box<PromptHead>>,
     /// The model or LoRA adapter that it is sent to, after rewrites; empty if it names none.
     pub model: String,
     /// The request's priority; below 0 it may be turned away.
@@ -20,6 +23,10 @@ pub struct InferenceRequest {
     pub prompt_tokens: Option<u32>,
     /// Images, videos and sounds in its prompt.
     pub media: u32,
+    /// Most tokens of output, over all choices, if it says so.
+    pub output_max: Option<u32>,
+    /// Tenant that asks, by which the lengths of answers are learnt; the default for one without a name.
+    pub tenant: ClientId,
     /// The headers that [`crate::Config::header_names`] asks for, as far as it has them; the names
     /// in lower case.
     pub headers: Vec<(String, String)>,

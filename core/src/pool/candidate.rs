@@ -30,6 +30,12 @@ pub(crate) struct Candidate<'a> {
     pub(crate) sent_since: u32,
     /// Prompt tokens of those requests that the endpoint has not computed yet.
     pub(crate) tokens: u32,
+    /// The same, or with the answers that are estimated for them until they end, where the configuration
+    /// says so.
+    pub(crate) token_load: u32,
+    /// Tokens of KV cache that those requests are expected to take by their ends, beside what they find
+    /// cached.
+    pub(crate) holds: u32,
     /// Seconds until it is expected to have computed them, as far as they explain that.
     pub(crate) busy_for: f64,
 }
@@ -48,6 +54,8 @@ impl<'a> Candidate<'a> {
             requests: 0,
             sent_since: 0,
             tokens: 0,
+            token_load: 0,
+            holds: 0,
             busy_for: f64::INFINITY,
         }
     }
@@ -81,7 +89,8 @@ impl Candidate<'_> {
         Load {
             in_flight: self.requests,
             sent_since: self.sent_since,
-            in_flight_tokens: self.tokens.into(),
+            in_flight_tokens: self.token_load.into(),
+            kv_to_come: self.member.cache_share(self.holds),
             ..self.member.carries(now, quiet_for)
         }
     }

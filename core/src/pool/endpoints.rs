@@ -36,6 +36,7 @@ struct InFlight {
     requests: u32,
     sends: Sends,
     tokens: u32,
+    holds: u32,
     /// Seconds until the endpoint is expected to have computed the tokens.
     busy_for: f64,
 }
@@ -86,9 +87,9 @@ impl Pool {
         let mut in_flight = vec![InFlight::default(); self.members.len()];
         self.each_account(accounts, |place, account| {
             if let Some(counts) = in_flight.get_mut(place) {
-                let Account { requests, tokens, sends, .. } = *account;
+                let Account { requests, tokens, holds, sends, .. } = *account;
                 let busy_for = account.busy_for(now);
-                *counts = InFlight { requests, sends, tokens, busy_for };
+                *counts = InFlight { requests, sends, tokens, holds, busy_for };
             }
         });
         // Field by field: the rest of another candidate would be written twice.
@@ -103,6 +104,8 @@ impl Pool {
                 requests: counts.requests,
                 sent_since,
                 tokens: counts.tokens,
+                token_load: counts.tokens,
+                holds: counts.holds,
                 busy_for: counts.busy_for,
             }
         };
@@ -116,14 +119,23 @@ impl Pool {
     }
 
     /// Returns the load of each member, in their order.
-    pub(crate) fn loads(&self, now: Instant, accounts: &Accounts) -> Vec<saturation::Load> {
+    ///
+    /// Where `counts_output` is true, their tokens in flight are those of prompts and estimated answers.
+    pub(crate) fn loads(
+        &self,
+        now: Instant,
+        accounts: &Accounts,
+        counts_output: bool,
+    ) -> Vec<saturation::Load> {
         let carries = |member: &EndpointState| member.carries(now, self.quiet_for);
         let mut loads: Vec<_> = self.members.iter().map(carries).collect();
         self.each_account(accounts, |place, account| {
             if let (Some(load), Some(member)) = (loads.get_mut(place), self.members.get(place)) {
                 load.in_flight = account.requests;
                 load.sent_since = member.sent_since(now, account.sends);
-                load.in_flight_tokens = u64::from(account.tokens);
+                let tokens = if counts_output { account.holds } else { account.tokens };
+                load.in_flight_tokens = u64::from(tokens);
+                load.kv_to_come = member.cache_share(account.holds);
             }
         });
         loads
@@ -231,7 +243,7 @@ mod tests {
             let received_at = Instant::from_nanos(1_000_000_000);
             pool.update(snapshot, received_at);
             let now = Instant::from_nanos((1_000 + after_ms) * 1_000_000);
-            pool.loads(now, &Accounts::default())[0].metrics_age.unwrap().as_millis()
+            pool.loads(now, &Accounts::default(), false)[0].metrics_age.unwrap().as_millis()
         };
         assert_eq!([age_ms(0, 0), age_ms(0, 200)], [30, 230]);
         assert_eq!([age_ms(250, 0), age_ms(250, 200), age_ms(250, 400)], [0, 0, 180]);

@@ -1,15 +1,22 @@
 //! Lessons from how requests did.
 
+mod belief;
+mod outputs;
 mod predictor;
 mod rates;
 mod reuse;
+mod seen;
 mod strangers;
+mod templates;
 mod turnover;
 
+pub(crate) use outputs::{OutputKinds, OutputLengths};
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
 pub(crate) use reuse::Reuse;
+pub(crate) use seen::HeadSent;
 pub(crate) use strangers::Strangers;
+pub(crate) use templates::{OrderTrial, Templates};
 pub(crate) use turnover::Turnover;
 
 use std::time::Duration;
@@ -32,6 +39,10 @@ pub(crate) struct Learned {
     pub(crate) reuse: Reuse,
     /// Requests that others sent.
     pub(crate) strangers: Strangers,
+    /// Lengths of answers.
+    pub(crate) outputs: OutputLengths,
+    /// Orders of the models' chat templates.
+    pub(crate) templates: Templates,
     /// Pace of the caches.
     pub(crate) turnover: Turnover,
     /// True if an endpoint of the latest snapshot tells of LoRA adapters.
@@ -51,7 +62,12 @@ impl Learned {
 
     /// Returns lessons without any experience; the seed keeps strangers from aiming at their tables.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { reuse: Reuse::new(seed), ..Self::default() }
+        Self {
+            reuse: Reuse::new(seed),
+            outputs: OutputLengths::new(seed),
+            templates: Templates::new(seed),
+            ..Self::default()
+        }
     }
 
     /// Learns that a first token came `ttft` after its request was sent, of which an endpoint that
@@ -101,6 +117,7 @@ impl Learned {
         self.rates.forget(slot);
         self.strangers.forget(slot);
         self.turnover.seen(slot, None);
+        self.templates.forget_heads();
         if let Some(last) = self.cold.get_mut(slot.index()) {
             *last = 0;
         }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use crate::model::{Chain, EndpointObservation, Instant, Prefill, RequestId, SchedulingResult};
+use super::{OrderTrial, OutputKinds};
+use crate::model::{
+    Chain, EndpointObservation, Instant, Prefill, PromptHead, RequestId, SchedulingResult,
+};
 
 /// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
 /// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
@@ -28,6 +31,12 @@ pub(crate) struct Placement {
     pub(crate) is_moved: bool,
     /// Other endpoints that it may go to, in this order.
     pub(crate) fallbacks: Vec<SocketAddr>,
+    /// Kinds of answers that the one to come is of.
+    pub(crate) kinds: OutputKinds,
+    /// Head of the prompt until it is computed, for what is learnt of the model's template.
+    pub(crate) head: Option<Box<PromptHead>>,
+    /// What the answer will tell of the template.
+    pub(crate) trial: Option<OrderTrial>,
     /// The request's prompt, until it is answered.
     chain: Option<Chain>,
     /// The same once `endpoint` has taken it.
@@ -36,7 +45,12 @@ pub(crate) struct Placement {
 
 impl Placement {
     /// Makes a placement; `None` for a decision without an endpoint, which there is not.
-    pub(crate) fn new(at: Instant, chain: Chain, decision: SchedulingResult) -> Option<Self> {
+    pub(crate) fn new(
+        at: Instant,
+        chain: Chain,
+        kinds: OutputKinds,
+        decision: SchedulingResult,
+    ) -> Option<Self> {
         let prefill = decision.computed_apart().copied();
         let SchedulingResult { mut ranked, sight, .. } = decision;
         let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
@@ -48,6 +62,9 @@ impl Placement {
             prefill,
             is_moved: false,
             fallbacks,
+            kinds,
+            head: None,
+            trial: None,
             chain: Some(chain),
             served: None,
         })
@@ -106,6 +123,9 @@ mod tests {
                 prefill: None,
                 is_moved: false,
                 fallbacks: Vec::new(),
+                kinds: OutputKinds::default(),
+                head: None,
+                trial: None,
                 chain: None,
                 served: None,
             };

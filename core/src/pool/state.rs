@@ -16,6 +16,8 @@ pub(crate) struct EndpointState {
     pub(crate) slot: Slot,
     /// Blocks of 256 bytes that its cache holds, if it says so.
     pub(crate) capacity: Option<u32>,
+    /// Tokens that its cache holds; 0 if it does not say.
+    cache_tokens: u64,
     pub(crate) health: Health,
     /// Sorted by key.
     labels: Vec<(String, String)>,
@@ -65,6 +67,7 @@ impl EndpointState {
             address,
             slot,
             capacity: cache.and_then(CacheConfig::capacity),
+            cache_tokens: cache.map_or(0, CacheConfig::tokens),
             health,
             labels,
             roles: Roles::default(),
@@ -97,6 +100,11 @@ impl EndpointState {
     /// Returns the age of the endpoint's metrics, if they were ever read.
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         self.read.map(|read| now.saturating_since(read.at))
+    }
+
+    /// Returns the share of the endpoint's cache that so many tokens take; 0 where its size is not known.
+    pub(crate) fn cache_share(&self, held: u32) -> f64 {
+        if self.cache_tokens == 0 { 0.0 } else { f64::from(held) / self.cache_tokens as f64 }
     }
 
     /// Returns the number of sends since the endpoint's metrics were read.
@@ -134,6 +142,7 @@ impl EndpointState {
             in_flight: 0,
             sent_since: 0,
             in_flight_tokens: 0,
+            kv_to_come: 0.0,
             roles: self.roles,
         }
     }

@@ -21,6 +21,9 @@ pub struct Load {
     pub sent_since: u32,
     /// Prompt tokens of those requests that were not cached.
     pub in_flight_tokens: u64,
+    /// Share of the KV cache that those requests are expected to take by their ends, beside what they find
+    /// cached; above 1 where they would not fit all at once. 0 where the cache's size is not known.
+    pub kv_to_come: f64,
     /// The stages of a request that it takes part in.
     pub roles: Roles,
 }

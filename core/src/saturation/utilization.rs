@@ -28,6 +28,9 @@ pub struct Utilization {
     /// True if to count what was sent since the last scrape. Without, as in the EPP, nothing
     /// limits what is sent between two scrapes.
     pub in_flight_credit: bool,
+    /// True if to count the cache that requests in flight are expected to take by their ends. An endpoint is
+    /// full once they would not fit all at once, long before a page shows it.
+    pub kv_to_come: bool,
 }
 
 /// The treatment of an endpoint of which the metrics are stale or missing.
@@ -62,6 +65,7 @@ impl Default for Utilization {
             headroom: 0.0,
             staleness: Staleness::default(),
             in_flight_credit: true,
+            kv_to_come: true,
         }
     }
 }
@@ -70,7 +74,12 @@ impl Utilization {
     /// Returns the detector as the EPP has it, for comparison.
     #[must_use]
     pub fn parity() -> Self {
-        Self { staleness: Staleness::Saturated, in_flight_credit: false, ..Self::default() }
+        Self {
+            staleness: Staleness::Saturated,
+            in_flight_credit: false,
+            kv_to_come: false,
+            ..Self::default()
+        }
     }
 
     /// Measures the budget, of which the number of requests follows from the same formula. `k`
@@ -127,7 +136,18 @@ impl Utilization {
         load.metrics_age.is_none_or(|age| age > self.metrics_staleness)
     }
 
+    /// Scores an endpoint. What requests in flight will take counts against the whole cache and not against
+    /// the threshold, which leaves room for what they grow by.
     fn score(&self, load: &Load) -> EndpointPressure {
+        let now = self.score_now(load);
+        if !self.kv_to_come || load.kv_to_come <= now.cache {
+            return now;
+        }
+        let growth = load.kv_to_come / f64::from(load.in_flight.max(1));
+        EndpointPressure { cache: load.kv_to_come, growth, ..now }
+    }
+
+    fn score_now(&self, load: &Load) -> EndpointPressure {
         if !self.is_stale(load) {
             let credit = if self.in_flight_credit { load.unseen() } else { 0 };
             let queue = f64::from(load.waiting.saturating_add(credit)) / self.depth();
@@ -205,6 +225,28 @@ mod tests {
             ..Load::default()
         };
         Detector::default().room(&[load]).places(1.0)
+    }
+
+    /// Ten long answers fill the cache, of which the page shows the prompts.
+    #[test]
+    fn what_requests_will_take_counts_from_their_start() {
+        let load = |in_flight: u32, kv_to_come: f64| Load {
+            running: in_flight,
+            kv_usage: 0.1,
+            metrics_age: Some(Duration::from_millis(20)),
+            in_flight,
+            kv_to_come,
+            ..Load::default()
+        };
+        let places =
+            |detector: Utilization, load| Detector::Utilization(detector).room(&[load]).places(1.0);
+        let ours = Utilization::default();
+        assert_eq!(places(ours, load(10, 0.05)), 5, "less than the page shows");
+        let found = [0.5, 0.9, 0.99, 1.0, 1.5].map(|to_come| places(ours, load(10, to_come)));
+        assert_eq!(found, [3, 1, 1, 0, 0], "a request takes a tenth of what ten take");
+        assert_eq!(places(Utilization { kv_to_come: false, ..ours }, load(10, 1.5)), 5);
+        assert_eq!(places(ours, load(0, 0.0)), 5, "whatever its length, one request always fits");
+        assert!(!ours.has_headroom(&load(10, 1.0)) && ours.has_headroom(&load(10, 0.9)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Admitter, Needs, Scheduling};
+use super::{Admitter, Needs, OutputEstimate, Scheduling};
 use crate::{pool::prefix::Index, saturation::Detector};
 
 /// The settings of one pool.
@@ -21,6 +21,8 @@ pub struct Config {
     /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say, or if that
     /// does not count.
     pub default_capacity: u32,
+    /// The way in which the output of requests is estimated.
+    pub output_estimate: OutputEstimate,
     /// The most entries of the prefix index, over all endpoints.
     pub max_entries: usize,
 }
@@ -36,6 +38,7 @@ impl Default for Config {
             // EPP: approx-prefix-cache-producer, autoTune and lruCapacityPerServer.
             auto_tune: true,
             default_capacity: 31_250,
+            output_estimate: OutputEstimate::default(),
             max_entries: Index::ENTRIES_MAX,
         }
     }

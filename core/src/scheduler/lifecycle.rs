@@ -22,10 +22,15 @@ impl Scheduler {
         result: SchedulingResult,
     ) -> Vec<PlacementEvent> {
         let bound = self.bind_sessions(at, &request, &result);
-        let chain = request.chain;
-        let Some(placement) = Placement::new(at, chain.clone(), result) else {
+        let kinds = self.learned.outputs.kinds(&request);
+        let InferenceRequest { chain, head, model, .. } = request;
+        let Some(mut placement) = Placement::new(at, chain.clone(), kinds, result) else {
             return Vec::new();
         };
+        if let Some(head) = head {
+            placement.trial = self.try_order(&model, &head, &placement, chain.blocks);
+            placement.head = Some(head);
+        }
         let endpoint = placement.endpoint;
         let prefill = placement.prefill.map(|it| it.endpoint);
         let (_, sight) = placement.computing();
@@ -94,6 +99,7 @@ impl Scheduler {
         events.extend(match class {
             ResponseClass::Taken => {
                 let taken = self.take(at, first, server, &chain);
+                self.learn_head(id, at);
                 if let Some(placement) = self.placements.get_mut(id) {
                     // In use until the request ends.
                     placement.served = Some(chain);

@@ -8,8 +8,12 @@ use crate::{
     model::{InferenceRequest, Instant, SchedulingResult},
     pool::prefix::Matches,
     saturation::{Load, StaleEndpoints},
-    schedule::Explanation,
+    schedule::{Explanation, OutputEstimate},
 };
+
+/// Most tokens of KV cache that are believed of one request: a sum over the 16,384 requests that a worker
+/// remembers stays within 32 bits.
+const HOLDS_MAX: u32 = 262_143;
 
 impl Scheduler {
     /// Explains what [`Self::decide`] would return, with every score of every endpoint. Nothing changes.
@@ -37,13 +41,15 @@ impl Scheduler {
     pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
         let Some(pool) = &self.pool else { return Vec::new() };
         let addresses = pool.members().iter().map(|member| member.address);
-        addresses.zip(pool.loads(now, &ledger.accounts)).collect()
+        addresses
+            .zip(pool.loads(now, &ledger.accounts, self.config.output_estimate.counts_as_load()))
+            .collect()
     }
 
     /// Returns the loads of the endpoints that can be chosen.
     pub(super) fn choosable_loads(&self, now: Instant, ledger: &Ledger) -> Vec<Load> {
         let Some(pool) = &self.pool else { return Vec::new() };
-        let loads = pool.loads(now, &ledger.accounts);
+        let loads = pool.loads(now, &ledger.accounts, self.config.output_estimate.counts_as_load());
         self.outliers.choosable(now, pool.members(), loads)
     }
 
@@ -61,7 +67,7 @@ impl Scheduler {
 
     /// Returns the work that the prompt of a request is for the endpoint that computes it.
     #[must_use]
-    pub fn work(&self, result: &SchedulingResult) -> Work {
+    pub fn work(&self, request: &InferenceRequest, result: &SchedulingResult) -> Work {
         let apart = result.computed_apart().map(|prefill| prefill.endpoint);
         let endpoint = apart.or_else(|| result.ranked.first().copied());
         let rates = &self.learned.rates;
@@ -69,18 +75,32 @@ impl Scheduler {
         let slow = endpoint.and_then(|endpoint| rates.of_slow(self.slot(endpoint)?, pool));
         let tokens = result.computing().uncached_tokens;
         let seconds = f64::from(tokens) / slow.unwrap_or(pool);
-        Work { tokens, takes: Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) }
+        let takes = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let holds = result.sight.uncached_tokens.saturating_add(self.output_tokens(request));
+        Work { tokens, takes, holds: holds.min(HOLDS_MAX) }
+    }
+
+    /// Returns the tokens that the answer to a request is expected to have.
+    pub(super) fn output_tokens(&self, request: &InferenceRequest) -> u32 {
+        match self.config.output_estimate {
+            OutputEstimate::Learnt => {
+                let outputs = &self.learned.outputs;
+                outputs.expected(&outputs.kinds(request))
+            }
+            OutputEstimate::OfPrompt(ratio) => ratio.tokens(request.tokens()),
+        }
     }
 
     /// Returns a request's counts in the ledger, by its scheduling result.
     pub(crate) fn target(&self, request: &InferenceRequest, result: &SchedulingResult) -> Target {
-        let work = self.work(result);
+        let work = self.work(request, result);
         Target {
             // A result ranks at least one endpoint; without any it could not be sent either.
             endpoint: result.ranked.first().copied().map_or_else(Default::default, Into::into),
             prefill: result.computed_apart().map(|prefill| prefill.endpoint.into()),
             tokens: work.tokens,
             load: self.counts_tokens.then_some(work),
+            holds: work.holds,
             is_announced: self.announces(request),
         }
     }

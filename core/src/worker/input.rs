@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::WorkerConfig;
 use crate::{
     flow::{FlowKey, Outcome},
-    model::{End, InferenceRequest, Instant, RequestId, ResponseStart},
+    model::{End, InferenceRequest, Instant, RequestId, ResponseStart, TokenUsage},
     workers::Message,
 };
 
@@ -148,6 +148,15 @@ pub enum Observation {
         request: RequestId,
         /// Mean time between its tokens.
         tpot: Duration,
+    },
+    /// The usage that an answer told.
+    Metered {
+        /// The request.
+        request: RequestId,
+        /// Time at which the request came.
+        at: Instant,
+        /// Tokens of prompt and answer.
+        usage: TokenUsage,
     },
     /// An endpoint's own word on its load, which is newer than any scrape.
     LoadReported {

@@ -62,10 +62,12 @@ enum Computed {
 impl Counted {
     /// Counts of a request that goes to `target`.
     pub(crate) fn for_target(target: Target) -> Self {
-        let Target { endpoint, prefill, load, .. } = target;
-        let load = load.unwrap_or_default();
-        let prefill = prefill.map(|endpoint| Part { endpoint, work: load });
+        let Target { endpoint, prefill, load, holds, .. } = target;
+        let load = Work { holds: 0, ..load.unwrap_or_default() };
+        // The cache of the prompt is moved to the endpoint that answers, where it grows.
         let work = if prefill.is_some() { Work::default() } else { load };
+        let prefill = prefill.map(|endpoint| Part { endpoint, work: load });
+        let work = Work { holds, ..work };
         Self { decode: Part { endpoint, work }, prefill }
     }
 
@@ -95,7 +97,7 @@ impl Counted {
     /// Ends the prompt's counts; `None` if nothing of the prompt was counted.
     fn compute(&mut self) -> Option<Computed> {
         let decode = self.decode;
-        self.decode.work = Work::default();
+        self.decode.work = Work { holds: decode.work.holds, ..Work::default() };
         let here = (decode.work.tokens > 0).then_some(Computed::Here(decode));
         self.prefill.take().map(Computed::Apart).or(here)
     }

@@ -84,6 +84,7 @@ pub(crate) fn may_publish(scheduler: &Scheduler, event: &Event) -> bool {
         Event::Snapshot { .. }
         | Event::Sent { .. }
         | Event::FirstToken { .. }
+        | Event::Metered { .. }
         | Event::Streamed { .. }
         | Event::Reported { .. }
         | Event::Noted(_) => false,

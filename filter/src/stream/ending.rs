@@ -13,7 +13,7 @@ use crate::{
     vm,
 };
 use picker_core::{
-    End,
+    End, RequestId, TokenUsage,
     worker::{Input, Observation},
 };
 use wire::response::OutputTokens;
@@ -31,7 +31,24 @@ impl Stream {
         let ResponseEnd { start, end } =
             sent.response.take_end(|| sent.placed.asked.identity.client());
         sent.is_over = true;
+        // Before the end, with which the pool forgets the request.
+        Self::tell_usage(self.id, sent);
         run::tell(&sent.placed.pool, Input::Ended { request: self.id, start, end });
+    }
+
+    /// Tells the pool of the tokens of a response, as far as it tells or they can be estimated.
+    fn tell_usage(request: RequestId, sent: &Sent) {
+        let Sent { placed, response, .. } = sent;
+        let output = response.reader.output_tokens(placed.output).tokens;
+        if !(200..300).contains(&response.status) || output == 0 {
+            return;
+        }
+        let told = response.reader.usage().unwrap_or_default();
+        let (prompt, cached) = (told.prompt_tokens, told.cached_tokens);
+        let usage = TokenUsage { prompt, cached, output };
+        // Near enough, and a look at the clock less.
+        let at = placed.asked.received_at;
+        run::observe(&placed.pool, Observation::Metered { request, at, usage });
     }
 
     /// Says what became of a request, once its stream is gone.

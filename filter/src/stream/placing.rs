@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use picker_core::{
-    InferenceRequest, SchedulingResult,
+    ClientId, InferenceRequest, SchedulingResult,
     flow::{FairnessId, FlowKey, Outcome, Priority},
     worker::{Decision, Input, PendingRequest},
     workers::AdmissionResult,
@@ -59,6 +59,9 @@ impl Stream {
         session::open(&pool, &mut request, &self.instance.counters);
         request.subset.clone_from(&asked.identity.subset);
         request.priority = priority;
+        request.output_max = output.tokens_max;
+        let tenant = asked.identity.fairness_id.as_deref();
+        request.tenant = tenant.map(ClientId::new).unwrap_or_default();
         let placed = Placed { output, ..self.placed(pool, asked, models, bytes) };
         let input = Input::Arrived(Box::new(PendingRequest {
             id: self.id,

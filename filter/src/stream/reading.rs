@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use picker_core::InferenceRequest;
+use picker_core::{InferenceRequest, PromptOrder};
 use proxy_wasm::types::Action;
 use wire::{
-    body::{Api, BodyError, Inference, OutputWishes},
+    body::{Api, BodyError, HashRules, Inference, OutputWishes},
     config::Hold,
 };
 
@@ -159,7 +159,9 @@ impl Stream {
         }
         let tenant = asked.identity.salt(&self.instance.config.identity);
         let output = inference.output;
-        let request = inference.ask(api, sent, tenant, pool.config.prompt_blocks_max);
+        let order = prompt_order(&pool, &inference, sent);
+        let blocks_max = pool.config.prompt_blocks_max;
+        let request = inference.ask(api, HashRules { model: sent, tenant, blocks_max, order });
         let models = Models {
             asked: model.unwrap_or_default().to_owned(),
             sent: sent.to_owned(),
@@ -230,6 +232,16 @@ fn rewritten(pool: &Pool, asked: &Asked, inference: &Inference<'_>) -> Option<Re
         let chosen = pool.worker.models().choose(model, random)?;
         Some(Renamed { model: chosen.model.to_owned(), rule: Some(chosen.rewrite.to_owned()) })
     })
+}
+
+/// Returns the order in which a request's prompt is hashed: as configured, or as the model's answers
+/// taught.
+fn prompt_order(pool: &Pool, inference: &Inference<'_>, model: &str) -> PromptOrder {
+    if !inference.has_order() {
+        return PromptOrder::default();
+    }
+    let learnt = vm::in_pool(pool.id, |pool| pool.worker.prompt_order(model));
+    PromptOrder { tools_at: pool.config.tools_at.unwrap_or(learnt.tools_at), ..learnt }
 }
 
 /// The answer to a request for the list of models; `None` where no scraper says what is served.

@@ -8,6 +8,7 @@ use super::{
     part::text,
     piece::{Piece, Video},
     place::Place,
+    sections::{Messages, OPTION_NAMES, Options, Sections},
     size,
     text::unescape,
 };
@@ -41,8 +42,16 @@ pub(super) struct RequestFields<'a> {
     /// the prompt, and are hashed in front.
     pub(super) instructions: Option<&'a [u8]>,
     tools: Option<&'a [u8]>,
+    /// Documents that the chat template prints (vLLM: `documents`).
+    documents: Option<&'a [u8]>,
+    /// Template of the request's own (vLLM: `chat_template`).
+    template: Option<&'a [u8]>,
+    /// True if special tokens are put in front of the prompt, where the request says so
+    /// (vLLM: `add_special_tokens`).
+    special_tokens: Option<&'a [u8]>,
+    options: Options<'a>,
     pub(super) system: Vec<Piece<'a>>,
-    pub(super) prompt: Option<Vec<Piece<'a>>>,
+    pub(super) prompt: Option<Messages<'a>>,
 }
 
 impl<'a> RequestFields<'a> {
@@ -60,6 +69,10 @@ impl<'a> RequestFields<'a> {
             leaves_out_reasoning: false,
             instructions: None,
             tools: None,
+            documents: None,
+            template: None,
+            special_tokens: None,
+            options: Options::default(),
             system: Vec::new(),
             prompt: None,
         }
@@ -98,7 +111,10 @@ impl<'a> RequestFields<'a> {
         key: &[u8],
     ) -> Result<(), BodyError> {
         match key {
-            b"tools" => self.tools = Some(cursor.value()?).filter(|json| *json != b"null"),
+            b"tools" => self.tools = not_null(cursor.value()?),
+            b"documents" => self.documents = not_null(cursor.value()?),
+            b"chat_template" => self.template = not_null(cursor.value()?),
+            b"add_special_tokens" => self.special_tokens = not_null(cursor.value()?),
             b"cache_salt" => self.cache_salt = text(cursor)?,
             b"stream_options" => self.include_usage = include_usage(cursor)?,
             b"max_completion_tokens" => {
@@ -109,7 +125,13 @@ impl<'a> RequestFields<'a> {
                 self.choices = self.choices.max(size::choices(cursor.value()?));
             }
             b"include_reasoning" => self.leaves_out_reasoning = cursor.value()? == b"false",
-            _ => cursor.value().map(drop)?,
+            key => {
+                let value = cursor.value()?;
+                let option = OPTION_NAMES.iter().position(|name| *name == key);
+                if let Some(slot) = option.and_then(|option| self.options.get_mut(option)) {
+                    *slot = not_null(value);
+                }
+            }
         }
         Ok(())
     }
@@ -117,16 +139,7 @@ impl<'a> RequestFields<'a> {
     /// Returns the request, once its whole body was read. `first` is the byte behind the opening
     /// brace, where a model can be put if there is none. `None` for a request without a prompt.
     pub(super) fn finish(mut self, first: usize) -> Option<Inference<'a>> {
-        let prompt = self.prompt.take()?;
-        let before = [self.instructions, self.tools].into_iter().flatten().map(Piece::Text);
-        let mut front: Vec<Piece<'_>> = before.chain(self.system).collect();
-        let prompt = if front.is_empty() {
-            // Most requests: the list of the prompt is not copied.
-            prompt
-        } else {
-            front.extend(prompt);
-            front
-        };
+        let (prompt, sections) = self.join_prompt()?;
         let max_tokens = self.max_completion_tokens.or(self.max_tokens);
         Some(Inference {
             model: self.model.map(lossy),
@@ -140,8 +153,41 @@ impl<'a> RequestFields<'a> {
             max_tokens,
             output: OutputWishes::new(max_tokens, self.choices, self.leaves_out_reasoning),
             prompt,
+            sections,
         })
     }
+
+    /// Returns the whole prompt, tools and documents in front of all messages. What changes its very
+    /// first tokens comes first.
+    fn join_prompt(&mut self) -> Option<(Vec<Piece<'a>>, Sections<'a>)> {
+        let Messages { pieces, system, last_user } = self.prompt.take()?;
+        // Servers put special tokens in front of what is no chat, and chat templates write their own.
+        let default: &[u8] = if last_user.is_some() { b"false" } else { b"true" };
+        let special = self.special_tokens.filter(|value| *value != default);
+        let before = [self.template, special, self.instructions].into_iter().flatten();
+        let mut front: Vec<Piece<'_>> = before.map(Piece::Text).collect();
+        let start = front.len();
+        front.extend([self.tools, self.documents].into_iter().flatten().map(Piece::Text));
+        let tools = start..front.len();
+        front.append(&mut self.system);
+        let sections = Sections {
+            tools,
+            system_end: front.len() + system,
+            last_user: last_user.map(|piece| front.len() + piece),
+            options: self.options,
+        };
+        if front.is_empty() {
+            // Most requests: the list of the prompt is not copied.
+            return Some((pieces, sections));
+        }
+        front.extend(pieces);
+        Some((front, sections))
+    }
+}
+
+/// Returns a value, as it is written, that is not null.
+fn not_null(json: &[u8]) -> Option<&[u8]> {
+    Some(json).filter(|json| *json != b"null")
 }
 
 /// Returns the text that a string's inside spells, as UTF-8.

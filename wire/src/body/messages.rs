@@ -4,6 +4,7 @@ use super::{
     BodyError, Cursor, PIECES_MAX,
     part::part,
     piece::{Piece, Video},
+    sections::Messages,
     text::unescape,
 };
 
@@ -12,20 +13,31 @@ use super::{
 pub(super) fn messages<'a>(
     cursor: &mut Cursor<'a>,
     video: Video,
-) -> Result<Option<Vec<Piece<'a>>>, BodyError> {
+) -> Result<Option<Messages<'a>>, BodyError> {
     if cursor.peek() != Some(b'[') {
         return cursor.value().map(|_| None);
     }
-    let mut pieces = Vec::new();
+    let mut messages = Messages::default();
     let mut objects = true;
+    let mut leads = true;
     cursor.array(|cursor| {
         if cursor.peek() == Some(b'{') {
-            return message(cursor, &mut pieces, video);
+            let start = messages.pieces.len();
+            message(cursor, &mut messages.pieces, video)?;
+            let role = messages.pieces.get(start).map(Piece::bytes).unwrap_or_default();
+            leads &= role == b"system" || role == b"developer";
+            if role == b"user" {
+                messages.last_user = Some(start);
+            }
+            if leads {
+                messages.system = messages.pieces.len();
+            }
+            return Ok(());
         }
         objects = false;
         cursor.value().map(drop)
     })?;
-    Ok(Some(pieces).filter(|pieces| objects && !pieces.is_empty()))
+    Ok(Some(messages).filter(|messages| objects && !messages.pieces.is_empty()))
 }
 
 /// Reads one message. The role goes in front of the content, whichever key comes first; the calls

@@ -56,6 +56,13 @@ impl<'a> Piece<'a> {
         Self::Media(data, size::audio_tokens(data.len()))
     }
 
+    /// Returns the bytes by which the piece is told from another.
+    pub(super) const fn bytes(&self) -> &'a [u8] {
+        match self {
+            Self::Text(bytes) | Self::Tokens(bytes) | Self::Media(bytes, _) => bytes,
+        }
+    }
+
     /// Appends the piece to a prompt's chain.
     pub fn chain(&self, chainer: &mut Chainer) {
         match self {

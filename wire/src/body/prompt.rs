@@ -1,13 +1,13 @@
 //! A prompt that is no chat: text, texts or tokens.
 
-use super::{BodyError, Cursor, messages::push, piece::Piece};
+use super::{BodyError, Cursor, messages::push, piece::Piece, sections::Messages};
 
 /// Reads a string, strings, tokens, or lists of tokens. `None` for null.
-pub(super) fn prompt<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Vec<Piece<'a>>>, BodyError> {
+pub(super) fn prompt<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Messages<'a>>, BodyError> {
     if cursor.peek() != Some(b'[') {
         let null = cursor.peek() == Some(b'n');
         let piece = cursor.text_or_value()?;
-        return Ok((!null).then(|| vec![Piece::Text(piece)]));
+        return Ok((!null).then(|| vec![Piece::Text(piece)].into()));
     }
     let mut pieces = Vec::new();
     let mut strings = true;
@@ -22,12 +22,13 @@ pub(super) fn prompt<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Vec<Piece<'a>
         })
     })?;
     // Tokens are one piece: a slice for each would take four times the memory of the body.
-    Ok(Some(if strings { pieces } else { vec![Piece::Tokens(json)] }))
+    let pieces = if strings { pieces } else { vec![Piece::Tokens(json)] };
+    Ok(Some(pieces.into()))
 }
 
 /// Reads any value but null as it is written: a string's inside, else JSON.
-pub(super) fn json<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Vec<Piece<'a>>>, BodyError> {
+pub(super) fn json<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Messages<'a>>, BodyError> {
     let null = cursor.peek() == Some(b'n');
     let piece = cursor.text_or_value()?;
-    Ok((!null).then(|| vec![Piece::Text(piece)]))
+    Ok((!null).then(|| vec![Piece::Text(piece)].into()))
 }

@@ -58,6 +58,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
     let flow = object.read("flowControl", FlowConfig::default(), |at| flow::read(at, &plugins))?;
     let prefix = plugins.iter().find_map(Plugin::prefix);
     let Prefix { auto_tune, prompt_blocks_max, capacity } = prefix.unwrap_or_default();
+    let estimate = plugins.iter().find_map(Plugin::output_estimate);
     let detector = object.settle(flow::detector(object, &plugins), Detector::default())?;
     let default = Config::default().scheduling;
     let mut scheduling = object.settle(scheduling::read(object, &plugins), default)?;
@@ -70,6 +71,7 @@ pub(super) fn read(object: &Object<'_>, share: Share) -> Result<Epp, ConfigError
         detector,
         auto_tune,
         default_capacity: capacity,
+        output_estimate: estimate.unwrap_or_default(),
         ..Config::default()
     };
     let flow = gate.then_some(flow);

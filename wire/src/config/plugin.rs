@@ -13,7 +13,7 @@ mod detector;
 mod policy;
 
 use picker_core::{
-    Admitter, Decider, Filter, Handler, Picker, Scorer,
+    Admitter, Decider, Filter, Handler, OutputEstimate, OutputRatio, Picker, Scorer,
     flow::{BandSelectionPolicy, FairnessPolicy, OrderingPolicy, UsageLimitPolicy},
     saturation::{Detector, DetectorKind},
 };
@@ -44,6 +44,7 @@ pub(super) enum Plugin {
     Parser(Parser),
     /// Decider that has prompts with media encoded apart.
     MediaDecider,
+    OutputEstimate(OutputEstimate),
     /// Plugin that has no effect here: its work is done by the scraper, by the body scanner or not
     /// at all. Accepted so that an EPP's configuration can be pasted whole.
     Elsewhere,
@@ -53,6 +54,11 @@ impl Plugin {
     /// Returns the settings of the prefix index, if this plugin has them.
     pub(super) const fn prefix(&self) -> Option<Prefix> {
         if let Self::Prefix(prefix) = self { Some(*prefix) } else { None }
+    }
+
+    /// Returns the estimate of output, if this plugin has it.
+    pub(super) const fn output_estimate(&self) -> Option<OutputEstimate> {
+        if let Self::OutputEstimate(estimate) = self { Some(*estimate) } else { None }
     }
 
     /// Returns the parser, if this plugin is one.
@@ -216,14 +222,26 @@ fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
     } else if kind.ends_with("-headers-handler") || kind.ends_with("-header-handler") {
         entry.child("parameters", &["prefillProfile", "encodeProfile"])?;
     } else if kind == IN_FLIGHT {
-        let known = ["prefixMatchInfoProducerName", "addEstimatedOutputTokens"];
-        let parameters = entry.child("parameters", &known)?;
-        // The ledger counts prompt tokens until the first token comes, as the EPP does by default.
-        parameters.read("addEstimatedOutputTokens", (), |at| match at.flag()? {
-            false => Ok(()),
-            true => Err(at.refuse("false, as output is not estimated")),
-        })?;
+        return output_estimate(entry).map(Plugin::OutputEstimate);
     }
     // Which path and scheme pods are scraped by is the scraper's command line.
     Ok(Plugin::Elsewhere)
+}
+
+/// Reads the part of an `inflight-load-producer` that matters here: the ledger does the rest.
+fn output_estimate(entry: &Object<'_>) -> Result<OutputEstimate, ConfigError> {
+    let known = [
+        "prefixMatchInfoProducerName",
+        "addEstimatedOutputTokens",
+        "outputRatio",
+        "maxEstimatedOutputTokens",
+    ];
+    let parameters = entry.child("parameters", &known)?;
+    let is_added = parameters.read("addEstimatedOutputTokens", false, At::flag)?;
+    let default = OutputRatio::default();
+    let ratio = parameters.read("outputRatio", default.ratio, |at| at.within(0.0, 100.0))?;
+    let whole = |at: &At<'_>| at.whole(0, u32::MAX);
+    let max = parameters.read("maxEstimatedOutputTokens", 0, whole)?;
+    let ratio = OutputRatio { ratio, tokens_max: Some(max).filter(|max| *max > 0) };
+    Ok(if is_added { OutputEstimate::OfPrompt(ratio) } else { OutputEstimate::Learnt })
 }

@@ -1,6 +1,6 @@
 //! The pools of a plugin instance, each with its EndpointPickerConfig.
 
-use picker_core::{ModelRewrite, Objective, flow::FlowConfig};
+use picker_core::{ModelRewrite, Objective, ToolsAt, flow::FlowConfig};
 
 use super::{
     At, ConfigError, Match,
@@ -31,6 +31,8 @@ pub struct PoolConfig {
     pub scheduler: picker_core::Config,
     /// Blocks of 256 bytes of a prompt that are hashed; bytes beyond them do not count.
     pub prompt_blocks_max: u32,
+    /// Place of tools in the models' chat templates; `None` where answers are to teach it.
+    pub tools_at: Option<ToolsAt>,
     /// Rules by which requests are held; `None` without the feature gate `flowControl`.
     pub flow: Option<FlowConfig>,
     /// Source of its snapshots, if they are fetched.
@@ -51,7 +53,16 @@ struct Beside {
     objectives: Vec<Objective>,
     model_rewrites: Vec<ModelRewrite>,
     share: Share,
+    tools_at: Option<ToolsAt>,
 }
+
+/// Names of the places that tools may have in a chat template.
+const TOOLS_AT: [(&str, Option<ToolsAt>); 4] = [
+    ("learnt", None),
+    ("front", Some(ToolsAt::Front)),
+    ("afterSystem", Some(ToolsAt::AfterSystem)),
+    ("beforeLastUser", Some(ToolsAt::BeforeLastUser)),
+];
 
 /// Reads the entries of `pools`, or else the EndpointPickerConfig at top level.
 pub(super) fn read(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
@@ -99,7 +110,8 @@ fn hides((name, matches): &(String, Match), pool: &PoolConfig) -> bool {
 }
 
 fn pool(at: &At<'_>, common: &Beside) -> Result<PoolConfig, ConfigError> {
-    let keys = ["name", "match", "config", "objectives", "modelRewrites", "gatewayShare"];
+    let keys =
+        ["name", "match", "config", "objectives", "modelRewrites", "gatewayShare", "toolsAt"];
     let entry = at.object(&keys)?;
     let name = entry.read("name", "default", name)?;
     let matches = entry.read("match", Match::default(), matching::read)?;
@@ -118,6 +130,7 @@ impl Beside {
             objectives: object.read("objectives", self.objectives, identity::objectives)?,
             model_rewrites: object.read("modelRewrites", self.model_rewrites, rewrites::read)?,
             share: object.read("gatewayShare", self.share, Share::read)?,
+            tools_at: object.read("toolsAt", self.tools_at, |at| at.one_of(&TOOLS_AT))?,
         })
     }
 }
@@ -135,6 +148,7 @@ impl PoolConfig {
             matches,
             scheduler: epp.scheduler,
             prompt_blocks_max: epp.prompt_blocks_max,
+            tools_at: beside.tools_at,
             flow: epp.flow,
             pull: None,
             propagate_priority: epp.propagate_priority,

@@ -3,7 +3,9 @@
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{Chainer, Seed};
 use serde::de::IgnoredAny;
-use wire::body::{Api, BodyError, Dialect, Inference, OutputWishes, Piece, Place, Video, scan};
+use wire::body::{
+    Api, BodyError, Dialect, Inference, OutputWishes, Piece, Place, Sections, Video, scan,
+};
 
 use crate::{mutated, sample};
 
@@ -51,6 +53,7 @@ fn the_limits_and_flags_are_read_and_the_last_of_two_keys_counts() {
             max_tokens: Some(16),
             output: OutputWishes { tokens_max: Some(16), hides_some: false },
             prompt: vec![Piece::Text(b"b"), Piece::Text(b"c")],
+            sections: Sections::default(),
         })
     );
 }

@@ -1,6 +1,6 @@
 //! The plugin's configuration.
 
-use picker_core::Profile;
+use picker_core::{OutputEstimate, OutputRatio, Profile, ToolsAt};
 use wire::config::{PickerConfig, PluginConfig, PoolConfig, RefusedConfig, parse};
 
 use crate::mutated;
@@ -181,7 +181,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid plugins[0].type "precise-prefix-cache-scorer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer; allowed: …
     invalid envoy.destination "header": must not go with hold "bufferFilter", as headers can no longer be written once they went on; allowed: property, filterState
     invalid envoy.hold "maybe": must be a known name; allowed: stopIteration, bufferFilter
-    invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
+    invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
     invalid apiVersion "v2": must be a known name; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
     invalid objectives[0].priority 3000000000.0: must be a whole number of 32 bits
     invalid identity.fairnessHeaders[0] "a b": must be a header's name
@@ -193,6 +193,38 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid configuration (a list): must be an object
     invalid configuration: must be JSON: EOF while parsing an object at line 1 column 1
     "#);
+}
+
+#[test]
+fn tools_are_where_the_pool_or_else_the_plugin_says() {
+    let config = r#"{"toolsAt": "afterSystem", "pools": [
+        {"name": "a", "toolsAt": "beforeLastUser", "match": {"model": "a"}},
+        {"name": "b", "toolsAt": "learnt", "match": {"model": "b"}},
+        {"name": "c"}]}"#;
+    let pools = picker(config).unwrap().pools;
+    let places: Vec<_> = pools.iter().map(|pool| pool.tools_at).collect();
+    assert_eq!(places, [Some(ToolsAt::BeforeLastUser), None, Some(ToolsAt::AfterSystem)]);
+    assert_eq!(pool("").unwrap().tools_at, None);
+}
+
+#[test]
+fn output_is_estimated_as_the_producer_says() {
+    let estimate = |parameters: &str| {
+        let plugin = format!(r#"{{"type": "inflight-load-producer", "parameters": {parameters}}}"#);
+        pool(&format!(r#"{{"plugins": [{plugin}]}}"#)).unwrap().scheduler.output_estimate
+    };
+    let of = |ratio, tokens_max| OutputEstimate::OfPrompt(OutputRatio { ratio, tokens_max });
+    for (parameters, meant) in [
+        ("{}", OutputEstimate::Learnt),
+        (r#"{"outputRatio": 2, "addEstimatedOutputTokens": false}"#, OutputEstimate::Learnt),
+        (r#"{"addEstimatedOutputTokens": true}"#, of(1.5, None)),
+        (
+            r#"{"addEstimatedOutputTokens": true, "outputRatio": 0.5, "maxEstimatedOutputTokens": 99}"#,
+            of(0.5, Some(99)),
+        ),
+    ] {
+        assert_eq!(estimate(parameters), meant, "{parameters}");
+    }
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn every_field_becomes_the_engines() {
 #[test]
 fn a_detector_is_named_in_either_place() {
     let full = r#"{"queueDepthThreshold": 7, "kvCacheUtilThreshold": 1, "metricsStalenessThreshold": "2s",
-        "headroom": 0.2, "stalenessPolicy": "saturated", "inFlightCredit": false}"#;
+        "headroom": 0.2, "stalenessPolicy": "saturated", "inFlightCredit": false, "kvToCome": false}"#;
     let plugin =
         format!(r#"{{"name": "d", "type": "utilization-detector", "parameters": {full}}}"#);
     let meant = Detector::Utilization(Utilization {
@@ -166,6 +166,7 @@ fn the_most_saturated_of_several_counts_wherever_they_are_listed() {
                     headroom: 0.0,
                     staleness: Estimate,
                     in_flight_credit: true,
+                    kv_to_come: true,
                 },
             ),
         ],

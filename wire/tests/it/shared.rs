@@ -21,9 +21,9 @@ fn accounts(u: &mut Unstructured<'_>) -> Result<Accounts> {
     for _ in 0..u.int_in_range(0..=5)? {
         let endpoint = EndpointKey(u.arbitrary()?);
         let free_at = Instant::from_nanos(u.arbitrary()?);
-        let (requests, tokens) = (u.arbitrary()?, u.arbitrary()?);
+        let (requests, tokens, holds) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
         let sends = Sends::from_bits(u.arbitrary()?);
-        accounts.push(Account { endpoint, requests, tokens, free_at, sends });
+        accounts.push(Account { endpoint, requests, tokens, holds, free_at, sends });
     }
     Ok(accounts.into_iter().collect())
 }
@@ -153,7 +153,7 @@ fn broken_values_never_panic_and_what_is_taken_can_be_sent_on() {
 }
 
 #[test]
-fn a_ledger_costs_thirty_two_bytes_an_account_and_none_is_an_empty_one() {
+fn a_ledger_costs_forty_bytes_an_account_and_none_is_an_empty_one() {
     let account = |key| Account { endpoint: EndpointKey(key), requests: 1, ..Account::default() };
     let ledger = Ledger {
         snapshots: 7,
@@ -161,7 +161,7 @@ fn a_ledger_costs_thirty_two_bytes_an_account_and_none_is_an_empty_one() {
         ..Ledger::default()
     };
     let bytes = ledger::encode(&ledger);
-    assert_eq!(bytes.len(), 72 + 32 * 1_000);
+    assert_eq!(bytes.len(), 72 + 40 * 1_000);
     let mut other_version = bytes.clone();
     other_version[3] = 1;
     for unreadable in [&[], &bytes[..bytes.len() - 1], &bytes[..64], &other_version[..]] {
@@ -178,6 +178,7 @@ fn the_layout_is_pinned() {
         endpoint: EndpointKey(0x0102),
         requests: 3,
         tokens: 4,
+        holds: 15,
         free_at: Instant::from_nanos(12),
         sends: Sends::from_bits(13),
     };
@@ -195,7 +196,7 @@ fn the_layout_is_pinned() {
         accounts: [account].into_iter().collect(),
     };
     let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
-    insta::assert_snapshot!(hex, @"4c504c0501000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000010000000b000000000000000d000000000000000e00000000000000020100000000000003000000040000000c000000000000000d00000000000000");
+    insta::assert_snapshot!(hex, @"4c504c0601000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000010000000b000000000000000d000000000000000e00000000000000020100000000000003000000040000000f000000000000000c000000000000000d00000000000000");
 }
 
 #[test]

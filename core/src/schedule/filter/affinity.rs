@@ -82,7 +82,7 @@ impl PrefixAffinity {
 
     fn seconds(&self, context: &PickContext<'_>, candidate: &Candidate<'_>) -> Option<f64> {
         match self.source {
-            TtftSource::Throughput(rate) => Some(f64::from(candidate.tokens) / rate),
+            TtftSource::Throughput(rate) => Some(f64::from(candidate.token_load) / rate),
             TtftSource::Predictor => context.predicted_ttft(candidate),
         }
     }
@@ -118,7 +118,11 @@ mod tests {
             sessions: &sessions,
             peer: None,
         };
-        let candidate = |matched, tokens| Candidate { tokens, ..Candidate::idle(&member, matched) };
+        let candidate = |matched, tokens| Candidate {
+            tokens,
+            token_load: tokens,
+            ..Candidate::idle(&member, matched)
+        };
         let mut candidates =
             vec![candidate(0, 9_000), candidate(matched, tokens), candidate(0, 1_000)];
         affinity.apply(&context, &mut candidates, &mut Rng::new(1));

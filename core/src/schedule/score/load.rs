@@ -116,7 +116,7 @@ impl ScorerPlugin for TokenLoad {
         scores: &mut Vec<Score>,
     ) {
         each(candidates, scores, |candidate| {
-            self.score(candidate.tokens, candidate.uncached_tokens(context.request))
+            self.score(candidate.token_load, candidate.uncached_tokens(context.request))
         });
     }
 }

@@ -8,13 +8,14 @@ use super::Plugins;
 use crate::config::{At, ConfigError, at::Object, share::Share};
 
 /// Fields of a `utilization-detector`.
-pub(in crate::config) const UTILIZATION: [&str; 6] = [
+pub(in crate::config) const UTILIZATION: [&str; 7] = [
     "queueDepthThreshold",
     "kvCacheUtilThreshold",
     "metricsStalenessThreshold",
     "headroom",
     "stalenessPolicy",
     "inFlightCredit",
+    "kvToCome",
 ];
 
 pub(super) fn read(
@@ -58,6 +59,7 @@ pub(in crate::config) fn utilization(parameters: &Object<'_>) -> Result<Detector
             at.text()?.parse().map_err(|_| at.refuse_name(&Staleness::NAMES))
         })?,
         in_flight_credit: parameters.read("inFlightCredit", default.in_flight_credit, At::flag)?,
+        kv_to_come: parameters.read("kvToCome", default.kv_to_come, At::flag)?,
     }))
 }
 
