@@ -69,7 +69,7 @@ impl Response {
             reader: Reader::new(kind),
             status: status.unwrap_or_default(),
             delivery: if is_streamed { Delivery::Streamed } else { Delivery::Whole },
-            renamer: renamed.then(|| Renamer::new(&models.sent, &models.asked)),
+            renamer: renamed.then(|| Renamer::new(kind, &models.asked)),
             ..Self::default()
         }
     }
@@ -87,9 +87,9 @@ impl Response {
         self.delivery == Delivery::Streamed
     }
 
-    /// True if the status is no error's.
+    /// True if the status is no error's. 101 is that of an upgrade that was taken.
     fn is_well(&self) -> bool {
-        (200..400).contains(&self.status)
+        self.status == 101 || (200..400).contains(&self.status)
     }
 
     /// Reads a part of the body as it passes. No part is held back: the client sees each token when it
@@ -97,7 +97,7 @@ impl Response {
     pub(in crate::stream) fn pass(&mut self, size: usize, is_end: bool) -> Option<Instant> {
         let had_content = self.reader.has_content();
         if self.reader.kind().is_read() {
-            self.read(size, is_end);
+            self.read(size);
         } else {
             self.reader.pass(size);
         }
@@ -111,10 +111,10 @@ impl Response {
         self.content_at.filter(|_| is_first)
     }
 
-    fn read(&mut self, size: usize, is_end: bool) {
+    fn read(&mut self, size: usize) {
         let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
         self.reader.push(&chunk);
-        let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk, is_end));
+        let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk));
         if let Some(changed) = changed {
             host::set_response_body(size, &changed);
         }
