@@ -20,6 +20,8 @@ mod guides;
 mod messages;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/operation.rs"]
+mod operation;
 #[path = "it/response.rs"]
 mod response;
 mod sample;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    BodyError, Cursor, Inference, OutputWishes,
+    Api, BodyError, Cursor, Inference, OutputWishes,
     model_key::MODEL_KEY,
     part::text,
     piece::{Piece, Video},
@@ -115,9 +115,11 @@ impl<'a> RequestFields<'a> {
     }
 
     /// Returns the request, once its whole body was read. `first` is the byte behind the opening
-    /// brace, where a model can be put if there is none. `None` for a request without a prompt.
-    pub(super) fn finish(mut self, first: usize) -> Option<Inference<'a>> {
-        let prompt = self.prompt.take()?;
+    /// brace, where a model can be put if there is none. `None` for a request that has no prompt and needs
+    /// one.
+    pub(super) fn finish(mut self, api: Api, first: usize) -> Option<Inference<'a>> {
+        let is_optional = api.no_prompt().is_none();
+        let prompt = self.prompt.take().or_else(|| is_optional.then(Vec::new))?;
         let before = [self.instructions, self.tools].into_iter().flatten().map(Piece::Text);
         let mut front: Vec<Piece<'_>> = before.chain(self.system).collect();
         let prompt = if front.is_empty() {
@@ -132,7 +134,7 @@ impl<'a> RequestFields<'a> {
             model: self.model.map(lossy),
             place: match self.place {
                 Place::Before(_) => Place::Before(first),
-                place @ Place::Value(_) => place,
+                place => place,
             },
             cache_salt: self.cache_salt,
             stream: self.stream,
