@@ -2,6 +2,7 @@
 //! that knowledge changes.
 
 mod binding;
+mod direct;
 mod lifecycle;
 mod pending_events;
 mod templates;

@@ -40,7 +40,7 @@ impl Uploads {
     /// part; TCP repeats a lost one after 0.2 to 3 s.
     pub const STALL_MAX: Duration = Duration::from_secs(10);
 
-    /// Bytes that all uploads of a worker may pin: 32 bodies of the largest size by default, or 600 of 100,000
+    /// Bytes that all uploads of a worker may pin: 8 bodies of the largest size by default, or 600 of 100,000
     /// tokens. Whole bodies are not counted: those are requests, which flow control limits.
     pub const BYTES_MAX: u64 = 256 << 20;
 

@@ -34,8 +34,8 @@ use crate::{
     flow::Controller,
     ledger::{Heartbeat, Ledger},
     model::{
-        Event, InferenceRequest, Instant, Models, Objective, Priority, PromptOrder, QueueId,
-        Randomness, WorkerId,
+        Event, InferenceRequest, Instant, Models, Objective, PickError, Priority, PromptOrder,
+        QueueId, Randomness, SchedulingResult, WorkerId,
     },
     saturation::{Capacity, Load, StaleEndpoints},
     schedule::Explanation,
@@ -227,6 +227,22 @@ impl Worker {
     #[must_use]
     pub fn avoids(&self, now: Instant, endpoint: SocketAddr) -> bool {
         self.scheduler.avoids(now, endpoint)
+    }
+
+    /// Chooses endpoints for a request that computes nothing, by chance: without the ledger, and before
+    /// all that wait. Returns `None` where the request goes on without an endpoint of ours.
+    ///
+    /// # Errors
+    /// If there is nothing to choose from.
+    pub fn direct(
+        &mut self,
+        now: Instant,
+        request: &InferenceRequest,
+    ) -> Result<Option<SchedulingResult>, PickError> {
+        match self.scheduler.direct(now, request) {
+            Err(PickError::NoSnapshot) if self.fails_open => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// Takes in an event that concerns this worker's knowledge alone.

@@ -244,3 +244,23 @@ fn first_tokens_teach_how_fast_endpoints_are() {
         assert_eq!(decide(&mut scheduler, &long).unwrap().ranked[0], address(2));
     }
 }
+
+/// Health checks and lists: any pod that may answer serves them, whatever profiles say.
+#[test]
+fn what_computes_nothing_goes_to_any_pod_that_may_answer() {
+    let none = InferenceRequest::default();
+    let nowhere = profile("default", vec![Filter::Role(Role::Encode)]);
+    let pool = vec![endpoint(1, "decode", 90), endpoint(2, "decode", 0), endpoint(3, "prefill", 0)];
+    let mut scheduler = scheduler(nowhere.into(), pool);
+    let mut firsts = [0; 4];
+    for ms in 1..=200 {
+        let result = scheduler.direct(at(ms), &none).unwrap();
+        let first = result.ranked[0];
+        firsts[(1..4).find(|last| address(*last) == first).map_or(0, usize::from)] += 1;
+        assert_eq!(result.ranked.len(), 2, "the other to fall back on");
+    }
+    assert!(firsts[1] > 60 && firsts[2] > 60 && firsts[1] + firsts[2] == 200, "{firsts:?}");
+    let subset = Some(Subset::parse("10.0.0.3"));
+    let only = scheduler.direct(at(1), &InferenceRequest { subset, ..none }).unwrap();
+    assert_eq!(only.ranked, [address(3)], "the gateway's word counts more");
+}

@@ -7,14 +7,18 @@ use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::config::{self, Claims, Destined, Match};
+use wire::{
+    body::Api,
+    config::{self, Claims, Destined, Match},
+};
 
 use crate::{
     counters::Counters,
     destination,
     host::{self, Headers},
+    operation::Operation,
     refusal::Refusal,
-    request_meta,
+    reply_to::ReplyTo,
 };
 
 /// A plugin instance without a configuration to go by.
@@ -50,7 +54,7 @@ impl Bypass {
         let cluster = if by_cluster { host::route_cluster() } else { Vec::new() };
         let request =
             Destined { host: header(":authority"), path: header(":path"), cluster: &cluster };
-        let names_a_model = request_meta::api(headers).is_some();
+        let names_a_model = Operation::api(headers).is_some();
         let fits = |rule: &Match| rule.fits(request) && (rule.models.is_empty() || names_a_model);
         self.claims.matches.iter().any(fits)
     }
@@ -78,8 +82,8 @@ impl HttpContext for Bypassed {
             self.bypass.counters.count_failed_open();
             return Action::Continue;
         }
-        let dialect = request_meta::api(&headers).map(wire::body::Api::dialect).unwrap_or_default();
-        Refusal::Unconfigured.send(dialect);
+        let dialect = Operation::api(&headers).map(Api::dialect).unwrap_or_default();
+        Refusal::Unconfigured.send(dialect, &ReplyTo::read(&headers));
         self.bypass.counters.count_unavailable();
         self.is_refused = true;
         Action::Pause

@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     failed_open: Metric,
     refused: Metric,
     unavailable: Metric,
+    unread: Metric,
     lost_messages: Metric,
     /// Snapshots that were verified and stored.
     pub(crate) snapshots_stored: Metric,
@@ -38,6 +39,8 @@ pub(crate) struct Pending {
     pub(crate) refused: u32,
     /// Those of them that were answered 503.
     pub(crate) unavailable: u32,
+    /// Requests by load whose API is known, as their bodies are compressed or in UTF-16.
+    pub(crate) unread: u32,
     /// Messages to other workers that no worker can get any more.
     pub(crate) lost_messages: u32,
 }
@@ -51,6 +54,7 @@ impl Counters {
             failed_open: counter("failed_open"),
             refused: counter("refused"),
             unavailable: counter("unavailable"),
+            unread: counter("unread"),
             lost_messages: counter("lost_messages"),
             snapshots_stored: counter("snapshots_stored"),
             snapshots_refused: counter("snapshots_refused"),
@@ -65,6 +69,13 @@ impl Counters {
         self.refused.add(pending.refused);
         self.unavailable.add(pending.unavailable);
         self.lost_messages.add(pending.lost_messages);
+        if pending.unread > 0 {
+            self.unread.add(pending.unread);
+            log::info!(
+                "{} requests went by load, as their bodies are compressed or in UTF-16",
+                pending.unread
+            );
+        }
     }
 
     /// Counts a message to another worker that no worker can get any more.
@@ -102,6 +113,14 @@ impl Pending {
 
     /// Makes a count of nothing since this time.
     pub(crate) const fn since(since: Instant) -> Self {
-        Self { since, picked: 0, failed_open: 0, refused: 0, unavailable: 0, lost_messages: 0 }
+        Self {
+            since,
+            picked: 0,
+            failed_open: 0,
+            refused: 0,
+            unavailable: 0,
+            unread: 0,
+            lost_messages: 0,
+        }
     }
 }

@@ -8,7 +8,10 @@ use picker_core::{
 };
 use wire::body::{BodyError, Dialect};
 
-use crate::host;
+use crate::{host, reply_to::ReplyTo};
+
+/// Header with the reason why the picker answered by itself, in its own words.
+const REASON: &str = "x-llm-picker-reason";
 
 /// Header with the reason why a request was dropped, in the EPP's words.
 const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
@@ -32,6 +35,8 @@ pub(crate) enum Refusal {
     Flow(Outcome),
     /// The configuration was refused, and says that requests are not to go on without one.
     Unconfigured,
+    /// It would change one engine of a pool behind the others' backs.
+    Control,
     /// The pool is saturated, and its priority is below zero (EPP: legacy admission).
     Shed,
 }
@@ -40,15 +45,18 @@ pub(crate) enum Refusal {
 struct Answer {
     status: u16,
     message: String,
+    /// One or a few words, the same for every such refusal.
+    reason: &'static str,
     dropped_reason: Option<&'static str>,
 }
 
 impl Refusal {
     /// Answers the request that is being handled. Returns the status of the answer. The callback must then
     /// return `Pause`.
-    pub(crate) fn send(&self, dialect: Dialect) -> u16 {
-        let Answer { status, message, dropped_reason } = self.answer();
-        let mut headers = vec![("content-type", "application/json")];
+    pub(crate) fn send(&self, dialect: Dialect, to: &ReplyTo) -> u16 {
+        let Answer { status, message, reason, dropped_reason } = self.answer();
+        let mut headers = vec![("content-type", "application/json"), (REASON, reason)];
+        to.append(&mut headers);
         if let Some(reason) = dropped_reason {
             headers.push((DROPPED_REASON, reason));
         }
@@ -109,8 +117,36 @@ impl Refusal {
                 "no endpoints available: the picker's configuration was refused".to_owned(),
                 Some("rejected-no-endpoints"),
             ),
+            Self::Control => (
+                403,
+                "a control call changes one engine and not its pool: send it to the pods themselves"
+                    .to_owned(),
+                None,
+            ),
             Self::Shed => (429, "system saturated, sheddable request dropped".to_owned(), None),
         };
-        Answer { status, message, dropped_reason }
+        Answer { status, message, reason: self.reason(), dropped_reason }
+    }
+
+    /// Returns the reason, for clients and access logs that count by it.
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Body(BodyError::NoPrompt(_)) => "no-prompt",
+            Self::Body(BodyError::TooDeep { .. }) => "too-deep",
+            Self::Body(BodyError::NotAnObject { .. }) => "no-object",
+            Self::Body(BodyError::Malformed { .. } | BodyError::Literal { .. }) => "no-json",
+            Self::TooLarge { .. } => "too-large",
+            Self::Upload(UploadFault::Stalled) => "upload-stalled",
+            Self::Upload(UploadFault::Crowded) => "uploads-crowded",
+            Self::Unplaced(PickError::NoSnapshot) => "no-snapshot",
+            Self::Unplaced(PickError::NoEndpoints) => "no-endpoints",
+            Self::Unplaced(PickError::Filtered(_)) => "filtered",
+            Self::Unplaced(PickError::Denied(_)) => "denied",
+            Self::Unplaced(PickError::NoProfile) => "no-profile",
+            Self::Flow(_) => "flow-control",
+            Self::Unconfigured => "unconfigured",
+            Self::Control => "control-call",
+            Self::Shed => "saturated",
+        }
     }
 }

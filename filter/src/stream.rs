@@ -3,6 +3,7 @@
 //! A stream is in one [`Phase`] at a time, which owns everything that is known by then. A callback takes
 //! the phase, calls the host, and enters the next one: the cell is never borrowed meanwhile.
 
+mod direct;
 mod ending;
 mod phase;
 mod placing;
@@ -70,7 +71,7 @@ impl Stream {
 
     /// Answers a request in the place of its pool.
     fn refuse(refusal: &Refusal, placed: Box<Placed>) -> Next {
-        let status = refusal.send(placed.asked.dialect);
+        let status = refusal.send(placed.asked.dialect, &placed.asked.reply_to);
         stats::count_refused(&placed.pool, status);
         let phase = Phase::Refused { code: ErrorCode::from_status(status), placed: Some(placed) };
         Next { phase, action: Action::Pause }
@@ -78,7 +79,7 @@ impl Stream {
 
     /// Answers a request before its pool is known. The first that it may be for counts it.
     fn refuse_unread(refusal: &Refusal, asked: &Asked) -> Next {
-        let status = refusal.send(asked.dialect);
+        let status = refusal.send(asked.dialect, &asked.reply_to);
         if let Some(pool) = asked.candidates.first() {
             stats::count_refused(pool, status);
         }

@@ -9,6 +9,7 @@ use picker_core::{
 use wire::{
     body::{self, Api, HashRules, Video},
     config::{self, PickerConfig, PluginConfig, PoolConfig},
+    operation::{Recognized, RequestHead},
 };
 
 /// A request to explain the choice for.
@@ -60,7 +61,13 @@ fn pool(config: PickerConfig, name: &str) -> Result<PoolConfig, String> {
 }
 
 fn ask(config: &PoolConfig, request: ExplainedRequest<'_>) -> Result<InferenceRequest, String> {
-    let Some(api) = Api::of_path(request.path.as_bytes()) else {
+    let head = RequestHead {
+        method: b"POST",
+        path: request.path.as_bytes(),
+        has_body: true,
+        ..RequestHead::default()
+    };
+    let Some(api) = Recognized::by_head(&head).api().filter(|api| *api != Api::Other) else {
         return Ok(InferenceRequest::default());
     };
     let inference = body::scan(request.body, api, Video::default())

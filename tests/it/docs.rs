@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+mod operations;
+
 const MARKER: &str = "<!-- checked: ";
 
 /// Each table names a configuration with an unknown field: the refusal lists all that are known.

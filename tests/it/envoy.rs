@@ -14,6 +14,7 @@ mod istio;
 mod large;
 mod library;
 mod listeners;
+mod operations;
 mod pull;
 mod push;
 mod refused;

@@ -22,6 +22,7 @@ mod subset;
 
 mod apis;
 mod models;
+mod operations;
 mod pools;
 mod responses;
 mod served_by;

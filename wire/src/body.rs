@@ -8,8 +8,10 @@
 // The dialects and the fields that they read.
 mod dialect;
 mod fields;
+mod form;
 mod messages;
 mod model_key;
+mod multipart;
 mod part;
 mod prompt;
 
@@ -36,7 +38,8 @@ use fields::RequestFields;
 pub use ask::HashRules;
 pub use dialect::{Api, Dialect, Parser};
 pub use error::BodyError;
-pub(crate) use model_key::MODEL_KEY_JSON;
+pub use form::Form;
+pub use multipart::scan_form;
 pub use output::OutputWishes;
 pub use piece::{Piece, Video};
 pub use place::Place;
@@ -71,20 +74,46 @@ pub struct Inference<'a> {
     pub sections: Sections<'a>,
 }
 
+/// True for a body in UTF-16 or UTF-32, which Python's parser takes and this one does not: no JSON in UTF-8
+/// has a zero within its first two bytes, or begins with such a mark.
+#[must_use]
+pub fn is_wide(body: &[u8]) -> bool {
+    matches!(body, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..])
+}
+
+impl Inference<'_> {
+    /// Returns what is known of a body that cannot be read.
+    #[must_use]
+    pub fn unread() -> Self {
+        Self {
+            model: None,
+            place: Place::Nowhere,
+            cache_salt: None,
+            stream: false,
+            include_usage: false,
+            max_tokens: None,
+            output: OutputWishes::default(),
+            prompt: Vec::new(),
+            sections: Sections::default(),
+        }
+    }
+}
+
 /// Pieces of a prompt that are kept: a megabyte in wasm32. Pieces beyond are checked but not
 /// hashed, so that two longer prompts are told apart by their first 65,536 pieces.
 pub const PIECES_MAX: usize = 1 << 16;
 
 /// Reads a request's body.
 ///
-/// The whole document must be strict JSON (RFC 8259), nested at most 64 deep. Of a key that comes
-/// twice the last counts, as in Go and Python. Two things are not checked, because neither Go's nor
-/// Python's parser objects to them: strings that are not UTF-8, and surrogates without their other
-/// half.
+/// The whole document must be JSON (RFC 8259) as Python's parser takes it, which most engines use: a
+/// byte order mark may stand in front, and `NaN`, `Infinity` and `-Infinity` are numbers. It may be nested
+/// 1,000 deep. Of a key that comes twice the last counts, as in Go and Python. Two things are not
+/// checked, because neither Go's nor Python's parser objects to them: strings that are not UTF-8, and
+/// surrogates without their other half.
 ///
 /// # Errors
-/// Those of the EPP's parsers: not JSON or not an object, no prompt. A missing model is for the
-/// caller to refuse, since a rewrite may bring one.
+/// Those of the EPP's parsers: not JSON or not an object, no prompt where nothing else may stand for it.
+/// A model may be missing: it is the server's only one then.
 pub fn scan(body: &[u8], api: Api, video: Video) -> Result<Inference<'_>, BodyError> {
     let mut cursor = Cursor::new(body);
     let mut fields = RequestFields::new(video);
@@ -97,11 +126,11 @@ pub fn scan(body: &[u8], api: Api, video: Video) -> Result<Inference<'_>, BodyEr
             cursor.end()?;
             return Err(match other {
                 // Go reads null into a map, which is then empty.
-                Some(b'n') => BodyError::NoPrompt(api),
+                Some(b'n') if api.no_prompt().is_some() => BodyError::NoPrompt(api),
                 other => BodyError::NotAnObject { found: other.unwrap_or_default() },
             });
         }
     }
     cursor.end()?;
-    fields.finish(first).ok_or(BodyError::NoPrompt(api))
+    fields.finish(api, first).ok_or(BodyError::NoPrompt(api))
 }

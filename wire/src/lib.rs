@@ -9,6 +9,7 @@
 pub mod body;
 pub mod jwt;
 pub mod models;
+pub mod operation;
 pub mod response;
 pub mod session;
 

@@ -20,10 +20,12 @@ mod guides;
 mod messages;
 #[path = "it/metrics.rs"]
 mod metrics;
-#[path = "it/passing.rs"]
-mod passing;
+#[path = "it/operation.rs"]
+mod operation;
 #[path = "it/order.rs"]
 mod order;
+#[path = "it/passing.rs"]
+mod passing;
 #[path = "it/response.rs"]
 mod response;
 mod sample;

@@ -8,7 +8,10 @@ pub use handler::Handler;
 
 use std::net::SocketAddr;
 
-use super::{Needs, PickContext, Profile, ProfileExplanation, ProfileRunResult, SessionAffinity};
+use super::{
+    Needs, Order, PickContext, Picker, Profile, ProfileExplanation, ProfileRunResult,
+    SessionAffinity,
+};
 use crate::{
     model::{InferenceRequest, PickError, Rng, SchedulingResult, SessionId},
     pool::Candidate,
@@ -62,6 +65,36 @@ impl Scheduling {
             }
             Handler::Disagg(disagg) => disagg.decide(self, context, &candidates, rng),
         }
+    }
+
+    /// Chooses among the candidates by chance, for a request without a prompt.
+    pub(crate) fn direct(
+        &self,
+        candidates: &[Candidate<'_>],
+        rng: &mut Rng,
+    ) -> Result<SchedulingResult, PickError> {
+        // A pod that only computes prompts knows of no answers, such as one to be cancelled.
+        let decoding: Vec<_> = candidates.iter().filter(|it| it.member.roles.decodes()).collect();
+        let pods = if decoding.is_empty() { candidates.iter().collect() } else { decoding };
+        let picker = Picker { order: Order::Random, max_endpoints: Picker::ENDPOINTS_MAX };
+        let places = picker.rank(&vec![0.0; pods.len()], rng);
+        let chosen: Vec<_> = places.iter().filter_map(|place| pods.get(*place)).collect();
+        let first = chosen.first().ok_or(PickError::NoEndpoints)?;
+        let mut result = SchedulingResult {
+            ranked: chosen.iter().map(|candidate| candidate.member.address).collect(),
+            through: None,
+            headers: Vec::new(),
+            prefill: None,
+            scores: Vec::new(),
+            total: 0.0,
+            age: None,
+            blocks: 0,
+            sight: first.observation(&InferenceRequest::default()),
+        };
+        if let Handler::DataParallel { primary_port } = self.handler {
+            handler::to_primary(&mut result, primary_port);
+        }
+        Ok(result)
     }
 
     fn first(&self) -> Result<&Profile, PickError> {

@@ -8,12 +8,15 @@ use picker_core::{
 };
 use proxy_wasm::types::Action;
 use wire::{
-    body::{Api, Dialect, OutputWishes},
+    body::{Api, Dialect, Form, OutputWishes},
     tally::{ErrorCode, SetId},
 };
 
 use super::response::Response;
-use crate::{identity::Identity, models::Models, pool::Pool, routing_headers::RoutingHeaders};
+use crate::{
+    identity::Identity, models::Models, pool::Pool, reply_to::ReplyTo,
+    routing_headers::RoutingHeaders,
+};
 
 /// How far a request has come.
 #[derive(Default)]
@@ -27,7 +30,7 @@ pub(super) enum Phase {
     Held(Held),
     /// The request is on its way to a pool.
     Sent(Box<Sent>),
-    /// The request is on its way, and for no pool.
+    /// The request is on its way, and asked no pool for a place.
     Passed,
     /// The request was answered from here, and well.
     Answered,
@@ -46,8 +49,11 @@ pub(super) struct Asked {
     pub(super) routing: RoutingHeaders,
     pub(super) dialect: Dialect,
     pub(super) received_at: Instant,
+    pub(super) reply_to: ReplyTo,
     /// The pools that it may be for.
     pub(super) candidates: Vec<Rc<Pool>>,
+    /// The models that its path names; absent where only its body may.
+    pub(super) named: Option<Models>,
     /// Looked up once: what it waits by is what it is charged by, whatever snapshots say meanwhile.
     pub(super) priority: Option<Priority>,
 }
@@ -56,6 +62,7 @@ pub(super) struct Asked {
 pub(super) struct Reading {
     pub(super) asked: Box<Asked>,
     pub(super) api: Api,
+    pub(super) form: Form,
     /// Bytes of the body that Envoy has buffered so far.
     pub(super) buffered: usize,
     /// True if the body may become longer: decided while headers can be written.
@@ -132,7 +139,7 @@ impl Next {
         Self { phase: Phase::Held(Held { body, ..held }), action: Action::Pause }
     }
 
-    /// A request that goes on and is for no pool.
+    /// A request that goes on and asked no pool for a place.
     pub(super) fn passed() -> Self {
         Self { phase: Phase::Passed, action: Action::Continue }
     }

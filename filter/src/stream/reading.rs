@@ -5,8 +5,9 @@ use std::rc::Rc;
 use picker_core::{InferenceRequest, PromptOrder};
 use proxy_wasm::types::Action;
 use wire::{
-    body::{Api, BodyError, HashRules, Inference, OutputWishes},
+    body::{Api, BodyError, Form, HashRules, Inference, OutputWishes, Video},
     config::Hold,
+    operation::Class,
 };
 
 use super::{
@@ -18,8 +19,10 @@ use crate::{
     host::{self, Headers},
     identity::Identity,
     models::Models,
+    operation::{NamedPath, Operation},
     pool::Pool,
     refusal::Refusal,
+    reply_to::ReplyTo,
     request_meta,
     routing_headers::RoutingHeaders,
     run, vm,
@@ -29,7 +32,7 @@ use crate::{
 const ACCEPT_ENCODING: &str = "accept-encoding";
 
 impl Stream {
-    /// Holds a request whose body decides; sends on all others by load, before their body.
+    /// Holds a request whose body decides; sends on all others at once.
     pub(super) fn begin(self: &Rc<Self>, headers: &mut Headers, end_of_stream: bool) -> Next {
         let received_at = host::now();
         let instance = &self.instance;
@@ -39,36 +42,86 @@ impl Stream {
         }
         let trust = &instance.config.identity;
         headers.strip(trust.steering_paths.iter().map(String::as_str));
-        let api = request_meta::api(headers);
+        let Operation { class, form, named } = Operation::read(headers, !end_of_stream);
         let names = candidates.iter().flat_map(|pool| &pool.header_names).map(String::as_str);
         let routing = RoutingHeaders::read(headers, names);
         // The picker's own words to itself: no pod has a use for them.
         headers.strip(candidates.iter().flat_map(|pool| pool.config.scheduler.token_headers()));
-        let asked = Box::new(Asked {
+        let api = if let Class::Read(api) = class { Some(api) } else { None };
+        let mut asked = Box::new(Asked {
             routing,
             identity: Identity::read(headers, trust),
             dialect: api.map(Api::dialect).unwrap_or_default(),
             received_at,
+            reply_to: ReplyTo::read(headers),
             priority: None,
             candidates,
+            named: None,
         });
         // Where tenants are charged for tokens, none may have its usage hidden in a compressed answer.
         if asked.candidates.iter().any(|pool| pool.charges()) && headers.has(ACCEPT_ENCODING) {
             host::remove_request_header(ACCEPT_ENCODING);
         }
-        match api.filter(|api| !end_of_stream && reads(&asked.candidates, *api)) {
-            Some(api) => self.hold_headers(asked, api, headers),
-            None => self.go_by_load(asked, headers),
+        if let Some(named) = named
+            && !self.name_by_path(&mut asked, &named)
+        {
+            return Next::passed();
+        }
+        match class {
+            Class::Refused => Self::refuse_unread(&Refusal::Control, &asked),
+            Class::Direct => self.go_at_once(asked, headers),
+            Class::Upgraded => self.go_by_load(asked),
+            Class::Read(api) if !self.reads(&asked, api, &form, headers) => self.go_by_load(asked),
+            Class::Read(api) => self.hold_headers(asked, api, form, headers),
+        }
+    }
+
+    /// Chooses the pool of a request by the model in its path, and puts there what the pool sends it as.
+    /// Returns false where no pool has the model.
+    fn name_by_path(&self, asked: &mut Asked, path: &NamedPath) -> bool {
+        let model = Some(&*path.model);
+        let fits = |pool: &Pool| pool.config.matches.fits_model(model);
+        let Some(pool) = choose(&mut asked.candidates, fits) else { return false };
+        let may_rewrite = asked.identity.model_rewrite.is_some() || rewrites(&pool);
+        let renamed = if may_rewrite { rewritten(&pool, asked, model) } else { None };
+        if let Some(renamed) = &renamed {
+            host::set_request_header(":path", &path.with(&renamed.model));
+        }
+        asked.candidates = vec![pool];
+        asked.named = Some(Models {
+            asked: path.model.clone(),
+            sent: renamed.as_ref().map_or_else(|| path.model.clone(), |it| it.model.clone()),
+            rewrite: renamed.and_then(|it| it.rule),
+        });
+        true
+    }
+
+    /// True if the body of a request is read: that of a known API, and any other in which a model may be
+    /// named. A file is held up only where its model decides something.
+    fn reads(&self, asked: &Asked, api: Api, form: &Form, headers: &Headers) -> bool {
+        if !reads(&asked.candidates, api) {
+            return false;
+        }
+        let is_short = || self.check_size(request_meta::length(headers)).is_ok();
+        match (api, form) {
+            (_, Form::Encoded) => {
+                vm::with(|vm| vm.pending.unread += 1);
+                false
+            }
+            (_, Form::Opaque) => false,
+            (Api::Other, Form::Json) => is_short() || by_model(asked),
+            (Api::Other, Form::Multipart(_)) => by_model(asked),
+            _ => true,
         }
     }
 
     /// Waits for the body, if it may be as long as it will be.
-    fn hold_headers(&self, asked: Box<Asked>, api: Api, headers: &Headers) -> Next {
+    fn hold_headers(&self, asked: Box<Asked>, api: Api, form: Form, headers: &Headers) -> Next {
         if let Err(refusal) = self.check_size(request_meta::length(headers)) {
             return Self::refuse_unread(&refusal, &asked);
         }
-        let reading =
-            self.prepare(Reading { asked, api, buffered: 0, may_rewrite: false }, headers);
+        let reading = Reading { asked, api, form, buffered: 0, may_rewrite: false };
+        let reading = self.prepare(reading, headers);
         let action = match self.instance.config.envoy.way.hold() {
             Hold::StopIteration => Action::Pause,
             Hold::BufferFilter => Action::Continue,
@@ -76,22 +129,12 @@ impl Stream {
         Next { phase: Phase::Reading(reading), action }
     }
 
-    /// Sends on what needs no reading; a request for the list of models is answered here, if it is
-    /// known.
-    fn go_by_load(self: &Rc<Self>, mut asked: Box<Asked>, headers: &Headers) -> Next {
-        let any_model = |pool: &Pool| pool.config.matches.models.is_empty();
-        let pool = choose(&mut asked.candidates, any_model)
-            .or_else(|| choose(&mut asked.candidates, |_| true));
-        let Some(pool) = pool else { return Next::passed() };
-        let header = |name| headers.last(name).unwrap_or_default();
-        if header(":method") == b"GET"
-            && wire::models::is_asked_for(header(":path"))
-            && let Some(list) = model_list(&pool)
-        {
-            host::reply(200, vec![("content-type", "application/json")], list.as_bytes());
-            return Next { phase: Phase::Answered, action: Action::Pause };
-        }
-        let (request, models) = (InferenceRequest::default(), Models::default());
+    /// Sends on what needs no reading, by load.
+    fn go_by_load(self: &Rc<Self>, mut asked: Box<Asked>) -> Next {
+        let Some(pool) = choose_any(&mut asked.candidates) else { return Next::passed() };
+        let models = asked.named.take().unwrap_or_default();
+        let request =
+            InferenceRequest { model: models.sent.clone(), ..InferenceRequest::default() };
         let output = OutputWishes::default();
         self.place(pool, asked, Wish { request, models, bytes: 0, output })
     }
@@ -141,33 +184,38 @@ impl Stream {
 
     /// Places a request by its prompt: the body is whole.
     pub(super) fn decide(self: &Rc<Self>, reading: Reading) -> Next {
-        let Reading { mut asked, api, buffered: size, may_rewrite } = reading;
+        let Reading { mut asked, api, form, buffered: size, may_rewrite } = reading;
         let mut body = host::request_body(size);
-        let inference = match wire::body::scan(&body, api, asked.identity.video) {
+        let inference = match inference(&body, api, &form, asked.identity.video) {
             Ok(inference) => inference,
             Err(error) => return Self::refuse_unread(&Refusal::Body(error), &asked),
         };
         let model = inference.model.as_deref();
-        let fits = |pool: &Pool| pool.config.matches.fits_model(model);
-        let Some(pool) = choose(&mut asked.candidates, fits) else { return Next::passed() };
-        let rewritten = if may_rewrite { rewritten(&pool, &asked, &inference) } else { None };
-        let sent = rewritten.as_ref().map(|it| &*it.model).or(model).unwrap_or_default();
-        if sent.is_empty() && api.needs_model() {
-            let refusal = Refusal::Body(BodyError::NoModel);
-            let placed = self.placed(pool, asked, Models::default(), 0);
-            return Self::refuse(&refusal, Box::new(placed));
-        }
+        let is_for = |pool: &Pool, model| pool.config.matches.fits_model(model);
+        let found = match &asked.named {
+            Some(_) => choose_any(&mut asked.candidates),
+            None => choose(&mut asked.candidates, |pool| is_for(pool, model)),
+        };
+        let Some(pool) = found else { return Next::passed() };
+        let models = asked.named.take().unwrap_or_else(|| {
+            // A body of no known API gets no member that it may not have.
+            let may_rewrite = may_rewrite && (model.is_some() || api != Api::Other);
+            let renamed = if may_rewrite { rewritten(&pool, &asked, model) } else { None };
+            let asked = model.unwrap_or_default();
+            Models {
+                asked: asked.to_owned(),
+                sent: renamed.as_ref().map_or(asked, |it| &it.model).to_owned(),
+                rewrite: renamed.and_then(|it| it.rule),
+            }
+        });
         let tenant = asked.identity.salt(&self.instance.config.identity);
         let output = inference.output;
-        let order = prompt_order(&pool, &inference, sent);
+        let order = prompt_order(&pool, &inference, &models.sent);
         let blocks_max = pool.config.prompt_blocks_max;
-        let request = inference.ask(api, HashRules { model: sent, tenant, blocks_max, order });
-        let models = Models {
-            asked: model.unwrap_or_default().to_owned(),
-            sent: sent.to_owned(),
-            rewrite: rewritten.and_then(|it| it.rule),
-        };
-        if models.asked != models.sent {
+        let rules = HashRules { model: &models.sent, tenant, blocks_max, order };
+        let request = inference.ask(api, rules);
+        let is_named_here = model.unwrap_or_default() == models.asked;
+        if models.asked != models.sent && is_named_here {
             let place = inference.place.clone();
             place.put(&mut body, &models.sent);
             self.replace_body(size, &body);
@@ -205,6 +253,42 @@ fn reads(candidates: &[Rc<Pool>], api: Api) -> bool {
     }
 }
 
+/// Reads what the picker needs of a body. One of no known API that cannot be read names no model.
+fn inference<'a>(
+    body: &'a [u8],
+    api: Api,
+    form: &Form,
+    video: Video,
+) -> Result<Inference<'a>, BodyError> {
+    match form {
+        Form::Multipart(boundary) => Ok(wire::body::scan_form(body, boundary)),
+        _ if wire::body::is_wide(body) => {
+            vm::with(|vm| vm.pending.unread += 1);
+            Ok(Inference::unread())
+        }
+        Form::Json | Form::Encoded | Form::Opaque => match wire::body::scan(body, api, video) {
+            Err(_) if api == Api::Other => Ok(Inference::unread()),
+            result => result,
+        },
+    }
+}
+
+/// True if the model of a request decides where it goes, or as what.
+fn by_model(asked: &Asked) -> bool {
+    asked.named.is_none()
+        && (asked.identity.model_rewrite.is_some()
+            || asked
+                .candidates
+                .iter()
+                .any(|pool| !pool.config.matches.models.is_empty() || rewrites(pool)))
+}
+
+/// Takes the first candidate for any model, or else the first.
+pub(super) fn choose_any(candidates: &mut Vec<Rc<Pool>>) -> Option<Rc<Pool>> {
+    choose(candidates, |pool| pool.config.matches.models.is_empty())
+        .or_else(|| choose(candidates, |_| true))
+}
+
 /// Takes the first candidate of which this is true.
 fn choose(candidates: &mut Vec<Rc<Pool>>, fits: impl Fn(&Pool) -> bool) -> Option<Rc<Pool>> {
     let found = candidates.iter().position(|pool| fits(pool))?;
@@ -222,11 +306,10 @@ fn rewrites(pool: &Pool) -> bool {
 
 /// The model that takes the place of the one that is named, by the request's own header or by the
 /// pool's rewrites.
-fn rewritten(pool: &Pool, asked: &Asked, inference: &Inference<'_>) -> Option<Renamed> {
+fn rewritten(pool: &Pool, asked: &Asked, model: Option<&str>) -> Option<Renamed> {
     if let Some(named) = &asked.identity.model_rewrite {
         return Some(Renamed { model: named.clone(), rule: None });
     }
-    let model = inference.model.as_deref();
     let random = host::random();
     vm::in_pool(pool.id, |pool| {
         let chosen = pool.worker.models().choose(model, random)?;
@@ -242,13 +325,4 @@ fn prompt_order(pool: &Pool, inference: &Inference<'_>, model: &str) -> PromptOr
     }
     let learnt = vm::in_pool(pool.id, |pool| pool.worker.prompt_order(model));
     PromptOrder { tools_at: pool.config.tools_at.unwrap_or(learnt.tools_at), ..learnt }
-}
-
-/// The answer to a request for the list of models; `None` where no scraper says what is served.
-fn model_list(pool: &Pool) -> Option<String> {
-    run::look(pool);
-    let created = host::wall_clock().as_secs();
-    vm::in_pool(pool.id, |pool| {
-        pool.worker.models().list().map(|models| wire::models::list(&models, created))
-    })
 }

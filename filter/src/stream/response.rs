@@ -69,7 +69,7 @@ impl Response {
             reader: Reader::new(kind),
             status: status.unwrap_or_default(),
             delivery: if is_streamed { Delivery::Streamed } else { Delivery::Whole },
-            renamer: renamed.then(|| Renamer::new(&models.sent, &models.asked)),
+            renamer: renamed.then(|| Renamer::new(kind, &models.asked)),
             ..Self::default()
         }
     }
@@ -87,9 +87,9 @@ impl Response {
         self.delivery == Delivery::Streamed
     }
 
-    /// True if the status is no error's.
+    /// True if the status is no error's. 101 is that of an upgrade that was taken.
     fn is_well(&self) -> bool {
-        (200..400).contains(&self.status)
+        self.status == 101 || (200..400).contains(&self.status)
     }
 
     /// Reads a part of the body as it passes. No part is held back: the client sees each token when it
@@ -119,7 +119,7 @@ impl Response {
         }
         let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
         self.reader.push(&chunk);
-        let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk, is_end));
+        let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk));
         if let Some(changed) = changed {
             host::set_response_body(size, &changed);
         }

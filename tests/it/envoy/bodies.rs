@@ -9,8 +9,8 @@ use super::{
     world,
 };
 
-/// More than the 8 MiB that the bootstraps and the plugin allow.
-const TOO_LARGE: usize = 9 << 20;
+/// More than the 32 MiB that the bootstraps and the plugin allow.
+const TOO_LARGE: usize = 33 << 20;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -19,13 +19,15 @@ async fn a_body_that_says_nothing_is_answered_by_the_filter() {
     world::tell_in_every_way(
         |stack| stack.endpoints(1),
         async |stack| {
+            // Without a model it is for the one that the pod has.
+            let unnamed = r#"{"messages": [{"role": "user", "content": "no model"}]}"#;
+            assert_eq!(post(stack.gateway, CHAT, &[], unnamed).await.status, 200);
             for body in [
                 "",
                 "{",
                 "[]",
                 "null",
                 "\u{0}",
-                r#"{"messages": [{"role": "user", "content": "no model"}]}"#,
                 r#"{"model": "tiny"}"#,
                 r#"{"model": 1, "messages": []}"#,
                 r#"{"model": "tiny", "messages": "no list"}"#,

@@ -145,14 +145,37 @@ async fn errors_are_told_in_the_clients_words() {
                 format!(r#"503 {{"type":"error","error":{{"type":"overloaded_error","message":"{empty}"}}}}"#)
             );
             for (path, missing) in [
-                ("/v1/completions", "invalid completions request: must have prompt field"),
                 ("/v1/embeddings", "invalid embeddings request: must have input field"),
-                ("/v1/responses", "invalid responses request: must have input field"),
-                ("/v1/conversations", "invalid conversations request: must have items field"),
                 ("/v1/images/generations", "invalid images generations request: must have prompt field"),
             ] {
                 assert!(of(path, "{}").await.contains(missing), "{path}");
             }
+        },
+    )
+    .await;
+}
+
+/// What Envoy answers by itself is told in the same way: here that no pod can be reached.
+#[tokio::test]
+async fn envoys_own_errors_are_told_in_the_clients_words() {
+    let gone: std::net::SocketAddr = "127.0.0.1:9".parse().unwrap();
+    world::tell_in_every_way(
+        |stack| stack.upstreams(vec![gone]).without_scraper(),
+        async |stack| {
+            push::snapshot(stack, 1, &[gone]).await;
+            let hello = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+            for (path, kind) in [(CHAT, "server_error"), ("/v1/messages", "api_error")] {
+                let reply = post(stack.gateway, path, &[], hello).await;
+                assert_eq!(reply.status, 503, "{reply:?}");
+                assert_eq!(reply.header("x-llm-picker-reason"), Some("envoy"), "{path}");
+                let body: Value = serde_json::from_str(&reply.body).unwrap();
+                assert_eq!(body["error"]["type"], kind, "{body}");
+                assert!(!body["error"]["message"].as_str().unwrap().is_empty(), "{body}");
+            }
+            // The picker's own stay as they are.
+            let own = post(stack.gateway, CHAT, &[], "nope").await;
+            assert_eq!(own.header("x-llm-picker-reason"), Some("no-json"));
+            assert!(own.error().contains("invalid character"), "{own:?}");
         },
     )
     .await;

@@ -47,6 +47,12 @@ fn the_client_sees_the_model_that_it_asked_for() {
     assert_eq!(got(&stream), answer.replacen("\"tiny\"", "\"gpt-4\"", 1));
     assert_eq!(stream.response().unwrap().headers.text("content-length"), None);
 
+    // An engine with several names for a model answers with the first.
+    let alias = ask(&world, "gpt-4");
+    let other = answer.replacen("tiny", "t\\u00efny", 1);
+    alias.respond(200, &headers, other.as_bytes());
+    assert_eq!(got(&alias), answer.replacen("\"tiny\"", "\"gpt-4\"", 1));
+
     let plain = ask(&world, "tiny");
     plain.respond(200, &headers, answer.as_bytes());
     assert_eq!(got(&plain), answer);

@@ -15,6 +15,10 @@ use super::{
 
 const NONE: &[(&str, &str)] = &[];
 
+/// A request that is placed before its body: nothing of that is read.
+const UPLOAD: &str = "/v1/audio/transcriptions";
+const SOUND: &[(&str, &str)] = &[("content-type", "audio/wav")];
+
 /// Longer than Envoy needs to carry messages between its workers, and than a tick.
 const SOON: Duration = Duration::from_millis(40);
 
@@ -68,7 +72,7 @@ fn let_go(world: &World, first: &Stream) {
 fn a_body_that_is_half_there_goes_on_whole() {
     for (way, host) in Way::ALL.into_iter().flat_map(|way| Host::ALL.map(|host| (way, host))) {
         let (world, first) = full(host.builder(), way);
-        let upload = world.envoy.worker(1).post_headers("/v1/rerank", NONE);
+        let upload = world.envoy.worker(1).post_headers(UPLOAD, SOUND);
         upload.chunk(b"aaaa");
         upload.chunk(b"bbbb");
         world.envoy.run_for(SOON);
@@ -90,7 +94,7 @@ fn a_body_that_is_half_there_goes_on_whole() {
 fn the_pod_is_told_at_once() {
     for way in [Way::STOP_ITERATION_HEADER, Way::STOP_ITERATION_FILTER_STATE] {
         let (world, first) = full(builder(), way);
-        let upload = world.envoy.worker(1).post_headers("/v1/rerank", NONE);
+        let upload = world.envoy.worker(1).post_headers(UPLOAD, SOUND);
         upload.chunk(b"aaaa");
         let_go(&world, &first);
         let sent = upload.sent().unwrap();
@@ -103,7 +107,7 @@ fn the_pod_is_told_at_once() {
 fn a_body_above_envoys_buffer_is_not_refused_while_it_waits() {
     for way in Way::ALL {
         let (world, first) = full(builder().buffer_limit(1000), way);
-        let upload = world.envoy.worker(1).post_headers("/v1/files", NONE);
+        let upload = world.envoy.worker(1).post_headers(UPLOAD, SOUND);
         upload.chunk(&[b'x'; 5000]);
         assert_eq!(upload.status(), None, "{way:?}");
         let_go(&world, &first);
@@ -124,7 +128,7 @@ fn whatever_the_parts_and_the_moment_the_bytes_are_the_same() {
     arbtest(|u| {
         let (way, host) = (*u.choose(&Way::ALL)?, *u.choose(&Host::ALL)?);
         let (world, first) = full(host.builder(), way);
-        let upload = world.envoy.worker(u.int_in_range(0..=3)?).post_headers("/v1/rerank", NONE);
+        let upload = world.envoy.worker(u.int_in_range(0..=3)?).post_headers(UPLOAD, SOUND);
         let parts = u.int_in_range(0..=5)?;
         let moment = u.int_in_range(0..=parts + 1)?;
         let mut all = Vec::new();

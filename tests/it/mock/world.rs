@@ -27,7 +27,7 @@ pub(super) const CHAT: &str = "/v1/chat/completions";
 pub(super) const DESTINATION: &str = "x-gateway-destination-endpoint";
 
 /// What envoy/local/ gives a virtual host: twice the filter's own limit on a body.
-const BUFFER_LIMIT: usize = 16 << 20;
+const BUFFER_LIMIT: usize = 64 << 20;
 
 /// Compiled once per process, which takes more than most stories.
 static MODULE: LazyLock<Module> = LazyLock::new(|| {

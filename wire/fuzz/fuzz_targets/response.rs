@@ -13,10 +13,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     assert_eq!(whole.usage(), halves.usage());
     assert_eq!((whole.events(), whole.has_failed()), (halves.events(), halves.has_failed()));
 
-    let (mut whole, mut halves) = (Renamer::new("m", "other"), Renamer::new("m", "other"));
-    let at_once = whole.push(data, true).unwrap_or_else(|| data.to_vec());
-    let mut in_two = halves.push(first, false).unwrap_or_else(|| first.to_vec());
-    in_two.extend(halves.push(second, true).unwrap_or_else(|| second.to_vec()));
+    let renamer = || Renamer::new(Kind::Events, "other");
+    let (mut whole, mut halves) = (renamer(), renamer());
+    let at_once = whole.push(data).unwrap_or_else(|| data.to_vec());
+    let mut in_two = halves.push(first).unwrap_or_else(|| first.to_vec());
+    in_two.extend(halves.push(second).unwrap_or_else(|| second.to_vec()));
     assert_eq!(at_once, in_two);
 
     let _ = LoadReport::parse(data);

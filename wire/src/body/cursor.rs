@@ -2,9 +2,13 @@
 
 use super::{BodyError, number, text};
 
-/// Depth to which values may nest. Tool schemas nest a dozen levels; each level costs two stack
-/// frames, and a stack that overflows kills the VM with every request in it.
-const DEPTH_MAX: u32 = 64;
+/// Depth to which values may nest: as far as Python's parser goes with its limit of 1,000 calls, so that
+/// what an engine takes is taken. What is stepped over takes no stack, which would kill the VM with
+/// every request in it where it overflows.
+const DEPTH_MAX: u32 = 1_000;
+
+/// Mark in front of UTF-8, as some editors write it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Place in a JSON document. Every method that reads starts at the next value or mark, over
 /// whitespace.
@@ -14,9 +18,48 @@ pub(super) struct Cursor<'a> {
     depth: u32,
 }
 
+/// The objects and arrays that are open, one bit each: set for an object.
+#[derive(Default)]
+struct Levels {
+    bits: [u64; DEPTH_MAX.div_ceil(u64::BITS) as usize],
+    depth: usize,
+}
+
+/// What comes behind a value.
+#[derive(PartialEq, Eq)]
+enum Behind {
+    Value,
+    /// Nothing more of what was to be stepped over.
+    All,
+}
+
+impl Levels {
+    const BITS: usize = u64::BITS as usize;
+
+    fn push(&mut self, is_object: bool) {
+        if let Some(word) = self.bits.get_mut(self.depth / Self::BITS) {
+            let bit = 1 << (self.depth % Self::BITS);
+            *word = if is_object { *word | bit } else { *word & !bit };
+        }
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// Returns whether the innermost one is an object; `None` where all have ended.
+    fn last(&self) -> Option<bool> {
+        let depth = self.depth.checked_sub(1)?;
+        let word = self.bits.get(depth / Self::BITS)?;
+        Some(word >> (depth % Self::BITS) & 1 == 1)
+    }
+}
+
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, depth: 0 }
+        let at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Self { bytes, at, depth: 0 }
     }
 
     /// Returns the first byte of the next value or mark, over whitespace.
@@ -40,13 +83,7 @@ impl<'a> Cursor<'a> {
             return self.end_of();
         }
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.unexpected("looking for beginning of object key string"));
-            }
-            let key = self.text()?;
-            if !self.take(b':') {
-                return Err(self.unexpected("after object key"));
-            }
+            let key = self.key()?;
             each(self, key)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -97,16 +134,88 @@ impl<'a> Cursor<'a> {
         let first = self.peek();
         let start = self.at;
         match first {
-            Some(b'"') => self.text().map(drop)?,
-            Some(b'{') => self.object(|cursor, _| cursor.value().map(drop))?,
-            Some(b'[') => self.array(|cursor| cursor.value().map(drop))?,
-            Some(b'-' | b'0'..=b'9') => self.at = number::end(self.bytes, start)?,
-            Some(b't') => self.literal(b"true")?,
-            Some(b'f') => self.literal(b"false")?,
-            Some(b'n') => self.literal(b"null")?,
-            _ => return Err(self.unexpected("looking for beginning of value")),
+            Some(b'{' | b'[') => self.nested()?,
+            first => self.scalar(first)?,
         }
         Ok(self.bytes.get(start..self.at).unwrap_or_default())
+    }
+
+    /// Reads a value that holds no others, which begins with `first`. The numbers that are none are those
+    /// of Python's parser, and of JavaScript.
+    fn scalar(&mut self, first: Option<u8>) -> Result<(), BodyError> {
+        match first {
+            Some(b'"') => self.text().map(drop),
+            Some(b'-') if self.bytes.get(self.at + 1) == Some(&b'I') => self.literal(b"-Infinity"),
+            Some(b'-' | b'0'..=b'9') => {
+                self.at = number::end(self.bytes, self.at)?;
+                Ok(())
+            }
+            Some(b't') => self.literal(b"true"),
+            Some(b'f') => self.literal(b"false"),
+            Some(b'n') => self.literal(b"null"),
+            Some(b'N') => self.literal(b"NaN"),
+            Some(b'I') => self.literal(b"Infinity"),
+            _ => Err(self.unexpected("looking for beginning of value")),
+        }
+    }
+
+    /// Steps over an object or an array, which comes next, with all that is in it.
+    fn nested(&mut self) -> Result<(), BodyError> {
+        let mut levels = Levels::default();
+        loop {
+            let first = self.peek();
+            let is_object = first == Some(b'{');
+            if is_object || first == Some(b'[') {
+                self.open(if is_object { b'{' } else { b'[' })?;
+                levels.push(is_object);
+                if self.peek() != Some(if is_object { b'}' } else { b']' }) {
+                    if is_object {
+                        self.key()?;
+                    }
+                    continue;
+                }
+            } else {
+                self.scalar(first)?;
+            }
+            if self.behind_a_value(&mut levels)? == Behind::All {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Steps over what stands behind a value: the ends of what it was in, up to the next value.
+    fn behind_a_value(&mut self, levels: &mut Levels) -> Result<Behind, BodyError> {
+        // An empty object or array has its end here too.
+        while let Some(is_object) = levels.last() {
+            match self.peek() {
+                Some(b'}') if is_object => self.end_of()?,
+                Some(b']') if !is_object => self.end_of()?,
+                Some(b',') => {
+                    self.at += 1;
+                    if is_object {
+                        self.key()?;
+                    }
+                    return Ok(Behind::Value);
+                }
+                _ if is_object => return Err(self.unexpected("after object key:value pair")),
+                _ => return Err(self.unexpected("after array element")),
+            }
+            levels.pop();
+        }
+        Ok(Behind::All)
+    }
+
+    /// Reads a key and the colon behind it.
+    #[inline]
+    fn key(&mut self) -> Result<&'a [u8], BodyError> {
+        if self.peek() != Some(b'"') {
+            return Err(self.unexpected("looking for beginning of object key string"));
+        }
+        let key = self.text()?;
+        if !self.take(b':') {
+            return Err(self.unexpected("after object key"));
+        }
+        Ok(key)
     }
 
     /// Reads with `read`, and returns the JSON that it went over.

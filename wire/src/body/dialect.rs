@@ -85,6 +85,8 @@ dialects! {
         RenderChat = RENDER_CHAT,
         /// vLLM's `completions/render`.
         RenderCompletions = RENDER_COMPLETIONS,
+        /// Any other: of its body only the model is read, if it is JSON or a form.
+        Other = OTHER,
     }
     /// The Anthropic API.
     Anthropic in anthropic {
@@ -115,12 +117,10 @@ pub(super) struct DialectSpec {
 
 /// Description of an API.
 pub(super) struct ApiSpec {
-    /// End of its path.
-    path: &'static str,
     work: Work,
-    model: ModelField,
-    /// Text of the error for a request without a prompt, in the EPP's words.
-    no_prompt: &'static str,
+    prompt: PromptField,
+    /// Members of a body that make the prompt.
+    hashed: &'static str,
     read: ReadField,
 }
 
@@ -133,11 +133,12 @@ enum Work {
     Inspects,
 }
 
-/// Need of a request to name a model.
+/// Need of a request to have a prompt.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ModelField {
-    Required,
-    /// A request without it is for the one model of its server.
+enum PromptField {
+    /// Refused without, with this text in the EPP's words.
+    Required(&'static str),
+    /// Placed by load without: the engine knows what it takes.
     Optional,
 }
 
@@ -159,37 +160,7 @@ impl Dialect {
     }
 }
 
-/// Ends of paths, the longest first: the first that fits is the longest that does.
-const BY_LENGTH: [(&[u8], Api); Api::ALL.len()] = by_length();
-
-/// Sorts the ends of paths while the crate is compiled, so that no request pays for it.
-#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, and would say so")]
-const fn by_length() -> [(&'static [u8], Api); Api::ALL.len()] {
-    let mut sorted: [(&[u8], Api); Api::ALL.len()] = [(&[], Api::ALL[0]); Api::ALL.len()];
-    let mut count = 0;
-    while count < sorted.len() {
-        let api = Api::ALL[count];
-        let path = api.spec().path.as_bytes();
-        let mut at = count;
-        while at > 0 && sorted[at - 1].0.len() < path.len() {
-            sorted[at] = sorted[at - 1];
-            at -= 1;
-        }
-        sorted[at] = (path, api);
-        count += 1;
-    }
-    sorted
-}
-
 impl Api {
-    /// Returns the API that a path asks for, by its longest known suffix as in the EPP; the query
-    /// does not count. `None`: the body says nothing that is read, so the request goes by load.
-    #[must_use]
-    pub fn of_path(path: &[u8]) -> Option<Self> {
-        let path = path.split(|byte| *byte == b'?').next().unwrap_or(path);
-        BY_LENGTH.iter().find(|(suffix, _)| path.ends_with(suffix)).map(|(_, api)| *api)
-    }
-
     /// Returns the parser that reads the API's bodies.
     #[must_use]
     pub const fn parser(self) -> Parser {
@@ -202,15 +173,18 @@ impl Api {
         self.spec().work == Work::Computes
     }
 
-    /// True if a request has to name a model. Others are for the one model of their server.
+    /// Returns the members of a body that are hashed as its prompt; none where it says nothing.
     #[must_use]
-    pub fn needs_model(self) -> bool {
-        self.spec().model == ModelField::Required
+    pub const fn hashed(self) -> &'static str {
+        self.spec().hashed
     }
 
-    /// Returns the text of the error for a request without a prompt.
-    pub(super) const fn no_prompt(self) -> &'static str {
-        self.spec().no_prompt
+    /// Returns the text of the error for a request without a prompt, where it needs one.
+    pub(super) const fn no_prompt(self) -> Option<&'static str> {
+        match self.spec().prompt {
+            PromptField::Required(text) => Some(text),
+            PromptField::Optional => None,
+        }
     }
 
     /// Returns the reader of the fields that the API has.
@@ -243,10 +217,6 @@ mod tests {
 
     #[test]
     fn no_name_means_two_things() {
-        let mut paths: Vec<&str> = Api::ALL.iter().map(|api| api.spec().path).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        assert_eq!(paths.len(), Api::ALL.len(), "{paths:?}");
         for name in Parser::names() {
             let found = Parser::named(name).unwrap();
             let again = match found {

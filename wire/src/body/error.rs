@@ -27,7 +27,7 @@ pub enum BodyError {
         /// Index of that byte from 0.
         at: usize,
     },
-    /// Nested deeper than 64 levels.
+    /// Nested deeper than 1,000 levels.
     TooDeep {
         /// Index of that byte from 0.
         at: usize,
@@ -39,8 +39,6 @@ pub enum BodyError {
     },
     /// No prompt where the API has it.
     NoPrompt(Api),
-    /// `model` is absent, empty or not a string, and no rewrite brings one.
-    NoModel,
 }
 
 impl std::error::Error for BodyError {}
@@ -50,8 +48,7 @@ impl fmt::Display for BodyError {
     /// JSON that of Go's encoding/json, with the place behind it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (found, at) = match *self {
-            Self::NoPrompt(api) => return f.write_str(api.no_prompt()),
-            Self::NoModel => return f.write_str("model not found in request body"),
+            Self::NoPrompt(api) => return f.write_str(api.no_prompt().unwrap_or_default()),
             Self::Malformed { found, at, .. } | Self::Literal { found, at, .. } => (found, at),
             Self::TooDeep { at } => {
                 return write!(f, "{UNMARSHALING}exceeded max depth (byte {at})");
@@ -105,6 +102,7 @@ const fn kind(first: u8) -> &'static str {
         b'[' => "array",
         b'"' => "string",
         b't' | b'f' => "bool",
+        b'n' => "null",
         _ => "number",
     }
 }

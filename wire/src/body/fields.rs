@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    BodyError, Cursor, Inference, OutputWishes,
+    Api, BodyError, Cursor, Inference, OutputWishes,
     model_key::MODEL_KEY,
     part::text,
     piece::{Piece, Video},
@@ -137,15 +137,19 @@ impl<'a> RequestFields<'a> {
     }
 
     /// Returns the request, once its whole body was read. `first` is the byte behind the opening
-    /// brace, where a model can be put if there is none. `None` for a request without a prompt.
-    pub(super) fn finish(mut self, first: usize) -> Option<Inference<'a>> {
+    /// brace, where a model can be put if there is none. `None` for a request that has no prompt and needs
+    /// one.
+    pub(super) fn finish(mut self, api: Api, first: usize) -> Option<Inference<'a>> {
+        if api.no_prompt().is_none() {
+            self.prompt.get_or_insert_default();
+        }
         let (prompt, sections) = self.join_prompt()?;
         let max_tokens = self.max_completion_tokens.or(self.max_tokens);
         Some(Inference {
             model: self.model.map(lossy),
             place: match self.place {
                 Place::Before(_) => Place::Before(first),
-                place @ Place::Value(_) => place,
+                place => place,
             },
             cache_salt: self.cache_salt,
             stream: self.stream,

@@ -11,6 +11,10 @@ pub enum Place {
     Value(Range<usize>),
     /// Absent: a model can be put first into the object, in front of this byte.
     Before(usize),
+    /// Value of a form's part, by its bytes.
+    Text(Range<usize>),
+    /// None: the body has no place for a model.
+    Nowhere,
 }
 
 impl Place {
@@ -18,14 +22,16 @@ impl Place {
     /// place was read from.
     pub fn put(&self, body: &mut Vec<u8>, model: &str) {
         // Text always serialises.
-        let name = serde_json::to_string(model).unwrap_or_default();
+        let name = || serde_json::to_string(model).unwrap_or_default();
         let (range, member) = match self {
-            Self::Value(range) => (range.clone(), name),
+            Self::Value(range) => (range.clone(), name()),
             Self::Before(at) => {
                 let rest = body.get(*at..).unwrap_or_default().trim_ascii_start();
                 let comma = if rest.starts_with(b"}") { "" } else { "," };
-                (*at..*at, format!("{MODEL_KEY_JSON}:{name}{comma}"))
+                (*at..*at, format!("{MODEL_KEY_JSON}:{}{comma}", name()))
             }
+            Self::Text(range) => (range.clone(), model.to_owned()),
+            Self::Nowhere => return,
         };
         if range.end <= body.len() {
             body.splice(range, member.into_bytes());

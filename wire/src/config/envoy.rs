@@ -10,7 +10,8 @@ use super::{At, ConfigError};
 pub struct EnvoyConfig {
     /// Way of a request through Envoy.
     pub way: Way,
-    /// Bytes of a body at most; larger requests are refused. By default 8 MiB.
+    /// Bytes of a body at most; larger requests are refused. By default 32 MiB: a dozen photographs as
+    /// data URLs.
     pub max_body_bytes: u64,
     /// Response header, in lower case, to which Envoy itself adds the address that a response came from. To
     /// ask Envoy for that address costs as much as to read all headers. `None` where Envoy adds none.
@@ -59,7 +60,8 @@ pub struct UnknownName {
 
 impl Default for EnvoyConfig {
     fn default() -> Self {
-        Self { way: Way::STOP_ITERATION_HEADER, max_body_bytes: 8 << 20, served_by_header: None }
+        let way = Way::STOP_ITERATION_HEADER;
+        Self { way, max_body_bytes: 32 << 20, served_by_header: None }
     }
 }
 

@@ -1,140 +1,225 @@
 //! The renamer of a response's model: it puts the name that the client asked for in the place of
-//! the model's own.
+//! whatever name the engine answers with.
 //!
-//! Only `"model"` with exactly that name as its value is a match; within a JSON string the quotes
-//! would be escaped, so that no text of the model's can look like one. A chunk may end anywhere:
-//! the possible beginning of a match is kept until the next, and nothing else is.
+//! An engine with several names for a model answers with the first, so its name cannot be known
+//! beforehand. What counts is where a name stands: in a document's own `model`, or in that of the
+//! `response` or `message` within it. A member of the same name anywhere else is data of the client's
+//! or the model's, such as arguments of a tool. No byte is held back: a chunk may end anywhere.
 
-use crate::body::MODEL_KEY_JSON;
+use super::Kind;
 
-/// Blanks that a serialiser puts around a colon, and a person with a text editor too.
-const BLANKS_MAX: usize = 16;
+/// Members of an answer that name its model: OpenAI's, Triton's, Gemini's.
+const NAMES: [&[u8]; 3] = [b"model", b"model_name", b"modelVersion"];
 
-/// Renamer of one model to another.
+/// Members that hold an answer within an event: of the Responses API, and of Anthropic's.
+const ENVELOPES: [&[u8]; 2] = [b"response", b"message"];
+
+/// Bytes of the longest of these keys.
+const KEY_MAX: usize = 12;
+
+/// Renamer of a response's model.
 #[derive(Clone, Debug)]
 pub struct Renamer {
-    /// Name to be found, as a JSON string.
-    found: Vec<u8>,
     /// Name to be put there, as a JSON string.
     put: Vec<u8>,
-    /// Possible beginning of a match.
-    held: Vec<u8>,
-    stage: Stage,
+    /// True if every line is a document, or ends one that was not whole.
+    by_lines: bool,
+    /// Objects and arrays that are open.
+    depth: u32,
+    /// True if the outermost is an object.
+    in_object: bool,
+    /// True if the second is an object that holds an answer.
+    in_envelope: bool,
+    place: Position,
+    key: Key,
 }
 
-/// Progress of a match. Numbers are bytes of the part that were seen.
+/// Position within a document, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Key(usize),
-    Colon(usize),
-    Value(usize, usize),
+enum Position {
+    /// Where a key may come next, in an object that may name the model.
+    BeforeKey,
+    /// Within a key.
+    InKey,
+    /// Behind a key, before its value.
+    BehindKey(MemberKind),
+    /// Within a string; true behind a backslash.
+    InString(bool),
+    /// Within the name that is left out; true behind a backslash.
+    InName(bool),
+    /// Anywhere else.
+    Elsewhere,
 }
 
-const KEY: &[u8] = MODEL_KEY_JSON.as_bytes();
+/// MemberKind of a member, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MemberKind {
+    Name,
+    Envelope,
+    Other,
+}
+
+/// Beginning of a key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Key {
+    bytes: [u8; KEY_MAX],
+    /// Bytes that came, kept or not.
+    len: usize,
+}
+
+impl Key {
+    fn push(&mut self, byte: u8) {
+        if let Some(room) = self.bytes.get_mut(self.len) {
+            *room = byte;
+        }
+        self.len = self.len.saturating_add(1);
+    }
+
+    fn kind(&self) -> MemberKind {
+        let Some(key) = self.bytes.get(..self.len) else { return MemberKind::Other };
+        if NAMES.contains(&key) {
+            MemberKind::Name
+        } else if ENVELOPES.contains(&key) {
+            MemberKind::Envelope
+        } else {
+            MemberKind::Other
+        }
+    }
+}
 
 impl Renamer {
-    /// Returns a renamer of `found` to `put`.
+    /// Returns a renamer to `name` of a response of that form.
     #[must_use]
-    pub fn new(found: &str, put: &str) -> Self {
-        // Text always serialises.
-        let json = |name: &str| serde_json::to_vec(name).unwrap_or_default();
-        Self { found: json(found), put: json(put), held: Vec::new(), stage: Stage::Key(0) }
+    pub fn new(kind: Kind, name: &str) -> Self {
+        Self {
+            // Text always serialises.
+            put: serde_json::to_vec(name).unwrap_or_default(),
+            by_lines: kind.has_events(),
+            depth: 0,
+            in_object: false,
+            in_envelope: false,
+            place: Position::Elsewhere,
+            key: Key::default(),
+        }
     }
 
-    /// Returns the chunk with names changed; `None` where it passes as it is. At the end of the
-    /// body nothing is kept.
-    pub fn push(&mut self, chunk: &[u8], is_end: bool) -> Option<Vec<u8>> {
-        let held_before = self.held.len();
-        let mut out = Vec::new();
-        // Number of the chunk's bytes that are in `out` or in `held` already. Never behind `at`:
-        // each byte goes on exactly once.
+    /// Returns the chunk with names changed; `None` where it passes as it is.
+    pub fn push(&mut self, chunk: &[u8]) -> Option<Vec<u8>> {
+        let mut changed: Option<Vec<u8>> = None;
+        // Number of the chunk's bytes that are in `changed`, or left out.
         let mut taken = 0;
         let mut at = 0;
-        let mut changed = held_before > 0;
         while let Some(byte) = chunk.get(at) {
-            if self.stage == Stage::Key(0) {
-                // Nothing is under way: on to the next quote at once.
-                let rest = chunk.get(at..).unwrap_or_default();
-                let Some(skip) = memchr::memchr(b'"', rest) else { break };
-                at += skip;
-                out.extend_from_slice(chunk.get(taken..at).unwrap_or_default());
-                self.stage = Stage::Key(1);
-                self.held.push(b'"');
-                at += 1;
-                taken = at;
-                continue;
-            }
-            match self.step(*byte) {
-                Step::On => {
-                    self.held.push(*byte);
-                    at += 1;
-                    taken = at;
+            let rest = chunk.get(at..).unwrap_or_default();
+            match self.place {
+                Position::InString(false) => {
+                    at += self.string(rest);
+                    continue;
                 }
-                Step::Match => {
-                    changed = true;
-                    let keep = self.held.len() + 1 - self.found.len();
-                    out.extend_from_slice(self.held.get(..keep).unwrap_or_default());
+                Position::InName(false) if *byte == b'"' => {
+                    self.place = Position::Elsewhere;
+                    taken = at + 1;
+                }
+                Position::InName(escaped) => {
+                    self.place = Position::InName(!escaped && *byte == b'\\');
+                    taken = at + 1;
+                }
+                Position::BehindKey(MemberKind::Name) if *byte == b'"' => {
+                    let out = changed.get_or_insert_default();
+                    out.extend_from_slice(chunk.get(taken..at).unwrap_or_default());
                     out.extend_from_slice(&self.put);
-                    self.held.clear();
-                    self.stage = Stage::Key(0);
-                    at += 1;
-                    taken = at;
+                    self.place = Position::InName(false);
+                    taken = at + 1;
                 }
-                // The byte may begin another one: it is looked at again.
-                Step::Not => {
-                    out.append(&mut self.held);
-                    self.stage = Stage::Key(0);
-                }
+                _ => self.step(*byte),
             }
+            at += 1;
         }
-        out.extend_from_slice(chunk.get(taken..).unwrap_or_default());
-        if is_end {
-            out.append(&mut self.held);
+        if taken > 0 {
+            let out = changed.get_or_insert_default();
+            out.extend_from_slice(chunk.get(taken..).unwrap_or_default());
         }
-        (changed || !self.held.is_empty()).then_some(out)
+        changed
     }
 
-    /// Takes a byte into the match that is under way.
-    fn step(&mut self, byte: u8) -> Step {
-        let blank = matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        let next = match self.stage {
-            Stage::Key(seen) if KEY.get(seen) == Some(&byte) => match seen + 1 {
-                seen if seen == KEY.len() => Stage::Colon(0),
-                seen => Stage::Key(seen),
-            },
-            Stage::Colon(blanks) if blank && blanks < BLANKS_MAX => Stage::Colon(blanks + 1),
-            Stage::Colon(_) if byte == b':' => Stage::Value(0, 0),
-            Stage::Value(0, blanks) if blank && blanks < BLANKS_MAX => Stage::Value(0, blanks + 1),
-            Stage::Value(seen, blanks) if self.found.get(seen) == Some(&byte) => {
-                if seen + 1 == self.found.len() {
-                    return Step::Match;
-                }
-                Stage::Value(seen + 1, blanks)
-            }
-            Stage::Key(_) | Stage::Colon(_) | Stage::Value(..) => return Step::Not,
-        };
-        self.stage = next;
-        Step::On
+    /// Steps over the inside of a string, up to its end or the next escape. Returns the bytes of it.
+    fn string(&mut self, rest: &[u8]) -> usize {
+        let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', rest) else { return rest.len() };
+        match rest.get(found) {
+            Some(b'\\') => self.place = Position::InString(true),
+            Some(b'\n') if self.by_lines => self.end_line(),
+            Some(b'\n') => {}
+            _ => self.place = Position::Elsewhere,
+        }
+        found + 1
     }
-}
 
-/// Outcome of a byte for a match.
-enum Step {
-    On,
-    Match,
-    Not,
+    /// Takes in a byte of anything but a string that is stepped over.
+    fn step(&mut self, byte: u8) {
+        if self.by_lines && matches!(byte, b'\n' | b'\r') {
+            self.end_line();
+            return;
+        }
+        match (self.place, byte) {
+            (Position::InString(_), _) => self.place = Position::InString(false),
+            (Position::InKey, b'"') => self.place = Position::BehindKey(self.key.kind()),
+            // No key that means something has an escape.
+            (Position::InKey, b'\\') => self.place = Position::InString(true),
+            (Position::InKey, byte) => self.key.push(byte),
+            (Position::BeforeKey, b'"') => {
+                self.key = Key::default();
+                self.place = Position::InKey;
+            }
+            (_, b'"') => self.place = Position::InString(false),
+            (place, b'{') => self.open(true, place == Position::BehindKey(MemberKind::Envelope)),
+            (_, b'[') => self.open(false, false),
+            (_, b'}' | b']') => {
+                self.depth = self.depth.saturating_sub(1);
+                self.place = Position::Elsewhere;
+            }
+            (_, b',') if self.is_in_answer() => self.place = Position::BeforeKey,
+            (Position::BehindKey(_), b':' | b' ' | b'\t' | b'\r' | b'\n') => {}
+            (Position::BeforeKey, b' ' | b'\t' | b'\r' | b'\n') => {}
+            _ => self.place = Position::Elsewhere,
+        }
+    }
+
+    fn open(&mut self, is_object: bool, is_envelope: bool) {
+        match self.depth {
+            0 => self.in_object = is_object,
+            1 => self.in_envelope = self.in_object && is_envelope,
+            _ => {}
+        }
+        self.depth = self.depth.saturating_add(1);
+        let has_keys = is_object && self.is_in_answer();
+        self.place = if has_keys { Position::BeforeKey } else { Position::Elsewhere };
+    }
+
+    /// True directly within an object that may name the model.
+    fn is_in_answer(&self) -> bool {
+        match self.depth {
+            1 => self.in_object,
+            2 => self.in_object && self.in_envelope,
+            _ => false,
+        }
+    }
+
+    /// Begins anew: no document goes on in the next line, and JSON has no break within a string.
+    fn end_line(&mut self) {
+        self.depth = 0;
+        self.place = Position::Elsewhere;
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Renamer;
+    use super::*;
 
-    fn renamed(chunks: &[&str]) -> String {
-        let mut renamer = Renamer::new("llama", "gpt \"4\"");
+    fn renamed(kind: Kind, chunks: &[&str]) -> String {
+        let mut renamer = Renamer::new(kind, "gpt \"4\"");
         let mut out = String::new();
-        let last = chunks.len() - 1;
-        for (index, chunk) in chunks.iter().enumerate() {
-            let piece = renamer.push(chunk.as_bytes(), index == last);
+        for chunk in chunks {
+            let piece = renamer.push(chunk.as_bytes());
             out.push_str(
                 &piece.map_or_else(|| (*chunk).to_owned(), |it| String::from_utf8(it).unwrap()),
             );
@@ -142,51 +227,61 @@ mod tests {
         out
     }
 
-    const BODY: &str = r#"{"id":"x","model" :
-        "llama","model":"llama2","a":"\"model\":\"llama\"","""model":"llama","models":["llama"]}"#;
-
-    #[test]
-    fn the_name_is_changed_wherever_a_chunk_ends() {
-        let whole = renamed(&[BODY]);
-        let expected = BODY.replacen("\"llama\"", "\"gpt \\\"4\\\"\"", 1).replacen(
-            "\"\"model\":\"llama\"",
-            "\"\"model\":\"gpt \\\"4\\\"\"",
-            1,
-        );
-        assert_eq!(whole, expected);
-        for one in 0..BODY.len() {
-            for two in one..BODY.len() {
-                let chunks = [&BODY[..one], &BODY[one..two], &BODY[two..]];
-                assert_eq!(renamed(&chunks), expected, "cut at {one} and {two}");
+    /// Cuts a text wherever it may be cut, and a little behind that again.
+    #[track_caller]
+    fn check(kind: Kind, body: &str, expected: &str) {
+        assert_eq!(renamed(kind, &[body]), expected);
+        for one in (0..body.len()).filter(|at| body.is_char_boundary(*at)) {
+            let end = body.len().min(one + 16);
+            for two in (one..end).filter(|at| body.is_char_boundary(*at)) {
+                let chunks = [&body[..one], &body[one..two], &body[two..]];
+                assert_eq!(renamed(kind, &chunks), expected, "cut at {one} and {two}");
             }
         }
-        let bytes: Vec<&str> = (0..BODY.len()).map(|at| &BODY[at..=at]).collect();
-        assert_eq!(renamed(&bytes), expected);
     }
 
-    /// The law that no token waits for the next: all is passed on but what may become a match.
+    const NAME: &str = r#""gpt \"4\"""#;
+
     #[test]
-    fn nothing_is_held_but_a_beginning() {
-        let held = |text: &str| {
-            let mut renamer = Renamer::new("llama", "x");
-            let out = renamer.push(text.as_bytes(), false);
-            text.len() - out.map_or(text.len(), |out| out.len())
+    fn the_documents_own_name_is_changed_whatever_it_is() {
+        let body = r#"{"id":"\"model\":\"a\"","model" :
+            "l\u00e9 \"x\"\\","choices":[{"model":"a"}],"metadata":{"model":"a"},
+            "n":-1.5,"\"":{},"":"x\\","message":null,"model":"b"}"#;
+        let expected = body.replacen(r#""l\u00e9 \"x\"\\""#, NAME, 1).replace("\"b\"", NAME);
+        check(Kind::Json, body, &expected);
+        check(
+            Kind::Json,
+            r#"{"model":null,"models":"a","x":"model"}"#,
+            r#"{"model":null,"models":"a","x":"model"}"#,
+        );
+        check(Kind::Json, r#"[{"model":"a"}]"#, r#"[{"model":"a"}]"#);
+        check(
+            Kind::Json,
+            r#"{"model_name":"a","modelVersion":"b"}"#,
+            &format!(r#"{{"model_name":{NAME},"modelVersion":{NAME}}}"#),
+        );
+    }
+
+    #[test]
+    fn an_answer_within_an_event_has_its_name_too() {
+        let events = |name: &str| {
+            format!(
+                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"1\",\"model\":{name},\"content\":[{{\"model\":\"a\"}}]}}}}\n\n\
+             : a \"comment\ndata: {{\"response\":{{\"tools\":[{{\"model\":\"a\"}}],\"text\":{{\"model\":\"a\"}},\"model\":{name}}},\"model\":{name}}}\n\n\
+             data: {{\"broken\n\ndata: {{\"model\":{name}}}\r\n\r\ndata: {{\"model\":{name}}}\r\rdata: {{\rdata: {{\"model\":{name}}}\r\rdata: [DONE]\n\n"
+            )
         };
-        assert_eq!(held("data: {\"a\":1}\n\n"), 0);
-        assert_eq!(held("text \"mod"), 4);
-        assert_eq!(held("text \"mode \"model\": "), 9);
-        assert_eq!(held("\"model\":\"llam"), 13);
-        assert_eq!(held("\"model\":\"llamb"), 0);
-        assert_eq!(held(&format!("\"model\"{}", " ".repeat(40))), 0);
-        let mut renamer = Renamer::new("llama", "x");
-        assert_eq!(renamer.push(b"\"mod", false).as_deref(), Some(&b""[..]));
-        assert_eq!(renamer.push(b"", true).as_deref(), Some(&b"\"mod"[..]), "at the end all goes");
+        check(Kind::Events, &events("\"a\""), &events(NAME));
+        let lines = |name: &str| {
+            format!("{{\"model\":{name}}}\n{{\"item\":{{\"model\":\"a\"}},\"model\":{name}}}\n")
+        };
+        check(Kind::Lines, &lines("\"a\""), &lines(NAME));
     }
 
     #[test]
     fn a_chunk_without_a_name_is_not_even_copied() {
-        let mut renamer = Renamer::new("llama", "x");
-        assert_eq!(renamer.push(b"data: {\"choices\":[{\"delta\":{}}]}\n\n", false), None);
-        assert_eq!(renamer.push(b"", true), None);
+        let mut renamer = Renamer::new(Kind::Events, "x");
+        assert_eq!(renamer.push(b"data: {\"choices\":[{\"delta\":{\"model\":\"a\"}}]}\n\n"), None);
+        assert_eq!(renamer.push(b""), None);
     }
 }

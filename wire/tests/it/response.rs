@@ -141,23 +141,25 @@ fn cuts_make_no_difference_to_names() {
                 "\"",
                 "m",
                 "\"mod",
+                "\n",
+                "\"message\"",
+                "}",
                 "{",
                 ",",
                 "\\\"",
             ])?);
         }
-        let mut whole = Renamer::new("m", "another");
-        let expected =
-            whole.push(text.as_bytes(), true).unwrap_or_else(|| text.clone().into_bytes());
-        let mut cut = Renamer::new("m", "another");
+        let kind = *u.choose(&[Kind::Json, Kind::Events, Kind::Lines])?;
+        let mut whole = Renamer::new(kind, "another");
+        let expected = whole.push(text.as_bytes()).unwrap_or_else(|| text.clone().into_bytes());
+        let mut cut = Renamer::new(kind, "another");
         let mut rest = text.as_bytes();
         let mut out = Vec::new();
         while !rest.is_empty() {
             let (chunk, after) = rest.split_at(u.int_in_range(1..=rest.len().min(3))?);
-            out.extend(cut.push(chunk, false).unwrap_or_else(|| chunk.to_vec()));
+            out.extend(cut.push(chunk).unwrap_or_else(|| chunk.to_vec()));
             rest = after;
         }
-        out.extend(cut.push(b"", true).unwrap_or_default());
         assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(expected).unwrap());
         let report = mutated(u, b"JSON {\"named_metrics\": {\"kv_cache_usage_perc\": 0.5}}")?;
         let _ = LoadReport::parse(&report);

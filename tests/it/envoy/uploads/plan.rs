@@ -12,8 +12,7 @@ const BLOCK: usize = 65_537;
 const FRAMES_MAX: usize = 40;
 
 /// Paths of requests that are placed before their body is read.
-const PATHS: [&str; 5] =
-    ["/v1/rerank", "/v1/score", "/tokenize", "/v1/audio/transcriptions", "/v1/files"];
+const PATHS: [&str; 4] = ["/v1/rerank", "/v1/score", "/tokenize", "/v1/audio/transcriptions"];
 
 /// The way in which a body says where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +94,7 @@ pub(super) fn receipt(bytes: usize, hash: Sha256) -> String {
 
 /// A size of any magnitude, and those around Envoy's limits more often than others.
 fn size(rng: &mut fastrand::Rng, max: usize) -> usize {
-    const LIMITS: [usize; 4] = [16_384, 1 << 20, 8 << 20, 9_437_184];
+    const LIMITS: [usize; 4] = [16_384, 1 << 20, 8 << 20, 34_603_008];
     let size = match rng.u8(0..10) {
         0 => rng.usize(0..=2),
         1 => rng.choice(LIMITS).unwrap_or_default() + rng.usize(0..=2) - 1,

@@ -3,9 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    ApiSpec, BodyError, Cursor, DialectSpec,
-    ModelField::Required,
-    RequestFields,
+    ApiSpec, BodyError, Cursor, DialectSpec, PromptField, RequestFields,
     Work::{Computes, Inspects},
     openai,
 };
@@ -17,15 +15,13 @@ use crate::body::{
 pub(super) static DIALECT: DialectSpec = DialectSpec { parser: "anthropic-parser", error };
 
 pub(super) static MESSAGES: ApiSpec = ApiSpec {
-    path: "messages",
     work: Computes,
-    model: Required,
-    no_prompt: "invalid messages request: must have valid messages field",
+    prompt: PromptField::Required("invalid messages request: must have valid messages field"),
+    hashed: "tools, system, messages",
     read,
 };
 
-pub(super) static COUNT_TOKENS: ApiSpec =
-    ApiSpec { path: "messages/count_tokens", work: Inspects, ..MESSAGES };
+pub(super) static COUNT_TOKENS: ApiSpec = ApiSpec { work: Inspects, ..MESSAGES };
 
 /// Beginning of the system block by which some clients say which account pays: it differs from
 /// request to request and is no part of the prompt (EPP: anthropic-parser).

@@ -3,9 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    ApiSpec, BodyError, Cursor, DialectSpec,
-    ModelField::{Optional, Required},
-    RequestFields,
+    ApiSpec, BodyError, Cursor, DialectSpec, PromptField, RequestFields,
     Work::{Computes, Inspects},
 };
 use crate::body::{
@@ -18,58 +16,55 @@ use crate::body::{
 pub(super) static DIALECT: DialectSpec = DialectSpec { parser: "openai-parser", error };
 
 pub(super) static CHAT_COMPLETIONS: ApiSpec = ApiSpec {
-    path: "chat/completions",
     work: Computes,
-    model: Required,
-    no_prompt: "invalid chat completions request: must have valid messages field",
+    prompt: PromptField::Required(
+        "invalid chat completions request: must have valid messages field",
+    ),
+    hashed: "tools, messages",
     read: read_chat,
 };
 
 pub(super) static COMPLETIONS: ApiSpec = ApiSpec {
-    path: "completions",
     work: Computes,
-    model: Required,
-    no_prompt: "invalid completions request: must have prompt field",
+    prompt: PromptField::Optional,
+    hashed: "prompt",
     read: read_completions,
 };
 
 pub(super) static EMBEDDINGS: ApiSpec = ApiSpec {
-    path: "embeddings",
     work: Computes,
-    model: Required,
-    no_prompt: "invalid embeddings request: must have input field",
+    prompt: PromptField::Required("invalid embeddings request: must have input field"),
+    hashed: "input, messages",
     read: read_embeddings,
 };
 
 pub(super) static RESPONSES: ApiSpec = ApiSpec {
-    path: "responses",
     work: Computes,
-    model: Required,
-    no_prompt: "invalid responses request: must have input field",
+    prompt: PromptField::Optional,
+    hashed: "instructions, tools, input",
     read: read_responses,
 };
 
 pub(super) static CONVERSATIONS: ApiSpec = ApiSpec {
-    path: "conversations",
     work: Computes,
-    model: Optional,
-    no_prompt: "invalid conversations request: must have items field",
+    prompt: PromptField::Optional,
+    hashed: "items",
     read: read_conversations,
 };
 
 pub(super) static IMAGES: ApiSpec = ApiSpec {
-    path: "images/generations",
     work: Computes,
-    model: Required,
-    no_prompt: "invalid images generations request: must have prompt field",
+    prompt: PromptField::Required("invalid images generations request: must have prompt field"),
+    hashed: "prompt",
     read: read_completions,
 };
 
-pub(super) static RENDER_CHAT: ApiSpec =
-    ApiSpec { path: "chat/completions/render", work: Inspects, ..CHAT_COMPLETIONS };
+pub(super) static RENDER_CHAT: ApiSpec = ApiSpec { work: Inspects, ..CHAT_COMPLETIONS };
 
-pub(super) static RENDER_COMPLETIONS: ApiSpec =
-    ApiSpec { path: "completions/render", work: Inspects, ..COMPLETIONS };
+pub(super) static RENDER_COMPLETIONS: ApiSpec = ApiSpec { work: Inspects, ..COMPLETIONS };
+
+pub(super) static OTHER: ApiSpec =
+    ApiSpec { work: Inspects, prompt: PromptField::Optional, hashed: "", read: read_other };
 
 /// Names of the chat and completions APIs, then of the Responses API.
 fn read_chat<'a>(
@@ -137,6 +132,14 @@ fn read_conversations<'a>(
         _ => fields.read_common(cursor, key)?,
     }
     Ok(())
+}
+
+fn read_other<'a>(
+    fields: &mut RequestFields<'a>,
+    cursor: &mut Cursor<'a>,
+    key: &[u8],
+) -> Result<(), BodyError> {
+    fields.read_common(cursor, key)
 }
 
 #[derive(Serialize)]

@@ -1,8 +1,8 @@
-//! The API of SGLang's own (EPP: sglanghttp-parser).
+//! The API of SGLang's own (EPP: sglanghttp-parser), with that of TGI, which has the same path.
 
 use super::{
-    ApiSpec, BodyError, Cursor, DialectSpec, ModelField::Optional, RequestFields, Work::Computes,
-    openai, vllm,
+    ApiSpec, BodyError, Cursor, DialectSpec, PromptField, RequestFields, Work::Computes, openai,
+    vllm,
 };
 use crate::body::{part::text, prompt::prompt};
 
@@ -10,10 +10,10 @@ pub(super) static DIALECT: DialectSpec =
     DialectSpec { parser: "sglanghttp-parser", error: openai::error };
 
 pub(super) static GENERATE: ApiSpec = ApiSpec {
-    path: "generate",
     work: Computes,
-    model: Optional,
-    no_prompt: "invalid generate request: must have input_ids or text field",
+    // Embeddings and images may stand for it.
+    prompt: PromptField::Optional,
+    hashed: "input_ids, text, inputs",
     read,
 };
 
@@ -23,9 +23,9 @@ fn read<'a>(
     key: &[u8],
 ) -> Result<(), BodyError> {
     match key {
-        b"input_ids" | b"text" => fields.prompt = prompt(cursor)?,
+        b"input_ids" | b"text" | b"inputs" => fields.prompt = prompt(cursor)?,
         b"extra_key" => fields.cache_salt = text(cursor)?,
-        b"sampling_params" => fields.max_tokens = vllm::output_limit(cursor)?,
+        b"sampling_params" | b"parameters" => fields.max_tokens = vllm::output_limit(cursor)?,
         _ => fields.read_common(cursor, key)?,
     }
     Ok(())

@@ -1,8 +1,7 @@
 //! The API of vLLM's own, for prompts of tokens (EPP: vllmhttp-parser).
 
 use super::{
-    ApiSpec, BodyError, Cursor, DialectSpec, ModelField::Optional, RequestFields, Work::Computes,
-    openai,
+    ApiSpec, BodyError, Cursor, DialectSpec, PromptField, RequestFields, Work::Computes, openai,
 };
 use crate::body::{fields::member, prompt::prompt, size};
 
@@ -10,10 +9,9 @@ pub(super) static DIALECT: DialectSpec =
     DialectSpec { parser: "vllmhttp-parser", error: openai::error };
 
 pub(super) static GENERATE: ApiSpec = ApiSpec {
-    path: "inference/v1/generate",
     work: Computes,
-    model: Optional,
-    no_prompt: "invalid generate request: must have token_ids field",
+    prompt: PromptField::Required("invalid generate request: must have token_ids field"),
+    hashed: "token_ids",
     read,
 };
 

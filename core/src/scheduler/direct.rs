@@ -1,0 +1,30 @@
+//! The choice for requests that compute nothing, such as health checks: any endpoint serves them.
+
+use super::{Pick, Scheduler};
+use crate::{
+    ledger::Ledger,
+    model::{InferenceRequest, Instant, PickError, SchedulingResult},
+    pool::prefix::Matches,
+};
+
+impl Scheduler {
+    /// Chooses endpoints by chance, from those that [`Self::decide`] would choose from. What profiles
+    /// and admitters say does not count, as it is about prompts.
+    ///
+    /// # Errors
+    /// If there is nothing to choose from.
+    pub fn direct(
+        &mut self,
+        now: Instant,
+        request: &InferenceRequest,
+    ) -> Result<SchedulingResult, PickError> {
+        let (ledger, matches) = (Ledger::default(), Matches::default());
+        let pick = Pick { now, request, ledger: &ledger, matches: &matches };
+        let mut rng = self.rng.clone();
+        let mut candidates = self.candidates(pick)?;
+        let _ = self.outliers.narrow(now, &mut candidates);
+        let result = self.config.scheduling.direct(&candidates, &mut rng);
+        self.rng = rng;
+        result
+    }
+}

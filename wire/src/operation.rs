@@ -1,0 +1,158 @@
+//! Operations: the requests that engines take, told apart by method, path, content type and upgrade.
+//!
+//! Each is of one [`Class`]: its body is read, or it goes to any endpoint at once, or it is refused.
+//! All that sets operations apart stands in one list, [`OPERATIONS`], which `docs/apis.md` shows row
+//! by row.
+
+mod list;
+mod path;
+mod pattern;
+
+use std::{borrow::Cow, ops::Range};
+
+use crate::body::{Api, Form};
+
+pub use list::OPERATIONS;
+use path::plain;
+pub use path::with_model;
+use pattern::Pattern;
+
+/// A request that engines take.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Methods by which it is asked for.
+    pub methods: Methods,
+    pattern: Pattern,
+    /// Treatment of it.
+    pub class: Class,
+    /// Engines that have it, and the interfaces that others copy.
+    pub engines: &'static str,
+}
+
+/// Methods of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// POST, and whatever else brings a body.
+    Post,
+    /// GET, and whatever else brings none.
+    Get,
+    /// Any but OPTIONS, which asks what is allowed.
+    Any,
+}
+
+/// Treatment of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Inference: the body is read as this API's, and the request is placed by what it says.
+    Read(Api),
+    /// Inference over an upgraded connection: placed at its headers, and counted until it ends.
+    Upgraded,
+    /// No inference: to any endpoint at once, without queue or ledger.
+    Direct,
+    /// A call that changes one engine: refused, since the pool's others would not hear of it.
+    Refused,
+}
+
+/// The parts of a request's headers that tell its operation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestHead<'a> {
+    /// `:method`.
+    pub method: &'a [u8],
+    /// `:path`, with its query.
+    pub path: &'a [u8],
+    /// `content-type`; empty where there is none.
+    pub content_type: &'a [u8],
+    /// `content-encoding`; empty where there is none.
+    pub content_encoding: &'a [u8],
+    /// True if the connection is to become another protocol's (`upgrade`).
+    pub upgrades: bool,
+    /// True if a body follows.
+    pub has_body: bool,
+}
+
+/// The operation of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognized<'a> {
+    /// Treatment of it.
+    pub class: Class,
+    /// Form of the body of an inference request.
+    pub form: Form,
+    /// Path without query and escapes, as engines understand it.
+    pub path: Cow<'a, [u8]>,
+    /// Place of the model in that path.
+    pub model: Option<Range<usize>>,
+}
+
+impl Operation {
+    /// Returns the end of its path, with `{…}` for parts that differ.
+    #[must_use]
+    pub const fn path(&self) -> &'static str {
+        self.pattern.text()
+    }
+}
+
+impl Methods {
+    fn fit(self, method: &[u8]) -> bool {
+        match self {
+            Self::Post => !is_bodiless(method),
+            Self::Get => is_bodiless(method),
+            Self::Any => method != b"OPTIONS",
+        }
+    }
+}
+
+fn is_encoded(content_encoding: &[u8]) -> bool {
+    let encoding = content_encoding.trim_ascii();
+    !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
+}
+
+/// True for methods that ask for no work: engines answer them at once.
+fn is_bodiless(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE" | b"TRACE")
+}
+
+impl<'a> Recognized<'a> {
+    /// Finds the operation of a request. A body that no operation of the list has may be inference of
+    /// an engine that is not known: it is placed by load, and by its model where it is JSON or a form.
+    #[must_use]
+    pub fn by_head(head: &RequestHead<'a>) -> Self {
+        let path = plain(head.path);
+        let form = Form::from_content_type(head.content_type);
+        if head.upgrades {
+            return Self { class: Class::Upgraded, form, path, model: None };
+        }
+        let found = OPERATIONS.iter().find_map(|operation| {
+            let place = operation.pattern.find(&path)?;
+            operation.methods.fit(head.method).then_some((operation.class, place.model))
+        });
+        let (class, model) = found.unwrap_or_else(|| {
+            let is_direct = is_bodiless(head.method);
+            (if is_direct { Class::Direct } else { Class::Read(Api::Other) }, None)
+        });
+        let (class, form) = match (class, form) {
+            // Without a body there is nothing to compute; the engine says what is missing.
+            (Class::Read(_), form) if !head.has_body => (Class::Direct, form),
+            // What is compressed can't be read; the engine may.
+            (Class::Read(_), _) if is_encoded(head.content_encoding) => (class, Form::Encoded),
+            // Of a form no API is read but the model.
+            (Class::Read(_), form @ Form::Multipart(_)) => (Class::Read(Api::Other), form),
+            // What the header says it is keeps no body of a known API from being read.
+            (Class::Read(api), Form::Opaque) if api != Api::Other => (class, Form::Json),
+            as_found => as_found,
+        };
+        Self { class, form, path, model }
+    }
+
+    /// Returns the API whose words the client understands.
+    #[must_use]
+    pub const fn api(&self) -> Option<Api> {
+        if let Class::Read(api) = self.class { Some(api) } else { None }
+    }
+
+    /// Returns the model that the path names. Bytes that are not UTF-8 read as U+FFFD.
+    #[must_use]
+    pub fn model(&self) -> Option<Cow<'_, str>> {
+        let range = self.model.clone()?;
+        self.path.get(range).map(String::from_utf8_lossy)
+    }
+}
