@@ -1,11 +1,13 @@
 //! Lessons from how requests did.
 
+mod demand;
 mod predictor;
 mod rates;
 mod reuse;
 mod strangers;
 mod turnover;
 
+pub(crate) use demand::Demand;
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
 pub(crate) use reuse::Reuse;
@@ -30,6 +32,8 @@ pub(crate) struct Learned {
     pub(crate) usual_tokens: f64,
     /// Prefixes that many prompts ask for.
     pub(crate) reuse: Reuse,
+    /// Tokens that the endpoints are sent to compute.
+    pub(crate) demand: Demand,
     /// Requests that others sent.
     pub(crate) strangers: Strangers,
     /// Pace of the caches.
