@@ -16,7 +16,7 @@ use crate::{
     model::{
         Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
         PickError, PlacementEvent, Priority, Randomness, RequestId, ResponseClass, ResponseStart,
-        Rng, SchedulingResult, Snapshot,
+        Rng, SchedulingResult, Snapshot, tokens,
     },
     pool::{
         Candidate, Learned, Lives, OutlierDetector, Placements, Pool, Sessions, Slot,
@@ -338,7 +338,8 @@ impl Scheduler {
             EventKind::Placed => {
                 if let Some(chain) = chain {
                     self.count_reuse(chain, event.at);
-                    self.index.learn(slot, chain);
+                    let new_blocks = self.index.learn(slot, chain);
+                    self.learned.demand.add(tokens(new_blocks), event.at);
                 }
             }
             EventKind::Withdrawn | EventKind::Failed(_) => {

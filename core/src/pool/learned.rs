@@ -2,6 +2,7 @@
 
 mod belief;
 mod outputs;
+mod demand;
 mod predictor;
 mod rates;
 mod reuse;
@@ -10,6 +11,7 @@ mod strangers;
 mod templates;
 mod turnover;
 
+pub(crate) use demand::Demand;
 pub(crate) use outputs::{OutputKinds, OutputLengths};
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
@@ -37,6 +39,8 @@ pub(crate) struct Learned {
     pub(crate) usual_tokens: f64,
     /// Prefixes that many prompts ask for.
     pub(crate) reuse: Reuse,
+    /// Tokens that the endpoints are sent to compute.
+    pub(crate) demand: Demand,
     /// Requests that others sent.
     pub(crate) strangers: Strangers,
     /// Lengths of answers.

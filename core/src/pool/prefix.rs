@@ -89,11 +89,12 @@ impl Index {
     }
 
     /// Notes that an endpoint has, or will soon have, computed a prompt. Of a prompt larger than
-    /// its cache it keeps the head.
+    /// its cache it keeps the head. Returns the number of blocks that it did not hold before.
     ///
     /// If that takes the index over its limit, the endpoint with the most entries loses its oldest:
     /// any other rule would let the first endpoints to fill the index starve the rest.
-    pub fn learn(&mut self, slot: Slot, chain: &Chain) {
+    pub fn learn(&mut self, slot: Slot, chain: &Chain) -> u32 {
+        let mut held = 0;
         self.lru.begin();
         let capacity = self.lru.capacity(slot);
         let fits = |index: &usize| chain.span(*index) <= capacity;
@@ -102,8 +103,10 @@ impl Index {
         // order would leave a block without those before it.
         for (index, &block) in chain.hashes.iter().enumerate().take(fitting).rev() {
             let before = index.checked_sub(1).map_or(0, |before| chain.span(before));
-            if self.lru.touch(slot, block, chain.span(index) - before) == Touch::Brought {
-                self.holders.add(block, slot);
+            let blocks = chain.span(index) - before;
+            match self.lru.touch(slot, block, blocks) {
+                Touch::Brought => self.holders.add(block, slot),
+                Touch::Renewed => held += blocks,
             }
         }
         self.fit(slot);
@@ -112,6 +115,7 @@ impl Index {
         {
             while self.lru.len() > self.max_entries && self.evict(fullest) {}
         }
+        chain.blocks.saturating_sub(held)
     }
 
     /// Notes that an endpoint has used a prompt just now: what it holds of that is evicted last.

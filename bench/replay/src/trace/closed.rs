@@ -7,9 +7,6 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use super::{BLOCK_TOKENS, Claims, FIRST_AT, FollowUp, Numbering, Request, Trace, Window};
 
-/// Time over which the clients begin, one after the other: none begins at the same moment as another.
-const BEGIN_WITHIN: Duration = Duration::from_millis(500);
-
 /// Clients that each send one request after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
@@ -24,6 +21,8 @@ pub(crate) struct Clients {
     pub(crate) turns: usize,
     /// Number of full blocks that each turn adds, beside its own tokens.
     pub(crate) turn_blocks: usize,
+    /// Time over which the clients begin, one after the other: none begins at the same moment as another.
+    pub(crate) begin_within: Duration,
     /// Time between an answer and the client's next request.
     pub(crate) pause: Pause,
     /// Number of LoRA adapters, which clients use in turn; 0 for the model itself.
@@ -113,6 +112,7 @@ impl Default for Clients {
             answer: (24..=40).into(),
             turns: 1,
             turn_blocks: 0,
+            begin_within: Duration::from_millis(500),
             pause: Pause::default(),
             adapters: 0,
             alike: 0,
@@ -135,7 +135,7 @@ impl Clients {
         let mut trace = Trace { window, ..Trace::default() };
         let mut session = 0;
         for client in 0..self.count {
-            let at = FIRST_AT + BEGIN_WITHIN.mul_f64(client as f64 / self.count as f64);
+            let at = FIRST_AT + self.begin_within.mul_f64(client as f64 / self.count as f64);
             let mut history = shared.clone();
             for number in 0..self.requests_max {
                 if number % self.turns == 0 {

@@ -19,7 +19,8 @@
 //!   this one lacks counts less the more prompts will use it (`reuse.rs` beside this);
 //! - `evicting`: tokens that another endpoint has and this one would compute anew, as far as its cache is
 //!   so tight that they drive out what will be asked for again (`pool/learned/turnover.rs`);
-//! - `own_weight`: what computing costs the requests that come after;
+//! - `own_weight`: what computing costs the requests that come after: 2 where endpoints compute prompts for
+//!   half of their time or more, and the less, the more of it they have none (`pool/learned/demand.rs`);
 //! - `requests`: requests in flight, each of which slows the engine's steps.
 //!
 //! Endpoints that hold enough of the prompt come before all others unless they are much busier (EPP:
@@ -48,7 +49,8 @@ use known::Known;
 /// The weights of the estimate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EstimatedTtft {
-    /// Factor of the request's own tokens, beyond what they delay itself.
+    /// Factor of the request's own tokens beyond what they delay itself, where endpoints compute prompts for
+    /// half of their time or more. For a share `u` below, it is `u / (1 - u)` of that.
     pub own_weight: f64,
     /// Seconds that a half-full KV cache adds.
     pub kv_barrier: f64,
@@ -64,7 +66,8 @@ impl Default for EstimatedTtft {
         Self {
             // Computing what another endpoint has cached delays all requests that come after. At 4 a
             // prefix that is suddenly hot spreads a tenth later, and at 1 conversations move too
-            // easily where caches are tight.
+            // easily where caches are tight. Where endpoints are mostly idle it delays next to none, and a
+            // session that never leaves a crowded endpoint loses its cache there, beside idle ones.
             own_weight: 2.0,
             // Nothing was gained by a high one. This one decides between equals, of which the one
             // that holds less for live requests has more room for a cache.
@@ -163,6 +166,13 @@ mod tests {
         }
     }
 
+    /// Returns lessons of a pool that never comes to the end of its prompts.
+    fn busy() -> Learned {
+        let mut learned = Learned::default();
+        learned.demand.add(u32::MAX, Instant::default());
+        learned
+    }
+
     /// Returns lessons in which prompts of so many tokens are usual.
     fn learned(usual: u32) -> Learned {
         let mut learned = Learned::default();
@@ -184,7 +194,7 @@ mod tests {
     #[test]
     fn the_estimate_is_the_formula() {
         let member = member(&[]);
-        let learned = Learned::default();
+        let learned = busy();
         let default = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
         let barrier = EstimatedTtft { kv_barrier: 0.15, ..default };
         for (ttft, matched, tokens, requests, computed, seconds) in [
@@ -198,6 +208,20 @@ mod tests {
             let candidate = Candidate { gauges, requests, ..candidate(&member, matched, tokens) };
             let found = seconds_of(ttft, &candidate, &learned);
             assert!((found - computed / 15_928.0 - seconds).abs() < 1e-9, "{candidate:?}: {found}");
+        }
+    }
+
+    /// Of one endpoint that computes 15,928 tokens a second, by the share of its time for which it does.
+    #[test]
+    fn own_tokens_count_as_far_as_they_delay_others() {
+        let member = member(&[]);
+        let idle = candidate(&member, 5, 0);
+        let ttft = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
+        for (share, weight) in [(0.0, 0.0), (0.2, 0.5), (1.0 / 3.0, 1.0), (0.5, 2.0), (9.0, 2.0)] {
+            let mut learned = Learned::default();
+            learned.demand.add((20.0 * share * 15_928.0) as u32, Instant::default());
+            let found = seconds_of(ttft, &idle, &learned) * 15_928.0 / 320.0;
+            assert!((found - 1.0 - weight).abs() < 1e-3, "{share} of the time: {found}");
         }
     }
 
@@ -374,7 +398,7 @@ mod tests {
     #[test]
     fn what_a_request_costs_others_goes_by_the_pools_pace() {
         let member = member(&[]);
-        let mut learned = Learned::default();
+        let mut learned = busy();
         for _ in 0..500 {
             learned.rates.observe(Slot(7), 16_000, Duration::from_secs(1));
             learned.rates.observe(Slot(8), 16_000, Duration::from_secs(1));

@@ -20,7 +20,8 @@ pub(in crate::study) fn loops(quick: bool, seed: u64) -> Vec<Scenario> {
     all.extend(mixed_pods(seed));
     all.extend(conversations(seed));
     all.extend(adapters(seed));
-    all.extend([tools(seed), agents(seed), apart(seed)]);
+    all.extend(agents(seed));
+    all.extend([tools(seed), apart(seed)]);
     if quick {
         for it in &mut all {
             if let Some(window) = &mut it.trace.window {
@@ -203,8 +204,8 @@ fn tools(seed: u64) -> Scenario {
 }
 
 /// Returns coding agents: prompts of about 195,000 tokens in the middle, answers of about 317, tools that take
-/// a moment, and now and then a person or a test run.
-fn agents(seed: u64) -> Scenario {
+/// a moment, and now and then a person or a test run. They begin together, or one after the other.
+fn agents(seed: u64) -> [Scenario; 2] {
     let clients = Clients {
         count: 32,
         // The system prompt with its tools, alike for all.
@@ -217,16 +218,23 @@ fn agents(seed: u64) -> Scenario {
             usual: SECOND * 2,
             rare: Some(RarePause { share: 0.1, length: SECOND * 30 }),
         },
-        // Half of a session, so that young and old ones stand beside each other.
+        // Half of a session.
         warm_up: SECOND * 420,
         counted: SECOND * 420,
         requests_max: 130,
         ..Clients::default()
     };
+    // None begins at once with another, so that the pods' requests in flight tell nothing of the sessions
+    // that they have.
+    let later = Clients { begin_within: SECOND * 480, ..clients.clone() };
     let what =
         "32 sessions of 85 turns that grow from 20,000 to 370,000 tokens; 1,200,000 tokens a pod";
-    named("agents", what, &clients, seed)
-        .over(vec![Pod { kv_tokens: 1_200_000, ..Pod::H100 }; PODS])
+    let apart = "the same, of which one begins every 15 s";
+    [
+        named("agents", what, &clients, seed),
+        named("agents, one after the other", apart, &later, seed),
+    ]
+    .map(|it| it.over(vec![Pod { kv_tokens: 1_200_000, ..Pod::H100 }; PODS]))
 }
 
 /// Returns requests for more adapters than a pod has in one batch.

@@ -38,6 +38,8 @@ pub(super) struct Estimator<'a> {
     known: Known<'a>,
     copies: CopyPrice<'a>,
     adapter: AdapterPrice<'a>,
+    /// Factor of the request's own tokens, beyond what they delay itself.
+    own_weight: f64,
     /// Tokens that an endpoint is taken to owe to others while it is not seen.
     unseen: f64,
     /// Tokens a second of the pool, and seconds a token: a division less for each endpoint.
@@ -51,7 +53,7 @@ impl<'a> Estimator<'a> {
         known: Known<'a>,
         candidates: &[Candidate<'_>],
     ) -> Self {
-        let Known { request, learned, .. } = known;
+        let Known { request, learned, now } = known;
         let others = candidates.iter().filter_map(|it| waiting_of_others(it, learned)).max();
         let most = f64::from(others.unwrap_or(0)) * learned.usual_tokens;
         // Whatever keeps its metrics away may keep its answers away: as much as the busiest, and
@@ -61,7 +63,9 @@ impl<'a> Estimator<'a> {
         let rate = learned.rates.of_pool();
         let copies = CopyPrice::new(known, candidates);
         let adapter = AdapterPrice::new(known, candidates);
-        Self { ttft, known, copies, adapter, unseen, rate, pace: rate.recip() }
+        let utilization = learned.demand.rate(now) / (rate * candidates.len().max(1) as f64);
+        let own_weight = ttft.own_weight * delay_of_others(utilization).min(1.0);
+        Self { ttft, known, copies, adapter, own_weight, unseen, rate, pace: rate.recip() }
     }
 
     /// True if the endpoint has, or will soon have been paid for, enough of the prompt.
@@ -89,13 +93,21 @@ impl<'a> Estimator<'a> {
         let wait = backlog + (of_others + slot) * pace + own * (pace - self.pace);
         // The request's cost for others goes by the pool's pace: by its own, a slow endpoint would
         // count three times as slow, and get nothing.
-        let ahead = (1.0 + self.ttft.own_weight) * own
+        let ahead = (1.0 + self.own_weight) * own
             + EVICTION_WEIGHT * evicting
             + REQUEST_TOKENS * f64::from(requests);
         let kv = candidate.gauges.map_or(0.0, |gauges| f64::from(gauges.kv_usage).min(0.99));
         let barrier = self.ttft.kv_barrier * kv / (1.0 - kv);
         Estimate { wait, seconds: wait + ahead * self.pace + barrier }
     }
+}
+
+/// Returns the seconds that a second of computing delays the requests that come after, all together, where
+/// endpoints compute prompts for this share of their time: it delays what comes until the endpoint is idle
+/// again, and the busier it is, the longer that takes. Endless from 1 on, where it never is. What others send
+/// is left out: with several gateways each sees a part of the load, and lets requests move more easily.
+fn delay_of_others(utilization: f64) -> f64 {
+    utilization / (1.0 - utilization.min(1.0))
 }
 
 /// Returns the number of requests that wait there and were not sent from here, as far as several pages
