@@ -24,6 +24,7 @@ mod snapshot;
 mod prompt;
 mod request;
 mod session;
+mod text;
 
 mod event;
 mod outcome;
@@ -36,13 +37,13 @@ pub use ids::{QueueId, RequestId, WorkerId};
 pub use incarnation::Incarnation;
 pub use models::Models;
 pub use objective::{OBJECTIVES_MAX, Objective, Priority};
-pub use outcome::{ClientId, End, Fault, ResponseClass, ResponseStart};
+pub use outcome::{ClientId, End, Fault, PromptUsage, ResponseClass, ResponseStart};
 pub use placement_event::{EventKind, PlacementEvent};
 pub use policy::UnknownPolicy;
 pub(crate) use prompt::mix;
 pub use prompt::{BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, Seed};
 pub use randomness::Randomness;
-pub use request::{InferenceRequest, Slo, Subset, tokens};
+pub use request::{InferenceRequest, PromptSize, Slo, Subset};
 pub use result::{Denied, EndpointObservation, PickError, Prefill, SchedulingResult};
 pub use rewrite::{
     MODEL_REWRITES_MAX, ModelRewrite, ModelRewrites, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
@@ -54,4 +55,5 @@ pub use score::Score;
 pub use session::SessionId;
 pub use snapshot::{MODELS_MAX, Model, Snapshot};
 pub use table_key::TableKey;
+pub use text::{BytesPerToken, TEXT_MEASURES_MAX, TextMeasure};
 pub use time::Instant;

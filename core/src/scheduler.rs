@@ -12,9 +12,9 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use crate::{
     ledger::Ledger,
     model::{
-        Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
-        PickError, PlacementEvent, Priority, Randomness, RequestId, ResponseClass, ResponseStart,
-        Rng, SchedulingResult, Snapshot,
+        BLOCK_BYTES, Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX,
+        Objective, PickError, PlacementEvent, Priority, Randomness, RequestId, ResponseClass,
+        ResponseStart, Rng, SchedulingResult, Snapshot, TextMeasure,
     },
     pool::{
         Candidate, Learned, Lives, OutlierDetector, Placements, Pool, Sessions, Slot,
@@ -141,6 +141,19 @@ impl Scheduler {
         self.objectives.values().copied()
     }
 
+    /// Estimates the tokens of a prompt by what the model's prompts had before, where they are not known.
+    pub fn measure(&self, request: &mut InferenceRequest) {
+        let bytes_per_token = self.learned.texts.of_model(&request.model);
+        let estimate = request.prompt_tokens.unwrap_or_else(|| request.estimate(bytes_per_token));
+        request.prompt_tokens = Some(estimate);
+    }
+
+    /// Returns the bytes per token of the pool's prompts, as far as answers told.
+    #[must_use]
+    pub fn texts(&self) -> Vec<TextMeasure> {
+        self.learned.texts.measures()
+    }
+
     /// Returns the settings.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -241,6 +254,10 @@ impl Scheduler {
                 }
                 Vec::new()
             }
+            Event::UsageTold { request, usage } => {
+                self.learn_usage(request, usage);
+                Vec::new()
+            }
             Event::Ended { request, at, end } => self.end(request, at, end),
             Event::Reported { endpoint, at, waiting, kv_usage } => {
                 if let Some(pool) = &mut self.pool {
@@ -266,6 +283,7 @@ impl Scheduler {
         let objectives = std::mem::take(&mut snapshot.objectives).into_iter();
         let named = objectives.map(|Objective { name, priority }| (name, priority));
         self.objectives = named.take(OBJECTIVES_MAX).collect();
+        self.learned.texts.adopt(&snapshot.texts);
         let pool = self.pool.get_or_insert_default();
         for left in pool.update(snapshot, received_at) {
             self.index.forget(left);
@@ -277,10 +295,11 @@ impl Scheduler {
         losses.into_iter().for_each(|losses| self.unlearn(losses, received_at));
         let pool = self.pool.get_or_insert_default();
         self.learned.has_adapters = pool.members().iter().any(|it| it.adapters.is_some());
+        let bytes_per_token = self.learned.texts.of_caches();
         for member in pool.members() {
-            let reported = member.capacity.filter(|_| self.config.auto_tune);
-            let capacity = reported.unwrap_or(self.config.default_capacity);
-            self.index.admit(member.slot, capacity);
+            let reported = member.cache_tokens.filter(|_| self.config.auto_tune);
+            let tokens = reported.unwrap_or_else(|| self.config.default_cache_tokens());
+            self.index.admit(member.slot, blocks(bytes_per_token.bytes(tokens)));
             let keeps_for = self.index.keeps_for(member.slot, received_at);
             self.learned.turnover.seen(member.slot, keeps_for);
         }
@@ -370,6 +389,12 @@ impl Scheduler {
         narrow(&mut candidates, request);
         Ok(candidates)
     }
+}
+
+/// Returns the blocks that so many bytes make.
+fn blocks(bytes: u64) -> u32 {
+    let blocks = bytes / u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX);
+    u32::try_from(blocks).unwrap_or(u32::MAX)
 }
 
 /// Leaves the endpoints that the request may go to: those of its subset, and of them those that are

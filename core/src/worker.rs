@@ -35,7 +35,7 @@ use crate::{
     ledger::{Heartbeat, Ledger},
     model::{
         Event, InferenceRequest, Instant, Models, Objective, Priority, QueueId, Randomness,
-        WorkerId,
+        TextMeasure, WorkerId,
     },
     saturation::{Capacity, Load, StaleEndpoints},
     schedule::Explanation,
@@ -167,6 +167,12 @@ impl Worker {
         self.peer.queues()
     }
 
+    /// Returns the bytes per token of the pool's prompts, as far as answers told.
+    #[must_use]
+    pub fn texts(&self) -> Vec<TextMeasure> {
+        self.scheduler.texts()
+    }
+
     /// Counts the entries of the prefix index, over all endpoints.
     #[must_use]
     pub fn indexed(&self) -> usize {
@@ -223,11 +229,19 @@ impl Worker {
         self.scheduler.avoids(now, endpoint)
     }
 
+    /// Completes a request that arrives by what this worker knows of its model before this turn's news.
+    fn receive(&self, input: &mut Input) {
+        if let Input::Arrived(pending) = input {
+            self.scheduler.measure(&mut pending.request);
+        }
+    }
+
     /// Takes in an event that concerns this worker's knowledge alone.
     pub fn observe(&mut self, observation: Observation) {
         let events = self.scheduler.handle(match observation {
             Observation::FirstToken { request, at } => Event::FirstToken { request, at },
             Observation::Streamed { request, tpot } => Event::Streamed { request, tpot },
+            Observation::UsageTold { request, usage } => Event::UsageTold { request, usage },
             Observation::LoadReported { endpoint, at, waiting, kv_usage } => {
                 Event::Reported { endpoint, at, waiting, kv_usage }
             }

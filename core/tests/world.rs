@@ -6,8 +6,9 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use arbtest::arbitrary::{Error, Unstructured};
 use picker_core::{
     BLOCK_BYTES, Chain, Chainer, ClientId, Config, End, Endpoint, Event, EventKind, Fault, Health,
-    Incarnation, InferenceRequest, Instant, Metrics, PickError, PlacementEvent, Randomness,
-    RequestId, ResponseClass, ResponseStart, Scheduler, SchedulingResult, Seed, Snapshot,
+    Incarnation, InferenceRequest, Instant, Metrics, PickError, PlacementEvent, PromptUsage,
+    Randomness, RequestId, ResponseClass, ResponseStart, Scheduler, SchedulingResult, Seed,
+    Snapshot,
     ledger::{Account, Ledger, Sends},
 };
 
@@ -88,7 +89,7 @@ fn any_end(u: &mut Unstructured<'_>) -> Arbitrary<End> {
 
 fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
     let request = RequestId(u.int_in_range(0..=9)?);
-    Ok(Act::Event(match u.int_in_range(0..=8)? {
+    Ok(Act::Event(match u.int_in_range(0..=9)? {
         0 => {
             let endpoints = (0..u.int_in_range(0..=6)?).map(|_| any_endpoint(u));
             let endpoints = endpoints.collect::<Arbitrary<_>>()?;
@@ -112,6 +113,10 @@ fn any_act(u: &mut Unstructured<'_>, now: Instant) -> Arbitrary<Act> {
         },
         5 => Event::Ended { request, at: now, end: any_end(u)? },
         6 => Event::FirstToken { request, at: now },
+        7 => {
+            let cached = if u.arbitrary()? { Some(u.arbitrary()?) } else { None };
+            Event::UsageTold { request, usage: PromptUsage { tokens: u.arbitrary()?, cached } }
+        }
         _ => {
             let (failed, broke) =
                 (EventKind::Failed(any_fault(u)?), EventKind::Broke(any_fault(u)?));
@@ -134,6 +139,7 @@ fn may_publish(scheduler: &Scheduler, event: &Event) -> bool {
         | Event::FirstToken { .. }
         | Event::Streamed { .. }
         | Event::Reported { .. }
+        | Event::UsageTold { .. }
         | Event::Noted(_) => false,
     }
 }

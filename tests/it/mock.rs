@@ -25,6 +25,7 @@ mod models;
 mod pools;
 mod responses;
 mod streams;
+mod texts;
 mod usage;
 
 mod hermetic;

@@ -26,6 +26,7 @@ pub mod tally;
 
 mod fixed;
 mod frame;
+mod texts;
 
 pub mod config_state;
 pub mod heartbeat;

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     CacheConfig, Config, End, Endpoint, Health, Incarnation, InferenceRequest, Instant, Metrics,
-    Randomness, RequestId, ResponseClass, ResponseStart, Snapshot,
+    PromptUsage, Randomness, RequestId, ResponseClass, ResponseStart, Snapshot, TextMeasure,
     flow::FlowKey,
     ledger::WorkerId,
     worker::{Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName},
@@ -20,7 +20,7 @@ use picker_core::{
 
 use crate::{
     fleet::{Fleet, Pod, Reading, Role, adapter_name},
-    router::{Arrival, Route, Router},
+    router::{Arrival, Route, Router, Usage},
     trace::BLOCK_TOKENS,
 };
 use store::SharedStore;
@@ -154,7 +154,10 @@ impl Router for Picker {
     fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration) {
         let endpoint = |(pod, reading)| self.endpoint(pod, reading, age);
         let endpoints = readings.iter().enumerate().map(endpoint).collect();
-        let snapshot = Snapshot { endpoints, ..Snapshot::default() };
+        // The workers tell the scraper, and the scraper tells all of them.
+        let told: Vec<TextMeasure> = self.workers.iter().flat_map(Worker::texts).collect();
+        let texts = TextMeasure::merged(&told);
+        let snapshot = Snapshot { endpoints, texts, ..Snapshot::default() };
         self.store.store_snapshot(instant(now), snapshot);
     }
 
@@ -193,7 +196,12 @@ impl Router for Picker {
         }
     }
 
-    fn ended(&mut self, now: Duration, request: usize) {
+    fn ended(&mut self, now: Duration, request: usize, usage: Usage) {
+        let usage = PromptUsage { tokens: small(usage.prompt), cached: Some(small(usage.cached)) };
+        let number = self.worker_of(request);
+        if let Some(worker) = self.workers.get_mut(number) {
+            worker.observe(Observation::UsageTold { request: id(request), usage });
+        }
         let ended = Input::Ended { request: id(request), start: None, end: End::Whole };
         self.tell(instant(now), self.worker_of(request), ended);
     }
@@ -201,11 +209,13 @@ impl Router for Picker {
 
 /// Makes a request as the filter hands it to its worker.
 fn pending(arrival: Arrival<'_>) -> PendingRequest {
+    let text_bytes = small(arrival.request.prompt * arrival.token_bytes);
     PendingRequest {
         id: id(arrival.number),
         request: InferenceRequest {
             chain: arrival.chain.clone(),
             model: arrival.request.claims.adapter.map(adapter_name).unwrap_or_default(),
+            text_bytes: Some(text_bytes),
             ..InferenceRequest::default()
         },
         flow: FlowKey::default(),
@@ -275,6 +285,7 @@ mod tests {
             number,
             request: &trace.requests[0],
             chain: &chain,
+            token_bytes: 4,
         })))
     }
 
@@ -300,7 +311,7 @@ mod tests {
         assert_eq!(picker.store.in_flight(), 1);
         picker.answered(at + Duration::from_millis(50), 0);
         assert_eq!(picker.store.in_flight(), 1);
-        picker.ended(at + Duration::from_millis(90), 0);
+        picker.ended(at + Duration::from_millis(90), 0, Usage { prompt: 1_024, cached: 0 });
         assert_eq!(picker.store.in_flight(), 0);
     }
 

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::{
-    End, InferenceRequest, Instant, PlacementEvent, RequestId, ResponseClass, SchedulingResult,
-    Snapshot,
+    End, InferenceRequest, Instant, PlacementEvent, PromptUsage, RequestId, ResponseClass,
+    SchedulingResult, Snapshot,
 };
 
 /// Something that happened, for [`crate::Scheduler::handle`].
@@ -69,6 +69,13 @@ pub enum Event {
         waiting: Option<u32>,
         /// The share of its KV cache in use, 0 to 1, if it said so.
         kv_usage: Option<f32>,
+    },
+    /// The usage in an answer.
+    UsageTold {
+        /// The request.
+        request: RequestId,
+        /// Usage as the endpoint counted it.
+        usage: PromptUsage,
     },
     /// A request is over, answered or not.
     Ended {

@@ -26,6 +26,15 @@ pub struct ResponseStart {
     pub class: ResponseClass,
 }
 
+/// The tokens of a request's prompt, as its endpoint counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PromptUsage {
+    /// All tokens of the prompt.
+    pub tokens: u32,
+    /// Those that were cached, where the endpoint says so.
+    pub cached: Option<u32>,
+}
+
 /// The end of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -4,12 +4,14 @@ mod predictor;
 mod rates;
 mod reuse;
 mod strangers;
+mod texts;
 mod turnover;
 
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
 pub(crate) use reuse::Reuse;
 pub(crate) use strangers::Strangers;
+pub(crate) use texts::Texts;
 pub(crate) use turnover::Turnover;
 
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub(crate) struct Learned {
     pub(crate) reuse: Reuse,
     /// Requests that others sent.
     pub(crate) strangers: Strangers,
+    /// Bytes per token of the prompts.
+    pub(crate) texts: Texts,
     /// Pace of the caches.
     pub(crate) turnover: Turnover,
     /// True if an endpoint of the latest snapshot tells of LoRA adapters.

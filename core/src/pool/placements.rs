@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use crate::model::{Chain, EndpointObservation, Instant, Prefill, RequestId, SchedulingResult};
+use crate::model::{
+    Chain, EndpointObservation, Instant, Prefill, PromptSize, RequestId, SchedulingResult,
+};
 
 /// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
 /// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
@@ -26,6 +28,8 @@ pub(crate) struct Placement {
     pub(crate) prefill: Option<Prefill>,
     /// True if another than the first answered: since when it was there is not known.
     pub(crate) is_moved: bool,
+    /// Size of the prompt, until the answer's usage is learnt from.
+    pub(crate) size: Option<PromptSize>,
     /// Other endpoints that it may go to, in this order.
     pub(crate) fallbacks: Vec<SocketAddr>,
     /// The request's prompt, until it is answered.
@@ -36,7 +40,12 @@ pub(crate) struct Placement {
 
 impl Placement {
     /// Makes a placement; `None` for a decision without an endpoint, which there is not.
-    pub(crate) fn new(at: Instant, chain: Chain, decision: SchedulingResult) -> Option<Self> {
+    pub(crate) fn new(
+        at: Instant,
+        chain: Chain,
+        size: PromptSize,
+        decision: SchedulingResult,
+    ) -> Option<Self> {
         let prefill = decision.computed_apart().copied();
         let SchedulingResult { mut ranked, sight, .. } = decision;
         let fallbacks = if ranked.is_empty() { return None } else { ranked.split_off(1) };
@@ -47,6 +56,7 @@ impl Placement {
             sight,
             prefill,
             is_moved: false,
+            size: Some(size),
             fallbacks,
             chain: Some(chain),
             served: None,
@@ -105,6 +115,7 @@ mod tests {
                 sight: EndpointObservation::default(),
                 prefill: None,
                 is_moved: false,
+                size: None,
                 fallbacks: Vec::new(),
                 chain: None,
                 served: None,

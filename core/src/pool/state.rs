@@ -14,8 +14,8 @@ use crate::{
 pub(crate) struct EndpointState {
     pub(crate) address: SocketAddr,
     pub(crate) slot: Slot,
-    /// Blocks of 256 bytes that its cache holds, if it says so.
-    pub(crate) capacity: Option<u32>,
+    /// Tokens that its cache holds, if it says so.
+    pub(crate) cache_tokens: Option<u64>,
     pub(crate) health: Health,
     /// Sorted by key.
     labels: Vec<(String, String)>,
@@ -64,7 +64,7 @@ impl EndpointState {
         let mut member = Self {
             address,
             slot,
-            capacity: cache.and_then(CacheConfig::capacity),
+            cache_tokens: cache.and_then(CacheConfig::tokens),
             health,
             labels,
             roles: Roles::default(),

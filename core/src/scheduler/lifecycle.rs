@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use super::Scheduler;
 use crate::{
     model::{
-        Chain, End, EventKind, Fault, InferenceRequest, Instant, PlacementEvent, RequestId,
-        ResponseClass, SchedulingResult,
+        Chain, End, EventKind, Fault, InferenceRequest, Instant, PlacementEvent, PromptSize,
+        PromptUsage, RequestId, ResponseClass, SchedulingResult,
     },
     pool::{OutlierDetector, Placement},
 };
@@ -18,12 +18,13 @@ impl Scheduler {
         &mut self,
         id: RequestId,
         at: Instant,
-        request: InferenceRequest,
+        mut request: InferenceRequest,
         result: SchedulingResult,
     ) -> Vec<PlacementEvent> {
         let bound = self.bind_sessions(at, &request, &result);
+        let size = PromptSize::take(&mut request);
         let chain = request.chain;
-        let Some(placement) = Placement::new(at, chain.clone(), result) else {
+        let Some(placement) = Placement::new(at, chain.clone(), size, result) else {
             return Vec::new();
         };
         let endpoint = placement.endpoint;
@@ -140,6 +141,15 @@ impl Scheduler {
         let took = at.saturating_since(placement.at);
         if let Some(slot) = self.slot(endpoint) {
             self.learned.first_token(slot, &sight, took);
+        }
+    }
+
+    /// Learns from the usage in an answer, once. One that fails, or was taken from a cache in front of the
+    /// endpoints, has none.
+    pub(super) fn learn_usage(&mut self, request: RequestId, usage: PromptUsage) {
+        let size = self.placements.get_mut(request).and_then(|it| it.size.take());
+        if let Some(size) = size {
+            self.learned.texts.learn(&size, usage.tokens);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::WorkerConfig;
 use crate::{
     flow::{FlowKey, Outcome},
-    model::{End, InferenceRequest, Instant, RequestId, ResponseStart},
+    model::{End, InferenceRequest, Instant, PromptUsage, RequestId, ResponseStart},
     workers::Message,
 };
 
@@ -148,6 +148,13 @@ pub enum Observation {
         request: RequestId,
         /// Mean time between its tokens.
         tpot: Duration,
+    },
+    /// The usage in a response, before its end is told.
+    UsageTold {
+        /// The request.
+        request: RequestId,
+        /// Usage as the endpoint counted it.
+        usage: PromptUsage,
     },
     /// An endpoint's own word on its load, which is newer than any scrape.
     LoadReported {

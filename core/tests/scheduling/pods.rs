@@ -86,6 +86,7 @@ pub(crate) fn may_publish(scheduler: &Scheduler, event: &Event) -> bool {
         | Event::FirstToken { .. }
         | Event::Streamed { .. }
         | Event::Reported { .. }
+        | Event::UsageTold { .. }
         | Event::Noted(_) => false,
     }
 }

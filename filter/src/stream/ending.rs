@@ -28,6 +28,10 @@ impl Stream {
     }
 
     fn tell_end(&self, sent: &mut Sent) {
+        if let Some(usage) = sent.response.prompt_usage() {
+            let observation = Observation::UsageTold { request: self.id, usage };
+            run::observe(&sent.placed.pool, observation);
+        }
         let ResponseEnd { start, end } =
             sent.response.take_end(|| sent.placed.asked.identity.client());
         sent.is_over = true;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use picker_core::{ClientId, End, Fault, Instant, ResponseClass, ResponseStart};
+use picker_core::{ClientId, End, Fault, Instant, PromptUsage, ResponseClass, ResponseStart};
 use wire::{
     body::OutputWishes,
     response::{Kind, LoadReport, Reader, Renamer},
@@ -171,6 +171,13 @@ impl Response {
         let (_, streamed) = self.body(self.whole_at?)?;
         let gap = mean_gap(streamed, self.reader.output_tokens(OutputWishes::default()).tokens);
         gap.filter(|_| self.error().is_none())
+    }
+
+    /// Returns the tokens of the prompt, if a response that is whole says so.
+    pub(in crate::stream) fn prompt_usage(&self) -> Option<PromptUsage> {
+        let is_whole = self.is_whole && self.is_well() && self.reader.error().is_none();
+        let usage = self.reader.usage().filter(|usage| is_whole && usage.prompt_tokens > 0)?;
+        Some(PromptUsage { tokens: usage.prompt_tokens, cached: usage.cached_tokens })
     }
 
     /// Classifies the response for the endpoint that sent it, by its status; no status is no answer.
