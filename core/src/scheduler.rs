@@ -12,9 +12,9 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use crate::{
     ledger::Ledger,
     model::{
-        BLOCK_BYTES, Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX,
-        Objective, PickError, PlacementEvent, Priority, Randomness, RequestId, ResponseClass,
-        ResponseStart, Rng, SchedulingResult, Snapshot, TextMeasure,
+        Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
+        PickError, PlacementEvent, Priority, Randomness, RequestId, ResponseClass, ResponseStart,
+        Rng, SchedulingResult, Snapshot,
     },
     pool::{
         Candidate, Learned, Lives, OutlierDetector, Placements, Pool, Sessions, Slot,
@@ -139,19 +139,6 @@ impl Scheduler {
     /// Returns the priorities of all objectives of the latest snapshot, in the order of their names.
     pub fn priorities(&self) -> impl Iterator<Item = Priority> {
         self.objectives.values().copied()
-    }
-
-    /// Estimates the tokens of a prompt by what the model's prompts had before, where they are not known.
-    pub fn measure(&self, request: &mut InferenceRequest) {
-        let bytes_per_token = self.learned.texts.of_model(&request.model);
-        let estimate = request.prompt_tokens.unwrap_or_else(|| request.estimate(bytes_per_token));
-        request.prompt_tokens = Some(estimate);
-    }
-
-    /// Returns the bytes per token of the pool's prompts, as far as answers told.
-    #[must_use]
-    pub fn texts(&self) -> Vec<TextMeasure> {
-        self.learned.texts.measures()
     }
 
     /// Returns the settings.
@@ -299,7 +286,7 @@ impl Scheduler {
         for member in pool.members() {
             let reported = member.cache_tokens.filter(|_| self.config.auto_tune);
             let tokens = reported.unwrap_or_else(|| self.config.default_cache_tokens());
-            self.index.admit(member.slot, blocks(bytes_per_token.bytes(tokens)));
+            self.index.admit(member.slot, bytes_per_token.blocks(tokens));
             let keeps_for = self.index.keeps_for(member.slot, received_at);
             self.learned.turnover.seen(member.slot, keeps_for);
         }
@@ -389,12 +376,6 @@ impl Scheduler {
         narrow(&mut candidates, request);
         Ok(candidates)
     }
-}
-
-/// Returns the blocks that so many bytes make.
-fn blocks(bytes: u64) -> u32 {
-    let blocks = bytes / u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX);
-    u32::try_from(blocks).unwrap_or(u32::MAX)
 }
 
 /// Leaves the endpoints that the request may go to: those of its subset, and of them those that are

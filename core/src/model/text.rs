@@ -1,5 +1,7 @@
 //! The bytes of text that make a token, which only a model's tokenizer knows.
 
+use super::BLOCK_BYTES;
+
 /// Mean bytes of a prompt's text for each of its tokens, from 0.5 to 32.
 ///
 /// English in a large vocabulary has about 4; Chinese that a client escapes as `\uXXXX` has 8 and more,
@@ -50,6 +52,12 @@ impl BytesPerToken {
     pub fn tokens(self, bytes: u64) -> u32 {
         let tokens = bytes.saturating_mul(PARTS.into()) / u64::from(self.0);
         u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the whole blocks of a prompt that so many tokens make.
+    pub(crate) fn blocks(self, tokens: u64) -> u32 {
+        let block = u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX);
+        u32::try_from(self.bytes(tokens) / block).unwrap_or(u32::MAX)
     }
 
     /// Returns the bytes of so many tokens.
@@ -131,6 +139,8 @@ mod tests {
         let found = [4.0, 2.0, 8.0, 0.0, 1e9, -1.0, f64::NAN, f64::INFINITY].map(tokens);
         assert_eq!(found, [2_048, 4_096, 1_024, 16_384, 256, 16_384, 2_048, 256]);
         assert_eq!(BytesPerToken::default().bytes(64), 256);
+        let blocks = |tokens| BytesPerToken::new(8.0).blocks(tokens);
+        assert_eq!([0, 31, 32, 320, u64::MAX].map(blocks), [0, 0, 1, 10, u32::MAX]);
         assert_eq!(BytesPerToken::new(0.5).tokens(u64::MAX), u32::MAX);
         assert_eq!(BytesPerToken::new(32.0).bytes(u64::MAX), u64::MAX / 1_024);
     }
