@@ -24,6 +24,7 @@ mod snapshot;
 mod prompt;
 mod request;
 mod session;
+mod text;
 
 mod event;
 mod outcome;
@@ -46,7 +47,7 @@ pub use prompt::{
 };
 pub(crate) use prompt::{HeadPart, digest_all, mix};
 pub use randomness::Randomness;
-pub use request::{InferenceRequest, Slo, Subset, tokens};
+pub use request::{InferenceRequest, PromptSize, Slo, Subset};
 pub use result::{Denied, EndpointObservation, PickError, Prefill, SchedulingResult};
 pub use rewrite::{
     MODEL_REWRITES_MAX, ModelRewrite, ModelRewrites, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
@@ -58,5 +59,6 @@ pub use score::Score;
 pub use session::SessionId;
 pub use snapshot::{MODELS_MAX, Model, Snapshot};
 pub use table_key::TableKey;
+pub use text::{BytesPerToken, TEXT_MEASURES_MAX, TextMeasure};
 pub use time::Instant;
 pub use usage::TokenUsage;

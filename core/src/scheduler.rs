@@ -16,7 +16,7 @@ use crate::{
     model::{
         Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
         PickError, PlacementEvent, Priority, Randomness, RequestId, ResponseClass, ResponseStart,
-        Rng, SchedulingResult, Snapshot, tokens,
+        Rng, SchedulingResult, Snapshot,
     },
     pool::{
         Candidate, Learned, Lives, OutlierDetector, Placements, Pool, Sessions, Slot,
@@ -272,6 +272,7 @@ impl Scheduler {
         let objectives = std::mem::take(&mut snapshot.objectives).into_iter();
         let named = objectives.map(|Objective { name, priority }| (name, priority));
         self.objectives = named.take(OBJECTIVES_MAX).collect();
+        self.learned.texts.adopt(&snapshot.texts);
         let pool = self.pool.get_or_insert_default();
         for left in pool.update(snapshot, received_at) {
             self.index.forget(left);
@@ -283,10 +284,11 @@ impl Scheduler {
         losses.into_iter().for_each(|losses| self.unlearn(losses, received_at));
         let pool = self.pool.get_or_insert_default();
         self.learned.has_adapters = pool.members().iter().any(|it| it.adapters.is_some());
+        let bytes_per_token = self.learned.texts.of_caches();
         for member in pool.members() {
-            let reported = member.capacity.filter(|_| self.config.auto_tune);
-            let capacity = reported.unwrap_or(self.config.default_capacity);
-            self.index.admit(member.slot, capacity);
+            let reported = member.cache_tokens.filter(|_| self.config.auto_tune);
+            let tokens = reported.unwrap_or_else(|| self.config.default_cache_tokens());
+            self.index.admit(member.slot, bytes_per_token.blocks(tokens));
             let keeps_for = self.index.keeps_for(member.slot, received_at);
             self.learned.turnover.seen(member.slot, keeps_for);
         }
@@ -339,7 +341,7 @@ impl Scheduler {
                 if let Some(chain) = chain {
                     self.count_reuse(chain, event.at);
                     let new_blocks = self.index.learn(slot, chain);
-                    self.learned.demand.add(tokens(new_blocks), event.at);
+                    self.learned.computes(new_blocks, event.at);
                 }
             }
             EventKind::Withdrawn | EventKind::Failed(_) => {

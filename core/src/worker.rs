@@ -35,7 +35,7 @@ use crate::{
     ledger::{Heartbeat, Ledger},
     model::{
         Event, InferenceRequest, Instant, Models, Objective, PickError, Priority, PromptOrder,
-        QueueId, Randomness, SchedulingResult, WorkerId,
+        QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
     },
     saturation::{Capacity, Load, StaleEndpoints},
     schedule::Explanation,
@@ -167,6 +167,12 @@ impl Worker {
         self.peer.queues()
     }
 
+    /// Returns the bytes per token of the pool's prompts, as far as answers told.
+    #[must_use]
+    pub fn texts(&self) -> Vec<TextMeasure> {
+        self.scheduler.texts()
+    }
+
     /// Counts the entries of the prefix index, over all endpoints.
     #[must_use]
     pub fn indexed(&self) -> usize {
@@ -242,6 +248,13 @@ impl Worker {
         match self.scheduler.direct(now, request) {
             Err(PickError::NoSnapshot) if self.fails_open => Ok(None),
             result => result.map(Some),
+        }
+    }
+
+    /// Completes a request that arrives by what this worker knows of its model before this turn's news.
+    fn receive(&self, input: &mut Input) {
+        if let Input::Arrived(pending) = input {
+            self.scheduler.measure(&mut pending.request);
         }
     }
 

@@ -113,6 +113,7 @@ impl Scraper {
             interval: pace.interval,
             secret,
             meters: Arc::clone(&meters),
+            tallies: Arc::clone(&tallies),
         };
         let history = Arc::new(Mutex::new(History::default()));
         let pool_names = views.iter().map(|view| Arc::clone(&view.pool)).collect();

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use picker_core::saturation::StaleEndpoints;
+use picker_core::{TextMeasure, saturation::StaleEndpoints};
 use tracing::warn;
 use wire::{
     beliefs::Beliefs,
@@ -48,6 +48,8 @@ struct PoolTallies {
     queues: QueueGauges,
     /// Last reply of each gateway, by its id.
     gateways: BTreeMap<u64, GatewayGauges>,
+    /// Bytes per token as the gateways last told: kept when they are gone, for those that come.
+    texts: Vec<TextMeasure>,
     /// True once the log said that there is no room for more workers.
     is_full: bool,
 }
@@ -74,6 +76,12 @@ impl Tallies {
         let Some(pool) = pools.get_mut(pool) else { return StaleEndpoints::default() };
         pool.gateways.retain(|_, it| now.saturating_duration_since(it.at) <= REPORT_AGE_MAX);
         pool.beliefs().stale
+    }
+
+    /// Returns the bytes per token of a pool's prompts, as its gateways last told.
+    pub(crate) fn texts(&self, pool: &str) -> Vec<TextMeasure> {
+        let pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.get(pool).map(|pool| pool.texts.clone()).unwrap_or_default()
     }
 
     /// Writes the families of these pools.
@@ -109,6 +117,10 @@ impl PoolTallies {
         }
         let queues = self.gateways.values().flat_map(|it| &it.report.queues);
         self.queues.see(queues);
+        let texts = self.beliefs().texts;
+        if !texts.is_empty() {
+            self.texts = texts;
+        }
     }
 
     fn beliefs(&self) -> Beliefs {
@@ -126,6 +138,7 @@ impl PoolTallies {
         if !alive.is_empty() {
             gauges::write_stale(page, pool, self.beliefs().stale);
         }
+        gauges::write_texts(page, pool, &self.texts);
         self.sums.write_running(page, pool, &alive);
         gauges::write_in_flight(page, pool, self.gateways.values().map(|it| &it.report));
     }

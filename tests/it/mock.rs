@@ -28,6 +28,7 @@ mod responses;
 mod served_by;
 mod streams;
 mod templates;
+mod texts;
 mod usage;
 
 mod hermetic;

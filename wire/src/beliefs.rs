@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use picker_core::saturation::{StaleEndpoints, Staleness};
+use picker_core::{
+    TextMeasure,
+    saturation::{StaleEndpoints, Staleness},
+};
 use serde::{Deserialize, Serialize};
 
 /// Beliefs of a gateway's workers about a pool.
@@ -10,19 +13,22 @@ use serde::{Deserialize, Serialize};
 pub struct Beliefs {
     /// Endpoints without fresh metrics, by the saturation detector.
     pub stale: StaleEndpoints,
+    /// Bytes per token of the pool's prompts.
+    pub texts: Vec<TextMeasure>,
 }
 
 impl Beliefs {
-    /// Merges the beliefs of workers or gateways: the worst of what is stale.
+    /// Merges the beliefs of workers or gateways: the worst of what is stale, the mean of what was learnt.
     #[must_use]
-    pub fn merged<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
-        let stale = all.into_iter().map(|it| it.stale);
+    pub fn merged<'a>(all: impl IntoIterator<Item = &'a Self, IntoIter: Clone>) -> Self {
+        let all = all.into_iter();
+        let stale = all.clone().map(|it| it.stale);
         let stale = stale.max_by_key(|it| (it.shut_the_gate(), it.stale)).unwrap_or_default();
-        Self { stale }
+        Self { stale, texts: TextMeasure::merged(all.flat_map(|it| &it.texts)) }
     }
 }
 
-/// Layout of [`Beliefs`].
+/// Layout of [`Beliefs`] but for the texts, which are a record of their own.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct BeliefsRecord {
     stale: u32,
@@ -41,12 +47,12 @@ impl BeliefsRecord {
         Self { stale, endpoints, oldest, allowed, policy }
     }
 
-    /// Returns the beliefs. A policy that is unknown here counts as the default.
-    pub(crate) fn into_beliefs(self) -> Beliefs {
+    /// Returns the endpoints without fresh metrics. A policy that is unknown here counts as the default.
+    pub(crate) fn into_stale(self) -> StaleEndpoints {
         let Self { stale, endpoints, oldest, allowed, policy } = self;
         let name = Staleness::NAMES.get(usize::from(policy));
         let policy = name.and_then(|name| name.parse().ok()).unwrap_or_default();
-        Beliefs { stale: StaleEndpoints { stale, endpoints, oldest, allowed, policy } }
+        StaleEndpoints { stale, endpoints, oldest, allowed, policy }
     }
 }
 
@@ -57,14 +63,15 @@ mod tests {
     fn beliefs(stale: u32, policy: Staleness) -> Beliefs {
         let oldest = Some(Duration::from_millis(400));
         let allowed = Duration::from_millis(200);
-        Beliefs { stale: StaleEndpoints { stale, endpoints: 9, oldest, allowed, policy } }
+        let stale = StaleEndpoints { stale, endpoints: 9, oldest, allowed, policy };
+        Beliefs { stale, texts: Vec::new() }
     }
 
     #[test]
     fn beliefs_read_back() {
         for name in Staleness::NAMES {
             let told = beliefs(2, name.parse().unwrap());
-            assert_eq!(BeliefsRecord::from_beliefs(&told).into_beliefs(), told);
+            assert_eq!(BeliefsRecord::from_beliefs(&told).into_stale(), told.stale);
         }
     }
 

@@ -27,6 +27,7 @@ pub mod tally;
 
 mod fixed;
 mod frame;
+mod texts;
 
 pub mod config_in_use;
 pub mod config_state;

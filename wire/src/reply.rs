@@ -17,6 +17,7 @@ use crate::{
     push::{Secret, Stamp},
     report::Report,
     tally::chunk::{self, Bytes},
+    texts,
 };
 
 pub use session::{Have, Sessions, Wanted};
@@ -52,6 +53,7 @@ const REPORT: u8 = 1;
 const COUNTS: u8 = 2;
 /// Kinds 3 to 7 are kept for the exchange between gateways.
 const BELIEFS: u8 = 8;
+const TEXTS: u8 = 9;
 
 /// Reply of a gateway about one pool.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -112,8 +114,14 @@ impl Reply {
         let counts = section(postcard::to_extend(&(have, workers, sets), Vec::new()))?;
         let beliefs = BeliefsRecord::from_beliefs(&self.beliefs);
         let beliefs = section(postcard::to_extend(&beliefs, Vec::new()))?;
-        let sections =
-            [(REPORT, Bytes(&report)), (COUNTS, Bytes(&counts)), (BELIEFS, Bytes(&beliefs))];
+        let texts = texts::records(&self.beliefs.texts);
+        let texts = section(postcard::to_extend(&texts, Vec::new()))?;
+        let sections = [
+            (REPORT, Bytes(&report)),
+            (COUNTS, Bytes(&counts)),
+            (BELIEFS, Bytes(&beliefs)),
+            (TEXTS, Bytes(&texts)),
+        ];
         let bytes = FRAME.encode(&sections.as_slice())?;
         bound(bytes.len() <= REPLY_BYTES_MAX, "reply", "1 MiB")?;
         Ok(bytes)
@@ -131,7 +139,8 @@ impl Reply {
             match kind {
                 REPORT => reply.report = read(inside)?,
                 COUNTS => reply.counts = Counts::from_record(read(inside)?),
-                BELIEFS => reply.beliefs = read::<BeliefsRecord>(inside)?.into_beliefs(),
+                BELIEFS => reply.beliefs.stale = read::<BeliefsRecord>(inside)?.into_stale(),
+                TEXTS => reply.beliefs.texts = texts::measures(&read::<Vec<_>>(inside)?)?,
                 _ => (),
             }
         }
@@ -254,7 +263,7 @@ mod tests {
         let reply = reply();
         let mut report = postcard::to_extend(&reply.report, Vec::new()).unwrap();
         report.extend([1, 2, 3]);
-        let sections = [(9, Bytes(b"exchange")), (REPORT, Bytes(&report))];
+        let sections = [(200, Bytes(b"news")), (REPORT, Bytes(&report))];
         let bytes = FRAME.encode(&sections.as_slice()).unwrap();
         let read = Reply::decode(&bytes).unwrap();
         assert_eq!((read.report, read.counts), (reply.report, Counts::default()));

@@ -19,7 +19,7 @@ pub(crate) use view::View;
 
 use crate::{
     fleet::{Fleet, Pod, Reading},
-    router::{Arrival, Route, Router},
+    router::{Arrival, Route, Router, Usage},
     trace::BLOCK_TOKENS,
 };
 use book::{Book, PromptTokens};
@@ -135,7 +135,7 @@ impl Router for Peer {
         self.book.answered(request);
     }
 
-    fn ended(&mut self, _now: Duration, request: usize) {
+    fn ended(&mut self, _now: Duration, request: usize, _usage: Usage) {
         self.book.close(request);
     }
 }

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
     CacheConfig, Config, End, Endpoint, Health, Incarnation, InferenceRequest, Instant, Metrics,
-    Randomness, RequestId, ResponseClass, ResponseStart, Snapshot, TokenUsage,
+    Randomness, RequestId, ResponseClass, ResponseStart, Snapshot, TextMeasure, TokenUsage,
     flow::FlowKey,
     ledger::WorkerId,
     worker::{Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName},
@@ -20,7 +20,7 @@ use picker_core::{
 
 use crate::{
     fleet::{Fleet, Pod, Reading, Role, adapter_name},
-    router::{Arrival, Route, Router},
+    router::{Arrival, Route, Router, Usage},
     trace::BLOCK_TOKENS,
 };
 use store::SharedStore;
@@ -49,8 +49,6 @@ pub(crate) struct Picker {
     chance: fastrand::Rng,
     /// Index of the worker that each request came to, by the request's number.
     placed_by: Vec<usize>,
-    /// What the answer to each request will tell, by the request's number.
-    usages: Vec<TokenUsage>,
     sign: AnswerSign,
 }
 
@@ -80,7 +78,6 @@ impl Picker {
             pods: pods.to_vec(),
             chance: fastrand::Rng::with_seed(!seed),
             placed_by: Vec::new(),
-            usages: Vec::new(),
             sign: AnswerSign::FirstToken,
         }
     }
@@ -157,7 +154,10 @@ impl Router for Picker {
     fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration) {
         let endpoint = |(pod, reading)| self.endpoint(pod, reading, age);
         let endpoints = readings.iter().enumerate().map(endpoint).collect();
-        let snapshot = Snapshot { endpoints, ..Snapshot::default() };
+        // The workers tell the scraper, and the scraper tells all of them.
+        let told: Vec<TextMeasure> = self.workers.iter().flat_map(Worker::texts).collect();
+        let texts = TextMeasure::merged(&told);
+        let snapshot = Snapshot { endpoints, texts, ..Snapshot::default() };
         self.store.store_snapshot(instant(now), snapshot);
     }
 
@@ -168,16 +168,6 @@ impl Router for Picker {
         }
         if let Some(placed_by) = self.placed_by.get_mut(arrival.number) {
             *placed_by = number;
-        }
-        if self.usages.len() <= arrival.number {
-            self.usages.resize(arrival.number + 1, TokenUsage::default());
-        }
-        if let Some(usage) = self.usages.get_mut(arrival.number) {
-            *usage = TokenUsage {
-                prompt: small(arrival.request.prompt),
-                cached: None,
-                output: small(arrival.request.answer),
-            };
         }
         let answer = self.tell(instant(now), number, Input::Arrived(Box::new(pending(arrival))));
         if let Some(AdmissionResult::Sent(result)) = answer
@@ -206,11 +196,14 @@ impl Router for Picker {
         }
     }
 
-    fn ended(&mut self, now: Duration, request: usize) {
-        let usage = self.usages.get(request).copied().unwrap_or_default();
-        if let Some(worker) =
-            self.workers.get_mut(self.placed_by.get(request).copied().unwrap_or(0))
-        {
+    fn ended(&mut self, now: Duration, request: usize, usage: Usage) {
+        let usage = TokenUsage {
+            prompt: small(usage.prompt),
+            cached: Some(small(usage.cached)),
+            output: small(usage.output),
+        };
+        let number = self.worker_of(request);
+        if let Some(worker) = self.workers.get_mut(number) {
             worker.observe(Observation::Metered { request: id(request), at: instant(now), usage });
         }
         let ended = Input::Ended { request: id(request), start: None, end: End::Whole };
@@ -220,12 +213,14 @@ impl Router for Picker {
 
 /// Makes a request as the filter hands it to its worker.
 fn pending(arrival: Arrival<'_>) -> PendingRequest {
+    let text_bytes = small(arrival.request.prompt * arrival.token_bytes);
     PendingRequest {
         id: id(arrival.number),
         request: InferenceRequest {
             chain: arrival.chain.clone(),
             model: arrival.request.claims.adapter.map(adapter_name).unwrap_or_default(),
             output_max: arrival.request.claims.max_tokens.map(small),
+            text_bytes: Some(text_bytes),
             ..InferenceRequest::default()
         },
         flow: FlowKey::default(),
@@ -295,6 +290,7 @@ mod tests {
             number,
             request: &trace.requests[0],
             chain: &chain,
+            token_bytes: 4,
         })))
     }
 
@@ -320,7 +316,11 @@ mod tests {
         assert_eq!(picker.store.in_flight(), 1);
         picker.answered(at + Duration::from_millis(50), 0);
         assert_eq!(picker.store.in_flight(), 1);
-        picker.ended(at + Duration::from_millis(90), 0);
+        picker.ended(
+            at + Duration::from_millis(90),
+            0,
+            Usage { prompt: 1_024, cached: 0, output: 1 },
+        );
         assert_eq!(picker.store.in_flight(), 0);
     }
 

@@ -8,20 +8,20 @@ use crate::{
 };
 
 /// Bytes of text in one token: English runs at about four in real vocabularies.
-const TOKEN_BYTES: usize = 4;
+pub(crate) const TOKEN_BYTES: usize = 4;
 
-/// Returns the chain of each request's prompt.
-pub(crate) fn chains(trace: &Trace) -> Vec<Chain> {
-    trace.requests.iter().map(chain).collect()
+/// Returns the chain of each request's prompt, of text of so many bytes a token.
+pub(crate) fn chains(trace: &Trace, token_bytes: usize) -> Vec<Chain> {
+    trace.requests.iter().map(|request| chain(request, token_bytes)).collect()
 }
 
-fn chain(request: &Request) -> Chain {
+fn chain(request: &Request, token_bytes: usize) -> Chain {
     let model = request.claims.adapter.map_or_else(|| "replay".to_owned(), adapter_name);
     let mut chainer = Chainer::new(&Seed { model: &model, ..Seed::default() }, BLOCKS_MAX);
     let mut left = request.prompt;
     for block in &request.blocks {
         let tokens = left.min(BLOCK_TOKENS);
-        let text = block.to_le_bytes().repeat(tokens * TOKEN_BYTES / 8);
+        let text = block.to_le_bytes().repeat(tokens * token_bytes / 8);
         chainer.update(&text);
         left -= tokens;
     }

@@ -27,8 +27,19 @@ pub(crate) trait Router {
     /// Hears that a request that it placed got its first token.
     fn answered(&mut self, now: Duration, request: usize);
 
-    /// Hears that a request that it placed got its last token.
-    fn ended(&mut self, now: Duration, request: usize);
+    /// Hears that a request that it placed got its last token, and the usage behind it.
+    fn ended(&mut self, now: Duration, request: usize, usage: Usage);
+}
+
+/// Tokens of a request, as its pod counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// All tokens of the prompt.
+    pub(crate) prompt: usize,
+    /// Those that were cached.
+    pub(crate) cached: usize,
+    /// Tokens of the answer.
+    pub(crate) output: usize,
 }
 
 /// The pods of a request, by their numbers in the fleet.
@@ -56,4 +67,6 @@ pub(crate) struct Arrival<'a> {
     pub(crate) request: &'a Request,
     /// Prompt as our filter makes it from the bytes.
     pub(crate) chain: &'a picker_core::Chain,
+    /// Bytes of text in one token of the prompt.
+    pub(crate) token_bytes: usize,
 }

@@ -12,7 +12,7 @@ use sim::engine_core::{Effect, RequestId};
 
 use crate::{
     fleet::{Fleet, Job, Pod, Reading, Stage},
-    router::{Arrival, Route, Router},
+    router::{Arrival, Route, Router, Usage},
     trace::{FollowUp, Trace},
 };
 
@@ -36,6 +36,8 @@ const TOKEN_TRANSFER: Duration = Duration::from_micros(10);
 pub(crate) struct Traffic<'a> {
     pub(crate) trace: &'a Trace,
     pub(crate) chains: &'a [picker_core::Chain],
+    /// Bytes of text in one token.
+    pub(crate) token_bytes: usize,
 }
 
 /// The circumstances of a policy.
@@ -86,10 +88,11 @@ pub(crate) fn replay(
     gateways: &mut [Box<dyn Router>],
     seed: u64,
 ) -> Outcome {
-    let Traffic { trace, chains } = traffic;
+    let Traffic { trace, chains, token_bytes } = traffic;
     let mut world = World {
         trace,
         chains,
+        token_bytes,
         setting,
         fleet: Fleet::new(&setting.pods),
         served: vec![Served::default(); trace.requests.len()],
@@ -136,6 +139,7 @@ enum Event {
 struct World<'a> {
     trace: &'a Trace,
     chains: &'a [picker_core::Chain],
+    token_bytes: usize,
     setting: &'a Setting,
     fleet: Fleet,
     served: Vec<Served>,
@@ -243,8 +247,11 @@ impl World<'_> {
             }
             Event::Ended(number) => {
                 self.open -= 1;
+                let asked = self.trace.requests.get(number);
+                let (prompt, output) = asked.map_or((0, 0), |it| (it.prompt, it.answer));
+                let cached = self.served.get(number).map_or(0, |it| it.cached);
                 if let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) {
-                    gateway.ended(now, number);
+                    gateway.ended(now, number, Usage { prompt, cached, output });
                 }
                 self.follow_up(now, number);
             }
@@ -260,8 +267,8 @@ impl World<'_> {
         let Some(gateway) = self.at.get(number).and_then(|it| gateways.get_mut(*it)) else {
             return;
         };
-        let Route { pod, prefill } =
-            gateway.place(now, Arrival { number, request, chain }, &self.fleet);
+        let arrival = Arrival { number, request, chain, token_bytes: self.token_bytes };
+        let Route { pod, prefill } = gateway.place(now, arrival, &self.fleet);
         if let Some(served) = self.served.get_mut(number) {
             served.pod = pod;
         }

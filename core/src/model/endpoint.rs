@@ -115,17 +115,11 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
-    /// Returns the number of tokens that fit in.
-    pub(crate) fn tokens(self) -> u64 {
-        u64::from(self.blocks) * u64::from(self.block_tokens)
-    }
-
-    /// Returns the number of our blocks of 64 estimated tokens that fit in; none if the engine
-    /// reports an empty cache, as it does while it is still starting.
-    pub(crate) fn capacity(self) -> Option<u32> {
+    /// Returns the tokens that fit in; none if the engine reports an empty cache, as it does while it is
+    /// still starting.
+    pub(crate) fn tokens(self) -> Option<u64> {
         let tokens = u64::from(self.blocks) * u64::from(self.block_tokens);
-        let blocks = u32::try_from(tokens / 64).unwrap_or(u32::MAX);
-        (blocks > 0).then_some(blocks)
+        (tokens > 0).then_some(tokens)
     }
 }
 

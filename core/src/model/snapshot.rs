@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Endpoint, Metrics, ModelRewrite, Objective};
+use super::{Endpoint, Metrics, ModelRewrite, Objective, TextMeasure};
 
 /// The scraper's view of one pool.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +21,9 @@ pub struct Snapshot {
     /// The models that its endpoints say they serve, by ascending name, each once; none where the
     /// scraper does not ask.
     pub models: Vec<Model>,
+    /// Bytes per token of the pool's prompts, as its gateways learnt them; at most
+    /// [`super::TEXT_MEASURES_MAX`], by ascending name of the model, each once.
+    pub texts: Vec<TextMeasure>,
 }
 
 impl Snapshot {
@@ -34,7 +37,7 @@ impl Snapshot {
     /// True if it says what `other` says, whenever that was read.
     #[must_use]
     pub fn says_what(&self, other: &Self) -> bool {
-        let Self { pool, quiet_for, endpoints, objectives, model_rewrites, models } = self;
+        let Self { pool, quiet_for, endpoints, objectives, model_rewrites, models, texts } = self;
         let same = |(one, other): (&Endpoint, &Endpoint)| {
             let Endpoint { address, health, metrics, labels, incarnation } = one;
             let same_metrics = match (metrics, &other.metrics) {
@@ -50,7 +53,7 @@ impl Snapshot {
             && endpoints.iter().zip(&other.endpoints).all(same)
             && (pool, quiet_for) == (&other.pool, &other.quiet_for)
             && (objectives, model_rewrites) == (&other.objectives, &other.model_rewrites)
-            && *models == other.models
+            && (models, texts) == (&other.models, &other.texts)
     }
 }
 

@@ -1,14 +1,15 @@
 //! Lessons from how requests did.
 
 mod belief;
-mod outputs;
 mod demand;
+mod outputs;
 mod predictor;
 mod rates;
 mod reuse;
 mod seen;
 mod strangers;
 mod templates;
+mod texts;
 mod turnover;
 
 pub(crate) use demand::Demand;
@@ -19,12 +20,13 @@ pub(crate) use reuse::Reuse;
 pub(crate) use seen::HeadSent;
 pub(crate) use strangers::Strangers;
 pub(crate) use templates::{OrderTrial, Templates};
+pub(crate) use texts::Texts;
 pub(crate) use turnover::Turnover;
 
 use std::time::Duration;
 
 use super::Slot;
-use crate::model::EndpointObservation;
+use crate::model::{BLOCK_BYTES, EndpointObservation, Instant};
 
 /// The lessons of one pool.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,8 @@ pub(crate) struct Learned {
     pub(crate) outputs: OutputLengths,
     /// Orders of the models' chat templates.
     pub(crate) templates: Templates,
+    /// Bytes per token of the prompts.
+    pub(crate) texts: Texts,
     /// Pace of the caches.
     pub(crate) turnover: Turnover,
     /// True if an endpoint of the latest snapshot tells of LoRA adapters.
@@ -98,6 +102,12 @@ impl Learned {
         self.sends = self.sends.saturating_add(1).min(Self::SENDS_MEANT);
         let tokens = f64::from(uncached_tokens);
         self.usual_tokens += (tokens - self.usual_tokens) / f64::from(self.sends);
+    }
+
+    /// Notes that an endpoint is sent so many blocks to compute.
+    pub(crate) fn computes(&mut self, blocks: u32, at: Instant) {
+        let bytes = u64::from(blocks) * u64::try_from(BLOCK_BYTES).unwrap_or(0);
+        self.demand.add(self.texts.of_caches().tokens(bytes), at);
     }
 
     /// Notes that an endpoint gets a prompt that no endpoint had cached.

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{OrderTrial, OutputKinds};
 use crate::model::{
-    Chain, EndpointObservation, Instant, Prefill, PromptHead, RequestId, SchedulingResult,
+    Chain, EndpointObservation, Instant, Prefill, PromptHead, PromptSize, RequestId,
+    SchedulingResult,
 };
 
 /// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
@@ -29,6 +30,8 @@ pub(crate) struct Placement {
     pub(crate) prefill: Option<Prefill>,
     /// True if another than the first answered: since when it was there is not known.
     pub(crate) is_moved: bool,
+    /// Size of the prompt, until the answer's usage is learnt from.
+    pub(crate) size: Option<PromptSize>,
     /// Other endpoints that it may go to, in this order.
     pub(crate) fallbacks: Vec<SocketAddr>,
     /// Kinds of answers that the one to come is of.
@@ -49,6 +52,7 @@ impl Placement {
         at: Instant,
         chain: Chain,
         kinds: OutputKinds,
+        size: PromptSize,
         decision: SchedulingResult,
     ) -> Option<Self> {
         let prefill = decision.computed_apart().copied();
@@ -61,6 +65,7 @@ impl Placement {
             sight,
             prefill,
             is_moved: false,
+            size: Some(size),
             fallbacks,
             kinds,
             head: None,
@@ -122,6 +127,7 @@ mod tests {
                 sight: EndpointObservation::default(),
                 prefill: None,
                 is_moved: false,
+                size: None,
                 fallbacks: Vec::new(),
                 kinds: OutputKinds::default(),
                 head: None,

@@ -14,10 +14,8 @@ use crate::{
 pub(crate) struct EndpointState {
     pub(crate) address: SocketAddr,
     pub(crate) slot: Slot,
-    /// Blocks of 256 bytes that its cache holds, if it says so.
-    pub(crate) capacity: Option<u32>,
-    /// Tokens that its cache holds; 0 if it does not say.
-    cache_tokens: u64,
+    /// Tokens that its cache holds, if it says so.
+    pub(crate) cache_tokens: Option<u64>,
     pub(crate) health: Health,
     /// Sorted by key.
     labels: Vec<(String, String)>,
@@ -66,8 +64,7 @@ impl EndpointState {
         let mut member = Self {
             address,
             slot,
-            capacity: cache.and_then(CacheConfig::capacity),
-            cache_tokens: cache.map_or(0, CacheConfig::tokens),
+            cache_tokens: cache.and_then(CacheConfig::tokens),
             health,
             labels,
             roles: Roles::default(),
@@ -104,7 +101,7 @@ impl EndpointState {
 
     /// Returns the share of the endpoint's cache that so many tokens take; 0 where its size is not known.
     pub(crate) fn cache_share(&self, held: u32) -> f64 {
-        if self.cache_tokens == 0 { 0.0 } else { f64::from(held) / self.cache_tokens as f64 }
+        self.cache_tokens.map_or(0.0, |tokens| f64::from(held) / tokens as f64)
     }
 
     /// Returns the number of sends since the endpoint's metrics were read.

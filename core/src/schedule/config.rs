@@ -18,8 +18,8 @@ pub struct Config {
     pub stale_after: Duration,
     /// True if what an endpoint says of its cache counts.
     pub auto_tune: bool,
-    /// Blocks of 256 bytes that an endpoint is believed to cache if it does not say, or if that
-    /// does not count.
+    /// Blocks of 64 tokens that an endpoint is believed to cache if it does not say, or if that does not
+    /// count.
     pub default_capacity: u32,
     /// The way in which the output of requests is estimated.
     pub output_estimate: OutputEstimate,
@@ -65,6 +65,11 @@ impl Config {
     #[must_use]
     pub fn counts_tokens(&self) -> bool {
         self.detector.counts_tokens() || self.needs().any(|needs| needs.tokens)
+    }
+
+    /// Returns the tokens that an endpoint is believed to cache if it does not say.
+    pub(crate) fn default_cache_tokens(&self) -> u64 {
+        u64::from(self.default_capacity) * 64
     }
 
     /// Returns the needs of each plugin.

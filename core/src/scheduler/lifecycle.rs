@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use super::Scheduler;
 use crate::{
     model::{
-        Chain, End, EventKind, Fault, InferenceRequest, Instant, PlacementEvent, RequestId,
-        ResponseClass, SchedulingResult,
+        Chain, End, EventKind, Fault, InferenceRequest, Instant, PlacementEvent, PromptSize,
+        RequestId, ResponseClass, SchedulingResult,
     },
     pool::{OutlierDetector, Placement},
 };
@@ -18,17 +18,18 @@ impl Scheduler {
         &mut self,
         id: RequestId,
         at: Instant,
-        request: InferenceRequest,
+        mut request: InferenceRequest,
         result: SchedulingResult,
     ) -> Vec<PlacementEvent> {
         let bound = self.bind_sessions(at, &request, &result);
         let kinds = self.learned.outputs.kinds(&request);
-        let InferenceRequest { chain, head, model, .. } = request;
-        let Some(mut placement) = Placement::new(at, chain.clone(), kinds, result) else {
+        let size = PromptSize::take(&mut request);
+        let InferenceRequest { chain, head, .. } = request;
+        let Some(mut placement) = Placement::new(at, chain.clone(), kinds, size, result) else {
             return Vec::new();
         };
         if let Some(head) = head {
-            placement.trial = self.try_order(&model, &head, &placement, chain.blocks);
+            placement.trial = self.try_order(&head, &placement, chain.blocks);
             placement.head = Some(head);
         }
         let endpoint = placement.endpoint;

@@ -17,7 +17,6 @@ impl Scheduler {
     /// anything.
     pub(super) fn try_order(
         &mut self,
-        model: &str,
         head: &PromptHead,
         placement: &Placement,
         blocks: u32,
@@ -31,6 +30,7 @@ impl Scheduler {
             keeps_for: self.learned.turnover.cache(slot).keeps_for,
             at: placement.at,
         };
+        let model = placement.size.as_ref().map_or("", |it| &it.model);
         self.learned.templates.sent(model, head, sent)
     }
 
@@ -50,6 +50,9 @@ impl Scheduler {
         let Some(placement) = self.placements.get_mut(id) else { return };
         if usage.output > 0 {
             self.learned.outputs.ended(&placement.kinds, usage.output, now);
+        }
+        if let Some(size) = placement.size.take_if(|_| usage.prompt > 0) {
+            self.learned.texts.learn(&size, usage.prompt);
         }
         // After a retry, what the endpoint had is not known.
         if let Some(trial) = placement.trial.take().filter(|_| !placement.is_moved) {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{Pick, Scheduler};
 use crate::{
     ledger::{Ledger, Target, Work},
-    model::{InferenceRequest, Instant, SchedulingResult},
+    model::{InferenceRequest, Instant, SchedulingResult, TextMeasure},
     pool::prefix::Matches,
     saturation::{Load, StaleEndpoints},
     schedule::{Explanation, OutputEstimate},
@@ -103,6 +103,19 @@ impl Scheduler {
             holds: work.holds,
             is_announced: self.announces(request),
         }
+    }
+
+    /// Estimates the tokens of a prompt by what the model's prompts had before, where they are not known.
+    pub fn measure(&self, request: &mut InferenceRequest) {
+        let bytes_per_token = self.learned.texts.of_model(&request.model);
+        let estimate = request.prompt_tokens.unwrap_or_else(|| request.estimate(bytes_per_token));
+        request.prompt_tokens = Some(estimate);
+    }
+
+    /// Returns the bytes per token of the pool's prompts, as far as answers told.
+    #[must_use]
+    pub fn texts(&self) -> Vec<TextMeasure> {
+        self.learned.texts.measures()
     }
 
     /// True once a snapshot has come.

@@ -15,6 +15,9 @@ pub trait Party {
     /// The events that the party is told of.
     type Input;
 
+    /// Completes an input by what the party knows, once for all tries.
+    fn receive(&self, _input: &mut Self::Input) {}
+
     /// Returns the parts of the store to read for this input.
     fn wants(&self, now: Instant, input: &Self::Input) -> Wants;
 
@@ -40,7 +43,8 @@ pub trait Host<P> {
 
 /// Runs one turn: reads, proposes, commits, and proposes anew on a newer state as long as another
 /// worker is faster. Returns the effects for the host to carry out.
-pub fn turn<P: Party>(host: &mut impl Host<P>, now: Instant, input: P::Input) -> Vec<Effect> {
+pub fn turn<P: Party>(host: &mut impl Host<P>, now: Instant, mut input: P::Input) -> Vec<Effect> {
+    host.lend(|party| party.receive(&mut input));
     let mut tries = 0;
     let proposal = loop {
         let wants = host.lend(|party| party.wants(now, &input));
@@ -59,6 +63,10 @@ pub fn turn<P: Party>(host: &mut impl Host<P>, now: Instant, input: P::Input) ->
 
 impl Party for Worker {
     type Input = Input;
+
+    fn receive(&self, input: &mut Input) {
+        Self::receive(self, input);
+    }
 
     fn wants(&self, now: Instant, input: &Input) -> Wants {
         Self::wants(self, now, input)

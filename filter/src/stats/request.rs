@@ -3,9 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Instant, SchedulingResult,
+    BLOCK_BYTES, Instant, SchedulingResult,
     flow::{FlowKey, Outcome},
-    tokens,
 };
 use wire::{
     response::Usage,
@@ -184,7 +183,8 @@ fn record_prefix(counted: &mut Counted<'_>, decision: &SchedulingResult) {
     let (blocks, matched) = (decision.blocks, decision.sight.matched);
     if blocks > 0 {
         counted.add(Measure::HitRatio, u64::from(matched) * 1_000_000 / u64::from(blocks));
-        counted.add(Measure::HitBytes, u64::from(tokens(matched)) * 4);
+        counted
+            .add(Measure::HitBytes, u64::from(matched) * u64::try_from(BLOCK_BYTES).unwrap_or(0));
     }
 }
 

@@ -98,7 +98,7 @@ fn view_counts(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> ViewedCou
         Capacity::Serving(budget) => Some(budget.saturation()),
         Capacity::Unknown | Capacity::Empty => None,
     };
-    let beliefs = Beliefs { stale: pool.worker.stale(now, ledger) };
+    let beliefs = Beliefs { stale: pool.worker.stale(now, ledger), texts: pool.worker.texts() };
     let tally = &mut pool.tally;
     tally.written_at = Some(now);
     let chunks = tally.counts.flush(CHUNKS_MAX);

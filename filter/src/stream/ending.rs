@@ -40,11 +40,11 @@ impl Stream {
     fn tell_usage(request: RequestId, sent: &Sent) {
         let Sent { placed, response, .. } = sent;
         let output = response.reader.output_tokens(placed.output).tokens;
-        if !(200..300).contains(&response.status) || output == 0 {
+        let told = response.whole_usage().unwrap_or_default();
+        let (prompt, cached) = (told.prompt_tokens, told.cached_tokens);
+        if !(200..300).contains(&response.status) || (output == 0 && prompt == 0) {
             return;
         }
-        let told = response.reader.usage().unwrap_or_default();
-        let (prompt, cached) = (told.prompt_tokens, told.cached_tokens);
         let usage = TokenUsage { prompt, cached, output };
         // Near enough, and a look at the clock less.
         let at = placed.asked.received_at;

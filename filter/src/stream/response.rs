@@ -5,7 +5,7 @@ use std::time::Duration;
 use picker_core::{ClientId, End, Fault, Instant, ResponseClass, ResponseStart};
 use wire::{
     body::OutputWishes,
-    response::{Kind, LoadReport, Reader, Renamer},
+    response::{Kind, LoadReport, Reader, Renamer, Usage},
     tally::ErrorCode,
 };
 
@@ -176,6 +176,12 @@ impl Response {
         let (_, streamed) = self.body(self.whole_at?)?;
         let gap = mean_gap(streamed, self.reader.output_tokens(OutputWishes::default()).tokens);
         gap.filter(|_| self.error().is_none())
+    }
+
+    /// Returns the usage that a response tells which came whole and without an error.
+    pub(in crate::stream) fn whole_usage(&self) -> Option<Usage> {
+        let is_whole = self.is_whole && self.is_well() && self.reader.error().is_none();
+        self.reader.usage().filter(|_| is_whole)
     }
 
     /// Classifies the response for the endpoint that sent it, by its status; no status is no answer.

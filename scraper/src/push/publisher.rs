@@ -24,6 +24,7 @@ use crate::{
     meters::Meters,
     pool::{PoolView, QUIET_MAX, snapshot},
     settings::Secret,
+    tallies::Tallies,
 };
 
 /// The task that makes the snapshots.
@@ -35,6 +36,8 @@ pub(crate) struct Publisher {
     /// The secret that signs at the moment.
     pub(crate) secret: watch::Receiver<Secret>,
     pub(crate) meters: Arc<Meters>,
+    /// Beliefs of the gateways that go into snapshots.
+    pub(crate) tallies: Arc<Tallies>,
 }
 
 /// The memory that a round has of the rounds before it.
@@ -92,7 +95,8 @@ impl Publisher {
         let mut is_new = false;
         for view in &self.pools {
             let Some(readings) = view.readings.borrow().clone() else { continue };
-            let snapshot = snapshot(&view.pool, &readings, now);
+            let mut snapshot = snapshot(&view.pool, &readings, now);
+            snapshot.texts = self.tallies.texts(&view.pool);
             let last = memory.last.get(&view.pool);
             if let Some(last) = last.filter(|last| last.is_enough(&snapshot, view, now)) {
                 round.push(Arc::clone(&last.signed));
@@ -171,6 +175,7 @@ mod tests {
             interval: Duration::from_millis(50),
             secret: watch::channel(Secret::new(b"0123456789abcdef").unwrap()).1,
             meters: Meters::new(Instant::now()).into(),
+            tallies: Arc::default(),
         }
     }
 

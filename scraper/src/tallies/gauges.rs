@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use picker_core::saturation::StaleEndpoints;
+use picker_core::{TextMeasure, saturation::StaleEndpoints};
 use wire::{
     reply::WorkerState,
     report::{Queue, Report},
@@ -33,6 +33,10 @@ const SATURATION: Gauge = Gauge {
 const STALE: Gauge = Gauge {
     name: "llm_d_epp_flow_control_stale_endpoints",
     help: "Endpoints without fresh metrics, by the saturation detector of the gateway that has most",
+};
+const BYTES_PER_TOKEN: Gauge = Gauge {
+    name: "llm_picker_bytes_per_token",
+    help: "Mean bytes of prompt text per token, by the usage in answers; of all models where none is named",
 };
 const INDEX_SIZE: Gauge = Gauge {
     name: "llm_d_epp_prefix_indexer_size",
@@ -121,6 +125,14 @@ pub(super) fn write_workers(page: &mut Page, pool: &str, alive: &[WorkerState]) 
 /// Writes the number of endpoints without fresh metrics.
 pub(super) fn write_stale(page: &mut Page, pool: &str, stale: StaleEndpoints) {
     page.gauge(STALE, &[("inference_pool", pool)], stale.stale.into());
+}
+
+/// Writes the bytes per token of each model's prompts.
+pub(super) fn write_texts(page: &mut Page, pool: &str, texts: &[TextMeasure]) {
+    for TextMeasure { model, bytes_per_token, .. } in texts {
+        let labels = [("inference_pool", pool), ("model_name", model.as_str())];
+        page.gauge(BYTES_PER_TOKEN, &labels, bytes_per_token.get());
+    }
 }
 
 /// Writes what is in flight, over all gateways.

@@ -1,7 +1,7 @@
 //! Makes the question to the scheduler out of a request's body.
 
-use super::{Api, Inference, Piece};
-use picker_core::{Chainer, InferenceRequest, PromptOrder, Seed};
+use super::{Api, Inference, PIECES_MAX, Piece};
+use picker_core::{BLOCK_BYTES, Chainer, InferenceRequest, PromptOrder, Seed};
 
 /// Rules by which a request's prompt is hashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,13 +39,51 @@ impl Inference<'_> {
         for piece in self.sections.arrange(&self.prompt, order) {
             piece.chain(&mut chainer);
         }
-        let media = self.prompt.iter().filter(|piece| matches!(piece, Piece::Media(..))).count();
+        let tokens = |piece: &Piece<'_>| match piece {
+            Piece::Media(_, tokens) => Some(*tokens),
+            Piece::Text(_) | Piece::Tokens(_) => None,
+        };
+        let media = self.prompt.iter().filter_map(tokens);
         InferenceRequest {
             chain: chainer.finish(),
             head: self.sections.head(&self.prompt, &seed, order),
             model: model.to_owned(),
-            media: u32::try_from(media).unwrap_or(u32::MAX),
+            media: u32::try_from(media.clone().count()).unwrap_or(u32::MAX),
+            media_tokens: media.fold(0, u32::saturating_add),
+            text_bytes: self.text_bytes(blocks_max).filter(|_| has_whole_text(api)),
             ..InferenceRequest::default()
         }
+    }
+
+    /// Returns the bytes of a prompt that is nothing but text, and hashed whole.
+    fn text_bytes(&self, blocks_max: u32) -> Option<u32> {
+        let bytes = |piece: &Piece<'_>| match piece {
+            Piece::Text(text) => Some(text.len()),
+            Piece::Tokens(_) | Piece::Media(..) => None,
+        };
+        let bytes = self.prompt.iter().map(bytes).sum::<Option<usize>>()?;
+        let is_whole = self.prompt.len() < PIECES_MAX
+            && u64::try_from(bytes.div_ceil(BLOCK_BYTES)).is_ok_and(|it| it <= blocks_max.into());
+        u32::try_from(bytes).ok().filter(|_| is_whole)
+    }
+}
+
+/// True if all of the prompt is in the body, and what is no text is known as such. The Responses API may
+/// go on from an earlier response, and has images within its JSON.
+const fn has_whole_text(api: Api) -> bool {
+    match api {
+        Api::ChatCompletions
+        | Api::Completions
+        | Api::Embeddings
+        | Api::Messages
+        | Api::SglangGenerate => true,
+        Api::Responses
+        | Api::Conversations
+        | Api::Images
+        | Api::RenderChat
+        | Api::RenderCompletions
+        | Api::CountTokens
+        | Api::Generate
+        | Api::Other => false,
     }
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     frame::{FrameError, bound},
     metrics::{ADAPTER_NAME_MAX, ADAPTERS_MAX, CUSTOM_MAX},
+    texts::{self, TextRecord},
 };
 
 /// Layout of a [`Snapshot`].
@@ -32,6 +33,8 @@ pub(super) struct Pool<'a> {
     model_rewrites: Vec<Rewrite<'a>>,
     #[serde(borrow)]
     models: Vec<Served<'a>>,
+    #[serde(borrow)]
+    texts: Vec<TextRecord<'a>>,
 }
 
 /// Layout of an [`Endpoint`].
@@ -85,6 +88,7 @@ impl<'a> Pool<'a> {
             objectives,
             model_rewrites: snapshot.model_rewrites.iter().map(Rewrite::from_rewrite).collect(),
             models: snapshot.models.iter().map(|it| (&*it.name, it.parent.as_deref())).collect(),
+            texts: texts::records(&snapshot.texts),
         };
         pool.check()?;
         Ok(pool)
@@ -97,7 +101,8 @@ impl<'a> Pool<'a> {
         self.endpoints.iter().try_for_each(Server::check)?;
         self.check_objectives()?;
         rewrite::check(&self.model_rewrites)?;
-        rewrite::check_models(&self.models)
+        rewrite::check_models(&self.models)?;
+        texts::check(&self.texts)
     }
 
     fn check_objectives(&self) -> Result<(), FrameError> {
@@ -128,6 +133,7 @@ impl TryFrom<Pool<'_>> for Snapshot {
             objectives,
             model_rewrites: pool.model_rewrites.into_iter().map(ModelRewrite::from).collect(),
             models: pool.models.into_iter().map(rewrite::model).collect(),
+            texts: texts::measures(&pool.texts)?,
         })
     }
 }

@@ -7,9 +7,10 @@ use crate::{
     FrameError,
     beliefs::{Beliefs, BeliefsRecord},
     frame::Frame,
+    texts::{self, TextRecord},
 };
 
-pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 2 };
+pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 3 };
 
 /// Head of a worker's counts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,12 +28,14 @@ pub struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeadRecord {
+struct HeadRecord<'a> {
     written_at: u64,
     versions: Vec<u32>,
     saturation: Option<f64>,
     indexed: u64,
     beliefs: BeliefsRecord,
+    #[serde(borrow)]
+    texts: Vec<TextRecord<'a>>,
 }
 
 impl Head {
@@ -41,8 +44,9 @@ impl Head {
     pub fn encode(&self) -> Vec<u8> {
         let Self { written_at, ref versions, saturation, indexed, ref beliefs } = *self;
         let (written_at, versions) = (written_at.as_nanos(), versions.clone());
+        let texts = texts::records(&beliefs.texts);
         let beliefs = BeliefsRecord::from_beliefs(beliefs);
-        let record = HeadRecord { written_at, versions, saturation, indexed, beliefs };
+        let record = HeadRecord { written_at, versions, saturation, indexed, beliefs, texts };
         // Numbers always serialise.
         FRAME.encode(&record).unwrap_or_default()
     }
@@ -52,11 +56,11 @@ impl Head {
     /// # Errors
     /// For bytes that are none.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
-        let HeadRecord { written_at, versions, saturation, indexed, beliefs } =
+        let HeadRecord { written_at, versions, saturation, indexed, beliefs, texts } =
             FRAME.decode(bytes)?;
         let written_at = Instant::from_nanos(written_at);
         let saturation = saturation.filter(|it| it.is_finite());
-        let beliefs = beliefs.into_beliefs();
+        let beliefs = Beliefs { stale: beliefs.into_stale(), texts: texts::measures(&texts)? };
         Ok(Self { written_at, versions, saturation, indexed, beliefs })
     }
 }

@@ -4,10 +4,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
-    Adapters, BlockHash, CacheConfig, Chain, ClientId, Endpoint, EventKind, Fault, Health,
-    Incarnation, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
+    Adapters, BlockHash, BytesPerToken, CacheConfig, Chain, ClientId, Endpoint, EventKind, Fault,
+    Health, Incarnation, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
     OBJECTIVES_MAX, Objective, PlacementEvent, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
-    REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget, SessionId, Snapshot, flow::Priority,
+    REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget, SessionId, Snapshot, TextMeasure,
+    flow::Priority,
 };
 use wire::{placement_event, snapshot};
 
@@ -59,7 +60,18 @@ fn some_snapshot(u: &mut Unstructured<'_>) -> Result<Snapshot> {
         objectives: some_objectives(u)?,
         model_rewrites: some_rewrites(u)?,
         models: some_models(u)?,
+        texts: some_texts(u)?,
     })
+}
+
+fn some_texts(u: &mut Unstructured<'_>) -> Result<Vec<TextMeasure>> {
+    let text = |model: &str, bytes: u8, answers| TextMeasure {
+        model: model.to_owned(),
+        bytes_per_token: BytesPerToken::new(f64::from(bytes) / 7.0),
+        answers,
+    };
+    let names = if u.arbitrary()? { vec!["", "llama"] } else { vec![] };
+    names.into_iter().map(|name| Ok(text(name, u.arbitrary()?, u.arbitrary()?))).collect()
 }
 
 fn some_objectives(u: &mut Unstructured<'_>) -> Result<Vec<Objective>> {
@@ -159,13 +171,13 @@ fn what_is_not_understood_is_refused_with_the_reason() {
     let long = Snapshot { pool: "p".repeat(64), ..empty.clone() };
     let silent = Snapshot { quiet_for: Duration::from_millis(1_001), ..empty.clone() };
     insta::assert_snapshot!([
-        say(b""), say(b"LPN\x01"), say(&of_version(4)), say(&of_version(6)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
+        say(b""), say(b"LPN\x01"), say(&of_version(5)), say(&of_version(7)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
         snapshot::encode(&long).unwrap_err().to_string(), snapshot::encode(&silent).unwrap_err().to_string(),
     ].join("\n"), @r#"
     does not begin with "LPS"
     does not begin with "LPS"
-    found version 4; allowed: 5
-    found version 6; allowed: 5
+    found version 5; allowed: 6
+    found version 7; allowed: 6
     cut off or not decodable
     1 bytes after the end
     the pool's name out of bounds; allowed: 63 bytes

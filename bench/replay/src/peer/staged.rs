@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Peer, Policy};
 use crate::{
     fleet::{Fleet, Pod, Reading, Role},
-    router::{Arrival, Route, Router},
+    router::{Arrival, Route, Router, Usage},
 };
 
 /// A gateway that chooses a pod for each stage, each by a policy of its own.
@@ -49,11 +49,11 @@ impl Router for Staged {
     fn answered(&mut self, now: Duration, request: usize) {
         // The prompt left the pod that computed it.
         self.prefill.answered(now, request);
-        self.prefill.ended(now, request);
+        self.prefill.ended(now, request, Usage::default());
         self.decode.answered(now, request);
     }
 
-    fn ended(&mut self, now: Duration, request: usize) {
-        self.decode.ended(now, request);
+    fn ended(&mut self, now: Duration, request: usize, usage: Usage) {
+        self.decode.ended(now, request, usage);
     }
 }

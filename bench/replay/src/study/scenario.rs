@@ -35,6 +35,8 @@ pub(crate) struct Scenario {
     pub(super) name: String,
     pub(super) what: String,
     pub(crate) trace: Trace,
+    /// Bytes of text in one token of the prompts.
+    token_bytes: usize,
     /// Chains of the prompts, made when they are first needed: most tests need one scenario of many.
     chains: OnceLock<Vec<Chain>>,
     setting: Setting,
@@ -47,6 +49,7 @@ impl Scenario {
         Self {
             name: name.into(),
             what: what.into(),
+            token_bytes: prompts::TOKEN_BYTES,
             chains: OnceLock::new(),
             trace,
             setting: Setting {
@@ -70,6 +73,13 @@ impl Scenario {
     fn with_kv_tokens(mut self, kv_tokens: usize) -> Self {
         self.setting.pods.iter_mut().for_each(|pod| pod.kv_tokens = kv_tokens);
         self
+    }
+
+    /// Makes the prompts of text with so many bytes in one token.
+    pub(crate) fn of_text(self, token_bytes: usize) -> Self {
+        let name = format!("{}, {token_bytes} bytes a token", self.name);
+        let what = "the load of that name, of text with other bytes a token than the 4 of English";
+        Self { name, what: what.to_owned(), token_bytes, chains: OnceLock::new(), ..self }
     }
 
     /// Sets the number of gateways, which know nothing of each other.
@@ -131,8 +141,8 @@ impl Scenario {
             contender.router(&self.setting.pods, self.seed + 1_000 * number as u64)
         };
         let mut gateways: Vec<_> = (0..self.envoys).map(gateway).collect();
-        let chains = self.chains.get_or_init(|| prompts::chains(&self.trace));
-        let traffic = Traffic { trace: &self.trace, chains };
+        let chains = self.chains.get_or_init(|| prompts::chains(&self.trace, self.token_bytes));
+        let traffic = Traffic { trace: &self.trace, chains, token_bytes: self.token_bytes };
         world::replay(traffic, &self.setting, &mut gateways, self.seed)
     }
 

@@ -2,7 +2,7 @@
 
 use super::plugin::{ScorerPlugin, each};
 use crate::{
-    model::{Score, tokens},
+    model::{InferenceRequest, Score},
     pool::Candidate,
     schedule::{Needs, PickContext},
 };
@@ -34,21 +34,21 @@ impl ScorerPlugin for PrefixCache {
         candidates: &[Candidate<'_>],
         scores: &mut Vec<Score>,
     ) {
-        each(candidates, scores, |candidate| {
-            self.score(candidate.matched, context.request.chain.blocks)
-        });
+        each(candidates, scores, |candidate| self.score(candidate.matched, context.request));
     }
 }
 
 impl PrefixCache {
     /// Scores `w * min(1, matched tokens / scale)^2 + (1 - w) * matched / blocks`, and 0 for a
     /// prompt without a block.
-    fn score(self, matched: u32, blocks: u32) -> Score {
+    fn score(self, matched: u32, request: &InferenceRequest) -> Score {
+        let blocks = request.chain.blocks;
         if blocks == 0 {
             return Score::ZERO;
         }
         let share = f64::from(matched) / f64::from(blocks);
-        let length = f64::from(tokens(matched)) / f64::from(self.length_scale.max(1));
+        let length =
+            f64::from(request.cached_tokens(matched)) / f64::from(self.length_scale.max(1));
         let weight = self.length_weight;
         Score::clamped(weight * length.min(1.0).powi(2) + (1.0 - weight) * share)
     }
@@ -57,10 +57,16 @@ impl PrefixCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Chain;
+
+    fn request(blocks: u32) -> InferenceRequest {
+        let chain = Chain { blocks, ..Chain::default() };
+        InferenceRequest { chain, ..InferenceRequest::default() }
+    }
 
     #[test]
     fn is_the_share_that_matched() {
-        let score = |matched, blocks| PrefixCache::default().score(matched, blocks);
+        let score = |matched, blocks| PrefixCache::default().score(matched, &request(blocks));
         assert_eq!(score(0, 4), Score::ZERO);
         assert_eq!(score(3, 4), Score::clamped(0.75));
         assert_eq!(score(4, 4), Score::ONE);
@@ -71,7 +77,10 @@ mod tests {
     fn a_long_match_counts_by_its_square() {
         let half = PrefixCache { length_weight: 0.5, length_scale: 6_400 };
         // 50 blocks are 3,200 tokens, half of the scale: 0.5 * 0.25 + 0.5 * 0.5.
-        assert_eq!(half.score(50, 100), Score::clamped(0.375));
-        assert_eq!(half.score(1_000, 2_000), Score::clamped(0.75));
+        assert_eq!(half.score(50, &request(100)), Score::clamped(0.375));
+        assert_eq!(half.score(1_000, &request(2_000)), Score::clamped(0.75));
+        // Of a model with twice as many tokens in a block the same match is as long as the scale.
+        let dense = InferenceRequest { prompt_tokens: Some(12_800), ..request(100) };
+        assert_eq!(half.score(50, &dense), Score::clamped(0.75));
     }
 }

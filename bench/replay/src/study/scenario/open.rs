@@ -40,6 +40,13 @@ pub(in crate::study) fn loads(options: &Options, seed: u64) -> Result<Vec<Scenar
         all.push(Scenario::new(format!("Azure x{speed}"), what, trace));
     }
     all.extend(tight(seed).into_iter().map(|it| Scenario { trace: cut(it.trace), ..it }));
+    for token_bytes in [2, 8] {
+        let spread = conversation.clone().spread(TICK, seed).faster(2.0);
+        let spread = Scenario::new("conversation, spread, x2", "", spread);
+        let tight = tight(seed).into_iter().map(|it| Scenario { trace: cut(it.trace), ..it });
+        let all_of_it = [spread].into_iter().chain(tight.take(2));
+        all.extend(all_of_it.map(|it| it.of_text(token_bytes)));
+    }
     Ok(all)
 }
 
