@@ -33,10 +33,13 @@ pub mod uploads;
 pub mod ledger;
 pub mod saturation;
 
+pub mod flow;
+
+pub mod exchange;
+
 mod pool;
 mod schedule;
 
-pub mod flow;
 pub mod pull;
 pub mod workers;
 
@@ -44,12 +47,12 @@ mod scheduler;
 pub mod worker;
 
 pub use model::{
-    Adapters, BLOCK_BYTES, BLOCKS_MAX, BlockHash, CacheConfig, Chain, Chainer, ClientId,
+    Adapters, Amounts, BLOCK_BYTES, BLOCKS_MAX, BlockHash, CacheConfig, Chain, Chainer, ClientId,
     ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind, Fault, Health,
-    Incarnation, InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model,
-    ModelRewrite, ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent,
-    Prefill, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness, RequestId,
-    ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles,
+    Incarnation, InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Measure, Metrics,
+    Model, ModelRewrite, ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError,
+    PlacementEvent, Prefill, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness,
+    RequestId, ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles,
     SchedulingResult, Score, Seed, SessionId, Slo, Snapshot, Subset, TableKey, tokens,
 };
 pub use pool::prefix;

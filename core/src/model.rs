@@ -5,6 +5,7 @@
 //! around it; what the choice came to, what became of it, and what the workers of one Envoy tell
 //! each other.
 
+mod amounts;
 mod ids;
 mod policy;
 mod randomness;
@@ -30,6 +31,7 @@ mod outcome;
 mod placement_event;
 mod result;
 
+pub use amounts::{Amounts, Measure};
 pub use endpoint::{Adapters, CacheConfig, ENDPOINTS_MAX, Endpoint, Health, Metrics};
 pub use event::Event;
 pub use ids::{QueueId, RequestId, WorkerId};

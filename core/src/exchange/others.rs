@@ -1,0 +1,95 @@
+//! A worker's knowledge of the other gateways.
+
+use super::{Credit, EXPIRES_AFTER, EndpointUse, EventBatch, GatewayId, GatewayPart, TenantTokens};
+use crate::{
+    ledger::EndpointKey,
+    model::{Instant, Priority, mix},
+};
+
+/// The latest part that this gateway took, without its events, which are in the event ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    part: GatewayPart,
+    /// Time of the part's arrival.
+    received_at: Instant,
+    /// The credit in force: the latest that any part brought.
+    credit: Option<Credit>,
+}
+
+impl Others {
+    /// Returns what is known once this part has come to the gateway of this id. `None` for a part that is
+    /// refused: of another gateway, of an earlier epoch, or no newer than the one before. A part for no
+    /// gateway is the first one, when the exchange has not heard of this gateway yet.
+    #[must_use]
+    pub fn after(
+        before: Option<&Self>,
+        own: GatewayId,
+        mut part: GatewayPart,
+        received_at: Instant,
+    ) -> Option<Self> {
+        let is_for_it = part.gateway == own || part.gateway == GatewayId::default();
+        let is_newer = before.is_none_or(|before| {
+            (part.epoch, part.number) > (before.part.epoch, before.part.number)
+        });
+        if !is_for_it || !is_newer {
+            return None;
+        }
+        part.gateway = own;
+        part.events = EventBatch::default();
+        let held = before.and_then(|before| before.credit.clone());
+        let credit = part.credit.clone().or(held);
+        Some(Self { part, received_at, credit })
+    }
+
+    /// Returns the part that came last.
+    #[must_use]
+    pub fn part(&self) -> &GatewayPart {
+        &self.part
+    }
+
+    /// Returns the time at which the part came.
+    #[must_use]
+    pub fn received_at(&self) -> Instant {
+        self.received_at
+    }
+
+    /// Returns the credit in force; `None` if none has come yet. It does not expire: an exchange that
+    /// is gone leaves the limits as they were.
+    #[must_use]
+    pub fn credit(&self) -> Option<&Credit> {
+        self.credit.as_ref()
+    }
+
+    /// True while the others' sums, bands and tokens are recent enough to go by.
+    #[must_use]
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_since(self.received_at) <= EXPIRES_AFTER
+    }
+
+    /// Returns the sums of the others' loads by ascending keys; none once they have expired.
+    #[must_use]
+    pub fn sums(&self, now: Instant) -> &[EndpointUse] {
+        if self.is_fresh(now) { &self.part.endpoints } else { &[] }
+    }
+
+    /// Returns the highest band in which requests wait elsewhere.
+    #[must_use]
+    pub fn highest_waiting(&self, now: Instant) -> Option<Priority> {
+        self.part.highest_waiting.filter(|_| self.is_fresh(now))
+    }
+
+    /// Returns the tokens that tenants were charged elsewhere.
+    #[must_use]
+    pub fn tenants(&self, now: Instant) -> &[TenantTokens] {
+        if self.is_fresh(now) { &self.part.tenants } else { &[] }
+    }
+
+    /// True if the endpoint is another gateway's own, by a hash: of several gateways that know of the
+    /// same idle endpoint, one takes it at once.
+    #[must_use]
+    pub fn is_of_another(&self, now: Instant, endpoint: EndpointKey) -> bool {
+        let rank = |gateway: &GatewayId| mix(gateway.0, endpoint.0);
+        let owner = self.part.gateways.iter().max_by_key(|gateway| rank(gateway));
+        self.is_fresh(now) && owner.is_some_and(|owner| *owner != self.part.gateway)
+    }
+}
