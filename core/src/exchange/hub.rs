@@ -141,7 +141,9 @@ impl ExchangeHub {
         self.credits.report(id, taken, in_force, report.used);
         let epoch = self.epoch;
         let known = self.gateways.entry(id).or_insert_with(|| KnownGateway::new(epoch, &report));
-        let news = known.take(now, epoch, report);
+        let told = known.take(now, epoch, report).into_iter();
+        let news: Vec<PlacementEvent> =
+            told.filter_map(PlacementEvent::for_other_gateways).collect();
         self.pass_on(now, id, &news);
         self.renew_limits(now);
         Ok(())
@@ -162,7 +164,7 @@ impl ExchangeHub {
         let wish = wishes.into_iter().find(|wish| wish.gateway == gateway);
         let credit = wish.filter(|_| gives).map(|wish| {
             let amounts = self.credits.offer(gateway, number, &wish.amounts, &self.limits);
-            Credit { epoch: self.epoch, number, amounts, reserves: wish.reserves }
+            Credit { epoch: self.epoch, number, amounts, reserves: wish.reserves(&amounts) }
         });
         GatewayPart {
             gateway,
@@ -228,8 +230,8 @@ impl ExchangeHub {
     }
 
     fn sums(&self, now: Instant, gateway: GatewayId) -> Vec<EndpointUse> {
-        let uses = self.others(now, gateway).flat_map(|known| known.report.endpoints.iter());
-        let mut uses: Vec<EndpointUse> = uses.copied().collect();
+        let mut uses: Vec<EndpointUse> =
+            self.others(now, gateway).flat_map(|known| known.uses(now)).collect();
         uses.sort_unstable_by_key(|it| it.endpoint);
         let mut sums: Vec<EndpointUse> = Vec::with_capacity(uses.len());
         for it in uses {

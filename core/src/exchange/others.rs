@@ -1,10 +1,17 @@
 //! A worker's knowledge of the other gateways.
 
+use std::time::Duration;
+
 use super::{Credit, EXPIRES_AFTER, EndpointUse, EventBatch, GatewayId, GatewayPart, TenantTokens};
 use crate::{
     ledger::EndpointKey,
-    model::{Instant, Priority, mix},
+    model::{Amounts, Instant, Priority, mix},
 };
+
+/// Longest time without a part for which a gateway that has no credit waits for one, as the others may use
+/// all that the pool takes. An exchange that lives gives one within a second, and one that is replaced
+/// within half a minute.
+const CREDIT_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The latest part that this gateway took, without its events, which are in the event ring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +67,22 @@ impl Others {
         self.credit.as_ref()
     }
 
+    /// Returns the most that this gateway may have in flight. A gateway that has no credit has none to use:
+    /// others may use all that the pool takes. `None` once it has waited for [`CREDIT_WAIT_MAX`] for a
+    /// word of the exchange: then there is none, and it goes by its own limits.
+    #[must_use]
+    pub fn limit(&self, now: Instant) -> Option<Amounts> {
+        let waits = now.saturating_since(self.received_at) < CREDIT_WAIT_MAX;
+        let none = waits.then(Amounts::default);
+        self.credit.as_ref().map(|credit| credit.amounts).or(none)
+    }
+
+    /// Returns the places that bands below each priority leave free, all higher ones included.
+    pub(crate) fn reserves(&self) -> Vec<(Priority, u32)> {
+        let reserves = self.credit.iter().flat_map(|credit| credit.reserves.iter());
+        reserves.map(|reserve| (reserve.priority, reserve.places)).collect()
+    }
+
     /// True while the others' sums, bands and tokens are recent enough to go by.
     #[must_use]
     pub fn is_fresh(&self, now: Instant) -> bool {
@@ -87,9 +110,9 @@ impl Others {
     /// True if the endpoint is another gateway's own, by a hash: of several gateways that know of the
     /// same idle endpoint, one takes it at once.
     #[must_use]
-    pub fn is_of_another(&self, now: Instant, endpoint: EndpointKey) -> bool {
+    pub fn is_of_another(&self, endpoint: EndpointKey) -> bool {
         let rank = |gateway: &GatewayId| mix(gateway.0, endpoint.0);
         let owner = self.part.gateways.iter().max_by_key(|gateway| rank(gateway));
-        self.is_fresh(now) && owner.is_some_and(|owner| *owner != self.part.gateway)
+        owner.is_some_and(|owner| *owner != self.part.gateway)
     }
 }

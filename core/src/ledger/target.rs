@@ -1,6 +1,7 @@
 //! The endpoints on which a request is counted.
 
 use super::{EndpointKey, Work};
+use crate::model::Priority;
 
 /// A request's counts in the ledger, by its scheduling result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Target {
     /// The part of `tokens` that counts as load until the response's first content; `None` where no plugin goes
     /// by tokens, since each change of the ledger costs microseconds.
     pub load: Option<Work>,
+    /// Priority of the request.
+    pub priority: Priority,
     /// True if the other workers hear of the placement: then it takes a position of the event ring.
     pub is_announced: bool,
 }

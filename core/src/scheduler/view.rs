@@ -6,7 +6,7 @@ use super::{Pick, Scheduler};
 use crate::{
     ledger::{Ledger, Target, Work},
     model::{InferenceRequest, Instant, SchedulingResult},
-    pool::prefix::Matches,
+    pool::{Sent, prefix::Matches},
     saturation::{Load, StaleEndpoints},
     schedule::Explanation,
 };
@@ -37,13 +37,15 @@ impl Scheduler {
     pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
         let Some(pool) = &self.pool else { return Vec::new() };
         let addresses = pool.members().iter().map(|member| member.address);
-        addresses.zip(pool.loads(now, &ledger.accounts)).collect()
+        let sent = Sent { own: &ledger.accounts, others: None };
+        addresses.zip(pool.loads(now, sent)).collect()
     }
 
     /// Returns the loads of the endpoints that can be chosen.
     pub(super) fn choosable_loads(&self, now: Instant, ledger: &Ledger) -> Vec<Load> {
         let Some(pool) = &self.pool else { return Vec::new() };
-        let loads = pool.loads(now, &ledger.accounts);
+        let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };
+        let loads = pool.loads(now, sent);
         self.outliers.choosable(now, pool.members(), loads)
     }
 
@@ -81,6 +83,7 @@ impl Scheduler {
             prefill: result.computed_apart().map(|prefill| prefill.endpoint.into()),
             tokens: work.tokens,
             load: self.counts_tokens.then_some(work),
+            priority: request.priority,
             is_announced: self.announces(request),
         }
     }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::GatewayStatus;
 use crate::{
-    exchange::{BandUse, EVENTS_MAX, GatewayReport, Inbox, Outbox, TENANTS_MAX, kept::KeptEvents},
+    exchange::{
+        BandUse, EVENTS_MAX, EndpointUse, GatewayReport, Inbox, Outbox, TENANTS_MAX,
+        kept::KeptEvents,
+    },
     flow::BANDS_MAX,
     model::{Amounts, ENDPOINTS_MAX, Instant, PlacementEvent, Priority},
 };
@@ -13,17 +16,22 @@ use crate::{
 /// 16,384 prompts is warm after three seconds, and the first part brings what was used last.
 const WARM_CHUNK: usize = 256;
 
-/// Time over which arrivals are averaged: long enough for a band of one request a second to have a
-/// rate, short enough to follow a burst's end.
-const RATE_SECONDS: f64 = 1.0;
+/// Time over which arrivals are averaged: long enough for a band of one request a second to keep its
+/// place, short enough to follow the end of a burst.
+const RATE_SECONDS: f64 = 5.0;
 
 /// Time for which a credit can't be changed: a report comes back with the next push, and what it leaves
 /// to others goes down with the one after it.
 const TWO_TICKS_SECONDS: f64 = 0.1;
 
-/// Mean number of arrivals in that time below which no place is kept for them: one request in two
+/// Mean number of arrivals in that time below which no place is kept for them: one request in five
 /// seconds.
-const ARRIVALS_MIN: f64 = 0.05;
+const ARRIVALS_MIN: f64 = 0.02;
+
+/// Standard deviations above the mean number of arrivals for which places are kept. Arrivals come at
+/// random: with a place for the mean alone one high request in ten waits, and low ones go elsewhere
+/// meanwhile.
+const DEVIATIONS: f64 = 2.5;
 
 /// One gateway, by its latest report.
 #[derive(Clone, Debug)]
@@ -100,12 +108,25 @@ impl KnownGateway {
     pub(super) fn reserve(&self, priority: Priority) -> u64 {
         let rate = self.rates.iter().find(|(other, _)| *other == priority);
         let arrivals = rate.map_or(0.0, |(_, rate)| rate * TWO_TICKS_SECONDS);
-        (arrivals - ARRIVALS_MIN).max(0.0).ceil() as u64
+        if arrivals < ARRIVALS_MIN {
+            return 0;
+        }
+        (arrivals + DEVIATIONS * arrivals.sqrt()).ceil() as u64
     }
 
     /// Returns the age of the latest report.
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_since(self.reported_at)
+    }
+
+    /// Returns its load on each endpoint, as far as prompts are not computed since the report.
+    pub(super) fn uses(&self, now: Instant) -> impl Iterator<Item = EndpointUse> {
+        let age = self.age(now);
+        let since = move |it: &EndpointUse| EndpointUse {
+            busy_for: it.busy_for.saturating_sub(age),
+            ..*it
+        };
+        self.report.endpoints.iter().map(since)
     }
 
     /// Returns the number of the next part.

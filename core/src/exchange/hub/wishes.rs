@@ -16,8 +16,36 @@ const RESERVED_PART: u64 = 8;
 /// The credit that one gateway ought to have.
 pub(super) struct Wish {
     pub(super) gateway: GatewayId,
+    /// The amounts to be offered, as far as the law allows.
     pub(super) amounts: Amounts,
-    pub(super) reserves: Vec<BandReserve>,
+    /// Requests that it ought to have at most.
+    target: u64,
+    /// Places that low bands leave free at that number of requests.
+    reserves: Vec<BandReserve>,
+}
+
+impl Wish {
+    /// Returns what low bands leave free of the credit that is offered. What is offered beyond the target
+    /// is for high bands alone.
+    pub(super) fn reserves(&self, offered: &Amounts) -> Vec<BandReserve> {
+        let mut reserves = self.reserves.clone();
+        let beyond = offered.requests.unwrap_or(0).saturating_sub(self.target);
+        if let Some(lowest) = reserves.last_mut() {
+            let beyond = u32::try_from(beyond).unwrap_or(u32::MAX);
+            lowest.places = lowest.places.saturating_add(beyond);
+        }
+        reserves
+    }
+
+    /// Sets the number of requests that the gateway ought to have. Where low bands have taken more before,
+    /// its credit falls no faster than they end, and high bands still find their places: a lower credit
+    /// would give no other gateway a place before those requests have ended either.
+    fn set_target(&mut self, target: u64, used: u64) {
+        let kept = self.reserves.last().map(|lowest| u64::from(lowest.places));
+        let with_reserve = kept.map_or(0, |kept| used.saturating_add(kept));
+        self.target = target;
+        self.amounts.requests = Some(target.max(with_reserve));
+    }
 }
 
 impl ExchangeHub {
@@ -31,6 +59,7 @@ impl ExchangeHub {
             .map(|(known, demands)| Wish {
                 gateway: known.report.gateway,
                 amounts: Amounts::default(),
+                target: 0,
                 reserves: reserves(demands),
             })
             .collect();
@@ -39,12 +68,19 @@ impl ExchangeHub {
             let dead =
                 self.dead(now).map(|it| self.credits.exposure_of(it.report.gateway, measure));
             let limit = limit.saturating_sub(dead.fold(0, u64::saturating_add));
-            let targets = match measure {
-                Measure::Requests => divide(limit, &demands),
-                Measure::Tokens => in_proportion(limit, &parts(&living, &demands, measure)),
-            };
-            for (wish, target) in wishes.iter_mut().zip(targets) {
-                wish.amounts.set(measure, Some(target));
+            match measure {
+                Measure::Requests => {
+                    let targets = divide(limit, &demands).into_iter().zip(&demands);
+                    for (wish, (target, demands)) in wishes.iter_mut().zip(targets) {
+                        wish.set_target(target, demands.used);
+                    }
+                }
+                Measure::Tokens => {
+                    let targets = in_proportion(limit, &parts(&living, &demands, measure));
+                    for (wish, target) in wishes.iter_mut().zip(targets) {
+                        wish.amounts.tokens = Some(target);
+                    }
+                }
             }
         }
         wishes
