@@ -27,11 +27,11 @@ struct Claim {
     /// The load that its last report named.
     used: Amounts,
     /// Offers after the last part that it took, oldest first.
-    offers: Vec<Offer>,
+    offers: Vec<OfferedCredit>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Offer {
+struct OfferedCredit {
     /// Number of the part that carries it.
     number: u64,
     amounts: Amounts,
@@ -51,7 +51,7 @@ impl Claim {
         offered.unwrap_or(self.in_force).get(measure).unwrap_or(0)
     }
 
-    fn push(&mut self, offer: Offer) {
+    fn push(&mut self, offer: OfferedCredit) {
         if self.offers.len() == OFFERS_MAX {
             let oldest = self.offers.remove(0);
             if let Some(next) = self.offers.first_mut() {
@@ -99,7 +99,7 @@ impl Credits {
             let latest = self.claims.get(&gateway).map_or(0, |claim| claim.latest(measure));
             amounts.set(measure, Some(wish.min(room.max(latest))));
         }
-        self.claims.entry(gateway).or_default().push(Offer { number, amounts });
+        self.claims.entry(gateway).or_default().push(OfferedCredit { number, amounts });
         amounts
     }
 

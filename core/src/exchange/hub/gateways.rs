@@ -129,6 +129,12 @@ impl KnownGateway {
         self.report.endpoints.iter().map(since)
     }
 
+    /// True if requests are in flight or wait there, or events are to be told to it.
+    pub(super) fn is_active(&self) -> bool {
+        let waits = self.report.bands.iter().any(|band| band.waiting > 0);
+        waits || !self.report.endpoints.is_empty() || self.outbox.len() > 0
+    }
+
     /// Returns the number of the next part.
     pub(super) fn next_part(&mut self) -> u64 {
         self.parts = self.parts.saturating_add(1);
