@@ -380,7 +380,8 @@ mod tests {
         fn take(&mut self, now: Instant, part: GatewayPart) {
             let id = self.report.gateway;
             (self.report.epoch, self.report.taken) = (part.epoch, part.number);
-            self.others = Others::after(self.others.as_ref(), id, part, now).or(self.others.take());
+            let after = Others::after(self.others.as_ref(), id, part, now);
+            self.others = after.or_else(|| self.others.take());
         }
 
         fn credit(&self) -> Option<u64> {
@@ -459,7 +460,7 @@ mod tests {
         let mut given = None;
         for ms in (0..6_000).step_by(50) {
             one.push(at(ms), &mut hub);
-            given = given.or(one.credit().map(|_| ms));
+            given = given.or_else(|| one.credit().map(|_| ms));
         }
         assert_eq!((given, one.credit()), (Some(5_000), Some(10)));
     }

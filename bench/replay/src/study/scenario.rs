@@ -84,7 +84,7 @@ impl Scenario {
     }
 
     /// Lets the gateways exchange what they know.
-    fn as_one(self) -> Self {
+    fn exchanging(self) -> Self {
         Self { exchanges: true, ..self }
     }
 

@@ -21,7 +21,7 @@ pub(in crate::study) fn gateways(options: &Options, seed: u64) -> Result<Vec<Sce
             let apart = base(format!("{name}, {count} apart"), "that know nothing of each other");
             all.push(apart.behind(count));
             let as_one = base(format!("{name}, {count} as one"), "that exchange what they know");
-            all.push(as_one.behind(count).as_one());
+            all.push(as_one.behind(count).exchanging());
         }
     };
     let of_trace = |trace: Trace| move |name, what: &str| Scenario::new(name, what, trace.clone());
