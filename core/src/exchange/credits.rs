@@ -1,4 +1,4 @@
-//! The law of credits: what may be in force and in flight over all gateways never passes a limit.
+//! The law of credits: all that may be in force or in flight over all gateways never passes a limit.
 //!
 //! A message may be lost, late, or come after a later one. So a gateway is counted with the most of
 //! what it has said to be in force, what it was offered since, and what it has in flight. Capacity
@@ -14,7 +14,7 @@ use crate::model::{Amounts, Measure};
 /// as the larger of both, which errs to the safe side.
 const OFFERS_MAX: usize = 64;
 
-/// What each gateway may use or has in use, by the last that it has said.
+/// The credits and loads of all gateways, by the last that each has said.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Credits {
     claims: BTreeMap<GatewayId, Claim>,

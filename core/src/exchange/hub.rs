@@ -315,7 +315,7 @@ impl ExchangeHub {
         }
     }
 
-    /// Forgets dead gateways whose requests are gone from the pages.
+    /// Forgets dead gateways that have no request on the pages any more.
     fn forget_returned(&mut self, now: Instant) {
         let is_gone = self.excess <= self.strangers + EXCESS_MAX;
         let returned = self.dead(now).filter(|it| is_gone || it.age(now) >= RETURNED_AFTER);

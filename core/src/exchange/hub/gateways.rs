@@ -1,4 +1,4 @@
-//! One gateway as the exchange knows it.
+//! A gateway as the exchange knows it.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const ARRIVALS_MIN: f64 = 0.02;
 /// meanwhile.
 const DEVIATIONS: f64 = 2.5;
 
-/// One gateway, by its latest report.
+/// A gateway, by its latest report.
 #[derive(Clone, Debug)]
 pub(super) struct KnownGateway {
     /// The latest report, without its events.
