@@ -91,7 +91,7 @@ pub struct GatewayStatus {
     pub age: Duration,
     /// The most that it may have in flight, by its latest report.
     pub credit: Amounts,
-    /// Its load by its latest report.
+    /// Load of the gateway by its latest report.
     pub used: Amounts,
     /// Number of events that it has told.
     pub events: u64,

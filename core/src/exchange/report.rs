@@ -26,14 +26,14 @@ pub struct GatewayReport {
     pub epoch: u64,
     /// Number of the last part that it took in that epoch; 0 before the first.
     pub taken: u64,
-    /// Its own load on each endpoint, by ascending keys, each once. At most
+    /// Own load on each endpoint, by ascending keys, each once. At most
     /// [`ENDPOINTS_MAX`](crate::ENDPOINTS_MAX).
     pub endpoints: Vec<EndpointUse>,
-    /// Its workers' placement events that the exchange has not acknowledged.
+    /// Placement events of its workers that the exchange has not acknowledged.
     pub events: EventBatch,
     /// Sequence number of the next event that it expects of the exchange in this epoch.
     pub next_event: u64,
-    /// Its bands in the order of falling priorities, each once. At most
+    /// Bands in the order of falling priorities, each once. At most
     /// [`BANDS_MAX`](crate::flow::BANDS_MAX).
     pub bands: Vec<BandUse>,
     /// Tokens that its tenants were charged, the highest first. At most [`TENANTS_MAX`].
@@ -41,7 +41,7 @@ pub struct GatewayReport {
     /// The most that the pool takes of all gateways, by its detector and the newest snapshot that it
     /// has. `None` by a measure that the detector does not limit or that no worker has measured yet.
     pub limits: Amounts,
-    /// Its own load by each measure, granted places included.
+    /// Own load by each measure, granted places included.
     pub used: Amounts,
     /// The credit that it goes by; `None` before the first.
     pub credit: Option<Credit>,
