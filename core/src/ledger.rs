@@ -6,6 +6,7 @@
 //! of the accounts, and leaves them as they were where it does not apply.
 
 mod account;
+mod band_counts;
 mod heartbeat;
 mod lease;
 mod members;
@@ -15,14 +16,15 @@ mod target;
 
 pub use crate::model::WorkerId;
 pub use account::{Account, Accounts, EndpointKey, Work};
-pub use heartbeat::{Exchange, Heartbeat, Row};
+pub use band_counts::{BAND_COUNTS_MAX, BandCount, BandCounts};
+pub use heartbeat::{Exchange, Heartbeat, MeasuredLimits, Row};
 pub use lease::Lease;
 pub use members::{Member, Members};
 pub use phase::{PhaseKind, PoolPhase};
 pub use sends::Sends;
 pub use target::Target;
 
-use crate::model::{Instant, QueueId};
+use crate::model::{Amounts, Instant, QueueId};
 
 /// The state of one pool that its workers share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +71,23 @@ impl Ledger {
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.waiting == 0 && self.accounts.requests() == 0
+    }
+
+    /// Returns what is in flight, by each measure.
+    #[must_use]
+    pub fn in_flight(&self) -> Amounts {
+        Amounts {
+            requests: Some(self.accounts.requests()),
+            tokens: Some(self.accounts.iter().map(|account| u64::from(account.tokens)).sum()),
+        }
+    }
+
+    /// Returns what is in flight or was granted a place, by each measure: what a gateway tells others
+    /// that it uses.
+    #[must_use]
+    pub fn used(&self) -> Amounts {
+        let Amounts { requests, tokens } = self.in_flight();
+        Amounts { requests: requests.map(|it| it + u64::from(self.granted)), tokens }
     }
 
     /// Counts a request that starts to wait.

@@ -5,6 +5,7 @@
 //! around it; what the choice came to, what became of it, and what the workers of one Envoy tell
 //! each other.
 
+mod amounts;
 mod ids;
 mod policy;
 mod randomness;
@@ -32,6 +33,7 @@ mod placement_event;
 mod result;
 mod usage;
 
+pub use amounts::{Amounts, Measure};
 pub use endpoint::{Adapters, CacheConfig, ENDPOINTS_MAX, Endpoint, Health, Metrics};
 pub use event::Event;
 pub use ids::{QueueId, RequestId, WorkerId};
@@ -42,8 +44,8 @@ pub use outcome::{ClientId, End, Fault, ResponseClass, ResponseStart};
 pub use placement_event::{EventKind, PlacementEvent};
 pub use policy::UnknownPolicy;
 pub use prompt::{
-    BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, PromptHead, PromptOrder, Section, Seed,
-    ToolsAt,
+    BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, PromptHead, PromptKey, PromptOrder,
+    Section, Seed, ToolsAt,
 };
 pub(crate) use prompt::{HeadPart, digest_all, mix};
 pub use randomness::Randomness;

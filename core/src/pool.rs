@@ -3,6 +3,8 @@
 
 mod slot;
 
+mod sent;
+
 mod candidate;
 mod endpoints;
 mod state;
@@ -21,6 +23,7 @@ pub(crate) use learned::{Features, HeadSent, Learned, OrderTrial, OutputKinds, R
 pub(crate) use lives::Lives;
 pub(crate) use outlier::OutlierDetector;
 pub(crate) use placements::{Placement, Placements};
+pub(crate) use sent::Sent;
 pub(crate) use sessions::Sessions;
 pub use slot::Slot;
 #[cfg(test)]

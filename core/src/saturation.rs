@@ -6,6 +6,7 @@
 mod budget;
 mod capacity;
 mod concurrency;
+mod kept;
 mod load;
 mod stale;
 mod utilization;
@@ -15,11 +16,12 @@ use std::str::FromStr;
 pub use budget::Budget;
 pub use capacity::Capacity;
 pub use concurrency::{Concurrency, ConcurrencyMode};
+pub use kept::KeptPlaces;
 pub use load::Load;
 pub use stale::StaleEndpoints;
 pub use utilization::{Staleness, Utilization};
 
-use crate::model::UnknownPolicy;
+use crate::model::{Amounts, UnknownPolicy};
 
 /// Measures the saturation of a pool: 0 is idle, at 1 and above the gate is shut.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +98,20 @@ impl Detector {
             Self::Concurrency(detector) => detector.room(loads),
             Self::Max(children) => {
                 Budget::tightest(children.iter().map(|child| child.measure(loads)))
+            }
+        }
+    }
+
+    /// Returns the most that the pool takes of all gateways, by each measure that this limits. Endpoints
+    /// of all stages are taken as one.
+    #[must_use]
+    pub fn limits(&self, loads: &[Load]) -> Amounts {
+        match self {
+            Self::Utilization(detector) => detector.limits(loads),
+            Self::Concurrency(detector) => detector.limits(loads),
+            Self::Max(children) => {
+                let limits = children.iter().map(|child| child.limits(loads));
+                limits.fold(Amounts::default(), Amounts::least)
             }
         }
     }

@@ -2,6 +2,7 @@
 //! that knowledge changes.
 
 mod binding;
+mod credit;
 mod direct;
 mod lifecycle;
 mod pending_events;
@@ -12,6 +13,7 @@ mod view;
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use crate::{
+    exchange::Others,
     ledger::Ledger,
     model::{
         Chain, End, Event, EventKind, InferenceRequest, Instant, OBJECTIVES_MAX, Objective,
@@ -19,10 +21,10 @@ use crate::{
         Rng, SchedulingResult, Snapshot,
     },
     pool::{
-        Candidate, Learned, Lives, OutlierDetector, Placements, Pool, Sessions, Slot,
+        Candidate, Learned, Lives, OutlierDetector, Placements, Pool, Sent, Sessions, Slot,
         prefix::{Index, Matches},
     },
-    saturation::{Capacity, Detector},
+    saturation::Capacity,
     schedule::{Config, PickContext},
 };
 use pending_events::PendingEvents;
@@ -46,6 +48,8 @@ pub struct Scheduler {
     lives: Lives,
     outliers: OutlierDetector,
     sessions: Sessions,
+    /// Knowledge of the other gateways; `None` without an exchange.
+    others: Option<Box<Others>>,
     rng: Rng,
     /// Empty between picks, kept for its allocated memory.
     matches: Matches,
@@ -79,6 +83,7 @@ impl Scheduler {
             lives: Lives::default(),
             outliers: OutlierDetector::default(),
             sessions: Sessions::default(),
+            others: None,
             rng: Rng::new(seed),
             matches: Matches::default(),
         }
@@ -214,10 +219,7 @@ impl Scheduler {
             Some(pool) if pool.members().is_empty() => Capacity::Empty,
             Some(_) => {
                 let loads = self.choosable_loads(now, ledger);
-                let Config { detector, scheduling, .. } = &self.config;
-                let in_stages = scheduling.may_compute_apart();
-                let room = if in_stages { Detector::room_in_stages } else { Detector::room };
-                Capacity::Serving(room(detector, &loads))
+                Capacity::Serving(self.room_beside_others(now, ledger, &loads))
             }
         }
     }
@@ -263,8 +265,9 @@ impl Scheduler {
 
     /// Learns from the pages of the latest snapshot how many requests others have at each endpoint,
     /// beside those that the ledger counts.
-    pub(crate) fn learn_strangers(&mut self, ledger: &Ledger) {
-        let loads = self.pool.iter().flat_map(|pool| pool.excess(&ledger.accounts));
+    pub(crate) fn learn_strangers(&mut self, now: Instant, ledger: &Ledger) {
+        let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };
+        let loads = self.pool.iter().flat_map(|pool| pool.excess(now, sent));
         loads.for_each(|(slot, excess)| self.learned.strangers.seen(slot, excess));
     }
 
@@ -280,6 +283,8 @@ impl Scheduler {
             self.lives.forget(left);
             self.outliers.clear(left);
         }
+        self.share_out();
+        let pool = self.pool.get_or_insert_default();
         let losses: Vec<Losses> = pool.members().iter().map(Losses::of_member).collect();
         losses.into_iter().for_each(|losses| self.unlearn(losses, received_at));
         let pool = self.pool.get_or_insert_default();
@@ -375,7 +380,8 @@ impl Scheduler {
         let Pick { now, request, ledger, matches } = pick;
         let pool = self.pool.as_ref().ok_or(PickError::NoSnapshot)?;
         let stale_after = self.config.stale_after;
-        let mut candidates = pool.candidates(now, stale_after, &ledger.accounts, matches);
+        let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };
+        let mut candidates = pool.candidates(now, stale_after, sent, matches);
         if self.config.output_estimate.counts_as_load() {
             candidates.iter_mut().for_each(|candidate| candidate.token_load = candidate.holds);
         }

@@ -28,7 +28,7 @@ pub use input::{Input, Observation, PendingRequest};
 pub use memory::MemoryStore;
 pub use proposal::Proposal;
 pub use seen::{RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written};
-pub use turn::{Host, Party, SnapshotNotice, turn};
+pub use turn::{ExchangeNotice, Host, Party, SnapshotNotice, turn};
 
 use crate::{
     flow::Controller,

@@ -90,7 +90,8 @@ impl SharedStore {
         let row = |worker| Row { worker, heartbeat: heartbeats::read(&self.pool, worker) };
         // After the ledger: a row that is newer than it is known by the number of its changes.
         let rows = wants.rows(&ledger).map(row).collect();
-        Seen { ledger, version: Version(stored.cas), snapshot, events, rows }
+        let version = Version(stored.cas);
+        Seen { ledger, version, snapshot, events, rows, ..Seen::default() }
     }
 
     /// Writes a proposed ledger unless another worker wrote it since it was read; false if one did.

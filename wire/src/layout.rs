@@ -24,7 +24,7 @@ const VERSIONS: [u8; 11] = [
     b'.',
 ];
 
-/// Mark of the layouts in every key, as in `v653165113.`.
+/// Mark of the layouts in every key, as in `v663165113.`.
 pub const LAYOUT: &str = match str::from_utf8(&VERSIONS) {
     Ok(text) => text,
     Err(_) => "",
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_key_names_pool_layouts_and_value() {
-        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v653165113./ledger");
+        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v663165113./ledger");
         assert_eq!([digit(0), digit(9), digit(10), digit(35)], *b"09az");
     }
 }

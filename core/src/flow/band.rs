@@ -115,6 +115,7 @@ impl Band {
         if let Some(queue) = self.queues.get_mut(seat.queue) {
             let cost = self.config.fairness.dispatch_cost(&queue.id, uncached_tokens);
             queue.counter = queue.counter.saturating_add(cost);
+            queue.charged = queue.charged.saturating_add(cost);
             queue.turn = self.next_turn;
             self.next_turn += 1;
         }
@@ -136,7 +137,23 @@ impl Band {
     /// Charges output tokens to a flow, if it is still remembered.
     pub(super) fn charge(&mut self, id: &FairnessId, output_tokens: u32) {
         let cost = self.config.fairness.output_cost(id, output_tokens);
-        self.recount(id, |counter| counter.saturating_add(cost));
+        self.recount(id, |queue| {
+            queue.counter = queue.counter.saturating_add(cost);
+            queue.charged = queue.charged.saturating_add(cost);
+        });
+    }
+
+    /// Charges a flow for what its tenant has used at other gateways, if it is still remembered.
+    pub(super) fn charge_elsewhere(&mut self, id: &FairnessId, cost: u64) {
+        if self.config.fairness.charges_tokens() {
+            self.recount(id, |queue| queue.counter = queue.counter.saturating_add(cost));
+        }
+    }
+
+    /// Returns what each flow was charged for requests of this gateway, of those that were charged at all.
+    pub(super) fn charged(&self) -> impl Iterator<Item = (&FairnessId, u64)> {
+        let queues = self.by_id.values().filter_map(|queue| self.queues.get(*queue));
+        queues.filter(|queue| queue.charged > 0).map(|queue| (&queue.id, queue.charged))
     }
 
     /// Puts in place of what a dispatch was charged for what it costs.
@@ -144,13 +161,17 @@ impl Band {
         let cost = |tokens| self.config.fairness.dispatch_cost(id, tokens);
         let charged = cost(charged);
         let found = cost(found);
-        self.recount(id, |counter| counter.saturating_add(found).saturating_sub(charged));
+        let corrected = |count: u64| count.saturating_add(found).saturating_sub(charged);
+        self.recount(id, |queue| {
+            queue.counter = corrected(queue.counter);
+            queue.charged = corrected(queue.charged);
+        });
     }
 
-    fn recount(&mut self, id: &FairnessId, recount: impl FnOnce(u64) -> u64) {
+    fn recount(&mut self, id: &FairnessId, recount: impl FnOnce(&mut FlowQueue)) {
         let Some(&slot) = self.by_id.get(id) else { return };
         let Some(queue) = self.queues.get_mut(slot) else { return };
-        queue.counter = recount(queue.counter);
+        recount(queue);
         // A new counter neither fills nor empties a queue, so the time is not looked at.
         self.reorder(Instant::default(), slot);
     }

@@ -6,7 +6,10 @@ use super::{
     BandConfig, BandSelectionPolicy, FairnessId, Floors, FlowConfig, FlowKey, Limits, Share, Usage,
     UsageLimitPolicy, band::Band, usage_limit::Standing,
 };
-use crate::model::{Instant, Priority};
+use crate::{
+    model::{Instant, Priority},
+    saturation::Budget,
+};
 
 /// The most bands that objectives may add to, static ones included. Every dispatch looks at all of
 /// them; no operator has more classes of service than this.
@@ -147,10 +150,12 @@ impl Bands {
         self.bands.get_mut(&Reverse(priority)).map(|entry| &mut entry.band)
     }
 
-    /// Decides which bands may send at this saturation.
-    pub(super) fn gate(&mut self, policy: &UsageLimitPolicy, saturation: f64) {
+    /// Decides which bands may send at this saturation, and which may take the places that are left.
+    pub(super) fn gate(&mut self, policy: &UsageLimitPolicy, budget: &Budget) {
+        let saturation = budget.saturation();
         for (standing, band) in self.standings() {
             band.open = band.usage.requests > 0
+                && budget.admits(band.priority)
                 && saturation < policy.ceiling(standing, saturation, &mut band.turns);
         }
     }
@@ -248,6 +253,18 @@ impl Bands {
             usage: band.usage,
             limits: band.config.limits,
         })
+    }
+
+    /// Returns at most `rows` flows that were charged for requests of this gateway, the highest first.
+    pub(super) fn charged(&self, rows: usize) -> Vec<(FlowKey, u64)> {
+        let bands = self.bands.values().map(|entry| &entry.band);
+        let charged = bands.flat_map(|band| band.charged().map(move |(id, cost)| (cost, id, band)));
+        let mut all: Vec<(u64, &FairnessId, &Band)> = charged.collect();
+        all.sort_by_key(|(cost, ..)| Reverse(*cost));
+        let flow = |(cost, id, band): (u64, &FairnessId, &Band)| {
+            (FlowKey { id: id.clone(), priority: band.priority }, cost)
+        };
+        all.into_iter().take(rows).map(flow).collect()
     }
 
     /// Returns at most `rows` flows by name, and one row per band for the rest of it.

@@ -77,7 +77,7 @@ impl FlowConfig {
     pub fn charges_tokens(&self) -> bool {
         let templates = [Some(&self.default_band), self.default_negative_band.as_ref()];
         let bands = self.bands.values().chain(templates.into_iter().flatten());
-        bands.into_iter().any(|band| matches!(band.fairness, FairnessPolicy::TokenFair(_)))
+        bands.into_iter().any(|band| band.fairness.charges_tokens())
     }
 
     /// Returns the settings of a band that is not configured by name.

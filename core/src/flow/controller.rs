@@ -113,10 +113,10 @@ impl Controller {
     /// is no place for it. Nothing changes: [`Self::count`] is for the answer that holds.
     #[must_use]
     pub fn passage(&self, priority: Priority, budget: &Budget) -> Option<Passage> {
-        if !budget.has_places() {
+        let priority = self.bands.resolve(priority);
+        if !budget.admits(priority) {
             return None;
         }
-        let priority = self.bands.resolve(priority);
         self.bands.passage(&self.config.usage_limit, priority, budget.saturation())
     }
 
@@ -164,7 +164,7 @@ impl Controller {
             return None;
         }
         // The gate is asked anew for each dispatch, since each raises the saturation.
-        self.bands.gate(&self.config.usage_limit, budget.saturation());
+        self.bands.gate(&self.config.usage_limit, budget);
         let priority = self.bands.select(&self.config.band_selection)?;
         let slot = self.bands.get(priority)?.next()?;
         let waiting = self.take(slot)?;
@@ -212,6 +212,22 @@ impl Controller {
         if let Some(band) = self.bands.get_mut(priority) {
             band.charge(&flow.id, output_tokens);
         }
+    }
+
+    /// Charges a tenant for what it has used at other gateways (token-fair), in the unit of
+    /// [`Self::charged`].
+    pub fn charge_elsewhere(&mut self, flow: &FlowKey, cost: u64) {
+        let priority = self.bands.resolve(flow.priority);
+        if let Some(band) = self.bands.get_mut(priority) {
+            band.charge_elsewhere(&flow.id, cost);
+        }
+    }
+
+    /// Returns what tenants were charged for requests of this gateway, the highest first, in 65,536ths of a
+    /// token of weight 1 (token-fair). At most `rows`.
+    #[must_use]
+    pub fn charged(&self, rows: usize) -> Vec<(FlowKey, u64)> {
+        self.bands.charged(rows)
     }
 
     /// Corrects what a tenant was charged for a dispatch: the request was found to have so many

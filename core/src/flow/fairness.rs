@@ -74,6 +74,11 @@ impl FairnessPolicy {
         }
     }
 
+    /// True if flows are charged for the tokens of their requests.
+    pub(super) fn charges_tokens(&self) -> bool {
+        matches!(self, Self::TokenFair(_))
+    }
+
     /// Returns the place of a flow among those of its band; none if no request waits in it.
     pub(super) fn standing(&self, queue: &FlowQueue) -> Option<Rank> {
         let head = queue.head()?;

@@ -1,8 +1,8 @@
 //! The part of the ledger that one worker has counted, so that others can recount the ledger, and take
 //! back what a dead worker had there.
 
-use super::Accounts;
-use crate::model::WorkerId;
+use super::{Accounts, BandCounts};
+use crate::model::{Amounts, Instant, WorkerId};
 
 /// A worker's part of the ledger, and a sign of life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,19 @@ pub struct Heartbeat {
     pub accounts: Accounts,
     /// The worker's exchange with the arbiter.
     pub exchange: Exchange,
+    /// The worker's requests by their priorities.
+    pub bands: BandCounts,
+    /// The limits of the pool, as the worker measured them last.
+    pub limits: MeasuredLimits,
+}
+
+/// The most that a pool takes of all gateways, by its detector, at the time of a measurement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeasuredLimits {
+    /// The amount by each measure that is limited.
+    pub amounts: Amounts,
+    /// Time of the measurement; zero before the first.
+    pub at: Instant,
 }
 
 /// The counts of a worker's messages from and to the arbiter of one term, by which the arbiter finds

@@ -1,6 +1,7 @@
 //! The endpoints on which a request is counted.
 
 use super::{EndpointKey, Work};
+use crate::model::Priority;
 
 /// A request's counts in the ledger, by its scheduling result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Target {
     pub load: Option<Work>,
     /// Tokens of KV cache that the request is expected to take by its end, beside what it finds cached.
     pub holds: u32,
+    /// Priority of the request.
+    pub priority: Priority,
     /// True if the other workers hear of the placement: then it takes a position of the event ring.
     pub is_announced: bool,
 }

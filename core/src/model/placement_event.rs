@@ -17,6 +17,22 @@ pub struct PlacementEvent {
     pub verdict: EventKind,
 }
 
+impl PlacementEvent {
+    /// Returns what other gateways are to learn of it; `None` where it is none of their business. A failure
+    /// blames no endpoint at another gateway: one that is cut off from an endpoint must not blind those
+    /// that are not.
+    #[must_use]
+    pub fn for_other_gateways(self) -> Option<Self> {
+        match self.verdict {
+            EventKind::Placed | EventKind::Withdrawn | EventKind::Used | EventKind::Bound(_) => {
+                Some(self)
+            }
+            EventKind::Failed(_) => Some(Self { verdict: EventKind::Withdrawn, ..self }),
+            EventKind::Broke(_) | EventKind::Served => None,
+        }
+    }
+}
+
 /// The outcome of a prompt on an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {

@@ -13,7 +13,7 @@ pub(crate) use digest::{digest_all, mix};
 pub(crate) use head::HeadPart;
 pub use head::{PromptHead, Section};
 pub use order::{PromptOrder, ToolsAt};
-pub use seed::Seed;
+pub use seed::{PromptKey, Seed};
 
 /// Names a prompt's beginning up to the end of one block: equal for equal bytes of the same model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

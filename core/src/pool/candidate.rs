@@ -24,9 +24,9 @@ pub(crate) struct Candidate<'a> {
     pub(crate) gauges: Option<EngineLoad>,
     /// Blocks of the prompt, from its head, that its cache is believed to hold.
     pub(crate) matched: u32,
-    /// Requests in flight there, of this Envoy.
+    /// Requests in flight there, of all gateways as far as they are known.
     pub(crate) requests: u32,
-    /// Requests that were sent there since its metrics were read.
+    /// Requests that this gateway sent there since its metrics were read.
     pub(crate) sent_since: u32,
     /// Prompt tokens of those requests that the endpoint has not computed yet.
     pub(crate) tokens: u32,
@@ -38,6 +38,9 @@ pub(crate) struct Candidate<'a> {
     pub(crate) holds: u32,
     /// Seconds until it is expected to have computed them, as far as they explain that.
     pub(crate) busy_for: f64,
+    /// Seconds of work that other gateways may have sent there since they were last heard of; 0 for an
+    /// endpoint that is this gateway's own.
+    pub(crate) unheard_for: f64,
 }
 
 impl<'a> Candidate<'a> {
@@ -57,6 +60,7 @@ impl<'a> Candidate<'a> {
             token_load: 0,
             holds: 0,
             busy_for: f64::INFINITY,
+            unheard_for: 0.0,
         }
     }
 }

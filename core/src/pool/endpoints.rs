@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Candidate, EndpointState, Slot, state::Reading};
+use super::{Candidate, EndpointState, Sent, Slot, state::Reading};
 use crate::{
+    exchange::{EndpointUse, Others, STALENESS},
     ledger::{Account, Accounts, EndpointKey, Sends},
     model::{ENDPOINTS_MAX, Health, Instant, Snapshot},
     pool::prefix::Matches,
@@ -33,7 +34,9 @@ pub(crate) struct Pool {
 /// The part of an account that plugins read.
 #[derive(Clone, Copy, Debug, Default)]
 struct InFlight {
+    /// Requests of all gateways.
     requests: u32,
+    /// Requests that this gateway sent of late.
     sends: Sends,
     tokens: u32,
     holds: u32,
@@ -81,17 +84,25 @@ impl Pool {
         &'a self,
         now: Instant,
         stale_after: Duration,
-        accounts: &Accounts,
+        sent: Sent<'_>,
         matches: &Matches,
     ) -> Vec<Candidate<'a>> {
         let mut in_flight = vec![InFlight::default(); self.members.len()];
-        self.each_account(accounts, |place, account| {
+        self.each_account(sent.own, |place, account| {
             if let Some(counts) = in_flight.get_mut(place) {
                 let Account { requests, tokens, holds, sends, .. } = *account;
                 let busy_for = account.busy_for(now);
                 *counts = InFlight { requests, sends, tokens, holds, busy_for };
             }
         });
+        self.each_sum(sent.of_others(now), |place, sum| {
+            if let Some(counts) = in_flight.get_mut(place) {
+                counts.requests = counts.requests.saturating_add(sum.requests);
+                counts.tokens = counts.tokens.saturating_add(sum.tokens);
+                counts.busy_for += sum.busy_for.as_secs_f64();
+            }
+        });
+        let lag = if sent.is_shared(now) { STALENESS.as_secs_f64() } else { 0.0 };
         // Field by field: the rest of another candidate would be written twice.
         let candidate = |(member, counts): (&'a EndpointState, InFlight)| {
             let sent_since = member.sent_since(now, counts.sends);
@@ -107,6 +118,7 @@ impl Pool {
                 token_load: counts.tokens,
                 holds: counts.holds,
                 busy_for: counts.busy_for,
+                unheard_for: if member.is_of_another { lag } else { 0.0 },
             }
         };
         self.members.iter().zip(in_flight).map(candidate).collect()
@@ -118,18 +130,25 @@ impl Pool {
         self.quiet_for
     }
 
+    /// Tells each member whether it is another gateway's own.
+    pub(crate) fn share_out(&mut self, others: &Others) {
+        for member in &mut self.members {
+            member.is_of_another = others.is_of_another(member.address.into());
+        }
+    }
+
     /// Returns the load of each member, in their order.
     ///
     /// Where `counts_output` is true, their tokens in flight are those of prompts and estimated answers.
     pub(crate) fn loads(
         &self,
         now: Instant,
-        accounts: &Accounts,
+        sent: Sent<'_>,
         counts_output: bool,
     ) -> Vec<saturation::Load> {
         let carries = |member: &EndpointState| member.carries(now, self.quiet_for);
         let mut loads: Vec<_> = self.members.iter().map(carries).collect();
-        self.each_account(accounts, |place, account| {
+        self.each_account(sent.own, |place, account| {
             if let (Some(load), Some(member)) = (loads.get_mut(place), self.members.get(place)) {
                 load.in_flight = account.requests;
                 load.sent_since = member.sent_since(now, account.sends);
@@ -138,22 +157,30 @@ impl Pool {
                 load.kv_to_come = member.cache_share(account.holds);
             }
         });
+        self.each_sum(sent.of_others(now), |place, sum| {
+            if let Some(load) = loads.get_mut(place) {
+                load.in_flight = load.in_flight.saturating_add(sum.requests);
+                load.in_flight_tokens += u64::from(sum.tokens);
+            }
+        });
         loads
     }
 
     /// Returns, for each member whose page was read, the requests that the page shows beyond those that
-    /// the accounts count.
-    pub(crate) fn excess(&self, accounts: &Accounts) -> Vec<(Slot, u32)> {
+    /// gateways are known to have sent.
+    pub(crate) fn excess(&self, now: Instant, sent: Sent<'_>) -> Vec<(Slot, u32)> {
         let shown = |member: &EndpointState| {
             let gauges = member.read?.gauges;
             Some(gauges.waiting.saturating_add(gauges.running))
         };
         let mut shown: Vec<Option<u32>> = self.members.iter().map(shown).collect();
-        self.each_account(accounts, |place, account| {
+        let mut take_off = |place: usize, requests| {
             if let Some(Some(shown)) = shown.get_mut(place) {
-                *shown = shown.saturating_sub(account.requests);
+                *shown = shown.saturating_sub(requests);
             }
-        });
+        };
+        self.each_account(sent.own, |place, account| take_off(place, account.requests));
+        self.each_sum(sent.of_others(now), |place, sum| take_off(place, sum.requests));
         let slots = self.members.iter().map(|member| member.slot);
         slots.zip(shown).filter_map(|(slot, excess)| Some((slot, excess?))).collect()
     }
@@ -168,6 +195,21 @@ impl Pool {
             while accounts.next_if(|account| account.endpoint < key).is_some() {}
             if let Some(account) = accounts.next_if(|account| account.endpoint == key) {
                 with(place, account);
+            }
+        }
+    }
+
+    /// Calls `with` for each of the others' sums with the place of its member.
+    fn each_sum(
+        &self,
+        sums: impl Iterator<Item = EndpointUse>,
+        mut with: impl FnMut(usize, &EndpointUse),
+    ) {
+        let mut sums = sums.peekable();
+        for &(key, place) in &self.by_key {
+            while sums.next_if(|sum| sum.endpoint < key).is_some() {}
+            if let Some(sum) = sums.next_if(|sum| sum.endpoint == key) {
+                with(place, &sum);
             }
         }
     }
@@ -243,7 +285,8 @@ mod tests {
             let received_at = Instant::from_nanos(1_000_000_000);
             pool.update(snapshot, received_at);
             let now = Instant::from_nanos((1_000 + after_ms) * 1_000_000);
-            pool.loads(now, &Accounts::default(), false)[0].metrics_age.unwrap().as_millis()
+            let sent = Sent { own: &Accounts::default(), others: None };
+            pool.loads(now, sent, false)[0].metrics_age.unwrap().as_millis()
         };
         assert_eq!([age_ms(0, 0), age_ms(0, 200)], [30, 230]);
         assert_eq!([age_ms(250, 0), age_ms(250, 200), age_ms(250, 400)], [0, 0, 180]);

@@ -26,6 +26,8 @@ pub(crate) struct EndpointState {
     attributes: Vec<(String, f64)>,
     pub(super) read: Option<Reading>,
     pub(crate) incarnation: Incarnation,
+    /// True if the endpoint is another gateway's own, which that one sends to at once.
+    pub(super) is_of_another: bool,
 }
 
 /// Metrics, and when they were read by our clock.
@@ -72,6 +74,7 @@ impl EndpointState {
             attributes,
             read,
             incarnation,
+            is_of_another: false,
         };
         member.roles = Roles::from_label(member.label(Role::LABEL));
         member

@@ -1,5 +1,8 @@
 //! The budget of a pool: what it can still take.
 
+use super::KeptPlaces;
+use crate::model::{Measure, Priority};
+
 /// Rounding errors of summed thirds and fifths stay below this, differences that matter above.
 const ROUNDING: f64 = 1e-9;
 
@@ -11,11 +14,15 @@ pub struct Budget {
     lines: Vec<Line>,
     /// Dispatches that are left, whatever the saturation.
     places: u32,
+    /// Places that low bands may not take.
+    kept: KeptPlaces,
 }
 
 /// The measure of one detector.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Line {
+    /// The measure that the detector counts in flight; `None` for one that reads pages.
+    pub(super) measure: Option<Measure>,
     /// As measured.
     pub(super) saturation: f64,
     /// Saturation that dispatches may add before the measure moves at all, since something else
@@ -36,17 +43,21 @@ impl Budget {
     /// Makes a budget without any room: a pool without endpoints.
     #[must_use]
     pub fn shut() -> Self {
-        Self { lines: vec![Line { saturation: 1.0, ..Line::default() }], places: 0 }
+        Self {
+            lines: vec![Line { saturation: 1.0, ..Line::default() }],
+            places: 0,
+            kept: KeptPlaces::default(),
+        }
     }
 
     /// Makes a budget for that many requests and no more, at saturation 0 until they are gone.
     #[must_use]
     pub fn for_requests(places: u32) -> Self {
-        Self { lines: Vec::new(), places }
+        Self { lines: Vec::new(), places, kept: KeptPlaces::default() }
     }
 
     pub(super) fn measured(line: Line) -> Self {
-        Self { lines: vec![line], places: u32::MAX }
+        Self { lines: vec![line], places: u32::MAX, kept: KeptPlaces::default() }
     }
 
     /// Joins budgets: there is room where all of them have room.
@@ -63,6 +74,40 @@ impl Budget {
     pub fn at_most(mut self, places: u32) -> Self {
         self.places = self.places.min(places);
         self
+    }
+
+    /// Returns the same for a gateway that may have `amount` in flight by a measure and has `used`.
+    ///
+    /// Others can't have more than the limit leaves beside `amount`, however much they had when they were
+    /// last heard of. So what is free of the credit is free of the pool as well.
+    #[must_use]
+    pub fn within(mut self, measure: Measure, amount: u64, used: u64) -> Self {
+        let free = amount.saturating_sub(used);
+        for line in self.lines.iter_mut().filter(|line| line.measure == Some(measure)) {
+            let weight = line.per_request.max(line.per_token);
+            line.saturation = line.saturation.min(1.0 - float(free) * weight);
+        }
+        match measure {
+            Measure::Requests => self.at_most(u32::try_from(free).unwrap_or(u32::MAX)),
+            Measure::Tokens => {
+                let share = 1.0 / float(amount.max(1));
+                let saturation = if amount == 0 { 1.0 } else { float(used) * share };
+                self.lines.push(Line { saturation, per_token: share, ..Line::default() });
+                self
+            }
+        }
+    }
+
+    /// Returns the same with places kept from low bands.
+    #[must_use]
+    pub fn keeping(self, kept: KeptPlaces) -> Self {
+        Self { kept, ..self }
+    }
+
+    /// True if a request of this priority may take one of the places.
+    #[must_use]
+    pub fn admits(&self, priority: Priority) -> bool {
+        self.places > self.kept.from(priority)
     }
 
     /// Returns the same where a request may count at two of the endpoints: one computes its prompt,
@@ -131,5 +176,49 @@ impl Line {
         }
         let free = ceiling - self.saturation + self.slack - self.added;
         (free / weight - ROUNDING).ceil() as u32
+    }
+}
+
+/// Converts tokens. Above 2^53 neighbours become one, far beyond what fits on an endpoint.
+#[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
+pub(super) fn float(tokens: u64) -> f64 {
+    tokens as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saturation::{Concurrency, ConcurrencyMode, Detector, Load};
+
+    /// Returns the budget of one endpoint for ten requests or a thousand tokens, with so much in flight.
+    fn room(mode: ConcurrencyMode, in_flight: u32, in_flight_tokens: u64) -> Budget {
+        let detector = Concurrency { max_requests: 10, max_tokens: 1_000, mode, headroom: 0.0 };
+        let load = Load { in_flight, in_flight_tokens, ..Load::default() };
+        Detector::Concurrency(detector).room(&[load])
+    }
+
+    #[test]
+    fn a_credit_gives_its_places_whatever_others_had_when_they_were_heard() {
+        let places = |known, credit, used| {
+            let budget = room(ConcurrencyMode::Requests, known, 0);
+            budget.within(Measure::Requests, credit, used).places(1.0)
+        };
+        assert_eq!(places(4, 6, 4), 2, "less than the pool has");
+        assert_eq!(places(12, 6, 4), 2, "others had more than they can have now");
+        assert_eq!(places(4, 4, 4), 0);
+        assert_eq!(places(4, 0, 4), 0);
+    }
+
+    #[test]
+    fn a_credit_of_tokens_ends_with_them() {
+        let budget = |credit, used| {
+            room(ConcurrencyMode::Tokens, 0, 990).within(Measure::Tokens, credit, used)
+        };
+        let mut open = budget(500, 400);
+        assert_eq!(open.places(1.0), 100, "of one token each");
+        open.take(100);
+        assert_eq!(open.places(1.0), 0);
+        assert_eq!(budget(500, 500).places(1.0), 0);
+        assert_eq!(budget(0, 0).places(1.0), 0);
     }
 }

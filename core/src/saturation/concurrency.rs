@@ -2,8 +2,11 @@
 
 use std::str::FromStr;
 
-use super::{Budget, Load, budget::Line};
-use crate::model::UnknownPolicy;
+use super::{
+    Budget, Load,
+    budget::{Line, float},
+};
+use crate::model::{Amounts, Measure, UnknownPolicy};
 
 /// EPP: concurrency-detector. Needs no metrics, but knows only this gateway's requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,10 +55,25 @@ impl Concurrency {
         let per_token = 1.0 / self.tokens() / endpoints;
         let idle = Line { saturation: sum / endpoints, ..Line::default() };
         Budget::measured(match self.mode {
-            ConcurrencyMode::Requests => Line { per_request, ..idle },
-            ConcurrencyMode::Tokens => Line { per_token, ..idle },
+            ConcurrencyMode::Requests => {
+                Line { per_request, measure: Some(Measure::Requests), ..idle }
+            }
+            ConcurrencyMode::Tokens => Line { per_token, measure: Some(Measure::Tokens), ..idle },
             ConcurrencyMode::Hybrid => Line { per_request, per_token, ..idle },
         })
+    }
+
+    /// Returns the most that these endpoints should have in flight together. In hybrid mode it is the most
+    /// of each: whatever is above one of them is above the mean of the worse ratios.
+    pub(super) fn limits(&self, loads: &[Load]) -> Amounts {
+        let endpoints = u64::try_from(loads.len()).unwrap_or(u64::MAX);
+        let requests = Some(endpoints.saturating_mul(self.max_requests.max(1).into()));
+        let tokens = Some(endpoints.saturating_mul(self.max_tokens.max(1)));
+        match self.mode {
+            ConcurrencyMode::Requests => Amounts { requests, tokens: None },
+            ConcurrencyMode::Tokens => Amounts { requests: None, tokens },
+            ConcurrencyMode::Hybrid => Amounts { requests, tokens },
+        }
     }
 
     pub(super) fn has_headroom(&self, load: &Load) -> bool {
@@ -97,12 +115,6 @@ impl FromStr for ConcurrencyMode {
             _ => Err(UnknownPolicy::new("concurrency mode", name, Self::NAMES)),
         }
     }
-}
-
-/// Converts tokens. Above 2^53 neighbours become one, far beyond what fits on an endpoint.
-#[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
-fn float(tokens: u64) -> f64 {
-    tokens as f64
 }
 
 /// Returns a number of endpoints.

@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use super::{Budget, Load, budget::Line, concurrency::count};
-use crate::model::UnknownPolicy;
+use crate::model::{Amounts, UnknownPolicy};
 
 /// EPP: utilization-detector, with what it lacks: what was sent since the last scrape counts as
 /// waiting, and a lost scrape leaves the ledger to go by.
@@ -117,6 +117,17 @@ impl Utilization {
             per_request,
             ..Line::default()
         })
+    }
+
+    /// Returns the most requests that these endpoints take of all gateways: those that are known to be in
+    /// flight, and those that there is room for beside them. None where nothing limits what is sent
+    /// between two pages.
+    pub(super) fn limits(&self, loads: &[Load]) -> Amounts {
+        let places = self.room(loads).places(1.0);
+        let in_flight: u64 = loads.iter().map(|load| u64::from(load.in_flight)).sum();
+        let is_limited = places < u32::MAX;
+        let requests = is_limited.then(|| in_flight.saturating_add(places.into()));
+        Amounts { requests, tokens: None }
     }
 
     /// True if the endpoint should be sent more. As in the EPP, it has no headroom without fresh

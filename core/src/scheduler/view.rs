@@ -6,7 +6,7 @@ use super::{Pick, Scheduler};
 use crate::{
     ledger::{Ledger, Target, Work},
     model::{InferenceRequest, Instant, SchedulingResult, TextMeasure},
-    pool::prefix::Matches,
+    pool::{Sent, prefix::Matches},
     saturation::{Load, StaleEndpoints},
     schedule::{Explanation, OutputEstimate},
 };
@@ -41,15 +41,16 @@ impl Scheduler {
     pub fn survey(&self, now: Instant, ledger: &Ledger) -> Vec<(SocketAddr, Load)> {
         let Some(pool) = &self.pool else { return Vec::new() };
         let addresses = pool.members().iter().map(|member| member.address);
-        addresses
-            .zip(pool.loads(now, &ledger.accounts, self.config.output_estimate.counts_as_load()))
-            .collect()
+        let sent = Sent { own: &ledger.accounts, others: None };
+        let counts_output = self.config.output_estimate.counts_as_load();
+        addresses.zip(pool.loads(now, sent, counts_output)).collect()
     }
 
     /// Returns the loads of the endpoints that can be chosen.
     pub(super) fn choosable_loads(&self, now: Instant, ledger: &Ledger) -> Vec<Load> {
         let Some(pool) = &self.pool else { return Vec::new() };
-        let loads = pool.loads(now, &ledger.accounts, self.config.output_estimate.counts_as_load());
+        let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };
+        let loads = pool.loads(now, sent, self.config.output_estimate.counts_as_load());
         self.outliers.choosable(now, pool.members(), loads)
     }
 
@@ -101,6 +102,7 @@ impl Scheduler {
             tokens: work.tokens,
             load: self.counts_tokens.then_some(work),
             holds: work.holds,
+            priority: request.priority,
             is_announced: self.announces(request),
         }
     }

@@ -151,6 +151,7 @@ impl Worker {
         if let Some(passage) = passage {
             self.peer.count(passage);
         }
+        self.peer.count_arrival(pending.request.priority);
         let id = pending.id;
         if let (AdmissionResult::Sent(result), Some(target)) = (&result, target) {
             self.peer.open(now, id, target);

@@ -7,6 +7,7 @@ use super::{
     seen::{RING_ENTRIES, RingEntry, Written},
 };
 use crate::{
+    exchange::Others,
     ledger::{Heartbeat, Ledger, Row},
     model::{Instant, PlacementEvent, Snapshot, WorkerId},
 };
@@ -18,6 +19,7 @@ pub struct MemoryStore {
     /// Number of writes of the ledger.
     version: u32,
     snapshot: Option<(Snapshot, Instant)>,
+    others: Option<Box<Others>>,
     /// By position modulo [`RING_ENTRIES`].
     ring: BTreeMap<u64, Written>,
     heartbeats: BTreeMap<WorkerId, Heartbeat>,
@@ -48,6 +50,7 @@ impl MemoryStore {
                 snapshot: snapshot.clone(),
                 received_at: *received_at,
             }),
+            others: self.others.as_ref().filter(|_| wants.snapshot(&self.ledger)).cloned(),
             events: wants.events(&self.ledger).map(entry).collect(),
             rows: wants.rows(&self.ledger).map(|worker| self.row(worker)).collect(),
         }
@@ -91,5 +94,32 @@ impl MemoryStore {
     /// Stores a snapshot. [`super::SnapshotNotice`] then tells the workers.
     pub fn store_snapshot(&mut self, snapshot: Snapshot, received_at: Instant) {
         self.snapshot = Some((snapshot, received_at));
+    }
+
+    /// Stores what is known of the other gateways. [`super::ExchangeNotice`] then tells the workers.
+    pub fn store_others(&mut self, others: Others) {
+        self.others = Some(Box::new(others));
+    }
+
+    /// Returns what is known of the other gateways.
+    #[must_use]
+    pub fn others(&self) -> Option<&Others> {
+        self.others.as_deref()
+    }
+
+    /// Returns the entries of the event ring from a position on, oldest first, for an exchange that tells
+    /// other gateways of them.
+    pub fn entries(&self, from: u64) -> impl Iterator<Item = &Written> {
+        let positions =
+            from.max(self.ledger.events.saturating_sub(RING_ENTRIES))..self.ledger.events;
+        positions.filter_map(|position| {
+            let written = self.ring.get(&(position % RING_ENTRIES))?;
+            (written.position == position).then_some(written)
+        })
+    }
+
+    /// Returns the heartbeats that workers have shown.
+    pub fn heartbeats(&self) -> impl Iterator<Item = &Heartbeat> {
+        self.heartbeats.values()
     }
 }

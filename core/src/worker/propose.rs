@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     flow::Outcome,
-    ledger::{EndpointKey, Ledger, Row},
+    ledger::{EndpointKey, Ledger, MeasuredLimits, Row},
     model::{Event, InferenceRequest, Instant, PickError, RequestId, ResponseStart, WorkerId},
     saturation::Capacity,
     workers::{
@@ -95,7 +95,12 @@ impl Worker {
     /// Takes in a snapshot and the other workers' events. Returns the reason why a snapshot cannot be
     /// read, if that is news.
     fn take_in(&mut self, now: Instant, seen: &mut Seen) -> Option<String> {
+        let renews = self.feed.wants().snapshot(&seen.ledger);
+        let others = seen.others.take().filter(|_| renews);
         let Updates { snapshot, events, unreadable } = self.feed.take(seen);
+        if renews {
+            self.scheduler.take_others(others);
+        }
         if let Some((mut snapshot, received_at)) = snapshot {
             let rewrites = std::mem::take(&mut snapshot.model_rewrites);
             let models = std::mem::take(&mut snapshot.models);
@@ -103,11 +108,16 @@ impl Worker {
             // Before the events, which may be about an endpoint that only this snapshot has.
             let event = Event::Snapshot { snapshot, received_at };
             let _ = self.scheduler.handle(event);
-            self.scheduler.learn_strangers(&seen.ledger);
+            self.scheduler.learn_strangers(now, &seen.ledger);
             self.provision_if_changed(now);
         }
         for event in events {
             let _ = self.scheduler.handle(Event::Noted(event));
+        }
+        if renews && let Some(others) = self.scheduler.others() {
+            self.peer.charge_elsewhere(others.tenants(now));
+            let amounts = self.scheduler.limits(now, &seen.ledger);
+            self.peer.note_limits(MeasuredLimits { amounts, at: now });
         }
         unreadable
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::{
+    exchange::Others,
     ledger::{Ledger, Row},
     model::{Instant, PlacementEvent, Snapshot, WorkerId},
 };
@@ -96,6 +97,8 @@ pub struct Seen {
     pub version: Version,
     /// The stored snapshot, if [`Wants::snapshot`] held and there is one.
     pub snapshot: Option<StoredSnapshot>,
+    /// The stored knowledge of the other gateways, if [`Wants::snapshot`] held and there is any.
+    pub others: Option<Box<Others>>,
     /// Entries of the event ring at the positions of [`Wants::events`], in their order.
     pub events: Vec<RingEntry>,
     /// Rows of the workers of [`Wants::rows`].

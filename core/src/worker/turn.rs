@@ -2,7 +2,7 @@
 
 use super::{Effect, Input, Proposal, Seen, Wants, Worker};
 use crate::{
-    model::Instant,
+    model::{Instant, PlacementEvent},
     workers::{Envelope, Message},
 };
 
@@ -107,5 +107,40 @@ impl Party for SnapshotNotice {
         let (ledger, wakes) = proposal.into_notice();
         let told = [Effect::ShowPool(Box::new(ledger))];
         wakes.map(wake).into_iter().chain(told).chain(contended).collect()
+    }
+}
+
+/// The party that tells a pool's workers of the other gateways: of the sums that were just stored, and of
+/// placement events, which take one entry of the event ring, however many they are.
+#[derive(Debug, Default)]
+pub struct ExchangeNotice;
+
+impl Party for ExchangeNotice {
+    type Input = Vec<PlacementEvent>;
+
+    fn wants(&self, _now: Instant, _events: &Self::Input) -> Wants {
+        Wants::LEDGER
+    }
+
+    fn propose(&mut self, _now: Instant, events: &Self::Input, seen: Seen) -> Proposal {
+        let Seen { mut ledger, version, .. } = seen;
+        // What is stored of the others is read together with the snapshot.
+        ledger.snapshots += 1;
+        if !events.is_empty() {
+            ledger.announce();
+        }
+        // With another credit there may be room for requests that wait.
+        let wakes = ledger.wake();
+        Proposal::for_notice(ledger, version, wakes)
+    }
+
+    fn commit(&mut self, _now: Instant, events: Self::Input, proposal: Proposal) -> Vec<Effect> {
+        let wake = |to| Effect::Send(Box::new(Envelope { to, message: Message::Wake }));
+        let is_given_up = proposal.is_given_up();
+        let (ledger, wakes) = proposal.into_notice();
+        let position = ledger.events.checked_sub(1).filter(|_| !is_given_up && !events.is_empty());
+        let entry = position.map(|position| Effect::Publish { position, events });
+        let contended = is_given_up.then_some(Effect::ReportContended);
+        entry.into_iter().chain(wakes.map(wake)).chain(contended).collect()
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Envelope, Message};
 use crate::{
+    exchange::{TENANTS_MAX, TenantTokens},
     flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Passage, Ticket, TicketId},
     ledger::{Exchange, Lease, Ledger, PoolPhase, Row},
     model::{Instant, Priority, QueueId, RequestId, WorkerId},
@@ -37,6 +38,9 @@ pub(crate) struct Arbiter {
     charges_tokens: bool,
     /// The workers that handed in tickets: at most one entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, TicketHolder>,
+    /// Tokens that tenants were charged at other gateways, by the latest part: at most
+    /// [`TENANTS_MAX`](crate::exchange::TENANTS_MAX).
+    elsewhere: BTreeMap<FlowKey, u64>,
     /// Tickets that members had handed in by the last look, and of which none had arrived.
     unheard: BTreeMap<WorkerId, u64>,
 }
@@ -119,7 +123,22 @@ impl Arbiter {
             charges_tokens: config.charges_tokens(),
             controller: Controller::new(config, PoolPhase { since: now, ..PoolPhase::default() }),
             clients: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             unheard: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what tenants were charged at other gateways. Charges them here for what is new, while this
+    /// worker decides; what was used before it began to is not held against them.
+    pub(super) fn charge_elsewhere(&mut self, tenants: &[TenantTokens]) {
+        let decides = self.epoch.is_some();
+        let before = std::mem::take(&mut self.elsewhere);
+        for TenantTokens { flow, tokens } in tenants.iter().take(TENANTS_MAX) {
+            let known = before.get(flow).filter(|known| decides && *known < tokens);
+            if let Some(known) = known {
+                self.controller.charge_elsewhere(flow, tokens - known);
+            }
+            self.elsewhere.insert(flow.clone(), *tokens);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     ledger::{Accounts, EndpointKey, Target, Work},
-    model::{Instant, RequestId},
+    model::{Instant, Priority, RequestId},
 };
 
 /// The requests in flight, with the endpoints on which each is counted. The worker's heartbeat holds
@@ -21,6 +21,8 @@ pub(crate) struct Counted {
     decode: Part,
     /// The endpoint that computes the prompt where that is another, until the response begins.
     prefill: Option<Part>,
+    /// The request's priority.
+    pub(crate) priority: Priority,
 }
 
 /// A request on one endpoint, with the tokens of its prompt that count there.
@@ -62,13 +64,13 @@ enum Computed {
 impl Counted {
     /// Counts of a request that goes to `target`.
     pub(crate) fn for_target(target: Target) -> Self {
-        let Target { endpoint, prefill, load, holds, .. } = target;
+        let Target { endpoint, prefill, load, holds, priority, .. } = target;
         let load = Work { holds: 0, ..load.unwrap_or_default() };
         // The cache of the prompt is moved to the endpoint that answers, where it grows.
         let work = if prefill.is_some() { Work::default() } else { load };
         let prefill = prefill.map(|endpoint| Part { endpoint, work: load });
         let work = Work { holds, ..work };
-        Self { decode: Part { endpoint, work }, prefill }
+        Self { decode: Part { endpoint, work }, prefill, priority }
     }
 
     /// Adds the counts.

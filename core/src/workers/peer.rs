@@ -8,7 +8,7 @@
 mod arbitration;
 mod grant;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Envelope, Message,
@@ -17,8 +17,9 @@ use super::{
     in_flight::{Counted, CountedRequests, Shift},
 };
 use crate::{
+    exchange::TenantTokens,
     flow::{Controller, FlowConfig, FlowKey, Passage, Ticket},
-    ledger::{EndpointKey, Exchange, Heartbeat, Lease, Ledger, Target},
+    ledger::{EndpointKey, Exchange, Heartbeat, Lease, Ledger, MeasuredLimits, Target},
     model::{InferenceRequest, Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::Capacity,
 };
@@ -33,6 +34,8 @@ pub struct WorkerPeer {
     queue: QueueId,
     heartbeat: Heartbeat,
     held: BTreeMap<RequestId, HeldRequest>,
+    /// The held requests of each priority, oldest first: one entry for each of them.
+    by_arrival: BTreeSet<(Priority, Instant, RequestId)>,
     in_flight: CountedRequests,
     /// The arbiter that the held requests were handed to.
     handed_to: Handed,
@@ -74,6 +77,7 @@ impl WorkerPeer {
             queue,
             heartbeat: Heartbeat::default(),
             held: BTreeMap::new(),
+            by_arrival: BTreeSet::new(),
             in_flight: CountedRequests::default(),
             handed_to: Handed::default(),
             arbiter,
@@ -251,6 +255,7 @@ impl WorkerPeer {
     /// Remembers a request that was sent.
     pub(crate) fn open(&mut self, now: Instant, request: RequestId, target: Target) {
         let counted = self.in_flight.open(request, target);
+        self.heartbeat.bands.change(target.priority, |band| band.in_flight += 1);
         counted.open(now, &mut self.heartbeat.accounts);
     }
 
@@ -269,8 +274,41 @@ impl WorkerPeer {
         if self.handed_to.epoch > 0 {
             envelopes.push(self.submit(vec![held.ticket.clone()], false));
         }
-        self.held.insert(RequestId(held.ticket.id.request), held);
+        let Ticket { id, arrived, .. } = held.ticket;
+        let id = RequestId(id.request);
+        self.by_arrival.insert((held.request.priority, arrived, id));
+        self.recount_waiting(held.request.priority, 1);
+        self.held.insert(id, held);
         envelopes
+    }
+
+    /// Counts that so many more or fewer requests of a priority are held, and which is the oldest.
+    fn recount_waiting(&mut self, priority: Priority, more: i32) {
+        let first = (priority, Instant::default(), RequestId(0));
+        let oldest = self.by_arrival.range(first..).next();
+        let oldest = oldest.filter(|(other, ..)| *other == priority);
+        let oldest = oldest.map_or_else(Instant::default, |(_, arrived, _)| *arrived);
+        self.heartbeat.bands.change(priority, |band| {
+            band.waiting = band.waiting.saturating_add_signed(more);
+            band.oldest = oldest;
+        });
+    }
+
+    /// Counts a request that arrived.
+    pub(crate) fn count_arrival(&mut self, priority: Priority) {
+        self.heartbeat.bands.change(priority, |band| band.arrivals += 1);
+    }
+
+    /// Takes in what tenants were charged at other gateways.
+    pub(crate) fn charge_elsewhere(&mut self, tenants: &[TenantTokens]) {
+        if let Some(arbiter) = &mut self.arbiter {
+            arbiter.charge_elsewhere(tenants);
+        }
+    }
+
+    /// Notes what the pool takes of all gateways, for the exchange.
+    pub(crate) fn note_limits(&mut self, limits: MeasuredLimits) {
+        self.heartbeat.limits = limits;
     }
 
     /// Remembers what the beginning of a response changed.
@@ -283,6 +321,9 @@ impl WorkerPeer {
     pub(crate) fn close(&mut self, now: Instant, request: RequestId) {
         if let Some(counted) = self.in_flight.close(request) {
             counted.close(now, &mut self.heartbeat.accounts);
+            self.heartbeat.bands.change(counted.priority, |band| {
+                band.in_flight = band.in_flight.saturating_sub(1);
+            });
         }
     }
 
@@ -290,6 +331,9 @@ impl WorkerPeer {
     pub(crate) fn unhold(&mut self, request: RequestId) -> Option<HeldRequest> {
         let held = self.held.remove(&request)?;
         self.heartbeat.waiting = self.heartbeat.waiting.saturating_sub(1);
+        let priority = held.request.priority;
+        self.by_arrival.remove(&(priority, held.ticket.arrived, request));
+        self.recount_waiting(priority, -1);
         Some(held)
     }
 

@@ -63,6 +63,7 @@ impl AnyStore {
             snapshot: self.snapshot.clone().filter(|_| wants.snapshot(&self.ledger)),
             events: wants.events(&self.ledger).map(entry).collect(),
             rows: wants.rows(&self.ledger).map(|worker| self.row(worker)).collect(),
+            ..Seen::default()
         }
     }
 
@@ -206,6 +207,7 @@ fn any_heartbeat(chance: &mut Chance, now: Instant) -> Heartbeat {
             granted: chance.below(4).into(),
             rejected: chance.below(4).into(),
         },
+        ..Heartbeat::default()
     }
 }
 

@@ -34,7 +34,7 @@ impl Inference<'_> {
         let HashRules { model, tenant, blocks_max, order } = rules;
         let cache_salt = String::from_utf8_lossy(self.cache_salt.unwrap_or_default());
         // The APIs have no field for an adapter: it is asked for as a model.
-        let seed = Seed { model, adapter: "", cache_salt: &cache_salt, tenant };
+        let seed = Seed { model, cache_salt: &cache_salt, tenant, ..Seed::default() };
         let mut chainer = Chainer::new(&seed, blocks_max);
         for piece in self.sections.arrange(&self.prompt, order) {
             piece.chain(&mut chainer);

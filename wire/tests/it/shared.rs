@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
-    Instant, RequestId,
+    Amounts, Instant, RequestId,
     flow::{FairnessId, FlowKey, Outcome, PhaseKind, Priority, Ticket, TicketId},
     ledger::{
-        Account, Accounts, EndpointKey, Exchange, Heartbeat, Lease, Ledger, Member, PoolPhase,
-        Sends, WorkerId,
+        Account, Accounts, BandCount, EndpointKey, Exchange, Heartbeat, Lease, Ledger,
+        MeasuredLimits, Member, PoolPhase, Sends, WorkerId,
     },
     workers::{Message, QueueId, WorkerPeer},
 };
@@ -64,6 +64,25 @@ fn some_heartbeat(u: &mut Unstructured<'_>) -> Result<Heartbeat> {
             granted: u.arbitrary()?,
             rejected: u.arbitrary()?,
         },
+        bands: (0..u.int_in_range(0..=4)?).map(|_| some_band(u)).collect::<Result<_>>()?,
+        limits: MeasuredLimits {
+            amounts: Amounts { requests: some_limit(u)?, tokens: some_limit(u)? },
+            at: Instant::from_nanos(u.arbitrary()?),
+        },
+    })
+}
+
+fn some_limit(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
+    Ok(u.arbitrary::<Option<u32>>()?.map(u64::from))
+}
+
+fn some_band(u: &mut Unstructured<'_>) -> Result<BandCount> {
+    Ok(BandCount {
+        priority: Priority(u.arbitrary()?),
+        waiting: u.arbitrary()?,
+        in_flight: u.arbitrary()?,
+        arrivals: u.arbitrary()?,
+        oldest: Instant::from_nanos(u.arbitrary()?),
     })
 }
 

@@ -5,12 +5,14 @@
 //! `pace_i` the endpoint's own where it is far slower:
 //!
 //! ```text
-//! backlog_i + others_i * usual * pace_i + slot_i * usual * pace_i + own_i * pace_i + own_weight * own_i * pace
+//! backlog_i + unheard_i + others_i * usual * pace_i + slot_i * usual * pace_i + own_i * pace_i + own_weight * own_i * pace
 //!     + 4 * evicting_i * pace + 45 * requests_i * pace + kv_barrier * kv_i / (1 - kv_i)
 //! ```
 //!
 //! - `backlog`: what is left to compute of the prompts sent there (`ledger/account.rs`), and
 //!   half of them where they should have been computed by now and are not;
+//! - `unheard`: the age of what is known of other gateways, at an endpoint that is another gateway's own
+//!   (`exchange/others.rs`): they may all have sent there meanwhile;
 //! - `others`: requests that wait there and that several pages show not to be ours, each with a prompt
 //!   of the usual length (`pool/learned/strangers.rs`);
 //! - `slot`: prompts of the usual length that the wait for a slot of the request's LoRA adapter counts as,

@@ -90,7 +90,8 @@ impl<'a> Estimator<'a> {
         let backlog =
             if is_overdue { OVERDUE_SHARE * in_flight } else { in_flight.min(candidate.busy_for) };
         let slot = self.adapter.prompts(candidate) * learned.usual_tokens;
-        let wait = backlog + (of_others + slot) * pace + own * (pace - self.pace);
+        let wait =
+            backlog + candidate.unheard_for + (of_others + slot) * pace + own * (pace - self.pace);
         // The request's cost for others goes by the pool's pace: by its own, a slow endpoint would
         // count three times as slow, and get nothing.
         let ahead = (1.0 + self.own_weight) * own

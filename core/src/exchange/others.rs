@@ -1,0 +1,180 @@
+//! A worker's knowledge of the other gateways.
+
+use std::time::Duration;
+
+use super::{Credit, EXPIRES_AFTER, EndpointUse, EventBatch, GatewayId, GatewayPart, TenantTokens};
+use crate::{
+    ledger::EndpointKey,
+    model::{Amounts, Instant, Priority, mix},
+};
+
+/// Longest time without a part for which a gateway that has no credit waits for one, as the others may use
+/// all that the pool takes. An exchange that lives gives one within a second, and one that is replaced
+/// within half a minute.
+const CREDIT_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The latest part that this gateway took, without its events, which are in the event ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    part: GatewayPart,
+    /// Time of the part's arrival.
+    received_at: Instant,
+    /// The credit in force: the latest that any part brought.
+    credit: Option<Credit>,
+}
+
+impl Others {
+    /// Returns what is known once this part has come to the gateway of this id. `None` for a part that is
+    /// refused: of another gateway, of an earlier epoch, or no newer than the one before. A part for no
+    /// gateway is the first one, when the exchange has not heard of this gateway yet.
+    #[must_use]
+    pub fn after(
+        before: Option<&Self>,
+        own: GatewayId,
+        mut part: GatewayPart,
+        received_at: Instant,
+    ) -> Option<Self> {
+        let is_for_it = part.gateway == own || part.gateway == GatewayId::default();
+        let is_newer = before.is_none_or(|before| {
+            (part.epoch, part.number) > (before.part.epoch, before.part.number)
+        });
+        if !is_for_it || !is_newer {
+            return None;
+        }
+        part.gateway = own;
+        part.events = EventBatch::default();
+        let held = before.and_then(|before| before.credit.clone());
+        let credit = part.credit.clone().or(held);
+        Some(Self { part, received_at, credit })
+    }
+
+    /// Returns the part that came last.
+    #[must_use]
+    pub fn part(&self) -> &GatewayPart {
+        &self.part
+    }
+
+    /// Returns the time at which the part came.
+    #[must_use]
+    pub fn received_at(&self) -> Instant {
+        self.received_at
+    }
+
+    /// Returns the credit in force; `None` if none has come yet. It does not expire: an exchange that
+    /// is gone leaves the limits as they were.
+    #[must_use]
+    pub fn credit(&self) -> Option<&Credit> {
+        self.credit.as_ref()
+    }
+
+    /// Returns the most that this gateway may have in flight. A gateway that has no credit has none to use:
+    /// others may use all that the pool takes. `None` once it has waited for [`CREDIT_WAIT_MAX`] for a
+    /// word of the exchange: then there is none, and it goes by its own limits.
+    #[must_use]
+    pub fn limit(&self, now: Instant) -> Option<Amounts> {
+        let waits = now.saturating_since(self.received_at) < CREDIT_WAIT_MAX;
+        let none = waits.then(Amounts::default);
+        self.credit.as_ref().map(|credit| credit.amounts).or(none)
+    }
+
+    /// Returns the places that bands below each priority leave free, all higher ones included.
+    pub(crate) fn reserves(&self) -> Vec<(Priority, u32)> {
+        let reserves = self.credit.iter().flat_map(|credit| credit.reserves.iter());
+        reserves.map(|reserve| (reserve.priority, reserve.places)).collect()
+    }
+
+    /// True while the others' sums, bands and tokens are recent enough to go by.
+    #[must_use]
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_since(self.received_at) <= EXPIRES_AFTER
+    }
+
+    /// Returns the sums of the others' loads by ascending keys; none once they have expired.
+    #[must_use]
+    pub fn sums(&self, now: Instant) -> &[EndpointUse] {
+        if self.is_fresh(now) { &self.part.endpoints } else { &[] }
+    }
+
+    /// Returns the highest band in which requests wait elsewhere.
+    #[must_use]
+    pub fn highest_waiting(&self, now: Instant) -> Option<Priority> {
+        self.part.highest_waiting.filter(|_| self.is_fresh(now))
+    }
+
+    /// Returns the tokens that tenants were charged elsewhere.
+    #[must_use]
+    pub fn tenants(&self, now: Instant) -> &[TenantTokens] {
+        if self.is_fresh(now) { &self.part.tenants } else { &[] }
+    }
+
+    /// True if the endpoint is another gateway's own, by a hash: of several gateways that know of the
+    /// same idle endpoint, one takes it at once.
+    #[must_use]
+    pub fn is_of_another(&self, endpoint: EndpointKey) -> bool {
+        let rank = |gateway: &GatewayId| mix(gateway.0, endpoint.0);
+        let owner = self.part.gateways.iter().max_by_key(|gateway| rank(gateway));
+        owner.is_some_and(|owner| *owner != self.part.gateway)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: GatewayId = GatewayId(3);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn part(number: u64, credit: Option<u64>) -> GatewayPart {
+        let amounts = credit.map(Amounts::of_requests);
+        GatewayPart {
+            gateway: OWN,
+            epoch: 1,
+            number,
+            credit: amounts.map(|amounts| Credit { amounts, ..Credit::default() }),
+            highest_waiting: Some(Priority(5)),
+            ..GatewayPart::default()
+        }
+    }
+
+    #[test]
+    fn a_credit_stays_in_force_and_all_else_expires() {
+        let first = Others::after(None, OWN, part(1, Some(7)), at(0)).unwrap();
+        let second = Others::after(Some(&first), OWN, part(2, None), at(50)).unwrap();
+        let limit = |others: &Others, ms| others.limit(at(ms)).map(|limit| limit.requests);
+        assert_eq!(limit(&second, 50), Some(Some(7)));
+        assert_eq!(limit(&second, 10_000_000), Some(Some(7)));
+        assert_eq!(second.highest_waiting(at(200)), Some(Priority(5)));
+        assert_eq!(second.highest_waiting(at(201)), None);
+        assert_eq!(Others::after(Some(&second), OWN, part(2, Some(9)), at(60)), None, "twice");
+        assert_eq!(Others::after(Some(&second), OWN, part(1, Some(9)), at(60)), None, "late");
+    }
+
+    #[test]
+    fn a_gateway_without_a_credit_has_none_to_use_until_there_is_no_exchange() {
+        let unknown = GatewayPart { epoch: 1, ..GatewayPart::default() };
+        let others = Others::after(None, OWN, unknown, at(0)).unwrap();
+        assert_eq!(others.part().gateway, OWN);
+        assert_eq!(others.limit(at(29_999)), Some(Amounts::default()));
+        assert_eq!(others.limit(at(30_000)), None);
+    }
+
+    #[test]
+    fn each_endpoint_is_one_gateways_own() {
+        let gateways: Vec<GatewayId> = (1..=4).map(GatewayId).collect();
+        let own = |id: GatewayId| {
+            let part = GatewayPart { gateway: id, gateways: gateways.clone(), ..part(1, None) };
+            let others = Others::after(None, id, part, at(0)).unwrap();
+            let keys = (0..400).map(|key| EndpointKey(mix(key, 17)));
+            keys.filter(|key| !others.is_of_another(*key)).map(|key| key.0).collect::<Vec<_>>()
+        };
+        let all: Vec<Vec<u64>> = gateways.iter().map(|id| own(*id)).collect();
+        assert!(all.iter().all(|own| (70..130).contains(&own.len())), "{all:?}");
+        let mut keys: Vec<u64> = all.into_iter().flatten().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 400);
+    }
+}
