@@ -44,7 +44,8 @@ impl Inference<'_> {
             Piece::Text(_) | Piece::Tokens(_) => None,
         };
         let media = self.prompt.iter().filter_map(tokens);
-        InferenceRequest {
+        let has_ids = self.prompt.iter().any(|piece| matches!(piece, Piece::Tokens(_)));
+        let request = InferenceRequest {
             chain: chainer.finish(),
             head: self.sections.head(&self.prompt, &seed, order),
             model: model.to_owned(),
@@ -52,7 +53,10 @@ impl Inference<'_> {
             media_tokens: media.fold(0, u32::saturating_add),
             text_bytes: self.text_bytes(blocks_max).filter(|_| has_whole_text(api)),
             ..InferenceRequest::default()
-        }
+        };
+        // Ids are packed at the default's bytes each, whatever the model's text has.
+        let prompt_tokens = has_ids.then(|| request.tokens());
+        InferenceRequest { prompt_tokens, ..request }
     }
 
     /// Returns the bytes of a prompt that is nothing but text, and hashed whole.
@@ -85,5 +89,35 @@ const fn has_whole_text(api: Api) -> bool {
         | Api::CountTokens
         | Api::Generate
         | Api::Other => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Video, scan};
+    use super::*;
+
+    fn ask(api: Api, body: &str, blocks_max: u32) -> InferenceRequest {
+        scan(body.as_bytes(), api, Video::default()).unwrap().ask(api, "m", None, blocks_max)
+    }
+
+    #[test]
+    fn only_text_that_is_there_and_hashed_whole_tells_of_its_bytes() {
+        let text = format!(r#"{{"model":"m","prompt":"{}"}}"#, "a".repeat(1_000));
+        let found = ask(Api::Completions, &text, 4);
+        assert_eq!((found.text_bytes, found.prompt_tokens), (Some(1_000), None));
+        assert_eq!(ask(Api::Completions, &text, 3).text_bytes, None, "cut at the limit");
+
+        let ids = format!(r#"{{"model":"m","prompt":[{}7]}}"#, "12345,".repeat(127));
+        let found = ask(Api::Completions, &ids, 99);
+        assert_eq!((found.text_bytes, found.prompt_tokens), (None, Some(128)));
+
+        let input = r#"{"model":"m","input":"hello"}"#;
+        assert_eq!(ask(Api::Responses, input, 99).text_bytes, None);
+        let image = r#"{"model":"m","messages":[{"role":"user","content":
+            [{"type":"image_url","image_url":{"url":"x"}}]}]}"#;
+        let found = ask(Api::ChatCompletions, image, 99);
+        assert_eq!((found.text_bytes, found.media), (None, 1));
+        assert!(found.media_tokens > 100);
     }
 }
