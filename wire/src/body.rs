@@ -19,6 +19,7 @@ mod error;
 mod output;
 mod piece;
 mod place;
+mod session;
 
 // The pass over the bytes.
 mod cursor;
@@ -54,6 +55,8 @@ pub struct Inference<'a> {
     /// `cache_salt` (SGLang: `extra_key`): requests with different salts share no cached prefix.
     /// Escapes as written.
     pub cache_salt: Option<&'a [u8]>,
+    /// The client's word for the session: `prompt_cache_key`, or the session in `metadata.user_id`.
+    pub session: Option<String>,
     /// True if the answer is to come as server-sent events.
     pub stream: bool,
     /// True if the last event is to report usage (`stream_options.include_usage`).

@@ -20,6 +20,8 @@ pub struct InferenceRequest {
     pub prompt_tokens: Option<u32>,
     /// Images, videos and sounds in its prompt.
     pub media: u32,
+    /// The client's own word for its session, where the body has one.
+    pub session: Option<String>,
     /// The headers that [`crate::Config::header_names`] asks for, as far as it has them; the names
     /// in lower case.
     pub headers: Vec<(String, String)>,

@@ -29,6 +29,7 @@ impl Inference<'_> {
         InferenceRequest {
             chain: chainer.finish(),
             model: model.to_owned(),
+            session: self.session.clone(),
             media: u32::try_from(media).unwrap_or(u32::MAX),
             ..InferenceRequest::default()
         }
