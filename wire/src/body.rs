@@ -22,6 +22,7 @@ mod output;
 mod piece;
 mod place;
 mod sections;
+mod session;
 
 // The pass over the bytes.
 mod cursor;
@@ -60,6 +61,8 @@ pub struct Inference<'a> {
     /// `cache_salt` (SGLang: `extra_key`): requests with different salts share no cached prefix.
     /// Escapes as written.
     pub cache_salt: Option<&'a [u8]>,
+    /// The client's word for the session: `prompt_cache_key`, or the session in `metadata.user_id`.
+    pub session: Option<String>,
     /// True if the answer is to come as server-sent events.
     pub stream: bool,
     /// True if the last event is to report usage (`stream_options.include_usage`).
@@ -89,6 +92,7 @@ impl Inference<'_> {
             model: None,
             place: Place::Nowhere,
             cache_salt: None,
+            session: None,
             stream: false,
             include_usage: false,
             max_tokens: None,

@@ -92,6 +92,20 @@ fn tight_caches_are_used_as_well_as_by_stickiness_alone() {
     assert!(ours >= 0.95 * sticky, "{ours} requests a second, {sticky} by llm-d 3,2,2");
 }
 
+/// Sessions that begin together stay where their first turns went: a pod that is left out then has nothing to do
+/// while another one loses their prefixes.
+#[test]
+fn sessions_that_begin_together_are_shared_out() {
+    let agents = Scenario::first_turns_of_agents(3);
+    let served = agents.outcome(Contender::PickerTtft).served;
+    let mut sessions = [0; 8];
+    let last_turns = served.chunks(3).filter_map(|turns| turns.iter().rfind(|it| it.due.is_some()));
+    last_turns.for_each(|turn| sessions[turn.pod] += 1);
+    let [least, most] = [sessions.iter().min(), sessions.iter().max()].map(Option::unwrap);
+    assert_eq!(sessions.iter().sum::<usize>(), 32);
+    assert!(*least >= 2 && *most <= 6, "{sessions:?}");
+}
+
 /// Requests for one adapter meet where it runs, and an adapter that most ask for is not held to one pod.
 #[test]
 fn adapters_do_not_wait_for_each_other() {

@@ -32,6 +32,8 @@ pub struct InferenceRequest {
     /// Bytes of the prompt's text; `None` where something else is in the prompt too, or the body has only
     /// a part of it: its tokens say nothing of the text then.
     pub text_bytes: Option<u32>,
+    /// The client's own word for its session, where the body has one.
+    pub session: Option<String>,
     /// The headers that [`crate::Config::header_names`] asks for, as far as it has them; the names
     /// in lower case.
     pub headers: Vec<(String, String)>,

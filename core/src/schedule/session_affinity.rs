@@ -26,6 +26,8 @@ pub enum SessionStrategy {
     Id {
         /// The headers that it may be in; the first that says something counts.
         headers: Vec<String>,
+        /// True if the body's word counts where no header says something.
+        in_body: bool,
         /// For how long a session is kept that is not used.
         ttl: Duration,
     },
@@ -70,8 +72,10 @@ impl SessionAffinity {
 
     /// Returns the session by the client's own word, if it goes by that and the request has one.
     pub(crate) fn session(&self, request: &InferenceRequest) -> Option<SessionId> {
-        let SessionStrategy::Id { headers, .. } = &self.strategy else { return None };
-        let mut names = headers.iter().filter_map(|header| request.header(header).map(str::trim));
+        let SessionStrategy::Id { headers, in_body, .. } = &self.strategy else { return None };
+        let names = headers.iter().filter_map(|header| request.header(header).map(str::trim));
+        let of_body = request.session.as_deref().filter(|_| *in_body);
+        let mut names = names.chain(of_body);
         names.find(|name| !name.is_empty()).map(|name| SessionId::new(&self.profile, name))
     }
 }
@@ -90,6 +94,7 @@ mod tests {
         let home = SocketAddr::from(([10, 0, 0, 1], 8000));
         let id = |headers: &[&str]| SessionStrategy::Id {
             headers: headers.iter().map(|&header| header.to_owned()).collect(),
+            in_body: false,
             ttl: Duration::from_secs(300),
         };
         let both = || id(&["x-session-id", "x-agent"]);
@@ -129,6 +134,33 @@ mod tests {
                 found.then_some(home),
                 "{affinity:?}, {request:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_bodys_word_names_the_session_where_no_header_does() {
+        let affinity = |in_body| SessionAffinity {
+            strategy: SessionStrategy::Id {
+                headers: vec!["x-session-id".to_owned()],
+                in_body,
+                ttl: Duration::from_secs(300),
+            },
+            profile: String::new(),
+        };
+        let header = |value: &str| vec![("x-session-id".to_owned(), value.to_owned())];
+        for (in_body, headers, session) in [
+            (true, vec![], Some("body")),
+            (true, header(" "), Some("body")),
+            (true, header("mine"), Some("mine")),
+            (false, vec![], None),
+        ] {
+            let session = session.map(|name| SessionId::new("", name));
+            let request = InferenceRequest {
+                headers,
+                session: Some("body".to_owned()),
+                ..InferenceRequest::default()
+            };
+            assert_eq!(affinity(in_body).session(&request), session, "{in_body}: {request:?}");
         }
     }
 }

@@ -261,6 +261,7 @@ fn prefill_and_decode_are_each_kept_at_their_own() {
     let of = |profile: &str| {
         let strategy = SessionStrategy::Id {
             headers: vec!["x-session-id".to_owned()],
+            in_body: false,
             ttl: Duration::from_secs(60),
         };
         Filter::SessionAffinity(SessionAffinity { strategy, profile: profile.to_owned() })

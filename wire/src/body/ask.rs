@@ -49,6 +49,7 @@ impl Inference<'_> {
             chain: chainer.finish(),
             head: self.sections.head(&self.prompt, &seed, order),
             model: model.to_owned(),
+            session: self.session.clone(),
             media: u32::try_from(media.clone().count()).unwrap_or(u32::MAX),
             media_tokens: media.fold(0, u32::saturating_add),
             text_bytes: self.text_bytes(blocks_max).filter(|_| has_whole_text(api)),
@@ -98,7 +99,8 @@ mod tests {
     use super::*;
 
     fn ask(api: Api, body: &str, blocks_max: u32) -> InferenceRequest {
-        scan(body.as_bytes(), api, Video::default()).unwrap().ask(api, "m", None, blocks_max)
+        let rules = HashRules { model: "m", blocks_max, ..HashRules::default() };
+        scan(body.as_bytes(), api, Video::default()).unwrap().ask(api, rules)
     }
 
     #[test]

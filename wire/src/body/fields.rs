@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use super::{
     Api, BodyError, Cursor, Inference, OutputWishes,
     model_key::MODEL_KEY,
-    part::text,
+    part::{member, text},
     piece::{Piece, Video},
     place::Place,
     sections::{Messages, OPTION_NAMES, Options, Sections},
+    session::SessionWords,
     size,
     text::unescape,
 };
@@ -30,6 +31,7 @@ pub(super) struct RequestFields<'a> {
     model: Option<&'a [u8]>,
     place: Place,
     pub(super) cache_salt: Option<&'a [u8]>,
+    session: SessionWords<'a>,
     stream: bool,
     include_usage: bool,
     pub(super) max_tokens: Option<u64>,
@@ -61,6 +63,7 @@ impl<'a> RequestFields<'a> {
             model: None,
             place: Place::Before(0),
             cache_salt: None,
+            session: SessionWords::default(),
             stream: false,
             include_usage: false,
             max_tokens: None,
@@ -116,6 +119,8 @@ impl<'a> RequestFields<'a> {
             b"chat_template" => self.template = not_null(cursor.value()?),
             b"add_special_tokens" => self.special_tokens = not_null(cursor.value()?),
             b"cache_salt" => self.cache_salt = text(cursor)?,
+            b"prompt_cache_key" => self.session.cache_key = text(cursor)?,
+            b"metadata" => self.session.read_metadata(cursor)?,
             b"stream_options" => self.include_usage = include_usage(cursor)?,
             b"max_completion_tokens" => {
                 self.max_completion_tokens = size::output_tokens(cursor.value()?);
@@ -152,6 +157,7 @@ impl<'a> RequestFields<'a> {
                 place => place,
             },
             cache_salt: self.cache_salt,
+            session: self.session.word(),
             stream: self.stream,
             include_usage: self.include_usage,
             max_tokens,
@@ -204,23 +210,4 @@ fn lossy(raw: &[u8]) -> Cow<'_, str> {
 
 fn include_usage(cursor: &mut Cursor<'_>) -> Result<bool, BodyError> {
     member(cursor, |key| key == b"include_usage").map(|value| value == Some(b"true"))
-}
-
-/// Reads the last member with such a key, as JSON; nothing for what is no object.
-pub(super) fn member<'a>(
-    cursor: &mut Cursor<'a>,
-    is_it: impl Fn(&[u8]) -> bool,
-) -> Result<Option<&'a [u8]>, BodyError> {
-    if cursor.peek() != Some(b'{') {
-        return cursor.value().map(|_| None);
-    }
-    let mut found = None;
-    cursor.object(|cursor, key| {
-        let value = cursor.value()?;
-        if is_it(&unescape(key)) {
-            found = Some(value);
-        }
-        Ok(())
-    })?;
-    Ok(found)
 }

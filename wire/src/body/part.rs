@@ -59,6 +59,25 @@ pub(super) fn text<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Body
     cursor.value().map(|_| None)
 }
 
+/// Reads the last member with such a key, as JSON; nothing for what is no object.
+pub(super) fn member<'a>(
+    cursor: &mut Cursor<'a>,
+    is_it: impl Fn(&[u8]) -> bool,
+) -> Result<Option<&'a [u8]>, BodyError> {
+    if cursor.peek() != Some(b'{') {
+        return cursor.value().map(|_| None);
+    }
+    let mut found = None;
+    cursor.object(|cursor, key| {
+        let value = cursor.value()?;
+        if is_it(&unescape(key)) {
+            found = Some(value);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// Reads a URL or data: the string itself, or within an object.
 fn source<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, BodyError> {
     if cursor.peek() != Some(b'{') {

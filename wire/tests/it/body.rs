@@ -20,6 +20,7 @@ fn the_limits_and_flags_are_read_and_the_last_of_two_keys_counts() {
             model: Some("m".into()),
             place: Place::Value(21..24),
             cache_salt: Some(b"s"),
+            session: None,
             stream: true,
             include_usage: true,
             max_tokens: Some(16),
@@ -28,6 +29,40 @@ fn the_limits_and_flags_are_read_and_the_last_of_two_keys_counts() {
             sections: Sections::default(),
         })
     );
+}
+
+#[test]
+fn a_session_is_named_by_the_words_of_real_clients() {
+    const ID: &str = "0b1e7c1e-5a3c-4a55-9d5a-6a1f2b3c4d5e";
+    let long = "k".repeat(257);
+    let of_claude = format!("user_5f0c_account_8d11_session_{ID}");
+    let as_json = format!(r#"{{\"device_id\":\"5f0c\",\"session_id\":\"{ID}\"}}"#);
+    for (api, fields, session) in [
+        (Api::Responses, format!(r#""prompt_cache_key":"{ID}""#), Some(ID)),
+        (Api::ChatCompletions, format!(r#""prompt_cache_key":"{ID}","user":"u""#), Some(ID)),
+        (Api::Messages, format!(r#""metadata":{{"user_id":"{of_claude}"}}"#), Some(ID)),
+        (Api::Messages, format!(r#""metadata":{{"user_id":"{as_json}"}}"#), Some(ID)),
+        (Api::Messages, r#""metadata":{"user_id":"a-person"}"#.to_owned(), None),
+        (Api::Messages, r#""metadata":{"user_id":"a_session_"}"#.to_owned(), None),
+        (Api::Messages, r#""metadata":{"user_id":{"session_id":"x"}}"#.to_owned(), None),
+        (Api::Messages, r#""metadata":{"user_id":"{\"session_id\":7}"}"#.to_owned(), None),
+        (Api::ChatCompletions, r#""metadata":"text""#.to_owned(), None),
+        (Api::ChatCompletions, r#""metadata":{"user_id":null}"#.to_owned(), None),
+        (Api::ChatCompletions, r#""user":"u","previous_response_id":"resp_1""#.to_owned(), None),
+        (Api::ChatCompletions, r#""prompt_cache_key":"""#.to_owned(), None),
+        (Api::ChatCompletions, r#""prompt_cache_key":7"#.to_owned(), None),
+        (Api::ChatCompletions, format!(r#""prompt_cache_key":"{long}""#), None),
+        (
+            Api::Messages,
+            format!(r#""metadata":{{"user_id":"{}_session_{ID}"}}"#, "u".repeat(1_024)),
+            None,
+        ),
+    ] {
+        let prompt = r#""messages":[{"role":"user","content":"c"}],"input":"c""#;
+        let body = format!(r#"{{"model":"m",{fields},{prompt}}}"#);
+        let found = scan(body.as_bytes(), api, Video::default()).unwrap().session;
+        assert_eq!(found.as_deref(), session, "{body}");
+    }
 }
 
 #[test]

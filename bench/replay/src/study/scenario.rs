@@ -129,6 +129,12 @@ impl Scenario {
         loops(false, SEED).into_iter().find(|it| it.name == name)
     }
 
+    /// Returns the first turns of agents that begin together, for tests.
+    #[cfg(test)]
+    pub(crate) fn first_turns_of_agents(turns: usize) -> Self {
+        closed::first_turns_of_agents(turns, SEED)
+    }
+
     /// Returns the role of each pod, for tests.
     #[cfg(test)]
     pub(crate) fn roles(&self) -> Vec<crate::fleet::Role> {

@@ -3,7 +3,7 @@
 use super::{
     ApiSpec, BodyError, Cursor, DialectSpec, PromptField, RequestFields, Work::Computes, openai,
 };
-use crate::body::{fields::member, prompt::prompt, size};
+use crate::body::{part::member, prompt::prompt, size};
 
 pub(super) static DIALECT: DialectSpec =
     DialectSpec { parser: "vllmhttp-parser", error: openai::error };

@@ -120,6 +120,11 @@ fn prefix_cache(default: PrefixCache, parameters: &Object<'_>) -> Result<PrefixC
 /// Seconds for which an unused session is kept (EPP: evictionTtlSeconds).
 const SESSION_TTL: f64 = 300.0;
 
+/// Headers by which clients name their sessions: the EPP's own, then those of Claude Code, of Codex, and of
+/// what calls itself a session for routers.
+const SESSION_HEADERS: [&str; 5] =
+    ["x-session-id", "x-claude-code-session-id", "session_id", "session-id", "x-session-affinity"];
+
 /// Reads the strategies of the scorer and of the filter.
 pub(super) fn session_affinity(
     default: SessionAffinity,
@@ -150,10 +155,12 @@ fn session_id(parameters: &Object<'_>) -> Result<SessionStrategy, ConfigError> {
         // Attributes are other plugins' of the EPP.
         headers.push(identity::header(&source.object(&["header"])?.required("header")?)?);
     }
-    if headers.is_empty() {
-        headers.push("x-session-id".to_owned());
+    // Words that are named are all that count: others may mean something else there.
+    let in_body = headers.is_empty();
+    if in_body {
+        headers.extend(SESSION_HEADERS.map(str::to_owned));
     }
-    Ok(SessionStrategy::Id { headers, ttl })
+    Ok(SessionStrategy::Id { headers, in_body, ttl })
 }
 
 fn latency(default: Latency, entry: &Object<'_>) -> Result<Latency, ConfigError> {

@@ -203,10 +203,10 @@ fn tools(seed: u64) -> Scenario {
     named("turns with pauses for tools", what, &clients, seed).over(pods)
 }
 
-/// Returns coding agents: prompts of about 195,000 tokens in the middle, answers of about 317, tools that take
-/// a moment, and now and then a person or a test run. They begin together, or one after the other.
-fn agents(seed: u64) -> [Scenario; 2] {
-    let clients = Clients {
+/// Returns coding agents: prompts of about 195,000 tokens in the middle, answers of about 317, tools that take a
+/// moment, and now and then a person or a test run.
+fn agent_clients() -> Clients {
+    Clients {
         count: 32,
         // The system prompt with its tools, alike for all.
         shared_blocks: 39,
@@ -223,7 +223,12 @@ fn agents(seed: u64) -> [Scenario; 2] {
         counted: SECOND * 420,
         requests_max: 130,
         ..Clients::default()
-    };
+    }
+}
+
+/// Returns agents that begin together, and agents that begin one after the other.
+fn agents(seed: u64) -> [Scenario; 2] {
+    let clients = agent_clients();
     // None begins at once with another, so that the pods' requests in flight tell nothing of the sessions
     // that they have.
     let later = Clients { begin_within: SECOND * 480, ..clients.clone() };
@@ -234,7 +239,20 @@ fn agents(seed: u64) -> [Scenario; 2] {
         named("agents", what, &clients, seed),
         named("agents, one after the other", apart, &later, seed),
     ]
-    .map(|it| it.over(vec![Pod { kv_tokens: 1_200_000, ..Pod::H100 }; PODS]))
+    .map(|it| it.over(agent_pods()))
+}
+
+fn agent_pods() -> Vec<Pod> {
+    vec![Pod { kv_tokens: 1_200_000, ..Pod::H100 }; PODS]
+}
+
+/// Returns the first turns of the agents that begin together, for tests.
+#[cfg(test)]
+pub(super) fn first_turns_of_agents(turns: usize, seed: u64) -> Scenario {
+    let counted = SECOND * 60;
+    let clients =
+        Clients { warm_up: Duration::ZERO, counted, requests_max: turns, ..agent_clients() };
+    named("agents' first turns", "", &clients, seed).over(agent_pods())
 }
 
 /// Returns requests for more adapters than a pod has in one batch.
