@@ -54,7 +54,7 @@ impl Bypass {
         let cluster = if by_cluster { host::route_cluster() } else { Vec::new() };
         let request =
             Destined { host: header(":authority"), path: header(":path"), cluster: &cluster };
-        let names_a_model = Operation::api(headers).is_some();
+        let names_a_model = Operation::api(headers).is_some_and(|api| api != Api::Other);
         let fits = |rule: &Match| rule.fits(request) && (rule.models.is_empty() || names_a_model);
         self.claims.matches.iter().any(fits)
     }

@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     Flow(Outcome),
     /// The configuration was refused, and says that requests are not to go on without one.
     Unconfigured,
-    /// It would change one engine of a pool behind the others' backs.
+    /// The call changes one engine of a pool, and the others would not hear of it.
     Control,
     /// The pool is saturated, and its priority is below zero (EPP: legacy admission).
     Shed,

@@ -106,9 +106,10 @@ fn is_encoded(content_encoding: &[u8]) -> bool {
     !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
 }
 
-/// True for methods that ask for no work: engines answer them at once.
+/// True for methods that ask for no work: engines answer them at once. Envoy lets no request through
+/// that has none.
 fn is_bodiless(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE" | b"TRACE")
+    matches!(method, b"" | b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE" | b"TRACE")
 }
 
 impl<'a> Recognized<'a> {

@@ -18,7 +18,8 @@ impl Scheduler {
         now: Instant,
         request: &InferenceRequest,
     ) -> Result<SchedulingResult, PickError> {
-        let (ledger, matches) = (Ledger::default(), Matches::default());
+        let ledger = Ledger::default();
+        let matches = Matches::default();
         let pick = Pick { now, request, ledger: &ledger, matches: &matches };
         let mut rng = self.rng.clone();
         let mut candidates = self.candidates(pick)?;

@@ -68,11 +68,12 @@ fn no_steering_header_of_a_client_is_obeyed_or_reaches_a_pod() {
                     assert_eq!(seen(&stream, name), None, "{way:?}: {headers:?} came through");
                 }
                 stream.respond(200, (), b"{}");
-                // The same for a request without a body.
-                let stream = world.envoy.worker(number % WORKERS).get(CHAT, &*headers);
-                assert_eq!(world.pod(&stream).number, 1, "{way:?}: GET {headers:?} steered");
+                // The same for a request that is not read.
+                let worker = world.envoy.worker(number % WORKERS);
+                let stream = worker.post("/v1/audio/speech", &*headers, b"no JSON");
+                assert_eq!(world.pod(&stream).number, 1, "{way:?}: unread {headers:?} steered");
                 if name != "x-gateway-destination-endpoint" {
-                    assert_eq!(seen(&stream, name), None, "{way:?}: GET {headers:?}");
+                    assert_eq!(seen(&stream, name), None, "{way:?}: unread {headers:?}");
                 }
                 stream.respond(200, (), b"{}");
             }
