@@ -1,24 +1,29 @@
 //! The builder of a stack, and the stack that it starts.
 
+mod gateways;
+
 use std::{
     fs::{self, File},
     io::Read as _,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use wire::config::{PluginConfig, RefusedConfig};
 
 use crate::{
     Pod, Programs, Template, Way,
-    bootstrap::{Balancing, Bootstrap, discovered},
+    bootstrap::{Balancing, Bootstrap, Ports, discovered},
     envoy::{Envoy, SECRET_ENVS},
     running::{SECRET_FILE, Stack},
     scraper::Scraper,
     way::with_way,
 };
+
+pub(crate) use gateways::{GatewayPlan, gateway_folder};
 
 /// Configuration of the pool where none is given.
 const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
@@ -26,9 +31,10 @@ const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
 /// The description of a stack. Every setting has a default.
 #[derive(Debug)]
 pub struct Builder {
-    programs: Programs,
+    pub(crate) programs: Programs,
     way: Way,
     port: u16,
+    gateways: usize,
     workers: usize,
     plugin: Option<Value>,
     explains: bool,
@@ -74,6 +80,7 @@ impl Stack {
             programs,
             way: Way::STOP_ITERATION_HEADER,
             port: 0,
+            gateways: 1,
             workers: 2,
             plugin: None,
             explains: false,
@@ -120,7 +127,15 @@ impl Builder {
         self
     }
 
-    /// Sets the number of Envoy's worker threads, 2 by default.
+    /// Sets the number of gateways over the same pods, 1 by default. They have ports one behind the other, unless the
+    /// port is a free one.
+    #[must_use]
+    pub const fn gateways(mut self, gateways: usize) -> Self {
+        self.gateways = gateways;
+        self
+    }
+
+    /// Sets the number of each Envoy's worker threads, 2 by default.
     #[must_use]
     pub const fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -211,7 +226,7 @@ impl Builder {
     /// Starts pods, Envoy and scraper, in this order, and waits until requests can be served by a snapshot.
     pub async fn start(self) -> Result<Stack> {
         let plugin = self.checked_plugin()?;
-        ensure_free(self.port)?;
+        let ports = self.ports()?;
         let dir = tempfile::Builder::new().prefix("llm-picker-").tempdir()?;
         let secret = self.secret.clone().map_or_else(secret, Ok)?;
         // Of a file the scraper notices a change, so a secret can be replaced while everything runs.
@@ -219,22 +234,26 @@ impl Builder {
         fs::write(&secret_file, &secret).with_context(|| secret_file.display().to_string())?;
         let pods = self.pods(dir.path()).await?;
         let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
-        let yaml = self.bootstrap(dir.path(), &endpoints, &plugin)?;
-        let mut env = self.envoy_env.clone();
-        let secrets = [Some(&secret), self.next_secret.as_ref()].into_iter().flatten();
-        env.extend(SECRET_ENVS.into_iter().zip(secrets.cloned()));
-        let mut envoy = Envoy::start(&self.programs, dir.path(), &yaml, self.workers, env).await?;
+        let gateways = ports.into_iter().enumerate().map(|(number, ports)| {
+            let plan = GatewayPlan { folder: dir.path(), number, ports };
+            self.gateway(plan, &endpoints, &plugin, &secret)
+        });
+        let mut siblings = try_join_all(gateways).await?;
         let scraper = if self.parts == Parts::All {
+            let ingests: Vec<SocketAddr> = siblings.iter().map(|envoy| envoy.ingest).collect();
             let programs = &self.programs;
             let mut scraper =
-                Scraper::start(programs, dir.path(), &endpoints, envoy.ingest, &secret_file)
-                    .await?;
-            informed(&mut envoy, &mut scraper).await?;
+                Scraper::start(programs, dir.path(), &endpoints, &ingests, &secret_file).await?;
+            scraper.ready().await?;
+            for envoy in &mut siblings {
+                informed(envoy, &scraper).await?;
+            }
             Some(scraper)
         } else {
             None
         };
         let status = scraper.as_ref().map(|scraper| scraper.status);
+        let envoy = siblings.remove(0);
         Ok(Stack {
             gateway: envoy.gateway,
             ingest: envoy.ingest,
@@ -244,8 +263,10 @@ impl Builder {
             secret,
             way: self.way,
             workers: self.workers,
-            programs: self.programs,
+            builder: self,
+            configuration: plugin,
             envoy,
+            siblings,
             scraper,
             dir,
         })
@@ -290,13 +311,19 @@ impl Builder {
     }
 
     /// Writes the files that the bootstrap names, and returns the bootstrap's text.
-    fn bootstrap(&self, dir: &Path, endpoints: &[SocketAddr], plugin: &Value) -> Result<String> {
+    fn bootstrap(
+        &self,
+        dir: &Path,
+        ports: Ports,
+        endpoints: &[SocketAddr],
+        plugin: &Value,
+    ) -> Result<String> {
         let ingest = json!({"ingest": {"secretEnv": SECRET_ENVS}});
         let bootstrap = Bootstrap {
             way: self.way,
             template: self.template.as_ref(),
             dir,
-            port: self.port,
+            ports,
             wasm: &self.programs.wasm,
             plugin,
             ingest: &ingest,
@@ -326,18 +353,8 @@ pub fn faults(refused: &RefusedConfig) -> anyhow::Error {
     anyhow!("{}", lines.join("\n"))
 }
 
-/// Fails if the port is taken. Envoy would share it with any other program that allows that,
-/// silently.
-fn ensure_free(port: u16) -> Result<()> {
-    let free = TcpListener::bind(("127.0.0.1", port));
-    ensure!(free.is_ok(), "port {port} is taken on 127.0.0.1: choose another with --port");
-    Ok(())
-}
-
-/// Waits until Envoy knows every pod's load: until the scraper has tried them all, and for a push
-/// after that.
-async fn informed(envoy: &mut Envoy, scraper: &mut Scraper) -> Result<()> {
-    scraper.ready().await?;
+/// Waits until Envoy knows every pod's load: for a push after the scraper has tried them all.
+async fn informed(envoy: &mut Envoy, scraper: &Scraper) -> Result<()> {
     let pushed = envoy.pushes().await?;
     // The next one may have been written before the last pod was scraped; the one behind it was not.
     if envoy.wait_for_pushes(pushed + 2).await? {
