@@ -38,7 +38,8 @@ pub const HAVE_HEADER: &str = "x-llm-picker-have";
 pub const GATEWAY_HEADER: &str = "x-llm-picker-gateway";
 
 /// Bytes of a reply at most. 4,096 endpoints with requests in flight are 150 kB, a thousand flows
-/// that wait 150 kB, 1,024 workers 20 kB, and counts are [`COUNTS_BYTES_MAX`].
+/// that wait 150 kB, 1,024 workers 20 kB, counts are [`COUNTS_BYTES_MAX`], and a report for the other
+/// gateways is [`crate::exchange::REPORT_BYTES_MAX`] at most, which no pool of that size comes near.
 pub const REPLY_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of counts in one reply at most; the others come with the next. Some 600 label sets: all
@@ -50,7 +51,8 @@ const FRAME: Frame = Frame { magic: *b"LPA", version: 1 };
 /// Kinds of sections. A number is never used again for another meaning.
 const REPORT: u8 = 1;
 const COUNTS: u8 = 2;
-/// Kinds 3 to 7 are kept for the exchange between gateways.
+/// Kinds 4 to 7 are kept for the exchange between gateways too.
+const EXCHANGE: u8 = 3;
 const BELIEFS: u8 = 8;
 
 /// Reply of a gateway about one pool.
@@ -62,6 +64,8 @@ pub struct Reply {
     pub counts: Counts,
     /// Beliefs of the gateway's workers, merged.
     pub beliefs: Beliefs,
+    /// Report for the other gateways, as [`crate::exchange::decode_report`] reads it, if it was asked for.
+    pub exchange: Option<Vec<u8>>,
 }
 
 /// Counts of a gateway's workers that are new to the scraper.
@@ -112,8 +116,9 @@ impl Reply {
         let counts = section(postcard::to_extend(&(have, workers, sets), Vec::new()))?;
         let beliefs = BeliefsRecord::from_beliefs(&self.beliefs);
         let beliefs = section(postcard::to_extend(&beliefs, Vec::new()))?;
-        let sections =
-            [(REPORT, Bytes(&report)), (COUNTS, Bytes(&counts)), (BELIEFS, Bytes(&beliefs))];
+        let mut sections =
+            vec![(REPORT, Bytes(&report)), (COUNTS, Bytes(&counts)), (BELIEFS, Bytes(&beliefs))];
+        sections.extend(self.exchange.as_deref().map(|it| (EXCHANGE, Bytes(it))));
         let bytes = FRAME.encode(&sections.as_slice())?;
         bound(bytes.len() <= REPLY_BYTES_MAX, "reply", "1 MiB")?;
         Ok(bytes)
@@ -131,6 +136,7 @@ impl Reply {
             match kind {
                 REPORT => reply.report = read(inside)?,
                 COUNTS => reply.counts = Counts::from_record(read(inside)?),
+                EXCHANGE => reply.exchange = Some(inside.to_vec()),
                 BELIEFS => reply.beliefs = read::<BeliefsRecord>(inside)?.into_beliefs(),
                 _ => (),
             }
@@ -238,7 +244,7 @@ mod tests {
                 bytes: 900,
             }],
         };
-        Reply { report, counts, beliefs: Beliefs::default() }
+        Reply { report, counts, beliefs: Beliefs::default(), exchange: Some(vec![1, 2]) }
     }
 
     #[test]

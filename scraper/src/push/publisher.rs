@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     clock::unix_ms,
+    exchange::Exchanges,
     meters::Meters,
     pool::{PoolView, QUIET_MAX, snapshot},
     settings::Secret,
@@ -35,6 +36,7 @@ pub(crate) struct Publisher {
     /// The secret that signs at the moment.
     pub(crate) secret: watch::Receiver<Secret>,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) exchanges: Arc<Exchanges>,
 }
 
 /// The memory that a round has of the rounds before it.
@@ -93,8 +95,12 @@ impl Publisher {
         for view in &self.pools {
             let Some(readings) = view.readings.borrow().clone() else { continue };
             let snapshot = snapshot(&view.pool, &readings, now);
+            self.exchanges.pages(&snapshot, now);
             let last = memory.last.get(&view.pool);
-            if let Some(last) = last.filter(|last| last.is_enough(&snapshot, view, now)) {
+            let is_quiet = |last: &&LastSnapshot| {
+                last.is_enough(&snapshot, view, now) && !self.exchanges.is_busy(&view.pool, now)
+            };
+            if let Some(last) = last.filter(is_quiet) {
                 round.push(Arc::clone(&last.signed));
                 continue;
             }
@@ -171,6 +177,7 @@ mod tests {
             interval: Duration::from_millis(50),
             secret: watch::channel(Secret::new(b"0123456789abcdef").unwrap()).1,
             meters: Meters::new(Instant::now()).into(),
+            exchanges: Exchanges::new(Instant::now(), 1, Duration::from_millis(50)).into(),
         }
     }
 
