@@ -29,6 +29,7 @@ mod targets;
 
 mod hub;
 mod others;
+mod own;
 
 use std::time::Duration;
 

@@ -21,10 +21,11 @@
 //!
 //! Modules in reading order; each uses only those before it. `model` has the values that all others
 //! use. [`uploads`] limits what bodies on their way in pin. The [`ledger`] counts the requests in flight, and [`saturation`] tells how much more fits.
-//! `pool` is one worker's knowledge of the endpoints, and `schedule` chooses among them. [`flow`]
-//! decides which waiting request goes next. By [`pull`] one worker of an Envoy fetches snapshots. By
-//! [`workers`] the workers of an Envoy share one queue. `scheduler` is the state and decision of one
-//! pool in one worker, and [`worker`] is all of it in one type.
+//! [`flow`] decides which waiting request goes next. By the [`exchange`] several gateways act as one.
+//! `pool` is one worker's knowledge of the endpoints, and `schedule` chooses among them. By [`pull`] one
+//! worker of an Envoy fetches snapshots. By [`workers`] the workers of an Envoy share one queue.
+//! `scheduler` is the state and decision of one pool in one worker, and [`worker`] is all of it in one
+//! type.
 
 mod model;
 
@@ -51,9 +52,9 @@ pub use model::{
     ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind, Fault, Health,
     Incarnation, InferenceRequest, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Measure, Metrics,
     Model, ModelRewrite, ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError,
-    PlacementEvent, Prefill, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness,
-    RequestId, ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles,
-    SchedulingResult, Score, Seed, SessionId, Slo, Snapshot, Subset, TableKey, tokens,
+    PlacementEvent, Prefill, PromptKey, REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX,
+    Randomness, RequestId, ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten,
+    Role, Roles, SchedulingResult, Score, Seed, SessionId, Slo, Snapshot, Subset, TableKey, tokens,
 };
 pub use pool::prefix;
 pub use schedule::{

@@ -42,7 +42,7 @@ pub use outcome::{ClientId, End, Fault, ResponseClass, ResponseStart};
 pub use placement_event::{EventKind, PlacementEvent};
 pub use policy::UnknownPolicy;
 pub(crate) use prompt::mix;
-pub use prompt::{BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, Seed};
+pub use prompt::{BLOCK_BYTES, BLOCKS_MAX, BlockHash, Chain, Chainer, PromptKey, Seed};
 pub use randomness::Randomness;
 pub use request::{InferenceRequest, Slo, Subset, tokens};
 pub use result::{Denied, EndpointObservation, PickError, Prefill, SchedulingResult};

@@ -217,7 +217,7 @@ impl Scheduler {
             Some(pool) if pool.members().is_empty() => Capacity::Empty,
             Some(_) => {
                 let loads = self.choosable_loads(now, ledger);
-                Capacity::Serving(self.within_credit(now, ledger, self.room(&loads)))
+                Capacity::Serving(self.room_beside_others(now, ledger, &loads))
             }
         }
     }

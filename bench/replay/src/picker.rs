@@ -5,6 +5,7 @@
 //! them. Flow control is off. The workers do not tick: without flow control a tick reads nothing that
 //! a worker's next turn does not read, and no worker dies.
 
+mod exchange;
 mod store;
 
 use std::{net::SocketAddr, time::Duration};
@@ -23,6 +24,8 @@ use crate::{
     router::{Arrival, Route, Router},
     trace::BLOCK_TOKENS,
 };
+pub(crate) use exchange::Exchange;
+use exchange::ExchangeEnd;
 use store::SharedStore;
 
 /// The scraper's own rhythm: 20 times a second.
@@ -50,6 +53,8 @@ pub(crate) struct Picker {
     /// Index of the worker that each request came to, by the request's number.
     placed_by: Vec<usize>,
     sign: AnswerSign,
+    /// The end of the exchange with the other gateways; `None` where they know nothing of each other.
+    end: Option<ExchangeEnd>,
 }
 
 impl Picker {
@@ -79,7 +84,13 @@ impl Picker {
             chance: fastrand::Rng::with_seed(!seed),
             placed_by: Vec::new(),
             sign: AnswerSign::FirstToken,
+            end: None,
         }
+    }
+
+    /// Takes part in an exchange, as the gateway of this number.
+    pub(crate) fn exchanging(self, exchange: Exchange, number: usize) -> Self {
+        Self { end: Some(ExchangeEnd::new(exchange, number)), ..self }
     }
 
     /// Goes by this sign.
@@ -102,7 +113,10 @@ impl Picker {
         for effect in self.store.turn(now, worker, input) {
             match effect {
                 Effect::Decide(decision) => answer = Some(decision.result),
-                Effect::Publish { position, events } => self.store.publish(now, position, events),
+                Effect::Publish { position, events } => {
+                    self.end.iter_mut().for_each(|end| end.tell(&events));
+                    self.store.publish(now, position, events);
+                }
                 Effect::Send(_) | Effect::Then(_) | Effect::TickSoon => {
                     debug_assert!(false, "an effect of flow control, which is off");
                 }
@@ -156,6 +170,13 @@ impl Router for Picker {
         let endpoints = readings.iter().enumerate().map(endpoint).collect();
         let snapshot = Snapshot { endpoints, ..Snapshot::default() };
         self.store.store_snapshot(instant(now), snapshot);
+        if let Some(end) = &mut self.end {
+            end.push(instant(now), &mut self.store);
+        }
+    }
+
+    fn shares_scraper(&self) -> bool {
+        self.end.is_some()
     }
 
     fn place(&mut self, now: Duration, arrival: Arrival<'_>, _fleet: &Fleet) -> Route {

@@ -18,7 +18,7 @@ use picker_core::{Config, Decider, Disagg, Filter, Handler, Profile, Scheduling}
 use crate::{
     fleet::{Pod, Role},
     peer::{Peer, Policy, Staged},
-    picker::{AnswerSign, Picker, WORKERS},
+    picker::{AnswerSign, Exchange, Picker, WORKERS},
     router::Router,
 };
 
@@ -81,6 +81,22 @@ impl Contender {
             Self::PickerByHeaders => "llm-picker, told by headers",
             Self::PickerTtft => "llm-picker",
         }
+    }
+
+    /// Returns a gateway of ours that takes part in an exchange, as the one of this number; any other
+    /// policy has none.
+    pub(crate) fn exchanging(
+        self,
+        exchange: &Exchange,
+        number: usize,
+        pods: &[Pod],
+        seed: u64,
+    ) -> Box<dyn Router> {
+        if self.policy(pods).is_some() {
+            return self.router(pods, seed);
+        }
+        let is_staged = pods.iter().any(|pod| pod.role != Role::Both);
+        Box::new(self.picker(is_staged, pods, seed).exchanging(exchange.clone(), number))
     }
 
     /// Returns a gateway with this policy.

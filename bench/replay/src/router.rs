@@ -13,6 +13,11 @@ pub(crate) trait Router {
     /// none.
     fn scrapes_every(&self) -> Option<Duration>;
 
+    /// True if one scraper reads the metrics for all gateways, at the same moments.
+    fn shares_scraper(&self) -> bool {
+        false
+    }
+
     /// Takes the metrics of all pods, as they were `age` ago.
     fn scraped(&mut self, now: Duration, readings: &[Reading], age: Duration);
 

@@ -1,5 +1,6 @@
 //! The comparison: loads, faults, and the tables of them.
 
+mod gateways;
 mod overview;
 mod plots;
 mod scenario;
@@ -107,17 +108,18 @@ const OF_FAULTS: [Contender; 7] = [
 pub fn run(options: &Options) -> Result<(Vec<Part>, Value)> {
     let contenders: Vec<_> = Contender::ALL.into_iter().filter(|it| options.takes(*it)).collect();
     let of_faults: Vec<_> = OF_FAULTS.into_iter().filter(|it| options.takes(*it)).collect();
-    let mut rows: [Vec<Row>; 3] = Default::default();
+    let of_gateways: Vec<_> =
+        [Contender::PickerTtft].into_iter().filter(|it| options.takes(*it)).collect();
+    let mut rows: [Vec<Row>; 4] = Default::default();
     // Run by run: the chains of all traces of all runs would take gigabytes.
     for run in 0..options.seeds {
         let kinds = scenario::all(options, run)?;
-        for ((of_kind, scenarios), contenders) in
-            rows.iter_mut().zip(&kinds).zip([&contenders, &contenders, &of_faults])
-        {
+        let takes = [&contenders, &contenders, &of_faults, &of_gateways];
+        for ((of_kind, scenarios), contenders) in rows.iter_mut().zip(&kinds).zip(takes) {
             add_run(of_kind, replay_all(scenarios, contenders));
         }
     }
-    let [loads, loops, faults] = &rows;
+    let [loads, loops, faults, several] = &rows;
     draw(options, loads)?;
     let mut parts = vec![Part::Text(ABOUT.to_owned()), Part::Text(OVERVIEW.to_owned())];
     parts.push(overview::table(loads.iter().chain(loops)));
@@ -134,7 +136,11 @@ pub fn run(options: &Options) -> Result<(Vec<Part>, Value)> {
     parts.push(targets::table(loads.iter().chain(loops)));
     parts.push(Part::Text(FAULTS.to_owned()));
     parts.push(targets::faults(faults));
-    let raw = json!({"loads": raw(loads), "loops": raw(loops), "faults": raw(faults)});
+    parts.push(Part::Text(SEVERAL.to_owned()));
+    parts.push(gateways::table(several));
+    let raw = json!({
+        "loads": raw(loads), "loops": raw(loops), "faults": raw(faults), "gateways": raw(several),
+    });
     Ok((parts, raw))
 }
 
@@ -178,6 +184,8 @@ const LOOPS: &str = "Closed loops, in which each client waits for its answer, an
 const TARGETS: &str = "Against the best peer of each load, each figure by the peer that is best in it. Requests per second say something \
     where clients wait for answers, or pods fall behind:";
 const FAULTS: &str = "What goes wrong, at conversation x2. TTFT mean / p99 in seconds:";
+const SEVERAL: &str = "Several gateways over the same pods: apart they know nothing of each other, as one they exchange sums, placements \
+    and shares through the scraper every 50 ms, and have them one push later. TTFT mean in multiples of one gateway's:";
 
 fn title(row: &Row) -> String {
     let Row { name, what, .. } = row;

@@ -101,11 +101,14 @@ pub(crate) fn replay(
     };
     let mut chance = fastrand::Rng::with_seed(seed);
     world.begin(&mut chance, gateways.len());
+    let mut shared = None;
     for (number, gateway) in gateways.iter().enumerate() {
         let every = gateway.scrapes_every().map(|own| setting.scrapes_every.unwrap_or(own));
         if let Some(every) = every {
             // Gateways that start at different moments scrape at different moments.
-            world.schedule(every.mul_f64(chance.f64()), Event::Scrape { gateway: number, every });
+            let own = every.mul_f64(chance.f64());
+            let first = if gateway.shares_scraper() { *shared.get_or_insert(own) } else { own };
+            world.schedule(first, Event::Scrape { gateway: number, every });
         }
     }
     world.run(gateways);

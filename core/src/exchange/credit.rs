@@ -27,18 +27,3 @@ pub struct BandReserve {
     /// Number of places, those of all higher priorities included.
     pub places: u32,
 }
-
-impl Credit {
-    /// Returns the places that a request of this priority must leave free.
-    #[must_use]
-    pub fn kept_from(&self, priority: Priority) -> u32 {
-        let above = self.reserves.iter().filter(|reserve| priority < reserve.priority);
-        above.map(|reserve| reserve.places).max().unwrap_or(0)
-    }
-
-    /// True if this was given later than `other`.
-    #[must_use]
-    pub fn follows(&self, other: &Self) -> bool {
-        (self.epoch, self.number) > (other.epoch, other.number)
-    }
-}

@@ -1,4 +1,4 @@
-//! The law of credits: what may be in force and in flight over all gateways never passes a limit.
+//! The law of credits: all that may be in force or in flight over all gateways never passes a limit.
 //!
 //! A message may be lost, late, or come after a later one. So a gateway is counted with the most of
 //! what it has said to be in force, what it was offered since, and what it has in flight. Capacity
@@ -14,7 +14,7 @@ use crate::model::{Amounts, Measure};
 /// as the larger of both, which errs to the safe side.
 const OFFERS_MAX: usize = 64;
 
-/// What each gateway may use or has in use, by the last that it has said.
+/// The credits and loads of all gateways, by the last that each has said.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Credits {
     claims: BTreeMap<GatewayId, Claim>,
@@ -27,11 +27,11 @@ struct Claim {
     /// The load that its last report named.
     used: Amounts,
     /// Offers after the last part that it took, oldest first.
-    offers: Vec<Offer>,
+    offers: Vec<OfferedCredit>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Offer {
+struct OfferedCredit {
     /// Number of the part that carries it.
     number: u64,
     amounts: Amounts,
@@ -51,7 +51,7 @@ impl Claim {
         offered.unwrap_or(self.in_force).get(measure).unwrap_or(0)
     }
 
-    fn push(&mut self, offer: Offer) {
+    fn push(&mut self, offer: OfferedCredit) {
         if self.offers.len() == OFFERS_MAX {
             let oldest = self.offers.remove(0);
             if let Some(next) = self.offers.first_mut() {
@@ -99,7 +99,7 @@ impl Credits {
             let latest = self.claims.get(&gateway).map_or(0, |claim| claim.latest(measure));
             amounts.set(measure, Some(wish.min(room.max(latest))));
         }
-        self.claims.entry(gateway).or_default().push(Offer { number, amounts });
+        self.claims.entry(gateway).or_default().push(OfferedCredit { number, amounts });
         amounts
     }
 

@@ -90,10 +90,12 @@ impl Inbox {
     pub fn take(&mut self, batch: EventBatch) -> Vec<PlacementEvent> {
         let EventBatch { first, mut events } = batch;
         events.truncate(EVENTS_MAX);
+        let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+        // No stream gets there: what claims to is damaged, and would end the stream.
+        let Some(end) = first.checked_add(count) else { return Vec::new() };
         let known = self.next.saturating_sub(first);
         let known = usize::try_from(known).unwrap_or(usize::MAX).min(events.len());
-        let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-        self.next = self.next.max(first.saturating_add(count));
+        self.next = self.next.max(end);
         events.split_off(known)
     }
 }
@@ -144,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_at_the_end_of_all_numbers_are_survived() {
+    fn numbers_beyond_all_numbers_end_no_stream() {
         let mut inbox = Inbox::default();
         let batch = EventBatch { first: u64::MAX, events: vec![event(1), event(2)] };
-        assert_eq!(taken(&mut inbox, batch.clone()), [1, 2]);
         assert_eq!(taken(&mut inbox, batch), [0; 0]);
+        assert_eq!(taken(&mut inbox, EventBatch { first: 0, events: vec![event(3)] }), [3]);
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use crate::model::{BlockHash, EventKind, PlacementEvent};
 
 /// Placements that are kept for gateways that start: at 600 bytes each 10 MB of the scraper a pool.
-/// What does not fit is learnt again by use.
+/// All beyond is learnt again by use.
 const KEPT_MAX: usize = 16_384;
 
 /// The latest placements that still hold, in the order of their last use.

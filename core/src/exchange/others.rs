@@ -116,3 +116,65 @@ impl Others {
         owner.is_some_and(|owner| *owner != self.part.gateway)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: GatewayId = GatewayId(3);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn part(number: u64, credit: Option<u64>) -> GatewayPart {
+        let amounts = credit.map(Amounts::of_requests);
+        GatewayPart {
+            gateway: OWN,
+            epoch: 1,
+            number,
+            credit: amounts.map(|amounts| Credit { amounts, ..Credit::default() }),
+            highest_waiting: Some(Priority(5)),
+            ..GatewayPart::default()
+        }
+    }
+
+    #[test]
+    fn a_credit_stays_in_force_and_all_else_expires() {
+        let first = Others::after(None, OWN, part(1, Some(7)), at(0)).unwrap();
+        let second = Others::after(Some(&first), OWN, part(2, None), at(50)).unwrap();
+        let limit = |others: &Others, ms| others.limit(at(ms)).map(|limit| limit.requests);
+        assert_eq!(limit(&second, 50), Some(Some(7)));
+        assert_eq!(limit(&second, 10_000_000), Some(Some(7)));
+        assert_eq!(second.highest_waiting(at(200)), Some(Priority(5)));
+        assert_eq!(second.highest_waiting(at(201)), None);
+        assert_eq!(Others::after(Some(&second), OWN, part(2, Some(9)), at(60)), None, "twice");
+        assert_eq!(Others::after(Some(&second), OWN, part(1, Some(9)), at(60)), None, "late");
+    }
+
+    #[test]
+    fn a_gateway_without_a_credit_has_none_to_use_until_there_is_no_exchange() {
+        let unknown = GatewayPart { epoch: 1, ..GatewayPart::default() };
+        let others = Others::after(None, OWN, unknown, at(0)).unwrap();
+        assert_eq!(others.part().gateway, OWN);
+        assert_eq!(others.limit(at(29_999)), Some(Amounts::default()));
+        assert_eq!(others.limit(at(30_000)), None);
+    }
+
+    #[test]
+    fn each_endpoint_is_one_gateways_own() {
+        let gateways: Vec<GatewayId> = (1..=4).map(GatewayId).collect();
+        let own = |id: GatewayId| {
+            let part = GatewayPart { gateway: id, gateways: gateways.clone(), ..part(1, None) };
+            let others = Others::after(None, id, part, at(0)).unwrap();
+            let keys = (0..400).map(|key| EndpointKey(mix(key, 17)));
+            keys.filter(|key| !others.is_of_another(*key)).map(|key| key.0).collect::<Vec<_>>()
+        };
+        let all: Vec<Vec<u64>> = gateways.iter().map(|id| own(*id)).collect();
+        assert!(all.iter().all(|own| (70..130).contains(&own.len())), "{all:?}");
+        let mut keys: Vec<u64> = all.into_iter().flatten().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 400);
+    }
+}

@@ -3,7 +3,7 @@
 use super::{Credit, EndpointUse, EventBatch, GatewayId, TenantTokens};
 use crate::model::Priority;
 
-/// What the exchange tells one gateway of all others, for one pool.
+/// The knowledge of all other gateways that the exchange gives one of them, for one pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GatewayPart {
     /// The gateway that it is for: another one refuses it.

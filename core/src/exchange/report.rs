@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Credit, EventBatch, GatewayId, Others};
+use super::{Credit, EventBatch, GatewayId};
 use crate::{
     flow::FlowKey,
-    ledger::{Account, BandCount, BandCounts, EndpointKey, Heartbeat, Ledger, MeasuredLimits},
-    model::{Amounts, Instant, Priority},
+    ledger::EndpointKey,
+    model::{Amounts, Priority},
 };
 
 /// The most tenants of one report and of one part: the others together use less than any of them.
@@ -26,14 +26,14 @@ pub struct GatewayReport {
     pub epoch: u64,
     /// Number of the last part that it took in that epoch; 0 before the first.
     pub taken: u64,
-    /// Its own load on each endpoint, by ascending keys, each once. At most
+    /// Own load on each endpoint, by ascending keys, each once. At most
     /// [`ENDPOINTS_MAX`](crate::ENDPOINTS_MAX).
     pub endpoints: Vec<EndpointUse>,
-    /// Its workers' placement events that the exchange has not acknowledged.
+    /// Placement events of its workers that the exchange has not acknowledged.
     pub events: EventBatch,
     /// Sequence number of the next event that it expects of the exchange in this epoch.
     pub next_event: u64,
-    /// Its bands in the order of falling priorities, each once. At most
+    /// Bands in the order of falling priorities, each once. At most
     /// [`BANDS_MAX`](crate::flow::BANDS_MAX).
     pub bands: Vec<BandUse>,
     /// Tokens that its tenants were charged, the highest first. At most [`TENANTS_MAX`].
@@ -41,7 +41,7 @@ pub struct GatewayReport {
     /// The most that the pool takes of all gateways, by its detector and the newest snapshot that it
     /// has. `None` by a measure that the detector does not limit or that no worker has measured yet.
     pub limits: Amounts,
-    /// Its own load by each measure, granted places included.
+    /// Own load by each measure, granted places included.
     pub used: Amounts,
     /// The credit that it goes by; `None` before the first.
     pub credit: Option<Credit>,
@@ -85,58 +85,7 @@ pub struct TenantTokens {
     pub tokens: u64,
 }
 
-/// Age above which the limits that a worker measured are ignored: pages have changed since. A worker that
-/// serves measures them with every snapshot.
-const LIMITS_AGE_MAX: Duration = Duration::from_millis(250);
-
-impl GatewayReport {
-    /// Makes the report of what a pool's shared store holds: the ledger, the heartbeats of its members, and
-    /// what is known of the other gateways. Name, number, events and tenants are for the caller to add.
-    #[must_use]
-    pub fn of_store<'a>(
-        now: Instant,
-        ledger: &Ledger,
-        heartbeats: impl IntoIterator<Item = &'a Heartbeat>,
-        others: Option<&Others>,
-    ) -> Self {
-        let mut bands = Vec::new();
-        let mut limits = MeasuredLimits::default();
-        for heartbeat in heartbeats {
-            bands.extend(heartbeat.bands.iter().copied());
-            if heartbeat.limits.at > limits.at {
-                limits = heartbeat.limits;
-            }
-        }
-        let bands: BandCounts = bands.into_iter().collect();
-        let is_recent = now.saturating_since(limits.at) <= LIMITS_AGE_MAX;
-        let part = others.map(Others::part);
-        Self {
-            epoch: part.map_or(0, |part| part.epoch),
-            taken: part.map_or(0, |part| part.number),
-            endpoints: ledger.accounts.iter().map(|it| EndpointUse::of_account(now, it)).collect(),
-            bands: bands.iter().map(|band| BandUse::of_count(now, band)).collect(),
-            limits: if is_recent { limits.amounts } else { Amounts::default() },
-            used: ledger.used(),
-            credit: others.and_then(|others| others.credit().cloned()),
-            ..Self::default()
-        }
-    }
-}
-
-impl BandUse {
-    fn of_count(now: Instant, count: &BandCount) -> Self {
-        let BandCount { priority, waiting, in_flight, arrivals, oldest } = *count;
-        let waited = (waiting > 0).then(|| now.saturating_since(oldest));
-        Self { priority, waiting, oldest: waited.unwrap_or_default(), in_flight, arrivals }
-    }
-}
-
 impl EndpointUse {
-    fn of_account(now: Instant, account: &Account) -> Self {
-        let Account { endpoint, requests, tokens, free_at, .. } = *account;
-        Self { endpoint, requests, tokens, busy_for: free_at.saturating_since(now) }
-    }
-
     /// Adds what another gateway has there. Prompts of several gateways are computed one after the
     /// other, so times add up.
     pub fn add(&mut self, other: &Self) {

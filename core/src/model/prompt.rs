@@ -8,7 +8,7 @@ mod seed;
 pub use chainer::{BLOCKS_MAX, Chainer};
 pub use digest::BLOCK_BYTES;
 pub(crate) use digest::{digest_all, mix};
-pub use seed::Seed;
+pub use seed::{PromptKey, Seed};
 
 /// Names a prompt's beginning up to the end of one block: equal for equal bytes of the same model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

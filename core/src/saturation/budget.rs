@@ -1,6 +1,6 @@
 //! The budget of a pool: what it can still take.
 
-use super::{KeptPlaces, concurrency::float};
+use super::KeptPlaces;
 use crate::model::{Measure, Priority};
 
 /// Rounding errors of summed thirds and fifths stay below this, differences that matter above.
@@ -176,5 +176,49 @@ impl Line {
         }
         let free = ceiling - self.saturation + self.slack - self.added;
         (free / weight - ROUNDING).ceil() as u32
+    }
+}
+
+/// Converts tokens. Above 2^53 neighbours become one, far beyond what fits on an endpoint.
+#[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
+pub(super) fn float(tokens: u64) -> f64 {
+    tokens as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::saturation::{Concurrency, ConcurrencyMode, Detector, Load};
+
+    /// Returns the budget of one endpoint for ten requests or a thousand tokens, with so much in flight.
+    fn room(mode: ConcurrencyMode, in_flight: u32, in_flight_tokens: u64) -> Budget {
+        let detector = Concurrency { max_requests: 10, max_tokens: 1_000, mode, headroom: 0.0 };
+        let load = Load { in_flight, in_flight_tokens, ..Load::default() };
+        Detector::Concurrency(detector).room(&[load])
+    }
+
+    #[test]
+    fn a_credit_gives_its_places_whatever_others_had_when_they_were_heard() {
+        let places = |known, credit, used| {
+            let budget = room(ConcurrencyMode::Requests, known, 0);
+            budget.within(Measure::Requests, credit, used).places(1.0)
+        };
+        assert_eq!(places(4, 6, 4), 2, "less than the pool has");
+        assert_eq!(places(12, 6, 4), 2, "others had more than they can have now");
+        assert_eq!(places(4, 4, 4), 0);
+        assert_eq!(places(4, 0, 4), 0);
+    }
+
+    #[test]
+    fn a_credit_of_tokens_ends_with_them() {
+        let budget = |credit, used| {
+            room(ConcurrencyMode::Tokens, 0, 990).within(Measure::Tokens, credit, used)
+        };
+        let mut open = budget(500, 400);
+        assert_eq!(open.places(1.0), 100, "of one token each");
+        open.take(100);
+        assert_eq!(open.places(1.0), 0);
+        assert_eq!(budget(500, 500).places(1.0), 0);
+        assert_eq!(budget(0, 0).places(1.0), 0);
     }
 }

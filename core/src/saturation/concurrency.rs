@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use super::{Budget, Load, budget::Line};
+use super::{
+    Budget, Load,
+    budget::{Line, float},
+};
 use crate::model::{Amounts, Measure, UnknownPolicy};
 
 /// EPP: concurrency-detector. Needs no metrics, but knows only this gateway's requests.
@@ -112,12 +115,6 @@ impl FromStr for ConcurrencyMode {
             _ => Err(UnknownPolicy::new("concurrency mode", name, Self::NAMES)),
         }
     }
-}
-
-/// Converts tokens. Above 2^53 neighbours become one, far beyond what fits on an endpoint.
-#[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 53 bits")]
-pub(super) fn float(tokens: u64) -> f64 {
-    tokens as f64
 }
 
 /// Returns a number of endpoints.

@@ -15,7 +15,7 @@ pub struct Load {
     pub kv_usage: f64,
     /// Age of the scrape; `None` if there was none yet, and then the three above say nothing.
     pub metrics_age: Option<Duration>,
-    /// Requests that this gateway sent and that have not ended.
+    /// Requests in flight, of all gateways as far as they are known.
     pub in_flight: u32,
     /// Requests that this gateway sent since the scrape itself was read, whether they have ended or not.
     pub sent_since: u32,

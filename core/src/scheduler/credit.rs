@@ -39,23 +39,32 @@ impl Scheduler {
     /// Returns the most that the pool takes of all gateways, by the detector and by what is known now.
     #[must_use]
     pub(crate) fn limits(&self, now: Instant, ledger: &Ledger) -> Amounts {
-        let loads = self.choosable_loads(now, ledger);
+        self.limits_by(&self.choosable_loads(now, ledger))
+    }
+
+    fn limits_by(&self, loads: &[Load]) -> Amounts {
         if loads.is_empty() || self.config.scheduling.may_compute_apart() {
             // Where prompts are computed apart, a request counts at two endpoints: sums alone hold there.
             return Amounts::default();
         }
-        self.config.detector.limits(&loads)
+        self.config.detector.limits(loads)
     }
 
-    /// Returns the part of the room that the other gateways leave to this one.
-    pub(super) fn within_credit(&self, now: Instant, ledger: &Ledger, room: Budget) -> Budget {
+    /// Returns the room by these loads that the other gateways leave to this one.
+    pub(super) fn room_beside_others(
+        &self,
+        now: Instant,
+        ledger: &Ledger,
+        loads: &[Load],
+    ) -> Budget {
+        let room = self.room(loads);
         let Some(others) = &self.others else { return room };
         let room = room.keeping(KeptPlaces {
             floor: others.highest_waiting(now),
             reserves: others.reserves(),
         });
-        let limits = self.limits(now, ledger);
         let Some(credit) = others.limit(now) else { return room };
+        let limits = self.limits_by(loads);
         let used = ledger.in_flight();
         Measure::ALL.into_iter().fold(room, |room, measure| match limits.get(measure) {
             Some(_) => {

@@ -38,7 +38,7 @@ pub(crate) struct Arbiter {
     charges_tokens: bool,
     /// The workers that handed in tickets: at most one entry a worker of this Envoy.
     clients: BTreeMap<WorkerId, TicketHolder>,
-    /// What tenants were charged at other gateways, by the latest part: at most
+    /// Tokens that tenants were charged at other gateways, by the latest part: at most
     /// [`TENANTS_MAX`](crate::exchange::TENANTS_MAX).
     elsewhere: BTreeMap<FlowKey, u64>,
     /// Tickets that members had handed in by the last look, and of which none had arrived.

@@ -182,7 +182,10 @@ impl Gateway {
                 let answer = match decision.result {
                     AdmissionResult::Sent(_) => Answer::Sent,
                     AdmissionResult::Held => return,
-                    _ => Answer::Rejected,
+                    AdmissionResult::Rejected(_) => Answer::Rejected,
+                    AdmissionResult::FailedOpen
+                    | AdmissionResult::Refused(_)
+                    | AdmissionResult::Shed => panic!("{:?}", decision.result),
                 };
                 let request = decision.request.0;
                 assert!(self.held.remove(&request).is_some(), "a second answer to {request}");
@@ -204,7 +207,10 @@ impl Gateway {
             Effect::TickSoon => self.next_ticks[number] = now + BUSY_TICK,
             Effect::Then(input) => self.mail.push_front((number, *input)),
             Effect::ShowPool(_) => (),
-            other => panic!("{other:?}"),
+            Effect::RemoveHeartbeat { .. }
+            | Effect::ReportRecount
+            | Effect::ReportUnreadable(_)
+            | Effect::ReportContended => panic!("{effect:?}"),
         }
     }
 

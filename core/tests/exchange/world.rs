@@ -69,7 +69,7 @@ struct Tally {
     high_waits: Vec<u64>,
 }
 
-/// What came of a world.
+/// The figures of a world.
 #[derive(Debug)]
 pub(crate) struct Figures {
     /// Share of the places that are in use.

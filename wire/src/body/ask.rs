@@ -20,7 +20,7 @@ impl Inference<'_> {
         }
         let cache_salt = String::from_utf8_lossy(self.cache_salt.unwrap_or_default());
         // The APIs have no field for an adapter: it is asked for as a model.
-        let seed = Seed { model, adapter: "", cache_salt: &cache_salt, tenant };
+        let seed = Seed { model, cache_salt: &cache_salt, tenant, ..Seed::default() };
         let mut chainer = Chainer::new(&seed, blocks_max);
         for piece in &self.prompt {
             piece.chain(&mut chainer);

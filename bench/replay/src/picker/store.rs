@@ -5,7 +5,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use picker_core::{
     Instant, PlacementEvent, Snapshot,
-    worker::{Effect, Host, MemoryStore, Party, Proposal, Seen, SnapshotNotice, Wants, turn},
+    exchange::{GatewayReport, Others},
+    worker::{
+        Effect, ExchangeNotice, Host, MemoryStore, Party, Proposal, Seen, SnapshotNotice, Wants,
+        turn,
+    },
 };
 
 /// Time from a position's announcement in the ledger to its entry in the ring: about what a worker
@@ -46,6 +50,32 @@ impl SharedStore {
         self.memory.store_snapshot(snapshot, now);
         // The effects wake workers that hold requests, and show the pool in metrics: neither exists here.
         let _ = self.turn(now, &mut SnapshotNotice, ());
+    }
+
+    /// Stores what is known of the other gateways, and tells the workers of it and of their events.
+    pub(super) fn store_others(
+        &mut self,
+        now: Instant,
+        others: Others,
+        events: Vec<PlacementEvent>,
+    ) {
+        self.memory.store_others(others);
+        for effect in self.turn(now, &mut ExchangeNotice, events) {
+            if let Effect::Publish { position, events } = effect {
+                self.publish(now, position, events);
+            }
+        }
+    }
+
+    /// Returns what is known of the other gateways.
+    pub(super) fn others(&self) -> Option<&Others> {
+        self.memory.others()
+    }
+
+    /// Returns what the store says of this gateway, for the exchange.
+    pub(super) fn report(&self, now: Instant) -> GatewayReport {
+        let (ledger, others) = (self.memory.ledger(), self.memory.others());
+        GatewayReport::of_store(now, ledger, self.memory.heartbeats(), others)
     }
 
     /// Starts to write an entry at a position that the ledger gave.

@@ -2,6 +2,7 @@
 
 mod closed;
 mod faults;
+mod gateways;
 mod open;
 
 use std::{sync::OnceLock, time::Duration};
@@ -11,12 +12,14 @@ use picker_core::Chain;
 
 pub(super) use closed::loops;
 pub(super) use faults::faults;
+pub(super) use gateways::{GATEWAYS, gateways};
 pub(super) use open::loads;
 
 use super::Options;
 use crate::{
     figures::Figures,
     fleet::Pod,
+    picker::Exchange,
     policy::Contender,
     prompts,
     trace::Trace,
@@ -39,6 +42,8 @@ pub(crate) struct Scenario {
     chains: OnceLock<Vec<Chain>>,
     setting: Setting,
     envoys: usize,
+    /// True if the gateways exchange what they know.
+    exchanges: bool,
     seed: u64,
 }
 
@@ -56,6 +61,7 @@ impl Scenario {
                 scraper_dies: None,
             },
             envoys: 1,
+            exchanges: false,
             seed: SEED,
         }
     }
@@ -75,6 +81,11 @@ impl Scenario {
     /// Sets the number of gateways, which know nothing of each other.
     fn behind(self, envoys: usize) -> Self {
         Self { envoys, ..self }
+    }
+
+    /// Lets the gateways exchange what they know.
+    fn exchanging(self) -> Self {
+        Self { exchanges: true, ..self }
     }
 
     /// Sets the chance of everything but the trace.
@@ -126,9 +137,14 @@ impl Scenario {
 
     /// Replays the scenario under a policy.
     pub(crate) fn outcome(&self, contender: Contender) -> world::Outcome {
+        let exchange = self.exchanges.then(|| Exchange::new(self.envoys));
         let gateway = |number: usize| {
             // Far from the seed of the next run, which has gateways of its own.
-            contender.router(&self.setting.pods, self.seed + 1_000 * number as u64)
+            let (pods, seed) = (&self.setting.pods, self.seed + 1_000 * number as u64);
+            match &exchange {
+                Some(exchange) => contender.exchanging(exchange, number, pods, seed),
+                None => contender.router(pods, seed),
+            }
         };
         let mut gateways: Vec<_> = (0..self.envoys).map(gateway).collect();
         let chains = self.chains.get_or_init(|| prompts::chains(&self.trace));
@@ -141,10 +157,12 @@ impl Scenario {
     }
 }
 
-/// Returns all scenarios of one run: open loads, closed loops and bursts, and faults.
-pub(super) fn all(options: &Options, run: u64) -> Result<[Vec<Scenario>; 3]> {
+/// Returns all scenarios of one run: open loads, closed loops and bursts, faults, and several gateways.
+pub(super) fn all(options: &Options, run: u64) -> Result<[Vec<Scenario>; 4]> {
     let seed = SEED + run;
-    let kinds = [loads(options, seed)?, loops(options.quick, seed), faults(options, seed)?];
+    let several = gateways(options, seed)?;
+    let kinds =
+        [loads(options, seed)?, loops(options.quick, seed), faults(options, seed)?, several];
     Ok(kinds.map(|kind| {
         let wanted = kind.into_iter().filter(|it| options.wants(&it.name));
         wanted.map(|it| it.seeded(seed)).collect()

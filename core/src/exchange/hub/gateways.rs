@@ -1,4 +1,4 @@
-//! One gateway as the exchange knows it.
+//! A gateway as the exchange knows it.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const ARRIVALS_MIN: f64 = 0.02;
 /// meanwhile.
 const DEVIATIONS: f64 = 2.5;
 
-/// One gateway, by its latest report.
+/// A gateway, by its latest report.
 #[derive(Clone, Debug)]
 pub(super) struct KnownGateway {
     /// The latest report, without its events.
@@ -127,6 +127,12 @@ impl KnownGateway {
             ..*it
         };
         self.report.endpoints.iter().map(since)
+    }
+
+    /// True if requests are in flight or wait there, or events are to be told to it.
+    pub(super) fn is_active(&self) -> bool {
+        let waits = self.report.bands.iter().any(|band| band.waiting > 0);
+        waits || !self.report.endpoints.is_empty() || self.outbox.len() > 0
     }
 
     /// Returns the number of the next part.

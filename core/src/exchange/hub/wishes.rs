@@ -3,7 +3,7 @@
 use super::{ExchangeHub, KnownGateway};
 use crate::{
     exchange::{
-        BandReserve, GatewayId,
+        BandReserve, BandUse, GatewayId,
         targets::{Demand, Demands, divide, in_proportion},
     },
     model::{Amounts, Instant, Measure},
@@ -94,7 +94,7 @@ impl ExchangeHub {
         let mut all: Vec<Demands> = living
             .iter()
             .map(|known| {
-                let band = |band: &crate::exchange::BandUse| Demand {
+                let band = |band: &BandUse| Demand {
                     priority: band.priority,
                     requests: u64::from(band.in_flight) + u64::from(band.waiting),
                     reserve: if Some(band.priority) == lowest {

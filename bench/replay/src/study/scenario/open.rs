@@ -8,7 +8,7 @@ use super::{Options, QUICK, Scenario, conversation};
 use crate::trace::{SharedPrefix, Trace};
 
 /// Interval that Mooncake's times are rounded to.
-const TICK: Duration = Duration::from_secs(3);
+pub(super) const TICK: Duration = Duration::from_secs(3);
 
 /// Returns rising load, and workloads of other kinds.
 pub(in crate::study) fn loads(options: &Options, seed: u64) -> Result<Vec<Scenario>> {
@@ -52,6 +52,11 @@ fn shared(rate: f64) -> SharedPrefix {
         requests: 12_000,
         rate,
     }
+}
+
+/// Returns shared prefixes that fit into caches of 160,000 tokens each if every prefix is in one place.
+pub(super) fn roomy(seed: u64) -> Trace {
+    shared(30.0).trace(seed)
 }
 
 /// Returns shared prefixes in caches that just hold them all, or just do not.
