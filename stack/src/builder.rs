@@ -1,7 +1,5 @@
 //! The builder of a stack, and the stack that it starts.
 
-mod gateways;
-
 use std::{
     fs::{self, File},
     io::Read as _,
@@ -11,19 +9,18 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::future::try_join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 use wire::config::{PluginConfig, RefusedConfig};
 
 use crate::{
     Pod, Programs, Template, Way,
-    bootstrap::{Balancing, Bootstrap, Ports, discovered},
+    bootstrap::Balancing,
     envoy::{Envoy, SECRET_ENVS},
+    gateways::{Delivery, GatewayPlan, GatewayRecipe, ports},
     running::{SECRET_FILE, Stack},
     scraper::Scraper,
     way::with_way,
 };
-
-pub(crate) use gateways::{GatewayPlan, gateway_folder};
 
 /// Configuration of the pool where none is given.
 const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
@@ -31,7 +28,7 @@ const PLUGIN: &str = include_str!("../../envoy/local/plugin.json");
 /// The description of a stack. Every setting has a default.
 #[derive(Debug)]
 pub struct Builder {
-    pub(crate) programs: Programs,
+    programs: Programs,
     way: Way,
     port: u16,
     gateways: usize,
@@ -49,15 +46,6 @@ pub struct Builder {
     secret: Option<String>,
     /// Secret that Envoy takes too.
     next_secret: Option<String>,
-}
-
-/// The way in which Envoy gets the plugin's configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivery {
-    /// In the bootstrap, for good.
-    Bootstrap,
-    /// In a file that Envoy watches.
-    File,
 }
 
 /// The parts of the picker that are started.
@@ -226,7 +214,7 @@ impl Builder {
     /// Starts pods, Envoy and scraper, in this order, and waits until requests can be served by a snapshot.
     pub async fn start(self) -> Result<Stack> {
         let plugin = self.checked_plugin()?;
-        let ports = self.ports()?;
+        let ports = ports(self.port, self.gateways)?;
         let dir = tempfile::Builder::new().prefix("llm-picker-").tempdir()?;
         let secret = self.secret.clone().map_or_else(secret, Ok)?;
         // Of a file the scraper notices a change, so a secret can be replaced while everything runs.
@@ -234,14 +222,16 @@ impl Builder {
         fs::write(&secret_file, &secret).with_context(|| secret_file.display().to_string())?;
         let pods = self.pods(dir.path()).await?;
         let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
-        let gateways = ports.into_iter().enumerate().map(|(number, ports)| {
-            let plan = GatewayPlan { folder: dir.path(), number, ports };
-            self.gateway(plan, &endpoints, &plugin, &secret)
-        });
+        let has_scraper = self.parts == Parts::All;
+        let recipe = self.recipe(plugin, endpoints.clone(), &secret);
+        let gateways = ports
+            .into_iter()
+            .enumerate()
+            .map(|(number, ports)| recipe.start(GatewayPlan { folder: dir.path(), number, ports }));
         let mut siblings = try_join_all(gateways).await?;
-        let scraper = if self.parts == Parts::All {
+        let scraper = if has_scraper {
             let ingests: Vec<SocketAddr> = siblings.iter().map(|envoy| envoy.ingest).collect();
-            let programs = &self.programs;
+            let programs = &recipe.programs;
             let mut scraper =
                 Scraper::start(programs, dir.path(), &endpoints, &ingests, &secret_file).await?;
             scraper.ready().await?;
@@ -261,15 +251,35 @@ impl Builder {
             status,
             pods,
             secret,
-            way: self.way,
-            workers: self.workers,
-            builder: self,
-            configuration: plugin,
+            way: recipe.way,
+            workers: recipe.workers,
+            recipe,
             envoy,
             siblings,
             scraper,
             dir,
         })
+    }
+
+    /// Returns what every gateway is started by.
+    fn recipe(self, plugin: Value, endpoints: Vec<SocketAddr>, secret: &str) -> GatewayRecipe {
+        let secrets = [Some(secret.to_owned()), self.next_secret].into_iter().flatten();
+        let mut env = self.envoy_env;
+        env.extend(SECRET_ENVS.into_iter().zip(secrets));
+        GatewayRecipe {
+            programs: self.programs,
+            way: self.way,
+            workers: self.workers,
+            template: self.template,
+            alone: match self.parts {
+                Parts::Envoy(balancing) => Some(balancing),
+                Parts::All | Parts::Filter => None,
+            },
+            delivery: self.delivery,
+            env,
+            plugin,
+            endpoints,
+        }
     }
 
     async fn pods(&self, dir: &Path) -> Result<Vec<Pod>> {
@@ -308,42 +318,6 @@ impl Builder {
             Ok(PluginConfig::Picker(_) | PluginConfig::Ingest(_)) => Ok(plugin),
             Err(refused) => Err(faults(&refused)),
         }
-    }
-
-    /// Writes the files that the bootstrap names, and returns the bootstrap's text.
-    fn bootstrap(
-        &self,
-        dir: &Path,
-        ports: Ports,
-        endpoints: &[SocketAddr],
-        plugin: &Value,
-    ) -> Result<String> {
-        let ingest = json!({"ingest": {"secretEnv": SECRET_ENVS}});
-        let bootstrap = Bootstrap {
-            way: self.way,
-            template: self.template.as_ref(),
-            dir,
-            ports,
-            wasm: &self.programs.wasm,
-            plugin,
-            ingest: &ingest,
-            endpoints,
-            alone: match self.parts {
-                Parts::Envoy(balancing) => Some(balancing),
-                Parts::All | Parts::Filter => None,
-            },
-        };
-        for (name, text) in bootstrap.files()? {
-            let file = dir.join(name);
-            fs::write(&file, text).with_context(|| file.display().to_string())?;
-        }
-        let yaml = bootstrap.render()?;
-        if self.delivery == Delivery::Bootstrap {
-            return Ok(yaml);
-        }
-        let (bootstrap, discovered) = discovered(&yaml, dir)?;
-        discovered.write(dir)?;
-        Ok(bootstrap)
     }
 }
 

@@ -7,10 +7,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    Answer, Builder, Exit, Pod, Way,
+    Answer, Exit, Pod, Way,
     bootstrap::{Discovered, Ports},
-    builder::{GatewayPlan, gateway_folder},
     envoy::Envoy,
+    gateways::{GatewayPlan, GatewayRecipe, gateway_folder},
     http,
     scraper::Scraper,
     way::with_way,
@@ -39,9 +39,8 @@ pub struct Stack {
     pub way: Way,
     /// Number of Envoy's worker threads.
     pub workers: usize,
-    /// The description that the stack was built by, with the plugin's whole configuration.
-    pub(crate) builder: Builder,
-    pub(crate) configuration: Value,
+    /// What every gateway was started by.
+    pub(crate) recipe: GatewayRecipe,
     pub(crate) envoy: Envoy,
     /// Gateways beside the first.
     pub(crate) siblings: Vec<Envoy>,
@@ -110,10 +109,9 @@ impl Stack {
             place.with_context(|| format!("there is no gateway {number} beside the first"))?;
         let ports = Ports { gateway: envoy.gateway.port(), ingest: envoy.ingest.port() };
         envoy.child.kill().await?;
-        let endpoints: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
         let folder = self.dir.path();
         let plan = GatewayPlan { folder, number, ports };
-        *envoy = self.builder.gateway(plan, &endpoints, &self.configuration, &self.secret).await?;
+        *envoy = self.recipe.start(plan).await?;
         Ok(())
     }
 
@@ -129,7 +127,7 @@ impl Stack {
         let pods: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
         let ingests: Vec<SocketAddr> = self.envoys().map(|envoy| envoy.ingest).collect();
         let (dir, secret_file) = (self.dir.path(), self.secret_file());
-        let programs = &self.builder.programs;
+        let programs = &self.recipe.programs;
         let mut scraper = Scraper::start(programs, dir, &pods, &ingests, &secret_file).await?;
         scraper.ready().await?;
         self.status = Some(scraper.status);
