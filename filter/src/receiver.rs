@@ -18,7 +18,7 @@ use crate::{
     counters::Counters,
     gateway,
     host::{self, Headers},
-    outbox, session_key,
+    outbox, prompt_key, session_key,
     store::SharedStore,
 };
 
@@ -78,6 +78,8 @@ impl Receiver {
     pub(crate) fn new(key: &str, config: &IngestConfig) -> Result<Self, Vec<String>> {
         let secrets = Secrets::new(secrets(key, &config.secret_envs)?);
         secrets.get(0).into_iter().for_each(session_key::share);
+        // Until a snapshot says by which secret the scraper signs.
+        secrets.get(0).into_iter().for_each(prompt_key::share);
         Ok(Self { max_bytes: config.max_bytes, stats: Counters::define(), secrets })
     }
 
@@ -119,6 +121,7 @@ impl Receiver {
             Refused::new(400, format!("found a body shorter than {}", exchange::PART_HEADER))
         })?;
         let secret = self.secrets.verify(signed, body)?;
+        self.secrets.get(secret).into_iter().for_each(prompt_key::share);
         let snapshot = wire::snapshot::decode(body)
             .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
         let stamp = signed.stamp;

@@ -17,7 +17,7 @@ use picker_core::{
     },
     workers::QueueId,
 };
-use wire::body::{Api, Video};
+use wire::body::{Api, PromptScope, Video};
 
 use crate::pool::worker_config;
 
@@ -36,7 +36,8 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
         debug_assert!(false, "the warm-up's body is a valid one");
         return;
     };
-    let request = inference.ask(Api::ChatCompletions, "warm-up", None, config.prompt_blocks_max);
+    let scope = PromptScope { model: "warm-up", ..PromptScope::default() };
+    let request = inference.ask(Api::ChatCompletions, scope, config.prompt_blocks_max);
     let Ok(bytes) = wire::snapshot::encode(&snapshot()) else { return };
     let Ok(snapshot) = wire::snapshot::decode(&bytes) else { return };
 

@@ -7,7 +7,7 @@ use picker_core::{
     Snapshot, ledger::Ledger,
 };
 use wire::{
-    body::{self, Api, Video},
+    body::{self, Api, PromptScope, Video},
     config::{self, PickerConfig, PluginConfig, PoolConfig},
 };
 
@@ -66,7 +66,8 @@ fn ask(config: &PoolConfig, request: ExplainedRequest<'_>) -> Result<InferenceRe
     let inference = body::scan(request.body, api, Video::default())
         .map_err(|why| format!("invalid request body: {why}"))?;
     let model = inference.model.clone().unwrap_or_default();
-    Ok(inference.ask(api, &model, None, config.prompt_blocks_max))
+    let scope = PromptScope { model: &model, ..PromptScope::default() };
+    Ok(inference.ask(api, scope, config.prompt_blocks_max))
 }
 
 fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {

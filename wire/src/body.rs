@@ -32,6 +32,7 @@ use std::borrow::Cow;
 use cursor::Cursor;
 use fields::RequestFields;
 
+pub use ask::PromptScope;
 pub use dialect::{Api, Dialect, Parser};
 pub use error::BodyError;
 pub(crate) use model_key::MODEL_KEY_JSON;

@@ -67,6 +67,13 @@ impl Secret {
         self.0.clone().chain_update(b"session tokens, version 1").finalize().into_bytes().into()
     }
 
+    /// Returns the key of prompts' hashes at all gateways that have this secret. It tells nothing of the secret.
+    #[must_use]
+    pub fn prompt_key(&self) -> u64 {
+        let digest = self.0.clone().chain_update(b"prompt hashes, version 1").finalize();
+        digest.into_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// Returns the signature of a push, for [`SIGNATURE_HEADER`].
     #[must_use]
     pub fn sign(&self, stamp: Stamp, body: &[u8]) -> String {

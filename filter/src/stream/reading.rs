@@ -5,7 +5,7 @@ use std::rc::Rc;
 use picker_core::InferenceRequest;
 use proxy_wasm::types::Action;
 use wire::{
-    body::{Api, BodyError, Inference, OutputWishes},
+    body::{Api, BodyError, Inference, OutputWishes, PromptScope},
     config::Hold,
 };
 
@@ -159,7 +159,8 @@ impl Stream {
         }
         let tenant = asked.identity.salt(&self.instance.config.identity);
         let output = inference.output;
-        let request = inference.ask(api, sent, tenant, pool.config.prompt_blocks_max);
+        let scope = PromptScope { model: sent, tenant, key: vm::prompt_key() };
+        let request = inference.ask(api, scope, pool.config.prompt_blocks_max);
         let models = Models {
             asked: model.unwrap_or_default().to_owned(),
             sent: sent.to_owned(),
