@@ -49,6 +49,10 @@ pub(crate) struct Body {
 
 /// The questions of a scraper.
 #[derive(Clone, Copy)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a question by itself, and both may be asked"
+)]
 pub(crate) struct Questions {
     /// True if it asks for a reply, which it does now and then.
     pub(crate) reply: bool,
