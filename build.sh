@@ -15,8 +15,9 @@ usage() {
 ./build.sh [build]   dist/llm-picker.wasm, dist/llm-scraper, dist/vllm-sim, dist/llm-picker-stack
 ./build.sh run       builds, then runs the whole stack on loopback until Ctrl-C
     --port 8080                the gateway's port
+    --gateways 1               Envoys on ports one behind the other, over the same pods and with one scraper
     --endpoints 3              simulated vLLM pods
-    --workers 2                Envoy's worker threads
+    --workers 2                worker threads of each Envoy
     --config FILE              the plugin's configuration, JSON
     --upstream HOST:PORT,...   vLLM servers that already run, instead of simulated pods
     --hold stopIteration|bufferFilter

@@ -22,6 +22,8 @@ pub(crate) struct Counters {
     pub(crate) snapshots_stored: Metric,
     /// Pushes that were answered with an error.
     pub(crate) snapshots_refused: Metric,
+    /// Parts of the exchange that were not for this gateway, not signed, unreadable, or older than the last.
+    pub(crate) parts_refused: Metric,
     /// Session tokens that were not sealed by this gateway, or not for where they came.
     pub(crate) session_tokens_ignored: Metric,
 }
@@ -58,6 +60,7 @@ impl Counters {
             lost_messages: counter("lost_messages"),
             snapshots_stored: counter("snapshots_stored"),
             snapshots_refused: counter("snapshots_refused"),
+            parts_refused: counter("parts_refused"),
             session_tokens_ignored: counter("session_tokens_ignored"),
         }
     }

@@ -10,6 +10,7 @@ use std::{rc::Rc, time::Duration};
 
 use picker_core::{Instant, pull::FetchOutcome};
 use wire::{
+    exchange,
     push::{self, Stamp},
     reply::{self, Have},
 };
@@ -19,7 +20,7 @@ use crate::{
     host::{self, Headers},
     pool::Pool,
     receiver::{self, Receiver, Refused, SignedReply},
-    report,
+    report::{self, Body, Questions},
     source::Source,
     vm,
 };
@@ -73,13 +74,14 @@ struct SignedReport {
     time: String,
     sequence: String,
     signed: SignedReply,
+    kind: &'static str,
     body: Vec<u8>,
 }
 
 impl SignedReport {
     fn headers(&self) -> [(&str, &str); 5] {
         [
-            ("content-type", reply::MEDIA_TYPE),
+            ("content-type", self.kind),
             (push::TIME_HEADER, self.time.as_str()),
             (push::SEQUENCE_HEADER, self.sequence.as_str()),
             (reply::GATEWAY_HEADER, self.signed.gateway.as_str()),
@@ -88,22 +90,24 @@ impl SignedReport {
     }
 }
 
-/// Writes the report on a pool, if it is time for one.
+/// Writes the report on a pool, if it is time for one, and what the other gateways are told, if the scraper asks.
 fn report(pool: &Pool, source: &Source, now: Instant) -> Option<SignedReport> {
-    let (have, secret) = vm::in_pool(pool.id, |state| {
+    let (questions, have, secret) = vm::in_pool(pool.id, |state| {
         let fetching = &mut state.fetching;
         let is_due = now >= fetching.report_at;
         if is_due {
             fetching.report_at = now + REPORT_EVERY;
         }
-        is_due.then_some((fetching.have, fetching.secret))
+        let questions = Questions { reply: is_due, exchange: fetching.exchanges };
+        let asks = questions.reply || questions.exchange;
+        asks.then_some((questions, fetching.have, fetching.secret))
     })?;
-    let body = report::of_pull(pool, &source.receiver.stats, have)?;
+    let Body { kind, body } = report::of_pull(pool, questions, &source.receiver.stats, have)?;
     // One worker asks at a time, and not twice in a millisecond.
     let stamp = Stamp::new(receiver::wall_ms(), gateway::start(), now.as_nanos() / 1_000_000);
     let signed = source.receiver.sign(secret, stamp, &body);
     let (time, sequence) = (stamp.time_ms.to_string(), stamp.sequence.to_string());
-    Some(SignedReport { time, sequence, signed, body })
+    Some(SignedReport { time, sequence, signed, kind, body })
 }
 
 fn source(pool: &Pool) -> Option<Rc<Source>> {
@@ -123,7 +127,11 @@ pub(crate) fn answered(pool: &Pool, token: u32, headers: usize, body_size: usize
     let headers = if headers > 0 { host::http_call_response_headers() } else { Headers::none() };
     let have = headers.last(reply::HAVE_HEADER).and_then(Have::parse);
     // An answer to a request without a report says nothing of reports.
-    vm::in_pool(pool.id, |state| state.fetching.have = have.or(state.fetching.have));
+    let exchanges = headers.has(exchange::EXCHANGE_HEADER);
+    vm::in_pool(pool.id, |state| {
+        state.fetching.have = have.or(state.fetching.have);
+        state.fetching.exchanges = exchanges;
+    });
     record_outcome(pool, take(pool, &headers, body_size));
     ask(pool);
 }
@@ -153,7 +161,7 @@ fn store(
     let size = u64::try_from(body_size).unwrap_or(u64::MAX);
     let taken = receiver.check_size("pull", size).and_then(|()| {
         let signed = Receiver::signed(headers)?;
-        receiver.take(&signed, host::http_call_response_body(body_size))
+        receiver.take(&signed, &host::http_call_response_body(body_size))
     });
     match taken {
         Ok(taken) if taken.snapshot.pool == pool.config.name => {

@@ -10,7 +10,7 @@ use wire::{body::Dialect, push, reply};
 
 use crate::{
     host::{self, Headers},
-    receiver::{Receiver, Refused, SignedReply, Taken},
+    receiver::{Receiver, Refused, SignedHeaders, SignedReply, Taken},
     report, request_meta,
 };
 
@@ -30,7 +30,7 @@ enum PushPhase {
     /// The headers have not arrived.
     New,
     /// The body is on its way, of which Envoy has buffered so many bytes.
-    Reading { signed: push::Headers, buffered: usize },
+    Reading { signed: SignedHeaders, buffered: usize },
     /// The push has its answer; the rest of its body is ignored.
     Answered,
 }
@@ -42,7 +42,7 @@ impl Ingest {
     }
 
     /// Refuses a request that is no push, before its body is read.
-    fn begin(&self, end_of_stream: bool) -> Result<push::Headers, Refused> {
+    fn begin(&self, end_of_stream: bool) -> Result<SignedHeaders, Refused> {
         let method = self.headers.last(":method").unwrap_or_default();
         if method != b"POST" {
             let found = String::from_utf8_lossy(method);
@@ -57,9 +57,8 @@ impl Ingest {
     }
 
     /// Verifies and stores a body that came whole.
-    fn store(&self, signed: &push::Headers, size: usize) -> Result<Taken, Refused> {
-        let body = host::request_body(size);
-        self.receiver.take(signed, body)
+    fn store(&self, signed: &SignedHeaders, size: usize) -> Result<Taken, Refused> {
+        self.receiver.take(signed, &host::request_body(size))
     }
 
     /// Takes in what Envoy has buffered of the body, which is whole if `is_whole`.
@@ -79,25 +78,19 @@ impl Ingest {
         }
     }
 
-    /// True if the scraper asks for a reply with a body. It asks now and then; most pushes are answered
-    /// with the number of held requests alone. A scraper of before asks by another header, and gets no
-    /// more than that.
-    fn wants_reply(&self) -> bool {
-        self.headers.has(reply::REPLY_HEADER)
-    }
-
     /// Answers a push that was taken.
     fn welcome(&self, taken: &Taken) {
         let stats = &self.receiver.stats;
         let waiting = taken.ledger.waiting.to_string();
         let waiting = (push::WAITING_HEADER, waiting.as_str());
-        let reply =
-            if self.wants_reply() { report::of_push(taken, stats, &self.headers) } else { None };
-        let Some(body) = reply else { return host::reply(204, vec![waiting], b"") };
+        let reply = report::of_push(taken, stats, &self.headers);
+        let Some(report::Body { kind, body }) = reply else {
+            return host::reply(204, vec![waiting], b"");
+        };
         let SignedReply { gateway, signature } =
             self.receiver.sign(taken.secret, taken.stamp, &body);
         let headers = vec![
-            ("content-type", reply::MEDIA_TYPE),
+            ("content-type", kind),
             (reply::GATEWAY_HEADER, gateway.as_str()),
             (push::SIGNATURE_HEADER, signature.as_str()),
             waiting,

@@ -2,11 +2,14 @@
 
 use picker_core::{
     Instant, Snapshot,
+    exchange::GatewayId,
     ledger::Ledger,
-    worker::{self, Effect, Host, Proposal, Seen, SnapshotNotice, Wants},
+    worker::{self, Effect, ExchangeNotice, Host, Party, Proposal, Seen, SnapshotNotice, Wants},
 };
 use wire::{
     config::IngestConfig,
+    exchange::{self, Seal, SignedPart},
+    placement_event::Origin,
     push::{self, Clocks, PushHistory, SECRET_BYTES_MIN, Secret, Secrets, Stamp},
     shared_snapshot::SharedSnapshot,
 };
@@ -15,7 +18,7 @@ use crate::{
     counters::Counters,
     gateway,
     host::{self, Headers},
-    outbox, session_key,
+    outbox, prompt_key, session_key,
     store::SharedStore,
 };
 
@@ -27,6 +30,16 @@ pub(crate) struct Receiver {
     pub(crate) stats: Counters,
     /// The secrets that the scraper may sign snapshots with.
     secrets: Secrets,
+}
+
+/// The headers of a snapshot.
+#[derive(Clone)]
+pub(crate) struct SignedHeaders {
+    snapshot: push::Headers,
+    /// Seal of the part behind the snapshot, if there is one.
+    part: Option<Seal>,
+    /// True if the scraper runs an exchange between gateways.
+    exchanges: bool,
 }
 
 /// A snapshot that was stored.
@@ -65,19 +78,25 @@ impl Receiver {
     pub(crate) fn new(key: &str, config: &IngestConfig) -> Result<Self, Vec<String>> {
         let secrets = Secrets::new(secrets(key, &config.secret_envs)?);
         secrets.get(0).into_iter().for_each(session_key::share);
+        // Until a snapshot says by which secret the scraper signs.
+        secrets.get(0).into_iter().for_each(prompt_key::share);
         Ok(Self { max_bytes: config.max_bytes, stats: Counters::define(), secrets })
     }
 
     /// Reads the headers that vouch for a snapshot, and looks at their age: before the body comes, of which
     /// nothing is buffered for a stranger.
-    pub(crate) fn signed(headers: &Headers) -> Result<push::Headers, Refused> {
-        let signed = push::Headers::parse(
+    pub(crate) fn signed(headers: &Headers) -> Result<SignedHeaders, Refused> {
+        let snapshot = push::Headers::parse(
             headers.last(push::TIME_HEADER),
             headers.last(push::SEQUENCE_HEADER),
             headers.last(push::SIGNATURE_HEADER),
         )?;
-        push::check_wall(wall_ms(), signed.stamp)?;
-        Ok(signed)
+        push::check_wall(wall_ms(), snapshot.stamp)?;
+        let part = Seal::parse(
+            headers.last(exchange::PART_HEADER),
+            headers.last(exchange::PART_SIGNATURE_HEADER),
+        )?;
+        Ok(SignedHeaders { snapshot, part, exchanges: headers.has(exchange::EXCHANGE_HEADER) })
     }
 
     /// Returns the answer to a snapshot of so many bytes, if that is more than is taken.
@@ -92,11 +111,18 @@ impl Receiver {
         ))
     }
 
-    /// Verifies a snapshot by its signature before anything else looks at it, and stores it.
-    pub(crate) fn take(&self, signed: &push::Headers, body: Vec<u8>) -> Result<Taken, Refused> {
+    /// Verifies a snapshot by its signature before anything else looks at it, and stores it. The part behind it
+    /// is stored too if it is this gateway's; another one is passed over, and the snapshot counts all the same.
+    pub(crate) fn take(&self, signed: &SignedHeaders, body: &[u8]) -> Result<Taken, Refused> {
         let now = host::now();
-        let secret = self.secrets.verify(signed, &body)?;
-        let snapshot = wire::snapshot::decode(&body)
+        let SignedHeaders { snapshot: signed, part: seal, exchanges } = signed;
+        let whole = seal.as_ref().map_or(Some((body, &[][..])), |seal| seal.split(body));
+        let (body, part) = whole.ok_or_else(|| {
+            Refused::new(400, format!("found a body shorter than {}", exchange::PART_HEADER))
+        })?;
+        let secret = self.secrets.verify(signed, body)?;
+        self.secrets.get(secret).into_iter().for_each(prompt_key::share);
+        let snapshot = wire::snapshot::decode(body)
             .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
         let stamp = signed.stamp;
         let clocks = Clocks { wall_ms: wall_ms(), steady: now };
@@ -107,10 +133,56 @@ impl Receiver {
                 stamp,
                 starts,
                 received_at: now,
-                body: body.clone(),
+                body: body.to_vec(),
             })
         })?;
-        Ok(Taken { stamp, secret, ledger: notify(&store, now, &self.stats), snapshot })
+        let gateway = gateway::id();
+        let id = GatewayId(gateway);
+        let events = seal.as_ref().and_then(|seal| {
+            let part = SignedPart { stamp, gateway, body: part };
+            let holds = seal.holds(&self.secrets, secret, part);
+            let events = holds.then(|| store.take_part(id, part.body, now)).flatten();
+            if events.is_none() {
+                self.stats.parts_refused.add(1);
+            }
+            events
+        });
+        match (seal, exchanges) {
+            (Some(_), _) => (),
+            (None, true) => store.expect_part(id, now),
+            (None, false) => store.forget_others(now),
+        }
+        if let Some(events) = events {
+            let notice = Notifier { store: &store, notice: ExchangeNotice };
+            self.carry_out(&store, notice, now, events);
+        }
+        // After the others' events, so that the reply is by a ledger that counts them.
+        let notice = Notifier { store: &store, notice: SnapshotNotice };
+        let ledger = self.carry_out(&store, notice, now, ());
+        Ok(Taken { stamp, secret, ledger, snapshot })
+    }
+
+    /// Runs a turn of a notice. Returns the ledger that counts it, if the turn shows that.
+    fn carry_out<P: Party>(
+        &self,
+        store: &SharedStore,
+        mut notice: Notifier<'_, P>,
+        now: Instant,
+        input: P::Input,
+    ) -> Ledger {
+        let mut counted = Ledger::default();
+        for effect in worker::turn(&mut notice, now, input) {
+            if let Effect::Send(envelope) = effect {
+                if !outbox::send(&envelope) {
+                    self.stats.count_lost_message();
+                }
+            } else if let Effect::Publish { position, events } = effect {
+                store.publish(position, Origin::Others, &events);
+            } else if let Effect::ShowPool(ledger) = effect {
+                counted = *ledger;
+            }
+        }
+        counted
     }
 
     /// Signs a reply of this gateway with the secret at this place, with the headers that vouch for it. The
@@ -152,30 +224,14 @@ fn secrets(key: &str, names: &[String]) -> Result<Vec<Secret>, Vec<String>> {
     Ok(set.iter().filter_map(|(_, value)| Secret::new(value.as_bytes())).collect())
 }
 
-/// Tells the pool's workers of the stored snapshot. Returns the ledger that counts it.
-fn notify(store: &SharedStore, now: Instant, counters: &Counters) -> Ledger {
-    let mut counted = Ledger::default();
-    let mut host = Notifier { store, notice: SnapshotNotice };
-    for effect in worker::turn(&mut host, now, ()) {
-        if let Effect::Send(envelope) = effect {
-            if !outbox::send(&envelope) {
-                counters.count_lost_message();
-            }
-        } else if let Effect::ShowPool(ledger) = effect {
-            counted = *ledger;
-        }
-    }
-    counted
-}
-
-/// The notice of a snapshot, over a pool's store.
-struct Notifier<'a> {
+/// A notice of a snapshot or of other gateways, over a pool's store.
+struct Notifier<'a, P> {
     store: &'a SharedStore,
-    notice: SnapshotNotice,
+    notice: P,
 }
 
-impl Host<SnapshotNotice> for Notifier<'_> {
-    fn lend<T>(&mut self, part: impl FnOnce(&mut SnapshotNotice) -> T) -> T {
+impl<P> Host<P> for Notifier<'_, P> {
+    fn lend<T>(&mut self, part: impl FnOnce(&mut P) -> T) -> T {
         part(&mut self.notice)
     }
 

@@ -5,18 +5,22 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use picker_core::{
     Instant,
+    exchange::GatewayId,
     flow::FlowSize,
     ledger::{EndpointKey, Ledger},
 };
 use wire::{
     beliefs::Beliefs,
-    reply::{Counts, HAVE_HEADER, Have, Reply, WorkerState},
+    exchange,
+    queues::Queues,
+    reply::{self, Counts, HAVE_HEADER, Have, REPLY_HEADER, Reply, WorkerState},
     report::{InFlight, Queue, Report},
     tally::Head,
 };
 
 use crate::{
     counters::Counters,
+    gateway,
     host::{self, Headers},
     pool::Pool,
     receiver::Taken,
@@ -36,32 +40,89 @@ struct Reported<'a> {
     now: Instant,
 }
 
-/// Returns the reply to a push that was taken, with the ledger that counts its snapshot. `None` if it
-/// cannot be written.
-pub(crate) fn of_push(taken: &Taken, counters: &Counters, headers: &Headers) -> Option<Vec<u8>> {
+/// A body for the scraper.
+pub(crate) struct Body {
+    /// Media type.
+    pub(crate) kind: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The questions of a scraper.
+#[derive(Clone, Copy)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a question by itself, and both may be asked"
+)]
+pub(crate) struct Questions {
+    /// True if it asks for a reply, which it does now and then.
+    pub(crate) reply: bool,
+    /// True if it asks for what the other gateways are told, with every push.
+    pub(crate) exchange: bool,
+}
+
+/// Returns the reply to a push that was taken, with the ledger that counts its snapshot. `None` if the scraper
+/// does not ask for any, or if it cannot be written. A scraper of before asks by another header, and gets none.
+pub(crate) fn of_push(taken: &Taken, counters: &Counters, headers: &Headers) -> Option<Body> {
+    let questions = Questions {
+        reply: headers.has(REPLY_HEADER),
+        exchange: headers.has(exchange::EXCHANGE_HEADER),
+    };
     let Taken { snapshot, ledger, .. } = taken;
     let endpoints: Vec<_> = snapshot.endpoints.iter().map(|it| it.address).collect();
     let (pool, now) = (snapshot.pool.as_str(), host::now());
     let reported = Reported { pool, endpoints: &endpoints, ledger, now };
-    reported.reply(counters, headers.last(HAVE_HEADER).and_then(Have::parse))
+    reported.body(questions, counters, headers.last(HAVE_HEADER).and_then(Have::parse))
 }
 
-/// Returns what a gateway that fetches tells the scraper of its pool.
-pub(crate) fn of_pull(pool: &Pool, counters: &Counters, have: Option<Have>) -> Option<Vec<u8>> {
+/// Returns what a gateway that fetches tells the scraper of its pool, as the scraper asked with its last answer.
+pub(crate) fn of_pull(
+    pool: &Pool,
+    questions: Questions,
+    counters: &Counters,
+    have: Option<Have>,
+) -> Option<Body> {
     let (now, ledger) = (host::now(), pool.store.ledger());
     let survey = vm::in_pool(pool.id, |state| state.worker.survey(now, &ledger));
     let endpoints: Vec<_> = survey.into_iter().map(|(address, _)| address).collect();
     let name = pool.config.name.as_str();
-    Reported { pool: name, endpoints: &endpoints, ledger: &ledger, now }.reply(counters, have)
+    let reported = Reported { pool: name, endpoints: &endpoints, ledger: &ledger, now };
+    reported.body(questions, counters, have)
 }
 
 impl Reported<'_> {
-    fn reply(&self, counters: &Counters, have: Option<Have>) -> Option<Vec<u8>> {
+    fn body(&self, questions: Questions, counters: &Counters, have: Option<Have>) -> Option<Body> {
+        let told = if questions.exchange { self.exchange() } else { None };
+        if questions.reply {
+            let body = self.reply(told, counters, have)?;
+            return Some(Body { kind: reply::MEDIA_TYPE, body });
+        }
+        told.map(|body| Body { kind: exchange::MEDIA_TYPE, body })
+    }
+
+    /// Returns what the other gateways are told.
+    fn exchange(&self) -> Option<Vec<u8>> {
+        let store = SharedStore::for_pool(self.pool);
+        let report = store.report(GatewayId(gateway::id()), self.ledger, self.now);
+        match exchange::encode_report(&report, self.now) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                log::warn!("failed to write the report on pool {}: {error}", self.pool);
+                None
+            }
+        }
+    }
+
+    fn reply(
+        &self,
+        exchange: Option<Vec<u8>>,
+        counters: &Counters,
+        have: Option<Have>,
+    ) -> Option<Vec<u8>> {
         let heads = SharedStore::for_pool(self.pool).tallies().heads();
         let alive = heads.values().filter(|head| is_alive(head, self.now));
         let beliefs = Beliefs::merged(alive.map(|head| &head.beliefs));
         let counts = self.counts(have, &heads);
-        let reply = Reply { report: self.report(counters), counts, beliefs };
+        let reply = Reply { report: self.report(counters), counts, beliefs, exchange };
         match reply.encode() {
             Ok(bytes) => Some(bytes),
             Err(error) => {
@@ -124,7 +185,7 @@ fn is_alive(head: &Head, now: Instant) -> bool {
 }
 
 fn queues(store: &SharedStore, now: Instant) -> Vec<Queue> {
-    let (seen_at, flows) = store.queues();
+    let Queues { seen_at, flows, .. } = store.queues();
     let fresh = now.saturating_since(seen_at) <= QUEUES_AGE_MAX;
     let queue = |FlowSize { flow, usage }: FlowSize| Queue {
         priority: flow.priority.0,

@@ -21,7 +21,7 @@ use crate::{
     receiver::Receiver,
     retired, run,
     stream::Picker,
-    vm::KEEPER,
+    vm::{self, KEEPER},
     warm_up,
 };
 
@@ -198,6 +198,7 @@ impl RootContext for Root {
         }
         retired::empty(self.role.pools(), host::now());
         if let InstanceRole::Picker(instance) = &self.role {
+            let _ = vm::renew_prompt_key();
             run::tick(&instance.pools, self.context_id);
             run::count(&instance.counters, host::now());
             instance.pools.iter().for_each(|pool| fetch::ask(pool));

@@ -8,6 +8,8 @@ use picker_core::{
     workers::WorkerPeer,
 };
 
+use wire::placement_event::Origin;
+
 use crate::{
     counters::Counters,
     host, outbox,
@@ -151,7 +153,9 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
                     vm::with(|vm| vm.pending.lost_messages += 1);
                 }
             }
-            Effect::Publish { position, events } => pool.store.publish(position, &events),
+            Effect::Publish { position, events } => {
+                pool.store.publish(position, Origin::Own, &events);
+            }
             Effect::ShowHeartbeat => outcome.shows_heartbeat = true,
             Effect::TickSoon => host::tick_from_now(BUSY_TICK),
             Effect::Then(input) => outcome.inputs.push_back(*input),

@@ -10,18 +10,20 @@
 //! the prefix of each key; `wire::layout` says why it has the layouts' versions.
 
 mod heartbeats;
+mod others;
 mod tallies;
 
 use picker_core::{
-    Instant, PlacementEvent,
-    flow::FlowSize,
+    PlacementEvent,
     ledger::{Accounts, Ledger, Members, Row},
     pull::PullLease,
     worker::{Proposal, RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written},
 };
 use wire::{
     layout::key,
+    placement_event::{Origin, StoredBatch},
     push::{PushHistory, Stamp},
+    queues::Queues,
     shared_snapshot::SharedSnapshot,
 };
 
@@ -62,9 +64,8 @@ impl SharedStore {
     /// Creates the keys that are changed by compare-and-swap, so that no first change is lost and no
     /// two workers take the first lease. From `on_configure`.
     pub(crate) fn create(&self) {
-        for key in [&self.ledger_key, &self.snapshot_key(), &self.pull_key()] {
-            host::create_shared(key);
-        }
+        let keys = [&self.ledger_key, &self.snapshot_key(), &self.pull_key(), &self.others_key()];
+        keys.into_iter().for_each(|key| host::create_shared(key));
         self.tallies().create();
     }
 
@@ -85,13 +86,15 @@ impl SharedStore {
         }
         let stored = host::shared(&self.ledger_key);
         let ledger = wire::ledger::decode(&stored.value);
-        let snapshot = if wants.snapshot(&ledger) { self.snapshot() } else { None };
+        // What is known of other gateways comes with a snapshot, and so is read together with it.
+        let renews = wants.snapshot(&ledger);
+        let snapshot = if renews { self.snapshot() } else { None };
+        let others = if renews { self.others() } else { None };
         let events = wants.events(&ledger).map(|position| self.entry(position)).collect();
         let row = |worker| Row { worker, heartbeat: heartbeats::read(&self.pool, worker) };
         // After the ledger: a row that is newer than it is known by the number of its changes.
         let rows = wants.rows(&ledger).map(row).collect();
-        let version = Version(stored.cas);
-        Seen { ledger, version, snapshot, events, rows, ..Seen::default() }
+        Seen { ledger, version: Version(stored.cas), snapshot, others, events, rows }
     }
 
     /// Writes a proposed ledger unless another worker wrote it since it was read; false if one did.
@@ -103,7 +106,7 @@ impl SharedStore {
     /// Empties what a pool without requests has stored. The ledger keeps its counters, 72 bytes, so that a
     /// worker which comes back to the pool has not read farther than there is; it joins again.
     pub(crate) fn clear(&self) {
-        for key in [self.snapshot_key(), self.pull_key(), self.queues_key()] {
+        for key in [self.snapshot_key(), self.pull_key(), self.queues_key(), self.others_key()] {
             host::empty_shared(&key);
         }
         for position in 0..RING_ENTRIES {
@@ -137,13 +140,14 @@ impl SharedStore {
     fn entry(&self, position: u64) -> RingEntry {
         let bytes = host::shared(&self.event_key(position)).value;
         let written = wire::placement_event::decode_at(&bytes);
-        let written = written.map(|(position, events)| Written { position, events });
+        let written =
+            written.map(|StoredBatch { position, events, .. }| Written { position, events });
         RingEntry { position, written }
     }
 
     /// Writes an entry of the event ring, at a position that the ledger gave.
-    pub(crate) fn publish(&self, position: u64, events: &[PlacementEvent]) {
-        match wire::placement_event::encode_at(position, events) {
+    pub(crate) fn publish(&self, position: u64, origin: Origin, events: &[PlacementEvent]) {
+        match wire::placement_event::encode_at(position, origin, events) {
             Ok(bytes) => host::share(&self.event_key(position), &bytes),
             Err(error) => log::warn!("failed to publish placement events: {error}"),
         }
@@ -185,15 +189,15 @@ impl SharedStore {
     }
 
     /// Shows the sizes of flows that wait, for reports on the pool.
-    pub(crate) fn show_queues(&self, now: Instant, flows: &[FlowSize]) {
-        match wire::queues::encode(now, flows) {
+    pub(crate) fn show_queues(&self, queues: &Queues) {
+        match wire::queues::encode(queues) {
             Ok(bytes) => host::share(&self.queues_key(), &bytes),
             Err(error) => log::warn!("failed to publish queue sizes: {error}"),
         }
     }
 
-    /// Reads the sizes of flows that the arbiter showed last, and the time of that.
-    pub(crate) fn queues(&self) -> (Instant, Vec<FlowSize>) {
+    /// Reads the queues that the arbiter showed last.
+    pub(crate) fn queues(&self) -> Queues {
         wire::queues::decode(&host::shared(&self.queues_key()).value).unwrap_or_default()
     }
 

@@ -13,14 +13,14 @@ pub(crate) mod tally;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use picker_core::{
-    Instant, Randomness, RequestId, TableKey,
+    Instant, PromptKey, Randomness, RequestId, TableKey,
     ledger::WorkerId,
     uploads::{UploadFault, Uploads},
     worker::{Decision, Worker, WorkerConfig, WorkerName},
     workers::QueueId,
 };
 
-use crate::{counters::Pending, host};
+use crate::{counters::Pending, host, prompt_key};
 use fetching::Fetching;
 use instances::{ConfiguredPool, Instance, Instances, Leaving};
 use tally::{PoolSessions, PoolTally};
@@ -41,6 +41,8 @@ pub(crate) struct Vm {
     /// Drawn when the first pool is configured; the same for all of them.
     id: Option<WorkerId>,
     pools: Vec<PoolState>,
+    /// The key of prompts' hashes, as it was read last.
+    pub(crate) prompt_key: Option<PromptKey>,
     /// Requests that Envoy's counters do not have yet.
     pub(crate) pending: Pending,
     /// The memory of which counts each scraper has.
@@ -88,6 +90,7 @@ impl Vm {
         Self {
             id: None,
             pools: Vec::new(),
+            prompt_key: None,
             pending: Pending::since(Instant::from_nanos(0)),
             sessions: PoolSessions::new(),
             uploads: Uploads::new(),
@@ -122,6 +125,18 @@ pub(crate) fn with<T>(part: impl FnOnce(&mut Vm) -> T) -> T {
 /// Borrows one pool's state for one part, which must call no host function.
 pub(crate) fn in_pool<T>(id: PoolId, part: impl FnOnce(&mut PoolState) -> T) -> T {
     with(|vm| part(vm.pool(id)))
+}
+
+/// Returns the key of prompts' hashes. The first request of a VM reads it; later ones go by the last tick.
+pub(crate) fn prompt_key() -> PromptKey {
+    with(|vm| vm.prompt_key).unwrap_or_else(renew_prompt_key)
+}
+
+/// Reads the key of prompts' hashes anew.
+pub(crate) fn renew_prompt_key() -> PromptKey {
+    let key = prompt_key::shared();
+    with(|vm| vm.prompt_key = Some(key));
+    key
 }
 
 /// Makes this VM part of a pool, if it is not yet. `context` is the plugin instance that Envoy calls.

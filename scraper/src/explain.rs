@@ -77,7 +77,7 @@ fn ask(config: &PoolConfig, request: ExplainedRequest<'_>) -> Result<InferenceRe
     let order =
         PromptOrder { tools_at: config.tools_at.unwrap_or_default(), ..PromptOrder::default() };
     let blocks_max = config.prompt_blocks_max;
-    Ok(inference.ask(api, HashRules { model: &model, tenant: None, blocks_max, order }))
+    Ok(inference.ask(api, HashRules { model: &model, blocks_max, order, ..HashRules::default() }))
 }
 
 fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {

@@ -33,6 +33,7 @@ mod pool;
 mod discover;
 mod scrape;
 
+mod exchange;
 mod tallies;
 
 mod push;

@@ -1,5 +1,7 @@
 //! The scraper's own metrics.
 
+mod exchange;
+
 use std::{
     fmt,
     net::SocketAddr,
@@ -14,9 +16,11 @@ use prometheus_client::{
 };
 
 use crate::{
+    exchange::ExchangeRow,
     peer::{Fault, OUTCOMES},
     settings::EnvoyUrl,
 };
+use exchange::ExchangeMeters;
 
 /// Bounds in seconds: from a pod on the same host to the usual timeout.
 const DURATION_BUCKETS: [f64; 11] =
@@ -37,6 +41,7 @@ pub(crate) struct Meters {
     endpoints: Family<EndpointLabels, Gauge>,
     reading_age: Histogram,
     snapshot_age: Family<EnvoyLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    exchange: ExchangeMeters,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +79,7 @@ impl Meters {
             endpoints: Family::default(),
             reading_age: Histogram::new(AGE_BUCKETS),
             snapshot_age: Family::default(),
+            exchange: ExchangeMeters::default(),
         };
         meters.register();
         meters
@@ -103,6 +109,12 @@ impl Meters {
             Unit::Seconds,
             self.snapshot_age.clone(),
         );
+        self.exchange.register(registry);
+    }
+
+    /// Shows the exchange with these gateways, and with no others.
+    pub(crate) fn exchanged(&self, rows: &[ExchangeRow]) {
+        self.exchange.show(rows);
     }
 
     /// Counts a scrape that ended.

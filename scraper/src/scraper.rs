@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{
@@ -15,7 +15,9 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
+    clock::unix_ms,
     discover::DiscoveryTask,
+    exchange::Exchanges,
     meters::Meters,
     page::{self, History, Sampler, Status},
     peer::TlsClient,
@@ -97,7 +99,13 @@ impl Scraper {
         let tallies = Arc::new(Tallies::default());
         let (secret, follows) = follow_secret(secret);
         sources.extend(follows);
-        let replies = ReplyTaker { secret: secret.clone(), tallies: Arc::clone(&tallies) };
+        let exchanges = Exchanges::new(started, unix_ms(SystemTime::now()), pace.interval);
+        let exchanges = Arc::new(exchanges);
+        let replies = ReplyTaker {
+            secret: secret.clone(),
+            tallies: Arc::clone(&tallies),
+            exchanges: Arc::clone(&exchanges),
+        };
         let meters_of_pushes = Arc::clone(&meters);
         let gateways = GatewaySet::new(
             gateways,
@@ -114,6 +122,7 @@ impl Scraper {
             secret,
             meters: Arc::clone(&meters),
             tallies: Arc::clone(&tallies),
+            exchanges: Arc::clone(&exchanges),
         };
         let history = Arc::new(Mutex::new(History::default()));
         let pool_names = views.iter().map(|view| Arc::clone(&view.pool)).collect();
@@ -130,6 +139,7 @@ impl Scraper {
             pulls,
             meters,
             tallies,
+            exchanges,
             history,
             started,
             epoch: format!("{:016x}", fastrand::u64(..)),

@@ -26,6 +26,13 @@ pub struct Template {
     pub files: Vec<(String, String)>,
 }
 
+/// Ports of one Envoy's listeners; 0 lets the system choose.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ports {
+    pub(crate) gateway: u16,
+    pub(crate) ingest: u16,
+}
+
 /// The values that a template leaves open.
 #[derive(Debug)]
 pub(crate) struct Bootstrap<'a> {
@@ -33,8 +40,8 @@ pub(crate) struct Bootstrap<'a> {
     /// Template that takes the place of the way's own.
     pub(crate) template: Option<&'a Template>,
     pub(crate) dir: &'a Path,
-    /// Port of the gateway; 0 lets the system choose, as it does for the other two.
-    pub(crate) port: u16,
+    /// Ports of the gateway and of its ingest; 0 lets the system choose, as it does for the third.
+    pub(crate) ports: Ports,
     pub(crate) wasm: &'a Path,
     /// Configuration of the plugin, with `envoy` filled in.
     pub(crate) plugin: &'a Value,
@@ -71,8 +78,9 @@ impl Bootstrap<'_> {
         let endpoints: Vec<Value> = self.endpoints.iter().copied().map(lb_endpoint).collect();
         fill(template, |name| {
             Some(match name {
-                "GATEWAY_PORT" => self.port.to_string(),
-                "INGEST_PORT" | "ADMIN_PORT" => "0".to_owned(),
+                "GATEWAY_PORT" => self.ports.gateway.to_string(),
+                "INGEST_PORT" => self.ports.ingest.to_string(),
+                "ADMIN_PORT" => "0".to_owned(),
                 "WASM" => self.wasm.display().to_string(),
                 "DIR" => self.dir.display().to_string(),
                 "PLUGIN_JSON" => Value::from(self.plugin.to_string()).to_string(),
@@ -121,7 +129,7 @@ mod tests {
             way,
             template: None,
             dir: Path::new("."),
-            port: 8080,
+            ports: Ports { gateway: 8080, ingest: 0 },
             wasm: Path::new("f.wasm"),
             plugin: &Value::Null,
             ingest: &Value::Null,

@@ -3,18 +3,20 @@
 use std::{
     fs::{self, File},
     io::Read as _,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use serde_json::{Value, json};
+use futures_util::future::try_join_all;
+use serde_json::Value;
 use wire::config::{PluginConfig, RefusedConfig};
 
 use crate::{
     Pod, Programs, Template, Way,
-    bootstrap::{Balancing, Bootstrap, discovered},
+    bootstrap::Balancing,
     envoy::{Envoy, SECRET_ENVS},
+    gateways::{Delivery, GatewayPlan, GatewayRecipe, ports},
     running::{SECRET_FILE, Stack},
     scraper::Scraper,
     way::with_way,
@@ -29,6 +31,7 @@ pub struct Builder {
     programs: Programs,
     way: Way,
     port: u16,
+    gateways: usize,
     workers: usize,
     plugin: Option<Value>,
     explains: bool,
@@ -43,15 +46,6 @@ pub struct Builder {
     secret: Option<String>,
     /// Secret that Envoy takes too.
     next_secret: Option<String>,
-}
-
-/// The way in which Envoy gets the plugin's configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivery {
-    /// In the bootstrap, for good.
-    Bootstrap,
-    /// In a file that Envoy watches.
-    File,
 }
 
 /// The parts of the picker that are started.
@@ -74,6 +68,7 @@ impl Stack {
             programs,
             way: Way::STOP_ITERATION_HEADER,
             port: 0,
+            gateways: 1,
             workers: 2,
             plugin: None,
             explains: false,
@@ -120,7 +115,15 @@ impl Builder {
         self
     }
 
-    /// Sets the number of Envoy's worker threads, 2 by default.
+    /// Sets the number of gateways over the same pods, 1 by default. They have ports one behind the other, unless the
+    /// port is a free one.
+    #[must_use]
+    pub const fn gateways(mut self, gateways: usize) -> Self {
+        self.gateways = gateways;
+        self
+    }
+
+    /// Sets the number of each Envoy's worker threads, 2 by default.
     #[must_use]
     pub const fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
@@ -211,7 +214,7 @@ impl Builder {
     /// Starts pods, Envoy and scraper, in this order, and waits until requests can be served by a snapshot.
     pub async fn start(self) -> Result<Stack> {
         let plugin = self.checked_plugin()?;
-        ensure_free(self.port)?;
+        let ports = ports(self.port, self.gateways)?;
         let dir = tempfile::Builder::new().prefix("llm-picker-").tempdir()?;
         let secret = self.secret.clone().map_or_else(secret, Ok)?;
         // Of a file the scraper notices a change, so a secret can be replaced while everything runs.
@@ -219,22 +222,28 @@ impl Builder {
         fs::write(&secret_file, &secret).with_context(|| secret_file.display().to_string())?;
         let pods = self.pods(dir.path()).await?;
         let endpoints: Vec<SocketAddr> = pods.iter().map(|pod| pod.addr).collect();
-        let yaml = self.bootstrap(dir.path(), &endpoints, &plugin)?;
-        let mut env = self.envoy_env.clone();
-        let secrets = [Some(&secret), self.next_secret.as_ref()].into_iter().flatten();
-        env.extend(SECRET_ENVS.into_iter().zip(secrets.cloned()));
-        let mut envoy = Envoy::start(&self.programs, dir.path(), &yaml, self.workers, env).await?;
-        let scraper = if self.parts == Parts::All {
-            let programs = &self.programs;
+        let has_scraper = self.parts == Parts::All;
+        let recipe = self.recipe(plugin, endpoints.clone(), &secret);
+        let gateways = ports
+            .into_iter()
+            .enumerate()
+            .map(|(number, ports)| recipe.start(GatewayPlan { folder: dir.path(), number, ports }));
+        let mut siblings = try_join_all(gateways).await?;
+        let scraper = if has_scraper {
+            let ingests: Vec<SocketAddr> = siblings.iter().map(|envoy| envoy.ingest).collect();
+            let programs = &recipe.programs;
             let mut scraper =
-                Scraper::start(programs, dir.path(), &endpoints, envoy.ingest, &secret_file)
-                    .await?;
-            informed(&mut envoy, &mut scraper).await?;
+                Scraper::start(programs, dir.path(), &endpoints, &ingests, &secret_file).await?;
+            scraper.ready().await?;
+            for envoy in &mut siblings {
+                informed(envoy, &scraper).await?;
+            }
             Some(scraper)
         } else {
             None
         };
         let status = scraper.as_ref().map(|scraper| scraper.status);
+        let envoy = siblings.remove(0);
         Ok(Stack {
             gateway: envoy.gateway,
             ingest: envoy.ingest,
@@ -242,13 +251,35 @@ impl Builder {
             status,
             pods,
             secret,
-            way: self.way,
-            workers: self.workers,
-            programs: self.programs,
+            way: recipe.way,
+            workers: recipe.workers,
+            recipe,
             envoy,
+            siblings,
             scraper,
             dir,
         })
+    }
+
+    /// Returns what every gateway is started by.
+    fn recipe(self, plugin: Value, endpoints: Vec<SocketAddr>, secret: &str) -> GatewayRecipe {
+        let secrets = [Some(secret.to_owned()), self.next_secret].into_iter().flatten();
+        let mut env = self.envoy_env;
+        env.extend(SECRET_ENVS.into_iter().zip(secrets));
+        GatewayRecipe {
+            programs: self.programs,
+            way: self.way,
+            workers: self.workers,
+            template: self.template,
+            alone: match self.parts {
+                Parts::Envoy(balancing) => Some(balancing),
+                Parts::All | Parts::Filter => None,
+            },
+            delivery: self.delivery,
+            env,
+            plugin,
+            endpoints,
+        }
     }
 
     async fn pods(&self, dir: &Path) -> Result<Vec<Pod>> {
@@ -288,36 +319,6 @@ impl Builder {
             Err(refused) => Err(faults(&refused)),
         }
     }
-
-    /// Writes the files that the bootstrap names, and returns the bootstrap's text.
-    fn bootstrap(&self, dir: &Path, endpoints: &[SocketAddr], plugin: &Value) -> Result<String> {
-        let ingest = json!({"ingest": {"secretEnv": SECRET_ENVS}});
-        let bootstrap = Bootstrap {
-            way: self.way,
-            template: self.template.as_ref(),
-            dir,
-            port: self.port,
-            wasm: &self.programs.wasm,
-            plugin,
-            ingest: &ingest,
-            endpoints,
-            alone: match self.parts {
-                Parts::Envoy(balancing) => Some(balancing),
-                Parts::All | Parts::Filter => None,
-            },
-        };
-        for (name, text) in bootstrap.files()? {
-            let file = dir.join(name);
-            fs::write(&file, text).with_context(|| file.display().to_string())?;
-        }
-        let yaml = bootstrap.render()?;
-        if self.delivery == Delivery::Bootstrap {
-            return Ok(yaml);
-        }
-        let (bootstrap, discovered) = discovered(&yaml, dir)?;
-        discovered.write(dir)?;
-        Ok(bootstrap)
-    }
 }
 
 /// Returns the faults of a configuration in the plugin's own words, each on a line.
@@ -326,18 +327,8 @@ pub fn faults(refused: &RefusedConfig) -> anyhow::Error {
     anyhow!("{}", lines.join("\n"))
 }
 
-/// Fails if the port is taken. Envoy would share it with any other program that allows that,
-/// silently.
-fn ensure_free(port: u16) -> Result<()> {
-    let free = TcpListener::bind(("127.0.0.1", port));
-    ensure!(free.is_ok(), "port {port} is taken on 127.0.0.1: choose another with --port");
-    Ok(())
-}
-
-/// Waits until Envoy knows every pod's load: until the scraper has tried them all, and for a push
-/// after that.
-async fn informed(envoy: &mut Envoy, scraper: &mut Scraper) -> Result<()> {
-    scraper.ready().await?;
+/// Waits until Envoy knows every pod's load: for a push after the scraper has tried them all.
+async fn informed(envoy: &mut Envoy, scraper: &Scraper) -> Result<()> {
     let pushed = envoy.pushes().await?;
     // The next one may have been written before the last pod was scraped; the one behind it was not.
     if envoy.wait_for_pushes(pushed + 2).await? {

@@ -15,6 +15,21 @@ use crate::{
 /// Variables with the secrets that Envoy's ingest takes.
 pub(crate) const SECRET_ENVS: [&str; 2] = ["LLM_PICKER_SECRET", "LLM_PICKER_SECRET_NEXT"];
 
+/// The description of an Envoy to start.
+#[derive(Debug)]
+pub(crate) struct EnvoyLaunch<'a> {
+    /// Name for the table and the log.
+    pub(crate) name: String,
+    /// Folder of its files.
+    pub(crate) dir: &'a Path,
+    /// The bootstrap.
+    pub(crate) yaml: &'a str,
+    /// Number of worker threads.
+    pub(crate) workers: usize,
+    /// Variables of its environment.
+    pub(crate) env: Vec<(&'static str, String)>,
+}
+
 /// A running Envoy.
 #[derive(Debug)]
 pub(crate) struct Envoy {
@@ -25,20 +40,17 @@ pub(crate) struct Envoy {
 }
 
 impl Envoy {
-    /// Starts Envoy with the bootstrap `yaml` and these variables, and waits until it accepts requests.
-    pub(crate) async fn start(
-        programs: &Programs,
-        dir: &Path,
-        yaml: &str,
-        workers: usize,
-        env: Vec<(&'static str, String)>,
-    ) -> Result<Self> {
+    /// Starts Envoy as described, and waits until it accepts requests.
+    pub(crate) async fn start(programs: &Programs, launch: EnvoyLaunch<'_>) -> Result<Self> {
+        let EnvoyLaunch { name, dir, yaml, workers, env } = launch;
         let bootstrap = dir.join("envoy.yaml");
         fs::write(&bootstrap, yaml).with_context(|| bootstrap.display().to_string())?;
         let admin_path = dir.join("envoy-admin");
+        // Of an Envoy that was here before.
+        let _ = fs::remove_file(&admin_path);
         let workers = workers.to_string();
         let program = Program {
-            name: "envoy".to_owned(),
+            name,
             file: &programs.envoy,
             args: vec![
                 "--config-path".into(),
@@ -47,7 +59,7 @@ impl Envoy {
                 admin_path.clone().into(),
                 "--concurrency".into(),
                 workers.into(),
-                // There is one Envoy and it is never handed over; without this two stacks would share memory.
+                // An Envoy is never handed over; without this two of them would share memory.
                 "--disable-hot-restart".into(),
                 "--log-level".into(),
                 "warning".into(),

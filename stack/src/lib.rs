@@ -6,6 +6,8 @@
 mod builder;
 
 mod running;
+// The gateways of a stack.
+mod gateways;
 // The programs of a stack.
 mod envoy;
 mod pod;

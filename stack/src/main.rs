@@ -29,7 +29,10 @@ struct Args {
     /// Number of vLLM pods to simulate, 1 to 64.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=64))]
     endpoints: u8,
-    /// Envoy's worker threads, 1 to 64.
+    /// Number of gateways over the same pods, 1 to 16: Envoys on ports one behind the other, with one scraper.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    gateways: u8,
+    /// Each Envoy's worker threads, 1 to 64.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
     /// The plugin's configuration as JSON: an EndpointPickerConfig, and llm-picker's own keys beside it.
@@ -96,6 +99,7 @@ async fn start(args: &Args) -> Result<Stack> {
     let builder = Stack::builder(Programs::built_in(&project()?)?)
         .way(Way::new(args.hold, args.destination)?)
         .port(args.port)
+        .gateways(args.gateways.into())
         .workers(args.workers.into())
         .endpoints(args.endpoints.into())
         .upstreams(resolve(&args.upstream).await?)
@@ -137,9 +141,16 @@ async fn resolve(upstreams: &[String]) -> Result<Vec<SocketAddr>> {
 }
 
 async fn welcome(stack: &Stack) -> String {
-    let (envoy, scraper) = stack.pids();
+    let (_, scraper) = stack.pids();
     let mut text = format!("{}, {} workers\n\n", stack.way, stack.workers);
-    text += &row("envoy", Some(envoy), &format!("http://{} (admin)", stack.admin));
+    let gateways = stack.gateways();
+    for (number, ((pid, admin), gateway)) in (1..).zip(stack.admins().into_iter().zip(&gateways)) {
+        let (name, serves) = match gateways.len() {
+            1 => ("envoy".to_owned(), String::new()),
+            _ => (format!("envoy {number}"), format!("http://{gateway}, ")),
+        };
+        text += &row(&name, Some(pid), &format!("{serves}http://{admin} (admin)"));
+    }
     if let Some(status) = stack.status {
         text += &row("scraper", scraper, &format!("http://{status} (status page)"));
     }

@@ -7,14 +7,20 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    Answer, Exit, Pod, Programs, Way, bootstrap::Discovered, envoy::Envoy, http, scraper::Scraper,
+    Answer, Exit, Pod, Way,
+    bootstrap::{Discovered, Ports},
+    envoy::Envoy,
+    gateways::{GatewayPlan, GatewayRecipe, gateway_folder},
+    http,
+    scraper::Scraper,
     way::with_way,
 };
 
 /// Name of the file with the scraper's secret, in the stack's folder.
 pub(crate) const SECRET_FILE: &str = "secret";
 
-/// A running stack. Dropping it kills all that it started.
+/// A running stack. Dropping it kills all that it started. Of several gateways, what is said of one is
+/// said of the first.
 #[derive(Debug)]
 pub struct Stack {
     /// Address for clients' requests.
@@ -33,8 +39,11 @@ pub struct Stack {
     pub way: Way,
     /// Number of Envoy's worker threads.
     pub workers: usize,
-    pub(crate) programs: Programs,
+    /// What every gateway was started by.
+    pub(crate) recipe: GatewayRecipe,
     pub(crate) envoy: Envoy,
+    /// Gateways beside the first.
+    pub(crate) siblings: Vec<Envoy>,
     pub(crate) scraper: Option<Scraper>,
     pub(crate) dir: TempDir,
 }
@@ -67,9 +76,43 @@ impl Stack {
         self.envoy.listener(name).await
     }
 
-    /// Fails once Envoy is gone, without which there is no stack.
+    /// Fails once an Envoy is gone, without which the stack is not what was asked for.
     pub fn ensure_envoy(&mut self) -> Result<()> {
+        self.siblings.iter_mut().try_for_each(|envoy| envoy.child.ensure_alive())?;
         self.envoy.child.ensure_alive()
+    }
+
+    /// Returns the addresses for clients' requests of all gateways, the first one's in front.
+    #[must_use]
+    pub fn gateways(&self) -> Vec<SocketAddr> {
+        self.envoys().map(|envoy| envoy.gateway).collect()
+    }
+
+    /// Returns process and admin address of every Envoy, the first in front.
+    #[must_use]
+    pub fn admins(&self) -> Vec<(u32, SocketAddr)> {
+        self.envoys().map(|envoy| (envoy.child.pid(), envoy.admin)).collect()
+    }
+
+    fn envoys(&self) -> impl Iterator<Item = &Envoy> {
+        std::iter::once(&self.envoy).chain(&self.siblings)
+    }
+
+    /// Kills the gateway of this number beside the first, counted from 1, with all its connections, and starts it
+    /// again on the same ports. Returns once it accepts requests.
+    ///
+    /// # Errors
+    /// Where there is no such gateway, and where it does not start.
+    pub async fn restart_gateway(&mut self, number: usize) -> Result<()> {
+        let place = number.checked_sub(1).and_then(|at| self.siblings.get_mut(at));
+        let envoy =
+            place.with_context(|| format!("there is no gateway {number} beside the first"))?;
+        let ports = Ports { gateway: envoy.gateway.port(), ingest: envoy.ingest.port() };
+        envoy.child.kill().await?;
+        let folder = self.dir.path();
+        let plan = GatewayPlan { folder, number, ports };
+        *envoy = self.recipe.start(plan).await?;
+        Ok(())
     }
 
     /// Kills the scraper: from now on no snapshot comes.
@@ -82,9 +125,10 @@ impl Stack {
     pub async fn start_scraper(&mut self) -> Result<()> {
         ensure!(self.scraper.is_none(), "a scraper runs already");
         let pods: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
-        let (dir, ingest) = (self.dir.path(), self.envoy.ingest);
-        let secret_file = self.secret_file();
-        let mut scraper = Scraper::start(&self.programs, dir, &pods, ingest, &secret_file).await?;
+        let ingests: Vec<SocketAddr> = self.envoys().map(|envoy| envoy.ingest).collect();
+        let (dir, secret_file) = (self.dir.path(), self.secret_file());
+        let programs = &self.recipe.programs;
+        let mut scraper = Scraper::start(programs, dir, &pods, &ingests, &secret_file).await?;
         scraper.ready().await?;
         self.status = Some(scraper.status);
         self.scraper = Some(scraper);
@@ -97,7 +141,10 @@ impl Stack {
     /// Where the stack was not built [`reloadable`](crate::Builder::reloadable).
     pub fn reload(&self, plugin: Value) -> Result<()> {
         let plugin = with_way(plugin, self.way)?;
-        Discovered::read(self.dir.path())?.with_plugin(&plugin)?.write(self.dir.path())
+        (0..=self.siblings.len()).try_for_each(|number| {
+            let folder = gateway_folder(self.dir.path(), number);
+            Discovered::read(&folder)?.with_plugin(&plugin)?.write(&folder)
+        })
     }
 
     /// Stops Envoy in the middle of its work, as a freezer or a live migration does.

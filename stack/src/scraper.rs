@@ -20,19 +20,21 @@ pub(crate) struct Scraper {
 }
 
 impl Scraper {
-    /// Starts a scraper of these pods, which pushes to `ingest`.
+    /// Starts a scraper of these pods, which pushes to all of `ingests`.
     pub(crate) async fn start(
         programs: &Programs,
         dir: &Path,
         pods: &[SocketAddr],
-        ingest: SocketAddr,
+        ingests: &[SocketAddr],
         secret: &Path,
     ) -> Result<Self> {
         let mut args: Vec<OsString> =
-            ["--pool", "default", "--interval", "50ms", "--listen", "127.0.0.1:0", "--envoy"]
+            ["--pool", "default", "--interval", "50ms", "--listen", "127.0.0.1:0"]
                 .map(Into::into)
                 .to_vec();
-        args.push(format!("http://{ingest}").into());
+        for ingest in ingests {
+            args.extend(["--envoy".into(), format!("http://{ingest}").into()]);
+        }
         for pod in pods {
             args.push("--endpoint".into());
             args.push(pod.to_string().into());

@@ -6,6 +6,7 @@ mod bodies;
 mod client;
 mod document;
 mod echo;
+mod exchange;
 mod failures;
 mod flow;
 mod headers;

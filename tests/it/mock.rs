@@ -38,6 +38,7 @@ mod refusals;
 mod trust;
 
 mod configuration;
+mod exchange;
 mod faulty;
 mod ingest;
 mod pull;

@@ -5,12 +5,13 @@
 //! has the versions of all values together: modules of equal layouts share everything, and others nothing.
 
 use crate::{
-    heartbeat, ledger, message, placement_event, pull, queues, shared_snapshot, snapshot, tally,
+    exchange, heartbeat, ledger, message, placement_event, pull, queues, shared_snapshot, snapshot,
+    tally,
 };
 
 /// Versions of all values, each a digit. The ledger counts snapshots and events and its members lead to
 /// heartbeats, so no value can be shared without the others.
-const VERSIONS: [u8; 11] = [
+const VERSIONS: [u8; 13] = [
     b'v',
     digit(ledger::VERSION),
     digit(heartbeat::VERSION),
@@ -21,10 +22,12 @@ const VERSIONS: [u8; 11] = [
     digit(queues::FRAME.version),
     digit(pull::VERSION),
     digit(message::FRAME.version),
+    digit(exchange::SHARED_VERSION),
+    digit(exchange::PART_FRAME.version),
     b'.',
 ];
 
-/// Mark of the layouts in every key, as in `v663165113.`.
+/// Mark of the layouts in every key, as in `v66316621311.`.
 pub const LAYOUT: &str = match str::from_utf8(&VERSIONS) {
     Ok(text) => text,
     Err(_) => "",
@@ -53,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_key_names_pool_layouts_and_value() {
-        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v663165113./ledger");
+        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v66316621311./ledger");
         assert_eq!([digit(0), digit(9), digit(10), digit(35)], *b"09az");
     }
 }

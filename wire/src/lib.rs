@@ -19,6 +19,7 @@ pub mod kubernetes;
 pub mod metrics;
 
 pub mod beliefs;
+pub mod exchange;
 pub mod push;
 pub mod reply;
 pub mod report;

@@ -1,7 +1,8 @@
 //! Batches of placement events in shared data, from each worker to the others.
 //!
 //! Batches stand in a ring. Each has its position in front, which tells a reader that the ring has
-//! moved on since: the [`ledger`](crate::ledger) says how many batches there ever were.
+//! moved on since: the [`ledger`](crate::ledger) says how many batches there ever were. Behind that
+//! stands whether they are of this gateway: what others told is not told to them again.
 
 use std::net::SocketAddr;
 
@@ -21,12 +22,33 @@ pub const EVENTS_MAX: usize = 1024;
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
-pub(crate) const FRAME: Frame = Frame { magic: *b"LPN", version: 5 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPN", version: 6 };
+
+/// Origin of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A worker of this gateway.
+    Own,
+    /// Other gateways.
+    Others,
+}
+
+/// A batch in its place of the ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Position that it was written for.
+    pub position: u64,
+    /// Gateway that it is of.
+    pub origin: Origin,
+    /// Events, oldest first; none where they are of another version.
+    pub events: Vec<PlacementEvent>,
+}
 
 /// Layout of a [`PlacementEvent`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
-struct EventRecord<'a> {
-    at: u64,
+pub(crate) struct EventRecord<'a> {
+    /// Nanoseconds of Envoy's clock. Between gateways: age in milliseconds.
+    pub(crate) at: u64,
     endpoint: SocketAddr,
     kind: u8,
     /// Client that got an error of unclear cause, or session that is kept; else 0.
@@ -66,28 +88,38 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<PlacementEvent>, FrameError> {
 ///
 /// # Errors
 /// Those of [`encode`].
-pub fn encode_at(position: u64, events: &[PlacementEvent]) -> Result<Vec<u8>, FrameError> {
+pub fn encode_at(
+    position: u64,
+    origin: Origin,
+    events: &[PlacementEvent],
+) -> Result<Vec<u8>, FrameError> {
     let mut bytes = position.to_le_bytes().to_vec();
+    bytes.push(match origin {
+        Origin::Own => 0,
+        Origin::Others => 1,
+    });
     bytes.extend(encode(events)?);
     Ok(bytes)
 }
 
-/// Reads a batch and its position in the ring; no events where they are of another version. `None`
-/// where nothing was written.
+/// Reads a batch at its place in the ring. `None` where nothing was written.
 #[must_use]
-pub fn decode_at(bytes: &[u8]) -> Option<(u64, Vec<PlacementEvent>)> {
+pub fn decode_at(bytes: &[u8]) -> Option<StoredBatch> {
     let (position, bytes) = split_u64(bytes)?;
-    Some((position, decode(bytes).unwrap_or_default()))
+    let (origin, bytes) = bytes.split_first()?;
+    let origin = if *origin == 0 { Origin::Own } else { Origin::Others };
+    Some(StoredBatch { position, origin, events: decode(bytes).unwrap_or_default() })
 }
 
-fn pack(chain: &Chain) -> Vec<u8> {
+/// Returns the hashes of a chain as [`EventRecord`] has them.
+pub(crate) fn pack(chain: &Chain) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 * chain.hashes.len());
     chain.hashes.iter().for_each(|hash| bytes.extend_from_slice(&hash.0.to_le_bytes()));
     bytes
 }
 
 impl<'a> EventRecord<'a> {
-    fn from_event(event: &PlacementEvent, hashes: &'a [u8]) -> Self {
+    pub(crate) fn from_event(event: &PlacementEvent, hashes: &'a [u8]) -> Self {
         Self {
             at: event.at.as_nanos(),
             endpoint: event.endpoint,
@@ -118,12 +150,12 @@ impl<'a> EventRecord<'a> {
         }
     }
 
-    fn check(&self) -> Result<(), FrameError> {
+    pub(crate) fn check(&self) -> Result<(), FrameError> {
         let (hashes, rest) = self.hashes.as_chunks::<8>();
         bound(rest.is_empty() && hashes.len() <= HASHES_MAX, "hashes", "4,096 of 8 bytes")
     }
 
-    fn event(&self) -> Result<PlacementEvent, FrameError> {
+    pub(crate) fn event(&self) -> Result<PlacementEvent, FrameError> {
         self.check()?;
         let (hashes, _) = self.hashes.as_chunks::<8>();
         let hashes = hashes.iter().map(|bytes| BlockHash(u64::from_le_bytes(*bytes)));
@@ -153,8 +185,12 @@ mod tests {
 
     #[test]
     fn a_position_that_is_cut_off_is_absent() {
-        assert_eq!(decode_at(&[0; 7]), None);
-        assert_eq!(decode_at(&encode_at(3, &[]).unwrap()), Some((3, Vec::new())));
-        assert_eq!(decode_at(&[0; 9]), Some((0, Vec::new())));
+        assert_eq!(decode_at(&[0; 8]), None);
+        for origin in [Origin::Own, Origin::Others] {
+            let batch = StoredBatch { position: 3, origin, events: Vec::new() };
+            assert_eq!(decode_at(&encode_at(3, origin, &[]).unwrap()), Some(batch));
+        }
+        let batch = StoredBatch { position: 0, origin: Origin::Own, events: Vec::new() };
+        assert_eq!(decode_at(&[0; 9]), Some(batch));
     }
 }

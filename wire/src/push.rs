@@ -15,6 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 pub use headers::Headers;
+pub(crate) use headers::{digest, number};
 pub use history::{Clocks, KnownStart, PushHistory, check_wall};
 pub use refused::Refused;
 pub use stamp::Stamp;
@@ -66,6 +67,13 @@ impl Secret {
         self.0.clone().chain_update(b"session tokens, version 1").finalize().into_bytes().into()
     }
 
+    /// Returns the key of prompts' hashes at all gateways that have this secret. It tells nothing of the secret.
+    #[must_use]
+    pub fn prompt_key(&self) -> u64 {
+        let digest = self.0.clone().chain_update(b"prompt hashes, version 1").finalize();
+        digest.into_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// Returns the signature of a push, for [`SIGNATURE_HEADER`].
     #[must_use]
     pub fn sign(&self, stamp: Stamp, body: &[u8]) -> String {
@@ -90,8 +98,12 @@ impl Secret {
 
     /// Checks a signature of these parts, in a time that says nothing of how much of it is right.
     pub(crate) fn verifies_parts(&self, parts: &[&[u8]], signature: &[u8]) -> bool {
-        headers::digest(signature)
-            .is_some_and(|digest| self.over(parts).verify_slice(&digest).is_ok())
+        digest(signature).is_some_and(|digest| self.is_mac_of(parts, &digest))
+    }
+
+    /// Checks a signature that was read, in the same time for any.
+    pub(crate) fn is_mac_of(&self, parts: &[&[u8]], digest: &[u8; 32]) -> bool {
+        self.over(parts).verify_slice(digest).is_ok()
     }
 
     fn over(&self, parts: &[&[u8]]) -> Hmac<Sha256> {

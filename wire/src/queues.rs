@@ -2,16 +2,31 @@
 
 use picker_core::{
     Instant,
+    exchange::{TENANTS_MAX, TenantTokens},
     flow::{FairnessId, FlowKey, FlowSize, Priority, Usage},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::frame::{Frame, FrameError, bound};
+use crate::{
+    exchange::TenantRecord,
+    frame::{Frame, FrameError, bound},
+};
 
 /// Flows in one value, which is written at every tick of the arbiter while requests wait.
 pub const FLOWS_MAX: usize = 1024;
 
-pub(crate) const FRAME: Frame = Frame { magic: *b"LPQ", version: 1 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPQ", version: 2 };
+
+/// Queues of a pool at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Queues {
+    /// Time at which the arbiter looked.
+    pub seen_at: Instant,
+    /// Sizes of the flows that wait. At most [`FLOWS_MAX`].
+    pub flows: Vec<FlowSize>,
+    /// What tenants were charged at this gateway, the highest first. At most [`TENANTS_MAX`].
+    pub tenants: Vec<TenantTokens>,
+}
 
 /// Layout of a [`FlowSize`]. To change a field is a new version.
 #[derive(Serialize, Deserialize)]
@@ -38,21 +53,30 @@ impl<'a> FlowRecord<'a> {
 /// Returns the bytes that [`decode`] reads.
 ///
 /// # Errors
-/// If there are more than [`FLOWS_MAX`] flows.
-pub fn encode(seen_at: Instant, flows: &[FlowSize]) -> Result<Vec<u8>, FrameError> {
+/// If there are more than [`FLOWS_MAX`] flows or [`TENANTS_MAX`] tenants.
+pub fn encode(queues: &Queues) -> Result<Vec<u8>, FrameError> {
+    let Queues { seen_at, flows, tenants } = queues;
     bound(flows.len() <= FLOWS_MAX, "flows", "1,024")?;
-    let records: Vec<FlowRecord<'_>> = flows.iter().map(FlowRecord::from_size).collect();
-    FRAME.encode(&(seen_at.as_nanos(), records))
+    bound(tenants.len() <= TENANTS_MAX, "tenants", "64")?;
+    let flows: Vec<FlowRecord<'_>> = flows.iter().map(FlowRecord::from_size).collect();
+    let tenants: Vec<TenantRecord<'_>> = tenants.iter().map(TenantRecord::from_tenant).collect();
+    FRAME.encode(&(seen_at.as_nanos(), flows, tenants))
 }
 
-/// Reads the time at which the arbiter looked, and the sizes that it saw.
+/// Reads what the arbiter saw.
 ///
 /// # Errors
 /// For another magic or version, and for a body that is cut off, too long or out of bounds.
-pub fn decode(bytes: &[u8]) -> Result<(Instant, Vec<FlowSize>), FrameError> {
-    let (seen_at, records): (u64, Vec<FlowRecord<'_>>) = FRAME.decode(bytes)?;
-    bound(records.len() <= FLOWS_MAX, "flows", "1,024")?;
-    Ok((Instant::from_nanos(seen_at), records.into_iter().map(FlowRecord::into_size).collect()))
+pub fn decode(bytes: &[u8]) -> Result<Queues, FrameError> {
+    let (seen_at, flows, tenants): (u64, Vec<FlowRecord<'_>>, Vec<TenantRecord<'_>>) =
+        FRAME.decode(bytes)?;
+    bound(flows.len() <= FLOWS_MAX, "flows", "1,024")?;
+    bound(tenants.len() <= TENANTS_MAX, "tenants", "64")?;
+    Ok(Queues {
+        seen_at: Instant::from_nanos(seen_at),
+        flows: flows.into_iter().map(FlowRecord::into_size).collect(),
+        tenants: tenants.into_iter().map(TenantRecord::into_tenant).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -66,10 +90,13 @@ mod tests {
 
     #[test]
     fn queues_read_back() {
-        let flows = [size("a"), size("é")];
-        let bytes = encode(Instant::from_nanos(7), &flows).unwrap();
-        assert_eq!(decode(&bytes), Ok((Instant::from_nanos(7), flows.to_vec())));
+        let flows = vec![size("a"), size("é")];
+        let tenants = vec![TenantTokens { flow: size("é").flow, tokens: 9 }];
+        let queues = Queues { seen_at: Instant::from_nanos(7), flows, tenants };
+        let bytes = encode(&queues).unwrap();
+        assert_eq!(decode(&bytes), Ok(queues));
         assert!(decode(&[]).is_err() && decode(&bytes[..bytes.len() - 1]).is_err());
-        assert!(encode(Instant::default(), &vec![size("a"); FLOWS_MAX + 1]).is_err());
+        let flows = vec![size("a"); FLOWS_MAX + 1];
+        assert!(encode(&Queues { flows, ..Queues::default() }).is_err());
     }
 }

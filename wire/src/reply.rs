@@ -39,7 +39,8 @@ pub const HAVE_HEADER: &str = "x-llm-picker-have";
 pub const GATEWAY_HEADER: &str = "x-llm-picker-gateway";
 
 /// Bytes of a reply at most. 4,096 endpoints with requests in flight are 150 kB, a thousand flows
-/// that wait 150 kB, 1,024 workers 20 kB, and counts are [`COUNTS_BYTES_MAX`].
+/// that wait 150 kB, 1,024 workers 20 kB, counts are [`COUNTS_BYTES_MAX`], and a report for the other
+/// gateways is [`crate::exchange::REPORT_BYTES_MAX`] at most, which no pool of that size comes near.
 pub const REPLY_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of counts in one reply at most; the others come with the next. Some 600 label sets: all
@@ -51,7 +52,8 @@ const FRAME: Frame = Frame { magic: *b"LPA", version: 1 };
 /// Kinds of sections. A number is never used again for another meaning.
 const REPORT: u8 = 1;
 const COUNTS: u8 = 2;
-/// Kinds 3 to 7 are kept for the exchange between gateways.
+/// Kinds 4 to 7 are kept for the exchange between gateways too.
+const EXCHANGE: u8 = 3;
 const BELIEFS: u8 = 8;
 const TEXTS: u8 = 9;
 
@@ -64,6 +66,8 @@ pub struct Reply {
     pub counts: Counts,
     /// Beliefs of the gateway's workers, merged.
     pub beliefs: Beliefs,
+    /// Report for the other gateways, as [`crate::exchange::decode_report`] reads it, if it was asked for.
+    pub exchange: Option<Vec<u8>>,
 }
 
 /// Counts of a gateway's workers that are new to the scraper.
@@ -116,12 +120,13 @@ impl Reply {
         let beliefs = section(postcard::to_extend(&beliefs, Vec::new()))?;
         let texts = texts::records(&self.beliefs.texts);
         let texts = section(postcard::to_extend(&texts, Vec::new()))?;
-        let sections = [
+        let mut sections = vec![
             (REPORT, Bytes(&report)),
             (COUNTS, Bytes(&counts)),
             (BELIEFS, Bytes(&beliefs)),
             (TEXTS, Bytes(&texts)),
         ];
+        sections.extend(self.exchange.as_deref().map(|it| (EXCHANGE, Bytes(it))));
         let bytes = FRAME.encode(&sections.as_slice())?;
         bound(bytes.len() <= REPLY_BYTES_MAX, "reply", "1 MiB")?;
         Ok(bytes)
@@ -139,6 +144,7 @@ impl Reply {
             match kind {
                 REPORT => reply.report = read(inside)?,
                 COUNTS => reply.counts = Counts::from_record(read(inside)?),
+                EXCHANGE => reply.exchange = Some(inside.to_vec()),
                 BELIEFS => reply.beliefs.stale = read::<BeliefsRecord>(inside)?.into_stale(),
                 TEXTS => reply.beliefs.texts = texts::measures(&read::<Vec<_>>(inside)?)?,
                 _ => (),
@@ -247,7 +253,7 @@ mod tests {
                 bytes: 900,
             }],
         };
-        Reply { report, counts, beliefs: Beliefs::default() }
+        Reply { report, counts, beliefs: Beliefs::default(), exchange: Some(vec![1, 2]) }
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod body;
 mod config;
 #[path = "it/epp.rs"]
 mod epp;
+#[path = "it/exchange.rs"]
+mod exchange;
 #[path = "it/exposition.rs"]
 mod exposition;
 #[path = "it/faults.rs"]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use picker_core::{
     Instant,
-    flow::FlowSize,
+    exchange::{TENANTS_MAX, TenantTokens},
     ledger::Ledger,
     saturation::{Capacity, StaleEndpoints},
 };
-use wire::{beliefs::Beliefs, tally::Head};
+use wire::{beliefs::Beliefs, queues::Queues, tally::Head};
 
 use crate::{
     pool::Pool,
@@ -30,8 +30,9 @@ const FLOWS_MAX: usize = 250;
 
 /// The state of a pool at one moment, to be written.
 struct View {
-    /// The requests that wait, by flow; `None` where another worker keeps the queues.
-    queues: Option<Vec<FlowSize>>,
+    /// The requests that wait, by flow, and what tenants were charged; `None` where another worker keeps the
+    /// queues.
+    queues: Option<Queues>,
     /// The counts, if they are due.
     counts: Option<ViewedCounts>,
     /// The endpoints without fresh metrics, if the log is to say that requests wait for those.
@@ -51,8 +52,8 @@ pub(crate) fn show_pool(pool: &Pool, now: Instant, ledger: &Ledger) {
     if let Some(stale) = stale {
         log::warn!("requests wait for fresh metrics in pool {}: {stale}", pool.config.name);
     }
-    if let Some(flows) = queues {
-        pool.store.show_queues(now, &flows);
+    if let Some(queues) = queues {
+        pool.store.show_queues(&queues);
     }
     if let Some(ViewedCounts { epoch, head, chunks }) = counts {
         let tallies = pool.store.tallies();
@@ -69,13 +70,15 @@ fn view(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> View {
     let queues = pool.worker.queues().map(|queues| {
         let mut flows = queues.flow_sizes(FLOWS_MAX);
         flows.truncate(wire::queues::FLOWS_MAX);
-        flows
+        let charged = queues.charged(TENANTS_MAX).into_iter();
+        let tenants = charged.map(|(flow, tokens)| TenantTokens { flow, tokens }).collect();
+        Queues { seen_at: now, flows, tenants }
     });
     let written_at = pool.tally.written_at;
     let is_due = written_at.is_none_or(|at| now.saturating_since(at) >= WRITE_EVERY);
     // A worker that was never asked has nothing to say, and writes nothing. Requests that wait have been
     // counted nowhere yet.
-    let waits = queues.as_ref().is_some_and(|it| !it.is_empty());
+    let waits = queues.as_ref().is_some_and(|it| !it.flows.is_empty());
     let is_used = waits || pool.tally.counts.has_news() || written_at.is_some();
     let counts = (is_due && is_used).then(|| view_counts(pool, now, ledger));
     let stale = counts.as_ref().map(|it| it.head.beliefs.stale);

@@ -212,7 +212,8 @@ impl Stream {
         let output = inference.output;
         let order = prompt_order(&pool, &inference, &models.sent);
         let blocks_max = pool.config.prompt_blocks_max;
-        let rules = HashRules { model: &models.sent, tenant, blocks_max, order };
+        let key = vm::prompt_key();
+        let rules = HashRules { model: &models.sent, tenant, key, blocks_max, order };
         let request = inference.ask(api, rules);
         let is_named_here = model.unwrap_or_default() == models.asked;
         if models.asked != models.sent && is_named_here {

@@ -17,6 +17,8 @@ pub(crate) struct Fetching {
     pub(crate) token: Option<u32>,
     /// Time of the next report on the pool.
     pub(crate) report_at: Instant,
+    /// True if the scraper asks for what the other gateways are told, by its last answer.
+    pub(crate) exchanges: bool,
     /// The report that the scraper has, by its last answer.
     pub(crate) have: Option<Have>,
     /// Place of the secret that the last snapshot was signed with, for the reports.
@@ -33,6 +35,7 @@ impl Fetching {
             source: None,
             token: None,
             report_at: Instant::default(),
+            exchanges: false,
             have: None,
             secret: 0,
             trouble: None,

@@ -1,6 +1,7 @@
 //! The state of the scraper's work, in words and as the status page draws it.
 
 mod problems;
+mod standing;
 
 mod json;
 
@@ -16,13 +17,15 @@ use tokio::sync::watch;
 
 use super::{freshness::READING_AGE_MAX, history::History};
 use crate::{
+    exchange::Exchanges,
     meters::Meters,
     pool::{self, PoolView, ScrapedPod, Trouble},
-    push::{PullState, WatchedGateway},
+    push::{EnvoyStatus, PullState, WatchedGateway},
     tallies::Tallies,
 };
 use json::HistoryPosition;
 use problems::{GatewayFacts, PodFacts, PodState, PoolFacts, Problem};
+use standing::{Standing, in_step};
 
 /// Time after which a gateway that fetches is stuck: it asks again within a second.
 const FETCH_MAX: Duration = Duration::from_secs(10);
@@ -37,6 +40,7 @@ pub(crate) struct Status {
     pub(crate) pulls: PullState,
     pub(crate) meters: Arc<Meters>,
     pub(crate) tallies: Arc<Tallies>,
+    pub(crate) exchanges: Arc<Exchanges>,
     pub(crate) history: Arc<Mutex<History>>,
     pub(crate) started: Instant,
     /// Name of this run of the scraper: in the next one, columns are numbered anew.
@@ -86,6 +90,9 @@ impl Status {
             };
             let _ = writeln!(page, "{} {state}", gateway.name);
         }
+        if let Some(step) = self.step(now) {
+            let _ = writeln!(page, "{step}");
+        }
         page
     }
 
@@ -100,7 +107,13 @@ impl Status {
     pub(super) fn metrics(&self, now: Instant) -> Result<String, std::fmt::Error> {
         let gateways = self.gateways.borrow();
         let taken = gateways.iter().map(|it| (&it.url, it.status.borrow().taken));
+        self.meters.exchanged(&self.exchanges.rows(now));
         self.meters.page(now, taken, &self.tallies.write(&self.pools, now))
+    }
+
+    /// Returns how many gateways know of each other, in words; `None` where there is one alone.
+    fn step(&self, now: Instant) -> Option<String> {
+        in_step(&self.gateway_facts(now).iter().map(|it| it.standing).collect::<Vec<_>>())
     }
 
     fn problems(&self, now: Instant) -> Vec<Problem> {
@@ -120,16 +133,32 @@ impl Status {
     /// Returns the gateways that are pushed to, then those that fetch.
     fn gateway_facts(&self, now: Instant) -> Vec<GatewayFacts> {
         let gateways = self.gateways.borrow();
+        let fetching = self.pulls.gateways(now);
+        let rows = self.exchanges.rows(now);
+        let is_alone = gateways.len() + fetching.len() < 2;
+        let standing = |status: &EnvoyStatus| {
+            if is_alone || status.reports.is_empty() {
+                return Standing::Alone;
+            }
+            if !self.exchanges.is_possible() {
+                return Standing::Apart { interval: Some(self.interval) };
+            }
+            let own = rows.iter().filter(|row| Some(row.status.gateway) == status.member);
+            let age = own.map(|row| row.status.age).max();
+            age.map_or(Standing::Apart { interval: None }, Standing::by_age)
+        };
         let pushed = gateways.iter().map(|gateway| {
             let status = gateway.status.borrow();
             let taken = status.taken.map(|at| now.saturating_duration_since(at));
-            GatewayFacts { name: gateway.url.to_string(), taken, down: status.down.clone() }
+            let (name, down) = (gateway.url.to_string(), status.down.clone());
+            GatewayFacts { name, taken, down, standing: standing(&status) }
         });
-        let fetching = self.pulls.gateways(now).into_iter().map(|(address, status)| {
+        let fetching = fetching.iter().map(|(address, status)| {
             let age = status.taken.map(|at| now.saturating_duration_since(at));
             let is_stuck = age.is_none_or(|age| age > FETCH_MAX);
             let down = is_stuck.then(|| "it does not fetch any more".to_owned());
-            GatewayFacts { name: address.to_string(), taken: age, down }
+            let name = address.to_string();
+            GatewayFacts { name, taken: age, down, standing: standing(status) }
         });
         pushed.chain(fetching).collect()
     }

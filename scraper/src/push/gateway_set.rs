@@ -213,6 +213,7 @@ impl GatewaySet {
             let pusher = self.start(url, host.clone());
             self.pushers.insert(url.clone(), pusher);
         }
+        self.replies.exchanges.reach(self.pushers.len());
         !gone.is_empty() || new.len() > over
     }
 

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     clock::unix_ms,
+    exchange::Exchanges,
     meters::Meters,
     pool::{PoolView, QUIET_MAX, snapshot},
     settings::Secret,
@@ -38,6 +39,7 @@ pub(crate) struct Publisher {
     pub(crate) meters: Arc<Meters>,
     /// Beliefs of the gateways that go into snapshots.
     pub(crate) tallies: Arc<Tallies>,
+    pub(crate) exchanges: Arc<Exchanges>,
 }
 
 /// The memory that a round has of the rounds before it.
@@ -97,8 +99,12 @@ impl Publisher {
             let Some(readings) = view.readings.borrow().clone() else { continue };
             let mut snapshot = snapshot(&view.pool, &readings, now);
             snapshot.texts = self.tallies.texts(&view.pool);
+            self.exchanges.pages(&snapshot, now);
             let last = memory.last.get(&view.pool);
-            if let Some(last) = last.filter(|last| last.is_enough(&snapshot, view, now)) {
+            let is_quiet = |last: &&LastSnapshot| {
+                last.is_enough(&snapshot, view, now) && !self.exchanges.is_busy(&view.pool, now)
+            };
+            if let Some(last) = last.filter(is_quiet) {
                 round.push(Arc::clone(&last.signed));
                 continue;
             }
@@ -176,6 +182,7 @@ mod tests {
             secret: watch::channel(Secret::new(b"0123456789abcdef").unwrap()).1,
             meters: Meters::new(Instant::now()).into(),
             tallies: Arc::default(),
+            exchanges: Exchanges::new(Instant::now(), 1, Duration::from_millis(50)).into(),
         }
     }
 

@@ -16,22 +16,24 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use picker_core::exchange::GatewayId;
 use tokio::{
     sync::{Semaphore, watch},
     time,
 };
 use tracing::warn;
 use wire::{
+    exchange,
     push::{self, Clocks, PushHistory, SEQUENCE_HEADER, SIGNATURE_HEADER, TIME_HEADER},
-    reply::{HAVE_HEADER, Have, REPLY_BYTES_MAX, Reply},
+    reply::{HAVE_HEADER, Have, REPLY_BYTES_MAX},
 };
 
 use super::{
     pusher::{EnvoyStatus, TimedReport},
-    reader::ReplyTaker,
+    reader::{ReadReply, ReplyTaker},
     signed_snapshot::{Round, SignedSnapshot},
 };
-use crate::clock::unix_ms;
+use crate::{clock::unix_ms, exchange::SealedPart};
 
 /// Time for which a gateway that states no preference is kept waiting for something new.
 const WAIT_DEFAULT: Duration = Duration::ZERO;
@@ -69,8 +71,19 @@ pub(crate) struct PullState {
 struct FetchingGateway {
     /// Time when the gateway last asked.
     at: Instant,
-    /// Its last report on each pool, with the stamps of those that were taken.
-    reports: BTreeMap<Arc<str>, (PushHistory, TimedReport)>,
+    /// Stamps of the reports on each pool that were taken.
+    histories: BTreeMap<Arc<str>, PushHistory>,
+    /// Its last report on each pool.
+    reports: BTreeMap<Arc<str>, TimedReport>,
+    /// Its id in the exchange, if it takes part.
+    member: Option<GatewayId>,
+}
+
+impl FetchingGateway {
+    fn new() -> Self {
+        let (histories, reports) = (BTreeMap::new(), BTreeMap::new());
+        Self { at: Instant::now(), histories, reports, member: None }
+    }
 }
 
 impl PullState {
@@ -89,9 +102,8 @@ impl PullState {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, it| now.saturating_duration_since(it.at) < SILENCE_MAX);
         let status = |it: &FetchingGateway| {
-            let reports = it.reports.iter();
-            let reports = reports.map(|(pool, (_, report))| (Arc::clone(pool), report.clone()));
-            EnvoyStatus { taken: Some(it.at), down: None, reports: reports.collect() }
+            let reports = it.reports.clone();
+            EnvoyStatus { taken: Some(it.at), down: None, reports, member: it.member }
         };
         seen.iter().map(|(address, it)| (*address, status(it))).collect()
     }
@@ -103,18 +115,17 @@ impl PullState {
     fn change(&self, address: IpAddr, change: impl FnOnce(&mut FetchingGateway)) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() < GATEWAYS_MAX || seen.contains_key(&address) {
-            let new = || FetchingGateway { at: Instant::now(), reports: BTreeMap::new() };
-            change(seen.entry(address).or_insert_with(new));
+            change(seen.entry(address).or_insert_with(FetchingGateway::new));
         }
     }
 
-    /// Takes in a gateway's report. Returns its name, for the gateway to go on from.
+    /// Takes in a gateway's report. Returns what came of it.
     async fn take(
         &self,
         asked: &Asked<'_>,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<Have, String> {
+    ) -> Result<KnownGateway, String> {
         let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         let signed = push::Headers::parse(
             header(TIME_HEADER),
@@ -134,17 +145,21 @@ impl PullState {
         let body = time::timeout(READ_TIME_MAX, read).await;
         let body = body.map_err(|_| format!("the report took over {READ_TIME_MAX:?}"))?;
         let body = body.map_err(|why| format!("failed to read the report: {why}"))?;
-        let Reply { report, counts, .. } = self.replies.take(asked.pool, stamp, headers, &body)?;
-        let report = TimedReport { at: Instant::now(), report };
-        let pool = Arc::clone(asked.pool);
-        self.change(asked.address, |it| drop(it.reports.insert(pool, (history, report))));
-        Ok(counts.have)
+        let ReadReply { report, have, member } =
+            self.replies.take(asked.pool, stamp, headers, &body)?;
+        let report = report.map(|report| TimedReport { at: Instant::now(), report });
+        self.change(asked.address, |it| {
+            it.histories.insert(Arc::clone(asked.pool), history);
+            it.member = member;
+            it.reports.extend(report.map(|report| (Arc::clone(asked.pool), report)));
+        });
+        Ok(KnownGateway { have, member })
     }
 
     fn history(&self, asked: &Asked<'_>) -> PushHistory {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = seen.get(&asked.address).and_then(|it| it.reports.get(asked.pool));
-        known.map_or_else(PushHistory::default, |(history, _)| history.clone())
+        let known = seen.get(&asked.address).and_then(|it| it.histories.get(asked.pool));
+        known.cloned().unwrap_or_default()
     }
 }
 
@@ -152,6 +167,15 @@ impl PullState {
 struct Asked<'a> {
     pool: &'a Arc<str>,
     address: IpAddr,
+}
+
+/// What is known of a gateway by its report.
+#[derive(Debug, Default)]
+struct KnownGateway {
+    /// Name of the reply of which the counts were taken.
+    have: Option<Have>,
+    /// Its id, if it takes part in the exchange.
+    member: Option<GatewayId>,
 }
 
 /// Answers a POST to `/v1/pools/{pool}/snapshot`, which brings the gateway's report, as a GET. A
@@ -164,18 +188,23 @@ pub(crate) async fn report_and_snapshot(
     body: Body,
 ) -> Response {
     let known = pulls.pools.iter().find(|known| ***known == *pool).cloned();
-    let have = match known {
+    let known = match known {
         Some(pool) => {
             let of = Asked { pool: &pool, address: peer.ip() };
             let taken = pulls.take(&of, &asked, body).await;
             let refused = |why| warn!("failed to take the report of gateway {}: {why}", peer.ip());
-            taken.map_err(refused).ok()
+            taken.map_err(refused).unwrap_or_default()
         }
-        None => None,
+        None => KnownGateway::default(),
     };
-    let mut response = snapshot(State(pulls), ConnectInfo(peer), Path(pool), asked).await;
-    let have = have.and_then(|have| HeaderValue::try_from(have.to_string()).ok());
-    response.headers_mut().extend(have.map(|it| (HeaderName::from_static(HAVE_HEADER), it)));
+    let wants_exchange = pulls.replies.wants_exchange(&pool);
+    let mut response = fetch(&pulls, peer.ip(), &pool, &asked, known.member).await;
+    let have = known.have.and_then(|have| HeaderValue::try_from(have.to_string()).ok());
+    let headers = response.headers_mut();
+    headers.extend(have.map(|it| (HeaderName::from_static(HAVE_HEADER), it)));
+    if wants_exchange {
+        headers.insert(exchange::EXCHANGE_HEADER, HeaderValue::from_static(exchange::VERSION));
+    }
     response
 }
 
@@ -188,18 +217,31 @@ pub(crate) async fn snapshot(
     Path(pool): Path<String>,
     asked: HeaderMap,
 ) -> Response {
+    fetch(&pulls, peer.ip(), &pool, &asked, None).await
+}
+
+/// Answers a request of this address, with a part for the gateway where it takes part in the exchange.
+async fn fetch(
+    pulls: &PullState,
+    address: IpAddr,
+    pool: &str,
+    asked: &HeaderMap,
+    member: Option<GatewayId>,
+) -> Response {
     if !pulls.pools.iter().any(|known| **known == *pool) {
         let known = pulls.pools.join(", ");
         let said = format!("found pool {pool:?}; allowed: {known}\n");
         return (StatusCode::NOT_FOUND, said).into_response();
     }
-    pulls.record(peer.ip());
+    pulls.record(address);
     let tag = asked.get(IF_NONE_MATCH);
     let mut rounds = pulls.rounds.clone();
-    let newer =
-        rounds.wait_for(|round| find(round, &pool, |it| tag != Some(&it.tag)) == Some(true));
-    let is_new = matches!(time::timeout(wait(&asked), newer).await, Ok(Ok(_)));
-    let answer = find(&pulls.rounds.borrow(), &pool, answer);
+    let newer = rounds.wait_for(|round| find(round, pool, |it| tag != Some(&it.tag)) == Some(true));
+    let is_new = matches!(time::timeout(wait(asked), newer).await, Ok(Ok(_)));
+    let answer = find(&pulls.rounds.borrow(), pool, |signed| {
+        let part = member.filter(|_| is_new);
+        answer(signed, part.and_then(|id| pulls.replies.part(pool, id, signed.stamp)))
+    });
     match answer {
         Some(_) if !is_new => StatusCode::NOT_MODIFIED.into_response(),
         Some(answer) => answer,
@@ -216,12 +258,13 @@ fn find<T>(
     round.iter().flat_map(|round| round.iter()).find(|it| *it.pool == *pool).map(|it| then(it))
 }
 
-fn answer(signed: &SignedSnapshot) -> Response {
+fn answer(signed: &SignedSnapshot, part: Option<SealedPart>) -> Response {
     let mut headers = signed.headers.clone();
+    let body = signed.with_part(part, &mut headers);
     headers.insert(ETAG, signed.tag.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    (headers, signed.body.clone()).into_response()
+    (headers, body).into_response()
 }
 
 /// Reads `Prefer: wait=SECONDS`.

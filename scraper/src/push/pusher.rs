@@ -11,9 +11,11 @@ use hyper::{
     Method, Request, Uri,
     header::{ACCEPT, HeaderName, HeaderValue},
 };
+use picker_core::exchange::GatewayId;
 use tokio::sync::watch;
 use tracing::info;
 use wire::{
+    exchange,
     push::WAITING_HEADER,
     reply::{HAVE_HEADER, Have, REPLY_BYTES_MAX, REPLY_HEADER, VERSION},
     report::{MEDIA_TYPE, Report},
@@ -25,6 +27,7 @@ use super::{
     signed_snapshot::{Round, SignedSnapshot},
 };
 use crate::{
+    exchange::SealedPart,
     meters::Meters,
     peer::{Answer, Client, Fault, Link, Notice, Peer, log_failure, log_success},
     settings::EnvoyUrl,
@@ -42,6 +45,8 @@ pub(crate) struct EnvoyStatus {
     pub(crate) down: Option<String>,
     /// Last report on each pool.
     pub(crate) reports: BTreeMap<Arc<str>, TimedReport>,
+    /// Id of the Envoy in the exchange; `None` while it takes no part.
+    pub(crate) member: Option<GatewayId>,
 }
 
 /// A report with the time when it came.
@@ -76,6 +81,7 @@ impl Pusher {
             sent: BTreeMap::new(),
             reader: ReplyReader::new(format!("Envoy {}", self.url), self.replies.clone()),
             have: BTreeMap::new(),
+            members: BTreeMap::new(),
         };
         let mut link = Link::new();
         let mut rest_until = Instant::now();
@@ -119,20 +125,25 @@ impl Pusher {
             }
             record.sent.insert(Arc::clone(&signed.pool), signed.tag.clone());
             let have = record.have.get(&signed.pool).copied();
-            let outcome =
-                push(client, signed, if asks { Ask::Since(have) } else { Ask::Nothing }).await;
+            let asked = PushQuestions {
+                reply: if asks { Ask::Since(have) } else { Ask::Nothing },
+                exchange: self.replies.wants_exchange(&signed.pool),
+            };
+            let member = record.members.get(&signed.pool).filter(|_| asked.exchange);
+            let part = member.and_then(|id| self.replies.part(&signed.pool, *id, signed.stamp));
+            let outcome = push(client, signed, asked, part).await;
             self.meters.pushed(&self.url, &outcome);
             signed.waiting.set(&self.url, outcome.as_ref().is_ok_and(|answer| answer.holds));
             match outcome {
                 Ok(answer) => {
                     record.refusals.took(&signed.pool);
                     took = true;
-                    if asks && let Some(report) = record.read(signed, &answer.answer) {
-                        let report = TimedReport { at: Instant::now(), report };
-                        self.status.send_modify(|status| {
-                            status.reports.insert(Arc::clone(&signed.pool), report);
-                        });
-                    }
+                    let report = record.read(signed, &answer.answer);
+                    let report = report.map(|report| TimedReport { at: Instant::now(), report });
+                    self.status.send_modify(|status| {
+                        status.member = record.members.get(&signed.pool).copied();
+                        status.reports.extend(report.map(|it| (Arc::clone(&signed.pool), it)));
+                    });
                 }
                 Err(fault) if fault.is_answer() => record.refusals.refused(&signed.pool, &fault),
                 Err(fault) => return Err(fault),
@@ -184,6 +195,9 @@ struct PushRecord {
     reader: ReplyReader,
     /// Last reply on each pool of which the counts were taken.
     have: BTreeMap<Arc<str>, Have>,
+    /// Id of the Envoy in the exchange of each pool, where it takes part: of its last reply, as another
+    /// Envoy may be behind the address.
+    members: BTreeMap<Arc<str>, GatewayId>,
 }
 
 impl PushRecord {
@@ -191,10 +205,16 @@ impl PushRecord {
         self.sent.get(&signed.pool) == Some(&signed.tag)
     }
 
-    /// Takes in the reply to a push that asked for one.
+    /// Takes in the reply to a push, if there is one. Returns the report on the pool, if that was asked for.
     fn read(&mut self, signed: &SignedSnapshot, answer: &Answer) -> Option<Report> {
-        let ReadReply { report, have } =
-            self.reader.read_answer(&signed.pool, signed.stamp, answer)?;
+        let read = self.reader.read_answer(&signed.pool, signed.stamp, answer);
+        let pool = Arc::clone(&signed.pool);
+        match read.as_ref().and_then(|read| read.member) {
+            Some(id) => drop(self.members.insert(pool, id)),
+            None => drop(self.members.remove(&pool)),
+        }
+        let ReadReply { report, have, .. } = read?;
+        let report = report?;
         match have {
             Some(have) => drop(self.have.insert(Arc::clone(&signed.pool), have)),
             None => drop(self.have.remove(&signed.pool)),
@@ -203,7 +223,14 @@ impl PushRecord {
     }
 }
 
-/// Question that goes with a push.
+/// Questions that go with a push.
+struct PushQuestions {
+    reply: Ask,
+    /// True if the gateway is to report to the others.
+    exchange: bool,
+}
+
+/// Question for a reply.
 enum Ask {
     /// None: the number of held requests is enough.
     Nothing,
@@ -218,12 +245,23 @@ struct PushAnswer {
     answer: Answer,
 }
 
-async fn push(client: &mut Client, signed: &SignedSnapshot, ask: Ask) -> Result<PushAnswer, Fault> {
-    let mut request = Request::new(Full::new(signed.body.clone()));
+async fn push(
+    client: &mut Client,
+    signed: &SignedSnapshot,
+    asked: PushQuestions,
+    part: Option<SealedPart>,
+) -> Result<PushAnswer, Fault> {
+    let mut headers = signed.headers.clone();
+    let body = signed.with_part(part, &mut headers);
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static("/v1/snapshot");
-    *request.headers_mut() = signed.headers.clone();
-    if let Ask::Since(have) = ask {
+    *request.headers_mut() = headers;
+    if asked.exchange {
+        let version = HeaderValue::from_static(exchange::VERSION);
+        request.headers_mut().insert(exchange::EXCHANGE_HEADER, version);
+    }
+    if let Ask::Since(have) = asked.reply {
         let headers = request.headers_mut();
         // A filter of before replies in JSON to this, and knows nothing of the other.
         headers.insert(ACCEPT, HeaderValue::from_static(MEDIA_TYPE));

@@ -1,4 +1,5 @@
-//! The reader of gateways' replies: verifies each, and hands its counts to be summed.
+//! The reader of gateways' replies: verifies each, hands its counts to be summed, and its report to the
+//! exchange.
 
 use std::{sync::Arc, time::Instant};
 
@@ -6,22 +7,30 @@ use hyper::{
     HeaderMap,
     header::{CONTENT_TYPE, HeaderValue},
 };
+use picker_core::exchange::GatewayId;
 use tokio::sync::watch;
 use tracing::{info, warn};
 use wire::{
+    exchange,
     push::{SIGNATURE_HEADER, Stamp},
     reply::{self, GATEWAY_HEADER, Have, MEDIA_TYPE, Reply},
     report::{self, Report},
 };
 
-use crate::{peer::Answer, settings::Secret, tallies::Tallies};
+use crate::{
+    exchange::{Exchanges, SealedPart},
+    peer::Answer,
+    settings::Secret,
+    tallies::Tallies,
+};
 
-/// The way of gateways' replies into the counts.
+/// The way of gateways' replies into counts and exchange, and of the exchange's parts to gateways.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplyTaker {
     /// The secret that signs at the moment, in both directions.
     pub(crate) secret: watch::Receiver<Secret>,
     pub(crate) tallies: Arc<Tallies>,
+    pub(crate) exchanges: Arc<Exchanges>,
 }
 
 /// The reader of one gateway's replies. The log has each trouble once.
@@ -35,13 +44,17 @@ pub(super) struct ReplyReader {
 /// A reply that was taken.
 #[derive(Debug)]
 pub(super) struct ReadReply {
-    pub(super) report: Report,
+    /// Report, if it was asked for.
+    pub(super) report: Option<Report>,
     /// Name of the reply, if it had counts.
     pub(super) have: Option<Have>,
+    /// The gateway, if it takes part in the exchange.
+    pub(super) member: Option<GatewayId>,
 }
 
 impl ReplyTaker {
-    /// Verifies a reply that was signed over this stamp, and takes its counts in.
+    /// Verifies a reply that was signed over this stamp, and takes in its counts and its report for the
+    /// exchange.
     ///
     /// # Errors
     /// For a reply of another gateway, secret or version, in words.
@@ -51,7 +64,34 @@ impl ReplyTaker {
         stamp: Stamp,
         headers: &HeaderMap,
         body: &[u8],
-    ) -> Result<Reply, String> {
+    ) -> Result<ReadReply, String> {
+        let gateway = self.verified(stamp, headers, body)?;
+        let (id, now) = (GatewayId(gateway), Instant::now());
+        self.exchanges.hear(pool, id, now);
+        let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        if kind == Some(exchange::MEDIA_TYPE.as_bytes()) {
+            let member = self.exchanges.take(pool, id, body, now).then_some(id);
+            return Ok(ReadReply { report: None, have: None, member });
+        }
+        let reply = Reply::decode(body).map_err(|why| format!("cannot read the reply: {why}"))?;
+        self.tallies.take(pool, gateway, &reply, now);
+        let Reply { report, counts, exchange, .. } = reply;
+        let is_taken = exchange.is_some_and(|bytes| self.exchanges.take(pool, id, &bytes, now));
+        let member = is_taken.then_some(id);
+        Ok(ReadReply { report: Some(report), have: Some(counts.have), member })
+    }
+
+    /// True if gateways of the pool are to be asked for reports to each other.
+    pub(super) fn wants_exchange(&self, pool: &str) -> bool {
+        self.exchanges.is_wanted(pool, Instant::now())
+    }
+
+    /// Returns what the exchange has for a gateway, beside a snapshot of this stamp.
+    pub(super) fn part(&self, pool: &str, gateway: GatewayId, stamp: Stamp) -> Option<SealedPart> {
+        self.exchanges.part(pool, gateway, stamp, &self.secret.borrow())
+    }
+
+    fn verified(&self, stamp: Stamp, headers: &HeaderMap, body: &[u8]) -> Result<u64, String> {
         let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         let found = header(GATEWAY_HEADER).unwrap_or_default();
         let gateway = reply::parse_gateway(found).ok_or_else(|| {
@@ -62,9 +102,7 @@ impl ReplyTaker {
         if !reply::is_signed(self.secret.borrow().key(), stamp, gateway, signature, body) {
             return Err("the signature of the reply does not match".to_owned());
         }
-        let reply = Reply::decode(body).map_err(|why| format!("cannot read the reply: {why}"))?;
-        self.tallies.take(pool, gateway, &reply, Instant::now());
-        Ok(reply)
+        Ok(gateway)
     }
 }
 
@@ -86,15 +124,16 @@ impl ReplyReader {
             self.judge(Some(
                 "it replies as an older version does, without counts: its requests are in no metrics",
             ));
-            return Some(ReadReply { report, have: None });
+            return Some(ReadReply { report: Some(report), have: None, member: None });
         }
-        if kind != Some(MEDIA_TYPE.as_bytes()) {
+        let known = [MEDIA_TYPE, exchange::MEDIA_TYPE];
+        if !known.iter().any(|known| kind == Some(known.as_bytes())) {
             return None;
         }
         match self.taker.take(pool, stamp, &answer.headers, &answer.body) {
-            Ok(Reply { report, counts, .. }) => {
+            Ok(reply) => {
                 self.judge(None);
-                Some(ReadReply { report, have: Some(counts.have) })
+                Some(reply)
             }
             Err(why) => {
                 self.judge(Some(&why));

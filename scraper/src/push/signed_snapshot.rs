@@ -10,13 +10,19 @@ use hyper::{
 use picker_core::Snapshot;
 use wire::{
     FrameError,
+    exchange::{PART_HEADER, PART_SIGNATURE_HEADER},
     push::{SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER},
 };
 
 use crate::{
+    exchange::SealedPart,
     pool::{PoolView, WaitingGateways},
     settings::Secret,
 };
+
+/// Bytes of a snapshot with a part behind it, at most. Buffers of gateways in front of a service mesh are
+/// often 1 MiB, and a snapshot by itself stays within that.
+const PUSH_BYTES_MAX: usize = 1 << 20;
 
 /// A signed snapshot, ready to be sent.
 #[derive(Debug)]
@@ -58,6 +64,22 @@ impl SignedSnapshot {
             headers: sign(secret, stamp, &body),
             body: body.into(),
         })
+    }
+}
+
+impl SignedSnapshot {
+    /// Returns the body with a gateway's part behind the snapshot, and adds the headers that say so. The part
+    /// is left out where a gateway might refuse both for their size.
+    pub(super) fn with_part(&self, part: Option<SealedPart>, headers: &mut HeaderMap) -> Bytes {
+        let fits = |part: &SealedPart| self.body.len() + part.body.len() <= PUSH_BYTES_MAX;
+        let Some(SealedPart { body, signature }) = part.filter(fits) else {
+            return self.body.clone();
+        };
+        // Hex digits can't fail; without a signature the part would be refused.
+        let signature = HeaderValue::try_from(signature).unwrap_or(HeaderValue::from_static(""));
+        headers.insert(PART_HEADER, body.len().into());
+        headers.insert(PART_SIGNATURE_HEADER, signature);
+        [&*self.body, &body].concat().into()
     }
 }
 

@@ -107,6 +107,36 @@ async fn the_line_to_paste_works_and_a_killed_pod_is_reported() {
 }
 
 #[tokio::test]
+async fn several_gateways_serve_and_are_on_the_page() {
+    let mut terminal = Terminal::run(&["--port", "0", "--gateways", "2", "--endpoints", "1"]);
+    let page = terminal.read_to("page:  http://").await;
+    terminal.read_to("ready: http://").await;
+    let rows = terminal.seen.iter().filter_map(|line| line.trim().strip_prefix("envoy "));
+    let serving: Vec<&str> = rows
+        .map(|row| {
+            let (_, address) = row.split_once("http://").unwrap();
+            address.split_once(',').unwrap().0
+        })
+        .collect();
+    assert_eq!(serving.len(), 2, "{:?}", terminal.seen);
+    for gateway in serving {
+        let body = r#"{"model": "x", "prompt": "hello", "max_tokens": 1}"#;
+        let url = format!("http://{gateway}/v1/completions");
+        let post = ["-si", &url, "-H", "content-type: application/json", "-d", body];
+        let output = Command::new("curl").args(post).output().await.unwrap();
+        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(answer.contains("x-llm-picker-decision: endpoint="), "{gateway}: {answer}");
+    }
+    let status = page.trim().strip_prefix("page:  http://").unwrap().parse().unwrap();
+    let json = stack::get(status, "/api/v1/status").await.unwrap().body;
+    let page: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(page["gateways"].as_array().map(Vec::len), Some(2), "{page}");
+    let stack = terminal.stack.id().unwrap().to_string();
+    kill("INT", &stack).await;
+    terminal.ensure_all_gone().await;
+}
+
+#[tokio::test]
 async fn however_it_ends_nothing_is_left_behind() {
     for signal in ["TERM", "KILL"] {
         let mut terminal = Terminal::run(&["--port", "0", "--endpoints", "1"]);

@@ -1,15 +1,17 @@
 //! Makes the question to the scheduler out of a request's body.
 
 use super::{Api, Inference, PIECES_MAX, Piece};
-use picker_core::{BLOCK_BYTES, Chainer, InferenceRequest, PromptOrder, Seed};
+use picker_core::{BLOCK_BYTES, Chainer, InferenceRequest, PromptKey, PromptOrder, Seed};
 
 /// Rules by which a request's prompt is hashed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct HashRules<'a> {
     /// Model that the request is sent to.
     pub model: &'a str,
     /// Tenant whose prompts share no block with those of others; `None` where all share.
     pub tenant: Option<&'a str>,
+    /// Key of all hashes.
+    pub key: PromptKey,
     /// Blocks that are hashed; a longer prompt counts up to there.
     pub blocks_max: u32,
     /// Order of the prompt's sections.
@@ -31,10 +33,10 @@ impl Inference<'_> {
         if !api.computes() {
             return InferenceRequest::default();
         }
-        let HashRules { model, tenant, blocks_max, order } = rules;
+        let HashRules { model, tenant, key, blocks_max, order } = rules;
         let cache_salt = String::from_utf8_lossy(self.cache_salt.unwrap_or_default());
         // The APIs have no field for an adapter: it is asked for as a model.
-        let seed = Seed { model, cache_salt: &cache_salt, tenant, ..Seed::default() };
+        let seed = Seed { model, adapter: "", cache_salt: &cache_salt, tenant, key };
         let mut chainer = Chainer::new(&seed, blocks_max);
         for piece in self.sections.arrange(&self.prompt, order) {
             piece.chain(&mut chainer);

@@ -31,7 +31,8 @@ impl Headers {
     }
 }
 
-fn number(name: &'static str, value: Option<&[u8]>) -> Result<u64, Refused> {
+/// Reads the value of a header that is a number.
+pub(crate) fn number(name: &'static str, value: Option<&[u8]>) -> Result<u64, Refused> {
     let text = value.ok_or(Refused::MissingHeader { name })?;
     // Without a sign, which `parse` would take.
     let digits = str::from_utf8(text).ok().filter(|_| text.iter().all(u8::is_ascii_digit));
@@ -41,7 +42,7 @@ fn number(name: &'static str, value: Option<&[u8]>) -> Result<u64, Refused> {
 }
 
 /// Reads a signature.
-pub(super) fn digest(text: &[u8]) -> Option<[u8; 32]> {
+pub(crate) fn digest(text: &[u8]) -> Option<[u8; 32]> {
     let (pairs, []) = text.as_chunks::<2>() else { return None };
     let mut digest = [0; 32];
     if pairs.len() != digest.len() {

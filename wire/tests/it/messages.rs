@@ -107,7 +107,7 @@ fn objective(name: &str, priority: i32) -> Objective {
     Objective { name: name.into(), priority: Priority(priority) }
 }
 
-fn some_events(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent>> {
+pub(crate) fn some_events(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent>> {
     let mut events = Vec::new();
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;

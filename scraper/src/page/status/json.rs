@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use picker_core::Measure;
 use serde_json::{Value, json};
 use wire::report::{Queue, Report};
 
@@ -13,6 +14,7 @@ use super::{
     problems::{GatewayFacts, Level, PodState},
 };
 use crate::{
+    exchange::ExchangeRow,
     page::{
         freshness::fresh_reports,
         history::{Column, History, PodCells, PodMetrics, PoolCells},
@@ -57,6 +59,7 @@ pub(super) fn page(
         "intervalMs": millis(status.interval),
         "problems": problems.collect::<Vec<_>>(),
         "gateways": gateways(status, now, &envoys),
+        "step": status.step(now),
         "next": history.next(),
         "times": each(&columns, |column| column.at_ms),
         "rates": {
@@ -84,8 +87,30 @@ impl Envoys {
 
 fn gateways(status: &Status, now: Instant, envoys: &Envoys) -> Vec<Value> {
     let gateways = status.gateway_facts(now).into_iter().enumerate();
-    let gateway = |(index, facts)| gateway(facts, envoys.all.get(index), index >= envoys.pushed);
+    let rows = status.exchanges.rows(now);
+    let gateway = |(index, facts)| {
+        let envoy = envoys.all.get(index);
+        let member = envoy.and_then(|it: &EnvoyStatus| it.member);
+        let own = rows.iter().filter(|row| Some(row.status.gateway) == member);
+        let mut value = gateway(facts, envoy, index >= envoys.pushed);
+        value["exchange"] = own.map(exchange).collect();
+        value
+    };
     gateways.map(gateway).collect()
+}
+
+/// The gateway's exchange with the others, of one pool.
+fn exchange(row: &ExchangeRow) -> Value {
+    let ExchangeRow { pool, status, refused } = row;
+    json!({
+        "pool": **pool,
+        "ageMs": millis(status.age),
+        "told": status.events,
+        "dropped": status.dropped,
+        "refused": refused,
+        "credit": status.credit.get(Measure::Requests),
+        "used": status.used.get(Measure::Requests),
+    })
 }
 
 fn gateway(facts: GatewayFacts, envoy: Option<&EnvoyStatus>, pulls: bool) -> Value {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use picker_core::saturation::StaleEndpoints;
+use picker_core::{exchange::INTERVAL_MAX, saturation::StaleEndpoints};
+
+use super::standing::Standing;
 
 /// Pods that one kind of trouble names; the rest are counted.
 const NAMED_MAX: usize = 3;
@@ -61,6 +63,8 @@ pub(super) struct GatewayFacts {
     pub(super) taken: Option<Duration>,
     /// Reason why the gateway takes no snapshots, if it does not.
     pub(super) down: Option<String>,
+    /// Standing of the gateway among the others.
+    pub(super) standing: Standing,
 }
 
 impl Problem {
@@ -86,7 +90,7 @@ pub(super) fn problems(pools: &[PoolFacts<'_>], gateways: &[GatewayFacts]) -> Ve
 }
 
 fn gateway_problem(gateway: &GatewayFacts) -> Option<Problem> {
-    let GatewayFacts { name, taken, down } = gateway;
+    let GatewayFacts { name, taken, down, standing } = gateway;
     match (down, taken) {
         (Some(why), Some(taken)) => Some(Problem::error(format!(
             "Gateway {name} takes no snapshots: {why}. What it knows of the pods is {} old.",
@@ -96,8 +100,25 @@ fn gateway_problem(gateway: &GatewayFacts) -> Option<Problem> {
             "Gateway {name} has never taken a snapshot: {why}. It knows no pods."
         ))),
         (None, None) => Some(Problem::warning(format!("Gateway {name} has not answered yet."))),
-        (None, Some(_)) => None,
+        (None, Some(_)) => standing_problem(name, *standing),
     }
+}
+
+fn standing_problem(name: &str, standing: Standing) -> Option<Problem> {
+    let text = match standing {
+        Standing::Alone | Standing::InStep(_) => return None,
+        Standing::Apart { interval: Some(interval) } => format!(
+            "Gateway {name} picks without knowing of the others: pushes come every {interval:?}, and \
+             an exchange needs {INTERVAL_MAX:?} at most."
+        ),
+        Standing::Apart { interval: None } => format!(
+            "Gateway {name} tells the others nothing: it is of an older version, or its reports are refused."
+        ),
+        Standing::Behind(age) => {
+            format!("Gateway {name} is out of step: it last told the others {} ago.", rounded(age))
+        }
+    };
+    Some(Problem::warning(text))
 }
 
 fn add_pool_problems(problems: &mut Vec<Problem>, pool: &PoolFacts<'_>) {
@@ -192,7 +213,25 @@ mod tests {
 
     fn gateway(taken: Option<u64>, down: Option<&str>) -> GatewayFacts {
         let taken = taken.map(Duration::from_millis);
-        GatewayFacts { name: "http://g:1".to_owned(), taken, down: down.map(str::to_owned) }
+        let (name, down) = ("http://g:1".to_owned(), down.map(str::to_owned));
+        GatewayFacts { name, taken, down, standing: Standing::Alone }
+    }
+
+    #[test]
+    fn a_gateway_that_is_not_in_step_is_told_of() {
+        let standings = [
+            Standing::InStep(Duration::from_millis(60)),
+            Standing::Behind(Duration::from_secs(3)),
+            Standing::Apart { interval: None },
+            Standing::Apart { interval: Some(Duration::from_secs(1)) },
+        ];
+        let gateways =
+            standings.map(|standing| GatewayFacts { standing, ..gateway(Some(40), None) });
+        insta::assert_snapshot!(written(&[], &gateways), @r"
+        Warning: Gateway http://g:1 is out of step: it last told the others 3s ago.
+        Warning: Gateway http://g:1 tells the others nothing: it is of an older version, or its reports are refused.
+        Warning: Gateway http://g:1 picks without knowing of the others: pushes come every 1s, and an exchange needs 250ms at most.
+        ");
     }
 
     #[test]

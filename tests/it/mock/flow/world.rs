@@ -61,7 +61,7 @@ pub(super) fn ledger(world: &World) -> Ledger {
 /// Whether a report would say that no request waits.
 pub(super) fn shows_no_queue(world: &World) -> bool {
     let bytes = world.envoy.shared_data(&key("default", "queues")).unwrap_or_default();
-    let (_, flows) = wire::queues::decode(&bytes).unwrap_or_default();
+    let flows = wire::queues::decode(&bytes).unwrap_or_default().flows;
     ledger(world).waiting == 0 || flows.is_empty()
 }
 

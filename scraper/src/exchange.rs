@@ -1,0 +1,389 @@
+//! The exchange between gateways: takes in the report that comes with each reply, and makes the part
+//! that goes down to each gateway with the next push.
+//!
+//! What is exchanged is decided by [`ExchangeHub`], a pure function of the reports. Here it gets clock,
+//! bytes, signatures and counts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use picker_core::{
+    Snapshot,
+    exchange::{ExchangeHub, GatewayId, GatewayStatus, INTERVAL_MAX, ReportRefusal},
+};
+use tracing::warn;
+use wire::{exchange, push::Stamp};
+
+use crate::settings::Secret;
+
+/// Time without a reply after which a gateway is no company any more: ten replies missed.
+const COMPANY_MAX: Duration = Duration::from_secs(5);
+
+/// Time after a report with requests or events for which a pool is not idle: until the others have the
+/// events, and for as long as requests too short for the pods' metrics follow each other.
+const BUSY_FOR: Duration = Duration::from_millis(250);
+
+/// Time for which a scraper leaves the exchange to another after it has heard of that: twice as long as gateways
+/// remember one that is gone.
+const YIELDS_FOR: Duration = Duration::from_secs(10);
+
+/// Gateways of one pool whose replies are remembered: twice as many as an exchange has, as each start of one is
+/// another.
+const GATEWAYS_MAX: usize = 2 * picker_core::exchange::GATEWAYS_MAX;
+
+/// Time on the clock of the exchange when the scraper starts: what gateways tell may be older than the scraper.
+const CLOCK_START: Duration = Duration::from_secs(86_400);
+
+/// The exchanges of all pools.
+#[derive(Debug)]
+pub(crate) struct Exchanges {
+    /// Start of the clock of the exchange.
+    began: Instant,
+    /// Epoch of this scraper's exchanges.
+    epoch: u64,
+    /// Time between two pushes.
+    interval: Duration,
+    /// Number of gateways that are pushed to.
+    reached: AtomicUsize,
+    pools: Mutex<BTreeMap<Arc<str>, PoolExchange>>,
+}
+
+/// The exchange of one pool.
+#[derive(Debug)]
+struct PoolExchange {
+    hub: ExchangeHub,
+    /// Time at which a gateway was last heard to go by another scraper's exchange.
+    deposed_at: Option<Instant>,
+    /// Time of the last report with requests or events.
+    busy_at: Option<Instant>,
+    /// Gateways that replied lately, with or without a report for the exchange.
+    company: BTreeMap<GatewayId, Company>,
+}
+
+/// A gateway that replies.
+#[derive(Clone, Copy, Debug)]
+struct Company {
+    /// Time of its last reply.
+    at: Instant,
+    /// Number of its reports that were refused.
+    refused: u64,
+}
+
+/// The exchange with one gateway, as metrics and the status page show it.
+#[derive(Clone, Debug)]
+pub(crate) struct ExchangeRow {
+    pub(crate) pool: Arc<str>,
+    pub(crate) status: GatewayStatus,
+    /// Number of its reports that were refused.
+    pub(crate) refused: u64,
+}
+
+/// A signed part, ready to go behind a snapshot.
+#[derive(Debug)]
+pub(crate) struct SealedPart {
+    pub(crate) body: Vec<u8>,
+    pub(crate) signature: String,
+}
+
+impl Exchanges {
+    /// Makes the exchanges of a scraper that pushes at this interval. Of two scrapers, gateways go by the one of
+    /// the higher epoch.
+    pub(crate) fn new(began: Instant, epoch: u64, interval: Duration) -> Self {
+        if interval > INTERVAL_MAX {
+            warn!(
+                "gateways do not exchange what they know: found an interval of {interval:?}; allowed for \
+                 that: at most {INTERVAL_MAX:?}. Each picks by itself"
+            );
+        }
+        Self { began, epoch, interval, reached: AtomicUsize::new(0), pools: Mutex::default() }
+    }
+
+    /// Takes the number of gateways that are pushed to.
+    pub(crate) fn reach(&self, gateways: usize) {
+        self.reached.store(gateways, Ordering::Relaxed);
+    }
+
+    /// True if gateways of the pool are to be asked for reports: of one alone there is nothing to exchange.
+    pub(crate) fn is_wanted(&self, pool: &str, now: Instant) -> bool {
+        let pools = self.lock();
+        let pool = pools.get(pool);
+        let yields = pool.is_some_and(|pool| pool.yields(now));
+        self.is_possible() && !yields && self.company(pool, now) > 1
+    }
+
+    /// Counts the gateways of a pool. One that is pushed to counts before it has replied: it may have credit
+    /// of an earlier exchange.
+    fn company(&self, pool: Option<&PoolExchange>, now: Instant) -> usize {
+        let present = pool.map_or(0, |pool| pool.present(now).count());
+        present.max(self.reached.load(Ordering::Relaxed))
+    }
+
+    /// True if pushes come often enough for an exchange.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.interval <= INTERVAL_MAX
+    }
+
+    /// Records that a gateway replied. The reply was verified.
+    pub(crate) fn hear(&self, pool: &Arc<str>, gateway: GatewayId, now: Instant) {
+        let mut pools = self.lock();
+        let pool = pools.entry(Arc::clone(pool)).or_insert_with(|| PoolExchange::new(self.epoch));
+        pool.company.retain(|_, it| it.is_present(now));
+        if pool.company.len() < GATEWAYS_MAX || pool.company.contains_key(&gateway) {
+            pool.company.entry(gateway).or_insert(Company { at: now, refused: 0 }).at = now;
+        }
+        let company = self.company(Some(&*pool), now);
+        pool.hub.expect(company);
+    }
+
+    /// Takes in a gateway's report. The reply that brought it was verified. Returns true if it was taken; of a
+    /// gateway that is refused the log tells once.
+    pub(crate) fn take(
+        &self,
+        pool: &Arc<str>,
+        gateway: GatewayId,
+        bytes: &[u8],
+        now: Instant,
+    ) -> bool {
+        let Err(why) = self.report(pool, gateway, bytes, now) else { return true };
+        let mut pools = self.lock();
+        let company = pools.get_mut(&**pool).and_then(|pool| pool.company.get_mut(&gateway));
+        if let Some(company) = company {
+            company.refused += 1;
+            if company.refused == 1 {
+                warn!(
+                    "failed to take what gateway {:016x} of pool {pool} tells others: {why}",
+                    gateway.0
+                );
+            }
+        }
+        false
+    }
+
+    fn report(
+        &self,
+        pool: &Arc<str>,
+        gateway: GatewayId,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), String> {
+        let at = self.clock(now);
+        let report = exchange::decode_report(gateway, bytes, at);
+        let mut pools = self.lock();
+        let Some(pool) = pools.get_mut(&**pool) else { return Ok(()) };
+        match report {
+            Ok(report) => {
+                let acts = report.endpoints.iter().any(|it| it.requests > 0);
+                if acts || !report.events.events.is_empty() {
+                    pool.busy_at = Some(now);
+                }
+                let taken = pool.hub.report(at, report);
+                if pool.hub.is_deposed() {
+                    // What it knows is the other's to say, and old by the time that the other is gone.
+                    (pool.hub, pool.deposed_at) = (ExchangeHub::new(self.epoch), Some(now));
+                }
+                taken.map_err(|why| refusal(why).to_owned())
+            }
+            Err(why) => Err(why.to_string()),
+        }
+    }
+
+    /// Takes in what the pods of a pool show of all requests, whoever sent them.
+    pub(crate) fn pages(&self, snapshot: &Snapshot, now: Instant) {
+        let metrics = snapshot.endpoints.iter().filter_map(|it| it.metrics.as_ref());
+        let shown = metrics.map(|it| u64::from(it.waiting) + u64::from(it.running)).sum();
+        if let Some(pool) = self.lock().get_mut(&*snapshot.pool) {
+            pool.hub.pages(self.clock(now), shown);
+        }
+    }
+
+    /// Returns the exchange with every gateway of every pool.
+    pub(crate) fn rows(&self, now: Instant) -> Vec<ExchangeRow> {
+        let at = self.clock(now);
+        let pools = self.lock();
+        let rows = pools.iter().flat_map(|(name, pool)| {
+            pool.hub.statuses(at).map(|status| {
+                let refused = pool.company.get(&status.gateway).map_or(0, |it| it.refused);
+                ExchangeRow { pool: Arc::clone(name), status, refused }
+            })
+        });
+        rows.collect()
+    }
+
+    /// Returns the part for a gateway, signed for it beside a snapshot of this stamp.
+    pub(crate) fn part(
+        &self,
+        pool: &str,
+        gateway: GatewayId,
+        stamp: Stamp,
+        secret: &Secret,
+    ) -> Option<SealedPart> {
+        let now = Instant::now();
+        let at = self.clock(now);
+        let mut pools = self.lock();
+        let pool = pools.get_mut(pool)?;
+        let part = pool.hub.part(at, gateway);
+        drop(pools);
+        let body = exchange::encode_part(&part, at).ok()?;
+        let signed = exchange::SignedPart { stamp, gateway: gateway.0, body: &body };
+        let signature = signed.sign(secret.key());
+        Some(SealedPart { body, signature })
+    }
+
+    /// True while gateways have something to tell each other, so that pushes are not to be put off.
+    pub(crate) fn is_busy(&self, pool: &str, now: Instant) -> bool {
+        let busy_at = self.lock().get(pool).and_then(|pool| pool.busy_at);
+        busy_at.is_some_and(|at| now.saturating_duration_since(at) <= BUSY_FOR)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, PoolExchange>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the time by the clock of the exchange.
+    fn clock(&self, now: Instant) -> picker_core::Instant {
+        let passed = CLOCK_START + now.saturating_duration_since(self.began);
+        picker_core::Instant::from_nanos(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl PoolExchange {
+    fn new(epoch: u64) -> Self {
+        let (hub, company) = (ExchangeHub::new(epoch), BTreeMap::new());
+        Self { hub, deposed_at: None, busy_at: None, company }
+    }
+
+    /// True while another scraper runs the exchange. Then this one asks and gives nothing: its parts would have no
+    /// credit, for which a gateway that starts would wait.
+    fn yields(&self, now: Instant) -> bool {
+        self.deposed_at.is_some_and(|at| now.saturating_duration_since(at) < YIELDS_FOR)
+    }
+
+    fn present(&self, now: Instant) -> impl Iterator<Item = &Company> {
+        self.company.values().filter(move |it| it.is_present(now))
+    }
+}
+
+impl Company {
+    fn is_present(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) <= COMPANY_MAX
+    }
+}
+
+const fn refusal(why: ReportRefusal) -> &'static str {
+    match why {
+        ReportRefusal::Unnamed => "it has no id",
+        ReportRefusal::Older => "a later one has come already",
+        ReportRefusal::TooMany => "found more gateways than an exchange has; allowed: 64",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use picker_core::{
+        Chain, EventKind, PlacementEvent,
+        exchange::{EventBatch, GatewayReport},
+    };
+    use wire::push::Secrets;
+
+    use super::*;
+
+    const ONE: GatewayId = GatewayId(1);
+    const TWO: GatewayId = GatewayId(2);
+
+    fn exchanges(interval_ms: u64) -> (Exchanges, Instant, Arc<str>) {
+        let now = Instant::now();
+        (Exchanges::new(now, 5, Duration::from_millis(interval_ms)), now, Arc::from("default"))
+    }
+
+    fn report(gateway: GatewayId, number: u64, events: usize) -> Vec<u8> {
+        let at = picker_core::Instant::from_nanos(number);
+        let (endpoint, chain) = (([10, 0, 0, 1], 8000).into(), Chain::default());
+        let event = PlacementEvent { at, endpoint, chain, verdict: EventKind::Placed };
+        let events = EventBatch { first: 0, events: vec![event; events] };
+        let report = GatewayReport { gateway, number, events, ..GatewayReport::default() };
+        exchange::encode_report(&report, at).unwrap()
+    }
+
+    #[test]
+    fn there_is_an_exchange_while_two_gateways_reply() {
+        let (exchanges, now, pool) = exchanges(50);
+        exchanges.hear(&pool, ONE, now);
+        exchanges.hear(&pool, ONE, now);
+        assert!(!exchanges.is_wanted(&pool, now), "one alone");
+        exchanges.hear(&pool, TWO, now);
+        assert!(exchanges.is_wanted(&pool, now) && !exchanges.is_wanted("other", now));
+        let later = now + COMPANY_MAX + Duration::from_millis(1);
+        exchanges.hear(&pool, TWO, later);
+        assert!(!exchanges.is_wanted(&pool, later), "the first is gone");
+        exchanges.reach(2);
+        assert!(exchanges.is_wanted(&pool, later), "two are pushed to, answered or not");
+    }
+
+    #[test]
+    fn at_a_long_interval_there_is_none() {
+        let (exchanges, now, pool) = exchanges(251);
+        [ONE, TWO].iter().for_each(|gateway| exchanges.hear(&pool, *gateway, now));
+        assert!(!exchanges.is_wanted(&pool, now) && !exchanges.is_possible());
+    }
+
+    #[test]
+    fn what_one_reports_is_in_the_sealed_part_of_the_other() {
+        let (exchanges, now, pool) = exchanges(50);
+        [ONE, TWO].iter().for_each(|gateway| exchanges.hear(&pool, *gateway, now));
+        assert!(!exchanges.is_busy(&pool, now));
+        assert_eq!(exchanges.report(&pool, TWO, &report(TWO, 1, 0), now), Ok(()));
+        assert!(!exchanges.is_busy(&pool, now), "nothing has happened");
+        assert_eq!(exchanges.report(&pool, ONE, &report(ONE, 1, 2), now), Ok(()));
+        assert!(exchanges.is_busy(&pool, now) && !exchanges.is_busy(&pool, now + 2 * BUSY_FOR));
+        let secret = Secret::new(b"0123456789abcdef").unwrap();
+        let stamp = Stamp { time_ms: 1, sequence: 2 };
+        let SealedPart { body, signature } = exchanges.part(&pool, TWO, stamp, &secret).unwrap();
+        let length = body.len().to_string();
+        let seal = exchange::Seal::parse(Some(length.as_bytes()), Some(signature.as_bytes()));
+        let seal = seal.unwrap().unwrap();
+        let secrets = Secrets::new([secret.key().clone()]);
+        let signed = |gateway| exchange::SignedPart { stamp, gateway, body: &body };
+        assert!(seal.holds(&secrets, 0, signed(2)) && !seal.holds(&secrets, 0, signed(1)));
+        let part = exchange::decode_part(&body, picker_core::Instant::from_nanos(1)).unwrap();
+        assert_eq!((part.gateway, part.epoch, part.events.events.len()), (TWO, 5, 2));
+    }
+
+    #[test]
+    fn another_scrapers_exchange_is_left_to_it_for_a_while() {
+        let (exchanges, now, pool) = exchanges(50);
+        [ONE, TWO].iter().for_each(|gateway| exchanges.hear(&pool, *gateway, now));
+        let at = picker_core::Instant::from_nanos(1);
+        let of_other = GatewayReport { number: 1, epoch: 6, ..GatewayReport::default() };
+        let bytes = exchange::encode_report(&of_other, at).unwrap();
+        assert!(exchanges.take(&pool, ONE, &bytes, now));
+        assert!(!exchanges.is_wanted(&pool, now));
+        let later = now + YIELDS_FOR;
+        [ONE, TWO].iter().for_each(|gateway| exchanges.hear(&pool, *gateway, later));
+        assert!(exchanges.is_wanted(&pool, later), "the other may be gone");
+        assert!(exchanges.take(&pool, ONE, &report(ONE, 2, 0), later));
+        assert!(exchanges.is_wanted(&pool, later), "and is");
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_taken_is_counted_and_told_of() {
+        let (exchanges, now, pool) = exchanges(50);
+        exchanges.hear(&pool, ONE, now);
+        assert_eq!(exchanges.report(&pool, ONE, &report(ONE, 3, 0), now), Ok(()));
+        let said = |bytes: &[u8]| exchanges.report(&pool, ONE, bytes, now).unwrap_err();
+        insta::assert_snapshot!([said(&report(ONE, 3, 0)), said(b"LPX\x02")].join("\n"), @r"
+        a later one has come already
+        found version 2; allowed: 1
+        ");
+        assert!(!exchanges.take(&pool, ONE, b"LPX\x02", now));
+        assert!(exchanges.take(&pool, ONE, &report(ONE, 4, 0), now));
+        let rows = exchanges.rows(now);
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].refused, rows[0].status.gateway), (1, ONE));
+    }
+}

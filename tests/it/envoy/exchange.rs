@@ -1,0 +1,278 @@
+//! Several real Envoys as one, over the same pods and with one scraper.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic, and says where it was"
+)]
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use stack::{Builder, Stack};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{
+    client::{Reply, chat},
+    world,
+};
+
+/// Time in which all gateways have what one did: its report goes up with the next push, which is at most 250 ms away
+/// where all was quiet, and down with the one after it.
+const EXCHANGED: Duration = Duration::from_millis(500);
+
+const TOPICS: usize = 16;
+
+fn prompt(topic: usize) -> String {
+    format!("Tell me more about topic {topic}, and leave nothing out. ").repeat(60)
+}
+
+/// The status page's data.
+async fn page(stack: &Stack) -> Value {
+    let page = stack::get(stack.status.unwrap(), "/api/v1/status").await.unwrap();
+    serde_json::from_str(&page.body).unwrap()
+}
+
+/// Waits until the page says that so many gateways are in step.
+async fn in_step(stack: &Stack, gateways: usize) {
+    world::until(async || {
+        let said = page(stack).await["step"].as_str().unwrap_or_default().to_owned();
+        said.starts_with(&format!("{gateways} gateways are in step")).then_some(())
+    })
+    .await;
+}
+
+/// Asks about every topic once in each of three rounds, at one gateway after the other. Returns the share of the
+/// prompts' tokens that the pods had cached.
+async fn cached_share(stack: &Stack) -> f64 {
+    let gateways = stack.gateways();
+    let (mut cached, mut all) = (0.0, 0.0);
+    for round in 0..3 {
+        for topic in 0..TOPICS {
+            let gateway = gateways[(topic + round) % gateways.len()];
+            let reply = chat(gateway, &prompt(topic)).await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+            let usage: Value = serde_json::from_str(&reply.body).unwrap();
+            let tokens = |path| usage.pointer(path).and_then(Value::as_f64).unwrap_or(0.0);
+            cached += tokens("/usage/prompt_tokens_details/cached_tokens");
+            all += tokens("/usage/prompt_tokens");
+        }
+        sleep(EXCHANGED).await;
+    }
+    cached / all
+}
+
+fn pods(builder: Builder) -> Builder {
+    builder.endpoints(4)
+}
+
+#[tokio::test]
+async fn two_gateways_find_what_pods_have_cached_as_one_does() {
+    let mut shares = Vec::new();
+    for gateways in [1, 2] {
+        let mut stack = pods(world::stack()).gateways(gateways).start().await.unwrap();
+        if gateways > 1 {
+            in_step(&stack, gateways).await;
+        }
+        shares.push(cached_share(&stack).await);
+        stack.ensure_envoy().unwrap();
+    }
+    let (one, two) = (shares[0], shares[1]);
+    assert!(one > 0.6 && (one - two).abs() <= 0.02, "one gateway: {one}, two: {two}");
+}
+
+/// True if the gateway knows of these topics which pods have them.
+async fn knows(gateway: SocketAddr, topics: std::ops::Range<usize>) -> bool {
+    for topic in topics {
+        let reply = chat(gateway, &prompt(topic)).await;
+        let hit = reply.decision("prefix-hit").and_then(|hit| hit.parse::<f64>().ok());
+        if hit.is_none_or(|hit| hit < 0.9) {
+            return false;
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_gateway_that_restarts_is_warm_within_a_second() {
+    let story = async |stack: &mut Stack| {
+        in_step(stack, 2).await;
+        for topic in 0..TOPICS {
+            chat(stack.gateways()[topic % 2], &prompt(topic)).await;
+        }
+        sleep(EXCHANGED).await;
+        stack.restart_gateway(1).await.unwrap();
+        let (_, admin) = stack.admins()[1];
+        world::until(async || has_snapshot(admin).await.then_some(())).await;
+        sleep(Duration::from_secs(1)).await;
+        // Each topic is asked once, so that the gateway does not learn it by itself.
+        assert!(knows(stack.gateways()[1], 0..TOPICS).await);
+    };
+    world::tell(pods(world::stack()).gateways(2), story).await;
+}
+
+/// True if the Envoy with this admin address has taken a snapshot since it started.
+async fn has_snapshot(admin: SocketAddr) -> bool {
+    let path = "/stats?filter=^http.ingest.downstream_rq_2xx$";
+    let stats = stack::get(admin, path).await.unwrap().body;
+    stats
+        .trim()
+        .rsplit(' ')
+        .next()
+        .and_then(|count| count.parse().ok())
+        .is_some_and(|it: u64| it > 0)
+}
+
+/// A pod that answers after a while, and knows how many requests were ever there at once, over all pods that
+/// count together.
+#[derive(Clone, Default)]
+struct Crowd {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Crowd {
+    async fn pod(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let crowd = self.clone();
+        tokio::spawn(async move {
+            let own = Arc::new(AtomicUsize::new(0));
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(crowd.clone().serve(stream, Arc::clone(&own)));
+            }
+        });
+        address
+    }
+
+    /// Serves a connection. Metrics say what runs on this pod.
+    async fn serve(self, mut stream: TcpStream, own: Arc<AtomicUsize>) {
+        let mut bytes = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if text.starts_with("GET") && text.ends_with("\r\n\r\n") {
+                let running = own.load(Ordering::SeqCst);
+                let body = format!(
+                    "vllm:num_requests_waiting 0\nvllm:num_requests_running {running}\n\
+                     vllm:kv_cache_usage_perc 0\n"
+                );
+                answer(&mut stream, "text/plain", &body).await;
+                bytes.clear();
+            } else if text.starts_with("POST")
+                && (text.ends_with('}') || text.ends_with("0\r\n\r\n"))
+            {
+                own.fetch_add(1, Ordering::SeqCst);
+                let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+                self.most.fetch_max(now, Ordering::SeqCst);
+                sleep(Duration::from_millis(40)).await;
+                self.now.fetch_sub(1, Ordering::SeqCst);
+                own.fetch_sub(1, Ordering::SeqCst);
+                answer(&mut stream, "application/json", "{}").await;
+                bytes.clear();
+            }
+            if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+}
+
+async fn answer(stream: &mut TcpStream, kind: &str, body: &str) {
+    let length = body.len();
+    let text = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(text.as_bytes()).await.unwrap_or(());
+}
+
+/// Requests that the pool takes at once, three a pod.
+const LIMIT: usize = 6;
+
+fn gate() -> Value {
+    json!({
+        "featureGates": ["flowControl"],
+        "plugins": [
+            {"type": "queue-scorer"},
+            {"type": "max-score-picker"},
+            {"type": "single-profile-handler"},
+            {"type": "concurrency-detector", "parameters": {"maxConcurrency": LIMIT / 2}},
+        ],
+        "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "queue-scorer"}]}],
+        "flowControl": {"saturationDetector": {"pluginRef": "concurrency-detector"}},
+    })
+}
+
+/// So many requests at once, at one gateway after the other.
+fn ask(gateways: &[SocketAddr], requests: usize) -> Vec<JoinHandle<Reply>> {
+    let one = |number: usize| {
+        let gateway = gateways[number % gateways.len()];
+        tokio::spawn(async move { chat(gateway, &format!("request {number}")).await })
+    };
+    (0..requests).map(one).collect()
+}
+
+async fn all_answered(requests: Vec<JoinHandle<Reply>>) {
+    for request in requests {
+        let reply = timeout(Duration::from_secs(30), request).await.unwrap().unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+}
+
+/// Waits until gateways have credit: a request waits for it.
+async fn gateways_have_credit(stack: &Stack) {
+    in_step(stack, stack.gateways().len()).await;
+    all_answered(ask(&stack.gateways(), 4 * stack.gateways().len())).await;
+}
+
+#[tokio::test]
+async fn four_gateways_keep_one_limit_and_answer_all() {
+    let crowd = Crowd::default();
+    let upstreams = vec![crowd.pod().await, crowd.pod().await];
+    let builder = world::stack().upstreams(upstreams).plugin(gate()).gateways(4).workers(1);
+    let mut stack = builder.start().await.unwrap();
+    gateways_have_credit(&stack).await;
+    crowd.most.store(0, Ordering::SeqCst);
+    all_answered(ask(&stack.gateways(), 120)).await;
+    let most = crowd.most.load(Ordering::SeqCst);
+    assert!(most <= LIMIT, "{most} at once; allowed: {LIMIT}");
+    assert!(most > LIMIT / 2, "no more than {most} at once: places are left empty");
+    stack.ensure_envoy().unwrap();
+}
+
+#[tokio::test]
+async fn without_the_scraper_no_limit_is_passed_and_no_request_lost() {
+    let crowd = Crowd::default();
+    let upstreams = vec![crowd.pod().await, crowd.pod().await];
+    let story = async |stack: &mut Stack| {
+        gateways_have_credit(stack).await;
+        crowd.most.store(0, Ordering::SeqCst);
+        let before = ask(&stack.gateways(), 30);
+        stack.kill_scraper().await.unwrap();
+        let during = ask(&stack.gateways(), 30);
+        all_answered(before).await;
+        all_answered(during).await;
+        sleep(Duration::from_secs(2)).await;
+        all_answered(ask(&stack.gateways(), 20)).await;
+        let back = ask(&stack.gateways(), 60);
+        stack.start_scraper().await.unwrap();
+        all_answered(back).await;
+        in_step(stack, 2).await;
+        all_answered(ask(&stack.gateways(), 30)).await;
+        let most = crowd.most.load(Ordering::SeqCst);
+        assert!(most <= LIMIT, "{most} at once; allowed: {LIMIT}");
+    };
+    let builder = world::stack().upstreams(upstreams.clone()).plugin(gate()).gateways(2);
+    world::tell(builder, story).await;
+}
