@@ -106,12 +106,11 @@ impl Scraper {
             tallies: Arc::clone(&tallies),
             exchanges: Arc::clone(&exchanges),
         };
-        let meters_of_pushes = Arc::clone(&meters);
         let gateways = GatewaySet::new(
             gateways,
             pace.timeout,
             rounds.clone(),
-            meters_of_pushes,
+            Arc::clone(&meters),
             replies.clone(),
         );
         let changes = gateways.changes().await.map_err(StartError::Gateways)?;

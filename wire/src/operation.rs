@@ -144,7 +144,7 @@ impl<'a> Recognized<'a> {
         Self { class, form, path, model }
     }
 
-    /// Returns the API whose words the client understands.
+    /// Returns the API that the client speaks.
     #[must_use]
     pub const fn api(&self) -> Option<Api> {
         if let Class::Read(api) = self.class { Some(api) } else { None }

@@ -4,7 +4,7 @@ use picker_core::{BytesPerToken, TEXT_MEASURES_MAX, TextMeasure};
 
 use crate::{
     frame::{FrameError, bound},
-    snapshot::MODEL_NAME_MAX,
+    metrics::ADAPTER_NAME_MAX,
 };
 
 /// Layout of a [`TextMeasure`]: model, bytes per token, answers.
@@ -45,7 +45,7 @@ pub(crate) fn check(records: &[TextRecord<'_>]) -> Result<(), FrameError> {
     bound(ascend, "the order of bytes per token", "ascending names, each once")?;
     let fit = |(model, bytes, _): &TextRecord<'_>| {
         let range = BytesPerToken::MIN..=BytesPerToken::MAX;
-        model.len() <= MODEL_NAME_MAX && range.contains(&f64::from(*bytes))
+        model.len() <= ADAPTER_NAME_MAX && range.contains(&f64::from(*bytes))
     };
     bound(records.iter().all(fit), "bytes per token", "a name of 255 bytes, and 0.5 to 32")
 }

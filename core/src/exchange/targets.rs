@@ -4,7 +4,7 @@ use crate::{flow::BANDS_MAX, model::Priority};
 
 /// The demand of one band at one gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Demand {
+pub(super) struct BandDemand {
     pub(super) priority: Priority,
     /// Requests in flight and waiting.
     pub(super) requests: u64,
@@ -15,7 +15,7 @@ pub(super) struct Demand {
 /// The demands of one gateway by falling priorities, with all that it uses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Demands {
-    pub(super) bands: Vec<Demand>,
+    pub(super) bands: Vec<BandDemand>,
     /// Requests in flight, those of all bands together.
     pub(super) used: u64,
 }
@@ -99,7 +99,7 @@ mod tests {
 
     /// Makes the demands of a gateway with so many interactive and batch requests.
     fn gateway(interactive: u64, reserve: u64, batch: u64, used: u64) -> Demands {
-        let band = |priority, requests, reserve| Demand {
+        let band = |priority, requests, reserve| BandDemand {
             priority: Priority(priority),
             requests,
             reserve,

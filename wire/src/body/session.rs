@@ -44,8 +44,8 @@ impl<'a> SessionWords<'a> {
 }
 
 /// Returns the session of a user id, which names it in one of the two ways of Claude Code: behind
-/// `_session_`, or as `session_id` of an object in the text. A user id without a session is a person's,
-/// who may have several.
+/// `_session_`, or as `session_id` of an object in the text. A user id without a session says
+/// nothing: one person may have several sessions.
 fn of_user_id(user_id: &[u8]) -> Option<String> {
     let user_id = unescape(user_id);
     let behind = |at: usize| user_id.get(at + SESSION_SIGN.len()..);

@@ -4,7 +4,7 @@ use super::{ExchangeHub, KnownGateway};
 use crate::{
     exchange::{
         BandReserve, BandUse, GatewayId,
-        targets::{Demand, Demands, divide, in_proportion},
+        targets::{BandDemand, Demands, divide, in_proportion},
     },
     model::{Amounts, Instant, Measure},
 };
@@ -94,7 +94,7 @@ impl ExchangeHub {
         let mut all: Vec<Demands> = living
             .iter()
             .map(|known| {
-                let band = |band: &BandUse| Demand {
+                let band = |band: &BandUse| BandDemand {
                     priority: band.priority,
                     requests: u64::from(band.in_flight) + u64::from(band.waiting),
                     reserve: if Some(band.priority) == lowest {
@@ -131,10 +131,11 @@ fn limit_reserves(demands: &mut [Demands], most: u64) {
 
 /// Returns the places that lower bands leave free, for each band that has any.
 fn reserves(demands: &Demands) -> Vec<BandReserve> {
-    let mut bands: Vec<&Demand> = demands.bands.iter().filter(|band| band.reserve > 0).collect();
+    let mut bands: Vec<&BandDemand> =
+        demands.bands.iter().filter(|band| band.reserve > 0).collect();
     bands.sort_by_key(|band| std::cmp::Reverse(band.priority));
     let mut sum: u64 = 0;
-    let reserve = |band: &Demand| {
+    let reserve = |band: &BandDemand| {
         sum = sum.saturating_add(band.reserve);
         BandReserve { priority: band.priority, places: u32::try_from(sum).unwrap_or(u32::MAX) }
     };

@@ -38,7 +38,7 @@ pub(crate) struct OutputLengths {
     /// Secret by which kinds are placed.
     seed: u64,
     kinds: Vec<Length>,
-    all: Mean,
+    all: MeanLength,
 }
 
 /// The kinds of requests that one request is of, from its own to the widest, and its limit.
@@ -53,17 +53,17 @@ pub(crate) struct OutputKinds {
 struct Length {
     key: u64,
     at: Instant,
-    mean: Mean,
+    mean: MeanLength,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Mean {
+struct MeanLength {
     tokens: f64,
     /// Answers in the mean, up to [`ANSWERS_MEANT`].
     answers: f64,
 }
 
-impl Mean {
+impl MeanLength {
     fn add(&mut self, tokens: f64) {
         self.answers = (self.answers + 1.0).min(ANSWERS_MEANT);
         self.tokens += (tokens - self.tokens) / self.answers;

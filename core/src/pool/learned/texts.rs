@@ -101,8 +101,8 @@ impl Texts {
     }
 
     /// Returns the mean of a model; a new one begins as the mean of all. Where there are too many models,
-    /// it takes the place of the one that is known least: a name that engines answer to and that nobody
-    /// else asks for.
+    /// it takes the place of the one that is known least: a name that engines answer to and that is
+    /// rarely asked for.
     fn mean_of(&mut self, model: &str) -> &mut Mean {
         if !self.by_model.contains_key(model) && self.by_model.len() >= TEXT_MEASURES_MAX {
             let known = |(_, mean): &(&String, &Mean)| mean.weight;

@@ -52,7 +52,8 @@ use known::Known;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EstimatedTtft {
     /// Factor of the request's own tokens beyond what they delay itself, where endpoints compute prompts for
-    /// half of their time or more. For a share `u` below, it is `u / (1 - u)` of that.
+    /// half of their time or more. For a share `u` below, it is `u / (1 - u)` of that, and a quarter at
+    /// least.
     pub own_weight: f64,
     /// Seconds that a half-full KV cache adds.
     pub kv_barrier: f64,
@@ -219,7 +220,7 @@ mod tests {
         let member = member(&[]);
         let idle = candidate(&member, 5, 0);
         let ttft = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
-        for (share, weight) in [(0.0, 0.0), (0.2, 0.5), (1.0 / 3.0, 1.0), (0.5, 2.0), (9.0, 2.0)] {
+        for (share, weight) in [(0.0, 0.5), (0.2, 0.5), (1.0 / 3.0, 1.0), (0.5, 2.0), (9.0, 2.0)] {
             let mut learned = Learned::default();
             learned.demand.add((20.0 * share * 15_928.0) as u32, Instant::default());
             let found = seconds_of(ttft, &idle, &learned) * 15_928.0 / 320.0;

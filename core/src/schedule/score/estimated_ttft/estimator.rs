@@ -64,7 +64,7 @@ impl<'a> Estimator<'a> {
         let copies = CopyPrice::new(known, candidates);
         let adapter = AdapterPrice::new(known, candidates);
         let utilization = learned.demand.rate(now) / (rate * candidates.len().max(1) as f64);
-        let own_weight = ttft.own_weight * delay_of_others(utilization).min(1.0);
+        let own_weight = ttft.own_weight * delay_of_others(utilization).clamp(LEAST_DELAY, 1.0);
         Self { ttft, known, copies, adapter, own_weight, unseen, rate, pace: rate.recip() }
     }
 
@@ -102,6 +102,10 @@ impl<'a> Estimator<'a> {
         Estimate { wait, seconds: wait + ahead * self.pace + barrier }
     }
 }
+
+/// Least share of the own weight, however idle the endpoints are: of two ways to the same first token,
+/// to wait for a prompt that is being computed and to compute it again, the first leaves an endpoint free.
+const LEAST_DELAY: f64 = 0.25;
 
 /// Returns the seconds that a second of computing delays the requests that come after, all together, where
 /// endpoints compute prompts for this share of their time: it delays what comes until the endpoint is idle
