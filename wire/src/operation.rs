@@ -55,6 +55,10 @@ pub enum Class {
 
 /// The parts of a request's headers that tell its operation.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "two facts of the headers, any mix of which comes"
+)]
 pub struct RequestHead<'a> {
     /// `:method`.
     pub method: &'a [u8],

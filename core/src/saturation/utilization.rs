@@ -14,6 +14,10 @@ use crate::model::{Amounts, UnknownPolicy};
 /// the page was read, if that is more: the former knows of a page's age nothing, and the latter
 /// nothing of what an engine has not taken in yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "two settings of the plugin, any mix of which is legal"
+)]
 pub struct Utilization {
     /// Waiting requests at which an endpoint is full: 5. At least 1.
     pub queue_depth: u32,

@@ -45,7 +45,7 @@ async fn serve(mut stream: TcpStream) {
             stream.write_all(bytes.get(..count).unwrap()).await.unwrap_or(());
         }
     } else if head.starts_with("POST /v1/chat/completions") {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     } else {
         stream.write_all(DONE).await.unwrap_or(());
     }

@@ -152,9 +152,10 @@ impl<'a> RequestFields<'a> {
         let max_tokens = self.max_completion_tokens.or(self.max_tokens);
         Some(Inference {
             model: self.model.map(lossy),
-            place: match self.place {
-                Place::Before(_) => Place::Before(first),
-                place => place,
+            place: if let Place::Before(_) = self.place {
+                Place::Before(first)
+            } else {
+                self.place
             },
             cache_salt: self.cache_salt,
             session: self.session.word(),

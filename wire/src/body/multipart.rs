@@ -1,7 +1,5 @@
 //! The model of a form (`multipart/form-data`, RFC 7578), as uploads of sound and pictures name it.
 
-use std::borrow::Cow;
-
 use memchr::memmem::Finder;
 
 use super::{Inference, place::Place};
@@ -29,7 +27,7 @@ pub fn scan_form<'a>(body: &'a [u8], boundary: &[u8]) -> Inference<'a> {
         let value = start + value..end;
         let text = body.get(value.clone()).unwrap_or_default();
         if (1..=MODEL_MAX).contains(&text.len()) {
-            inference.model = Some(String::from_utf8_lossy(text)).filter(is_line);
+            inference.model = Some(String::from_utf8_lossy(text)).filter(|model| is_line(model));
             inference.place = Place::Text(value);
         }
     }
@@ -37,7 +35,7 @@ pub fn scan_form<'a>(body: &'a [u8], boundary: &[u8]) -> Inference<'a> {
 }
 
 /// True for a name of one line: another part's delimiter cannot hide in it.
-fn is_line(model: &Cow<'_, str>) -> bool {
+fn is_line(model: &str) -> bool {
     !model.contains(char::is_control)
 }
 
@@ -58,6 +56,8 @@ fn model_in(part: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     fn form(parts: &[(&str, &str)]) -> Vec<u8> {

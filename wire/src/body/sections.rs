@@ -82,14 +82,14 @@ impl<'a> Sections<'a> {
             return None;
         }
         let Range { start, end } = self.tools;
-        let section = |ranges: &[Range<usize>]| {
+        let section = |ranges: [Range<usize>; 2]| {
             let mut section = Section::default();
-            let pieces = ranges.iter().filter_map(|range| prompt.get(range.clone())).flatten();
+            let pieces = ranges.into_iter().filter_map(|range| prompt.get(range)).flatten();
             pieces.for_each(|piece| section.add(piece.bytes()));
             section
         };
-        let system = section(&[0..start, end..self.system_end.max(end)]);
-        let tools = section(&[start..end]);
+        let system = section([0..start, end..self.system_end.max(end)]);
+        let tools = section([start..end, end..end]);
         let mut options = Section::default();
         self.options.iter().for_each(|option| {
             // An option that is left out is none, whatever comes behind it.

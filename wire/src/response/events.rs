@@ -39,6 +39,7 @@ pub(super) enum EventForm {
 
 /// Reader of a stream of events.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "what a stream has shown so far, in any mix")]
 pub(super) struct Events {
     pub(super) form: EventForm,
     line: LineState,

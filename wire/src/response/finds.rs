@@ -21,6 +21,7 @@ const NUMBER_BYTES: usize = 4;
 
 /// Finds in one JSON document.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "two finds, either of which comes alone")]
 pub(super) struct Finds {
     /// Bytes of the model's output, escapes as written.
     pub(super) output_bytes: usize,

@@ -19,6 +19,7 @@ const KEY_MAX: usize = 12;
 
 /// Renamer of a response's model.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "the form, and one fact of each of two levels")]
 pub struct Renamer {
     /// Name to be put there, as a JSON string.
     put: Vec<u8>,
@@ -57,6 +58,15 @@ enum MemberKind {
     Name,
     Envelope,
     Other,
+}
+
+/// A value with others in it, as it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opened {
+    /// An object that may hold an answer.
+    Envelope,
+    Object,
+    Array,
 }
 
 /// Beginning of a key.
@@ -131,7 +141,11 @@ impl Renamer {
                     self.place = Position::InName(false);
                     taken = at + 1;
                 }
-                _ => self.step(*byte),
+                Position::BeforeKey
+                | Position::InKey
+                | Position::BehindKey(_)
+                | Position::InString(true)
+                | Position::Elsewhere => self.step(*byte),
             }
             at += 1;
         }
@@ -171,8 +185,9 @@ impl Renamer {
                 self.place = Position::InKey;
             }
             (_, b'"') => self.place = Position::InString(false),
-            (place, b'{') => self.open(true, place == Position::BehindKey(MemberKind::Envelope)),
-            (_, b'[') => self.open(false, false),
+            (Position::BehindKey(MemberKind::Envelope), b'{') => self.open(Opened::Envelope),
+            (_, b'{') => self.open(Opened::Object),
+            (_, b'[') => self.open(Opened::Array),
             (_, b'}' | b']') => {
                 self.depth = self.depth.saturating_sub(1);
                 self.place = Position::Elsewhere;
@@ -184,10 +199,11 @@ impl Renamer {
         }
     }
 
-    fn open(&mut self, is_object: bool, is_envelope: bool) {
+    fn open(&mut self, opened: Opened) {
+        let is_object = opened != Opened::Array;
         match self.depth {
             0 => self.in_object = is_object,
-            1 => self.in_envelope = self.in_object && is_envelope,
+            1 => self.in_envelope = self.in_object && opened == Opened::Envelope,
             _ => {}
         }
         self.depth = self.depth.saturating_add(1);

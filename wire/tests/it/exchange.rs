@@ -287,7 +287,7 @@ fn a_lost_message_repeats_and_none_is_learnt_twice() {
             let from = |ring: &[OwnEntry], position: u64| {
                 ring.iter().filter(|it| it.position >= position).cloned().collect::<Vec<_>>()
             };
-            let cursor = kept.as_ref().map_or(StreamPosition::default(), |it| it.cursor);
+            let cursor = kept.as_ref().map_or_else(StreamPosition::default, |it| it.cursor);
             let batch = cursor.batch(from(&ring, cursor.position));
             if u.arbitrary()? {
                 learnt += hub.take(batch).len();
@@ -306,7 +306,7 @@ fn a_lost_message_repeats_and_none_is_learnt_twice() {
                 assert!(kept.is_some());
             }
         }
-        let cursor = kept.as_ref().map_or(StreamPosition::default(), |it| it.cursor);
+        let cursor = kept.as_ref().map_or_else(StreamPosition::default, |it| it.cursor);
         let rest = ring.iter().filter(|it| it.position >= cursor.position).cloned().collect();
         learnt += hub.take(cursor.batch(rest)).len();
         assert_eq!(learnt, made);

@@ -85,7 +85,7 @@ impl Templates {
     pub(crate) fn order(&self, model: &str) -> PromptOrder {
         let key = self.key(model);
         let known = self.models.iter().find(|it| it.model == key);
-        known.map(|it| it.order()).unwrap_or_default()
+        known.map(Template::order).unwrap_or_default()
     }
 
     /// Returns the trial that a request makes, which is sent to an endpoint that was seen like this. `None`

@@ -220,11 +220,13 @@ mod tests {
         let member = member(&[]);
         let idle = candidate(&member, 5, 0);
         let ttft = EstimatedTtft { kv_barrier: 0.0, ..EstimatedTtft::default() };
-        for (share, weight) in [(0.0, 0.5), (0.2, 0.5), (1.0 / 3.0, 1.0), (0.5, 2.0), (9.0, 2.0)] {
+        // Tokens of twenty seconds, by which 15,928 a second are the whole time.
+        let shares = [(0, 0.5), (63_712, 0.5), (106_187, 1.0), (159_280, 2.0), (2_867_040, 2.0)];
+        for (tokens, weight) in shares {
             let mut learned = Learned::default();
-            learned.demand.add((20.0 * share * 15_928.0) as u32, Instant::default());
+            learned.demand.add(tokens, Instant::default());
             let found = seconds_of(ttft, &idle, &learned) * 15_928.0 / 320.0;
-            assert!((found - 1.0 - weight).abs() < 1e-3, "{share} of the time: {found}");
+            assert!((found - 1.0 - weight).abs() < 1e-3, "{tokens} tokens: {found}");
         }
     }
 

@@ -93,7 +93,9 @@ fn gateways(status: &Status, now: Instant, envoys: &Envoys) -> Vec<Value> {
         let member = envoy.and_then(|it: &EnvoyStatus| it.member);
         let own = rows.iter().filter(|row| Some(row.status.gateway) == member);
         let mut value = gateway(facts, envoy, index >= envoys.pushed);
-        value["exchange"] = own.map(exchange).collect();
+        if let Some(members) = value.as_object_mut() {
+            members.insert("exchange".to_owned(), own.map(exchange).collect());
+        }
         value
     };
     gateways.map(gateway).collect()

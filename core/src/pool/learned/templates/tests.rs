@@ -7,6 +7,7 @@ const QUESTION: u32 = 1_000;
 
 /// An engine with one endless cache, of which the template writes the sections in its own order.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "a setting each")]
 struct Engine {
     system_first: bool,
     options_lead: bool,
