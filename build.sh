@@ -193,7 +193,7 @@ test_envoy() {
       -E 'test(the_real_envoy_agrees) or (package(tests) and test(/^envoy::/))'
   else
     cargo test --locked --workspace --test agreement -- --ignored
-    cargo test --locked --workspace --test it -- envoy:: --test-threads 4
+    cargo test --locked --workspace --test it -- envoy::
   fi
 }
 
