@@ -106,6 +106,7 @@ fn stream(u: &mut Unstructured<'_>, server: &Server, tokens: usize) -> Result<Ve
             events.push(": keep-alive\n\n".to_owned());
         }
     }
+    let tokens_end = events.len();
     for event in server.last {
         events.push(event.replace('$', &token(u)?));
     }
@@ -115,12 +116,14 @@ fn stream(u: &mut Unstructured<'_>, server: &Server, tokens: usize) -> Result<Ve
     } else {
         events.extend(server.after.iter().map(|it| (*it).to_owned()));
     }
-    // Several events may come as one, and one in pieces.
+    // Several events may come as one, and a token's in pieces. A piece of another that is as long as a token's
+    // event, to the byte, would be missed as such an event is.
     let mut chunks: Vec<String> = Vec::new();
-    for event in events {
+    for (number, event) in events.into_iter().enumerate() {
+        let is_token = number < tokens_end;
         match chunks.last_mut() {
             Some(last) if u.ratio(1_u8, 20)? => last.push_str(&event),
-            _ if u.ratio(1_u8, 20)? => {
+            _ if is_token && u.ratio(1_u8, 20)? => {
                 let (head, rest) = event.split_at(u.int_in_range(0..=event.len())?);
                 chunks.extend([head.to_owned(), rest.to_owned()]);
             }
@@ -142,7 +145,9 @@ fn told(chunks: &[String], may_pass: bool) -> (String, usize) {
         }
     }
     reader.end();
+    // Which events an estimate samples is another matter where some pass unread.
     let tokens = reader.output_tokens(OutputWishes::default());
+    let tokens = (!tokens.is_estimate).then_some(tokens);
     let (content, events, error) = (reader.has_content(), reader.events(), reader.error());
     let is_of_sglang = chunks.iter().any(|chunk| chunk.contains("matched_stop"));
     let events = (!is_of_sglang).then_some(events);
