@@ -68,7 +68,7 @@ impl Others {
     }
 
     /// Returns the most that this gateway may have in flight. A gateway that has no credit has none to use:
-    /// others may use all that the pool takes. `None` once it has waited for [`CREDIT_WAIT_MAX`] for a
+    /// others may use all that the pool takes. `None` once it has waited for `CREDIT_WAIT_MAX` for a
     /// word of the exchange: then there is none, and it goes by its own limits.
     #[must_use]
     pub fn limit(&self, now: Instant) -> Option<Amounts> {
