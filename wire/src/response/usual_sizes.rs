@@ -7,9 +7,10 @@
 //! usage, errors, marks. So an event is read whenever its size is new, and all are read once the reason of the
 //! end came.
 //!
-//! What this can miss is an event of importance that is to the byte as long as one of the usual ones. Of the
-//! servers whose streams were recorded none has one: an error is shorter than the frame, or longer than the text
-//! that is looked for by [`TEXT_MAX`].
+//! An event of importance, or a piece of one, is missed if it is to the byte as long as a usual one. Of the
+//! servers that were recorded none has such an event: an error is shorter than the frame, or longer than the text
+//! that is looked for by [`TEXT_MAX`]. Pieces are seldom, as servers write an event at once; one of the end's
+//! events can lose the usage, and the answer is then charged by an earlier usage, or else by its events.
 
 use super::events::{EventForm, Events};
 

@@ -1,3 +1,5 @@
+//! Stories of an engine whose template is learnt from what its answers say was cached.
+
 use super::*;
 use crate::model::{Section, Seed};
 
