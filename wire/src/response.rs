@@ -226,10 +226,11 @@ impl Reader {
     }
 
     /// Returns the tokens that were generated: as the usage says, else by events and bytes, within what
-    /// the request allowed. A tenant cannot go uncharged by having its usage left out.
+    /// the request allowed. A tenant cannot go uncharged by having its usage left out, nor by leaving
+    /// between a stream's first usage, which counts no output yet, and its last.
     #[must_use]
     pub fn output_tokens(&self, wishes: OutputWishes) -> OutputTokens {
-        if let Some(usage) = self.usage() {
+        if let Some(usage) = self.usage().filter(|usage| self.counts_all(*usage)) {
             return OutputTokens { tokens: usage.output_tokens, is_estimate: false };
         }
         let OutputWishes { tokens_max, hides_some } = wishes;
@@ -250,6 +251,16 @@ impl Reader {
             Parts::Unread => by_bytes(self.bytes / MEDIA_TOKEN_BYTES),
         };
         OutputTokens { tokens, is_estimate: true }
+    }
+
+    /// True if a usage counts all output that came: a stream tells of it at its end, and may tell before.
+    fn counts_all(&self, usage: Usage) -> bool {
+        match &self.parts {
+            Parts::Unread | Parts::Whole(_) => true,
+            Parts::Stream(events) => {
+                events.has_finished() || usage.output_tokens >= events.outputs()
+            }
+        }
     }
 
     /// Returns the number of events with output that have ended so far. Comments, pings and what only

@@ -61,6 +61,13 @@ fn stream(tokens: usize) -> String {
     format!("{role}{}", event.repeat(TOKENS / tokens))
 }
 
+/// A stream as Anthropic's, up to the moment at which its client leaves: it has counted no output yet.
+fn left() -> String {
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"type\":\"text_delta\",\"text\":\"word\"}}\n\n";
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":900,\"output_tokens\":1}}}\n\n";
+    format!("{start}{}", delta.repeat(TOKENS))
+}
+
 fn tricks() -> Vec<Trick> {
     let trick = |name, fields, headers, body| Trick { name, fields, headers, body };
     let echoed = || {
@@ -89,6 +96,7 @@ fn tricks() -> Vec<Trick> {
             || stream(1) + "data: [DONE]\n\n",
         ),
         trick("events of four tokens", json!({"stream": true}), EVENTS, || stream(4)),
+        trick("left before its usage", json!({"stream": true}), EVENTS, left),
         trick("no carriage", json!({"stream": true}), EVENTS, || stream(1).replace('\n', "\r")),
         trick(
             "reasoning left out",

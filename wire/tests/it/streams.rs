@@ -292,6 +292,28 @@ fn what_says_no_usage_is_charged_all_the_same() {
 }
 
 #[test]
+fn a_usage_before_the_output_hides_none_of_it() {
+    let start =
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#;
+    let delta =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"four"}}"#;
+    let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":60}}"#;
+    let event = |data: &str| format!("event: e\ndata: {data}\n\n");
+    let left = format!("{}{}", event(start), event(delta).repeat(50));
+    let told = |tokens| OutputTokens { tokens, is_estimate: false };
+    let of = |body: &str| ended(Kind::Events, body, 0).output_tokens(NO_WISHES);
+    assert_eq!(of(&left), estimate(50), "left by its client");
+    assert_eq!(of(&format!("{left}{}", event(stop))), told(60));
+    assert_eq!(of(&event(start)), told(1), "before any output");
+    let continuous = |tokens: u32| {
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"four\"}}}}],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{tokens}}}}}\n\n"
+        )
+    };
+    assert_eq!(of(&(1..=50).map(continuous).collect::<String>()), told(50), "counted all along");
+}
+
+#[test]
 fn the_headers_tell_the_form() {
     let kind = |kind: &str, encoding: Option<&str>| {
         Kind::from_headers(Some(kind.as_bytes()), encoding.map(str::as_bytes))

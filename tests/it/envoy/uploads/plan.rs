@@ -48,9 +48,11 @@ pub(super) struct Plan {
 impl Plan {
     /// Draws a plan for a body of so many bytes at most.
     pub(super) fn random(rng: &mut fastrand::Rng, bytes_max: usize) -> Self {
-        let size = size(rng, bytes_max);
         let protocols =
             [Protocol::Length, Protocol::Chunked, Protocol::Http2, Protocol::Http2Trailers];
+        let protocol = rng.choice(protocols).unwrap_or(Protocol::Length);
+        // A length of 0 says with the headers that no body comes: such a request is not held.
+        let size = size(rng, bytes_max).max(usize::from(protocol == Protocol::Length));
         let mut ends: Vec<usize> =
             (1..rng.usize(1..=FRAMES_MAX)).map(|_| rng.usize(0..=size)).collect();
         ends.push(size);
@@ -66,7 +68,7 @@ impl Plan {
         rng.fill(&mut block);
         let body: Vec<u8> = block.iter().copied().cycle().take(size).collect();
         Self {
-            protocol: rng.choice(protocols).unwrap_or(Protocol::Length),
+            protocol,
             path: rng.choice(PATHS).unwrap_or_default(),
             moment,
             body: body.into(),
