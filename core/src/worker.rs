@@ -22,7 +22,7 @@ mod turn;
 
 use std::net::SocketAddr;
 
-pub use config::WorkerConfig;
+pub use config::{Conduct, WorkerConfig};
 pub use effect::{Decision, Effect};
 pub use input::{Input, Observation, PendingRequest};
 pub use memory::MemoryStore;
@@ -56,7 +56,7 @@ pub struct Worker {
     objectives: Vec<Objective>,
     /// Priorities that have bands.
     provisioned: Vec<Priority>,
-    fails_open: bool,
+    conduct: Conduct,
     registration: Registration,
     pace: TickPace,
     watch: Watch,
@@ -103,7 +103,7 @@ impl Worker {
             models: Models::default(),
             objectives: Vec::new(),
             provisioned: Vec::new(),
-            fails_open: false,
+            conduct: Conduct::default(),
             registration: Registration::None,
             pace: TickPace::Idle,
             watch: Watch::default(),
@@ -113,8 +113,8 @@ impl Worker {
     }
 
     fn configure(&mut self, now: Instant, config: WorkerConfig) {
-        let WorkerConfig { scheduler, flow, objectives, model_rewrites, fails_open } = config;
-        self.fails_open = fails_open;
+        let WorkerConfig { scheduler, flow, objectives, model_rewrites, conduct } = config;
+        self.conduct = conduct;
         self.objectives = objectives;
         self.scheduler.configure(scheduler);
         self.peer.configure(now, flow);
@@ -246,7 +246,7 @@ impl Worker {
         request: &InferenceRequest,
     ) -> Result<Option<SchedulingResult>, PickError> {
         match self.scheduler.direct(now, request) {
-            Err(PickError::NoSnapshot) if self.fails_open => Ok(None),
+            Err(PickError::NoSnapshot) if self.conduct != Conduct::FailsClosed => Ok(None),
             result => result.map(Some),
         }
     }

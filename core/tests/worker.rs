@@ -20,7 +20,7 @@ use std::time::Duration;
 use picker_core::{
     BLOCK_BYTES, Chainer, End, Objective, RequestId, ResponseClass, ResponseStart, Seed,
     flow::{FairnessPolicy, FlowConfig, Priority, TokenCost, Ttl, UsageLimitPolicy},
-    worker::{Input, PendingRequest, Worker, turn},
+    worker::{Conduct, Input, PendingRequest, Worker, turn},
 };
 
 use envoy::{Envoy, Rival, address, flow};
@@ -141,7 +141,7 @@ fn a_configuration_sets_the_pace_anew() {
 fn without_a_snapshot_a_request_fails_open_if_so_configured() {
     let mut envoy = Envoy::new(1, Some(flow()));
     assert_eq!(envoy.arrive(1, 7), "heartbeat; 7 is refused: NoSnapshot");
-    envoy.config.fails_open = true;
+    envoy.config.conduct = Conduct::FailsOpen;
     envoy.configure(1);
     assert_eq!(envoy.arrive(1, 8), "heartbeat; 8 goes on without an endpoint");
     envoy.show(&[]);

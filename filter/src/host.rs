@@ -51,8 +51,16 @@ impl Headers {
         for name in names {
             if self.has(name) {
                 remove_request_header(name);
-                self.0.retain(|(key, _)| key != name);
+                self.forget([name]);
             }
+        }
+    }
+
+    /// Removes the headers of these names from this list alone: nothing here reads them afterwards, and the request
+    /// keeps them.
+    pub(crate) fn forget<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        for name in names {
+            self.0.retain(|(key, _)| key != name);
         }
     }
 }

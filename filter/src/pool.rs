@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 
-use picker_core::{flow::FlowConfig, worker::WorkerConfig};
-use wire::config::{Destined, PoolConfig};
+use picker_core::{
+    flow::FlowConfig,
+    worker::{Conduct, WorkerConfig},
+};
+use wire::config::{Destined, FailureMode, Mode, PickerConfig, PoolConfig};
 
 use crate::{
     checked::CheckedPool,
@@ -34,6 +37,15 @@ pub(crate) struct Pool {
     pub(crate) has_tokens: bool,
 }
 
+/// Returns the conduct of the workers of all pools, as an operator configured it.
+pub(crate) fn conduct(config: &PickerConfig) -> Conduct {
+    match (config.mode, config.failure_mode) {
+        (Mode::Observe, _) => Conduct::Observes,
+        (Mode::Steer, FailureMode::FailOpen) => Conduct::FailsOpen,
+        (Mode::Steer, FailureMode::FailClose) => Conduct::FailsClosed,
+    }
+}
+
 /// All pools of one plugin instance, in the order in which they are tried.
 pub(crate) struct Pools {
     pools: Vec<Rc<Pool>>,
@@ -42,9 +54,9 @@ pub(crate) struct Pools {
 }
 
 impl Pool {
-    fn configure(checked: CheckedPool, fails_open: bool, context: u32) -> Self {
+    fn configure(checked: CheckedPool, conduct: Conduct, context: u32) -> Self {
         let CheckedPool { config, source } = checked;
-        let worker_config = worker_config(&config, fails_open);
+        let worker_config = worker_config(&config, conduct);
         let id = vm::join(&config.name, &worker_config, context);
         let pool = Self {
             id,
@@ -70,21 +82,21 @@ impl Pool {
 }
 
 /// Returns the settings of a pool's worker.
-pub(crate) fn worker_config(config: &PoolConfig, fails_open: bool) -> WorkerConfig {
+pub(crate) fn worker_config(config: &PoolConfig, conduct: Conduct) -> WorkerConfig {
     WorkerConfig {
         scheduler: config.scheduler.clone(),
         flow: config.flow.clone(),
         objectives: config.objectives.clone(),
         model_rewrites: config.model_rewrites.clone(),
-        fails_open,
+        conduct,
     }
 }
 
 impl Pools {
     /// Takes part in all configured pools from now on, as the plugin instance with this context id.
-    pub(crate) fn configure(checked: Vec<CheckedPool>, fails_open: bool, context: u32) -> Self {
+    pub(crate) fn configure(checked: Vec<CheckedPool>, conduct: Conduct, context: u32) -> Self {
         let by_cluster = checked.iter().any(|pool| pool.config.matches.cluster.is_some());
-        let configure = |pool| Rc::new(Pool::configure(pool, fails_open, context));
+        let configure = |pool| Rc::new(Pool::configure(pool, conduct, context));
         let pools: Vec<Rc<Pool>> = checked.into_iter().map(configure).collect();
         if pools.iter().any(|pool| pool.has_tokens) {
             session_key::draw();

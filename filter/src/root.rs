@@ -6,7 +6,7 @@ use proxy_wasm::{
     traits::{Context, HttpContext, RootContext},
     types::ContextType,
 };
-use wire::config::{CONFIG_BYTES_MAX, Claims, FailureMode, PluginConfig};
+use wire::config::{CONFIG_BYTES_MAX, Claims, PluginConfig};
 
 use crate::{
     bypass::{Bypass, Bypassed},
@@ -17,7 +17,7 @@ use crate::{
     ingest::Ingest,
     kept_config::{self, KeptConfig},
     plugin_instance::PluginInstance,
-    pool::Pools,
+    pool::{Pools, conduct},
     receiver::Receiver,
     retired, run,
     stream::Picker,
@@ -113,8 +113,7 @@ impl InstanceRole {
             CheckedConfig::Picker(CheckedPicker { config, pools }) => {
                 // The hot path is the same for all pools, so that one of them warms it up.
                 pools.first().into_iter().for_each(|pool| warm_up::run(&pool.config));
-                let fails_open = config.failure_mode == FailureMode::FailOpen;
-                let pools = Pools::configure(pools, fails_open, context_id);
+                let pools = Pools::configure(pools, conduct(&config), context_id);
                 run::configure(&pools, context_id);
                 run::set_tick_period(&pools);
                 let counters = Counters::define();

@@ -5,7 +5,7 @@ mod request;
 mod show;
 
 pub(crate) use request::{
-    Done, SentRequest, begin, count_grant, count_outcome, count_placed, count_refused,
-    count_unmetered, record,
+    Done, Observed, SentRequest, begin, count_grant, count_outcome, count_overruled, count_placed,
+    count_refused, count_unmetered, record,
 };
 pub(crate) use show::show_pool;

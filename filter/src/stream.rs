@@ -11,17 +11,21 @@ mod reading;
 mod response;
 mod sending;
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use picker_core::{RequestId, uploads::UploadFault, worker::Decision};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::{config::Hold, tally::ErrorCode};
+use wire::{
+    config::{Hold, Mode},
+    tally::ErrorCode,
+};
 
 use crate::{
-    destination, host,
+    destination,
+    host::{self, Headers},
     plugin_instance::PluginInstance,
     refusal::Refusal,
     run, stats,
@@ -69,16 +73,40 @@ impl Stream {
         }
     }
 
-    /// Answers a request in the place of its pool.
-    fn refuse(refusal: &Refusal, placed: Box<Placed>) -> Next {
+    /// True if Envoy and the client are told of choices, and not only the counts.
+    fn steers(&self) -> bool {
+        self.instance.config.mode == Mode::Steer
+    }
+
+    /// Takes away headers that no client may set. Where the picker only looks on, the request keeps them: they may be
+    /// the words of another picker.
+    fn strip<'a>(&self, headers: &mut Headers, names: impl IntoIterator<Item = &'a str>) {
+        if self.steers() {
+            headers.strip(names);
+        } else {
+            headers.forget(names);
+        }
+    }
+
+    /// Answers a request in the place of its pool. Where the picker only looks on, the request goes on instead.
+    fn refuse(&self, refusal: &Refusal, placed: Placed) -> Next {
+        if !self.steers() {
+            stats::count_overruled(&placed.pool);
+            return placing::sent(placed, None, Duration::ZERO);
+        }
+        let placed = Box::new(placed);
         let status = refusal.send(placed.asked.dialect, &placed.asked.reply_to);
         stats::count_refused(&placed.pool, status);
         let phase = Phase::Refused { code: ErrorCode::from_status(status), placed: Some(placed) };
         Next { phase, action: Action::Pause }
     }
 
-    /// Answers a request before its pool is known. The first that it may be for counts it.
-    fn refuse_unread(refusal: &Refusal, asked: &Asked) -> Next {
+    /// Answers a request before its pool is known. The first that it may be for counts it. Where the picker only looks
+    /// on, the request goes on instead.
+    fn refuse_unread(&self, refusal: &Refusal, asked: &Asked) -> Next {
+        if !self.steers() {
+            return Next::passed();
+        }
         let status = refusal.send(asked.dialect, &asked.reply_to);
         if let Some(pool) = asked.candidates.first() {
             stats::count_refused(pool, status);
@@ -92,7 +120,12 @@ impl UploadingStream for Stream {
     fn give_up(&self, fault: UploadFault) {
         let phase = self.leave();
         if let Phase::Reading(reading) = phase {
-            self.go(Self::refuse_unread(&Refusal::Upload(fault), &reading.asked));
+            let next = self.refuse_unread(&Refusal::Upload(fault), &reading.asked);
+            let goes_on = next.action == Action::Continue;
+            self.go(next);
+            if goes_on {
+                host::resume_request();
+            }
         } else {
             self.enter(phase);
         }
@@ -136,7 +169,7 @@ impl HttpContext for Picker {
         // gateway says. What is stripped is not read by anything that follows.
         let identity = &self.stream.instance.config.identity;
         let forged = identity.stripped.iter().chain(&identity.steering).map(String::as_str);
-        headers.strip([destination::HEADER].into_iter().chain(forged));
+        self.stream.strip(&mut headers, [destination::HEADER].into_iter().chain(forged));
         let next = self.stream.begin(&mut headers, end_of_stream);
         if matches!(next.phase, Phase::Held(_)) && !end_of_stream {
             self.stream.hold_body();

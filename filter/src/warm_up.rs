@@ -12,8 +12,8 @@ use picker_core::{
     flow::FlowKey,
     ledger::WorkerId,
     worker::{
-        self, Effect, Host, Input, MemoryStore, PendingRequest, Proposal, Seen, Wants, Worker,
-        WorkerName,
+        self, Conduct, Effect, Host, Input, MemoryStore, PendingRequest, Proposal, Seen, Wants,
+        Worker, WorkerName,
     },
     workers::QueueId,
 };
@@ -47,7 +47,8 @@ pub(crate) fn run(config: &wire::config::PoolConfig) {
 
     let now = Instant::from_nanos(1);
     let name = WorkerName { id: WorkerId(1), queue: QueueId::default() };
-    let worker = Worker::new(name, worker_config(config, false), now, Randomness::from_seed(0));
+    let worker =
+        Worker::new(name, worker_config(config, Conduct::default()), now, Randomness::from_seed(0));
     let mut host = Rehearsal { worker, store: MemoryStore::default() };
     host.store.store_snapshot(snapshot, now);
     for (number, class) in

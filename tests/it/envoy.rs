@@ -15,6 +15,7 @@ mod istio;
 mod large;
 mod library;
 mod listeners;
+mod observe;
 mod operations;
 mod pull;
 mod push;

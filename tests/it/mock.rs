@@ -34,6 +34,7 @@ mod usage;
 mod hermetic;
 mod identity;
 mod objectives;
+mod observe;
 mod refusals;
 mod trust;
 

@@ -87,6 +87,18 @@ pub struct PickerConfig {
     pub failure_mode: FailureMode,
     /// True if responses say why their endpoint was chosen.
     pub decision_header: bool,
+    /// Use of the choices.
+    pub mode: Mode,
+}
+
+/// Use of the choices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Envoy is told them, and requests wait for them.
+    #[default]
+    Steer,
+    /// They are counted beside what Envoy does without them. Requests and responses pass as they are.
+    Observe,
 }
 
 /// Treatment of a request for which no decision can be made (InferencePool `failureMode`).
@@ -147,7 +159,7 @@ fn secret_envs(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
 }
 
 /// Keys of llm-picker's own beside the EndpointPickerConfig.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "pools",
     "gatewayShare",
     "toolsAt",
@@ -158,12 +170,14 @@ const OURS: [&str; 10] = [
     "pull",
     "failureMode",
     "decisionHeader",
+    "mode",
 ];
 
 fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
     let object = root.object(&known)?;
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
+    let uses = [("steer", Mode::Steer), ("observe", Mode::Observe)];
     let pools = object.settle(pool::read(&object), Vec::new())?;
     let envoy = object.read("envoy", EnvoyConfig::default(), envoy::read)?;
     let sets_headers = pools.iter().any(|pool| pool.scheduler.scheduling.sets_headers());
@@ -179,5 +193,6 @@ fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
         envoy,
         failure_mode: object.read("failureMode", FailureMode::FailClose, |at| at.one_of(&modes))?,
         decision_header: object.read("decisionHeader", false, At::flag)?,
+        mode: object.read("mode", Mode::default(), |at| at.one_of(&uses))?,
     })
 }

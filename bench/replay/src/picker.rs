@@ -15,7 +15,9 @@ use picker_core::{
     Randomness, RequestId, ResponseClass, ResponseStart, Snapshot, TextMeasure, TokenUsage,
     flow::FlowKey,
     ledger::WorkerId,
-    worker::{Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName},
+    worker::{
+        Conduct, Effect, Input, Observation, PendingRequest, Worker, WorkerConfig, WorkerName,
+    },
     workers::{AdmissionResult, QueueId},
 };
 
@@ -64,7 +66,7 @@ impl Picker {
         let config = WorkerConfig {
             scheduler: config.clone(),
             // Before the first snapshot Envoy goes on by itself.
-            fails_open: true,
+            conduct: Conduct::FailsOpen,
             ..WorkerConfig::default()
         };
         let worker = |number: usize| {

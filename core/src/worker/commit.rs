@@ -147,7 +147,7 @@ impl Worker {
         placing: Placing,
         effects: &mut Vec<Effect>,
     ) {
-        let Placing { result, target, position, lease, passage } = placing;
+        let Placing { result, target, position, lease, passage, is_overruled } = placing;
         if let Some(passage) = passage {
             self.peer.count(passage);
         }
@@ -164,7 +164,13 @@ impl Worker {
             effects.extend(self.peer.take_held(now, held, lease).into_iter().map(send));
             self.tick_soon(effects);
         }
-        let decision = Decision { request: id, result, waited: Duration::ZERO, granted_at: None };
+        let decision = Decision {
+            request: id,
+            result,
+            waited: Duration::ZERO,
+            granted_at: None,
+            is_overruled,
+        };
         effects.extend([Effect::ShowHeartbeat, Effect::Decide(Box::new(decision))]);
     }
 
@@ -369,6 +375,7 @@ fn decide(
         result,
         waited: now.saturating_since(held.ticket.arrived),
         granted_at,
+        is_overruled: false,
     }))
 }
 

@@ -63,4 +63,7 @@ pub struct Decision {
     pub waited: Duration,
     /// Time of the arbiter's grant, if there was one.
     pub granted_at: Option<Instant>,
+    /// True if the request was let go by a worker that only looks on, where flow control would have held it or turned
+    /// it away.
+    pub is_overruled: bool,
 }

@@ -87,12 +87,21 @@ pub(super) struct Placing {
     pub(super) lease: Option<Lease>,
     /// The answer of its band to a request that arrived.
     pub(super) passage: Option<Passage>,
+    /// True if the gate would not have let it pass, and was not asked.
+    pub(super) is_overruled: bool,
 }
 
 impl Placing {
     /// Answers a request that gets no place.
     pub(super) fn without_place(result: AdmissionResult) -> Self {
-        Self { result, target: None, position: None, lease: None, passage: None }
+        Self {
+            result,
+            target: None,
+            position: None,
+            lease: None,
+            passage: None,
+            is_overruled: false,
+        }
     }
 
     fn give_up(&mut self) {

@@ -2,7 +2,7 @@
 //! news that it takes in and the dice, its state stays as it is: another worker may be faster.
 
 use super::{
-    Input, PendingRequest, Proposal, Seen, Wants, Worker,
+    Conduct, Input, PendingRequest, Proposal, Seen, Wants, Worker,
     feed::Updates,
     proposal::{Change, Membership, Placing, Plan, Roll},
 };
@@ -195,7 +195,9 @@ impl Worker {
             Capacity::Unknown
         };
         let Gate { verdict, passage } = self.peer.gate(&capacity, ledger, priority);
+        let is_overruled = self.conduct == Conduct::Observes && verdict != Verdict::Open;
         let placing = match verdict {
+            _ if is_overruled => self.place(now, &pending.request, ledger),
             Verdict::Open => self.place(now, &pending.request, ledger),
             Verdict::Shed => Placing::without_place(AdmissionResult::Shed),
             Verdict::Shut => match self.peer.hold(now, ledger) {
@@ -207,7 +209,8 @@ impl Worker {
         };
         let is_counted = placing.target.is_some() || placing.lease.is_some();
         let change = if is_counted { Change::Counts } else { Change::None };
-        (Plan::Place(Box::new(Placing { passage, ..placing })), change)
+        let placing = Placing { passage, is_overruled, ..placing };
+        (Plan::Place(Box::new(placing)), change)
     }
 
     /// Chooses endpoints for a request that may go, and counts it there.
@@ -220,7 +223,7 @@ impl Worker {
                 let result = AdmissionResult::Sent(result);
                 Placing { target: Some(target), position, ..Placing::without_place(result) }
             }
-            Err(PickError::NoSnapshot) if self.fails_open => {
+            Err(PickError::NoSnapshot) if self.conduct != Conduct::FailsClosed => {
                 Placing::without_place(AdmissionResult::FailedOpen)
             }
             Err(why) => Placing::without_place(AdmissionResult::Refused(why)),

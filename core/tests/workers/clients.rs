@@ -3,7 +3,7 @@
 use picker_core::{
     End, Fault, PickError, RequestId, ResponseClass, ResponseStart,
     flow::{Outcome, Priority},
-    worker::{Decision, Effect, Input},
+    worker::{Conduct, Decision, Effect, Input},
     workers::{AdmissionResult, Message, QueueId},
 };
 
@@ -59,11 +59,17 @@ impl World {
                 self.requests.insert((queue, request), (Fate::Held, Asked { ticket, ..asked }));
             }
             AdmissionResult::FailedOpen => {
-                assert_eq!((self.pool.has_endpoints, self.config.fails_open), (None, true));
+                assert_eq!(
+                    (self.pool.has_endpoints, self.config.conduct),
+                    (None, Conduct::FailsOpen)
+                );
                 self.answer((queue, request));
             }
             AdmissionResult::Refused(PickError::NoSnapshot) => {
-                assert_eq!((self.pool.has_endpoints, self.config.fails_open), (None, false));
+                assert_eq!(
+                    (self.pool.has_endpoints, self.config.conduct),
+                    (None, Conduct::FailsClosed)
+                );
                 self.answer((queue, request));
             }
             AdmissionResult::Refused(why) => {

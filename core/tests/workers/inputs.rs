@@ -18,8 +18,8 @@ use picker_core::{
         WorkerId,
     },
     worker::{
-        Input, PendingRequest, RingEntry, Seen, StoredSnapshot, Version, Wants, WorkerConfig,
-        Written,
+        Conduct, Input, PendingRequest, RingEntry, Seen, StoredSnapshot, Version, Wants,
+        WorkerConfig, Written,
     },
     workers::{Message, QueueId},
 };
@@ -273,6 +273,11 @@ fn any_start(chance: &mut Chance) -> ResponseStart {
 }
 
 /// Any settings, those of a pool that takes little.
+fn any_conduct(chance: &mut Chance) -> Conduct {
+    let all = [Conduct::FailsClosed, Conduct::FailsOpen, Conduct::Observes];
+    chance.one_of(&all).unwrap()
+}
+
 pub(crate) fn any_config(chance: &mut Chance) -> WorkerConfig {
     let mut pool = Pool::any(chance, Crowd::Mixed);
     pool.narrow();
@@ -295,7 +300,7 @@ pub(crate) fn any_config(chance: &mut Chance) -> WorkerConfig {
         scheduler: pool.config(),
         flow: (!chance.one_in(4)).then_some(flow),
         objectives: crate::world::all_objectives(),
-        fails_open: chance.one_in(2),
+        conduct: any_conduct(chance),
         ..WorkerConfig::default()
     }
 }

@@ -10,7 +10,7 @@ use picker_core::{
     Chain, Instant, Objective, PlacementEvent, Randomness, RequestId,
     flow::FlowConfig,
     ledger::WorkerId,
-    worker::{MemoryStore, Worker, WorkerConfig, WorkerName},
+    worker::{Conduct, MemoryStore, Worker, WorkerConfig, WorkerName},
     workers::{Message, QueueId},
 };
 
@@ -134,7 +134,7 @@ impl World {
             scheduler: pool.config(),
             flow: Some(flow.clone()),
             objectives,
-            fails_open: chance.one_in(2),
+            conduct: if chance.one_in(2) { Conduct::FailsOpen } else { Conduct::FailsClosed },
             ..WorkerConfig::default()
         };
         let may_empty = crowd == Crowd::Mixed && chance.one_in(2);

@@ -136,7 +136,7 @@ app.kubernetes.io/component: scraper
 {{- end -}}
 {{- $pools = append $pools $pool -}}
 {{- end -}}
-{{- $config := dict "pools" $pools "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader "envoy" $envoy -}}
+{{- $config := dict "pools" $pools "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader "mode" $p.mode "envoy" $envoy -}}
 {{- if include "llm-picker.pull" . -}}
 {{- $_ := set $config "pull" (dict "cluster" (printf "outbound|9091||%s" (include "llm-picker.scraperHost" .))) -}}
 {{- end -}}

@@ -43,6 +43,15 @@ pub(crate) struct SentRequest<'a> {
     pub(crate) usage: Option<Usage>,
     /// Number of events of a streamed response.
     pub(crate) events: u32,
+    /// What became of it where the picker only looks on.
+    pub(crate) observed: Option<Observed>,
+}
+
+/// What became of a request that others sent to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observed {
+    /// True if that was the endpoint that the picker would have chosen; `None` where Envoy did not say.
+    pub(crate) agrees: Option<bool>,
 }
 
 /// The set that a request is counted in.
@@ -83,6 +92,11 @@ pub(crate) fn count_placed(pool: &Pool, is_picked: bool) {
     });
     let measure = if is_picked { Measure::Picked } else { Measure::FailedOpen };
     in_tally(pool, |tally| tally.counts.add(tally.whole, measure, 1));
+}
+
+/// Counts a request that flow control would have held or turned away, where the picker only looks on.
+pub(crate) fn count_overruled(pool: &Pool) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Overruled, 1));
 }
 
 /// Counts an answer that did not say what it cost, so that it was estimated.
@@ -146,6 +160,9 @@ pub(crate) fn record(pool: &Pool, done: &Done<'_>) {
         if let Some(sent) = &done.sent {
             record_sent(&mut counted, sent);
             record_prefix(&mut Counted { tally: counts, set: *whole }, sent.decision);
+            if let Some(observed) = sent.observed {
+                record_observed(&mut Counted { tally: counts, set: *whole }, sent, observed);
+            }
         }
     });
 }
@@ -175,6 +192,19 @@ fn record_sent(counted: &mut Counted<'_>, sent: &SentRequest<'_>) {
     }
     if let Some(usage) = sent.usage {
         record_usage(counted, usage, duration);
+    }
+}
+
+/// Records whether a request went where the picker would have sent it, and what that was expected to take.
+fn record_observed(counted: &mut Counted<'_>, sent: &SentRequest<'_>, observed: Observed) {
+    counted.add(Measure::Observed(observed.agrees.into()), 1);
+    let expected = sent.decision.reasons.as_ref().map(|reasons| reasons.chosen.ttft);
+    // Elsewhere it would have taken another time.
+    let agreed = observed.agrees == Some(true);
+    if let (true, Some(expected), Some((first, _))) = (agreed, expected, sent.body) {
+        let expected = Duration::try_from_secs_f64(expected).unwrap_or_default();
+        counted.add(Measure::ExpectedTtft, micros(expected));
+        counted.add(Measure::ObservedTtft, micros(first.saturating_since(sent.received_at)));
     }
 }
 

@@ -24,6 +24,9 @@ impl Stream {
         let Some(pool) = choose_any(&mut asked.candidates) else { return Next::passed() };
         run::look(&pool);
         let header = |name| headers.last(name).unwrap_or_default();
+        if !self.steers() {
+            return Next::passed();
+        }
         if header(":method") == b"GET"
             && wire::models::is_asked_for(header(":path"))
             && let Some(list) = model_list(&pool)
@@ -43,7 +46,7 @@ impl Stream {
             }
             Err(why) => {
                 let placed = self.placed(pool, asked, Models::default(), 0);
-                Self::refuse(&Refusal::Unplaced(why), Box::new(placed))
+                self.refuse(&Refusal::Unplaced(why), placed)
             }
         }
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     host, run,
-    stats::{self, Done},
+    stats::{self, Done, Observed},
     vm,
 };
 use picker_core::{
@@ -105,6 +105,9 @@ impl Stream {
             response_bytes: response.reader.bytes(),
             usage: response.reader.usage(),
             events: response.reader.events(),
+            observed: (!self.steers()).then(|| Observed {
+                agrees: sent.served_by.map(|it| decision.ranked.first() == Some(&it)),
+            }),
         });
         let (models, flow, error) = (&placed.models, &placed.flow, response.error());
         let begun = Some(*counted);

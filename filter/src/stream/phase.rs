@@ -1,6 +1,6 @@
 //! The phases of a request.
 
-use std::{rc::Rc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, time::Duration};
 
 use picker_core::{
     Instant, SchedulingResult,
@@ -104,6 +104,8 @@ pub(super) struct Sent {
     /// Time for which it was held.
     pub(super) waited: Duration,
     pub(super) response: Response,
+    /// The endpoint that its answer came from, as far as Envoy has said.
+    pub(super) served_by: Option<SocketAddr>,
     /// The set of counts in which it is running.
     pub(super) counted: SetId,
     /// True once its pool knows that it is over.

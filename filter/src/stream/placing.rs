@@ -49,7 +49,8 @@ impl Stream {
     ) -> Next {
         let Wish { request, models, bytes, output } = wish;
         let priority = self.priority_once(&pool, &mut asked);
-        if pool.config.propagate_priority
+        if self.steers()
+            && pool.config.propagate_priority
             && self.instance.config.envoy.way.hold() == Hold::StopIteration
         {
             self.propagate(priority);
@@ -99,10 +100,14 @@ impl Stream {
 
     /// Does what was decided about a request.
     pub(super) fn settle(&self, placed: Placed, decision: Decision) -> Next {
-        let Decision { result, waited, .. } = decision;
+        let Decision { result, waited, is_overruled, .. } = decision;
         match result {
             AdmissionResult::Sent(result) => {
-                destination::write(self.instance.config.envoy.way.destination(), &result);
+                if self.steers() {
+                    destination::write(self.instance.config.envoy.way.destination(), &result);
+                } else if is_overruled {
+                    stats::count_overruled(&placed.pool);
+                }
                 stats::count_placed(&placed.pool, true);
                 count(&placed, Outcome::Dispatched, waited);
                 sent(placed, Some(result), waited)
@@ -114,14 +119,12 @@ impl Stream {
             AdmissionResult::Held => {
                 Next { phase: Phase::Held(Held::at_rest(placed)), action: Action::Pause }
             }
-            AdmissionResult::Refused(why) => {
-                Self::refuse(&Refusal::Unplaced(why), Box::new(placed))
-            }
+            AdmissionResult::Refused(why) => self.refuse(&Refusal::Unplaced(why), placed),
             AdmissionResult::Rejected(outcome) => {
                 count(&placed, outcome, waited);
-                Self::refuse(&Refusal::Flow(outcome), Box::new(placed))
+                self.refuse(&Refusal::Flow(outcome), placed)
             }
-            AdmissionResult::Shed => Self::refuse(&Refusal::Shed, Box::new(placed)),
+            AdmissionResult::Shed => self.refuse(&Refusal::Shed, placed),
         }
     }
 
@@ -159,9 +162,9 @@ fn count(placed: &Placed, outcome: Outcome, waited: Duration) {
     }
 }
 
-fn sent(placed: Placed, result: Option<SchedulingResult>, waited: Duration) -> Next {
+pub(super) fn sent(placed: Placed, result: Option<SchedulingResult>, waited: Duration) -> Next {
     let counted = stats::begin(&placed.pool, &placed.models, &placed.flow);
     let response = Response::default();
-    let sent = Sent { placed, result, waited, response, counted, is_over: false };
+    let sent = Sent { placed, result, waited, response, counted, served_by: None, is_over: false };
     Next { phase: Phase::Sent(Box::new(sent)), action: Action::Continue }
 }

@@ -41,12 +41,14 @@ impl Stream {
             return Next::passed();
         }
         let trust = &instance.config.identity;
-        headers.strip(trust.steering_paths.iter().map(String::as_str));
+        let steers = self.steers();
+        self.strip(headers, trust.steering_paths.iter().map(String::as_str));
         let Operation { class, form, named } = Operation::read(headers, !end_of_stream);
         let names = candidates.iter().flat_map(|pool| &pool.header_names).map(String::as_str);
         let routing = RoutingHeaders::read(headers, names);
         // The picker's own words to itself: no pod has a use for them.
-        headers.strip(candidates.iter().flat_map(|pool| pool.config.scheduler.token_headers()));
+        let tokens = candidates.iter().flat_map(|pool| pool.config.scheduler.token_headers());
+        self.strip(headers, tokens);
         let api = if let Class::Read(api) = class { Some(api) } else { None };
         let mut asked = Box::new(Asked {
             routing,
@@ -59,7 +61,8 @@ impl Stream {
             named: None,
         });
         // Where tenants are charged for tokens, none may have its usage hidden in a compressed answer.
-        if asked.candidates.iter().any(|pool| pool.charges()) && headers.has(ACCEPT_ENCODING) {
+        let charges = asked.candidates.iter().any(|pool| pool.charges());
+        if charges && steers && headers.has(ACCEPT_ENCODING) {
             host::remove_request_header(ACCEPT_ENCODING);
         }
         if let Some(named) = named
@@ -68,7 +71,7 @@ impl Stream {
             return Next::passed();
         }
         match class {
-            Class::Refused => Self::refuse_unread(&Refusal::Control, &asked),
+            Class::Refused => self.refuse_unread(&Refusal::Control, &asked),
             Class::Direct => self.go_at_once(asked, headers),
             Class::Upgraded => self.go_by_load(asked),
             Class::Read(api) if !self.reads(&asked, api, &form, headers) => self.go_by_load(asked),
@@ -82,7 +85,8 @@ impl Stream {
         let model = Some(&*path.model);
         let fits = |pool: &Pool| pool.config.matches.fits_model(model);
         let Some(pool) = choose(&mut asked.candidates, fits) else { return false };
-        let may_rewrite = asked.identity.model_rewrite.is_some() || rewrites(&pool);
+        let may_rewrite =
+            self.steers() && (asked.identity.model_rewrite.is_some() || rewrites(&pool));
         let renamed = if may_rewrite { rewritten(&pool, asked, model) } else { None };
         if let Some(renamed) = &renamed {
             host::set_request_header(":path", &path.with(&renamed.model));
@@ -118,7 +122,7 @@ impl Stream {
     /// Waits for the body, if it may be as long as it will be.
     fn hold_headers(&self, asked: Box<Asked>, api: Api, form: Form, headers: &Headers) -> Next {
         if let Err(refusal) = self.check_size(request_meta::length(headers)) {
-            return Self::refuse_unread(&refusal, &asked);
+            return self.refuse_unread(&refusal, &asked);
         }
         let reading = Reading { asked, api, form, buffered: 0, may_rewrite: false };
         let reading = self.prepare(reading, headers);
@@ -143,8 +147,9 @@ impl Stream {
     fn prepare(&self, mut reading: Reading, headers: &Headers) -> Reading {
         let asked = &mut reading.asked;
         let is_named = asked.identity.model_rewrite.is_some();
-        reading.may_rewrite = is_named || asked.candidates.iter().any(|pool| rewrites(pool));
-        if self.instance.config.envoy.way.hold() == Hold::StopIteration {
+        reading.may_rewrite =
+            self.steers() && (is_named || asked.candidates.iter().any(|pool| rewrites(pool)));
+        if self.instance.config.envoy.way.hold() == Hold::StopIteration || !self.steers() {
             return reading;
         }
         // The buffer filter counts anew what goes on.
@@ -176,7 +181,7 @@ impl Stream {
             run::forget_upload(self.id);
         }
         match fits {
-            Err(refusal) => Self::refuse_unread(&refusal, &reading.asked),
+            Err(refusal) => self.refuse_unread(&refusal, &reading.asked),
             Ok(()) if end_of_stream => self.decide(reading),
             Ok(()) => Next { phase: Phase::Reading(reading), action: Action::Pause },
         }
@@ -188,7 +193,7 @@ impl Stream {
         let mut body = host::request_body(size);
         let inference = match inference(&body, api, &form, asked.identity.video) {
             Ok(inference) => inference,
-            Err(error) => return Self::refuse_unread(&Refusal::Body(error), &asked),
+            Err(error) => return self.refuse_unread(&Refusal::Body(error), &asked),
         };
         let model = inference.model.as_deref();
         let is_for = |pool: &Pool, model| pool.config.matches.fits_model(model);

@@ -26,13 +26,19 @@ impl Stream {
     /// Takes in the beginning of a response.
     pub(super) fn respond(&self, sent: &mut Sent, end_of_stream: bool) {
         let headers = host::response_headers();
-        if let Some(report) = response::take_load_report(&headers, host::remove_response_header) {
+        let remove = |name: &str| {
+            if self.steers() {
+                host::remove_response_header(name);
+            }
+        };
+        if let Some(report) = response::take_load_report(&headers, remove) {
             report_load(sent, report);
         }
         let mut response = Response::begin(&headers, &sent.placed.models);
         let server = self.server(&headers);
         let served_by =
             server.map(|it| sent.result.as_ref().map_or(it, |result| result.reached(it)));
+        sent.served_by = served_by;
         let class = response.class(|| sent.placed.asked.identity.client());
         let start = ResponseStart { served_by, class };
         if end_of_stream {
@@ -51,7 +57,8 @@ impl Stream {
         if let Some(result) = &sent.result {
             self.label_response(sent, result);
             // An endpoint that failed has served nothing: the client keeps the token that it has.
-            if !matches!(class, ResponseClass::Failed(_))
+            if self.steers()
+                && !matches!(class, ResponseClass::Failed(_))
                 // Where Envoy does not say which it was, the request was sent to the first.
                 && let Some(server) = served_by.or_else(|| result.ranked.first().copied())
             {
@@ -84,7 +91,7 @@ impl Stream {
     /// Tells the client what was decided.
     fn label_response(&self, sent: &Sent, result: &SchedulingResult) {
         let placed = &sent.placed;
-        if placed.pool.config.flow.is_some() {
+        if placed.pool.config.flow.is_some() && self.steers() {
             let waited = sent.waited.as_millis().to_string();
             host::set_response_header(QUEUE_DURATION, &waited);
         }
@@ -116,7 +123,12 @@ impl Stream {
     pub(super) fn pass_trailers(&self, sent: &mut Sent) {
         sent.response.end();
         let trailers = host::response_trailers();
-        if let Some(report) = response::take_load_report(&trailers, host::remove_response_trailer) {
+        let remove = |name: &str| {
+            if self.steers() {
+                host::remove_response_trailer(name);
+            }
+        };
+        if let Some(report) = response::take_load_report(&trailers, remove) {
             report_load(sent, report);
         }
         self.finish(sent);

@@ -106,6 +106,24 @@ pub(super) const UNMETERED: Family = counter(
 );
 pub(super) const REFUSED: Family =
     counter("llm_picker_refused", "Requests that were answered with an error");
+pub(super) const OBSERVED: Family = counter(
+    "llm_picker_observed",
+    "Requests that others sent while the picker looked on, by whether it would have chosen the same endpoint",
+);
+pub(super) const EXPECTED_TTFT: Family = millionths(
+    "llm_picker_observed_expected_ttft_seconds",
+    "Expected time to the first token, of requests that others sent to the endpoint of the picker's choice",
+    bounds::TTFT,
+);
+pub(super) const OBSERVED_TTFT: Family = millionths(
+    "llm_picker_observed_ttft_seconds",
+    "Time to the first token of the same requests",
+    bounds::TTFT,
+);
+pub(super) const OVERRULED: Family = counter(
+    "llm_picker_observed_overruled",
+    "Requests that flow control would have held or turned away while the picker looked on",
+);
 
 const fn counter(name: &'static str, help: &'static str) -> Family {
     Family { name, help, kind: FamilyKind::Counter, unit: Unit::One }

@@ -62,6 +62,25 @@ pub enum Measure {
     Unmetered,
     /// Requests that were answered with an error, by status.
     Refused(RefusedStatus),
+    /// Requests that others sent where only the choice is counted, by whether they agreed.
+    Observed(Agreement),
+    /// Of those that agreed, the expected time to the first token.
+    ExpectedTtft,
+    /// Of the same, the time that it took.
+    ObservedTtft,
+    /// Of all, those that flow control would have held or turned away.
+    Overruled,
+}
+
+/// Agreement of the picker's choice with another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Agreement {
+    /// Both chose the same endpoint.
+    Same,
+    /// The request went to another endpoint.
+    Other,
+    /// It is not known where the request went.
+    Unknown,
 }
 
 /// EPP's code of a request's failure.
@@ -131,6 +150,10 @@ impl Measure {
             Self::FailedOpen => family::FAILED_OPEN,
             Self::Unmetered => family::UNMETERED,
             Self::Refused(_) => family::REFUSED,
+            Self::Observed(_) => family::OBSERVED,
+            Self::ExpectedTtft => family::EXPECTED_TTFT,
+            Self::ObservedTtft => family::OBSERVED_TTFT,
+            Self::Overruled => family::OVERRULED,
         }
     }
 
@@ -147,6 +170,7 @@ impl Measure {
             Self::Attempts { sent: true } => ("status", "success"),
             Self::Attempts { sent: false } => ("status", "failure"),
             Self::Refused(status) => ("code", status.name()),
+            Self::Observed(agreement) => ("choice", agreement.name()),
             Self::Requests
             | Self::Duration
             | Self::PerOutputToken
@@ -163,8 +187,33 @@ impl Measure {
             | Self::GrantToResume
             | Self::Picked
             | Self::FailedOpen
-            | Self::Unmetered => return None,
+            | Self::Unmetered
+            | Self::ExpectedTtft
+            | Self::ObservedTtft
+            | Self::Overruled => return None,
         })
+    }
+}
+
+impl Agreement {
+    /// Returns the word in the metric.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Other => "other",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<Option<bool>> for Agreement {
+    fn from(agrees: Option<bool>) -> Self {
+        match agrees {
+            Some(true) => Self::Same,
+            Some(false) => Self::Other,
+            None => Self::Unknown,
+        }
     }
 }
 
