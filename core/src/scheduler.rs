@@ -109,6 +109,17 @@ impl Scheduler {
         })
     }
 
+    /// True if the beginning of a response ends the ejection of the endpoint that it is from.
+    #[must_use]
+    pub(crate) fn takes_back(&self, request: RequestId, start: ResponseStart) -> bool {
+        self.placements.get(request).is_some_and(|it| {
+            let server = start.served_by.unwrap_or(it.endpoint);
+            start.class == ResponseClass::Taken
+                && self.ejects(server)
+                && self.outlier_state(server, OutlierDetector::ends_with_a_beginning)
+        })
+    }
+
     /// True if the end of a request may be news for the other workers, where `start` is told with it
     /// if it was not told before.
     #[must_use]

@@ -60,6 +60,8 @@ pub struct Worker {
     registration: Registration,
     pace: TickPace,
     watch: Watch,
+    /// Ejections and their ends, by the scheduler's count, that this worker knew of when it looked at the queues last.
+    ejections: u64,
 }
 
 /// The worker's place among the members of the ledger. Envoy makes VMs that never serve; only one that
@@ -107,6 +109,7 @@ impl Worker {
             registration: Registration::None,
             pace: TickPace::Idle,
             watch: Watch::default(),
+            ejections: 0,
         };
         worker.configure(now, config);
         worker
@@ -229,10 +232,11 @@ impl Worker {
         self.scheduler.survey(now, ledger)
     }
 
-    /// True if requests go elsewhere, as this endpoint has failed too often.
+    /// True if this endpoint has failed too often, and has not served since: it adds no room, and requests go
+    /// elsewhere but for one at a time that tries it.
     #[must_use]
-    pub fn avoids(&self, now: Instant, endpoint: SocketAddr) -> bool {
-        self.scheduler.avoids(now, endpoint)
+    pub fn ejects(&self, endpoint: SocketAddr) -> bool {
+        self.scheduler.ejects(endpoint)
     }
 
     /// Chooses endpoints for a request that computes nothing, by chance: without the ledger, and before

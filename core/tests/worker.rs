@@ -8,6 +8,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "worker/ejected.rs"]
+mod ejected;
 #[path = "worker/envoy.rs"]
 mod envoy;
 #[path = "worker/unheard.rs"]
@@ -98,7 +100,7 @@ fn a_full_pool_holds_and_an_end_lets_the_next_one_go() {
     assert_eq!(envoy.arrive(1, 9), "to 2: submit 9; tick soon; heartbeat; 9 is held");
     assert_eq!(envoy.arrive(1, 10), "to 2: submit 10; heartbeat; 10 is held", "it ticks already");
     assert_eq!(envoy.hear_all(), "");
-    assert_eq!(envoy.tell(1, ended(7)), "heartbeat; to 2: wake; publish 1 withdrawn");
+    assert_eq!(envoy.tell(1, ended(7)), "heartbeat; publish 1 withdrawn; to 2: wake");
     assert_eq!(
         envoy.hear_all(),
         "2: to 2: grant 8\n2: heartbeat; publish 2 placed; 8 goes to 10.0.0.1:8000"
@@ -352,7 +354,7 @@ fn a_worker_that_was_taken_for_dead_comes_back_with_its_counts() {
 fn the_first_word_of_one_that_comes_back_may_be_an_end() {
     let mut envoy = two_that_know_each_other();
     envoy.live(5, &[2]);
-    assert_eq!(envoy.tell(1, ended(7)), "heartbeat; to 2: wake; publish 2 withdrawn");
+    assert_eq!(envoy.tell(1, ended(7)), "heartbeat; publish 2 withdrawn; to 2: wake");
     assert_eq!((envoy.in_flight(), envoy.waiting()), (1, 1));
 }
 

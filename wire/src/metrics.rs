@@ -1,6 +1,6 @@
 //! The load of a model server, read off its `/metrics` page.
 //!
-//! Nothing is allocated per line but the names of LoRA adapters.
+//! Nothing is allocated per line but names, of the model and of LoRA adapters.
 
 // The families that an engine's page has.
 mod engine;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use adapters::{ADAPTER_NAME_MAX, ADAPTERS_MAX};
 pub use engine::{CacheSpec, Engine, Spec};
 pub use engines::Engines;
-pub use reading::{CUSTOM_MAX, PrefixUse, Reading, Unfit};
+pub use reading::{CUSTOM_MAX, MODEL_NAME_MAX, PrefixUse, Reading, Unfit};
 pub use scanner::Scanner;
 
 use series::Series;

@@ -44,7 +44,7 @@ impl Sends {
     }
 
     /// Counts a request that is sent at `now`.
-    pub(super) fn add(&mut self, now: Instant) {
+    pub(crate) fn add(&mut self, now: Instant) {
         let counts = self.counts_at(slice(now));
         let newest = (counts & Self::COUNT_MAX).saturating_add(1).min(Self::COUNT_MAX);
         let counts = (counts & !Self::COUNT_MAX) | newest;
@@ -60,6 +60,12 @@ impl Sends {
         // A page of a later moment than now, by a clock that was set back, lacks nothing.
         let sum: u64 = if then > now { 0 } else { within.map(count).sum() };
         u32::try_from(sum).unwrap_or(u32::MAX)
+    }
+
+    /// True if a request was sent within so long before `now`. One of 35 minutes ago looks as young as its number.
+    pub(crate) fn any_within(self, age: Duration, now: Instant) -> bool {
+        let passed = slice(now).wrapping_sub(self.0 >> Self::COUNTS) & SLICE_NUMBERS;
+        self.0 != 0 && u128::from(passed * Self::SLICE_MS) <= age.as_millis()
     }
 
     /// Returns the counts as they are seen from a slice: what is older than the oldest is gone.
@@ -104,6 +110,20 @@ mod tests {
         assert_eq!([since(96, 100), since(0, 190), since(0, 192), since(0, 255)], [0, 5, 3, 1]);
         assert_eq!(since(0, 256), 0, "what is older than all slices is forgotten");
         assert_eq!(since(100, 80), 0, "a page of the future");
+    }
+
+    #[test]
+    fn the_last_send_is_known_for_longer_than_its_count() {
+        let within = |sends: Sends, ms| sends.any_within(Duration::from_secs(10), at(ms));
+        let mut sends = Sends::default();
+        assert!(!within(sends, 0), "none at all");
+        sends.add(at(100));
+        assert_eq!(
+            [100, 5_000, 10_060, 10_140].map(|ms| within(sends, ms)),
+            [true, true, true, false]
+        );
+        sends.add(at(10_200));
+        assert!(within(sends, 20_000));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{EndpointState, EngineLoad, Slot};
 use crate::{
+    ledger::Sends,
     model::{EndpointObservation, InferenceRequest, Instant},
     saturation::Load,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) requests: u32,
     /// Requests that this gateway sent there since its metrics were read.
     pub(crate) sent_since: u32,
+    /// Requests that this gateway sent there of late, of those that are in flight or were beside them.
+    pub(crate) sends: Sends,
     /// Prompt tokens of those requests that the endpoint has not computed yet.
     pub(crate) tokens: u32,
     /// The same, or with the answers that are estimated for them until they end, where the configuration
@@ -56,6 +59,7 @@ impl<'a> Candidate<'a> {
             matched,
             requests: 0,
             sent_since: 0,
+            sends: Sends::default(),
             tokens: 0,
             token_load: 0,
             holds: 0,

@@ -114,6 +114,7 @@ impl Pool {
                 matched: matches.blocks(member.slot),
                 requests: counts.requests,
                 sent_since,
+                sends: counts.sends,
                 tokens: counts.tokens,
                 token_load: counts.tokens,
                 holds: counts.holds,

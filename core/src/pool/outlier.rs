@@ -1,9 +1,13 @@
-//! Endpoints that fail are left alone for a while, then probed.
+//! Endpoints that fail are ejected: left alone for a while, then probed, and taken back once they have served.
+//!
+//! An ejected endpoint adds no room to its pool before it has served again. When its time is up, one request of all
+//! workers tries it, on a place of the others.
 
 use std::time::Duration;
 
 use super::{Candidate, EndpointState, Slot};
 use crate::{
+    ledger::{Accounts, Sends},
     model::{ClientId, Fault, Health, Instant},
     saturation::Load,
 };
@@ -12,6 +16,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OutlierDetector {
     by_slot: Vec<Record>,
+    /// Number of times that an endpoint was ejected or taken back.
+    changes: u64,
 }
 
 /// The failures of one endpoint since it last served a request.
@@ -20,7 +26,7 @@ struct Record {
     failures: u32,
     /// True if an answer broke off after it had begun: then only a whole one shows that it serves.
     broke: bool,
-    /// Time until which the endpoint is ejected; after that one request may try.
+    /// Time until which the endpoint is left alone; after that one request may try it.
     until: Instant,
     /// Clients of failures of unclear cause that have counted, the newest first.
     counted: [Option<ClientId>; OutlierDetector::FAILURES as usize],
@@ -38,7 +44,7 @@ impl OutlierDetector {
     /// Doublings at most: 64 s, so that an endpoint that is back is found within about a minute.
     const DOUBLINGS: u32 = 5;
 
-    /// A probe that is not answered within this time makes room for the next.
+    /// A probe that is not answered within this time makes way for the next.
     const PROBE: Duration = Duration::from_secs(10);
 
     /// Notes that an endpoint failed a request.
@@ -63,6 +69,7 @@ impl OutlierDetector {
             return None;
         }
         record.failures = record.failures.saturating_add(1);
+        self.changes += u64::from(record.failures == Self::FAILURES);
         if let Some(beyond) = record.failures.checked_sub(Self::FAILURES) {
             let until = at + Self::FIRST * (1 << beyond.min(Self::DOUBLINGS));
             record.until = record.until.max(until);
@@ -72,17 +79,9 @@ impl OutlierDetector {
 
     /// Notes that an endpoint served a request, or left the pool.
     pub(crate) fn clear(&mut self, slot: Slot) {
+        self.changes += u64::from(self.ejects(slot));
         if let Some(record) = self.by_slot.get_mut(slot.index()) {
             *record = Record::default();
-        }
-    }
-
-    /// Notes that a request goes there. If it is a probe, no other goes for a while.
-    pub(crate) fn sent(&mut self, slot: Slot, at: Instant) {
-        if let Some(record) = self.by_slot.get_mut(slot.index())
-            && record.failures >= Self::FAILURES
-        {
-            record.until = record.until.max(at + Self::PROBE);
         }
     }
 
@@ -97,52 +96,102 @@ impl OutlierDetector {
         self.by_slot.get(slot.index()).is_some_and(|record| record.failures > 0 && !record.broke)
     }
 
-    /// True if requests should go elsewhere.
-    pub(crate) fn avoids(&self, slot: Slot, now: Instant) -> bool {
-        let record = self.by_slot.get(slot.index()).copied().unwrap_or_default();
-        record.failures >= Self::FAILURES && now < record.until
+    /// True if the endpoint is ejected: it failed too often, and has not served since.
+    pub(crate) fn ejects(&self, slot: Slot) -> bool {
+        self.by_slot.get(slot.index()).is_some_and(Record::is_ejected)
     }
 
-    /// Drops the ejected candidates, unless they are more than half: then they are not at fault, or
-    /// the rest could not carry the load (Envoy: panic threshold). True if it dropped any.
+    /// Returns the number of times that an endpoint was ejected or taken back, with which the room of the pool changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// True if one request may try an ejected endpoint.
+    fn may_probe(&self, candidate: &Candidate<'_>, now: Instant) -> bool {
+        let until = self.by_slot.get(candidate.slot.index()).map_or(now, |record| record.until);
+        now >= until && !self.is_probed(candidate.slot, candidate.sends, now)
+    }
+
+    /// True if a request is trying an ejected endpoint. The ledger says when any worker sent the last one there: if that
+    /// was since the time was up, it is the probe, as long as it is in flight and may still be answered.
+    fn is_probed(&self, slot: Slot, sends: Sends, now: Instant) -> bool {
+        let until = self.by_slot.get(slot.index()).map_or(now, |record| record.until);
+        let due_for = now.saturating_since(until).min(Self::PROBE);
+        now >= until && sends.any_within(due_for, now)
+    }
+
+    /// Drops the ejected candidates but those that are to be probed, unless more than half are ejected: then they are
+    /// not at fault, or the rest could not carry the load (Envoy: panic threshold). True if it dropped any.
     pub(crate) fn narrow(&self, now: Instant, candidates: &mut Vec<Candidate<'_>>) -> bool {
         if self.by_slot.is_empty() {
             return false;
         }
-        let is_avoided = |it: &Candidate<'_>| self.avoids(it.slot, now);
-        let avoided = candidates.iter().filter(|it| is_avoided(it)).count();
-        let drops = avoided > 0 && avoided * 2 <= candidates.len();
-        if drops {
-            candidates.retain(|it| !is_avoided(it));
+        let ejected = candidates.iter().filter(|it| self.ejects(it.slot)).count();
+        if ejected == 0 || is_most(ejected, candidates.len()) {
+            return false;
         }
-        drops
+        let all = candidates.len();
+        candidates.retain(|it| !self.ejects(it.slot) || self.may_probe(it, now));
+        candidates.len() < all
     }
 
-    /// Returns the loads of the members that a request may go to: those that are up, if any is, and of them those that are
-    /// not ejected. An endpoint to which no request goes adds no room to a pool. Ejected endpoints count where they are
-    /// chosen all the same: if they are more than half, or all that a stage has.
+    /// Returns the loads of the members that add room: those that are up, if any is, and of them those that are
+    /// not ejected. Ejected endpoints count where they are chosen all the same: if they are more than half, or all
+    /// that a stage has. A probe takes a place of the others: Envoy takes it to one of them if it fails.
     pub(crate) fn choosable(
         &self,
         now: Instant,
         members: &[EndpointState],
         loads: Vec<Load>,
+        sent: &Accounts,
     ) -> Vec<Load> {
         let is_up = |member: &EndpointState| member.health == Health::Up;
         let any_up = members.iter().any(is_up);
         let seen = members.iter().zip(loads).filter(|(member, _)| is_up(member) || !any_up);
         let (ejected, mut kept): (Vec<_>, Vec<_>) =
-            seen.partition(|(member, _)| self.avoids(member.slot, now));
-        let all = ejected.len() * 2 > ejected.len() + kept.len();
+            seen.partition(|(member, _)| self.ejects(member.slot));
+        if ejected.is_empty() {
+            return kept.into_iter().map(|(_, load)| load).collect();
+        }
+        let all = is_most(ejected.len(), ejected.len() + kept.len());
         let lacks = |is_of: fn(&Load) -> bool| !kept.iter().any(|(_, load)| is_of(load));
         let (prefills, decodes) = (lacks(Load::prefills), lacks(Load::decodes));
         let counts =
             |load: &Load| all || (prefills && load.prefills()) || (decodes && load.decodes());
-        kept.extend(ejected.into_iter().filter(|(_, load)| counts(load)));
-        kept.into_iter().map(|(_, load)| load).collect()
+        let (counted, left): (Vec<_>, Vec<_>) =
+            ejected.into_iter().partition(|(_, load)| counts(load));
+        kept.extend(counted);
+        let mut loads: Vec<Load> = kept.into_iter().map(|(_, load)| load).collect();
+        for (member, probe) in left {
+            let sends = sent.for_endpoint(member.address.into()).sends;
+            if self.is_probed(member.slot, sends, now) {
+                take_one(&mut loads, &probe);
+            }
+        }
+        loads
     }
 }
 
+/// Counts one of an ejected endpoint's requests at the one that has the fewest.
+fn take_one(loads: &mut [Load], ejected: &Load) {
+    let least = loads.iter_mut().filter(|load| load.decodes()).min_by_key(|load| load.in_flight);
+    if let Some(load) = least {
+        load.in_flight += 1;
+        load.sent_since += 1;
+        load.in_flight_tokens += ejected.in_flight_tokens / u64::from(ejected.in_flight.max(1));
+    }
+}
+
+/// True if so many of all endpoints are more than half.
+fn is_most(some: usize, all: usize) -> bool {
+    some * 2 > all
+}
+
 impl Record {
+    fn is_ejected(&self) -> bool {
+        self.failures >= OutlierDetector::FAILURES
+    }
+
     /// True if a failure says something of the endpoint that is not known yet.
     fn counts(&mut self, fault: Fault) -> bool {
         let Fault::Unclear(client) = fault else { return true };
@@ -160,12 +209,25 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::state::tests::member;
 
     const SLOT: Slot = Slot(2);
 
     /// Notes a failure of which the endpoint is the cause.
     fn fail(avoidance: &mut OutlierDetector, at: Instant) {
         avoidance.failed(SLOT, at, Fault::Endpoint);
+    }
+
+    /// True if requests go elsewhere, with these sends to the endpoint.
+    fn is_avoided(outliers: &OutlierDetector, sends: Sends, now: Instant) -> bool {
+        let mut member = member(&[]);
+        member.slot = SLOT;
+        let candidate = Candidate { sends, ..Candidate::idle(&member, 0) };
+        outliers.ejects(SLOT) && !outliers.may_probe(&candidate, now)
+    }
+
+    fn avoids(outliers: &OutlierDetector, now: Instant) -> bool {
+        is_avoided(outliers, Sends::default(), now)
     }
 
     /// Notes an error that this client got.
@@ -178,14 +240,14 @@ mod tests {
         let mut avoidance = OutlierDetector::default();
         (0..99).for_each(|_| err(&mut avoidance, 1));
         (0..99).for_each(|turn| err(&mut avoidance, turn % 2));
-        assert!(avoidance.has_failed(SLOT) && !avoidance.avoids(SLOT, at(1)));
+        assert!(avoidance.has_failed(SLOT) && !avoids(&avoidance, at(1)));
         avoidance.clear(SLOT);
         err(&mut avoidance, 1);
         fail(&mut avoidance, at(0));
         err(&mut avoidance, 1);
-        assert!(!avoidance.avoids(SLOT, at(1)));
+        assert!(!avoids(&avoidance, at(1)));
         err(&mut avoidance, 2);
-        assert!(avoidance.avoids(SLOT, at(1)), "two clients, and a failure of its own");
+        assert!(avoids(&avoidance, at(1)), "two clients, and a failure of its own");
     }
 
     fn at(ms: u64) -> Instant {
@@ -197,18 +259,18 @@ mod tests {
         let mut avoidance = OutlierDetector::default();
         fail(&mut avoidance, at(0));
         fail(&mut avoidance, at(1));
-        assert!(!avoidance.avoids(SLOT, at(1)));
+        assert!(!avoids(&avoidance, at(1)));
         avoidance.clear(SLOT);
         for ms in [10, 11, 12] {
             fail(&mut avoidance, at(ms));
         }
-        assert!(avoidance.avoids(SLOT, at(2_011)) && !avoidance.avoids(SLOT, at(2_012)));
+        assert!(avoids(&avoidance, at(2_011)) && !avoids(&avoidance, at(2_012)));
         fail(&mut avoidance, at(3_000));
-        assert!(avoidance.avoids(SLOT, at(6_999)) && !avoidance.avoids(SLOT, at(7_000)));
+        assert!(avoids(&avoidance, at(6_999)) && !avoids(&avoidance, at(7_000)));
         (0..40).for_each(|_| fail(&mut avoidance, at(10_000)));
-        assert!(avoidance.avoids(SLOT, at(73_999)) && !avoidance.avoids(SLOT, at(74_000)));
+        assert!(avoids(&avoidance, at(73_999)) && !avoids(&avoidance, at(74_000)));
         avoidance.clear(SLOT);
-        assert!(!avoidance.avoids(SLOT, at(10_001)) && !avoidance.has_failed(SLOT));
+        assert!(!avoids(&avoidance, at(10_001)) && !avoidance.has_failed(SLOT));
     }
 
     #[test]
@@ -219,7 +281,7 @@ mod tests {
         assert!(avoidance.ends_with_a_beginning(SLOT));
         avoidance.broke(SLOT, at(1), Fault::Endpoint);
         fail(&mut avoidance, at(2));
-        assert!(!avoidance.ends_with_a_beginning(SLOT) && avoidance.avoids(SLOT, at(3)));
+        assert!(!avoidance.ends_with_a_beginning(SLOT) && avoids(&avoidance, at(3)));
         avoidance.clear(SLOT);
         fail(&mut avoidance, at(4));
         assert!(avoidance.ends_with_a_beginning(SLOT), "a new row");
@@ -229,9 +291,12 @@ mod tests {
     fn one_probe_at_a_time() {
         let mut avoidance = OutlierDetector::default();
         (0..3).for_each(|_| fail(&mut avoidance, at(0)));
-        assert!(!avoidance.avoids(SLOT, at(2_000)), "time for a probe");
-        avoidance.sent(SLOT, at(2_000));
-        assert!(avoidance.avoids(SLOT, at(2_001)), "which one request is");
-        assert!(!avoidance.avoids(SLOT, at(12_000)), "and that got lost");
+        let mut sends = Sends::default();
+        sends.add(at(1_900));
+        let avoids = |sends, ms| is_avoided(&avoidance, sends, at(ms));
+        assert!(avoids(sends, 1_999) && !avoids(sends, 2_000), "time for a probe");
+        sends.add(at(3_000));
+        assert!(avoids(sends, 3_000) && avoids(sends, 12_900), "which one request is");
+        assert!(!avoids(sends, 13_100), "and that got lost");
     }
 }

@@ -25,7 +25,7 @@ impl Scheduler {
         let sessions = scheduling.session_ids(request, chosen, result.prefiller());
         let context = self.context(at, request);
         let bound = sessions.filter_map(|(id, session, endpoint)| {
-            let home = session.endpoint(&context).filter(|home| self.takes(*home, at));
+            let home = session.endpoint(&context).filter(|home| self.takes(*home));
             home.is_none_or(|home| home == endpoint).then_some((id, endpoint))
         });
         let bound: Vec<(SessionId, SocketAddr)> = bound.collect();
@@ -34,11 +34,11 @@ impl Scheduler {
     }
 
     /// True if requests may go to this endpoint: it is up and not ejected.
-    fn takes(&self, endpoint: SocketAddr, now: Instant) -> bool {
+    fn takes(&self, endpoint: SocketAddr) -> bool {
         let member = |pool: &Pool| {
             pool.members().iter().any(|it| it.address == endpoint && it.health == Health::Up)
         };
         let is_there = self.pool.as_ref().is_some_and(member);
-        is_there && self.slot(endpoint).is_some_and(|slot| !self.outliers.avoids(slot, now))
+        is_there && !self.ejects(endpoint)
     }
 }

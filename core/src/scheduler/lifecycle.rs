@@ -36,9 +36,6 @@ impl Scheduler {
         let prefill = placement.prefill.map(|it| it.endpoint);
         let (_, sight) = placement.computing();
         self.learned.sent(sight.uncached_tokens);
-        if let Some(slot) = self.slot(endpoint) {
-            self.outliers.sent(slot, at);
-        }
         for endpoint in [Some(endpoint), prefill].into_iter().flatten().filter(|_| sight.cold) {
             if let Some(slot) = self.slot(endpoint) {
                 self.learned.sent_cold(slot);

@@ -6,7 +6,7 @@ use super::{Pick, Scheduler};
 use crate::{
     ledger::{Ledger, Target, Work},
     model::{InferenceRequest, Instant, SchedulingResult, TextMeasure},
-    pool::{Sent, prefix::Matches},
+    pool::{OutlierDetector, Sent, prefix::Matches},
     saturation::{Load, StaleEndpoints},
     schedule::{Explanation, OutputEstimate},
 };
@@ -46,12 +46,12 @@ impl Scheduler {
         addresses.zip(pool.loads(now, sent, counts_output)).collect()
     }
 
-    /// Returns the loads of the endpoints that can be chosen.
+    /// Returns the loads of the endpoints that add room: those that can be chosen, and are not ejected.
     pub(super) fn choosable_loads(&self, now: Instant, ledger: &Ledger) -> Vec<Load> {
         let Some(pool) = &self.pool else { return Vec::new() };
         let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };
         let loads = pool.loads(now, sent, self.config.output_estimate.counts_as_load());
-        self.outliers.choosable(now, pool.members(), loads)
+        self.outliers.choosable(now, pool.members(), loads, &ledger.accounts)
     }
 
     /// Returns the endpoints that can be chosen and have no fresh metrics, by the detector.
@@ -60,10 +60,15 @@ impl Scheduler {
         self.config.detector.stale(&self.choosable_loads(now, ledger))
     }
 
-    /// True if requests go elsewhere, as this endpoint has failed too often.
+    /// True if this endpoint has failed too often, and has not served since.
     #[must_use]
-    pub(crate) fn avoids(&self, now: Instant, endpoint: SocketAddr) -> bool {
-        self.slot(endpoint).is_some_and(|slot| self.outliers.avoids(slot, now))
+    pub(crate) fn ejects(&self, endpoint: SocketAddr) -> bool {
+        self.outlier_state(endpoint, OutlierDetector::ejects)
+    }
+
+    /// Returns the number of times that an endpoint was ejected or taken back.
+    pub(crate) fn ejections(&self) -> u64 {
+        self.outliers.changes()
     }
 
     /// Returns the work that the prompt of a request is for the endpoint that computes it.

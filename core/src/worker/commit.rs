@@ -30,7 +30,8 @@ struct Release {
 
 impl Worker {
     /// Acts on a proposal that holds. Returns the effects for the host, in their order: a placement is
-    /// published before its decision, with which the host may resume a stream that runs another turn.
+    /// published before its decision, with which the host may resume a stream that runs another turn, and what
+    /// a response or an end says before the arbiter is woken, which has to know of it.
     pub fn commit(&mut self, now: Instant, input: Input, proposal: Proposal) -> Vec<Effect> {
         let is_given_up = proposal.is_given_up();
         let Proposal { ledger, plan, membership, unreadable, .. } = proposal;
@@ -55,15 +56,15 @@ impl Worker {
             }
             (Input::Responded { request, start }, Plan::Respond { shift, position, wakes }) => {
                 self.take_shift(now, request, shift, &mut effects);
-                effects.extend(wake(wakes));
                 let events = self.respond(now, request, start);
                 self.publish(position, events, &mut effects);
+                effects.extend(wake(wakes));
             }
             (Input::Ended { request, start, end }, Plan::End { was_held, position, wakes }) => {
                 self.take_end(now, request, was_held, &mut effects);
-                effects.extend(wake(wakes));
                 let events = self.learn_end(now, request, start, end);
                 self.publish(position, events, &mut effects);
+                effects.extend(wake(wakes));
             }
             (Input::Charged { flow, tokens }, _) => {
                 effects.extend(self.peer.charge(&ledger, flow, tokens).map(send));
@@ -330,6 +331,7 @@ impl Worker {
     }
 
     fn arbitrate(&mut self, now: Instant, tenure: Option<Tenure>, effects: &mut Vec<Effect>) {
+        self.ejections = self.scheduler.ejections();
         let Some(acted) = tenure.and_then(|tenure| self.peer.arbitrate(now, tenure)) else {
             return;
         };
@@ -383,6 +385,6 @@ fn send(envelope: Envelope) -> Effect {
     Effect::Send(Box::new(envelope))
 }
 
-fn wake(queue: Option<QueueId>) -> Option<Effect> {
+pub(super) fn wake(queue: Option<QueueId>) -> Option<Effect> {
     queue.map(|to| send(Envelope { to, message: Message::Wake }))
 }

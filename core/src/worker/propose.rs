@@ -309,6 +309,10 @@ impl Worker {
             // A move frees no place, as the request counts elsewhere. A prefill that is over does.
             wakes = shift.frees_a_place().then(|| ledger.wake()).flatten();
         }
+        // An endpoint that is taken back adds its room.
+        if self.scheduler.takes_back(request, start) {
+            wakes = wakes.or_else(|| ledger.wake());
+        }
         // The events are made by the commit, as a proposal changes nothing, but their position is part of
         // the ledger that is proposed. So it is announced where there may be events.
         let publishes = self.scheduler.may_publish_start(request, start);

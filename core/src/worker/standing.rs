@@ -2,6 +2,7 @@
 
 use super::{
     Effect, Registration, Worker,
+    commit::wake,
     proposal::{Membership, Roll},
 };
 use crate::{ledger::Row, model::Instant};
@@ -19,6 +20,11 @@ impl Worker {
             effects.push(Effect::ShowHeartbeat);
         }
         effects.extend(is_given_up.then_some(Effect::ReportContended));
+        // Whichever turn it was in which the arbiter learnt that an endpoint was ejected or taken back: by that
+        // there may be room for requests that wait.
+        if self.ejections != self.scheduler.ejections() {
+            effects.extend(wake(self.peer.own_queue()));
+        }
     }
 
     /// Takes note of the worker's standing in the ledger, before its heartbeat is shown.

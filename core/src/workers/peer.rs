@@ -130,6 +130,12 @@ impl WorkerPeer {
         self.arbiter.as_ref().is_some_and(|arbiter| arbiter.epoch().is_some())
     }
 
+    /// Returns the queue by which this worker wakes itself, while requests wait on its decision.
+    pub(crate) fn own_queue(&self) -> Option<QueueId> {
+        let decides = |it: &Arbiter| it.epoch().is_some() && it.has_waiting();
+        self.arbiter.as_ref().is_some_and(decides).then_some(self.queue)
+    }
+
     /// True if tenants are charged for what their requests cost.
     pub(crate) fn charges_tokens(&self) -> bool {
         self.arbiter.as_ref().is_some_and(Arbiter::charges_tokens)

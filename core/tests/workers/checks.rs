@@ -87,9 +87,9 @@ impl World {
     }
 
     pub(crate) fn check(&mut self) {
-        self.see_avoidance();
+        self.see_ejections();
         let is_counted = |(_, (fate, asked)): &(_, &(Fate, Asked))| {
-            let is_left_out = asked.place.is_some_and(|it| self.avoided.contains(&it.endpoint));
+            let is_left_out = asked.place.is_some_and(|it| self.ejected.contains(&it.endpoint));
             *fate == Fate::Running && !is_left_out
         };
         let counted = self.requests.iter().filter(is_counted);
@@ -110,15 +110,15 @@ impl World {
         }
     }
 
-    /// An endpoint that a worker avoids is in no sum, as long as it still has requests of that time.
-    fn see_avoidance(&mut self) {
+    /// An endpoint that a worker ejects is in no sum, as long as it still has requests of that time.
+    fn see_ejections(&mut self) {
         let running = self.accounts();
         for endpoint in self.pool.endpoints() {
-            let is_avoided = self.members.values().any(|it| it.worker.avoids(self.now, endpoint));
-            if is_avoided {
-                self.avoided.insert(endpoint);
+            let is_ejected = self.members.values().any(|it| it.worker.ejects(endpoint));
+            if is_ejected {
+                self.ejected.insert(endpoint);
             } else if running.for_endpoint(EndpointKey::from(endpoint)).requests == 0 {
-                self.avoided.remove(&endpoint);
+                self.ejected.remove(&endpoint);
             }
         }
     }

@@ -113,8 +113,8 @@ pub(crate) struct World {
     pub(crate) is_nested: bool,
     /// True while nothing happens outside.
     pub(crate) is_calm: bool,
-    /// Endpoints that a worker avoids, or avoided while requests that are there yet were sent.
-    pub(crate) avoided: BTreeSet<SocketAddr>,
+    /// Endpoints that a worker ejects, or had ejected while requests that are there yet were sent.
+    pub(crate) ejected: BTreeSet<SocketAddr>,
     /// True while more may run than the pool takes, as flow control is or was off.
     pub(crate) is_excused: bool,
     /// The arbiter's epoch, and whether any request waited.
@@ -168,7 +168,7 @@ impl World {
             born: 0,
             is_nested: false,
             is_calm: false,
-            avoided: BTreeSet::new(),
+            ejected: BTreeSet::new(),
             is_excused: false,
             term: (0, false),
             witness: Witness::new(flow),

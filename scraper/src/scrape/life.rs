@@ -32,6 +32,8 @@ pub(super) struct LifeFollower {
     /// Start of the process by its last page.
     started_ms: Option<u64>,
     prefixes: Option<PrefixUse>,
+    /// Name of the model by its last page.
+    model: Option<String>,
     /// Fault since the last page that says that the process may be another.
     gap: Gap,
     was_read: bool,
@@ -55,7 +57,14 @@ impl LifeFollower {
             number: found.unix_ms,
             began: Some(found.at),
         });
-        Self { life, started_ms: None, prefixes: None, gap: Gap::None, was_read: false }
+        Self {
+            life,
+            started_ms: None,
+            prefixes: None,
+            model: None,
+            gap: Gap::None,
+            was_read: false,
+        }
     }
 
     pub(super) const fn life(&self) -> EngineLife {
@@ -77,17 +86,21 @@ impl LifeFollower {
         let started_ms = reading.started_ms.filter(|started| *started <= latest);
         if !self.was_read {
             self.meet(now, started_ms);
-        } else if self.is_another(started_ms, reading.prefixes) {
+        } else if self.is_another(started_ms, reading) {
             self.begin(now, started_ms);
         }
         (self.was_read, self.gap) = (true, Gap::None);
         self.started_ms = started_ms.or(self.started_ms);
         self.prefixes = reading.prefixes.or(self.prefixes);
+        if reading.model.is_some() && self.model != reading.model {
+            self.model.clone_from(&reading.model);
+        }
     }
 
-    /// True if a page is of another life than the one before.
-    fn is_another(&self, started_ms: Option<u64>, prefixes: Option<PrefixUse>) -> bool {
-        let fell = match (self.prefixes, prefixes) {
+    /// True if a page is of another life than the one before. LoRA adapters have no part in it: a page names
+    /// those that have requests, which come and go, and each prompt's chain begins with its adapter's name.
+    fn is_another(&self, started_ms: Option<u64>, reading: &Reading) -> bool {
+        let fell = match (self.prefixes, reading.prefixes) {
             (Some(before), Some(now)) => now.queried < before.queried || now.cached < before.cached,
             _ => false,
         };
@@ -96,7 +109,11 @@ impl LifeFollower {
             // Nothing but the fault tells, and to forget a cache costs less than to trust one that is gone.
             _ => self.gap == Gap::Refused,
         };
-        fell || restarted || self.gap == Gap::Asleep
+        let renamed = match (&self.model, &reading.model) {
+            (Some(before), Some(now)) => now != before,
+            _ => false,
+        };
+        fell || restarted || renamed || self.gap == Gap::Asleep
     }
 
     /// Meets an engine that was there before. Its start has the same number whichever scraper reads it, so
@@ -126,6 +143,8 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use picker_core::Adapters;
+
     use super::*;
 
     const HOUR: u64 = 3_600_000;
@@ -197,6 +216,23 @@ mod tests {
         story.follower.failed(&Fault::Refused);
         story.counts(900);
         assert_eq!(story.read().1, Some(0), "more was counted since than before");
+    }
+
+    #[test]
+    fn another_model_is_another_life_and_other_adapters_are_not() {
+        let mut story = Story::new(false, PAGE);
+        let mut model = |name: Option<&str>, adapter: &str| {
+            story.reading.model = name.map(str::to_owned);
+            let running = vec![adapter.to_owned()];
+            story.reading.adapters = Some(Adapters { max: 2, running, waiting: Vec::new() });
+            story.read()
+        };
+        assert_eq!(model(None, "a"), (0, None));
+        assert_eq!(model(Some("one"), "b"), (0, None), "its name is news, and no other one");
+        assert_eq!(model(Some("one"), "c"), (0, None));
+        assert_eq!(model(None, "a"), (0, None));
+        assert_eq!(model(Some("two"), "a"), (10 * HOUR + 250, Some(0)));
+        assert_eq!(model(Some("two"), "b"), (10 * HOUR + 250, Some(50)));
     }
 
     #[test]

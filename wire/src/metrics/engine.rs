@@ -22,6 +22,8 @@ pub struct Engine {
     pub cached: Vec<Spec>,
     /// Unix time in seconds at which the engine's process began to count.
     pub started: Vec<Spec>,
+    /// Label of the waiting requests' family that names the model that the engine runs.
+    pub model: Option<String>,
     /// Family of the LoRA adapters, in vLLM's labels.
     pub lora: Option<Spec>,
     /// Further metrics, each under a key of its own (EPP: customMetrics); of several series the first
@@ -113,6 +115,7 @@ impl Engine {
                 Spec::named("vllm:prefix_cache_queries_created"),
                 Spec::named("vllm:gpu_prefix_cache_queries_created"),
             ],
+            model: Some("model_name".to_owned()),
             lora: Some(Spec::named("vllm:lora_requests_info")),
             awake: Some(Spec::labelled("vllm:engine_sleep_state", "sleep_state", "awake")),
             // With the slash prometheus-client answers, which selects; without it a page of vLLM's
@@ -131,6 +134,7 @@ impl Engine {
             cache: Some(cache_labels("sglang:cache_config_info", "page_size", "num_pages")),
             queried: vec![Spec::named("sglang:prompt_tokens_total")],
             cached: vec![Spec::named("sglang:cached_tokens_total")],
+            model: Some("model_name".to_owned()),
             ranks: vec!["tp_rank".to_owned(), "pp_rank".to_owned()],
             ..Self::default()
         }
@@ -148,6 +152,7 @@ impl Engine {
             }),
             queried: vec![Spec::named("trtllm_prompt_tokens_total")],
             cached: vec![Spec::named("trtllm_prompt_cached_tokens_total")],
+            model: Some("model_name".to_owned()),
             // Its /metrics is JSON.
             path: Some("/prometheus/metrics".to_owned()),
             ..Self::default()

@@ -46,6 +46,8 @@ pub(super) enum Meaning {
     Queried(usize),
     Cached(usize),
     Started(usize),
+    /// Label with the model's name.
+    Model(Vec<u8>),
     Lora,
     /// Custom metric of that number.
     Custom(usize),
@@ -78,6 +80,10 @@ impl Plan {
         all.extend(ranked(&engine.queried, Meaning::Queried));
         all.extend(ranked(&engine.cached, Meaning::Cached));
         all.extend(ranked(&engine.started, Meaning::Started));
+        if let Some(label) = &engine.model {
+            let names = |spec: &Spec| (spec.clone(), Meaning::Model(label.clone().into_bytes()));
+            all.extend(engine.waiting.iter().map(names));
+        }
         all.extend(engine.lora.clone().map(|spec| (spec, Meaning::Lora)));
         let custom = engine.custom.iter().enumerate();
         all.extend(custom.map(|(number, (_, spec))| (spec.clone(), Meaning::Custom(number))));

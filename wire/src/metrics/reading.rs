@@ -28,11 +28,17 @@ pub struct Reading {
     /// Milliseconds of the Unix time at which the engine's process began to count, if the page says it; of
     /// several engines the latest.
     pub started_ms: Option<u64>,
+    /// Name of the model, if the page says it; of several names the last by their letters. At most
+    /// [`MODEL_NAME_MAX`] bytes.
+    pub model: Option<String>,
     /// LoRA adapters by the newest of the series, if there is one.
     pub adapters: Option<Adapters>,
     /// Custom metrics that the page has, by their keys.
     pub attributes: Vec<(String, f64)>,
 }
+
+/// Bytes of a model's name; a longer one is not read. Hub and path names are far shorter.
+pub const MODEL_NAME_MAX: usize = 1_024;
 
 /// Use of a prefix cache in tokens, counted since the engine started, over all its parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +100,7 @@ pub(super) struct Gathered {
     queried: [Option<f64>; NAMES_MAX],
     cached: [Option<f64>; NAMES_MAX],
     started: [Option<f64>; NAMES_MAX],
+    model: Option<String>,
     /// Adapters of the newest series, with its value, which is a Unix time.
     adapters: Option<(f64, Adapters)>,
     /// Values by the numbers of the custom metrics.
@@ -122,6 +129,7 @@ impl Gathered {
                     first.get_or_insert(value);
                 }
             }
+            Meaning::Model(label) => self.take_model(series, label),
             Meaning::Lora => self.take_adapters(series),
             Meaning::Awake => self.asleep |= value <= 0.0,
         }
@@ -135,6 +143,17 @@ impl Gathered {
         if let (Some(block_tokens), Some(blocks)) = (number(block_tokens), number(blocks)) {
             let cache = self.cache.get_or_insert(CacheConfig { block_tokens, blocks: 0 });
             cache.blocks = cache.blocks.saturating_add(blocks);
+        }
+    }
+
+    /// Takes in a model's name. Series have no order that lasts, so the last by their letters counts.
+    fn take_model(&mut self, series: &Series<'_>, label: &[u8]) {
+        let Some(name) = series.label(label).filter(|name| name.len() <= MODEL_NAME_MAX) else {
+            return;
+        };
+        let known = self.model.as_deref().unwrap_or_default();
+        if let Some(name) = str::from_utf8(&name).ok().filter(|name| *name > known) {
+            self.model = Some(name.to_owned());
         }
     }
 
@@ -184,6 +203,7 @@ impl Gathered {
             cache: self.cache.or_else(|| self.sized()),
             prefixes: self.prefixes(),
             started_ms: first(&self.started).map(|seconds| total(seconds * 1e3)),
+            model: self.model.clone(),
             attributes: self.attributes(engine),
             adapters: self.adapters.map(|(_, adapters)| adapters),
         })

@@ -40,6 +40,9 @@ fn labels_may_hold_anything_and_come_in_any_order() {
             },
         ),
         started_ms: None,
+        model: Some(
+            "a},\"b\\",
+        ),
         adapters: Some(
             Adapters {
                 max: 2,
@@ -199,6 +202,22 @@ fn real_pages_say_when_the_engine_began_to_count() {
     let latest = began(include_str!("../data/vllm-0.32.0-dp2.txt")).unwrap();
     assert!((1_795_334_376_850..1_795_336_000_000).contains(&latest), "{latest}");
     assert_eq!(began(include_str!("../data/vllm-0.32.0-api2.txt")), None, "several API servers");
+}
+
+#[test]
+fn the_model_is_read_whatever_the_order_of_the_series() {
+    let model = |names: &[&str]| {
+        let series =
+            |name: &&str| format!("vllm:num_requests_waiting{{model_name=\"{name}\"}} 0\n");
+        let page: String = names.iter().map(series).collect();
+        scan(format!("{page}{NEEDED}").as_bytes()).unwrap().model
+    };
+    assert_eq!(model(&[]), None);
+    assert_eq!(model(&["a"]).as_deref(), Some("a"));
+    assert_eq!(model(&["a", "b"]), model(&["b", "a", "a"]), "several engines behind one page");
+    assert_eq!(model(&["a", &"x".repeat(1_025)]).as_deref(), Some("a"), "too long");
+    let real = scan(include_str!("../data/vllm-0.32.0-dp2.txt").as_bytes()).unwrap();
+    assert_eq!(real.model.as_deref(), Some("tiny"));
 }
 
 #[test]
