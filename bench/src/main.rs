@@ -4,6 +4,7 @@
 // The benches.
 mod age;
 mod dispatch;
+mod exchange;
 mod flow_control;
 mod idle;
 mod micro;
@@ -101,6 +102,8 @@ enum Bench {
     RealVllm,
     /// The age of a pod's numbers at a decision, over 256 pods. 1 minute.
     Age,
+    /// The price of the exchange between 2, 4 and 8 gateways over 256 pods: bytes and CPU. 5 minutes.
+    Exchange,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
     /// Faults of all kinds at an Envoy under load: no request lost, no limit passed, nothing left behind. 20 minutes.
@@ -169,6 +172,7 @@ async fn run(args: &Args) -> Result<()> {
         Bench::Dispatch => dispatch::run(&setting()?).await?,
         Bench::Idle => idle::run(&setting()?).await?,
         Bench::RealVllm => real_vllm::run(&setting()?).await?,
+        Bench::Exchange => exchange::run(&setting()?).await?,
         Bench::Age => age::run(&setting()?).await?,
         Bench::Soak => soak::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,

@@ -46,6 +46,9 @@ const LATE_MAX: Duration = Duration::from_secs(1);
 /// Time until an idle gateway must have counted all that ended.
 const QUIET: Duration = Duration::from_secs(6);
 
+/// Time around a request in which a fault may have to do with it.
+const NEAR: Duration = Duration::from_secs(40);
+
 /// Time between two looks at what runs.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -83,7 +86,8 @@ pub(crate) async fn run(setting: &Setting) -> Result<Report> {
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
         let objective = if number % 3 == 0 { "interactive" } else { "batch" };
-        let client = SoakClient { gateway: stack.gateway, objective, number };
+        let (gateway, admin) = (stack.gateway, stack.admin);
+        let client = SoakClient { gateway, admin, objective, number };
         clients.spawn(client.ask(end, random.u64(..)));
     }
     let record = faults::make(&mut stack, &clock, end, &mut random).await?;
@@ -161,7 +165,7 @@ impl Findings {
             self.seed
         ));
         let mut faults: BTreeMap<String, usize> = BTreeMap::new();
-        for fault in &self.record.faults {
+        for (_, fault) in &self.record.faults {
             *faults.entry(fault.name()).or_default() += 1;
         }
         let mut table = Table::new(&["fault", "times"]);
@@ -185,6 +189,7 @@ impl Findings {
         );
         row("Envoy's memory, MB", self.envoy_megabytes.to_string(), String::new());
         report.show(table);
+        self.silent().for_each(|told| report.say(told));
         report.raw(json!({"seed": self.seed, "running": self.running, "late": self.late()}));
         report
     }
@@ -195,6 +200,25 @@ impl Findings {
             *endings.entry(served.ending).or_default() += 1;
         }
         endings
+    }
+
+    /// Tells of each request that was not answered: when it came, after which faults, and what Envoy said then.
+    fn silent(&self) -> impl Iterator<Item = String> + '_ {
+        let silent = self.served.iter().filter(|it| it.ending == Ending::Silent);
+        silent.map(|it| {
+            let faults = self.record.faults.iter().filter_map(|(at, fault)| {
+                let before = it.sent.saturating_duration_since(*at);
+                let after = at.saturating_duration_since(it.sent);
+                let is_near = before < NEAR && after < NEAR;
+                is_near.then(|| {
+                    let seconds = before.as_secs_f64() - after.as_secs_f64();
+                    format!("{} {seconds:.2} s before", fault.name())
+                })
+            });
+            let faults: Vec<String> = faults.collect();
+            let said = it.suspicion.as_deref().unwrap_or_default();
+            format!("Unanswered: {said}. Faults: {}.", faults.join("; "))
+        })
     }
 
     /// Returns the number of requests that were held too long.

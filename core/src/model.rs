@@ -30,6 +30,7 @@ mod text;
 mod event;
 mod outcome;
 mod placement_event;
+mod reasons;
 mod result;
 mod usage;
 
@@ -49,6 +50,7 @@ pub use prompt::{
 };
 pub(crate) use prompt::{HeadPart, digest_all, mix};
 pub use randomness::Randomness;
+pub use reasons::{Expectation, Reasons};
 pub use request::{InferenceRequest, PromptSize, Slo, Subset};
 pub use result::{Denied, EndpointObservation, PickError, Prefill, SchedulingResult};
 pub use rewrite::{

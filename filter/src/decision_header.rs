@@ -1,8 +1,8 @@
 //! The decision header, which tells the client about a decision: for operators that look for reasons.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
-use picker_core::{SchedulingResult, flow::Priority};
+use picker_core::{Reasons, SchedulingResult, flow::Priority};
 
 use crate::{fast_format::FastFormat, identity::Identity};
 
@@ -13,14 +13,15 @@ pub(crate) const NAME: &str = "x-llm-picker-decision";
 /// Envoy takes in a header, three times as long once escaped, would be more than clients take.
 const TOKEN_BYTES_MAX: usize = 128;
 
-/// Renders `endpoint=IP:PORT;queue=0.50;kv=0.91;score=2.82;prefix-hit=0.83;snapshot-age-ms=42;…`:
-/// each scorer's score, their weighted sum, and the share of the prompt that was found cached there.
+/// Renders `endpoint=IP:PORT;queue=0.50;kv=0.91;score=2.82;prefix-hit=0.83;…;snapshot-age-ms=42;…`:
+/// each scorer's score, their weighted sum, the share of the prompt that was found cached there, what was expected of
+/// the endpoint and of the one that came second.
 pub(crate) fn render(
     decision: &SchedulingResult,
     identity: &Identity,
     priority: Priority,
 ) -> String {
-    let mut text = String::with_capacity(160);
+    let mut text = String::with_capacity(320);
     if let Some(endpoint) = decision.ranked.first() {
         text.push_str("endpoint=");
         text.push_address(*endpoint);
@@ -36,6 +37,14 @@ pub(crate) fn render(
     if decision.blocks > 0 {
         text.push_str(";prefix-hit=");
         text.push_hundredths(f64::from(decision.sight.matched) / f64::from(decision.blocks));
+        push_count(&mut text, "prompt-tokens", decision.sight.prompt_tokens);
+    }
+    if let Some(reasons) = &decision.reasons {
+        push_reasons(&mut text, reasons);
+    }
+    if let Some(prefill) = &decision.prefill {
+        text.push_str(";prefill=");
+        text.push_address(prefill.endpoint);
     }
     text.push_str(";snapshot-age-ms=");
     match decision.age {
@@ -49,6 +58,38 @@ pub(crate) fn render(
         push_token(&mut text, flow);
     }
     text
+}
+
+fn push_reasons(text: &mut String, reasons: &Reasons) {
+    let Reasons { chosen, runner_up, candidates, dropped } = reasons;
+    push_count(text, "hit-tokens", chosen.hit_tokens);
+    push_ms(text, "backlog-ms", chosen.backlog);
+    push_ms(text, "expected-ttft-ms", chosen.ttft);
+    if let Some((endpoint, expected)) = runner_up {
+        text.push_str(";runner-up=");
+        text.push_address(*endpoint);
+        push_ms(text, "runner-up-ttft-ms", expected.ttft);
+    }
+    push_count(text, "candidates", *candidates);
+    for (at, (filter, count)) in dropped.iter().enumerate() {
+        text.push_str(if at == 0 { ";filtered=" } else { "," });
+        text.push_str(filter);
+        text.push(':');
+        text.push_number((*count).into());
+    }
+}
+
+fn push_count(text: &mut String, name: &str, count: u32) {
+    text.push(';');
+    text.push_str(name);
+    text.push('=');
+    text.push_number(count.into());
+}
+
+/// Appends seconds as whole milliseconds.
+fn push_ms(text: &mut String, name: &str, seconds: f64) {
+    let ms = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).as_millis();
+    push_count(text, name, u32::try_from(ms).unwrap_or(u32::MAX));
 }
 
 /// Appends the beginning of a text that a client may have sent, with every byte that is not plain in a

@@ -29,9 +29,15 @@ const COMPANY_MAX: Duration = Duration::from_secs(5);
 /// events, and for as long as requests too short for the pods' metrics follow each other.
 const BUSY_FOR: Duration = Duration::from_millis(250);
 
-/// Time for which a scraper leaves the exchange to another after it has heard of that: twice as long as gateways
-/// remember one that is gone.
-const YIELDS_FOR: Duration = Duration::from_secs(10);
+/// Time without a further part of another scraper's exchange at any gateway after which that scraper is gone: three
+/// looks, and ten of the pushes that an idle pool gets. With a look it is less than the time for which gateways
+/// remember an exchange that is gone, so that no limit is passed between the two.
+const GONE_AFTER: Duration = Duration::from_millis(2_500);
+
+/// Time between the beginnings of two looks at another scraper's exchange, and the length of one: long enough for a
+/// push to every gateway, of which an idle pool gets one in 250 ms.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
+const LOOKS_FOR: Duration = Duration::from_millis(300);
 
 /// Gateways of one pool whose replies are remembered: twice as many as an exchange has, as each start of one is
 /// another.
@@ -45,7 +51,7 @@ const CLOCK_START: Duration = Duration::from_secs(86_400);
 pub(crate) struct Exchanges {
     /// Start of the clock of the exchange.
     began: Instant,
-    /// Epoch of this scraper's exchanges.
+    /// Epoch of this scraper's exchanges until one is taken over from another.
     epoch: u64,
     /// Time between two pushes.
     interval: Duration,
@@ -58,12 +64,20 @@ pub(crate) struct Exchanges {
 #[derive(Debug)]
 struct PoolExchange {
     hub: ExchangeHub,
-    /// Time at which a gateway was last heard to go by another scraper's exchange.
-    deposed_at: Option<Instant>,
+    /// The exchange of another scraper, which gateways go by.
+    other: Option<OtherExchange>,
     /// Time of the last report with requests or events.
     busy_at: Option<Instant>,
     /// Gateways that replied lately, with or without a report for the exchange.
     company: BTreeMap<GatewayId, Company>,
+}
+
+/// Another scraper's exchange, as gateways tell of it.
+#[derive(Clone, Copy, Debug)]
+struct OtherExchange {
+    epoch: u64,
+    /// Time at which a gateway was last heard to have a further part of it.
+    heard_at: Instant,
 }
 
 /// A gateway that replies.
@@ -73,6 +87,8 @@ struct Company {
     at: Instant,
     /// Number of its reports that were refused.
     refused: u64,
+    /// Epoch and number of the last part that it had of any exchange.
+    taken: (u64, u64),
 }
 
 /// The exchange with one gateway, as metrics and the status page show it.
@@ -109,12 +125,18 @@ impl Exchanges {
         self.reached.store(gateways, Ordering::Relaxed);
     }
 
-    /// True if gateways of the pool are to be asked for reports: of one alone there is nothing to exchange.
+    /// True if gateways of the pool are to be asked for reports: of one alone there is nothing to exchange. While
+    /// another scraper runs the exchange they are asked now and then, to know that it still does.
     pub(crate) fn is_wanted(&self, pool: &str, now: Instant) -> bool {
         let pools = self.lock();
         let pool = pools.get(pool);
-        let yields = pool.is_some_and(|pool| pool.yields(now));
-        self.is_possible() && !yields && self.company(pool, now) > 1
+        let looks = pool.is_none_or(|pool| pool.other.is_none()) || self.looks(now);
+        self.is_possible() && looks && self.company(pool, now) > 1
+    }
+
+    fn looks(&self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.began).as_millis();
+        passed % LOOKS_EVERY.as_millis() < LOOKS_FOR.as_millis()
     }
 
     /// Counts the gateways of a pool. One that is pushed to counts before it has replied: it may have credit
@@ -135,7 +157,8 @@ impl Exchanges {
         let pool = pools.entry(Arc::clone(pool)).or_insert_with(|| PoolExchange::new(self.epoch));
         pool.company.retain(|_, it| it.is_present(now));
         if pool.company.len() < GATEWAYS_MAX || pool.company.contains_key(&gateway) {
-            pool.company.entry(gateway).or_insert(Company { at: now, refused: 0 }).at = now;
+            let new = Company { at: now, refused: 0, taken: (0, 0) };
+            pool.company.entry(gateway).or_insert(new).at = now;
         }
         let company = self.company(Some(&*pool), now);
         pool.hub.expect(company);
@@ -182,11 +205,10 @@ impl Exchanges {
                 if acts || !report.events.events.is_empty() {
                     pool.busy_at = Some(now);
                 }
+                let last = (report.epoch, report.taken);
                 let taken = pool.hub.report(at, report);
-                if pool.hub.is_deposed() {
-                    // What it knows is the other's to say, and old by the time that the other is gone.
-                    (pool.hub, pool.deposed_at) = (ExchangeHub::new(self.epoch), Some(now));
-                }
+                pool.look_for_other(gateway, last, now);
+                pool.hub.expect(self.company(Some(&*pool), now));
                 taken.map_err(|why| refusal(why).to_owned())
             }
             Err(why) => Err(why.to_string()),
@@ -202,11 +224,18 @@ impl Exchanges {
         }
     }
 
-    /// Returns the exchange with every gateway of every pool.
+    /// True if another scraper runs the exchanges of all pools that have any.
+    pub(crate) fn are_elsewhere(&self) -> bool {
+        let pools = self.lock();
+        !pools.is_empty() && pools.values().all(|pool| pool.other.is_some())
+    }
+
+    /// Returns the exchange with every gateway of every pool, but for those that another scraper runs.
     pub(crate) fn rows(&self, now: Instant) -> Vec<ExchangeRow> {
         let at = self.clock(now);
         let pools = self.lock();
-        let rows = pools.iter().flat_map(|(name, pool)| {
+        let own = pools.iter().filter(|(_, pool)| pool.other.is_none());
+        let rows = own.flat_map(|(name, pool)| {
             pool.hub.statuses(at).map(|status| {
                 let refused = pool.company.get(&status.gateway).map_or(0, |it| it.refused);
                 ExchangeRow { pool: Arc::clone(name), status, refused }
@@ -215,7 +244,8 @@ impl Exchanges {
         rows.collect()
     }
 
-    /// Returns the part for a gateway, signed for it beside a snapshot of this stamp.
+    /// Returns the part for a gateway, signed for it beside a snapshot of this stamp. `None` while another scraper
+    /// runs the exchange: a part would have no credit, for which a gateway that starts would wait.
     pub(crate) fn part(
         &self,
         pool: &str,
@@ -226,7 +256,7 @@ impl Exchanges {
         let now = Instant::now();
         let at = self.clock(now);
         let mut pools = self.lock();
-        let pool = pools.get_mut(pool)?;
+        let pool = pools.get_mut(pool).filter(|pool| pool.other.is_none())?;
         let part = pool.hub.part(at, gateway);
         drop(pools);
         let body = exchange::encode_part(&part, at).ok()?;
@@ -255,13 +285,28 @@ impl Exchanges {
 impl PoolExchange {
     fn new(epoch: u64) -> Self {
         let (hub, company) = (ExchangeHub::new(epoch), BTreeMap::new());
-        Self { hub, deposed_at: None, busy_at: None, company }
+        Self { hub, other: None, busy_at: None, company }
     }
 
-    /// True while another scraper runs the exchange. Then this one asks and gives nothing: its parts would have no
-    /// credit, for which a gateway that starts would wait.
-    fn yields(&self, now: Instant) -> bool {
-        self.deposed_at.is_some_and(|at| now.saturating_duration_since(at) < YIELDS_FOR)
+    /// Leaves the exchange to another scraper while gateways get further parts of it, and takes it over, in a higher
+    /// epoch, once they get none. A gateway has told of the last part that it had.
+    fn look_for_other(&mut self, gateway: GatewayId, last: (u64, u64), now: Instant) {
+        let told = self.company.get_mut(&gateway);
+        let is_new = told.is_none_or(|it| std::mem::replace(&mut it.taken, last) != last);
+        if self.hub.is_deposed() {
+            let epoch = self.hub.heard_epoch();
+            let other = self.other.get_or_insert(OtherExchange { epoch, heard_at: now });
+            if is_new || epoch > other.epoch {
+                *other = OtherExchange { epoch, heard_at: now };
+            }
+            // What this one knows is the other's to say, and old by the time that the other is gone.
+            self.hub = ExchangeHub::new(self.hub.epoch());
+        }
+        let is_gone = |at| now.saturating_duration_since(at) > GONE_AFTER;
+        if let Some(other) = self.other.filter(|other| is_gone(other.heard_at)) {
+            self.hub = ExchangeHub::new(other.epoch.max(self.hub.epoch()).saturating_add(1));
+            self.other = None;
+        }
     }
 
     fn present(&self, now: Instant) -> impl Iterator<Item = &Company> {
@@ -355,19 +400,55 @@ mod tests {
     }
 
     #[test]
-    fn another_scrapers_exchange_is_left_to_it_for_a_while() {
-        let (exchanges, now, pool) = exchanges(50);
-        [ONE, TWO].iter().for_each(|gateway| exchanges.hear(&pool, *gateway, now));
-        let at = picker_core::Instant::from_nanos(1);
-        let of_other = GatewayReport { number: 1, epoch: 6, ..GatewayReport::default() };
-        let bytes = exchange::encode_report(&of_other, at).unwrap();
-        assert!(exchanges.take(&pool, ONE, &bytes, now));
-        assert!(!exchanges.is_wanted(&pool, now));
-        let later = now + YIELDS_FOR;
-        [ONE, TWO].iter().for_each(|gateway| exchanges.hear(&pool, *gateway, later));
-        assert!(exchanges.is_wanted(&pool, later), "the other may be gone");
-        assert!(exchanges.take(&pool, ONE, &report(ONE, 2, 0), later));
-        assert!(exchanges.is_wanted(&pool, later), "and is");
+    fn another_scrapers_exchange_is_left_to_it_while_it_lives() {
+        let (exchanges, began, pool) = exchanges(50);
+        let at = |millis| began + Duration::from_millis(millis);
+        let hear = |now| [ONE, TWO].iter().for_each(|it| exchanges.hear(&pool, *it, now));
+        let of_other = |number, epoch, taken| {
+            let report = GatewayReport { number, epoch, taken, ..GatewayReport::default() };
+            exchange::encode_report(&report, picker_core::Instant::from_nanos(1)).unwrap()
+        };
+        let secret = Secret::new(b"0123456789abcdef").unwrap();
+        let stamp = Stamp { time_ms: 1, sequence: 2 };
+        let part = || exchanges.part(&pool, ONE, stamp, &secret);
+        hear(began);
+        assert!(part().is_some());
+        assert!(exchanges.take(&pool, ONE, &of_other(1, 9, 1), began));
+        assert!(part().is_none(), "the other has a higher epoch");
+        assert!(exchanges.is_wanted(&pool, at(299)) && !exchanges.is_wanted(&pool, at(300)));
+        for second in 1..=20 {
+            hear(at(second * 1_000));
+            assert!(exchanges.is_wanted(&pool, at(second * 1_000)), "a look");
+            let taken = of_other(second + 1, 9, second + 1);
+            assert!(exchanges.take(&pool, ONE, &taken, at(second * 1_000)));
+            // One that the other no longer reaches tells of the same part for ever.
+            assert!(exchanges.take(&pool, TWO, &of_other(second, 8, 1), at(second * 1_000)));
+            assert!(part().is_none(), "the other lives");
+        }
+        for (millis, is_given) in [(21_000, false), (22_000, false), (22_501, true)] {
+            hear(at(millis));
+            assert!(exchanges.take(&pool, ONE, &of_other(millis, 9, 21), at(millis)));
+            assert_eq!(part().is_some(), is_given, "{millis} ms");
+        }
+        let taken_over = part().unwrap();
+        let read = exchange::decode_part(&taken_over.body, picker_core::Instant::from_nanos(1));
+        assert_eq!(read.unwrap().epoch, 10);
+        assert!(exchanges.take(&pool, ONE, &of_other(30_000, 9, 21), at(22_600)), "not read yet");
+        assert!(part().is_some() && exchanges.is_wanted(&pool, at(22_600)));
+    }
+
+    #[test]
+    fn gateways_that_never_heard_of_a_scraper_that_is_gone_do_not_wait_for_it() {
+        let (exchanges, began, pool) = exchanges(50);
+        let other = GatewayReport { number: 1, epoch: 9, taken: 1, ..GatewayReport::default() };
+        let other = exchange::encode_report(&other, picker_core::Instant::from_nanos(1)).unwrap();
+        exchanges.hear(&pool, ONE, began);
+        assert!(exchanges.take(&pool, ONE, &other, began));
+        let later = began + GONE_AFTER + Duration::from_millis(1);
+        exchanges.hear(&pool, TWO, later);
+        assert!(exchanges.take(&pool, TWO, &report(TWO, 1, 0), later));
+        let secret = Secret::new(b"0123456789abcdef").unwrap();
+        assert!(exchanges.part(&pool, TWO, Stamp { time_ms: 1, sequence: 2 }, &secret).is_some());
     }
 
     #[test]

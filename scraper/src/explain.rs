@@ -121,13 +121,17 @@ fn table(text: &mut String, profile: &picker_core::ProfileExplanation) {
     for (name, weight, _) in scorers.into_iter().flatten() {
         rows.iter_mut().for_each(|row| row.push(format!("{name} x{}", weight.get())));
     }
-    rows.iter_mut().for_each(|row| row.push("total".to_owned()));
+    let last = ["total", "cached tokens", "backlog", "first token"].map(str::to_owned);
+    rows.iter_mut().for_each(|row| row.extend(last.clone()));
     for it in endpoints {
         let mut row = vec![it.endpoint.to_string()];
         match it.total {
             Some(total) => {
                 row.extend(it.scores.iter().map(|(_, _, score)| format!("{:.3}", score.get())));
                 row.push(format!("{total:.3}"));
+                row.push(it.expected.hit_tokens.to_string());
+                let seconds = [it.expected.backlog, it.expected.ttft];
+                row.extend(seconds.map(|it| format!("{:.0} ms", it * 1e3)));
             }
             None => row.push(format!("dropped by {}", it.dropped_by)),
         }
@@ -182,9 +186,9 @@ mod tests {
         picked 10.0.0.1:8001 with 2.750, then 10.0.0.1:8000
 
         profile default
-          endpoint       queue-scorer x2  kv-cache-utilization-scorer x1  total
-          10.0.0.1:8001  1.000            0.750                           2.750
-          10.0.0.1:8000  0.000            0.100                           0.100
+          endpoint       queue-scorer x2  kv-cache-utilization-scorer x1  total  cached tokens  backlog  first token
+          10.0.0.1:8001  1.000            0.750                           2.750  0              0 ms     4 ms
+          10.0.0.1:8000  0.000            0.100                           0.100  0              0 ms     4 ms
 
         These are the scores of a gateway that has sent nothing yet. A gateway also counts its requests in flight, and knows where it sent which prompts.
         ");

@@ -257,6 +257,7 @@ impl Builder {
             envoy,
             siblings,
             scraper,
+            earlier_scrapers: Vec::new(),
             dir,
         })
     }

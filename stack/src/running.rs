@@ -45,6 +45,8 @@ pub struct Stack {
     /// Gateways beside the first.
     pub(crate) siblings: Vec<Envoy>,
     pub(crate) scraper: Option<Scraper>,
+    /// Scrapers that were started before it and run beside it.
+    pub(crate) earlier_scrapers: Vec<Scraper>,
     pub(crate) dir: TempDir,
 }
 
@@ -115,10 +117,19 @@ impl Stack {
         Ok(())
     }
 
-    /// Kills the scraper: from now on no snapshot comes.
+    /// Kills the scraper. If one was started before it, that is the scraper now; else no snapshot comes any more.
     pub async fn kill_scraper(&mut self) -> Result<()> {
         let mut scraper = self.scraper.take().context("there is no scraper")?;
-        scraper.child.kill().await
+        scraper.child.kill().await?;
+        self.scraper = self.earlier_scrapers.pop();
+        self.status = self.scraper.as_ref().map(|scraper| scraper.status).or(self.status);
+        Ok(())
+    }
+
+    /// Starts another scraper beside the one that runs.
+    pub async fn add_scraper(&mut self) -> Result<()> {
+        self.earlier_scrapers.extend(self.scraper.take());
+        self.start_scraper().await
     }
 
     /// Starts a scraper where there is none, and waits until it has pushed.

@@ -1,6 +1,6 @@
 //! Clients that ask without pause and read their answers byte by byte: each request must be answered exactly once.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, pin::pin, time::Duration};
 
 use anyhow::{Result, bail};
 use tokio::{
@@ -23,6 +23,14 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(3);
 /// Time after which a request counts as unanswered: far beyond the time to live, the longest freeze and an answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Time without an answer after which Envoy is asked what it is doing: beyond the time to live, the longest freeze and
+/// an answer.
+const SUSPICIOUS: Duration = Duration::from_secs(25);
+
+/// What Envoy counts that says where a request is.
+const TELLING: &str =
+    "_rq_active|_rq_pending_active|downstream_cx_active|listeners_|vm_reload|flow_control";
+
 /// Paths that are asked; the second is placed before its body is read.
 const PATHS: [&str; 2] = ["/v1/chat/completions", "/tokenize"];
 
@@ -44,11 +52,13 @@ pub(super) enum Ending {
 }
 
 /// A request with its times.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Attempt {
     pub(super) sent: Instant,
     pub(super) head: Option<Head>,
     pub(super) ending: Ending,
+    /// The request, and what Envoy said while it was unanswered for suspiciously long.
+    pub(super) suspicion: Option<String>,
 }
 
 /// The head of an answer.
@@ -65,6 +75,7 @@ pub(super) struct Head {
 #[derive(Clone, Debug)]
 pub(super) struct SoakClient {
     pub(super) gateway: SocketAddr,
+    pub(super) admin: SocketAddr,
     pub(super) objective: &'static str,
     pub(super) number: usize,
 }
@@ -84,8 +95,9 @@ impl SoakClient {
         let request = self.bytes(random);
         let leaves = (random.f64() < LEAVES).then(|| LEAVES_WITHIN.mul_f64(random.f64()));
         let sent = Instant::now();
-        let mut head = None;
+        let (mut head, mut suspicion) = (None, None);
         let answer = exchange(self.gateway, &request, &mut head);
+        let answer = watched(answer, async || suspicion = Some(self.suspicion(&request).await));
         let ending = match timeout(leaves.unwrap_or(PATIENCE), answer).await {
             Ok(Ok(ending)) => ending,
             Err(_) if leaves.is_some() => Ending::Left,
@@ -93,7 +105,21 @@ impl SoakClient {
             Err(_) => Ending::Silent,
             Ok(Err(_)) => Ending::Closed,
         };
-        Attempt { sent, head, ending }
+        Attempt { sent, head, ending, suspicion }
+    }
+
+    /// Returns the request's first line and what Envoy says at the moment.
+    async fn suspicion(&self, request: &[u8]) -> String {
+        let first = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let stats = stack::get(self.admin, &format!("/stats?filter={TELLING}")).await;
+        let said = stats.map_or_else(|error| error.to_string(), |it| it.body);
+        let said: Vec<&str> = said.lines().filter(|line| !line.ends_with(": 0")).collect();
+        let (objective, bytes) = (self.objective, request.len());
+        format!(
+            "{} of {objective}, {bytes} bytes: {}",
+            String::from_utf8_lossy(first),
+            said.join(", ")
+        )
     }
 
     fn bytes(&self, random: &mut fastrand::Rng) -> Vec<u8> {
@@ -115,6 +141,16 @@ impl SoakClient {
         );
         [head.into_bytes(), body.into_bytes()].concat()
     }
+}
+
+/// Waits for an answer; calls `suspect` once if that takes suspiciously long.
+async fn watched<T>(answer: impl Future<Output = T>, suspect: impl AsyncFnOnce()) -> T {
+    let mut answer = pin!(answer);
+    if let Ok(answer) = timeout(SUSPICIOUS, &mut answer).await {
+        return answer;
+    }
+    let (answer, ()) = tokio::join!(answer, suspect());
+    answer
 }
 
 /// Sends a request over a connection of its own and reads until the other side closes it. Notes in `head` when the

@@ -45,7 +45,8 @@ pub(super) struct Frozen {
 /// The faults so far.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    pub(super) faults: Vec<Fault>,
+    /// The faults, each with its time.
+    pub(super) faults: Vec<(Instant, Fault)>,
     pub(super) frozen: Vec<Frozen>,
 }
 
@@ -96,7 +97,7 @@ pub(super) async fn make(
             if Instant::now() >= end {
                 return Ok(record);
             }
-            record.faults.push(fault);
+            record.faults.push((Instant::now(), fault));
             match fault {
                 Fault::Freeze(time) => record.frozen.push(freeze(stack, time).await?),
                 Fault::PodKilled | Fault::PodHangs => fail_pod(stack, fault, random).await?,

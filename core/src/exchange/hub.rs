@@ -129,8 +129,8 @@ impl ExchangeHub {
         self.heard > self.epoch
     }
 
-    /// Returns the highest epoch that a gateway has heard of. A scraper that holds the lease and is deposed
-    /// starts an exchange above it.
+    /// Returns the highest epoch that a gateway has heard of. A scraper that takes over from another starts an
+    /// exchange above it.
     #[must_use]
     pub fn heard_epoch(&self) -> u64 {
         self.heard
@@ -242,10 +242,12 @@ impl ExchangeHub {
         self.limits
     }
 
-    /// True once the credits of all gateways are known.
+    /// True once the credits of all gateways are known. That of a gateway which has no part of this epoch yet can
+    /// still be moved by an earlier exchange, if that lives.
     fn is_settled(&self, now: Instant) -> bool {
         let learns = |began| now.saturating_since(began) < LEARNING_MAX;
-        self.gateways.len() >= self.expected.max(1) || !self.began.is_none_or(learns)
+        let own = self.gateways.values().filter(|known| known.report.epoch >= self.epoch);
+        own.count() >= self.expected.max(1) || !self.began.is_none_or(learns)
     }
 
     fn living(&self, now: Instant) -> impl Iterator<Item = &KnownGateway> {
@@ -554,5 +556,40 @@ mod tests {
         assert!(old.is_deposed() && old.part(at(300), ONE).credit.is_none());
         let other = GatewayPart { gateway: TWO, epoch: 9, ..GatewayPart::default() };
         assert_eq!(Others::after(one.others.as_ref(), ONE, other, at(300)), None, "of another");
+    }
+
+    /// The earlier exchange lowers one gateway's credit and raises the other's after the later one has heard of
+    /// both.
+    #[test]
+    fn a_credit_that_an_earlier_exchange_may_still_move_is_not_known() {
+        let (mut old, mut new) = (ExchangeHub::new(1), ExchangeHub::new(2));
+        let mut gateways = [Gateway::new(ONE), Gateway::new(TWO)];
+        old.expect(2);
+        new.expect(2);
+        gateways.iter_mut().for_each(|it| it.uses(0, 9));
+        for tick in 0..6 {
+            gateways.iter_mut().for_each(|it| it.push(at(50 * tick), &mut old));
+        }
+        assert_eq!(gateways.each_ref().map(Gateway::credit), [Some(5); 2]);
+        gateways.iter_mut().for_each(|it| new.report(at(300), it.report()).unwrap());
+        let [one, two] = &mut gateways;
+        one.uses(0, 0);
+        for tick in 7..30 {
+            one.push(at(50 * tick), &mut old);
+            two.push(at(50 * tick), &mut old);
+        }
+        let moved = two.credit().unwrap();
+        assert!(moved > 5, "{moved}");
+        for tick in 30..60 {
+            let now = at(50 * tick);
+            one.uses(0, 9);
+            one.push(now, &mut new);
+            let credits = [one.credit(), two.credit()].map(Option::unwrap_or_default);
+            assert!(credits.iter().sum::<u64>() <= 10, "{credits:?}");
+            two.push(now, &mut new);
+            let credits = [one.credit(), two.credit()].map(Option::unwrap_or_default);
+            assert!(credits.iter().sum::<u64>() <= 10, "{credits:?}");
+        }
+        assert_eq!(gateways.each_ref().map(Gateway::credit), [Some(5); 2]);
     }
 }

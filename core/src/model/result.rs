@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
-use super::Score;
+use super::{Reasons, Score};
 
 /// The endpoints that a request goes to, and the reasons.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,9 @@ pub struct SchedulingResult {
     pub blocks: u32,
     /// Knowledge of the chosen endpoint.
     pub sight: EndpointObservation,
+    /// Reasons of the choice; `None` where any endpoint would have done. In a box, as they are large and
+    /// only read.
+    pub reasons: Option<Box<Reasons>>,
 }
 
 /// The endpoint that computes a prompt which another one answers.
@@ -61,14 +64,15 @@ pub struct EndpointObservation {
 }
 
 impl SchedulingResult {
-    /// Copies the part that a placement is made of: without scores and headers, which are for the request
-    /// alone.
+    /// Copies the part that a placement is made of: without scores, reasons and headers, which are for the
+    /// request alone.
     pub(crate) fn for_placement(&self) -> Self {
         Self {
             ranked: self.ranked.clone(),
             headers: Vec::new(),
             prefill: self.prefill.clone(),
             scores: Vec::new(),
+            reasons: None,
             ..*self
         }
     }

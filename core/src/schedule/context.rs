@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    model::{InferenceRequest, Instant, Role},
+    model::{Expectation, InferenceRequest, Instant, Role},
     pool::{Candidate, EndpointState, Features, Learned, Sessions},
 };
 
@@ -21,6 +21,20 @@ pub(crate) struct PickContext<'a> {
 }
 
 impl PickContext<'_> {
+    /// Returns what the request is expected to meet at an endpoint.
+    pub(crate) fn expectation(&self, candidate: &Candidate<'_>) -> Expectation {
+        let rates = &self.learned.rates;
+        let pool = rates.of_pool();
+        let pace = rates.of_slow(candidate.slot, pool).unwrap_or(pool).recip();
+        // What should have been computed by now and is not will take its time still.
+        let in_flight = f64::from(candidate.tokens) * pace;
+        let is_overdue = candidate.busy_for <= 0.0;
+        let backlog = if is_overdue { in_flight } else { in_flight.min(candidate.busy_for) };
+        let uncached = candidate.uncached_tokens(self.request);
+        let hit_tokens = self.request.tokens().saturating_sub(uncached);
+        Expectation { backlog, ttft: backlog + f64::from(uncached) * pace, hit_tokens }
+    }
+
     /// Returns the seconds to the first token by the online predictor, once it has learnt enough.
     pub(crate) fn predicted_ttft(&self, candidate: &Candidate<'_>) -> Option<f64> {
         self.learned.ttft.predict(&self.features(candidate)?)

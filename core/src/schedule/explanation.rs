@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::PickContext;
 use crate::{
-    model::{PickError, SchedulingResult, Score},
+    model::{Expectation, PickError, SchedulingResult, Score},
     pool::Candidate,
     schedule::score::ScorerWeight,
 };
@@ -44,6 +44,8 @@ pub struct Explained {
     pub requests: u32,
     /// Prompt tokens of those requests that the endpoint has not computed yet.
     pub tokens: u32,
+    /// What the request would be expected to meet there.
+    pub expected: Expectation,
     /// Age of the endpoint's metrics, if they were ever read.
     pub age: Option<Duration>,
 }
@@ -62,6 +64,7 @@ impl Explained {
             matched: candidate.matched,
             requests: candidate.requests,
             tokens: candidate.tokens,
+            expected: context.expectation(candidate),
             age: candidate.member.age(context.now),
         }
     }

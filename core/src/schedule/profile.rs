@@ -5,7 +5,8 @@ use std::fmt;
 use super::{Explained, Needs, PickContext, Picker, ProfileExplanation};
 use crate::{
     model::{
-        EndpointObservation, InferenceRequest, Instant, PickError, Rng, SchedulingResult, Score,
+        EndpointObservation, InferenceRequest, Instant, PickError, Reasons, Rng, SchedulingResult,
+        Score,
     },
     pool::Candidate,
     schedule::{
@@ -77,6 +78,8 @@ pub(crate) struct ProfileRunResult<'a> {
     pub(crate) scores: Vec<(&'static str, Score)>,
     /// Weighted sum of the scores.
     pub(crate) total: f64,
+    /// Reasons of the choice.
+    pub(crate) reasons: Reasons,
     /// True if none of the candidates had any of the prompt.
     pub(crate) cold: bool,
 }
@@ -104,6 +107,7 @@ impl<'a> ProfileRunResult<'a> {
             age: best.member.age(now),
             blocks: request.chain.blocks,
             sight: self.observation(best, request),
+            reasons: Some(Box::new(self.reasons.clone())),
         })
     }
 
@@ -150,20 +154,31 @@ impl Profile {
         }
         // Before the filters: a match that a filter drops is still one that the pool has.
         let cold = candidates.iter().all(|candidate| candidate.matched == 0);
+        let mut reasons = Reasons { candidates: number(candidates.len()), ..Reasons::default() };
         for filter in &self.filters {
+            let before = candidates.len();
             filter.apply(context, &mut candidates, rng);
             if candidates.is_empty() {
                 return Err(PickError::Filtered(filter.name()));
+            }
+            if candidates.len() < before {
+                reasons.dropped.push((filter.name(), number(before - candidates.len())));
             }
         }
         let table = self.table(context, &candidates);
         let places = self.picker.rank(&table.totals, rng);
         let first = places.first().copied().ok_or(PickError::NoEndpoints)?;
         let names = self.scorers.iter().map(|weighted| weighted.scorer.short_name());
+        let ranked: Vec<Candidate<'a>> =
+            places.iter().filter_map(|place| candidates.get(*place).copied()).collect();
+        let mut expected = ranked.iter().map(|it| (it.member.address, context.expectation(it)));
+        reasons.chosen = expected.next().map(|(_, expectation)| expectation).unwrap_or_default();
+        reasons.runner_up = expected.next();
         Ok(ProfileRunResult {
-            ranked: places.iter().filter_map(|place| candidates.get(*place).copied()).collect(),
+            ranked,
             scores: names.zip(table.at(first)).collect(),
             total: table.total(first),
+            reasons,
             cold,
         })
     }
@@ -220,6 +235,11 @@ impl Profile {
         endpoints.extend(scored);
         ProfileExplanation { name: self.name.clone(), endpoints }
     }
+}
+
+/// Converts a number of endpoints, of which a pool has a few thousand at most.
+fn number(endpoints: usize) -> u32 {
+    u32::try_from(endpoints).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for Profile {

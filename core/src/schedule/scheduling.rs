@@ -90,6 +90,7 @@ impl Scheduling {
             age: None,
             blocks: 0,
             sight: first.observation(&InferenceRequest::default()),
+            reasons: None,
         };
         if let Handler::DataParallel { primary_port } = self.handler {
             handler::to_primary(&mut result, primary_port);

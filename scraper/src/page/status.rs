@@ -135,6 +135,7 @@ impl Status {
         let gateways = self.gateways.borrow();
         let fetching = self.pulls.gateways(now);
         let rows = self.exchanges.rows(now);
+        let is_elsewhere = self.exchanges.are_elsewhere();
         let is_alone = gateways.len() + fetching.len() < 2;
         let standing = |status: &EnvoyStatus| {
             if is_alone || status.reports.is_empty() {
@@ -142,6 +143,9 @@ impl Status {
             }
             if !self.exchanges.is_possible() {
                 return Standing::Apart { interval: Some(self.interval) };
+            }
+            if is_elsewhere {
+                return Standing::Elsewhere;
             }
             let own = rows.iter().filter(|row| Some(row.status.gateway) == status.member);
             let age = own.map(|row| row.status.age).max();

@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -270,6 +270,38 @@ async fn without_the_scraper_no_limit_is_passed_and_no_request_lost() {
         all_answered(back).await;
         in_step(stack, 2).await;
         all_answered(ask(&stack.gateways(), 30)).await;
+        let most = crowd.most.load(Ordering::SeqCst);
+        assert!(most <= LIMIT, "{most} at once; allowed: {LIMIT}");
+    };
+    let builder = world::stack().upstreams(upstreams.clone()).plugin(gate()).gateways(2);
+    world::tell(builder, story).await;
+}
+
+/// Time after the death of the scraper that ran the exchange within which the other one does.
+const TAKEN_OVER: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn of_two_scrapers_the_other_takes_over_and_no_limit_is_passed() {
+    let crowd = Crowd::default();
+    let upstreams = vec![crowd.pod().await, crowd.pod().await];
+    let story = async |stack: &mut Stack| {
+        stack.add_scraper().await.unwrap();
+        gateways_have_credit(stack).await;
+        crowd.most.store(0, Ordering::SeqCst);
+        stack.kill_scraper().await.unwrap();
+        let killed_at = Instant::now();
+        while !page(stack).await["step"]
+            .as_str()
+            .unwrap_or_default()
+            .starts_with("2 gateways are in")
+        {
+            assert!(killed_at.elapsed() < TAKEN_OVER, "{}", page(stack).await["step"]);
+            all_answered(ask(&stack.gateways(), 40)).await;
+        }
+        // Longer than a gateway remembers an exchange of which it hears nothing.
+        while killed_at.elapsed() < TAKEN_OVER + Duration::from_secs(1) {
+            all_answered(ask(&stack.gateways(), 40)).await;
+        }
         let most = crowd.most.load(Ordering::SeqCst);
         assert!(most <= LIMIT, "{most} at once; allowed: {LIMIT}");
     };

@@ -58,6 +58,11 @@ fn a_filter_goes_by_them() {
         let mut named: Vec<u8> = list.split(',').map(|it| Pod::at(it).number).collect();
         named.sort_unstable();
         assert_eq!(named, expected, "{missing}");
+        let decision = World::decision(&stream);
+        let dropped = 3 - expected.len();
+        let filtered = format!(";candidates=3;filtered=endpoint-attribute-filter:{dropped};");
+        assert!(decision.contains(&filtered), "{decision}");
+        assert_eq!(decision.contains(";runner-up=10.0.0."), expected.len() > 1, "{decision}");
         world.is_well();
     }
 }

@@ -180,7 +180,7 @@ fn numbers_may_be_doubles() {
     world.pods(&[Pod::idle(1)]);
     world.chat(0, &about("rivers"));
     let again = world.chat_with(1, &[("x-llm-d-inference-objective", "paid")], &about("rivers"));
-    insta::assert_snapshot!(World::decision(&again), @"endpoint=10.0.0.1:8000;queue=1.00;prefix=1.00;score=7.00;prefix-hit=1.00;snapshot-age-ms=0;priority=10");
+    insta::assert_snapshot!(World::decision(&again), @"endpoint=10.0.0.1:8000;queue=1.00;prefix=1.00;score=7.00;prefix-hit=1.00;prompt-tokens=1408;hit-tokens=1408;backlog-ms=0;expected-ttft-ms=0;candidates=1;snapshot-age-ms=0;priority=10");
     world.is_well();
 }
 

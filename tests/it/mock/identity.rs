@@ -37,9 +37,9 @@ fn the_decision_header_says_who_where_and_why() {
     let headers = &[(OBJECTIVE, "paid"), (FAIRNESS, "tenant-7")];
     world.pods(&[Pod { kv_usage: Some(0.25), ..Pod::idle(1) }, Pod { waiting: 3, ..Pod::idle(2) }]);
     let ask = |worker| World::decision(&world.chat_with(worker, headers, &about("rivers")));
-    insta::assert_snapshot!(ask(0), @"endpoint=10.0.0.1:8000;ttft=1.00;score=1.00;prefix-hit=0.00;snapshot-age-ms=0;priority=10;fairness-id=tenant-7");
+    insta::assert_snapshot!(ask(0), @"endpoint=10.0.0.1:8000;ttft=1.00;score=1.00;prefix-hit=0.00;prompt-tokens=1408;hit-tokens=0;backlog-ms=0;expected-ttft-ms=88;runner-up=10.0.0.2:8000;runner-up-ttft-ms=88;candidates=2;snapshot-age-ms=0;priority=10;fairness-id=tenant-7");
     world.envoy.run_for(Duration::from_millis(42));
-    insta::assert_snapshot!(ask(3), @"endpoint=10.0.0.1:8000;ttft=1.00;score=1.00;prefix-hit=1.00;snapshot-age-ms=42;priority=10;fairness-id=tenant-7");
+    insta::assert_snapshot!(ask(3), @"endpoint=10.0.0.1:8000;ttft=1.00;score=1.00;prefix-hit=1.00;prompt-tokens=1408;hit-tokens=1408;backlog-ms=0;expected-ttft-ms=0;runner-up=10.0.0.2:8000;runner-up-ttft-ms=88;candidates=2;snapshot-age-ms=42;priority=10;fairness-id=tenant-7");
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn gateway_problem(gateway: &GatewayFacts) -> Option<Problem> {
 
 fn standing_problem(name: &str, standing: Standing) -> Option<Problem> {
     let text = match standing {
-        Standing::Alone | Standing::InStep(_) => return None,
+        Standing::Alone | Standing::Elsewhere | Standing::InStep(_) => return None,
         Standing::Apart { interval: Some(interval) } => format!(
             "Gateway {name} picks without knowing of the others: pushes come every {interval:?}, and \
              an exchange needs {INTERVAL_MAX:?} at most."

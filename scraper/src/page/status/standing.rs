@@ -10,6 +10,8 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 pub(super) enum Standing {
     /// There is no other gateway, or this one has not replied yet.
     Alone,
+    /// The gateway goes by the exchange that another scraper runs.
+    Elsewhere,
     /// The gateway tells the others nothing.
     Apart {
         /// Time between two pushes, if that is too long for an exchange; else the gateway is of an older
@@ -35,12 +37,18 @@ pub(super) fn in_step(standings: &[Standing]) -> Option<String> {
     let company = standings.iter().filter(|it| **it != Standing::Alone).count();
     let ages = standings.iter().filter_map(|it| match it {
         Standing::InStep(age) => Some(*age),
-        Standing::Alone | Standing::Apart { .. } | Standing::Behind(_) => None,
+        Standing::Alone | Standing::Elsewhere | Standing::Apart { .. } | Standing::Behind(_) => {
+            None
+        }
     });
+    let elsewhere = standings.iter().filter(|it| **it == Standing::Elsewhere).count();
     let ages: Vec<Duration> = ages.collect();
     let oldest = ages.iter().max().map_or(0, Duration::as_millis);
     match (company, ages.len()) {
         (0, _) => None,
+        (all, _) if all == elsewhere => {
+            Some(format!("{all} gateways go by the exchange of another scraper"))
+        }
         (all, known) if all == known => Some(format!(
             "{all} gateways are in step: what they know of each other is at most {oldest} ms old"
         )),
@@ -60,12 +68,14 @@ mod tests {
             in_step(&[Standing::Alone]),
             in_step(&[at(40), at(60)]),
             in_step(&[at(40), at(1_001), apart]),
+            in_step(&[Standing::Elsewhere; 2]),
         ];
         let said = said.map(Option::unwrap_or_default);
         insta::assert_snapshot!(said.join("\n"), @r"
 
         2 gateways are in step: what they know of each other is at most 60 ms old
         1 of 3 gateways are in step
+        2 gateways go by the exchange of another scraper
         ");
     }
 }
