@@ -41,7 +41,7 @@ use stack::Programs;
 
 /// Benches over a real Envoy on this machine. Without a name it lists them.
 #[derive(Debug, Parser)]
-#[command(name = "llm-picker-bench")]
+#[command(name = "llm-picker-bench", version)]
 struct Args {
     /// Name of the bench.
     #[arg(value_enum)]

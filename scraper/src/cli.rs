@@ -5,28 +5,36 @@ mod args;
 use std::{
     fmt::Write as _,
     fs,
-    io::{self, Read as _, Write},
+    io::{self, ErrorKind, Read as _, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use anyhow::{Context, anyhow};
-use scraper::{ExplainedRequest, Scraper, Settings, settings::PoolSettings};
+use scraper::{CheckedFile, ExplainedRequest, Migrated, Scraper, Settings, settings::PoolSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 pub(crate) use args::Args;
 use args::{Command, ExplainArgs, OnceSettings, Options};
 
-/// Does what the command line says.
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+/// Exit code of a check that found faults.
+const FAULTY: u8 = 1;
+/// Exit code of a check of what cannot be read, which is that of a wrong command line too.
+const UNREADABLE: u8 = 2;
+
+/// Does what the command line says, and returns the code to exit with.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { options, command, check, once } = args;
-    match command {
+    let done = match command {
+        Some(Command::Check { files }) => return check_files(&files),
         Some(Command::Explain(request)) => explain(options, &request).await,
-        Some(Command::Migrate { files }) => migrate(&files),
+        Some(Command::Migrate { files, plugin }) => migrate(&files, plugin),
         None if once => print_once(options).await,
         None if check => print_check(&options.settings().map_err(|why| anyhow!(why))?),
         None => scrape(options.settings().map_err(|why| anyhow!(why))?).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 async fn scrape(settings: Settings) -> anyhow::Result<()> {
@@ -75,38 +83,83 @@ async fn print_once(options: Options) -> anyhow::Result<()> {
 }
 
 async fn explain(options: Options, request: &ExplainArgs) -> anyhow::Result<()> {
-    let read =
-        |path: &Path| fs::read(path).with_context(|| format!("failed to read {}", path.display()));
-    let body = read(&request.body)?;
-    let picker = request.picker.as_deref().map(read).transpose()?.unwrap_or_default();
+    let body = fs::read(&request.body)
+        .with_context(|| format!("failed to read {}", request.body.display()))?;
+    let (name, text) = match &request.picker {
+        Some(path) => (path.display().to_string(), read_text(path)?),
+        None => Default::default(),
+    };
+    let picker = scraper::read_plugin(&name, &text).map_err(|why| anyhow!(why))?;
     let OnceSettings { pools, timeout } = options.once_settings().map_err(|why| anyhow!(why))?;
     for snapshot in scraper::once(pools, timeout).await? {
         let request = ExplainedRequest { path: &request.path, body: &body };
-        let text = scraper::explain(&picker, request, snapshot).map_err(|why| anyhow!(why))?;
+        let text =
+            scraper::explain(picker.clone(), request, snapshot).map_err(|why| anyhow!(why))?;
         print(&text)?;
     }
     Ok(())
 }
 
+/// Prints a text. A reader that has seen enough, as `head` has, is no failure.
 fn print(text: &str) -> anyhow::Result<()> {
-    io::stdout().write_all(text.as_bytes()).context("failed to print")
+    let mut output = io::stdout();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => Err(why).context("failed to print"),
+        Err(_) | Ok(()) => Ok(()),
+    }
 }
 
-/// Prints the values that the manifests in these files become.
-fn migrate(files: &[PathBuf]) -> anyhow::Result<()> {
+/// Reads a file, or standard input for "-".
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    let read = if path == Path::new("-") {
+        let mut text = String::new();
+        return io::stdin()
+            .read_to_string(&mut text)
+            .map(|_| text)
+            .context("failed to read standard input");
+    } else {
+        fs::read_to_string(path)
+    };
+    read.with_context(|| format!("failed to read {}", path.display()))
+}
+
+/// Returns the files to read, which are standard input if none is named.
+fn inputs(files: &[PathBuf]) -> Vec<PathBuf> {
+    if files.is_empty() { vec![PathBuf::from("-")] } else { files.to_vec() }
+}
+
+/// Prints everything that is wrong with these files.
+fn check_files(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let mut checked = Vec::new();
+    for path in inputs(files) {
+        match read_text(&path) {
+            Ok(text) => checked.push(CheckedFile { name: path.display().to_string(), text }),
+            Err(why) => {
+                let _ = writeln!(io::stderr(), "llm-scraper: {why:#}");
+                return Ok(UNREADABLE.into());
+            }
+        }
+    }
+    let report = scraper::check(&checked);
+    print(&report.text)?;
+    Ok(if report.faults == 0 { ExitCode::SUCCESS } else { FAULTY.into() })
+}
+
+/// Prints the values, or the plugin's configuration, that the manifests in these files become.
+fn migrate(files: &[PathBuf], plugin: bool) -> anyhow::Result<()> {
     let mut manifests = String::new();
-    let standard_input = [PathBuf::from("-")];
-    for file in if files.is_empty() { &standard_input } else { files } {
+    for file in inputs(files) {
         // Each file begins a document.
         manifests.push_str("\n---\n");
-        if file == Path::new("-") {
-            let read = io::stdin().read_to_string(&mut manifests);
-            read.context("failed to read standard input")?;
-        } else {
-            let text = fs::read_to_string(file)
-                .with_context(|| format!("failed to read {}", file.display()))?;
-            manifests.push_str(&text);
+        manifests.push_str(&read_text(&file)?);
+    }
+    if plugin {
+        let Migrated { text, notes } =
+            scraper::migrate_plugin(&manifests).map_err(|why| anyhow!(why))?;
+        for note in notes {
+            let _ = writeln!(io::stderr(), "llm-scraper: {note}");
         }
+        return print(&text);
     }
     let values = scraper::migrate(&manifests).map_err(|why| anyhow!(why))?;
     print(&values)

@@ -1,7 +1,7 @@
 //! The configuration file: YAML, of which JSON is a part.
 //!
-//! A part that is not understood is refused with its path, the value found and the values allowed,
-//! as in the plugin's configuration.
+//! A part that is not understood is refused with its line, its path, the value found and the values
+//! allowed, as in the plugin's configuration.
 
 mod engines;
 mod gateways;
@@ -14,14 +14,10 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
-use wire::config::{At, ConfigError, Object};
+use wire::config::{At, ConfigDocument, ConfigError, Object};
 
 use crate::settings::{Gateways, PoolSettings, duration};
 use gateways::GatewaysConfig;
-
-/// Bytes of the longest file: a ConfigMap's limit.
-const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Settings of the file. Flags and environment variables take precedence over them.
 #[derive(Debug, Default)]
@@ -55,25 +51,21 @@ pub struct FileConfig {
 /// Reads the file at `path`.
 ///
 /// # Errors
-/// If it can't be read, or for the first thing in it that is not understood.
+/// If it can't be read, or for all that is not understood of it: each on a line of its own.
 pub fn load(path: &Path) -> Result<FileConfig, String> {
-    let fail = |why: String| format!("{}: {why}", path.display());
-    let bytes = std::fs::read(path).map_err(|why| fail(why.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| fail("must be UTF-8".to_owned()))?;
-    parse(&text).map_err(fail)
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|why| format!("{name}: {why}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name}: must be UTF-8"))?;
+    parse(&name, &text)
 }
 
-/// Reads the text of a file.
+/// Reads the text of a file of that name.
 ///
 /// # Errors
-/// If the text is no YAML, or for the first thing in it that is not understood.
-pub fn parse(text: &str) -> Result<FileConfig, String> {
-    if text.len() > FILE_BYTES_MAX {
-        return Err(format!("found {} bytes; allowed: {FILE_BYTES_MAX} or fewer", text.len()));
-    }
-    let value: Value =
-        serde_saphyr::from_str(text).map_err(|why| format!("invalid YAML: {why}"))?;
-    read(&At::root(&value)).map_err(|why| why.to_string())
+/// If the text is no YAML, or for all that is not understood of it: each on a line of its own.
+pub fn parse(name: &str, text: &str) -> Result<FileConfig, String> {
+    let document = ConfigDocument::read(text).map_err(|why| why.refusal(name))?;
+    document.gathered(read).read.map_err(|refused| document.refusal(name, &refused))
 }
 
 const KEYS: [&str; 11] = [
@@ -90,7 +82,8 @@ const KEYS: [&str; 11] = [
     "pools",
 ];
 
-fn read(root: &At<'_>) -> Result<FileConfig, ConfigError> {
+/// Reads the settings.
+pub(crate) fn read(root: &At<'_>) -> Result<FileConfig, ConfigError> {
     let object = root.object(&KEYS)?;
     let GatewaysConfig { gateways, pull } =
         object.read("gateways", GatewaysConfig::default(), gateways::read)?;
@@ -115,7 +108,7 @@ fn optional<T>(
     key: &str,
     read: impl FnOnce(&At<'_>) -> Result<T, ConfigError>,
 ) -> Result<Option<T>, ConfigError> {
-    object.get(key).map(|at| read(&at)).transpose()
+    object.read(key, None, |at| read(at).map(Some))
 }
 
 /// Reads a string by a reader that returns its own error text.
@@ -139,6 +132,7 @@ mod tests {
     #[test]
     fn several_pools() {
         let file = parse(
+            "s.yaml",
             "listen: 0.0.0.0:9091
 interval: 50ms
 kubeconfig: /k
@@ -178,7 +172,7 @@ pools:
         let custom = "customMetrics: [{attributeKey: heat, metricSpec: 'my:heat{kind=gpu}'}]";
         let text =
             format!("pools: [{{endpoints: [a:1], engineConfigs: [{{name: vllm, {custom}}}]}}]");
-        let engine = parse(&text).unwrap().pools.first().unwrap().engines.for_labels(&[]);
+        let engine = parse("s.yaml", &text).unwrap().pools.first().unwrap().engines.for_labels(&[]);
         let custom = vec![("heat".to_owned(), "my:heat{kind=gpu}".parse().unwrap())];
         assert_eq!(*engine, wire::metrics::Engine { custom, ..wire::metrics::Engine::vllm() });
     }
@@ -209,34 +203,30 @@ pools:
             "pools: [{name: a, endpoints: [b:1]}, {name: a, endpoints: [b:1]}]",
             "pools: [{name: a, endpoints: [b:1], objectives: [{name: A}]}]",
         ];
-        let said: Vec<_> = texts.iter().map(|text| parse(text).unwrap_err()).collect();
+        let said: Vec<_> = texts.iter().map(|text| parse("s.yaml", text).unwrap_err()).collect();
         insta::assert_snapshot!(said.join("\n"), @r#"
-        invalid YAML: error: line 1 column 8: unclosed bracket '['
-         --> <input>:1:8
-          |
-        1 | pools: [
-          |        ^ unclosed bracket '['
-        invalid pools (an object): must be a list
-        invalid intervall: must be a known field; allowed: listen, secretEnv, secretFile, interval, idleInterval, timeout, concurrentScrapes, kubeconfig, gateways, plugin, pools
-        invalid interval 50: must be a string that is not empty
-        invalid interval: found "2h"; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h
-        invalid listen "localhost": must be IP:PORT
-        invalid gateways.urls[0]: invalid gateway URL "https://a/b": must not have a path: it is always /v1/snapshot
-        invalid pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
-        invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port
-        invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
-        invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
-        invalid pools[0].defaultEngine: must be a known engine, not "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
-        invalid pools[0].engineConfigs[0].queuedRequestsSpec: must not be left out
-        invalid pools[0].engineConfigs[0].customMetrics[1].attributeKey "a": must be keys of 1 to 63 bytes that differ
-        invalid pools[0].metrics.path "stats": must be a path that begins with /
-        invalid pools[0].metrics.port 0: must be a whole number from 1 to 65535
-        invalid pools[0].metrics: invalid HTTPS: must have either caCertPath or insecureSkipVerify: true
-        invalid pools[0].metrics.caCertPath: found without TLS; allowed: with scheme: https
-        invalid pools[0].metrics: /nowhere: I/O error: No such file or directory (os error 2)
-        invalid gateways: found an https:// URL without tls; allowed: with tls
-        invalid pools[1]: found the name "a" twice; allowed: one pool of each name
-        invalid pools[0].objectives[0].name "A": must be a Kubernetes object's name: 1 to 253 of a-z 0-9 - .
+        s.yaml:1:8: must be YAML or JSON: unclosed bracket '['
+        s.yaml:1:8: invalid pools (an object): must be a list
+        s.yaml:1:1: invalid intervall: must be a known field; did you mean "interval"? allowed: interval, idleInterval, gateways, listen, secretEnv, secretFile, timeout, pools, kubeconfig, plugin, concurrentScrapes
+        s.yaml:1:11: invalid interval 50: must be a string that is not empty
+        s.yaml:1:1: invalid interval: found "2h"; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h
+        s.yaml:1:9: invalid listen "localhost": must be IP:PORT
+        s.yaml:1:19: invalid gateways.urls[0]: invalid gateway URL "https://a/b": must not have a path: it is always /v1/snapshot
+        s.yaml:1:10: invalid pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
+        s.yaml:1:31: invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port
+        s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
+        s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
+        s.yaml:1:28: invalid pools[0].defaultEngine: must be a known engine, not "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
+        s.yaml:1:44: invalid pools[0].engineConfigs[0].queuedRequestsSpec: must not be left out
+        s.yaml:1:122: invalid pools[0].engineConfigs[0].customMetrics[1].attributeKey "a": must be keys of 1 to 63 bytes that differ
+        s.yaml:1:44: invalid pools[0].metrics.path "stats": must be a path that begins with /
+        s.yaml:1:44: invalid pools[0].metrics.port 0: must be a whole number from 1 to 65535
+        s.yaml:1:28: invalid pools[0].metrics: invalid HTTPS: must have either caCertPath or insecureSkipVerify: true
+        s.yaml:1:38: invalid pools[0].metrics.caCertPath: found without TLS; allowed: with scheme: https
+        s.yaml:1:28: invalid pools[0].metrics: /nowhere: I/O error: No such file or directory (os error 2)
+        s.yaml:1:1: invalid gateways: found an https:// URL without tls; allowed: with tls
+        s.yaml:1:38: invalid pools[1]: found the name "a" twice; allowed: one pool of each name
+        s.yaml:1:57: invalid pools[0].objectives[0].name "A": must be a Kubernetes object's name: 1 to 253 of a-z 0-9 - .
         "#);
     }
 }

@@ -8,7 +8,7 @@ use picker_core::{
 };
 use wire::{
     body::{self, Api, HashRules, Video},
-    config::{self, PickerConfig, PluginConfig, PoolConfig},
+    config::{ConfigDocument, PickerConfig, PluginConfig, PoolConfig},
     operation::{Recognized, RequestHead},
 };
 
@@ -21,18 +21,26 @@ pub struct ExplainedRequest<'a> {
     pub body: &'a [u8],
 }
 
-/// Explains the choice for a request, by the plugin's configuration as JSON and a snapshot that was
-/// just made. Knowledge that only a gateway has is missing: the request is explained as if it were
+/// Reads the plugin's configuration, YAML or JSON, from the text of a file of that name.
+///
+/// # Errors
+/// For all that is not understood of it, each on a line that begins with its place.
+pub fn read_plugin(name: &str, text: &str) -> Result<PluginConfig, String> {
+    let document = ConfigDocument::read(text).map_err(|why| why.refusal(name))?;
+    document.parse().read.map_err(|refused| document.refusal(name, &refused))
+}
+
+/// Explains the choice for a request, by the plugin's configuration and a snapshot that was just made. Knowledge that only a gateway has is missing: the request is explained as if it were
 /// the gateway's first.
 ///
 /// # Errors
-/// If the configuration or the body is not understood, in words.
+/// If the configuration is not a picker's, or the body is not understood, in words.
 pub fn explain(
-    plugin: &[u8],
+    plugin: PluginConfig,
     request: ExplainedRequest<'_>,
     snapshot: Snapshot,
 ) -> Result<String, String> {
-    let config = match config::parse(plugin).map_err(|why| why.to_string())? {
+    let config = match plugin {
         PluginConfig::Picker(config) => pool(*config, &snapshot.pool)?,
         PluginConfig::Ingest(_) => {
             return Err(
@@ -167,11 +175,12 @@ mod tests {
         let endpoints = vec![endpoint(8000, 4, 0.9), endpoint(8001, 0, 0.25)];
         let snapshot = Snapshot { pool: "chat".to_owned(), endpoints, ..Snapshot::default() };
         let body = br#"{"model": "tiny", "messages": [{"role": "user", "content": "Hello!"}]}"#;
-        let plugin = br#"{"plugins": [{"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"}],
+        let plugin = r#"{"plugins": [{"type": "queue-scorer"}, {"type": "kv-cache-utilization-scorer"}],
             "schedulingProfiles": [{"name": "default", "plugins": [{"pluginRef": "queue-scorer", "weight": 2},
             {"pluginRef": "kv-cache-utilization-scorer"}]}]}"#;
         let chat = |body| ExplainedRequest { path: CHAT, body };
-        let text = explain(plugin, chat(body), snapshot.clone()).unwrap();
+        let read = |text| read_plugin("p.json", text);
+        let text = explain(read(plugin).unwrap(), chat(body), snapshot.clone()).unwrap();
         insta::assert_snapshot!(text, @"
         pool chat, model tiny, about 64 tokens in 1 blocks
         picked 10.0.0.1:8001 with 2.750, then 10.0.0.1:8000
@@ -184,14 +193,10 @@ mod tests {
         These are the scores of a gateway that has sent nothing yet. A gateway also counts its requests in flight, and knows where it sent which prompts.
         ");
         assert!(
-            explain(b"{}", chat(b"not JSON"), snapshot.clone())
+            explain(read("").unwrap(), chat(b"not JSON"), snapshot)
                 .unwrap_err()
                 .starts_with("invalid request body: ")
         );
-        assert!(
-            explain(br#"{"x": 1}"#, chat(body), snapshot)
-                .unwrap_err()
-                .contains("must be a known field")
-        );
+        insta::assert_snapshot!(read("plugins:\n- type: queue-scorer\nx: 1").unwrap_err(), @"p.json:3:1: invalid x: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader");
     }
 }

@@ -12,7 +12,7 @@
 //! `peer` is talked to, and the watches of `kubernetes`; the scraper's own `meters`; then a `pool`
 //! as it is known, from `discover` through `scrape` to `push`, the `tallies` of what gateways reply,
 //! and the `page` that shows all of it; the
-//! `scraper` that ties these tasks together; last the commands `once`, `explain` and `migrate`.
+//! `scraper` that ties these tasks together; last the commands `once`, `check`, `explain` and `migrate`.
 //!
 //! Judgements are in pure files that take outcomes and the time: `peer/link.rs` (is a peer down?),
 //! `scrape/schedule.rs`, `push/stamp.rs`, `pool/snapshot.rs` and `page/status/problems.rs`.
@@ -41,12 +41,14 @@ mod push;
 mod page;
 mod scraper;
 
+mod check;
 mod explain;
 mod migrate;
 mod once;
 
-pub use explain::{ExplainedRequest, explain};
-pub use migrate::migrate;
+pub use check::{CheckReport, CheckedFile, check};
+pub use explain::{ExplainedRequest, explain, read_plugin};
+pub use migrate::{Migrated, migrate, migrate_plugin};
 pub use once::{once, to_json};
 pub use scraper::{Scraper, StartError};
 pub use settings::{EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings};

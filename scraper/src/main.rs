@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(colours);
     log.with_env_filter(filter).with_target(false).init();
     match cli::run(args).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(why) => {
             let _ = writeln!(io::stderr(), "llm-scraper: {why:#}");
             ExitCode::FAILURE

@@ -1,14 +1,15 @@
 //! `migrate`, from an EPP to llm-picker: reads the manifests of today, writes values for the Helm
-//! chart.
+//! chart, or the plugin's configuration for an Envoy without Kubernetes.
 //!
-//! Parts that have no place in the values are listed above them. Nothing is dropped in silence: an
-//! object, a field or an argument that is not known here is on the list too.
+//! Parts that have no place there are listed above the values. Nothing is dropped in silence: an
+//! object, a field, a parameter or an argument that is not known or has no effect here is on the list too.
 
 mod config;
 mod epp;
 mod kserve;
 mod models;
 mod pool;
+mod route;
 
 use serde_json::{Map, Value, json};
 
@@ -24,6 +25,12 @@ struct Migration {
     picker: Map<String, Value>,
     objectives: Vec<Value>,
     objective_group: Option<String>,
+    /// Rules that send a model's requests to another one.
+    rewrites: Vec<Value>,
+    /// Gateway that the routes name.
+    gateway: Map<String, Value>,
+    /// The scraper's settings.
+    scraper: Map<String, Value>,
     /// List of the parts that are not carried over, and of the work to be done by hand.
     notes: Vec<String>,
     /// Configurations that can be assigned to models only when all manifests were read.
@@ -40,17 +47,40 @@ struct UnassignedConfig {
     config: Value,
 }
 
+/// The plugin's configuration that an EPP's becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Configuration as JSON.
+    pub text: String,
+    /// List of the parts that are not carried over, and of the work to be done by hand.
+    pub notes: Vec<String>,
+}
+
 /// Returns the chart's values for the manifests in `yaml`, as YAML under comments that list the
 /// parts left out.
 ///
 /// # Errors
 /// If the input is no YAML or too long, or there is nothing in it to carry over.
 pub fn migrate(yaml: &str) -> Result<String, String> {
+    read(yaml)?.print()
+}
+
+/// Returns the plugin's configuration for the manifests in `yaml`, which are those of one model.
+///
+/// # Errors
+/// Those of [`migrate`], and for manifests of several models.
+pub fn migrate_plugin(yaml: &str) -> Result<Migrated, String> {
+    read(yaml)?.plugin()
+}
+
+fn read(yaml: &str) -> Result<Migration, String> {
     if yaml.len() > INPUT_BYTES_MAX {
         return Err(format!("found {} bytes; allowed: {INPUT_BYTES_MAX} or fewer", yaml.len()));
     }
+    // Editors of some systems begin each file with a mark, and files follow each other here.
+    let yaml = yaml.replace('\u{feff}', "");
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple(yaml).map_err(|why| format!("invalid YAML: {why}"))?;
+        serde_saphyr::from_multiple(&yaml).map_err(|why| format!("invalid YAML: {why}"))?;
     let mut migration = Migration::default();
     // kubectl prints several objects as one of kind List.
     for document in documents {
@@ -61,7 +91,7 @@ pub fn migrate(yaml: &str) -> Result<String, String> {
             _ => migration.read(&document),
         }
     }
-    migration.print()
+    Ok(migration)
 }
 
 impl Migration {
@@ -71,7 +101,10 @@ impl Migration {
             "LLMInferenceService" => kserve::read(self, object),
             "Deployment" => epp::read_deployment(self, object),
             "ConfigMap" => epp::read_config_map(self, object),
-            "EndpointPickerConfig" => {
+            // A configuration's kind is often left out of what is pasted.
+            kind if kind == "EndpointPickerConfig"
+                || kind.is_empty() && object.get("plugins").is_some() =>
+            {
                 self.unassigned.push(UnassignedConfig {
                     map: String::new(),
                     key: title(object),
@@ -80,6 +113,8 @@ impl Migration {
             }
             "InferencePool" => pool::read_pool(self, object),
             "InferenceObjective" => pool::read_objective(self, object),
+            "InferenceModelRewrite" => pool::read_rewrite(self, object),
+            "HTTPRoute" | "GRPCRoute" => route::read(self, object),
             _ => self.note(format!("{}: not read; llm-picker has no use for it", title(object))),
         }
     }
@@ -134,14 +169,28 @@ impl Migration {
         }
     }
 
-    fn print(mut self) -> Result<String, String> {
+    /// Returns the values of all models, each with its configuration.
+    fn assigned(&mut self) -> Vec<Map<String, Value>> {
         let mut models = std::mem::take(&mut self.models).into_all();
         if models.is_empty() {
             // Input without a model, such as a configuration alone, is one model's all the same.
             models.push(ModelValues::default());
         }
         self.assign_configs(&mut models);
-        let mut models: Vec<_> = models.into_iter().map(|model| model.values).collect();
+        models.into_iter().map(|model| model.values).collect()
+    }
+
+    fn nothing(&self) -> String {
+        format!(
+            "found nothing to carry over; allowed: LLMInferenceService, Deployment, ConfigMap, \
+             EndpointPickerConfig, InferencePool, InferenceObjective, InferenceModelRewrite, \
+             HTTPRoute\n{}",
+            self.notes.join("\n")
+        )
+    }
+
+    fn print(mut self) -> Result<String, String> {
+        let mut models = self.assigned();
         if let [only] = &mut *models {
             // A single model's configuration becomes that of all models, also of those to come.
             self.picker.extend(only.remove_entry("config"));
@@ -157,23 +206,56 @@ impl Migration {
             let models = models.into_iter().map(Value::Object).collect();
             values.insert("models".to_owned(), Value::Array(models));
         }
-        if !self.picker.is_empty() {
-            values.insert("picker".to_owned(), Value::Object(self.picker));
+        let sections = [
+            ("picker", &mut self.picker),
+            ("gateway", &mut self.gateway),
+            ("scraper", &mut self.scraper),
+        ];
+        for (key, section) in sections {
+            if !section.is_empty() {
+                values.insert(key.to_owned(), Value::Object(std::mem::take(section)));
+            }
         }
         if !self.objectives.is_empty() {
-            values.insert("objectives".to_owned(), Value::Array(self.objectives));
+            let objectives = std::mem::take(&mut self.objectives);
+            values.insert("objectives".to_owned(), Value::Array(objectives));
         }
-        if let Some(group) = self.objective_group {
+        if let Some(group) = self.objective_group.take() {
             values.insert("objectiveGroup".to_owned(), json!(group));
         }
         if values.is_empty() {
-            return Err(format!(
-                "found nothing to carry over; allowed: LLMInferenceService, Deployment, ConfigMap, \
-                 EndpointPickerConfig, InferencePool, InferenceObjective\n{}",
-                self.notes.join("\n")
-            ));
+            return Err(self.nothing());
         }
         written(&values, &self.notes)
+    }
+
+    fn plugin(mut self) -> Result<Migrated, String> {
+        let models = self.assigned();
+        let configs = models.iter().filter_map(|model| model.get("config")?.as_object());
+        let configs: Vec<_> = configs.cloned().collect();
+        if configs.len() > 1 {
+            return Err(format!(
+                "found the configurations of {} models; allowed: those of one, as the pools of a \
+                 plugin need a match each, which no manifest has",
+                configs.len()
+            ));
+        }
+        let mut plugin = configs.into_iter().next().unwrap_or_default();
+        // Values of the chart's that the plugin's configuration has as well.
+        if let Some(mode) = self.picker.remove("failureMode") {
+            plugin.insert("failureMode".to_owned(), mode);
+        }
+        let lists = [("objectives", &mut self.objectives), ("modelRewrites", &mut self.rewrites)];
+        for (key, list) in lists {
+            if !list.is_empty() {
+                plugin.insert(key.to_owned(), Value::Array(std::mem::take(list)));
+            }
+        }
+        if plugin.is_empty() {
+            return Err(self.nothing());
+        }
+        let json = Value::Object(plugin);
+        Ok(Migrated { text: format!("{json:#}\n"), notes: self.notes })
     }
 }
 

@@ -29,4 +29,5 @@ pub use http::{Answer, get};
 pub use pod::Pod;
 pub use programs::Programs;
 pub use running::Stack;
+pub use way::with_way;
 pub use wire::config::{Destination, Hold, Way};

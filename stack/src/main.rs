@@ -1,27 +1,27 @@
 //! `build.sh run`: starts the stack, says how to try it, and stops it on Ctrl-C.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use std::{
     env, fs,
+    io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::{
     Parser,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use serde_json::Value;
-use stack::{Destination, Hold, Pod, Programs, Stack, Way};
+use stack::{Destination, Hold, Pod, Programs, Stack, Way, with_way};
 use tokio::signal::unix::{SignalKind, signal};
-use wire::config::UnknownName;
+use wire::config::{ConfigDocument, PluginConfig, ScraperPace, UnknownName};
 
 /// Runs the whole stack on loopback: Envoy with the picker, the scraper and vLLM pods.
 #[derive(Debug, Parser)]
-#[command(name = "llm-picker-stack")]
+#[command(name = "llm-picker-stack", version)]
 struct Args {
     /// The gateway's port; 0 is a free one.
     #[arg(long, default_value_t = 8080)]
@@ -35,7 +35,7 @@ struct Args {
     /// Each Envoy's worker threads, 1 to 64.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
-    /// The plugin's configuration as JSON: an EndpointPickerConfig, and llm-picker's own keys beside it.
+    /// The plugin's configuration, YAML or JSON: an EndpointPickerConfig, and llm-picker's own keys beside it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// vLLM servers that already run, instead of simulated ones.
@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
     match run(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("llm-picker-stack: {error:#}");
+            let _ = writeln!(io::stderr(), "llm-picker-stack: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -78,7 +78,7 @@ async fn run(args: &Args) -> Result<()> {
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
-    print!("{}", welcome(&stack).await);
+    say(&welcome(&stack).await);
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,
@@ -86,26 +86,35 @@ async fn run(args: &Args) -> Result<()> {
             _ = child_ended.recv() => {
                 stack.ensure_envoy()?;
                 for exit in stack.ended() {
-                    println!("{} ended ({}); the rest goes on", exit.name, exit.status);
+                    say(&format!("{} ended ({}); the rest goes on\n", exit.name, exit.status));
                 }
             }
         }
     }
-    println!("\nstopping");
+    say("\nstopping\n");
     Ok(())
 }
 
+/// Prints a text. Nothing stops because no one reads it any more.
+fn say(text: &str) {
+    let mut output = io::stdout();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
 async fn start(args: &Args) -> Result<Stack> {
+    let way = Way::new(args.hold, args.destination)?;
+    // Before anything is started: a wrong file is told in milliseconds.
+    let plugin = args.config.as_deref().map(|file| read_plugin(file, way)).transpose()?;
     let builder = Stack::builder(Programs::built_in(&project()?)?)
-        .way(Way::new(args.hold, args.destination)?)
+        .way(way)
         .port(args.port)
         .gateways(args.gateways.into())
         .workers(args.workers.into())
         .endpoints(args.endpoints.into())
         .upstreams(resolve(&args.upstream).await?)
         .explaining();
-    match &args.config {
-        Some(file) => builder.plugin(read_json(file)?).start().await,
+    match plugin {
+        Some(plugin) => builder.plugin(plugin).start().await,
         None => builder.start().await,
     }
 }
@@ -117,15 +126,24 @@ fn project() -> Result<PathBuf> {
     Ok(root.context("this program must lie in the project's dist/")?.to_owned())
 }
 
-/// Reads a configuration by the plugin's own reader, so that what is wrong is said in the same words.
-fn read_json(file: &Path) -> Result<Value> {
-    let name = file.display();
-    let bytes = fs::read(file).with_context(|| format!("reading {name}"))?;
-    wire::config::parse(&bytes)
-        .map_err(|refused| stack::faults(&refused))
-        .with_context(|| format!("{name} is refused"))?;
-    let json = if bytes.trim_ascii().is_empty() { b"{}" } else { &*bytes };
-    serde_json::from_slice(json).with_context(|| format!("{name} is no JSON"))
+/// Reads a configuration by the plugin's own reader, and prints what may surprise about it.
+fn read_plugin(file: &Path, way: Way) -> Result<Value> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| format!("failed to read {name}"))?;
+    let document = ConfigDocument::read(&text).map_err(|why| anyhow!(why.refusal(&name)))?;
+    let noted = document.parse();
+    let config = noted.read.map_err(|why| anyhow!(document.refusal(&name, &why)))?;
+    // The way is this program's own option, so it is part of what is judged.
+    let plugin = with_way(document.value().clone(), way)?;
+    if let PluginConfig::Picker(picker) = config {
+        for warning in picker.warnings(&plugin, ScraperPace::default()) {
+            let _ = writeln!(io::stderr(), "{name}:{}", document.warning(&warning));
+        }
+    }
+    for note in noted.notes {
+        let _ = writeln!(io::stderr(), "{name}:{}", document.note(&note));
+    }
+    Ok(document.value().clone())
 }
 
 async fn resolve(upstreams: &[String]) -> Result<Vec<SocketAddr>> {

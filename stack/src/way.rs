@@ -27,7 +27,10 @@ pub(crate) const fn template(way: Way) -> Result<&'static str, ImpossibleWay> {
 }
 
 /// Returns the plugin's configuration with the settings that follow from the way.
-pub(crate) fn with_way(mut plugin: Value, way: Way) -> Result<Value> {
+///
+/// # Errors
+/// If it is no object.
+pub fn with_way(mut plugin: Value, way: Way) -> Result<Value> {
     // Every template has Envoy add that header.
     let settings = json!({
         "hold": way.hold().name(),

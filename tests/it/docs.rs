@@ -64,3 +64,25 @@ fn every_plugin_is_documented_with_its_parameters() {
         assert!(is_told || has_none, "{document} has no table of {name}");
     }
 }
+
+/// The chart refuses a key of an EndpointPickerConfig exactly where the plugin would.
+#[test]
+fn the_charts_schema_has_every_key_of_an_endpoint_picker_config() {
+    let schema: serde_json::Value =
+        serde_json::from_str(&read("envoy/chart/values.schema.json")).unwrap();
+    let keys = |pointer: &str| -> BTreeSet<String> {
+        let found = schema.pointer(&format!("/definitions/config{pointer}/properties")).unwrap();
+        found.as_object().unwrap().keys().cloned().collect()
+    };
+    let known = |wrong: &str| -> BTreeSet<String> {
+        allowed(wrong).into_iter().map(str::to_owned).collect()
+    };
+    let older = ["data", "metadata", "parser"].map(str::to_owned);
+    let today = known(r#"{"pools": [{"config": {"?": 1}}]}"#);
+    assert_eq!(keys(""), today.into_iter().chain(older).collect());
+    assert_eq!(keys("/properties/plugins/items"), known(r#"{"plugins": [{"?": 1}]}"#));
+    let profile = "/properties/schedulingProfiles/items";
+    assert_eq!(keys(profile), known(r#"{"schedulingProfiles": [{"?": 1}]}"#));
+    let reference = known(r#"{"schedulingProfiles": [{"plugins": [{"?": 1}]}]}"#);
+    assert_eq!(keys(&format!("{profile}/properties/plugins/items")), reference);
+}

@@ -21,29 +21,43 @@ mod flow;
 mod plugin;
 mod scheduling;
 
+// Files, which programs read and the plugin does not.
+#[cfg(not(target_family = "wasm"))]
+mod document;
+#[cfg(not(target_family = "wasm"))]
+mod warning;
+
 // Values and errors of both.
 mod at;
 mod claims;
 mod duration;
 mod error;
 mod faults;
+mod json;
+mod keys;
+mod note;
 mod quantity;
 
-use serde_json::Value;
-
 use crate::push::SECRETS_MAX;
+use at::Keys;
 use faults::Faults;
+use json::Tree;
 
 pub use at::{At, Object};
 pub use claims::Claims;
+#[cfg(not(target_family = "wasm"))]
+pub use document::{ConfigDocument, TextPlace, UnreadableText};
 pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold, ImpossibleWay, UnknownName, Way};
 pub use error::ConfigError;
-pub use faults::RefusedConfig;
+pub use faults::{Noted, RefusedConfig};
 pub use identity::{FairnessKey, Identity, Jwt};
 pub use matching::{Destined, Match};
+pub use note::ConfigNote;
 pub use pool::PoolConfig;
 pub use pull::PullConfig;
+#[cfg(not(target_family = "wasm"))]
+pub use warning::{ConfigWarning, ScraperPace};
 
 /// Bytes of a configuration: a WasmPlugin lives in etcd, which takes objects of 1.5 MiB at most.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
@@ -115,25 +129,40 @@ pub enum FailureMode {
 /// # Errors
 /// For bytes that are no JSON object, and for all that is not understood of it.
 pub fn parse(bytes: &[u8]) -> Result<PluginConfig, RefusedConfig> {
-    let json = json(bytes).map_err(RefusedConfig::unreadable)?;
-    let faults = Faults::default();
-    let root = At::gathering(&json, &faults);
-    let read = if json.get("ingest").is_some() {
-        receiver(&root).map(PluginConfig::Ingest)
-    } else {
-        picker(&root).map(|picker| PluginConfig::Picker(Box::new(picker)))
-    };
-    faults.finish(read)
+    parse_noted(bytes).read
 }
 
-fn json(bytes: &[u8]) -> Result<Value, ConfigError> {
-    if bytes.len() > CONFIG_BYTES_MAX {
-        let found = format!("of {} bytes", bytes.len());
-        return Err(ConfigError::new("", "must be at most 1 MiB").having(found));
+/// Reads a configuration as [`parse`] does, and notes what is taken and has no effect.
+#[must_use]
+pub fn parse_noted(bytes: &[u8]) -> Noted<PluginConfig> {
+    match json::read(bytes) {
+        Ok(tree) => read(&tree),
+        Err(fault) => Noted { read: Err(RefusedConfig::unreadable(fault)), notes: Vec::new() },
     }
-    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes)
-        .map_err(|error| ConfigError::new("", format!("must be JSON: {error}")))
+}
+
+fn read(tree: &Tree) -> Noted<PluginConfig> {
+    gathered(tree, |root| {
+        if tree.value.get("ingest").is_some() {
+            receiver(root).map(PluginConfig::Ingest)
+        } else {
+            picker(root).map(|picker| PluginConfig::Picker(Box::new(picker)))
+        }
+    })
+}
+
+/// Reads a tree with `read`, gathering all faults.
+fn gathered<T>(
+    Tree { value, repeated }: &Tree,
+    read: impl FnOnce(&At<'_>) -> Result<T, ConfigError>,
+) -> Noted<T> {
+    let faults = Faults::default();
+    for path in repeated {
+        let problem = "must be given once; found more values than one";
+        faults.add(ConfigError::new(path.as_str(), problem));
+    }
+    let read = read(&At::gathering(value, &faults));
+    faults.finish(read)
 }
 
 fn receiver(root: &At<'_>) -> Result<IngestConfig, ConfigError> {
@@ -175,7 +204,8 @@ const OURS: [&str; 11] = [
 
 fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
     let known: Vec<&str> = epp::KEYS.iter().chain(&OURS).copied().collect();
-    let object = root.object(&known)?;
+    let keys = Keys { known: &known, older: &epp::OLDER_KEYS, void: &epp::VOID_KEYS };
+    let object = root.with_keys(&keys)?;
     let modes = [("FailOpen", FailureMode::FailOpen), ("FailClose", FailureMode::FailClose)];
     let uses = [("steer", Mode::Steer), ("observe", Mode::Observe)];
     let pools = object.settle(pool::read(&object), Vec::new())?;

@@ -64,6 +64,17 @@ pub(crate) enum Command {
     /// llm-scraper --endpoint 10.0.0.1:8000 explain request.json
     Explain(ExplainArgs),
 
+    /// Check configurations, and print every fault, warning and note with its line and column
+    ///
+    /// Reads an EPP's configuration (EndpointPickerConfig) or the plugin's, as YAML or JSON, also within
+    /// a WasmPlugin, an EnvoyFilter, a ConfigMap, an LLMInferenceService or the chart's values, and the
+    /// scraper's settings. Exits with 0 if all is taken, with 1 if there is a fault, with 2 if a file
+    /// cannot be read. Give the scraper's settings too, and warnings go by their intervals.
+    Check {
+        /// Files, with any number of documents each; standard input if there are none, and for "-"
+        files: Vec<PathBuf>,
+    },
+
     /// Read the manifests of an EPP, and print values for llm-picker's Helm chart
     ///
     /// Reads LLMInferenceServices, the EPP's Deployment, the ConfigMap with its
@@ -72,6 +83,11 @@ pub(crate) enum Command {
     Migrate {
         /// Files, with any number of documents each; standard input if there are none, and for "-"
         files: Vec<PathBuf>,
+
+        /// Print the plugin's configuration as JSON instead, for an Envoy without Kubernetes. What is not
+        /// carried over goes to standard error
+        #[arg(long)]
+        plugin: bool,
     },
 }
 
@@ -82,7 +98,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "BODY.json")]
     pub(super) body: PathBuf,
 
-    /// The plugin's configuration as JSON; all defaults if left out
+    /// The plugin's configuration, YAML or JSON; all defaults if left out
     #[arg(long, value_name = "FILE")]
     pub(super) picker: Option<PathBuf>,
 

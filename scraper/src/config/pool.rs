@@ -16,8 +16,8 @@ const KEYS: [&str; 6] =
 
 pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
     let mut pools: Vec<PoolSettings> = Vec::new();
-    for at in at.list()? {
-        let pool = read(&at)?;
+    at.each(|at| {
+        let pool = read(at)?;
         if pools.iter().any(|other| other.name == pool.name) {
             let name = pool.name;
             return Err(at.problem(format!(
@@ -25,7 +25,8 @@ pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
             )));
         }
         pools.push(pool);
-    }
+        Ok(())
+    })?;
     Ok(pools)
 }
 
@@ -48,9 +49,13 @@ fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
 
 /// Reads the source of endpoints: a list, or a pool of Kubernetes.
 fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
-    let endpoints = object.read("endpoints", Vec::new(), |at| {
-        at.list()?.iter().map(|at| checked(at, str::parse)).collect()
-    })?;
+    // A faulty list is a fault by itself, and is not missing too.
+    let endpoints = match object.get("endpoints") {
+        Some(at) => {
+            at.list()?.iter().map(|at| checked(at, str::parse)).collect::<Result<_, _>>()?
+        }
+        None => Vec::new(),
+    };
     let file = object.get("endpointsFile").map(|at| at.text().map(Into::into)).transpose()?;
     let listed = !endpoints.is_empty() || file.is_some();
     match object.get("inferencePool") {

@@ -1,6 +1,7 @@
 //! The EndpointPickerConfig, as far as the plugin's own reader takes it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use wire::config::PluginConfig;
 
 use super::Migration;
 
@@ -15,20 +16,28 @@ enum Step {
 }
 
 /// Returns as much of `config` as the plugin takes, and lists the rest in the plugin's words, under
-/// `title`.
+/// `title`, and so what is taken and has no effect.
 pub(super) fn carried(migration: &mut Migration, config: &Value, title: &str) -> Option<Value> {
     let mut config = config.clone();
     if let Some(object) = config.as_object_mut() {
         // Only an object of that kind has metadata, a file does not.
         object.remove("metadata");
     }
+    estimate_prefixes(migration, &mut config, title);
     for _ in 0..FAULTS_MAX {
-        match wire::config::parse(config.to_string().as_bytes()) {
-            Ok(_) => return Some(config),
+        let noted = wire::config::parse_noted(config.to_string().as_bytes());
+        match noted.read {
+            Ok(read) => {
+                for note in noted.notes {
+                    migration.note(format!("{title}: {note}"));
+                }
+                require_way(migration, &read, title);
+                return Some(config);
+            }
             Err(refused) => {
                 // One at a time: to leave out an item of a list changes the paths behind it.
                 let Some(fault) = refused.faults().first() else { break };
-                migration.note(format!("{title}: {fault}"));
+                migration.note(format!("{title}: {}", shortened(&fault.to_string())));
                 if !leave_out(&mut config, &fault.path) {
                     break;
                 }
@@ -37,6 +46,54 @@ pub(super) fn carried(migration: &mut Migration, config: &Value, title: &str) ->
     }
     migration.note(format!("{title}: not carried over as a whole"));
     None
+}
+
+/// Returns a fault without the list of all plugin types, of which no line of a list is the place.
+fn shortened(fault: &str) -> &str {
+    const NAMES_MAX: usize = 20;
+    match fault.split_once("; allowed: ") {
+        Some((rule, names)) if names.split(", ").count() > NAMES_MAX => rule,
+        Some(_) | None => fault,
+    }
+}
+
+/// Has prefixes scored by what endpoints were sent where the EPP goes by the engines' KV events. Without,
+/// a configuration would lose its heaviest scorer.
+fn estimate_prefixes(migration: &mut Migration, config: &mut Value, title: &str) {
+    const PRECISE: &str = "precise-prefix-cache-scorer";
+    let plugins = config.get_mut("plugins").and_then(Value::as_array_mut);
+    for plugin in plugins.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if plugin.get("type").and_then(Value::as_str) != Some(PRECISE) {
+            continue;
+        }
+        plugin.entry("name").or_insert_with(|| json!(PRECISE));
+        plugin.insert("type".to_owned(), json!("prefix-cache-scorer"));
+        let parameters = plugin.remove("parameters");
+        let names =
+            parameters.iter().filter_map(Value::as_object).flatten().map(|(key, _)| key.as_str());
+        let names: Vec<_> = names.collect();
+        let lost = match names.is_empty() {
+            true => String::new(),
+            false => format!("; its parameters {} have no place", names.join(", ")),
+        };
+        migration.note(format!(
+            "{title}: {PRECISE}: prefix-cache-scorer in its place, which knows what an endpoint has \
+             cached by what it was sent, and not by KV events{lost}"
+        ));
+    }
+}
+
+/// Chooses a way into Envoy by which the filter can write headers, if the configuration needs one.
+fn require_way(migration: &mut Migration, read: &PluginConfig, title: &str) {
+    let PluginConfig::Picker(picker) = read else { return };
+    if !picker.pools.iter().any(|pool| pool.scheduler.scheduling.sets_headers()) {
+        return;
+    }
+    migration.picker.insert("way".to_owned(), json!("envoyFilter"));
+    migration.note(format!(
+        "{title}: its profile handler sets headers, so picker.way is envoyFilter: no other way into \
+         Envoy can"
+    ));
 }
 
 /// Carries over the first configuration of the model that is being read.

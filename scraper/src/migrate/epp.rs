@@ -5,16 +5,54 @@ use serde_json::{Value, json};
 use super::{Migration, UnassignedConfig, config, models::ConfigReference, text, title};
 
 /// Arguments of the EPP that llm-picker has no use for, each with the reason.
-const UNUSED: [(&str, &str); 9] = [
+const UNUSED: [(&str, &str); 32] = [
     ("pool-group", "the scraper looks in both groups"),
-    ("grpc-port", "there is no ext_proc server"),
-    ("grpc-health-port", "there is no ext_proc server"),
-    ("secure-serving", "there is no ext_proc server"),
-    ("cert-path", "there is no ext_proc server"),
-    ("zap-encoder", "logs are Envoy's and the scraper's"),
-    ("metrics-port", "metrics are Envoy's own and the scraper's"),
+    ("grpc-port", NO_SERVER),
+    ("grpc-health-port", NO_SERVER),
+    ("grpc-max-recv-msg-size", NO_SERVER),
+    ("grpc-max-send-msg-size", NO_SERVER),
+    ("enable-grpc-stream-metrics", NO_SERVER),
+    ("drain-timeout", NO_SERVER),
+    ("health-checking", NO_SERVER),
+    ("secure-serving", NO_SERVER),
+    ("cert-path", NO_SERVER),
+    ("enable-cert-reload", NO_SERVER),
+    ("tls-min-version", NO_SERVER),
+    ("tls-cipher-suites", NO_SERVER),
+    ("ha-enable-leader-election", "all scrapers push, and workers of a gateway share their state"),
+    ("enable-pprof", "there is no process of Go"),
+    ("zap-encoder", LOGS),
+    ("zap-log-level", LOGS),
+    ("zap-devel", LOGS),
+    ("zap-stacktrace-level", LOGS),
+    ("metrics-port", METRICS),
+    ("metrics-endpoint-auth", METRICS),
+    ("metrics-client-ca-file", METRICS),
+    ("metrics-cert-dir", METRICS),
+    ("fairness-id-metric-label-limit", "1,000 label sets of a pool are counted apart"),
+    ("refresh-prometheus-metrics-interval", METRICS),
     ("tracing", "traces are Envoy's"),
-    ("v", "set RUST_LOG for the scraper, the wasm component's level for Envoy"),
+    ("v", LOG_LEVEL),
+    ("allow-experimental-plugins", "plugins need no leave here"),
+    (
+        "disable-endpoint-subset-filter",
+        "a subset is obeyed where a filter in front or a trusted header sets it",
+    ),
+    ("emit-endpoint-scores", "picker.decisionHeader has answers tell the scores"),
+    ("feature-gates", "add them to the configuration's featureGates"),
+    ("metrics-staleness-threshold", "set metricsStalenessThreshold of a utilization-detector"),
+];
+const NO_SERVER: &str = "there is no ext_proc server";
+const LOGS: &str = "logs are Envoy's and the scraper's";
+const METRICS: &str = "metrics are Envoy's own and the scraper's";
+const LOG_LEVEL: &str = "set RUST_LOG for the scraper, the wasm component's level for Envoy";
+/// Arguments that name metrics of engines, until GIE 1.4.
+const ENGINE_METRICS: [&str; 5] = [
+    "total-queued-requests-metric",
+    "total-running-requests-metric",
+    "kv-cache-usage-percentage-metric",
+    "lora-info-metric",
+    "cache-info-metric",
 ];
 
 /// Arguments that are carried over, without hyphens: older EPPs wrote them so.
@@ -27,12 +65,7 @@ pub(super) fn read_deployment(migration: &mut Migration, object: &Value) {
     let Some(container) = object.pointer(&format!("{containers}/0")) else {
         return migration.note(format!("{title}: it has no containers"));
     };
-    let strings = |key: &str| -> Vec<String> {
-        let list = container.get(key).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let arguments: Vec<String> =
-        strings("command").into_iter().skip(1).chain(strings("args")).collect();
+    let arguments = arguments(container);
     let volumes = object.pointer("/spec/template/spec/volumes").and_then(Value::as_array);
     let maps = volumes.into_iter().flatten().filter_map(|it| text(it, "/configMap/name"));
     read_arguments(migration, &title, &arguments, maps.map(str::to_owned).collect());
@@ -56,6 +89,15 @@ pub(super) fn read_deployment(migration: &mut Migration, object: &Value) {
             "terminationMessagePolicy",
         ],
     );
+}
+
+/// Returns a container's arguments, which are behind the program's name in its command too.
+pub(super) fn arguments(container: &Value) -> Vec<String> {
+    let strings = |key: &str| -> Vec<String> {
+        let list = container.get(key).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    strings("command").into_iter().skip(1).chain(strings("args")).collect()
 }
 
 /// Reads the arguments of an EPP that mounts the ConfigMaps `maps`. Notes begin with `title`.
@@ -124,11 +166,79 @@ fn read_flag(migration: &mut Migration, title: &str, flag: &Flag<'_>, maps: &[St
             migration.models.current().values.insert("namespace".to_owned(), json!(value));
         }
         "poolname" | "poolnamespace" => (),
+        "refresh-metrics-interval" => {
+            migration.scraper.insert("interval".to_owned(), json!(value));
+        }
+        "endpoint-selector" => read_selector(migration, title, value),
+        "endpoint-target-ports" => read_ports(migration, title, value),
+        _ if name.starts_with("model-server-metrics-") => read_metrics(migration, title, flag),
+        _ if ENGINE_METRICS.contains(&name) => migration.note(format!(
+            "{title}: argument --{name} {value}: the scraper knows the metrics of vLLM, SGLang, \
+             TensorRT-LLM and Triton; for others pools[].engineConfigs of a scraper of your own"
+        )),
         _ => {
             let unused = UNUSED.iter().find(|(other, _)| *other == name);
             let why = unused.map_or("not known here; not carried over", |(_, why)| *why);
             migration.note(format!("{title}: argument --{name}: {why}"));
         }
+    }
+}
+
+/// Reads the labels of the pods, where there is no InferencePool.
+fn read_selector(migration: &mut Migration, title: &str, value: &str) {
+    let pairs = value.split(',').map(|pair| pair.trim().split_once('='));
+    let Some(labels) = pairs.collect::<Option<Vec<_>>>() else {
+        return migration.note(format!(
+            "{title}: argument --endpoint-selector {value}: podLabels take key=value alone; not \
+             carried over"
+        ));
+    };
+    let labels = labels
+        .into_iter()
+        .map(|(key, value)| (key.trim().to_owned(), json!(value.trim_start_matches('=').trim())));
+    let values = &mut migration.models.current().values;
+    values.insert("podLabels".to_owned(), Value::Object(labels.collect()));
+}
+
+/// Reads the ports of the pods, where there is no InferencePool.
+fn read_ports(migration: &mut Migration, title: &str, value: &str) {
+    let mut ports = value.split(',').map(|port| port.trim().parse::<u16>());
+    let Some(Ok(first)) = ports.next() else {
+        return migration
+            .note(format!("{title}: argument --endpoint-target-ports {value}: not carried over"));
+    };
+    migration.models.current().values.insert("port".to_owned(), json!(first));
+    if ports.next().is_some() {
+        migration.note(format!(
+            "{title}: argument --endpoint-target-ports {value}: the chart's Service takes the first"
+        ));
+    }
+}
+
+/// Reads where pods have their metrics, in EPPs before llm-d 0.10.
+fn read_metrics(migration: &mut Migration, title: &str, flag: &Flag<'_>) {
+    let Flag { name, value } = *flag;
+    let values = &mut migration.models.current().values;
+    let is_kserve = values.get("kind").is_some();
+    match (name, value) {
+        // The pods of an LLMInferenceService are asked over TLS anyway.
+        ("model-server-metrics-scheme", "https") if is_kserve => (),
+        ("model-server-metrics-scheme", "https") => {
+            values.insert("tls".to_owned(), json!({"insecureSkipVerify": true}));
+            migration.note(format!(
+                "{title}: argument --{name} {value}: tls.insecureSkipVerify, as the EPP verifies no \
+                 certificates either by default"
+            ));
+        }
+        ("model-server-metrics-scheme", _) | ("model-server-metrics-path", "/metrics") => (),
+        ("model-server-metrics-https-insecure-skip-verify", _) => migration.note(format!(
+            "{title}: argument --{name}: the chart's tls.insecureSkipVerify; a scraper of your own \
+             takes a CA in pools[].metrics"
+        )),
+        _ => migration.note(format!(
+            "{title}: argument --{name} {value}: the chart's scraper asks for /metrics at the model's \
+             port; a scraper of your own takes another place in pools[].metrics"
+        )),
     }
 }
 

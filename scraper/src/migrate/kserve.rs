@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Migration, config, epp, models::ConfigReference, text, title};
+use super::{Migration, config, epp, models::ConfigReference, route, text, title};
 
 /// Reads the model and the settings of its scheduler.
 pub(super) fn read(migration: &mut Migration, object: &Value) {
@@ -25,6 +25,7 @@ pub(super) fn read(migration: &mut Migration, object: &Value) {
         None => drop(values.remove("inferencePool")),
     }
     values.remove("podLabels");
+    read_router(migration, object, &title);
     if object.pointer("/spec/prefill").is_some() {
         migration.note(format!(
             "{title}: spec.prefill: look whether the configuration has a profile for each role"
@@ -60,15 +61,43 @@ pub(super) fn read(migration: &mut Migration, object: &Value) {
     );
 }
 
+/// Reads the gateways and routes of the model.
+fn read_router(migration: &mut Migration, object: &Value, title: &str) {
+    let Some(router) = object.pointer("/spec/router") else { return };
+    let namespace = text(object, "/metadata/namespace");
+    let gateways = router.pointer("/gateway/refs").and_then(Value::as_array);
+    for gateway in gateways.into_iter().flatten() {
+        route::read_gateway(migration, title, namespace, gateway);
+    }
+    if let Some(spec) = router.pointer("/route/http/spec") {
+        route::read_spec(migration, title, namespace, spec);
+    }
+    let routes = router.pointer("/route/http/refs").and_then(Value::as_array);
+    for route in routes.into_iter().flatten() {
+        let name = text(route, "/name").unwrap_or("without a name");
+        migration.note(format!(
+            "{title}: spec.router.route.http.refs: HTTPRoute {name}: give it too, or let it name the \
+             model's Service"
+        ));
+    }
+    let others = [("/ingress", "ingress"), ("/route/grpc", "route.grpc")];
+    for (_, key) in others.into_iter().filter(|(pointer, _)| router.pointer(pointer).is_some()) {
+        migration.note(format!("{title}: spec.router.{key}: not carried over"));
+    }
+}
+
 /// Reads the EPP's own arguments, which take precedence over those that KServe would set.
 fn read_template(migration: &mut Migration, scheduler: &Value, title: &str) {
     let containers = scheduler.pointer("/template/containers").and_then(Value::as_array);
     for container in containers.into_iter().flatten() {
-        let arguments = container.get("args").and_then(Value::as_array);
-        let arguments: Vec<String> =
-            arguments.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-        epp::read_arguments(migration, title, &arguments, Vec::new());
+        let name = text(container, "/name").unwrap_or("main");
         let path = format!("{title}: spec.router.scheduler.template container");
-        migration.note_others(container, &path, &["name", "image", "args"]);
+        // KServe's scheduler is the container of that name; others stand beside it.
+        if name != "main" {
+            migration.note(format!("{path} {name}: not carried over"));
+            continue;
+        }
+        epp::read_arguments(migration, title, &epp::arguments(container), Vec::new());
+        migration.note_others(container, &path, &["name", "image", "command", "args"]);
     }
 }

@@ -1,4 +1,4 @@
-//! InferencePools and InferenceObjectives.
+//! InferencePools, InferenceObjectives and InferenceModelRewrites.
 
 use serde_json::{Value, json};
 
@@ -66,7 +66,30 @@ pub(super) fn read_objective(migration: &mut Migration, object: &Value) {
     if let Some((group, _)) = group {
         migration.objective_group.get_or_insert_with(|| group.to_owned());
     }
+    migration.note(
+        "objectives: those of the input are in the cluster, and helm refuses what it has not made: \
+         helm install --take-ownership"
+            .to_owned(),
+    );
     if let Some(spec) = object.get("spec") {
         migration.note_others(spec, &format!("{title}: spec"), &["priority", "poolRef"]);
+    }
+}
+
+/// Reads an InferenceModelRewrite, which the scraper follows where it is.
+pub(super) fn read_rewrite(migration: &mut Migration, object: &Value) {
+    let title = title(object);
+    let pool = text(object, "/spec/poolRef/name").unwrap_or("its InferencePool");
+    migration.note(format!(
+        "{title}: stays where it is, as the scraper follows the rewrites of the InferencePool that it \
+         watches: if that is not {pool}, change spec.poolRef"
+    ));
+    let rules = object.pointer("/spec/rules").cloned();
+    let name = text(object, "/metadata/name").unwrap_or("rewrite");
+    if let Some(rules) = rules {
+        migration.rewrites.push(json!({"name": name, "rules": rules}));
+    }
+    if let Some(spec) = object.get("spec") {
+        migration.note_others(spec, &format!("{title}: spec"), &["rules", "poolRef"]);
     }
 }

@@ -9,11 +9,13 @@
 )]
 
 mod api_server;
+mod check;
 mod envoys;
 mod kubernetes;
 mod list;
 mod lives;
 mod migrate;
+mod older;
 mod pages;
 mod pods;
 mod program;

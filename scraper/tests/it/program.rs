@@ -137,7 +137,7 @@ async fn a_request_is_explained_by_what_the_pods_say_now() {
         path
     };
     let body = write("body", r#"{"model": "m", "messages": [{"role": "user", "content": "Hi"}]}"#);
-    let picker = write("picker", r#"{"plugins": [{"type": "queue-scorer"}]}"#);
+    let picker = write("picker", "plugins:\n- type: queue-scorer\n");
     let broken = write("broken", r#"{"plugins": [{"type": "queue-score"}]}"#);
     let explain = |picker: &PathBuf| {
         let mut command = bare(&["--endpoint", &busy.0, "--endpoint", &idle.0, "explain"]);
@@ -153,10 +153,8 @@ async fn a_request_is_explained_by_what_the_pods_say_now() {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = last_words(&output);
-    assert!(
-        said.contains(r#"plugins[0].type "queue-score": must be a known name; allowed: "#),
-        "{said}"
-    );
+    let fault = r#"broken:1:23: invalid plugins[0].type "queue-score": must be a known name; did you mean "queue-scorer"?"#;
+    assert!(said.contains(fault), "{said}");
 }
 
 #[test]
@@ -189,7 +187,29 @@ pools:
     let output = check("pools: [{endpoints: ['10.0.0.1']}]");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     let said = last_words(&output).replace(path.to_str().unwrap(), "FILE");
-    insta::assert_snapshot!(said, @r#"llm-scraper: FILE: invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port"#);
+    insta::assert_snapshot!(said, @r#"llm-scraper: FILE:1:22: invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port"#);
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+#[test]
+fn a_closed_pipe_ends_the_program_quietly() {
+    for args in [["migrate"].as_slice(), &["check"], &["migrate", "--plugin"]] {
+        let mut command = bare(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        child.stdin.take().unwrap().write_all(b"plugins: [{type: queue-scorer}]\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert_eq!(last_words(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn it_says_its_version() {
+    let output = bare(&["--version"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, format!("llm-scraper {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

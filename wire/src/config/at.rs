@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigError, ITEMS_MAX, duration, faults::Faults, quantity};
+pub(super) use super::keys::Keys;
+use super::{
+    ConfigError, ConfigNote, ITEMS_MAX, duration,
+    faults::{Faults, gather},
+    quantity,
+};
 
 /// Value in the configuration, with the path that leads to it.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ impl<'a> At<'a> {
 
     /// Returns the error that the value is none of these names.
     pub fn refuse_name(&self, names: &[&str]) -> ConfigError {
-        self.refuse(&format!("a known name; allowed: {}", names.join(", ")))
+        self.refuse("a known name").allowing(names)
     }
 
     /// Returns the error that the list has another number of items than `allowed`, as in
@@ -75,20 +80,35 @@ impl<'a> At<'a> {
     /// # Errors
     /// For another value than an object, and for the first other key.
     pub fn object(&self, known: &[&str]) -> Result<Object<'a>, ConfigError> {
+        self.with_keys(&Keys::known(known))
+    }
+
+    /// Reads an object of these keys only, and notes those that have no effect.
+    ///
+    /// # Errors
+    /// Those of [`At::object`].
+    pub(super) fn with_keys(&self, keys: &Keys<'_>) -> Result<Object<'a>, ConfigError> {
         let Value::Object(members) = self.value else { return Err(self.refuse("an object")) };
         // A field that is known but not supported yet gets an error that says so.
-        let unknown =
-            |key: &&String| !known.contains(&key.as_str()) && !YET.contains(&key.as_str());
+        let unknown = |key: &&String| !keys.has(key) && !YET.contains(&key.as_str());
         for key in members.keys().filter(unknown) {
             let key = key.chars().take(80).collect::<String>();
-            let allowed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let problem = format!("must be a known field; allowed: {allowed}");
-            gather(self.faults, ConfigError::new(join(&self.path, &key), problem))?;
+            let fault = ConfigError::new(join(&self.path, &key), "must be a known field");
+            gather(self.faults, fault.allowing(keys.known))?;
         }
         let object = self.members()?;
-        let yet: Vec<&str> = YET.iter().copied().filter(|key| !known.contains(key)).collect();
+        let yet: Vec<&str> = YET.iter().copied().filter(|key| !keys.has(key)).collect();
         object.refuse_yet(&yet).or_else(|fault| gather(self.faults, fault))?;
+        object.note_all(keys.void);
         Ok(object)
+    }
+
+    /// Notes that the value has no effect here, and why.
+    pub(super) fn note(&self, why: &str) {
+        if let Some(faults) = self.faults {
+            let (path, found) = (self.path.clone(), self.found());
+            faults.note(ConfigNote { path, found, why: why.to_owned() });
+        }
     }
 
     /// Reads an object with keys that were checked before.
@@ -129,7 +149,7 @@ impl<'a> At<'a> {
     ///
     /// # Errors
     /// Those of [`At::list`], and the first of `read` where faults are not gathered.
-    pub(super) fn each<T>(
+    pub fn each<T>(
         &self,
         mut read: impl FnMut(&Self) -> Result<T, ConfigError>,
     ) -> Result<Vec<T>, ConfigError> {
@@ -293,8 +313,26 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Those of [`At::object`].
     pub fn child(&self, key: &str, known: &[&str]) -> Result<Self, ConfigError> {
+        self.child_with(key, &Keys::known(known))
+    }
+
+    /// Notes of each of these keys that is there why it has no effect.
+    pub(super) fn note_all(&self, void: &[(&str, &str)]) {
+        for (key, why) in void {
+            if let Some(at) = self.get(key) {
+                at.note(why);
+            }
+        }
+    }
+
+    /// Reads the object at `key`, which has no members where it is left out, and notes the keys that have
+    /// no effect.
+    ///
+    /// # Errors
+    /// Those of [`At::object`].
+    pub(super) fn child_with(&self, key: &str, keys: &Keys<'_>) -> Result<Self, ConfigError> {
         match self.get(key) {
-            Some(at) => at.object(known),
+            Some(at) => at.with_keys(keys),
             None => Ok(Self { path: join(&self.path, key), members: None, faults: self.faults }),
         }
     }
@@ -350,17 +388,6 @@ impl<'a> Object<'a> {
             Some(at) => Err(at.problem("must be left out, as it is not supported yet")),
             None => Ok(()),
         }
-    }
-}
-
-/// Puts a fault to the others, or returns it where none are gathered.
-fn gather(faults: Option<&Faults>, fault: ConfigError) -> Result<(), ConfigError> {
-    match faults {
-        Some(faults) => {
-            faults.add(fault);
-            Ok(())
-        }
-        None => Err(fault),
     }
 }
 

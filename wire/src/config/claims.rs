@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{At, FailureMode, Match, matching};
+use super::{At, FailureMode, Match, json, matching};
 
 /// Requests that a refused configuration was meant for, as far as that can be read of it: there a
 /// gateway that fails closed answers by itself, and all others go on.
@@ -18,7 +18,7 @@ impl Claims {
     /// Reads what can be read of a configuration; nothing of what is no JSON.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        super::json(bytes).map(|json| Self::read(&json)).unwrap_or_default()
+        json::read(bytes).map(|json| Self::read(&json.value)).unwrap_or_default()
     }
 
     fn read(json: &Value) -> Self {

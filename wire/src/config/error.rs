@@ -9,8 +9,10 @@ pub struct ConfigError {
     pub path: String,
     /// Value that was found there, as far as it helps.
     pub found: Option<String>,
-    /// Rule that is broken, and the allowed values.
+    /// Rule that is broken, and the allowed values unless they are names.
     pub problem: String,
+    /// Names that are allowed, where the rule is to be one of them; `None` where it is another.
+    pub names: Option<Vec<String>>,
     /// True if another error is the cause, and mending that mends this one.
     pub(super) is_consequence: bool,
 }
@@ -18,12 +20,17 @@ pub struct ConfigError {
 impl ConfigError {
     pub(super) fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
         let (path, problem) = (path.into(), problem.into());
-        Self { path, found: None, problem, is_consequence: false }
+        Self { path, found: None, problem, names: None, is_consequence: false }
     }
 
     /// Marks an error that another one is the cause of.
     pub(super) fn consequence(self) -> Self {
         Self { is_consequence: true, ..self }
+    }
+
+    /// Adds the names that are allowed.
+    pub(super) fn allowing(self, names: &[&str]) -> Self {
+        Self { names: Some(names.iter().map(|name| (*name).to_owned()).collect()), ..self }
     }
 
     /// Adds the value that was found.
@@ -41,6 +48,11 @@ impl fmt::Display for ConfigError {
         if let Some(found) = &self.found {
             write!(f, " {found}")?;
         }
-        write!(f, ": {}", self.problem)
+        write!(f, ": {}", self.problem)?;
+        match &self.names {
+            None => Ok(()),
+            Some(names) if names.is_empty() => write!(f, "; allowed: none"),
+            Some(names) => write!(f, "; allowed: {}", names.join(", ")),
+        }
     }
 }

@@ -65,8 +65,8 @@ fn limits(object: &Object<'_>, default: Limits) -> Result<Limits, ConfigError> {
 }
 
 /// Reads the saturation detector, which is named within `flowControl`, or in older configurations
-/// at the top. The detector counts without the gate too: there it decides when requests below
-/// priority 0 are shed.
+/// at the top; of both the newer counts. The detector counts without the gate too: there it decides when
+/// requests below priority 0 are shed.
 pub(super) fn detector(epp: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detector, ConfigError> {
     let newer = match epp.get("flowControl") {
         Some(at) => at.members()?.get("saturationDetector"),
@@ -74,10 +74,12 @@ pub(super) fn detector(epp: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detect
     };
     match (newer, epp.get("saturationDetector")) {
         (None, None) => Ok(Detector::default()),
-        (Some(_), Some(older)) => {
-            Err(older.problem("must not stand beside flowControl.saturationDetector"))
+        (Some(at), older) => {
+            if let Some(older) = older {
+                older.note("flowControl.saturationDetector counts");
+            }
+            referred(&at, plugins)
         }
-        (Some(at), None) => referred(&at, plugins),
         (None, Some(at)) if at.members()?.get("pluginRef").is_some() => referred(&at, plugins),
         (None, Some(at)) => plugin::utilization(&at.object(&plugin::UTILIZATION)?),
     }

@@ -1,5 +1,6 @@
 //! The plugins of an EndpointPickerConfig.
 
+mod absent;
 mod kind;
 mod role;
 
@@ -18,13 +19,17 @@ use picker_core::{
     saturation::{Detector, DetectorKind},
 };
 
-use super::{At, ConfigError, at::Object, share::Share};
+use super::{
+    At, ConfigError,
+    at::{Keys, Object},
+    share::Share,
+};
 use crate::body::Parser;
 use kind::{IN_FLIGHT, PluginKind, TOKEN_PRODUCER};
 use role::Role;
 
 pub(super) use detector::{UTILIZATION, utilization};
-pub(super) use prefix::{Prefix, one_index};
+pub(super) use prefix::{Prefix, of_index, one_index};
 
 /// Plugin with its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +123,11 @@ impl<'a> Plugins<'a> {
         let kind_at = entry.required("type")?;
         let kind = PluginKind::read(&kind_at)?;
         let name = entry.read("name", kind_at.text()?, At::text)?;
-        Ok((name, self.with_parameters(kind, &entry)?))
+        let plugin = self.with_parameters(kind, &entry)?;
+        if let Some(at) = entry.get("parameters") {
+            at.members()?.note_all(&VOID);
+        }
+        Ok((name, plugin))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Plugin> {
@@ -127,9 +136,23 @@ impl<'a> Plugins<'a> {
 
     /// Returns the plugin that is named here, of any type.
     pub(super) fn refer(&self, at: &At<'_>) -> Result<&Plugin, ConfigError> {
-        let choices: Vec<(&str, &Plugin)> =
-            self.named.iter().map(|(name, plugin)| (*name, plugin)).collect();
-        at.one_of(&choices).map_err(|fault| self.blame(at, fault))
+        let name = at.text()?;
+        let found = self.named.iter().find(|(other, _)| *other == name);
+        found.map(|(_, plugin)| plugin).ok_or_else(|| self.blame(at, self.missing(at, name)))
+    }
+
+    /// Returns the error that no plugin is listed under a name.
+    fn missing(&self, at: &At<'_>, name: &str) -> ConfigError {
+        if PluginKind::named(name).is_some() {
+            return at.refuse(&format!(
+                "the name of a listed plugin; plugins has none of this name: add {{\"type\": {name:?}}}"
+            ));
+        }
+        let names: Vec<&str> = self.named.iter().map(|(name, _)| *name).collect();
+        match names.is_empty() {
+            true => at.refuse("the name of a listed plugin; plugins lists none"),
+            false => at.refuse_name(&names),
+        }
     }
 
     /// Marks a fault as a consequence where it is about a plugin that could not be read.
@@ -189,7 +212,7 @@ impl<'a> Plugins<'a> {
             PluginKind::Decider(kind) => Plugin::Decider(handler::decider(kind, entry)?),
             // The bodies of what has no parser go by load.
             PluginKind::Parser(parser) => none().map(|_| Plugin::Parser(parser))?,
-            PluginKind::Elsewhere(kind) => elsewhere(kind, entry)?,
+            PluginKind::Elsewhere { kind, why } => elsewhere(kind, why, entry)?,
         })
     }
 }
@@ -215,16 +238,42 @@ fn max_endpoints(picker: Picker, entry: &Object<'_>) -> Result<Picker, ConfigErr
     Ok(Picker { max_endpoints, ..picker })
 }
 
-fn elsewhere(kind: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
+/// Parameters that no plugin here goes by, each with the reason: the names of the EPP's producers, of
+/// which there is one each, and the limits of tables that have their own.
+const VOID: [(&str, &str); 6] = [
+    ("prefixMatchInfoProducerName", "there is one prefix index for each endpoint"),
+    ("latencyPredictionInfoProducerName", "the scheduler predicts by itself"),
+    ("inFlightLoadProducerName", "the ledger counts what is in flight"),
+    ("topologyProducerName", "the scraper reads labels of pods"),
+    ("producer", "attributes are the scraper's customMetrics"),
+    ("lruSize", "every endpoint of a pool is remembered"),
+];
+
+/// Keys of token producers that ask a tokenizer.
+const TOKENIZER: [(&str, &str); 5] = [
+    ("modelName", NO_TOKENIZER),
+    ("vllm", NO_TOKENIZER),
+    ("udsTokenizerConfig", NO_TOKENIZER),
+    ("tokenizersPoolConfig", NO_TOKENIZER),
+    ("estimate", NO_TOKENIZER),
+];
+const NO_TOKENIZER: &str = "prompts are measured in bytes, and tokens are learnt from answers";
+
+fn elsewhere(kind: &str, why: &str, entry: &Object<'_>) -> Result<Plugin, ConfigError> {
     if kind == TOKEN_PRODUCER {
-        let parameters = entry.child("parameters", &["estimate", "backend"])?;
-        parameters.read("backend", (), |at| at.one_of(&[("estimate", ())]))?;
+        let keys = Keys { known: &["estimate", "backend"], older: &[], void: &TOKENIZER };
+        let parameters = entry.child_with("parameters", &keys)?;
+        parameters.read("backend", (), |at| at.one_of(&[("estimate", ()), ("vllm", ())]))?;
+        parameters.note_all(&[("backend", NO_TOKENIZER)]);
     } else if kind.ends_with("-headers-handler") || kind.ends_with("-header-handler") {
-        entry.child("parameters", &["prefillProfile", "encodeProfile"])?;
+        let parameters = entry.child("parameters", &["prefillProfile", "encodeProfile"])?;
+        parameters.note_all(&[("prefillProfile", why), ("encodeProfile", why)]);
     } else if kind == IN_FLIGHT {
         return output_estimate(entry).map(Plugin::OutputEstimate);
+    } else if let Some(at) = entry.get("parameters") {
+        // Which path and scheme pods are scraped by is the scraper's command line.
+        at.note(why);
     }
-    // Which path and scheme pods are scraped by is the scraper's command line.
     Ok(Plugin::Elsewhere)
 }
 

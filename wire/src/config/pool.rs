@@ -81,7 +81,7 @@ fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
         let epp = epp::read(object, beside.share)?;
         return Ok(vec![PoolConfig::new("default".to_owned(), Match::default(), epp, beside)]);
     };
-    for at in epp::KEYS.iter().filter_map(|key| object.get(key)) {
+    for at in epp::KEYS.iter().chain(&epp::OLDER_KEYS).filter_map(|key| object.get(key)) {
         let rule = "must not stand beside pools; allowed: this within pools[…].config, or no pools";
         object.settle(Err(at.problem(rule)), ())?;
     }

@@ -178,7 +178,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid pools[0].name "a b": must be 1 to 63 of A-Z a-z 0-9 . _ -
     invalid plugins: must not stand beside pools; allowed: this within pools[…].config, or no pools
     invalid featureGates[0] "flowcontrol": must be a known name; allowed: flowControl, flowControl=true, flowControl=false
-    invalid plugins[0].type "precise-prefix-cache-scorer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer; allowed: …
+    invalid plugins[0].type "precise-prefix-cache-scorer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer
     invalid envoy.destination "header": must not go with hold "bufferFilter", as headers can no longer be written once they went on; allowed: property, filterState
     invalid envoy.hold "maybe": must be a known name; allowed: stopIteration, bufferFilter
     invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader

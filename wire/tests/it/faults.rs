@@ -89,7 +89,7 @@ fn shortened(said: &str) -> String {
 #[test]
 fn claims_are_what_can_be_read() {
     let claims = |json: &str| Claims::of(json.as_bytes());
-    for unreadable in ["{", "[]", "\u{feff}{}", r#""text""#, "7"] {
+    for unreadable in ["{", "[]", r#""text""#, "7"] {
         assert_eq!(claims(unreadable), Claims::default(), "{unreadable}");
     }
     let not_utf8 = b"{\"failureMode\": \"FailClose\", \"x\": \"\xff\"}";
@@ -97,7 +97,7 @@ fn claims_are_what_can_be_read() {
     let too_large = format!(r#"{{"failureMode": "FailClose", "x": "{}"}}"#, "x".repeat(1 << 20));
     assert_eq!(claims(&too_large), Claims::default());
     assert_eq!(
-        claims(r#"{"failureMode": "FailOpen", "x": 1}"#).failure_mode,
+        claims("\u{feff}{\"failureMode\": \"FailOpen\", \"x\": 1, \"x\": 2}").failure_mode,
         Some(FailureMode::FailOpen)
     );
     assert_eq!(claims(r#"{"failureMode": "open"}"#).failure_mode, None);

@@ -187,7 +187,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     };
     insta::assert_snapshot!([
         r#""maxRequest": 1"#,
-        r#""maxBytes": "1.5Gi""#,
+        r#""maxBytes": "1.5 Gi""#,
         r#""defaultRequestTTL": 60"#,
         r#""defaultRequestTTL": "-1s""#,
         r#""enableEviction": true"#,
@@ -202,7 +202,7 @@ fn errors_say_where_what_and_what_is_allowed() {
         &bands(63),
     ].map(|section| say("", section)).join("\n"), @r#"
     invalid flowControl.maxRequest: must be a known field; allowed: maxBytes, maxRequests, defaultRequestTTL, noEndpointRequestTTL, defaultPriorityBand, defaultNegativePriorityBand, priorityBands, usageLimitPolicyPluginRef, bandSelectionPolicyPluginRef, saturationDetector, enableEviction, displace
-    invalid flowControl.maxBytes "1.5Gi": must be a number or a quantity such as "1Gi" or "10k", 0 for no limit
+    invalid flowControl.maxBytes "1.5 Gi": must be a number or a quantity such as "1Gi" or "10k", 0 for no limit
     invalid flowControl.defaultRequestTTL 60: must be a duration such as "200ms", "60s" or "1m30s"
     invalid flowControl.defaultRequestTTL "-1s": must be a duration such as "200ms", "60s" or "1m30s"
     invalid flowControl.enableEviction: must be left out, as it is not supported yet
@@ -216,11 +216,11 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid flowControl.priorityBands of 65 items: must have at most 64, priority 0 among them
     taken
     "#);
-    let both = r#""saturationDetector": {}, "flowControl": {"saturationDetector": {}}"#;
-    assert_eq!(
-        detector("", both).unwrap_err().to_string(),
-        "invalid saturationDetector: must not stand beside flowControl.saturationDetector"
-    );
+    // Of both places the newer one counts.
+    let plugins = r#"{"type": "concurrency-detector"}"#;
+    let newer = r#""flowControl": {"saturationDetector": {"pluginRef": "concurrency-detector"}}"#;
+    let both = format!(r#""saturationDetector": {{"queueDepthThreshold": 9}}, {newer}"#);
+    assert_eq!(detector(plugins, &both), detector(plugins, newer));
 }
 
 #[test]

@@ -70,7 +70,8 @@ fn prefixes_and_load() {
     insta::assert_snapshot!(say(&agnostic.to_string()), @"default: 1 active-request-scorer, 1 session-affinity-scorer, max-score-picker of 3; flow control false");
 }
 
-/// The older handler goes by the prefix-based decider, if one is listed.
+/// The older handler goes by the prefix-based decider, if one is listed, and else sends every prompt apart, as the
+/// EPPs did that knew no deciders.
 #[test]
 fn the_older_handler_has_a_decider_by_default() {
     let profiles = ["prefill: prefill-filter", "decode: decode-filter"];
@@ -86,7 +87,7 @@ fn the_older_handler_has_a_decider_by_default() {
         disagg.prefill_decider
     };
     assert_eq!(of(decider), Some(Decider::PrefixBased { uncached: 8, prompt: 0 }));
-    assert_eq!(of(json!([])), None);
+    assert_eq!(of(json!([])), Some(Decider::Always));
 }
 
 /// A cache on the GPU and another in the host's memory, each with an index of its own.

@@ -112,14 +112,14 @@ mod tests {
     fn pools(args: &[&str], file: &str) -> Result<Vec<PoolSettings>, String> {
         let args = Args::try_parse_from([&["llm-scraper"], args].concat());
         let args = args.map_err(|why| why.to_string())?;
-        args.options.pool.over(config::parse(file).unwrap().pools)
+        args.options.pool.over(config::parse("s.yaml", file).unwrap().pools)
     }
 
     #[test]
     fn flags_come_before_the_file() {
         let file = "pools: [{name: chat, endpoints: [a:1], objectives: [{name: paid}]}]";
         let changed_by = |args: &[&str]| pools(args, file).unwrap().remove(0);
-        assert_eq!(changed_by(&[]), config::parse(file).unwrap().pools.remove(0));
+        assert_eq!(changed_by(&[]), config::parse("s.yaml", file).unwrap().pools.remove(0));
         let changed = changed_by(&["--endpoint", "b:2"]);
         assert_eq!(changed.name, "chat");
         assert_eq!(changed.objectives, changed_by(&[]).objectives);

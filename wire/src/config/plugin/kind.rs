@@ -6,6 +6,7 @@ use picker_core::{
     saturation::DetectorKind,
 };
 
+use super::absent;
 use crate::{
     body::Parser,
     config::{At, ConfigError},
@@ -29,7 +30,11 @@ pub(super) enum PluginKind {
     /// Decider that has prompts with media encoded apart.
     MediaDecider,
     Parser(Parser),
-    Elsewhere(&'static str),
+    /// Type without effect here, and the reason.
+    Elsewhere {
+        kind: &'static str,
+        why: &'static str,
+    },
 }
 
 const ALWAYS: &str = "always-disagg-pd-decider";
@@ -38,37 +43,31 @@ pub(super) const MEDIA_DECIDER: &str = "always-disagg-multimodal-decider";
 pub(super) const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
 pub(super) const TOKEN_PRODUCER: &str = "token-producer";
 pub(super) const IN_FLIGHT: &str = "inflight-load-producer";
-const ELSEWHERE: [&str; 8] = [
-    "metrics-data-source",
-    "core-metrics-extractor",
-    "topology-extractor",
-    // The scheduler learns by itself how long first tokens take.
-    "predicted-latency-producer",
-    // What these did in older EPPs the disagg-profile-handler does.
-    "disagg-headers-handler",
-    "prefill-header-handler",
-    TOKEN_PRODUCER,
-    IN_FLIGHT,
+const PODS: &str = "the scraper reads metrics; its pools[].metrics say the path, port and scheme";
+const OBJECTS: &str = "the scraper finds endpoints, and what Kubernetes says of them";
+const MODELS: &str = "the scraper asks the pods for their models, which answer /v1/models";
+const HEADERS: &str = "the disagg-profile-handler sets the headers of its stages";
+/// Types without effect here, each with the reason.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("metrics-data-source", PODS),
+    ("core-metrics-extractor", "the scraper knows engines; its pools[].engineConfigs add others"),
+    ("topology-extractor", "the scraper reads labels of pods"),
+    ("predicted-latency-producer", "the scheduler learns by itself how long tokens take"),
+    ("disagg-headers-handler", HEADERS),
+    ("prefill-header-handler", HEADERS),
+    (TOKEN_PRODUCER, "prompts are measured in bytes, and tokens are learnt from answers"),
+    (IN_FLIGHT, "the ledger counts requests and tokens in flight"),
+    ("models-data-source", MODELS),
+    ("models-data-extractor", MODELS),
+    ("models-responder", MODELS),
+    ("endpoint-notification-source", OBJECTS),
+    ("k8s-notification-source", OBJECTS),
+    ("file-discovery", "the scraper finds endpoints; its pools[].endpointsFile is such a file"),
 ];
-
-/// Types of the EPP that do not exist here, with the reason.
-const ABSENT: &[(&str, &str)] = &[
-    ("precise-prefix-cache-scorer", KV_EVENTS),
-    ("precise-prefix-cache-producer", KV_EVENTS),
-    ("program-aware-fairness", "use token-fair-fairness-policy"),
-    ("mm-embeddings-cache-scorer", "what encoders have cached is not followed"),
-    ("mm-embeddings-cache-producer", "what encoders have cached is not followed"),
-    ("session-id-producer", "session-affinity-scorer reads the header itself"),
-    ("agent-identity", "identity.fairnessHeaders may name the header of a session"),
-    ("vllmgrpc-parser", PROTOBUF),
-    ("vertexai-parser", PROTOBUF),
-];
-const PROTOBUF: &str = "bodies of protobuf are not read, and go by load";
-const KV_EVENTS: &str = "engines' KV events come over ZMQ, which a filter in Envoy cannot read; use \
-                         prefix-cache-scorer with approx-prefix-cache-producer";
 
 impl PluginKind {
     pub(super) fn named(name: &str) -> Option<Self> {
+        let name = absent::current(name);
         match name {
             ALWAYS => return Some(Self::Decider(Decider::Always)),
             PREFIX_BASED => {
@@ -78,7 +77,7 @@ impl PluginKind {
             PREFIX_PRODUCER => return Some(Self::Prefix),
             _ => (),
         }
-        let elsewhere = ELSEWHERE.into_iter().find(|known| *known == name);
+        let elsewhere = ELSEWHERE.into_iter().find(|(known, _)| *known == name);
         (Scorer::named(name).map(Self::Scorer))
             .or_else(|| Filter::named(name).map(Self::Filter))
             .or_else(|| Picker::named(name).map(Self::Picker))
@@ -90,19 +89,14 @@ impl PluginKind {
             .or_else(|| name.parse().map(Self::BandSelection).ok())
             .or_else(|| name.parse().map(Self::Detector).ok())
             .or_else(|| Parser::named(name).map(Self::Parser))
-            .or_else(|| elsewhere.map(Self::Elsewhere))
+            .or_else(|| elsewhere.map(|(kind, why)| Self::Elsewhere { kind, why }))
     }
 
     pub(super) fn read(at: &At<'_>) -> Result<Self, ConfigError> {
         let name = at.text()?;
-        Self::named(name).ok_or_else(|| {
-            let names = names();
-            match ABSENT.iter().find(|(absent, _)| *absent == name) {
-                Some((_, why)) => {
-                    at.refuse(&format!("another type: {why}; allowed: {}", names.join(", ")))
-                }
-                None => at.refuse_name(&names),
-            }
+        Self::named(name).ok_or_else(|| match absent::reason(name) {
+            Some(why) => at.refuse(&format!("another type: {why}")),
+            None => at.refuse_name(&names()),
         })
     }
 }
@@ -122,6 +116,6 @@ fn names() -> Vec<&'static str> {
         .chain([ALWAYS, PREFIX_BASED, MEDIA_DECIDER, PREFIX_PRODUCER])
         .chain(flow.into_iter().flatten().copied())
         .chain(Parser::names())
-        .chain(ELSEWHERE)
+        .chain(ELSEWHERE.into_iter().map(|(kind, _)| kind))
         .collect()
 }

@@ -3,7 +3,10 @@
 use picker_core::{BLOCKS_MAX, Config};
 
 use super::kind::PREFIX_PRODUCER;
-use crate::config::{At, ConfigError, at::Object};
+use crate::config::{
+    At, ConfigError,
+    at::{Keys, Object},
+};
 
 /// Parameter that names the index that a plugin goes by.
 const PRODUCER_NAME: &str = "prefixMatchInfoProducerName";
@@ -58,23 +61,81 @@ pub(in crate::config) fn one_index(config: &Object<'_>) -> Result<(), ConfigErro
     Ok(())
 }
 
+/// Keys of a producer's parameters.
+const KEYS: [&str; 5] = [
+    "autoTune",
+    "blockSizeTokens",
+    "maxPrefixTokensToMatch",
+    "maxPrefixBlocksToMatch",
+    "lruCapacityPerServer",
+];
+/// Older name of `blockSizeTokens`.
+const BLOCK_SIZE: &str = "blockSize";
+/// Parameters that the scorer had before there was a producer (GIE 1.0 to 1.4, llm-d 0.2 to 0.5).
+pub(super) const OF_A_SCORER: [&str; 6] = [
+    "autoTune",
+    "blockSizeTokens",
+    "maxPrefixTokensToMatch",
+    "maxPrefixBlocksToMatch",
+    "lruCapacityPerServer",
+    BLOCK_SIZE,
+];
+/// Parameters of a scorer of those times that have no effect.
+pub(super) const VOID_OF_A_SCORER: [(&str, &str); 6] = [
+    ("hashBlockSize", "blocks are of 64 tokens, as they are in EPPs from llm-d 0.6 on"),
+    ("mode", NO_EVENTS),
+    ("indexerConfig", NO_EVENTS),
+    ("tokenProcessorConfig", NO_EVENTS),
+    ("kvEventsConfig", NO_EVENTS),
+    ("kvCacheRedisAddr", NO_EVENTS),
+];
+const NO_EVENTS: &str =
+    "engines' KV events are not read; what an endpoint has cached is known from what it was sent";
+
+/// Reads the settings of a producer.
+pub(super) fn read(entry: &Object<'_>) -> Result<Prefix, ConfigError> {
+    let keys = Keys { known: &KEYS, older: &[BLOCK_SIZE], void: &[] };
+    settings(&entry.child_with("parameters", &keys)?)
+}
+
+/// Returns the settings of the index: those of the producer, or else those that a prefix scorer has.
+pub(in crate::config) fn of_index(
+    config: &Object<'_>,
+    producer: Option<Prefix>,
+) -> Result<Prefix, ConfigError> {
+    let mut found = producer;
+    for at in config.read("plugins", Vec::new(), At::list)? {
+        let Some(parameters) = of_a_scorer(&at) else { continue };
+        if found.is_some() {
+            let elsewhere = "the settings of the index come from another plugin";
+            parameters.note_all(&OF_A_SCORER.map(|key| (key, elsewhere)));
+        } else if OF_A_SCORER.iter().any(|key| parameters.get(key).is_some()) {
+            found = Some(settings(&parameters)?);
+        }
+    }
+    Ok(found.unwrap_or_default())
+}
+
+/// Returns the parameters of a prefix scorer; `None` for another plugin.
+fn of_a_scorer<'a>(at: &At<'a>) -> Option<Object<'a>> {
+    let entry = at.members().ok()?;
+    let is_one = entry.get("type")?.text().is_ok_and(|kind| kind == "prefix-cache-scorer");
+    entry.get("parameters").filter(|_| is_one)?.members().ok()
+}
+
 /// Reads the settings. The EPP counts in blocks of a size that can be set, the index in blocks of
 /// one size: numbers of blocks are converted, so that the same tokens are meant.
-pub(super) fn read(entry: &Object<'_>) -> Result<Prefix, ConfigError> {
-    let parameters = entry.child(
-        "parameters",
-        &[
-            "autoTune",
-            "blockSizeTokens",
-            "maxPrefixTokensToMatch",
-            "maxPrefixBlocksToMatch",
-            "lruCapacityPerServer",
-        ],
-    )?;
+fn settings(parameters: &Object<'_>) -> Result<Prefix, ConfigError> {
     let default = Prefix::default();
     // The bounds are what the index can hold: 16 million blocks are 256 MB per endpoint.
     let whole = |key, default, max| parameters.read(key, default, |at: &At<'_>| at.whole(0, max));
-    let block = whole("blockSizeTokens", BLOCK_TOKENS, 1 << 16)?.max(BLOCK_TOKENS);
+    let older = whole(BLOCK_SIZE, BLOCK_TOKENS, 1 << 16)?;
+    let block = whole("blockSizeTokens", older, 1 << 16)?;
+    if block < BLOCK_TOKENS {
+        let least = "blocks are of 64 tokens or more, as in the EPP";
+        parameters.note_all(&[("blockSizeTokens", least), (BLOCK_SIZE, least)]);
+    }
+    let block = block.max(BLOCK_TOKENS);
     let ours = |blocks: u32| {
         let tokens = u64::from(blocks) * u64::from(block);
         u32::try_from(tokens / u64::from(BLOCK_TOKENS)).unwrap_or(u32::MAX)
@@ -82,10 +143,17 @@ pub(super) fn read(entry: &Object<'_>) -> Result<Prefix, ConfigError> {
     let tokens = whole("maxPrefixTokensToMatch", 0, 1 << 24)?.div_ceil(BLOCK_TOKENS);
     let blocks = whole("maxPrefixBlocksToMatch", 0, 1 << 24).map(ours)?;
     let said = [tokens, blocks].into_iter().find(|blocks| *blocks > 0);
+    if tokens > 0 {
+        parameters.note_all(&[("maxPrefixBlocksToMatch", "maxPrefixTokensToMatch counts")]);
+    }
+    if parameters.get("blockSizeTokens").is_some() {
+        parameters.note_all(&[(BLOCK_SIZE, "blockSizeTokens counts")]);
+    }
     Ok(Prefix {
         auto_tune: parameters.read("autoTune", default.auto_tune, At::flag)?,
         prompt_blocks_max: said.unwrap_or(default.prompt_blocks_max),
-        capacity: parameters
-            .read("lruCapacityPerServer", default.capacity, |at| at.whole(0, 1 << 24).map(ours))?,
+        capacity: parameters.read("lruCapacityPerServer", ours(default.capacity), |at| {
+            at.whole(0, 1 << 24).map(ours)
+        })?,
     })
 }

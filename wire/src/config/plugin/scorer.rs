@@ -10,7 +10,12 @@ use picker_core::{
     },
 };
 
-use crate::config::{At, ConfigError, at::Object, identity};
+use super::prefix::{OF_A_SCORER, VOID_OF_A_SCORER};
+use crate::config::{
+    At, ConfigError,
+    at::{Keys, Object},
+    identity,
+};
 
 /// Reads the scorer with the `parameters` of its entry, those left out as they are in `default`.
 pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, ConfigError> {
@@ -48,14 +53,7 @@ pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, Config
         }
         Scorer::Latency(default) => Scorer::Latency(latency(default, entry)?),
         Scorer::EstimatedTtft(default) => Scorer::EstimatedTtft(estimated_ttft(default, entry)?),
-        Scorer::PrefixCache(default) => Scorer::PrefixCache(prefix_cache(
-            default,
-            &parameters(&[
-                "prefixMatchInfoProducerName",
-                "matchLengthWeight",
-                "matchLengthScaleTokens",
-            ])?,
-        )?),
+        Scorer::PrefixCache(default) => Scorer::PrefixCache(prefix_cache(default, entry)?),
         Scorer::LoadAware(default) => {
             let threshold =
                 parameters(&["threshold"])?
@@ -63,7 +61,10 @@ pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, Config
             Scorer::LoadAware(LoadAware { threshold })
         }
         Scorer::ActiveRequest(default) => {
-            let parameters = parameters(&["idleThreshold", "maxBusyScore"])?;
+            let known = ["idleThreshold", "maxBusyScore"];
+            let ends = [("requestTimeout", "a request counts until its answer ends here")];
+            let keys = Keys { known: &known, older: &[], void: &ends };
+            let parameters = entry.child_with("parameters", &keys)?;
             let idle = |at: &At<'_>| at.whole(0, u32::MAX);
             let share = |at: &At<'_>| at.within(0.0, 1.0);
             Scorer::ActiveRequest(ActiveRequest {
@@ -105,7 +106,11 @@ fn fixed_range(at: &At<'_>) -> Result<(f64, f64), ConfigError> {
     if min < max { Ok((min, max)) } else { Err(at.problem("must have a min below the max")) }
 }
 
-fn prefix_cache(default: PrefixCache, parameters: &Object<'_>) -> Result<PrefixCache, ConfigError> {
+fn prefix_cache(default: PrefixCache, entry: &Object<'_>) -> Result<PrefixCache, ConfigError> {
+    let known = ["prefixMatchInfoProducerName", "matchLengthWeight", "matchLengthScaleTokens"];
+    // What scorers of older EPPs say of the index is read with the producer.
+    let keys = Keys { known: &known, older: &OF_A_SCORER, void: &VOID_OF_A_SCORER };
+    let parameters = entry.child_with("parameters", &keys)?;
     // There is one prefix index; which producer it is called after makes no difference.
     parameters.read("prefixMatchInfoProducerName", "", At::text)?;
     let share = |at: &At<'_>| at.within(0.0, 1.0);
@@ -149,6 +154,7 @@ fn session_id(parameters: &Object<'_>) -> Result<SessionStrategy, ConfigError> {
     let seconds = |at: &At<'_>| at.within(1e-3, 1e9);
     // Sessions that are out of date are not swept: the next look-up sees it.
     config.read("evictionSweepSeconds", 0.0, seconds)?;
+    config.note_all(&[("evictionSweepSeconds", "a look-up drops sessions that are out of date")]);
     let ttl = Duration::from_secs_f64(config.read("evictionTtlSeconds", SESSION_TTL, seconds)?);
     let mut headers = Vec::new();
     for source in config.read("sources", Vec::new(), At::list)? {
