@@ -6,6 +6,7 @@
 //! Envoy's answer is one of those that come back as values.
 
 mod clock;
+mod headers;
 
 use std::{
     hash::BuildHasher,
@@ -14,56 +15,11 @@ use std::{
 };
 
 pub(crate) use clock::now;
+pub(crate) use headers::Headers;
 use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType, MetricType},
 };
-
-/// Header names and raw values, in order, repeated names kept.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Headers(Vec<(String, Vec<u8>)>);
-
-impl Headers {
-    /// Makes an empty list.
-    pub(crate) const fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    /// Returns the last value of a header.
-    pub(crate) fn last(&self, name: &str) -> Option<&[u8]> {
-        let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
-        Some(value)
-    }
-
-    /// True if the header is there.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.last(name).is_some()
-    }
-
-    /// True if a header's name begins with this prefix.
-    pub(crate) fn have_prefix(&self, prefix: &str) -> bool {
-        self.0.iter().any(|(name, _)| name.starts_with(prefix))
-    }
-
-    /// Removes the headers of these names from the request, and from this list, so that nothing reads them
-    /// afterwards. While Envoy still holds the headers only.
-    pub(crate) fn strip<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
-        for name in names {
-            if self.has(name) {
-                remove_request_header(name);
-                self.forget([name]);
-            }
-        }
-    }
-
-    /// Removes the headers of these names from this list alone: nothing here reads them afterwards, and the request
-    /// keeps them.
-    pub(crate) fn forget<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
-        for name in names {
-            self.0.retain(|(key, _)| key != name);
-        }
-    }
-}
 
 /// Reads the wall clock, since the Unix epoch: only for what another machine compares.
 pub(crate) fn wall_clock() -> Duration {
@@ -94,7 +50,7 @@ pub(crate) fn plugin_name() -> String {
 /// Reads all request headers in one call: a second one would cost as much again. From a callback of a
 /// request while Envoy still holds its headers.
 pub(crate) fn request_headers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
+    Headers::read(MapType::HttpRequestHeaders)
 }
 
 /// Sets a request header to this one value. While Envoy still holds the headers only.
@@ -110,12 +66,12 @@ pub(crate) fn remove_request_header(name: &str) {
 
 /// Reads all response headers in one call. From `on_http_response_headers` only.
 pub(crate) fn response_headers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
+    Headers::read(MapType::HttpResponseHeaders)
 }
 
 /// Reads all response trailers. From `on_http_response_trailers` only.
 pub(crate) fn response_trailers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpResponseTrailers).unwrap_or_default())
+    Headers::read(MapType::HttpResponseTrailers)
 }
 
 /// Removes every value of a response header. From `on_http_response_headers` only.
@@ -284,7 +240,7 @@ pub(crate) fn http_call(
 /// Reads the headers of the answer to a call. From `on_http_call_response` only, and only if there are
 /// any.
 pub(crate) fn http_call_response_headers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default())
+    Headers::read(MapType::HttpCallResponseHeaders)
 }
 
 /// Reads the first `size` bytes of the answer's body. From `on_http_call_response` only.

@@ -230,7 +230,7 @@ impl Reader {
     /// between a stream's first usage, which counts no output yet, and its last.
     #[must_use]
     pub fn output_tokens(&self, wishes: OutputWishes) -> OutputTokens {
-        if let Some(usage) = self.usage().filter(|usage| self.counts_all(*usage)) {
+        if let Some(usage) = self.usage().filter(|_| self.is_counted()) {
             return OutputTokens { tokens: usage.output_tokens, is_estimate: false };
         }
         let OutputWishes { tokens_max, hides_some } = wishes;
@@ -253,13 +253,11 @@ impl Reader {
         OutputTokens { tokens, is_estimate: true }
     }
 
-    /// True if a usage counts all output that came: a stream tells of it at its end, and may tell before.
-    fn counts_all(&self, usage: Usage) -> bool {
+    /// True if the usage counts all output that came: a stream tells of it at its end, and may tell before.
+    const fn is_counted(&self) -> bool {
         match &self.parts {
             Parts::Unread | Parts::Whole(_) => true,
-            Parts::Stream(events) => {
-                events.has_finished() || usage.output_tokens >= events.outputs()
-            }
+            Parts::Stream(events) => events.is_counted(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Decision, Effect, Input, PendingRequest, Proposal, TickPace, Worker,
     proposal::{Placing, Plan},
+    seen::Written,
 };
 use crate::{
     flow::{Outcome, Ticket, TicketId},
@@ -136,7 +137,7 @@ impl Worker {
     ) {
         if let Some(held) = self.peer.unhold(request) {
             let result = AdmissionResult::Rejected(outcome);
-            effects.push(decide(now, &held, result, None));
+            effects.push(Effect::Decide(Box::new(Decision::of_held(now, &held, result, None))));
         }
         effects.push(Effect::ShowHeartbeat);
     }
@@ -148,7 +149,7 @@ impl Worker {
         placing: Placing,
         effects: &mut Vec<Effect>,
     ) {
-        let Placing { result, target, position, lease, passage, is_overruled } = placing;
+        let Placing { result, target, position, entry, lease, passage, is_overruled } = placing;
         if let Some(passage) = passage {
             self.peer.count(passage);
         }
@@ -158,7 +159,7 @@ impl Worker {
             self.peer.open(now, id, target);
             let decision = result.for_placement();
             let sent = Event::Sent { request: id, at: now, ask: pending.request, decision };
-            self.learn(sent, position, effects);
+            self.learn(sent, position, entry, effects);
         } else if result == AdmissionResult::Held {
             let ticket = self.ticket(now, &pending);
             let held = HeldRequest { ticket, request: pending.request };
@@ -239,26 +240,39 @@ impl Worker {
         effects: &mut Vec<Effect>,
     ) {
         let Release { request, granted_at } = release;
-        let Placing { result, target, position, .. } = placing;
+        let Placing { result, target, position, entry, .. } = placing;
         let Some(held) = self.peer.unhold(request) else { return };
         let placed = match (&result, target) {
             (AdmissionResult::Sent(result), Some(target)) => Some((result.for_placement(), target)),
             _ => None,
         };
-        let answer = decide(now, &held, result, granted_at);
+        let answer = Effect::Decide(Box::new(Decision::of_held(now, &held, result, granted_at)));
         if let Some((decision, target)) = placed {
             self.peer.open(now, request, target);
             let sent = Event::Sent { request, at: now, ask: held.request, decision };
-            self.learn(sent, position, effects);
+            self.learn(sent, position, entry, effects);
         }
         // The other workers know of the placement before the stream resumes, which may run another turn.
         effects.push(answer);
     }
 
-    /// Learns from an event, and tells the other workers at the position that the ledger gave.
-    fn learn(&mut self, event: Event, position: Option<u64>, effects: &mut Vec<Effect>) {
+    /// Learns from an event, and tells the other workers at the position that the ledger gave, unless the
+    /// entry was written with the ledger.
+    fn learn(
+        &mut self,
+        event: Event,
+        position: Option<u64>,
+        entry: Option<Written>,
+        effects: &mut Vec<Effect>,
+    ) {
         let events = self.scheduler.handle(event);
-        self.publish(position, events, effects);
+        match entry {
+            Some(written) => {
+                debug_assert_eq!(written.events, events, "told other events than learnt");
+                self.feed.published(written.position);
+            }
+            None => self.publish(position, events, effects),
+        }
     }
 
     fn take_end(
@@ -364,21 +378,6 @@ impl Worker {
             effects.push(Effect::ShowHeartbeat);
         }
     }
-}
-
-fn decide(
-    now: Instant,
-    held: &HeldRequest,
-    result: AdmissionResult,
-    granted_at: Option<Instant>,
-) -> Effect {
-    Effect::Decide(Box::new(Decision {
-        request: RequestId(held.ticket.id.request),
-        result,
-        waited: now.saturating_since(held.ticket.arrived),
-        granted_at,
-        is_overruled: false,
-    }))
 }
 
 fn send(envelope: Envelope) -> Effect {

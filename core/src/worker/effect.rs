@@ -6,7 +6,7 @@ use super::Input;
 use crate::{
     ledger::Ledger,
     model::{Instant, PlacementEvent, RequestId, WorkerId},
-    workers::{AdmissionResult, Envelope},
+    workers::{AdmissionResult, Envelope, peer::HeldRequest},
 };
 
 /// An effect for the host, to be carried out in the order in which [`super::turn`] returns them.
@@ -66,4 +66,22 @@ pub struct Decision {
     /// True if the request was let go by a worker that only looks on, where flow control would have held it or turned
     /// it away.
     pub is_overruled: bool,
+}
+
+impl Decision {
+    /// Answers a request that was held.
+    pub(super) fn of_held(
+        now: Instant,
+        held: &HeldRequest,
+        result: AdmissionResult,
+        granted_at: Option<Instant>,
+    ) -> Self {
+        Self {
+            request: RequestId(held.ticket.id.request),
+            result,
+            waited: now.saturating_since(held.ticket.arrived),
+            granted_at,
+            is_overruled: false,
+        }
+    }
 }

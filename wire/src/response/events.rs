@@ -44,8 +44,9 @@ pub(super) struct Events {
     pub(super) form: EventForm,
     line: LineState,
     event: EventState,
-    /// Number of events with output so far.
+    /// Number of events with output so far, and of those behind the last usage that counted any.
     outputs: u32,
+    uncounted: u32,
     /// Number of those that were read, and the bytes of output in them.
     sampled: u32,
     sampled_bytes: u64,
@@ -146,9 +147,10 @@ impl Events {
         self.may_pass_some() && !self.is_sample() && self.is_between()
     }
 
-    /// Counts an event that brings a token and was not read.
+    /// Counts an event with output.
     pub(super) const fn pass(&mut self) {
         self.outputs = self.outputs.saturating_add(1);
+        self.uncounted = self.uncounted.saturating_add(1);
     }
 
     /// Returns the bytes of output if all that came is one event with output, and it tells nothing else.
@@ -282,8 +284,9 @@ impl Events {
         match self.event.data {
             DataState::None => return,
             DataState::Skipped => {
-                let is_output = self.event.is_output_by_name();
-                self.outputs = self.outputs.saturating_add(u32::from(is_output));
+                if self.event.is_output_by_name() {
+                    self.pass();
+                }
             }
             DataState::Read => {
                 let mut document = std::mem::take(&mut self.event.document);
@@ -303,13 +306,20 @@ impl Events {
         self.counts.merge(finds.counts);
         self.has_finished |= finds.has_finished;
         let is_output = finds.output_bytes > 0 || finds.shape == Shape::Unknown;
-        if error.is_some() || !is_output || !self.event.is_output_by_name() {
-            return;
+        if error.is_none() && is_output && self.event.is_output_by_name() {
+            self.sample(finds);
         }
+        if finds.counts.has_output() {
+            self.uncounted = 0;
+        }
+    }
+
+    /// Counts an event with output that was read.
+    fn sample(&mut self, finds: &Finds) {
         if self.outputs == 0 {
             self.reads_all |= finds.shape != Shape::Common;
         }
-        self.outputs = self.outputs.saturating_add(1);
+        self.pass();
         if finds.output_bytes > 0 {
             self.sampled = self.sampled.saturating_add(1);
             let bytes = u64::try_from(finds.output_bytes).unwrap_or(u64::MAX);
@@ -323,6 +333,11 @@ impl Events {
 
     pub(super) const fn outputs(&self) -> u32 {
         self.outputs
+    }
+
+    /// True if the usage counts all output that came.
+    pub(super) const fn is_counted(&self) -> bool {
+        self.uncounted == 0
     }
 
     /// Returns the HTTP status of the stream's first error.

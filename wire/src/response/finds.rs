@@ -133,6 +133,11 @@ impl UsageCounts {
         *slot = Some(number);
     }
 
+    /// True if tokens of the answer are counted, be it none.
+    pub(super) const fn has_output(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// Takes in the counts of a later event, which hold for the answer so far. Those of the prompt
     /// belong together: a part of it may not be counted twice.
     pub(super) fn merge(&mut self, later: Self) {

@@ -181,7 +181,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid plugins[0].type "precise-prefix-cache-scorer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer
     invalid envoy.destination "header": must not go with hold "bufferFilter", as headers can no longer be written once they went on; allowed: property, filterState
     invalid envoy.hold "maybe": must be a known name; allowed: stopIteration, bufferFilter
-    invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader
+    invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode
     invalid apiVersion "v2": must be a known name; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
     invalid objectives[0].priority 3000000000.0: must be a whole number of 32 bits
     invalid identity.fairnessHeaders[0] "a b": must be a header's name
