@@ -30,8 +30,9 @@ pub fn read_plugin(name: &str, text: &str) -> Result<PluginConfig, String> {
     document.parse().read.map_err(|refused| document.refusal(name, &refused))
 }
 
-/// Explains the choice for a request, by the plugin's configuration and a snapshot that was just made. Knowledge that only a gateway has is missing: the request is explained as if it were
-/// the gateway's first.
+/// Explains the choice for a request, by the plugin's configuration and a snapshot that was just made.
+/// Knowledge that only a gateway has is missing: the request is explained as if it were the gateway's
+/// first.
 ///
 /// # Errors
 /// If the configuration is not a picker's, or the body is not understood, in words.

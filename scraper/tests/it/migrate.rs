@@ -1,7 +1,9 @@
 //! From an EPP's manifests to the chart's values.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use scraper::migrate;
+use picker_core::{Decider, Handler};
+use scraper::{Migrated, migrate, migrate_plugin};
+use wire::config::{PluginConfig, parse};
 
 /// Manifests of a chart for OpenShift AI, with one part of each kind that has no place in the
 /// values.
@@ -212,4 +214,78 @@ fn what_holds_nothing_is_refused() {
             "{error}"
         );
     }
+}
+
+/// What KServe and the Gateway API say around a configuration with prefill apart from decode.
+const APART: &str = r#"
+kind: LLMInferenceService
+metadata: {name: chat, namespace: models}
+spec:
+  router:
+    gateway: {refs: [{name: shared, namespace: edge}]}
+    route: {http: {refs: [{name: chat-route}]}}
+    scheduler:
+      config:
+        inline:
+          kind: EndpointPickerConfig
+          plugins:
+          - {type: prefill-filter}
+          - {type: decode-filter}
+          - {type: precise-prefix-cache-scorer, parameters: {indexerConfig: {}}}
+          - {type: pd-profile-handler, parameters: {threshold: 0, hashBlockSize: 5}}
+          schedulingProfiles:
+          - {name: prefill, plugins: [{pluginRef: prefill-filter}, {pluginRef: precise-prefix-cache-scorer, weight: 3}]}
+          - {name: decode, plugins: [{pluginRef: decode-filter}]}
+      template:
+        containers:
+        - {name: main, command: [/app/epp, --refresh-metrics-interval=20ms], args: [--model-server-metrics-scheme, https, --kv-cache-usage-percentage-metric, mine]}
+        - {name: tokenizer, image: x}
+---
+kind: HTTPRoute
+metadata: {name: chat-route, namespace: models}
+spec:
+  parentRefs: [{name: other, namespace: edge}]
+  rules: [{backendRefs: [{group: inference.networking.k8s.io, kind: InferencePool, name: chat-inference-pool}]}]
+---
+kind: InferenceModelRewrite
+metadata: {name: canary, namespace: models}
+spec: {poolRef: {name: chat-inference-pool}, rules: [{targets: [{modelRewrite: m}]}]}
+"#;
+
+#[test]
+fn routes_rewrites_gateways_and_flags_are_read() {
+    let said = migrate(APART).unwrap();
+    for line in [
+        // The way into Envoy is one by which the handler's headers can be written.
+        "picker:\n  config:",
+        "  way: envoyFilter\n",
+        "        threshold: 0\n",
+        "gateway:\n  name: shared\n  namespace: edge\n",
+        "scraper:\n  interval: 20ms\n",
+        "plugins[3].parameters.hashBlockSize 5: ",
+        "precise-prefix-cache-scorer: prefix-cache-scorer in its place",
+        "its parameters indexerConfig have no place",
+        "Gateway edge/other: a release has one gateway, and another has come first",
+        "spec.rules[0].backendRefs: name the model's Service in the place of InferencePool chat-inference-pool",
+        "InferenceModelRewrite models/canary: stays where it is",
+        "template container tokenizer: not carried over",
+        "argument --kv-cache-usage-percentage-metric mine: the scraper knows",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
+    assert!(!said.contains("model-server-metrics-scheme"), "the pods are asked over TLS:\n{said}");
+}
+
+/// An Envoy without Kubernetes takes what is printed, and the rewrites and objectives with it.
+#[test]
+fn the_plugins_json_is_taken_by_the_plugin() {
+    let Migrated { text, notes } = migrate_plugin(APART).unwrap();
+    let Ok(PluginConfig::Picker(picker)) = parse(text.as_bytes()) else { panic!("{text}") };
+    let pool = &picker.pools[0];
+    let Handler::Disagg(disagg) = &pool.scheduler.scheduling.handler else { panic!("{text}") };
+    assert_eq!(disagg.prefill_decider, Some(Decider::Always));
+    assert_eq!(pool.model_rewrites.len(), 1);
+    assert!(notes.iter().any(|note| note.contains("hashBlockSize")), "{notes:?}");
+    let two = format!("{APART}---\n{}", APART.replace("chat", "code"));
+    assert!(migrate_plugin(&two).unwrap_err().contains("the configurations of 2 models"));
 }

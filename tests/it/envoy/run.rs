@@ -158,6 +158,7 @@ async fn what_cannot_be_is_said_clearly() {
     };
     let faulty = r#"{"plugins": [{"type": "queu-scorer"}], "decisionHeader": "yes"}"#;
     let faulty = file("faulty.json", faulty);
+    let yaml = file("epp.yaml", "plugins:\n- type: queu-scorer\n");
     let (no_json, ingest) = (file("no.json", "{"), file("ingest.json", r#"{"ingest": {}}"#));
     for (args, words) in [
         (["--port", &port], "is taken"),
@@ -166,8 +167,12 @@ async fn what_cannot_be_is_said_clearly() {
         (["--config", "no-such-file.json"], "no-such-file.json"),
         (["--upstream", "nonsense"], "expected HOST:PORT"),
         (["--config", &faulty], "invalid plugins[0].type \"queu-scorer\": must be a known name"),
-        (["--config", &faulty], "\ninvalid decisionHeader \"yes\": must be true or false"),
-        (["--config", &no_json], "invalid configuration: must be JSON: EOF while parsing"),
+        (
+            ["--config", &faulty],
+            "faulty.json:1:58: invalid decisionHeader \"yes\": must be true or false",
+        ),
+        (["--config", &no_json], "no.json:1:1: must be YAML or JSON: "),
+        (["--config", &yaml], "epp.yaml:2:9: invalid plugins[0].type \"queu-scorer\""),
         (["--config", &ingest], "invalid ingest: must be left out"),
     ] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -24,7 +24,10 @@ pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, Config
         Scorer::Queue
         | Scorer::KvCacheUtilization
         | Scorer::RunningRequests
-        | Scorer::LoraAffinity => parameters(&[]).map(|_| default)?,
+        | Scorer::LoraAffinity => {
+            let keys = Keys { known: &[], older: &[], void: &OF_ANOTHER_SCORER };
+            entry.child_with("parameters", &keys).map(|_| default)?
+        }
         Scorer::NoHitLru => {
             let known = ["lruSize", "prefixMatchInfoProducerName"];
             // Every endpoint is remembered, and a pool has a limit of its own.
@@ -81,6 +84,15 @@ pub(super) fn read(default: Scorer, entry: &Object<'_>) -> Result<Scorer, Config
         }
     })
 }
+
+/// Parameters of the prefix scorer that a sample of KServe 0.16 has on the queue scorer.
+const OF_ANOTHER_SCORER: [(&str, &str); 3] = [
+    ("hashBlockSize", OF_PREFIXES),
+    ("maxPrefixBlocksToMatch", OF_PREFIXES),
+    ("lruCapacityPerServer", OF_PREFIXES),
+];
+const OF_PREFIXES: &str =
+    "it is a parameter of prefix-cache-scorer, and the EPP ignores it here too";
 
 fn attribute(entry: &Object<'_>) -> Result<Attribute, ConfigError> {
     let parameters = entry.child("parameters", &["attributeKey", "producer", "algorithm"])?;
