@@ -113,7 +113,8 @@ pub const PIECES_MAX: usize = 1 << 16;
 /// byte order mark may stand in front, and `NaN`, `Infinity` and `-Infinity` are numbers. It may be nested
 /// 1,000 deep. Of a key that comes twice the last counts, as in Go and Python. Two things are not
 /// checked, because neither Go's nor Python's parser objects to them: strings that are not UTF-8, and
-/// surrogates without their other half.
+/// surrogates without their other half. A third is left to the engine, which objects: escapes that mean
+/// nothing, but for those in keys and in the model.
 ///
 /// # Errors
 /// Those of the EPP's parsers: not JSON or not an object, no prompt where nothing else may stand for it.

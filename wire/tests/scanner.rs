@@ -28,7 +28,7 @@ fn chat(body: &str) -> String {
 }
 
 /// A body, and what is read of it.
-const BODIES: [(&str, &str); 7] = [
+const BODIES: [(&str, &str); 9] = [
     (r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#, "m: user|hi"),
     (
         r#"{"messages":[{"content":"a \"b\"\n","role":"user"}],"tools":[{"x":1}],"model":"m"}"#,
@@ -47,9 +47,14 @@ const BODIES: [(&str, &str); 7] = [
         "invalid chat completions request: must have valid messages field",
     ),
     (
-        r#"{"model":"m","messages":"x\q"}"#,
-        "error unmarshaling request bodyMap: invalid character 'q' in string escape code (byte 27)",
+        r#"{"model":"m\q","messages":[{}]}"#,
+        "error unmarshaling request bodyMap: invalid character 'q' in string escape code (byte 12)",
     ),
+    (
+        r#"{"model":"m","a key of more than sixteen \u12x4":1,"messages":[{}]}"#,
+        "error unmarshaling request bodyMap: invalid character 'x' in \\u hexadecimal character escape (byte 45)",
+    ),
+    (r#"{"model":"m","messages":[{"role":"u","content":"x\q \u1"}]}"#, r"m: u|x\q \u1"),
     (r#"{"messages":[{}]}"#, ": "),
 ];
 

@@ -1,6 +1,11 @@
 //! A place in a JSON document, moved forward one value at a time.
 
-use super::{BodyError, number, text};
+use std::borrow::Cow;
+
+use super::{
+    BodyError, number,
+    text::{self, Spelled},
+};
 
 /// Depth to which values may nest: as far as Python's parser goes with its limit of 1,000 calls, so that
 /// what an engine takes is taken. What is stepped over takes no stack, which would kill the VM with
@@ -73,10 +78,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads an object; `each` is called behind every key and must read exactly the value.
+    /// Reads an object; `each` is called behind every key, as it spells, and must read exactly the value.
     pub(super) fn object(
         &mut self,
-        mut each: impl FnMut(&mut Self, &'a [u8]) -> Result<(), BodyError>,
+        mut each: impl FnMut(&mut Self, &[u8]) -> Result<(), BodyError>,
     ) -> Result<(), BodyError> {
         self.open(b'{')?;
         if self.peek() == Some(b'}') {
@@ -84,7 +89,7 @@ impl<'a> Cursor<'a> {
         }
         loop {
             let key = self.key()?;
-            each(self, key)?;
+            each(self, &key)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => return self.end_of(),
@@ -112,7 +117,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads a string: the bytes between its quotes, escapes as written.
+    /// Reads a string: the bytes between its quotes, escapes as written. What they spell is not checked: the
+    /// engine refuses those that mean nothing.
     pub(super) fn text(&mut self) -> Result<&'a [u8], BodyError> {
         if !self.take(b'"') {
             return Err(self.unexpected("looking for beginning of value"));
@@ -121,6 +127,17 @@ impl<'a> Cursor<'a> {
         self.at = text::end(self.bytes, start)?;
         let text = self.bytes.get(start..self.at).unwrap_or_default();
         self.at += 1;
+        Ok(text)
+    }
+
+    /// Reads a string by what it spells, as a key: no two parsers may read another word in it.
+    #[inline]
+    pub(super) fn spelled(&mut self) -> Result<Cow<'a, [u8]>, BodyError> {
+        if !self.take(b'"') {
+            return Err(self.unexpected("looking for beginning of value"));
+        }
+        let Spelled { text, end } = Spelled::read(self.bytes, self.at)?;
+        self.at = end + 1;
         Ok(text)
     }
 
@@ -207,11 +224,11 @@ impl<'a> Cursor<'a> {
 
     /// Reads a key and the colon behind it.
     #[inline]
-    fn key(&mut self) -> Result<&'a [u8], BodyError> {
+    fn key(&mut self) -> Result<Cow<'a, [u8]>, BodyError> {
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("looking for beginning of object key string"));
         }
-        let key = self.text()?;
+        let key = self.spelled()?;
         if !self.take(b':') {
             return Err(self.unexpected("after object key"));
         }

@@ -11,7 +11,6 @@ use super::{
     sections::{Messages, OPTION_NAMES, Options, Sections},
     session::SessionWords,
     size,
-    text::unescape,
 };
 
 /// Reads the value of a key, which comes next, into what is known of the request. The keys `model`
@@ -28,7 +27,7 @@ pub(super) type ReadField =
 pub(super) struct RequestFields<'a> {
     /// Size of a video that the prompt refers to.
     pub(super) video: Video,
-    model: Option<&'a [u8]>,
+    model: Option<Cow<'a, [u8]>>,
     place: Place,
     pub(super) cache_salt: Option<&'a [u8]>,
     session: SessionWords<'a>,
@@ -86,10 +85,10 @@ impl<'a> RequestFields<'a> {
     pub(super) fn read(
         &mut self,
         cursor: &mut Cursor<'a>,
-        key: &'a [u8],
+        key: &[u8],
         read: ReadField,
     ) -> Result<(), BodyError> {
-        match &*unescape(key) {
+        match key {
             MODEL_KEY => self.read_model(cursor),
             b"stream" => {
                 self.stream = cursor.value()? == b"true";
@@ -101,7 +100,12 @@ impl<'a> RequestFields<'a> {
 
     fn read_model(&mut self, cursor: &mut Cursor<'a>) -> Result<(), BodyError> {
         let start = cursor.place();
-        self.model = text(cursor)?.filter(|model| !model.is_empty());
+        let model = if cursor.peek() == Some(b'"') {
+            Some(cursor.spelled()?)
+        } else {
+            cursor.value().map(|_| None)?
+        };
+        self.model = model.filter(|model| !model.is_empty());
         self.place = Place::Value(start..cursor.at());
         Ok(())
     }
@@ -201,9 +205,9 @@ fn not_null(json: &[u8]) -> Option<&[u8]> {
     Some(json).filter(|json| *json != b"null")
 }
 
-/// Returns the text that a string's inside spells, as UTF-8.
-fn lossy(raw: &[u8]) -> Cow<'_, str> {
-    match unescape(raw) {
+/// Returns a text as UTF-8.
+fn lossy(text: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match text {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
     }

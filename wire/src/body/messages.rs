@@ -5,7 +5,6 @@ use super::{
     part::part,
     piece::{Piece, Video},
     sections::Messages,
-    text::unescape,
 };
 
 /// Reads `messages`: of each its role and its content. `None` unless it is a list of objects with
@@ -51,7 +50,7 @@ fn message<'a>(
     let mut calls = None;
     push(pieces, Piece::Text(b""));
     cursor.object(|cursor, key| {
-        match &*unescape(key) {
+        match key {
             b"role" => {
                 let role = cursor.text_or_value()?;
                 if let Some(slot) = pieces.get_mut(start) {

@@ -3,7 +3,6 @@
 use super::{
     BodyError, Cursor,
     piece::{Piece, Video},
-    text::unescape,
 };
 
 /// Members of a part, as far as they were read.
@@ -26,8 +25,8 @@ pub(super) fn part<'a>(cursor: &mut Cursor<'a>, video: Video) -> Result<Piece<'a
 }
 
 impl<'a> ContentPart<'a> {
-    fn read(&mut self, cursor: &mut Cursor<'a>, key: &'a [u8]) -> Result<(), BodyError> {
-        match &*unescape(key) {
+    fn read(&mut self, cursor: &mut Cursor<'a>, key: &[u8]) -> Result<(), BodyError> {
+        match key {
             b"type" => self.kind = cursor.text_or_value()?,
             b"text" => self.text = text(cursor)?,
             b"image_url" | b"video_url" | b"audio_url" | b"input_audio" | b"source" => {
@@ -70,7 +69,7 @@ pub(super) fn member<'a>(
     let mut found = None;
     cursor.object(|cursor, key| {
         let value = cursor.value()?;
-        if is_it(&unescape(key)) {
+        if is_it(key) {
             found = Some(value);
         }
         Ok(())
@@ -85,7 +84,7 @@ fn source<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, BodyError> {
     }
     let mut source = None;
     cursor.object(|cursor, key| {
-        match &*unescape(key) {
+        match key {
             b"url" | b"data" => source = text(cursor)?,
             _ => cursor.value().map(drop)?,
         }

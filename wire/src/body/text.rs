@@ -5,25 +5,48 @@ mod block;
 use std::borrow::Cow;
 
 use super::BodyError;
-use block::{BYTES, Block, Carry};
 
 /// Returns the index of the closing quote of the string that starts at `start`, behind its opening
-/// quote.
+/// quote. Escapes are not checked.
 pub(super) fn end(bytes: &[u8], start: usize) -> Result<usize, BodyError> {
-    if let Some(length) = block::short(bytes.get(start..).unwrap_or_default()) {
-        return Ok(start + length);
+    let inside = bytes.get(start..).unwrap_or_default();
+    match block::short(inside).or_else(|| block::length(inside)) {
+        Some(length) => Ok(start + length),
+        // What is at fault is told byte by byte: this happens once a request at most.
+        None => walk(bytes, start),
     }
-    let mut carry = Carry::default();
-    let mut at = start;
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let block = rest.first_chunk().map_or_else(|| Block::padded(rest), Block::new);
-        match block.read(&mut carry) {
-            Ok(None) => at += BYTES,
-            Ok(Some(quote)) => return Ok(at + quote),
-            // Which one it is, is told byte by byte: this happens once a request at most.
-            Err(block::Fault) => return walk(bytes, start),
+}
+
+/// A string by what it spells.
+pub(super) struct Spelled<'a> {
+    /// The text.
+    pub(super) text: Cow<'a, [u8]>,
+    /// Index of its closing quote.
+    pub(super) end: usize,
+}
+
+impl<'a> Spelled<'a> {
+    /// Reads the string that starts at `start`, behind its opening quote. Its escapes are checked.
+    #[inline]
+    pub(super) fn read(bytes: &'a [u8], start: usize) -> Result<Self, BodyError> {
+        match block::short(bytes.get(start..).unwrap_or_default()) {
+            Some(length) => {
+                let end = start + length;
+                let text = bytes.get(start..end).unwrap_or_default();
+                Ok(Self { text: Cow::Borrowed(text), end })
+            }
+            None => Self::read_long(bytes, start),
         }
+    }
+
+    fn read_long(bytes: &'a [u8], start: usize) -> Result<Self, BodyError> {
+        let mut end = end(bytes, start)?;
+        let mut text = bytes.get(start..end).unwrap_or_default();
+        if text.contains(&b'\\') {
+            end = walk(bytes, start)?;
+            text = bytes.get(start..end).unwrap_or_default();
+        }
+        Ok(Self { text: unescape(text), end })
     }
 }
 

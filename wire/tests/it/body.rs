@@ -283,7 +283,7 @@ fn errors_say_what_was_expected_and_found() {
     };
     insta::assert_snapshot!([
         say(""), say("[1]"), say("{\"a\":01}"), say("{\"a\":nul}"), say("{\"a\":\"x\ny\"}"), say("{\"a\" 1}"),
-        say("{\"a\":1} x"), say("{\"a\":1.}"), say(r#"{"a":"\u12g4"}"#), say(r#"{"a":"#),
+        say("{\"a\":1} x"), say("{\"a\":1.}"), say(r#"{"\u12g4":"a"}"#), say(r#"{"a":"#),
         say(&deep(1_000)), say("not json"), say("{'a':1}"), say("\"text\""), say("\u{1}"),
         scan(b"\xff", Api::Completions, Video::default()).unwrap_err().to_string(),
     ].join("\n"), @r#"
@@ -295,7 +295,7 @@ fn errors_say_what_was_expected_and_found() {
     error unmarshaling request bodyMap: invalid character '1' after object key (byte 5)
     error unmarshaling request bodyMap: invalid character 'x' after top-level value (byte 8)
     error unmarshaling request bodyMap: invalid character '}' after decimal point in numeric literal (byte 7)
-    error unmarshaling request bodyMap: invalid character 'g' in \u hexadecimal character escape (byte 10)
+    error unmarshaling request bodyMap: invalid character 'g' in \u hexadecimal character escape (byte 6)
     error unmarshaling request bodyMap: unexpected end of JSON input (byte 5)
     error unmarshaling request bodyMap: exceeded max depth (byte 1029)
     error unmarshaling request bodyMap: invalid character 'o' in literal null (expecting 'u') (byte 1)
@@ -367,6 +367,13 @@ fn is_pythonic(body: &[u8]) -> bool {
     body.starts_with('\u{feff}') || body.contains("NaN") || body.contains("Infinity")
 }
 
+/// True for an error in what a backslash spells. Of a `\u` serde_json reads four bytes before it looks at one.
+fn is_of_an_escape(error: &serde_json::Error, body: &[u8]) -> bool {
+    let tail = body.get(body.len().saturating_sub(5)..).unwrap_or_default();
+    let is_cut = error.is_eof() && tail.windows(2).any(|two| two == b"\\u");
+    is_cut || error.to_string().starts_with("invalid escape")
+}
+
 fn agrees_with_serde_json(body: &[u8]) {
     if is_pythonic(body) {
         return;
@@ -377,12 +384,16 @@ fn agrees_with_serde_json(body: &[u8]) {
         Err(BodyError::Malformed { .. } | BodyError::Literal { .. }) => false,
         Ok(_) | Err(BodyError::NotAnObject { .. } | BodyError::NoPrompt(_)) => true,
     };
-    let theirs = serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    assert_eq!(ours, theirs, "{:?}", String::from_utf8_lossy(body));
+    let theirs = serde_json::from_slice::<IgnoredAny>(body);
+    // By intent: an escape that means nothing is left to the engine.
+    if theirs.as_ref().is_err_and(|error| is_of_an_escape(error, body)) {
+        return;
+    }
+    assert_eq!(ours, theirs.is_ok(), "{:?}", String::from_utf8_lossy(body));
 }
 
-/// The whole document is checked as strictly as serde_json checks what it skips, which like this
-/// scanner looks neither for UTF-8 nor for pairs of surrogates.
+/// The whole document but for escapes is checked as strictly as serde_json checks what it skips, which like
+/// this scanner looks neither for UTF-8 nor for pairs of surrogates.
 #[test]
 fn what_is_json_is_what_serde_json_takes() {
     arbtest::arbtest(|u| {
