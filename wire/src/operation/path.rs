@@ -5,12 +5,21 @@ use std::{borrow::Cow, fmt::Write as _, ops::Range};
 /// Returns a path without its query, a slash at its end, empty parts, dots and escapes. Frameworks
 /// differ in what they clean up: a path that any of them would take for an operation is one.
 pub(super) fn plain(path: &[u8]) -> Cow<'_, [u8]> {
-    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    let (mut end, mut last, mut is_plain) = (path.len(), 0, true);
+    for (at, byte) in path.iter().enumerate() {
+        match byte {
+            b'?' | b'#' => {
+                end = at;
+                break;
+            }
+            b'%' => is_plain = false,
+            b'/' | b'.' if last == b'/' => is_plain = false,
+            _ => (),
+        }
+        last = *byte;
+    }
     let path = path.get(..end).unwrap_or_default();
-    let is_plain = !path.contains(&b'%')
-        && !path.windows(2).any(|two| matches!(two, b"//" | b"/."))
-        && !path.ends_with(b"/");
-    if is_plain { Cow::Borrowed(path) } else { Cow::Owned(cleaned(path)) }
+    if is_plain && last != b'/' { Cow::Borrowed(path) } else { Cow::Owned(cleaned(path)) }
 }
 
 fn cleaned(path: &[u8]) -> Vec<u8> {

@@ -10,6 +10,8 @@ pub(super) struct Pattern {
     text: &'static str,
     /// Bytes at the end of the text without a placeholder.
     tail: usize,
+    /// Bytes of the shortest path that fits: a slash, the text, and one byte for each placeholder.
+    least: usize,
 }
 
 /// A path that fits a pattern.
@@ -30,7 +32,13 @@ impl Pattern {
         while tail < bytes.len() && bytes[bytes.len() - 1 - tail] != b'}' {
             tail += 1;
         }
-        Self { text, tail }
+        let (mut least, mut at, mut is_inside) = (1, 0, false);
+        while at < bytes.len() {
+            is_inside = bytes[at] == b'{' || (is_inside && bytes[at] != b'}');
+            least += !is_inside as usize;
+            at += 1;
+        }
+        Self { text, tail, least }
     }
 
     pub(super) const fn text(self) -> &'static str {
@@ -40,6 +48,10 @@ impl Pattern {
     /// Finds the pattern at the end of a path.
     #[inline]
     pub(super) fn find(self, path: &[u8]) -> Option<Found> {
+        // A model in front of the same words is what most requests have not: their path is too short for it.
+        if path.len() < self.least {
+            return None;
+        }
         let text = self.text.as_bytes();
         let tail = text.get(text.len() - self.tail..).unwrap_or_default();
         // Most patterns end here: their last byte is another one.
@@ -100,6 +112,20 @@ mod tests {
         assert_eq!(generate("/team/a/generate").as_deref(), Some(""));
         for path in ["/v1/regenerate", "/generate/x", "generate", "", "/generates", "/Generate"] {
             assert_eq!(generate(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_shortest_path_that_fits_is_known() {
+        for (pattern, shortest) in [
+            ("generate", "/generate"),
+            ("v2/models/{model}/infer", "/v2/models/m/infer"),
+            ("v2/models/{model}/versions/{version}/infer", "/v2/models/m/versions/1/infer"),
+            ("models/{model}:countTokens", "/models/m:countTokens"),
+            ("v1/models/{model}", "/v1/models/m"),
+        ] {
+            assert_eq!(Pattern::new(pattern).least, shortest.len(), "{pattern}");
+            assert!(find(pattern, shortest).is_some(), "{pattern}");
         }
     }
 
