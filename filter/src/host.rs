@@ -18,20 +18,37 @@ use proxy_wasm::{
     hostcalls,
     types::{BufferType, MapType, MetricType},
 };
+use wire::names;
 
 /// Header names and raw values, in order, repeated names kept.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Headers(Vec<(String, Vec<u8>)>);
+pub(crate) struct Headers {
+    pairs: Vec<(String, Vec<u8>)>,
+    /// A bit for each length of a name that is there, modulo 64: most of the names that are looked for are not.
+    lengths: u64,
+}
 
 impl Headers {
     /// Makes an empty list.
     pub(crate) const fn none() -> Self {
-        Self(Vec::new())
+        Self { pairs: Vec::new(), lengths: 0 }
+    }
+
+    fn read(map: MapType) -> Self {
+        let pairs = hostcalls::get_map_bytes(map).unwrap_or_default();
+        let lengths = pairs.iter().fold(0, |lengths, (name, _)| lengths | length_bit(name));
+        Self { pairs, lengths }
     }
 
     /// Returns the last value of a header.
+    #[inline]
     pub(crate) fn last(&self, name: &str) -> Option<&[u8]> {
-        let (_, value) = self.0.iter().rev().find(|(key, _)| key == name)?;
+        if self.lengths & length_bit(name) == 0 { None } else { self.search(name) }
+    }
+
+    #[inline(never)]
+    fn search(&self, name: &str) -> Option<&[u8]> {
+        let (_, value) = self.pairs.iter().rev().find(|(key, _)| names::are_equal(key, name))?;
         Some(value)
     }
 
@@ -42,7 +59,7 @@ impl Headers {
 
     /// True if a header's name begins with this prefix.
     pub(crate) fn have_prefix(&self, prefix: &str) -> bool {
-        self.0.iter().any(|(name, _)| name.starts_with(prefix))
+        self.pairs.iter().any(|(name, _)| name.starts_with(prefix))
     }
 
     /// Removes the headers of these names from the request, and from this list, so that nothing reads them
@@ -51,10 +68,16 @@ impl Headers {
         for name in names {
             if self.has(name) {
                 remove_request_header(name);
-                self.0.retain(|(key, _)| key != name);
+                self.pairs.retain(|(key, _)| key != name);
             }
         }
     }
+}
+
+/// Returns the bit of a name's length.
+#[inline]
+const fn length_bit(name: &str) -> u64 {
+    1 << (name.len() & 63)
 }
 
 /// Reads the wall clock, since the Unix epoch: only for what another machine compares.
@@ -86,7 +109,7 @@ pub(crate) fn plugin_name() -> String {
 /// Reads all request headers in one call: a second one would cost as much again. From a callback of a
 /// request while Envoy still holds its headers.
 pub(crate) fn request_headers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
+    Headers::read(MapType::HttpRequestHeaders)
 }
 
 /// Sets a request header to this one value. While Envoy still holds the headers only.
@@ -102,12 +125,12 @@ pub(crate) fn remove_request_header(name: &str) {
 
 /// Reads all response headers in one call. From `on_http_response_headers` only.
 pub(crate) fn response_headers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
+    Headers::read(MapType::HttpResponseHeaders)
 }
 
 /// Reads all response trailers. From `on_http_response_trailers` only.
 pub(crate) fn response_trailers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpResponseTrailers).unwrap_or_default())
+    Headers::read(MapType::HttpResponseTrailers)
 }
 
 /// Removes every value of a response header. From `on_http_response_headers` only.
@@ -276,7 +299,7 @@ pub(crate) fn http_call(
 /// Reads the headers of the answer to a call. From `on_http_call_response` only, and only if there are
 /// any.
 pub(crate) fn http_call_response_headers() -> Headers {
-    Headers(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default())
+    Headers::read(MapType::HttpCallResponseHeaders)
 }
 
 /// Reads the first `size` bytes of the answer's body. From `on_http_call_response` only.

@@ -28,6 +28,7 @@ pub mod tally;
 
 mod fixed;
 mod frame;
+pub mod names;
 mod texts;
 
 pub mod config_in_use;

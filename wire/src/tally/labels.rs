@@ -1,8 +1,10 @@
 //! The labels that counts are told apart by.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::{borrow::Cow, cmp::Ordering, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
+
+use crate::names::order;
 
 /// Longest label value, in bytes: a model's name has at most 255, and few have 60.
 pub const LABEL_BYTES_MAX: usize = 128;
@@ -94,6 +96,25 @@ impl<'a> Labels<'a> {
             Self::Rewrite { .. } => {
                 Labels::Rewrite { rewrite: other(), asked: other(), target: other() }
             }
+        }
+    }
+
+    /// Orders labels for a table, whatever the order: by their kind, and then as it takes the fewest steps.
+    pub(super) fn order(&self, other: &Labels<'_>) -> Ordering {
+        match (self, other) {
+            (
+                Self::Request { asked, sent, tenant, priority },
+                Labels::Request { asked: a, sent: s, tenant: t, priority: p },
+            ) => priority
+                .cmp(p)
+                .then_with(|| order(tenant, t))
+                .then_with(|| order(asked, a))
+                .then_with(|| order(sent, s)),
+            (Self::Attempt { endpoint, target }, Labels::Attempt { endpoint: e, target: t }) => {
+                endpoint.cmp(e).then_with(|| order(target, t))
+            }
+            // Of two kinds, or without names. Rewrites are few.
+            _ => self.cmp(other),
         }
     }
 

@@ -121,7 +121,8 @@ impl WorkerTally {
     /// in, which is another one where the request proved its labels and there is room for them.
     pub fn end(&mut self, id: SetId, labels: &Labels<'_>, is_proven: bool) -> SetId {
         self.change(id, |set| set.running = set.running.saturating_sub(1));
-        let is_own = self.set(id).is_some_and(|it| it.set.is_proven && it.set.labels == *labels);
+        let is_own =
+            self.set(id).is_some_and(|it| it.set.is_proven && it.set.labels.order(labels).is_eq());
         if is_own { id } else { self.place(labels, is_proven) }
     }
 
@@ -180,7 +181,7 @@ impl WorkerTally {
     fn find(&self, labels: &Labels<'_>) -> Result<SetId, usize> {
         let compare = |id: &u32| {
             let set = self.set(SetId(*id));
-            set.map_or(std::cmp::Ordering::Less, |it| it.set.labels.cmp(labels))
+            set.map_or(std::cmp::Ordering::Less, |it| it.set.labels.order(labels))
         };
         let at = self.sorted.binary_search_by(compare)?;
         self.sorted.get(at).map(|id| SetId(*id)).ok_or(at)
