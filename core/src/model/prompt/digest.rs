@@ -37,13 +37,19 @@ pub(super) fn digest(block: &Block) -> u64 {
 
 /// Returns a number for bytes of any length, behind `hash`. Their length goes in first, so that
 /// ("ab", "c") and ("a", "bc") differ in a row.
+///
+/// Names are a few words long: what is no whole block goes in by words, the last one padded with zeros.
 pub(crate) fn digest_all(hash: u64, bytes: &[u8]) -> u64 {
     let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    bytes.chunks(BLOCK_BYTES).fold(mix(hash, length), |hash, chunk| {
-        let mut block = [0; BLOCK_BYTES];
-        block.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-        mix(hash, digest(&block))
-    })
+    let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
+    let hash = blocks.iter().fold(mix(hash, length), |hash, block| mix(hash, digest(block)));
+    let (words, rest) = rest.as_chunks::<8>();
+    let hash = words.iter().fold(hash, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    if rest.is_empty() {
+        return hash;
+    }
+    let last = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    mix(hash, last)
 }
 
 /// Joins `next` to what `hash` stands for. One to one in either argument, so that equal tails of

@@ -42,9 +42,9 @@ pub struct Seed<'a> {
     pub tenant: Option<&'a str>,
 }
 
-/// The hash that every chain starts from: `llm-pick` in ASCII. A change of the hash function has to
+/// The hash that every chain starts from: `llm-pik2` in ASCII. A change of the hash function has to
 /// change it.
-const START: u64 = 0x6c6c_6d2d_7069_636b;
+const START: u64 = 0x6c6c_6d2d_7069_6b32;
 
 impl Seed<'_> {
     /// Returns the hash before the first block.
