@@ -52,11 +52,13 @@ impl FastFormat for String {
             let _ = write!(self, "{address}");
             return;
         };
-        for (octet, mark) in ip.octets().into_iter().zip(['.', '.', '.', ':']) {
-            self.push_number(u64::from(octet));
-            self.push(mark);
+        let mut text = AddressText::default();
+        for (octet, mark) in ip.octets().into_iter().zip(*b"...:") {
+            text.push_number(octet.into());
+            text.push(mark);
         }
-        self.push_number(u64::from(address.port()));
+        text.push_number(address.port());
+        self.push_str(text.as_str());
     }
 
     fn push_hexadecimal(&mut self, number: u64) {
@@ -64,5 +66,41 @@ impl FastFormat for String {
             let digit = u32::try_from(nibble).ok().and_then(|nibble| char::from_digit(nibble, 16));
             self.extend(digit);
         }
+    }
+}
+
+/// The text of an IPv4 address with its port, appended to a string in one piece.
+#[derive(Default)]
+struct AddressText {
+    bytes: [u8; Self::LENGTH_MAX],
+    length: usize,
+}
+
+impl AddressText {
+    /// Bytes of the longest, `255.255.255.255:65535`.
+    const LENGTH_MAX: usize = 21;
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        if let Some(end) = self.bytes.get_mut(self.length) {
+            *end = byte;
+            self.length += 1;
+        }
+    }
+
+    /// Appends a number without leading zeros.
+    #[inline]
+    fn push_number(&mut self, number: u16) {
+        for place in [10_000, 1_000, 100, 10, 1] {
+            if number >= place || place == 1 {
+                // One digit is below ten.
+                self.push(b'0' + (number / place % 10).to_le_bytes()[0]);
+            }
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.bytes.get(..self.length).and_then(|text| std::str::from_utf8(text).ok());
+        text.unwrap_or_default()
     }
 }

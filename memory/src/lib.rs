@@ -69,9 +69,9 @@ impl Class {
             return None;
         }
         if size <= STEPPED_MAX {
-            let steps = size.div_ceil(STEP);
-            let steps = if steps == 0 { 1 } else { steps };
-            return Some(Self { index: steps - 1, bytes: steps * STEP });
+            // Nothing takes as much as one byte.
+            let index = size.saturating_sub(1) / STEP;
+            return Some(Self { index, bytes: (index + 1) * STEP });
         }
         let bytes = size.next_power_of_two();
         let doublings = (bytes / STEPPED_MAX).ilog2() as usize;

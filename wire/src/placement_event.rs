@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use picker_core::{
     BlockHash, Chain, ClientId, EventKind, Fault, Instant, PlacementEvent, SessionId,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     fixed::split_u64,
@@ -55,7 +55,13 @@ pub(crate) struct EventRecord<'a> {
     subject: u64,
     blocks: u32,
     /// Eight bytes each, little-endian: hashes are random, so that a variable length costs more.
+    #[serde(serialize_with = "in_one_piece")]
     hashes: &'a [u8],
+}
+
+/// Writes bytes as the list of bytes that they are. By itself serde would write one after the other.
+fn in_one_piece<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// Returns the bytes of a batch.

@@ -15,7 +15,8 @@ const PLACEMENTS_MAX: usize = 16_384;
 /// The requests of one worker that were sent and have not ended.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Placements {
-    by_request: BTreeMap<RequestId, Placement>,
+    /// Boxed: the table moves its entries whenever one comes or goes.
+    by_request: BTreeMap<RequestId, Box<Placement>>,
 }
 
 /// A request on its way.
@@ -94,20 +95,20 @@ impl Placements {
     /// Remembers a placement, if there is room.
     pub(crate) fn insert(&mut self, request: RequestId, placement: Placement) {
         if self.by_request.len() < PLACEMENTS_MAX {
-            self.by_request.insert(request, placement);
+            self.by_request.insert(request, Box::new(placement));
         }
     }
 
     pub(crate) fn get(&self, request: RequestId) -> Option<&Placement> {
-        self.by_request.get(&request)
+        self.by_request.get(&request).map(AsRef::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, request: RequestId) -> Option<&mut Placement> {
-        self.by_request.get_mut(&request)
+        self.by_request.get_mut(&request).map(AsMut::as_mut)
     }
 
     /// Forgets a placement, if it was remembered.
-    pub(crate) fn remove(&mut self, request: RequestId) -> Option<Placement> {
+    pub(crate) fn remove(&mut self, request: RequestId) -> Option<Box<Placement>> {
         self.by_request.remove(&request)
     }
 }
