@@ -38,8 +38,9 @@ fn began(request: u32, served_by: Option<u8>) -> Input {
 fn a_request_is_counted_and_announced_and_taken_off() {
     let mut envoy = Envoy::new(1, Some(flow()));
     envoy.show(&[1]);
-    assert_eq!(envoy.arrive(1, 7), "publish 0 placed; heartbeat; 7 goes to 10.0.0.1:8000");
+    assert_eq!(envoy.arrive(1, 7), "heartbeat; 7 goes to 10.0.0.1:8000");
     assert_eq!(envoy.in_flight(), 1);
+    assert_eq!(envoy.entry(0), " placed", "written with the ledger");
     assert_eq!(envoy.tell(1, began(7, None)), "", "nothing counts tokens here");
     assert_eq!(envoy.tell(1, ended(7)), "heartbeat");
     assert_eq!(envoy.in_flight(), 0);
@@ -99,10 +100,8 @@ fn a_full_pool_holds_and_an_end_lets_the_next_one_go() {
     assert_eq!(envoy.arrive(1, 10), "to 2: submit 10; heartbeat; 10 is held", "it ticks already");
     assert_eq!(envoy.hear_all(), "");
     assert_eq!(envoy.tell(1, ended(7)), "heartbeat; to 2: wake; publish 1 withdrawn");
-    assert_eq!(
-        envoy.hear_all(),
-        "2: to 2: grant 8\n2: heartbeat; publish 2 placed; 8 goes to 10.0.0.1:8000"
-    );
+    assert_eq!(envoy.hear_all(), "2: to 2: grant 8\n2: heartbeat; 8 goes to 10.0.0.1:8000");
+    assert_eq!(envoy.entry(2), " placed");
     assert_eq!(envoy.tell(1, ended(9)), "to 2: cancel 9; heartbeat");
     assert_eq!(envoy.waiting(), 1);
 }
@@ -485,10 +484,8 @@ fn the_last_try_counts() {
     let mut envoy = Envoy::new(2, None);
     envoy.show(&[1]);
     let arrived = Input::Arrived(Box::new(pending(&envoy, 8)));
-    assert_eq!(
-        tell_losing(&mut envoy, 255, arrived),
-        "publish 0 placed; heartbeat; 8 goes to 10.0.0.1:8000"
-    );
+    assert_eq!(tell_losing(&mut envoy, 255, arrived), "heartbeat; 8 goes to 10.0.0.1:8000");
+    assert_eq!(envoy.entry(0), " placed");
     assert_eq!(envoy.in_flight(), 1);
 }
 

@@ -153,11 +153,11 @@ impl Receiver {
             (None, false) => store.forget_others(now),
         }
         if let Some(events) = events {
-            let notice = Notifier { store: &store, notice: ExchangeNotice };
+            let notice = Notifier::new(&store, ExchangeNotice);
             self.carry_out(&store, notice, now, events);
         }
         // After the others' events, so that the reply is by a ledger that counts them.
-        let notice = Notifier { store: &store, notice: SnapshotNotice };
+        let notice = Notifier::new(&store, SnapshotNotice);
         let ledger = self.carry_out(&store, notice, now, ());
         Ok(Taken { stamp, secret, ledger, snapshot })
     }
@@ -228,6 +228,14 @@ fn secrets(key: &str, names: &[String]) -> Result<Vec<Secret>, Vec<String>> {
 struct Notifier<'a, P> {
     store: &'a SharedStore,
     notice: P,
+    /// Bytes of the ledger as they were read last.
+    ledger: Vec<u8>,
+}
+
+impl<'a, P> Notifier<'a, P> {
+    fn new(store: &'a SharedStore, notice: P) -> Self {
+        Self { store, notice, ledger: Vec::new() }
+    }
 }
 
 impl<P> Host<P> for Notifier<'_, P> {
@@ -236,11 +244,13 @@ impl<P> Host<P> for Notifier<'_, P> {
     }
 
     fn read(&mut self, wants: &Wants) -> Seen {
-        self.store.read(wants)
+        let (seen, ledger) = self.store.read(wants);
+        self.ledger = ledger;
+        seen
     }
 
     fn commit(&mut self, proposal: &Proposal) -> bool {
-        self.store.commit(proposal)
+        self.store.commit(proposal, &self.ledger)
     }
 }
 

@@ -32,6 +32,8 @@ const DECISIONS_MAX: usize = WorkerPeer::GRANTS_MAX as usize;
 /// A pool's worker in this VM, with the store that it shares.
 struct PoolHost<'a> {
     pool: &'a Pool,
+    /// The ledger's bytes as they were read last.
+    ledger: Vec<u8>,
 }
 
 impl Host<Worker> for PoolHost<'_> {
@@ -40,11 +42,13 @@ impl Host<Worker> for PoolHost<'_> {
     }
 
     fn read(&mut self, wants: &Wants) -> Seen {
-        self.pool.store.read(wants)
+        let (seen, ledger) = self.pool.store.read(wants);
+        self.ledger = ledger;
+        seen
     }
 
     fn commit(&mut self, proposal: &Proposal) -> bool {
-        self.pool.store.commit(proposal)
+        self.pool.store.commit(proposal, &self.ledger)
     }
 }
 
@@ -139,7 +143,8 @@ fn run_all(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
 }
 
 fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
-    for effect in worker::turn(&mut PoolHost { pool }, host::now(), input) {
+    let mut host = PoolHost { pool, ledger: Vec::new() };
+    for effect in worker::turn(&mut host, host::now(), input) {
         match effect {
             Effect::Decide(decision) => match caller {
                 Caller::Stream => outcome.own = Some(*decision),

@@ -2,9 +2,9 @@
 //!
 //! Per pool there is the ledger, which is changed by compare-and-swap; one snapshot, written by
 //! the worker that took the scraper's push; and the ring of events in which each worker tells the
-//! others what it placed. The ledger counts both, so a worker learns all that is new with the one read
-//! that a decision costs anyway: no messages, nothing to wake up, and a worker that starts late reads
-//! on from the entries that the ring still holds.
+//! others what it placed. The ledger counts both, and the ring's newest entries stand behind it, so a worker
+//! learns all that is new with the one read that a decision costs anyway: no messages, nothing to wake up, and
+//! a worker that starts late reads on from the entries that the ring still holds.
 //!
 //! Shared data is keyed by vm_id only, and with a WasmPlugin that is shared with strangers, hence
 //! the prefix of each key; `wire::layout` says why it has the layouts' versions.
@@ -79,31 +79,51 @@ impl SharedStore {
         wire::ledger::decode(&host::shared(&self.ledger_key).value)
     }
 
-    /// Reads the wanted parts.
-    pub(crate) fn read(&self, wants: &Wants) -> Seen {
+    /// Reads the wanted parts, and the ledger's own bytes, which [`SharedStore::commit`] needs.
+    pub(crate) fn read(&self, wants: &Wants) -> (Seen, Vec<u8>) {
         if !wants.ledger() {
-            return Seen::default();
+            return Default::default();
         }
-        let stored = host::shared(&self.ledger_key);
-        let ledger = wire::ledger::decode(&stored.value);
+        let Shared { value, cas } = host::shared(&self.ledger_key);
+        let ledger = wire::ledger::decode(&value);
         // What is known of other gateways comes with a snapshot, and so is read together with it.
         let renews = wants.snapshot(&ledger);
         let snapshot = if renews { self.snapshot() } else { None };
         let others = if renews { self.others() } else { None };
-        let events = wants.events(&ledger).map(|position| self.entry(position)).collect();
+        let recent = wire::ledger::recent(&value).at(wants.events(&ledger));
+        let events = recent.map(|(position, shown)| self.entry(position, shown)).collect();
         let row = |worker| Row { worker, heartbeat: heartbeats::read(&self.pool, worker) };
         // After the ledger: a row that is newer than it is known by the number of its changes.
         let rows = wants.rows(&ledger).map(row).collect();
-        Seen { ledger, version: Version(stored.cas), snapshot, others, events, rows }
+        (Seen { ledger, version: Version(cas), snapshot, others, events, rows }, value)
     }
 
-    /// Writes a proposed ledger unless another worker wrote it since it was read; false if one did.
-    pub(crate) fn commit(&self, proposal: &Proposal) -> bool {
-        let bytes = wire::ledger::encode(proposal.ledger());
-        host::share_if_unchanged(&self.ledger_key, &bytes, proposal.version().0)
+    /// Writes a proposed ledger, with the entry of the event ring that goes with it, unless another worker
+    /// wrote it since these bytes of it were read; false if one did.
+    pub(crate) fn commit(&self, proposal: &Proposal, before: &[u8]) -> bool {
+        let ledger = proposal.ledger();
+        let members = ledger.members.iter().len();
+        let entry = proposal.entry().and_then(|Written { position, events }| {
+            Some((*position, encode_entry(*position, Origin::Own, events)?))
+        });
+        let shown =
+            entry.as_ref().filter(|(_, bytes)| wire::ledger::takes_entry(members, bytes.len()));
+        let next = shown.map_or(0, |(_, bytes)| bytes.len());
+        let (old, recent) = wire::ledger::recent(before).make_room(members, next);
+        // Before the ledger is without them, so that a worker finds each in one place or the other. If another
+        // worker is faster, they are written twice, and say the same.
+        old.iter().for_each(|(position, bytes)| host::share(&self.event_key(position), bytes));
+        let shown = shown.map(|(position, bytes)| (*position, bytes.as_slice()));
+        let bytes = wire::ledger::encode_with(ledger, recent, shown);
+        let holds = host::share_if_unchanged(&self.ledger_key, &bytes, proposal.version().0);
+        let is_apart = holds && shown.is_none();
+        if let Some((position, bytes)) = entry.filter(|_| is_apart) {
+            host::share(&self.event_key(position), &bytes);
+        }
+        holds
     }
 
-    /// Empties what a pool without requests has stored. The ledger keeps its counters, 72 bytes, so that a
+    /// Empties what a pool without requests has stored. The ledger keeps its counters, 80 bytes, so that a
     /// worker which comes back to the pool has not read farther than there is; it joins again.
     pub(crate) fn clear(&self) {
         for key in [self.snapshot_key(), self.pull_key(), self.queues_key(), self.others_key()] {
@@ -137,19 +157,28 @@ impl SharedStore {
         })
     }
 
-    fn entry(&self, position: u64) -> RingEntry {
-        let bytes = host::shared(&self.event_key(position)).value;
-        let written = wire::placement_event::decode_at(&bytes);
+    /// Reads an entry of the event ring for a worker.
+    fn entry(&self, position: u64, shown: Option<&[u8]>) -> RingEntry {
+        let written = self.batch(position, shown);
         let written =
             written.map(|StoredBatch { position, events, .. }| Written { position, events });
         RingEntry { position, written }
     }
 
+    /// Reads an entry of the event ring: by its bytes if the ledger shows them, else from its own place.
+    fn batch(&self, position: u64, shown: Option<&[u8]>) -> Option<StoredBatch> {
+        match shown {
+            Some(bytes) => wire::placement_event::decode_at(bytes),
+            None => {
+                wire::placement_event::decode_at(&host::shared(&self.event_key(position)).value)
+            }
+        }
+    }
+
     /// Writes an entry of the event ring, at a position that the ledger gave.
     pub(crate) fn publish(&self, position: u64, origin: Origin, events: &[PlacementEvent]) {
-        match wire::placement_event::encode_at(position, origin, events) {
-            Ok(bytes) => host::share(&self.event_key(position), &bytes),
-            Err(error) => log::warn!("failed to publish placement events: {error}"),
+        if let Some(bytes) = encode_entry(position, origin, events) {
+            host::share(&self.event_key(position), &bytes);
         }
     }
 
@@ -218,4 +247,10 @@ impl SharedStore {
         key.push_number(position % RING_ENTRIES);
         key
     }
+}
+
+/// Returns the bytes of an entry of the event ring; `None` for one that is too large, which the log tells.
+fn encode_entry(position: u64, origin: Origin, events: &[PlacementEvent]) -> Option<Vec<u8>> {
+    let encoded = wire::placement_event::encode_at(position, origin, events);
+    encoded.map_err(|error| log::warn!("failed to publish placement events: {error}")).ok()
 }

@@ -7,10 +7,16 @@ use picker_core::{
     ledger::{Account, Accounts, EndpointKey, Sends},
 };
 
-/// Returns the bytes of words and the accounts after them.
-pub(crate) fn encode(words: impl ExactSizeIterator<Item = u64>, accounts: &Accounts) -> Vec<u8> {
+/// Returns the bytes of words and the accounts after them, with room for `more` bytes behind.
+pub(crate) fn encode(
+    words: impl ExactSizeIterator<Item = u64>,
+    accounts: &Accounts,
+    more: usize,
+) -> Vec<u8> {
     let head = 8 * words.len();
-    let mut bytes = vec![0; head + 40 * accounts.iter().count()];
+    let size = head + 40 * accounts.iter().count();
+    let mut bytes = Vec::with_capacity(size + more);
+    bytes.resize(size, 0);
     let (front, back) = bytes.split_at_mut(head);
     for (at, word) in front.as_chunks_mut::<8>().0.iter_mut().zip(words) {
         *at = word.to_le_bytes();

@@ -43,7 +43,7 @@ pub fn encode(heartbeat: &Heartbeat) -> Vec<u8> {
     let mut words = Vec::with_capacity(head.len() + BAND_WORDS * bands.iter().len());
     words.extend(head);
     words.extend(bands.iter().flat_map(band_words));
-    fixed::encode(words.into_iter(), accounts)
+    fixed::encode(words.into_iter(), accounts, 0)
 }
 
 fn band_words(band: &BandCount) -> [u64; BAND_WORDS] {

@@ -28,6 +28,8 @@ mod operation;
 mod order;
 #[path = "it/passing.rs"]
 mod passing;
+#[path = "it/recent.rs"]
+mod recent;
 #[path = "it/response.rs"]
 mod response;
 mod sample;

@@ -59,6 +59,29 @@ impl Scheduler {
         events
     }
 
+    /// Returns the events for the other workers that the sending of a request will make, in their order;
+    /// `None` where that is not known before, as sessions are bound to endpoints by what is known then.
+    pub(crate) fn events_of_sending(
+        &self,
+        at: Instant,
+        request: &InferenceRequest,
+        result: &SchedulingResult,
+    ) -> Option<Vec<PlacementEvent>> {
+        let chain = &request.chain;
+        if chain.hashes.is_empty() || self.config.scheduling.has_session(request) {
+            return None;
+        }
+        let first = *result.ranked.first()?;
+        let placed = |endpoint| PlacementEvent {
+            at,
+            endpoint,
+            chain: chain.clone(),
+            verdict: EventKind::Placed,
+        };
+        let computed = result.computed_apart().map(|it| placed(it.endpoint));
+        Some(self.pending.due().cloned().chain([placed(first)]).chain(computed).collect())
+    }
+
     /// Moves a prompt to the endpoint that answered, and unlearns a prompt that was not taken.
     pub(super) fn answer(
         &mut self,

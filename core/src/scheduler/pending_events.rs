@@ -23,6 +23,11 @@ impl PendingEvents {
         self.0.drain(..self.0.len().saturating_sub(Self::WAITING_MAX));
     }
 
+    /// Returns the events that travel with the next placement, oldest first.
+    pub(super) fn due(&self) -> impl Iterator<Item = &PlacementEvent> {
+        self.0.iter().take(Self::AT_ONCE_MAX)
+    }
+
     /// Takes the events that travel with a placement, oldest first.
     pub(super) fn take(&mut self) -> impl Iterator<Item = PlacementEvent> {
         let due = self.0.len().min(Self::AT_ONCE_MAX);

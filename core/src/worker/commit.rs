@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Decision, Effect, Input, PendingRequest, Proposal, TickPace, Worker,
     proposal::{Placing, Plan},
+    seen::Written,
 };
 use crate::{
     flow::{Outcome, Ticket, TicketId},
@@ -147,7 +148,7 @@ impl Worker {
         placing: Placing,
         effects: &mut Vec<Effect>,
     ) {
-        let Placing { result, target, position, lease, passage } = placing;
+        let Placing { result, target, position, entry, lease, passage } = placing;
         if let Some(passage) = passage {
             self.peer.count(passage);
         }
@@ -157,7 +158,7 @@ impl Worker {
             self.peer.open(now, id, target);
             let decision = result.for_placement();
             let sent = Event::Sent { request: id, at: now, ask: pending.request, decision };
-            self.learn(sent, position, effects);
+            self.learn(sent, position, entry, effects);
         } else if result == AdmissionResult::Held {
             let ticket = self.ticket(now, &pending);
             let held = HeldRequest { ticket, request: pending.request };
@@ -232,7 +233,7 @@ impl Worker {
         effects: &mut Vec<Effect>,
     ) {
         let Release { request, granted_at } = release;
-        let Placing { result, target, position, .. } = placing;
+        let Placing { result, target, position, entry, .. } = placing;
         let Some(held) = self.peer.unhold(request) else { return };
         let placed = match (&result, target) {
             (AdmissionResult::Sent(result), Some(target)) => Some((result.for_placement(), target)),
@@ -242,16 +243,29 @@ impl Worker {
         if let Some((decision, target)) = placed {
             self.peer.open(now, request, target);
             let sent = Event::Sent { request, at: now, ask: held.request, decision };
-            self.learn(sent, position, effects);
+            self.learn(sent, position, entry, effects);
         }
         // The other workers know of the placement before the stream resumes, which may run another turn.
         effects.push(answer);
     }
 
-    /// Learns from an event, and tells the other workers at the position that the ledger gave.
-    fn learn(&mut self, event: Event, position: Option<u64>, effects: &mut Vec<Effect>) {
+    /// Learns from an event, and tells the other workers at the position that the ledger gave, unless the
+    /// entry was written with the ledger.
+    fn learn(
+        &mut self,
+        event: Event,
+        position: Option<u64>,
+        entry: Option<Written>,
+        effects: &mut Vec<Effect>,
+    ) {
         let events = self.scheduler.handle(event);
-        self.publish(position, events, effects);
+        match entry {
+            Some(written) => {
+                debug_assert_eq!(written.events, events, "told other events than learnt");
+                self.feed.published(written.position);
+            }
+            None => self.publish(position, events, effects),
+        }
     }
 
     fn take_end(

@@ -76,14 +76,32 @@ impl MemoryStore {
         self.heartbeats.retain(|it, shown| *it != worker || shown.beats != beats);
     }
 
-    /// Writes a proposed ledger unless it was written since it was read; false if it was.
+    /// Writes a proposed ledger, and the entry of the event ring that goes with it, unless the ledger was
+    /// written since it was read; false if it was.
     pub fn commit(&mut self, proposal: &Proposal) -> bool {
+        let holds = self.commit_ledger(proposal);
+        if let Some(Written { position, events }) = proposal.entry().filter(|_| holds) {
+            self.publish(*position, events.clone());
+        }
+        holds
+    }
+
+    /// Writes a proposed ledger by itself, for a host that writes the entry later, unless it was written
+    /// since it was read; false if it was.
+    pub fn commit_ledger(&mut self, proposal: &Proposal) -> bool {
         let is_unchanged = proposal.version() == Version(Some(self.version));
         if is_unchanged {
             self.ledger.clone_from(proposal.ledger());
             self.version = self.version.wrapping_add(1);
         }
         is_unchanged
+    }
+
+    /// Returns the events of an entry of the event ring; none of one that is not there.
+    #[must_use]
+    pub fn entry(&self, position: u64) -> &[PlacementEvent] {
+        let written = self.ring.get(&(position % RING_ENTRIES));
+        written.filter(|it| it.position == position).map_or(&[], |it| it.events.as_slice())
     }
 
     /// Writes an entry of the event ring.

@@ -1,6 +1,6 @@
 //! A proposal: the change and the plan that hold if the ledger is still as it was read.
 
-use super::Version;
+use super::{Version, Written};
 use crate::{
     flow::{Outcome, Passage},
     ledger::{Lease, Ledger, Row, Target},
@@ -83,6 +83,8 @@ pub(super) struct Placing {
     pub(super) target: Option<Target>,
     /// Position in the event ring of a placement that is announced.
     pub(super) position: Option<u64>,
+    /// The entry at that position, if it is known before the ledger is changed.
+    pub(super) entry: Option<Written>,
     /// The lease under which the request is held.
     pub(super) lease: Option<Lease>,
     /// The answer of its band to a request that arrived.
@@ -92,11 +94,11 @@ pub(super) struct Placing {
 impl Placing {
     /// Answers a request that gets no place.
     pub(super) fn without_place(result: AdmissionResult) -> Self {
-        Self { result, target: None, position: None, lease: None, passage: None }
+        Self { result, target: None, position: None, entry: None, lease: None, passage: None }
     }
 
     fn give_up(&mut self) {
-        (self.position, self.lease) = (None, None);
+        (self.position, self.entry, self.lease) = (None, None, None);
     }
 
     /// Answers a request that flow control turns away.
@@ -122,6 +124,22 @@ impl Proposal {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Returns the entry of the event ring that is to be written along with the ledger. A host that writes both
+    /// in one change has the other workers find it as soon as they find its position announced.
+    #[must_use]
+    pub fn entry(&self) -> Option<&Written> {
+        match &self.plan {
+            Plan::Place(placing) => placing.entry.as_ref(),
+            Plan::Take { placing, .. } => placing.as_ref()?.entry.as_ref(),
+            Plan::AsTold
+            | Plan::Respond { .. }
+            | Plan::End { .. }
+            | Plan::Arbitrate(_)
+            | Plan::Tick { .. }
+            | Plan::Wake(_) => None,
+        }
     }
 
     pub(super) fn for_notice(ledger: Ledger, version: Version, wakes: Option<QueueId>) -> Self {

@@ -2,7 +2,7 @@
 //! news that it takes in and the dice, its state stays as it is: another worker may be faster.
 
 use super::{
-    Input, PendingRequest, Proposal, Seen, Wants, Worker,
+    Input, PendingRequest, Proposal, Seen, Wants, Worker, Written,
     feed::Updates,
     proposal::{Change, Membership, Placing, Plan, Roll},
 };
@@ -217,8 +217,12 @@ impl Worker {
                 let target = self.scheduler.target(request, &result);
                 Counted::for_target(target).open(now, &mut ledger.accounts);
                 let position = target.is_announced.then(|| ledger.announce());
+                let entry = position.and_then(|position| {
+                    let events = self.scheduler.events_of_sending(now, request, &result)?;
+                    Some(Written { position, events })
+                });
                 let result = AdmissionResult::Sent(result);
-                Placing { target: Some(target), position, ..Placing::without_place(result) }
+                Placing { target: Some(target), position, entry, ..Placing::without_place(result) }
             }
             Err(PickError::NoSnapshot) if self.fails_open => {
                 Placing::without_place(AdmissionResult::FailedOpen)

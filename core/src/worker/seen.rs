@@ -133,7 +133,7 @@ pub struct RingEntry {
 }
 
 /// An entry that was written to a place of the event ring.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Position that the entry was written for: another than the wanted one if the ring moved on.
     pub position: u64,

@@ -217,6 +217,11 @@ impl Envoy {
         told.join("; ")
     }
 
+    /// The events of an entry of the event ring.
+    pub(crate) fn entry(&self, position: u64) -> String {
+        of_events(self.store.entry(position))
+    }
+
     fn carry_out_first(&mut self, worker: u32, effects: Vec<Effect>) -> (Vec<String>, Vec<Input>) {
         let mut told = Vec::new();
         let mut inputs = Vec::new();

@@ -53,6 +53,9 @@ impl Host<Worker> for Bench<'_> {
         if is_unchanged {
             self.store.ledger.clone_from(proposal.ledger());
             self.store.version += 1;
+            if let Some(entry) = proposal.entry() {
+                self.store.publish(entry.position, entry.events.clone());
+            }
         }
         is_unchanged
     }

@@ -8,7 +8,9 @@ use std::{
 use picker_core::{
     Instant, RequestId,
     flow::{Controller, Priority, Ticket},
-    worker::{Decision, Effect, Host, Input, Proposal, Seen, SnapshotNotice, Wants, Worker, turn},
+    worker::{
+        Decision, Effect, Host, Input, Proposal, Seen, SnapshotNotice, Wants, Worker, Written, turn,
+    },
     workers::{AdmissionResult, Envelope, Message, QueueId},
 };
 
@@ -35,7 +37,7 @@ impl Host<Worker> for Seat<'_> {
 
     fn commit(&mut self, proposal: &Proposal) -> bool {
         self.world.come_between(self.queue);
-        !self.world.troubles.is_contended && self.world.store.commit(proposal)
+        !self.world.troubles.is_contended && self.world.commit(self.queue, proposal)
     }
 }
 
@@ -76,6 +78,21 @@ impl World {
             }
         }
         all
+    }
+
+    /// Writes a proposed ledger. A host may write the entry that goes with it a while later.
+    fn commit(&mut self, writer: QueueId, proposal: &Proposal) -> bool {
+        let is_late = self.rules.is_late && self.chance.one_in(4);
+        let Some(Written { position, events }) = proposal.entry().filter(|_| is_late).cloned()
+        else {
+            return self.store.commit(proposal);
+        };
+        let holds = self.store.commit_ledger(proposal);
+        if holds {
+            let due = self.steps + 20;
+            self.late.push(LateEntry { writer, position, events, due });
+        }
+        holds
     }
 
     fn carry_out(&mut self, queue: QueueId, effect: &Effect, inputs: &mut VecDeque<Input>) {

@@ -108,10 +108,12 @@ impl SharedStore {
     /// others are to learn of. Entries that the ring has lost are left out.
     fn own_entries(&self, from: u64, ledger: &Ledger) -> Vec<OwnEntry> {
         let oldest = ledger.events.saturating_sub(RING_ENTRIES);
+        // Read now: what this ledger has made room of since stands in the ring.
+        let stored = host::shared(&self.ledger_key).value;
+        let recent = wire::ledger::recent(&stored).at(from.max(oldest)..ledger.events);
         let mut entries = Vec::new();
-        for position in from.max(oldest)..ledger.events {
-            let bytes = host::shared(&self.event_key(position)).value;
-            match wire::placement_event::decode_at(&bytes) {
+        for (position, shown) in recent {
+            match self.batch(position, shown) {
                 Some(StoredBatch { position: at, origin, events }) if at == position => {
                     let events = match origin {
                         Origin::Own => events,

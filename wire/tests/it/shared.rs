@@ -28,7 +28,7 @@ fn accounts(u: &mut Unstructured<'_>) -> Result<Accounts> {
     Ok(accounts.into_iter().collect())
 }
 
-fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
+pub(crate) fn some_ledger(u: &mut Unstructured<'_>) -> Result<Ledger> {
     Ok(Ledger {
         snapshots: u.arbitrary()?,
         events: u.arbitrary()?,
@@ -180,7 +180,7 @@ fn a_ledger_costs_forty_bytes_an_account_and_none_is_an_empty_one() {
         ..Ledger::default()
     };
     let bytes = ledger::encode(&ledger);
-    assert_eq!(bytes.len(), 72 + 40 * 1_000);
+    assert_eq!(bytes.len(), 80 + 40 * 1_000);
     let mut other_version = bytes.clone();
     other_version[3] = 1;
     for unreadable in [&[], &bytes[..bytes.len() - 1], &bytes[..64], &other_version[..]] {
@@ -215,7 +215,7 @@ fn the_layout_is_pinned() {
         accounts: [account].into_iter().collect(),
     };
     let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
-    insta::assert_snapshot!(hex, @"4c504c0601000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000010000000b000000000000000d000000000000000e00000000000000020100000000000003000000040000000f000000000000000c000000000000000d00000000000000");
+    insta::assert_snapshot!(hex, @"4c504c0701000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000010000000b0000000000000001000000000000000d000000000000000e00000000000000020100000000000003000000040000000f000000000000000c000000000000000d00000000000000");
 }
 
 #[test]

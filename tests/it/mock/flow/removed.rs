@@ -113,7 +113,7 @@ fn its_keys_are_emptied() {
             let key = wire::layout::key("default", what);
             world.envoy.shared_data(&key).unwrap_or_default().len()
         };
-        assert_eq!(["snapshot", "note/0", "ledger"].map(left), [0, 0, 72]);
+        assert_eq!(["snapshot", "note/0", "ledger"].map(left), [0, 0, 80]);
         world.is_well();
     }
 }
