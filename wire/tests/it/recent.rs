@@ -46,7 +46,7 @@ fn each_entry_is_in_the_ledger_or_in_the_ring() {
             assert!(recent.len() <= most, "{} of {most}", recent.len());
             assert!(bytes.len() - ledger::encode(&ledger::decode(&bytes)).len() <= BYTES_MAX);
             for (at, entry) in ledger::recent(&bytes).at(0..=position) {
-                let found = entry.or(ring.get(&at).map(Vec::as_slice)).unwrap();
+                let found = entry.or_else(|| ring.get(&at).map(Vec::as_slice)).unwrap();
                 assert!(found.iter().all(|byte| *byte == at.to_le_bytes()[0]), "{at}");
                 assert!(entry.is_none() || !ring.contains_key(&at), "{at} is in both");
             }
