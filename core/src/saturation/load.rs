@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::adaptive::LearntLimit;
 use crate::model::Roles;
 
 /// An endpoint's load: what its engine reported, and what the ledger counts.
@@ -24,6 +25,10 @@ pub struct Load {
     /// Share of the KV cache that those requests are expected to take by their ends, beside what they find
     /// cached; above 1 where they would not fit all at once. 0 where the cache's size is not known.
     pub kv_to_come: f64,
+    /// Seconds until it is expected to have computed those tokens.
+    pub busy_for: f64,
+    /// The limit that was learnt of it; `None` where the detector asks for none.
+    pub limit: Option<LearntLimit>,
     /// The stages of a request that it takes part in.
     pub roles: Roles,
 }

@@ -54,12 +54,14 @@ impl Worker {
                 self.take_shift(now, request, shift, &mut effects);
             }
             (Input::Responded { request, start }, Plan::Respond { shift, position, wakes }) => {
+                self.scheduler.learn_without_pages(now, &ledger);
                 self.take_shift(now, request, shift, &mut effects);
                 effects.extend(wake(wakes));
                 let events = self.respond(now, request, start);
                 self.publish(position, events, &mut effects);
             }
             (Input::Ended { request, start, end }, Plan::End { was_held, position, wakes }) => {
+                self.scheduler.learn_without_pages(now, &ledger);
                 self.take_end(now, request, was_held, &mut effects);
                 effects.extend(wake(wakes));
                 let events = self.learn_end(now, request, start, end);
@@ -80,6 +82,7 @@ impl Worker {
                 self.arbitrate(now, tenure, &mut effects);
             }
             (Input::Tick, Plan::Tick { tenure, lease, roll }) => {
+                self.scheduler.learn_without_pages(now, &ledger);
                 self.take_tick(now, tenure, lease, &mut effects);
                 effects.push(Effect::ShowPool(Box::new(ledger)));
                 self.take_roll(now, roll, &mut effects);

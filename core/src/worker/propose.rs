@@ -109,6 +109,7 @@ impl Worker {
             let event = Event::Snapshot { snapshot, received_at };
             let _ = self.scheduler.handle(event);
             self.scheduler.learn_strangers(now, &seen.ledger);
+            self.scheduler.learn_pages(now, &seen.ledger);
             self.provision_if_changed(now);
         }
         for event in events {
@@ -304,7 +305,8 @@ impl Worker {
         if let Some(shift) = &shift {
             shift.apply(now, &mut ledger.accounts);
             // A move frees no place, as the request counts elsewhere. A prefill that is over does.
-            wakes = shift.frees_a_place().then(|| ledger.wake()).flatten();
+            let frees = shift.frees_a_place() || self.scheduler.limits_prompts();
+            wakes = frees.then(|| ledger.wake()).flatten();
         }
         // The events are made by the commit, as a proposal changes nothing, but their position is part of
         // the ledger that is proposed. So it is announced where there may be events.

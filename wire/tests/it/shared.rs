@@ -22,8 +22,9 @@ fn accounts(u: &mut Unstructured<'_>) -> Result<Accounts> {
         let endpoint = EndpointKey(u.arbitrary()?);
         let free_at = Instant::from_nanos(u.arbitrary()?);
         let (requests, tokens, holds) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+        let uncomputed = u.arbitrary()?;
         let sends = Sends::from_bits(u.arbitrary()?);
-        accounts.push(Account { endpoint, requests, tokens, holds, free_at, sends });
+        accounts.push(Account { endpoint, requests, tokens, holds, uncomputed, free_at, sends });
     }
     Ok(accounts.into_iter().collect())
 }
@@ -198,6 +199,7 @@ fn the_layout_is_pinned() {
         requests: 3,
         tokens: 4,
         holds: 15,
+        uncomputed: 16,
         free_at: Instant::from_nanos(12),
         sends: Sends::from_bits(13),
     };
