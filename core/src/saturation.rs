@@ -8,21 +8,24 @@ mod budget;
 mod capacity;
 mod concurrency;
 mod kept;
+mod learnt_limit;
 mod load;
+mod prompt_room;
 mod stale;
 mod utilization;
 
 use std::str::FromStr;
 
 pub use adaptive::{
-    Adaptive, Allowance, BandShares, EndpointLimit, Expected, LearntLimit, Overdue, Pace, Page,
-    Pressure, PromptRoom,
+    Adaptive, Allowance, BandShares, EndpointLimit, Expected, Overdue, Pace, Page, Pressure,
 };
 pub use budget::Budget;
 pub use capacity::Capacity;
 pub use concurrency::{Concurrency, ConcurrencyMode};
 pub use kept::KeptPlaces;
+pub use learnt_limit::LearntLimit;
 pub use load::Load;
+pub use prompt_room::PromptRoom;
 pub use stale::StaleEndpoints;
 pub use utilization::{Staleness, Utilization};
 

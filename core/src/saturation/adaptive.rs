@@ -8,13 +8,11 @@
 mod allowance;
 mod limit;
 mod overdue;
-mod prompts;
 mod shares;
 
 pub use allowance::{Allowance, Pressure};
 pub use limit::{EndpointLimit, Pace, Page};
 pub use overdue::{Expected, Overdue};
-pub use prompts::PromptRoom;
 pub use shares::BandShares;
 
 use super::{
@@ -22,28 +20,6 @@ use super::{
     budget::{Line, float},
 };
 use crate::model::{Amounts, Measure, Priority};
-
-/// Rounding errors of sums of hundredths stay below this.
-const ROUNDING: f64 = 1e-9;
-
-/// Share of the KV cache up to which requests are expected to grow. With all of it, the answers that
-/// come out longer than expected preempt others; what is left here is a third of the shortest answers.
-const KV_FILL: f64 = 0.97;
-
-/// The limit that was learnt of one endpoint, as of one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LearntLimit {
-    /// Requests of all known gateways that it may have in flight, at least 1.
-    pub places: u32,
-    /// Requests that were seen to run at once, at least 1.
-    pub capacity: u32,
-    /// True if the engine said of late that its batch is full.
-    pub is_full: bool,
-    /// Seconds of prompts that low bands may have computed there at once.
-    pub allowance: f64,
-    /// Share of prompts in the KV cache that requests are expected to take, 0 to 1.
-    pub prompt_share: f64,
-}
 
 /// The saturation detector without parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,54 +105,12 @@ impl Places {
     }
 }
 
-impl Load {
-    /// Returns the requests that may still be sent there: within the learnt limit, and as far as the
-    /// KV cache is expected to hold them to their ends. One always fits on an idle endpoint.
-    pub(crate) fn free_places(&self) -> u32 {
-        let Some(limit) = self.limit else { return u32::MAX - self.in_flight };
-        let free = limit.places.saturating_sub(self.in_flight).min(self.places_in_cache(limit));
-        if self.in_flight == 0 { free.max(1) } else { free }
-    }
-
-    /// Returns the seconds of prompts that a low band may add there; endless while it computes none.
-    pub(crate) fn prompt_room(&self) -> f64 {
-        let allowance = self.limit.map_or(f64::INFINITY, |limit| limit.allowance);
-        if self.busy_for <= 0.0 { f64::INFINITY } else { allowance - self.busy_for }
-    }
-
-    /// Returns the number of requests of the usual size that the cache holds beside those in flight.
-    ///
-    /// Requests that began together reach their full size together; of those that began one after
-    /// another, the old ones free as much as the young ones grow, and the page shows the most there
-    /// will be. Between the two lies `all + prompts - used`, where `all` is what they end with.
-    fn places_in_cache(&self, limit: LearntLimit) -> u32 {
-        let all = self.kv_to_come;
-        if all <= 0.0 || self.in_flight == 0 {
-            return u32::MAX;
-        }
-        let each = all / f64::from(self.in_flight);
-        let unseen = f64::from(self.sent_since.min(self.in_flight)) * each * limit.prompt_share;
-        let used = if self.metrics_age.is_some() { self.kv_usage + unseen } else { 0.0 };
-        let peak = used.max(all * (1.0 + limit.prompt_share) - used);
-        whole((KV_FILL - peak) / each + ROUNDING)
-    }
-}
-
-/// Returns the whole part of a number, 0 for what is below.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast of a float saturates, which is what is meant"
-)]
-pub(super) fn whole(number: f64) -> u32 {
-    number as u32
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::saturation::LearntLimit;
 
     fn load(in_flight: u32, places: u32) -> Load {
         let limit = LearntLimit { places, capacity: places, ..LearntLimit::default() };
@@ -204,23 +138,6 @@ mod tests {
             assert_eq!(budget.places(1.0), left);
         }
         assert!(budget.saturation() >= 1.0 && !budget.has_places());
-    }
-
-    #[test]
-    fn a_cache_is_filled_by_what_will_be_in_it_at_most() {
-        let places = |in_flight: u32, each: f64, used: f64| {
-            let learnt = LearntLimit { prompt_share: 0.5, ..load(0, 1_000).limit.unwrap() };
-            let kv_to_come = each * f64::from(in_flight);
-            let load =
-                Load { kv_usage: used, kv_to_come, limit: Some(learnt), ..load(in_flight, 1_000) };
-            load.free_places()
-        };
-        assert_eq!(places(50, 0.01, 0.25), 47, "all young: they will take all that they may");
-        assert_eq!(places(97, 0.01, 0.485), 0);
-        assert_eq!(places(97, 0.01, 0.7275), 24, "of all ages: the page shows the most there is");
-        assert_eq!(places(97, 0.01, 0.97), 0);
-        assert_eq!(places(1, 3.0, 0.0), 0, "one that does not fit leaves no room for a second");
-        assert_eq!(places(0, 3.0, 0.9), 1_000, "and goes alone");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     flow::{Outcome, Ticket, TicketId},
-    ledger::Lease,
+    ledger::{Lease, Ledger},
     model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
     workers::{
         AdmissionResult, Envelope, Message, Tenure,
@@ -35,8 +35,8 @@ impl Worker {
         let is_given_up = proposal.is_given_up();
         let Proposal { ledger, plan, membership, unreadable, .. } = proposal;
         self.take_membership(membership);
-        let mut effects = Vec::with_capacity(EFFECTS_USUAL);
-        effects.extend(unreadable.map(Effect::ReportUnreadable));
+        self.look_without_pages(now, &input, &ledger);
+        let mut effects = first_effects(unreadable);
         match (input, plan) {
             (Input::Configured(config), _) => self.configure(now, *config),
             (Input::Arrived(pending), Plan::Place(placing)) => {
@@ -54,14 +54,12 @@ impl Worker {
                 self.take_shift(now, request, shift, &mut effects);
             }
             (Input::Responded { request, start }, Plan::Respond { shift, position, wakes }) => {
-                self.scheduler.learn_without_pages(now, &ledger);
                 self.take_shift(now, request, shift, &mut effects);
                 effects.extend(wake(wakes));
                 let events = self.respond(now, request, start);
                 self.publish(position, events, &mut effects);
             }
             (Input::Ended { request, start, end }, Plan::End { was_held, position, wakes }) => {
-                self.scheduler.learn_without_pages(now, &ledger);
                 self.take_end(now, request, was_held, &mut effects);
                 effects.extend(wake(wakes));
                 let events = self.learn_end(now, request, start, end);
@@ -82,7 +80,6 @@ impl Worker {
                 self.arbitrate(now, tenure, &mut effects);
             }
             (Input::Tick, Plan::Tick { tenure, lease, roll }) => {
-                self.scheduler.learn_without_pages(now, &ledger);
                 self.take_tick(now, tenure, lease, &mut effects);
                 effects.push(Effect::ShowPool(Box::new(ledger)));
                 self.take_roll(now, roll, &mut effects);
@@ -103,6 +100,13 @@ impl Worker {
         }
         self.close_turn(membership, is_given_up, &mut effects);
         effects
+    }
+
+    /// Looks at the first tokens of endpoints without pages, after what changes them and at each beat.
+    fn look_without_pages(&mut self, now: Instant, input: &Input, ledger: &Ledger) {
+        if matches!(input, Input::Responded { .. } | Input::Ended { .. } | Input::Tick) {
+            self.scheduler.learn_without_pages(now, ledger);
+        }
     }
 
     /// Counts a grant that is settled, also one of a place that is given back.
@@ -359,6 +363,13 @@ impl Worker {
             effects.push(Effect::ShowHeartbeat);
         }
     }
+}
+
+/// Begins the list of effects.
+fn first_effects(unreadable: Option<String>) -> Vec<Effect> {
+    let mut effects = Vec::with_capacity(EFFECTS_USUAL);
+    effects.extend(unreadable.map(Effect::ReportUnreadable));
+    effects
 }
 
 fn decide(

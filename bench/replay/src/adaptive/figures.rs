@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What one run brought.
+/// The yield of one run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
     /// Milliseconds from an interactive request's arrival to its first token; of one without a token, to

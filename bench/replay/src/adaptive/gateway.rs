@@ -35,7 +35,7 @@ pub(super) struct Gateway {
     orders: VecDeque<Order>,
 }
 
-/// Something that a gateway wants done.
+/// An order of a gateway to the world around it.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Send a request to a pod.

@@ -19,7 +19,7 @@ pub(super) struct Kind {
     pub(super) answer: Range,
 }
 
-/// Something that goes wrong.
+/// A fault in a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Fault {
     None,

@@ -31,7 +31,7 @@ pub struct Allowance {
     at: Instant,
 }
 
-/// What an endpoint shows at one look, as far as it concerns prompts.
+/// The state of an endpoint at one look, as far as it concerns prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pressure {
     /// Requests wait, prompts are computed and places are free: the allowance may be what holds.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::whole;
-use crate::model::Instant;
+use crate::{model::Instant, saturation::load::whole};
 
 /// Pages that must all show waiting requests before the limit falls, 0.4 s at the scraper's rhythm: the
 /// number that runs falls by those that ended in the last step, which the most of eight pages hides.

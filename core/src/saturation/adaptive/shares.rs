@@ -1,6 +1,6 @@
 //! The places that are kept free for higher bands.
 
-use crate::model::Priority;
+use crate::{model::Priority, saturation::load::whole};
 
 /// Bands that are told apart; requests of further ones count with the lowest of them.
 const BANDS_MAX: usize = 16;
@@ -71,7 +71,7 @@ impl BandShares {
         let kept = self.placed.iter().take(above).map(|(priority, count)| {
             sum += count;
             let share = (sum / total).clamp(*SHARE.start(), *SHARE.end());
-            let places = super::whole((MISSED.ln() / share.ln()).ceil());
+            let places = whole((MISSED.ln() / share.ln()).ceil());
             (*priority, places.min(most))
         });
         kept.collect()

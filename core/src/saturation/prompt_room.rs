@@ -1,6 +1,7 @@
 //! The prompts that low bands may still have computed, over all endpoints of a pool.
 
-use crate::{model::Priority, saturation::Load};
+use super::Load;
+use crate::model::Priority;
 
 /// The room for prompts of low bands, of which each dispatch takes a part.
 #[derive(Clone, Debug, PartialEq)]
