@@ -27,16 +27,17 @@ pub(super) fn apply(
     let loads: Vec<Load> = candidates.iter().map(load).collect();
     let opens_full = detector.opens_full(&loads, &limits.bands, context.request.priority);
     keep_some(candidates, |it| detector.has_headroom(&load(it)));
-    if !opens_full {
-        // Of two endpoints with a place, one may be where another place is tried, and the other's may be
-        // kept for higher bands.
-        keep_some(candidates, |it| load(it).limit.is_some_and(|limit| !limit.is_full));
-    }
     let pool = context.learned.rates.of_pool();
-    keep_some(candidates, |it| {
+    let takes_prompt = |it: &Candidate<'_>| {
         let rate = context.learned.rates.of_slow(it.slot, pool).unwrap_or(pool);
         f64::from(it.uncached_tokens(context.request)) / rate <= load(it).prompt_room()
-    });
+    };
+    // Of two endpoints with a place, one may be where another place is tried, and the other's may be kept
+    // for higher bands. A queue of prompts is worse than a kept place that is taken.
+    let is_open =
+        |it: &Candidate<'_>| opens_full || load(it).limit.is_some_and(|limit| !limit.is_full);
+    keep_some(candidates, |it| takes_prompt(it) && is_open(it));
+    keep_some(candidates, takes_prompt);
 }
 
 /// Keeps those that `keeps` is true of, or all if it is true of none.
