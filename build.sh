@@ -115,7 +115,7 @@ build_natives() {
 
 # The replay runs in virtual time and without an Envoy; micro has none either.
 build_for_bench() {
-  case $1 in replay | micro) ensure_linker ;; *) build ;; esac
+  case $1 in replay | adaptive | micro) ensure_linker ;; *) build ;; esac
   case $1 in
     peers | real-vllm) ensure_routers ;;
     micro) step "other prefix indexes" build_micro ;;

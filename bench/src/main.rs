@@ -55,13 +55,13 @@ struct Args {
     /// A published trace for replay: Mooncake's JSON lines or Azure's CSV, in place of the one that comes along.
     #[arg(long)]
     trace: Option<PathBuf>,
-    /// Loads of replay, by parts of their names; all if none is named.
+    /// Loads of replay, by parts of their names, or scenarios of adaptive, by their names; all if none is named.
     #[arg(long, value_delimiter = '|')]
     loads: Vec<String>,
     /// Policies of replay, by their names; all if none is named.
     #[arg(long, value_delimiter = '|')]
     policies: Vec<String>,
-    /// Replays of each load, each with chance of its own, 1 to 20: the tables have their means.
+    /// Replays of each load or scenario, each with chance of its own, 1 to 20: the tables have their means.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=20))]
     seeds: u64,
     /// The engines of real-vllm, which must run already and serve the same model: HOST:PORT,HOST:PORT,...
@@ -106,6 +106,8 @@ enum Bench {
     Exchange,
     /// Published traffic over simulated pods, placed by us and by the formulas of our peers. 3 minutes.
     Replay,
+    /// Gates beside each other over simulated pods that get more than they hold: none, thresholds, adaptive-detector. 10 minutes.
+    Adaptive,
     /// Faults of all kinds at an Envoy under load: no request lost, no limit passed, nothing left behind. 20 minutes.
     Soak,
     /// Small parts by themselves: the prefix index beside those of SMG and Dynamo, the ledger under contention. 3 minutes.
@@ -176,12 +178,26 @@ async fn run(args: &Args) -> Result<()> {
         Bench::Age => age::run(&setting()?).await?,
         Bench::Soak => soak::run(&setting()?).await?,
         Bench::Replay => replayed(args, &results)?,
+        Bench::Adaptive => adaptive(args),
         Bench::Micro => micro::run(&root.join(MICRO), args.quick)?,
     };
     println!("{}", report.markdown());
     let file = report.save(&results)?;
     eprintln!("raw results: {}", file.display());
     Ok(())
+}
+
+/// Compares gates: in virtual time, without an Envoy.
+fn adaptive(args: &Args) -> Report {
+    let mut report = Report::begin("adaptive");
+    let (parts, raw) = replay::adaptive::compare(&replay::adaptive::Options {
+        quick: args.quick,
+        scenarios: args.loads.clone(),
+        seeds: args.seeds,
+    });
+    show(&mut report, parts);
+    report.raw(raw);
+    report
 }
 
 /// Runs the replay: in virtual time, without an Envoy.
@@ -195,6 +211,12 @@ fn replayed(args: &Args, results: &Path) -> Result<Report> {
         policies: args.policies.clone(),
         seeds: args.seeds,
     })?;
+    show(&mut report, parts);
+    report.raw(raw);
+    Ok(report)
+}
+
+fn show(report: &mut Report, parts: Vec<replay::Part>) {
     for part in parts {
         match part {
             replay::Part::Text(text) => report.say(text),
@@ -205,8 +227,6 @@ fn replayed(args: &Args, results: &Path) -> Result<Report> {
             }
         }
     }
-    report.raw(raw);
-    Ok(report)
 }
 
 /// Returns a line for each bench.

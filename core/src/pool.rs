@@ -18,8 +18,10 @@ mod placements;
 mod sessions;
 
 pub(crate) use candidate::Candidate;
-pub(crate) use endpoints::Pool;
-pub(crate) use learned::{Features, HeadSent, Learned, OrderTrial, OutputKinds, Rates, Reuse};
+pub(crate) use endpoints::{PageSight, Pool};
+pub(crate) use learned::{
+    Features, HeadSent, InFlight, Learned, Look, OrderTrial, OutputKinds, Rates, Reuse, SentPrompt,
+};
 pub(crate) use lives::Lives;
 pub(crate) use outlier::OutlierDetector;
 pub(crate) use placements::{Placement, Placements};

@@ -3,25 +3,33 @@
 //! A [`Detector`] reads every endpoint's [`Load`] once and answers with a [`Budget`], out of which
 //! any number of dispatches can be decided without reading the loads again.
 
+mod adaptive;
 mod budget;
 mod capacity;
 mod concurrency;
 mod kept;
+mod learnt_limit;
 mod load;
+mod prompt_room;
 mod stale;
 mod utilization;
 
 use std::str::FromStr;
 
+pub use adaptive::{
+    Adaptive, Allowance, BandShares, EndpointLimit, Expected, Overdue, Pace, Page, Pressure,
+};
 pub use budget::Budget;
 pub use capacity::Capacity;
 pub use concurrency::{Concurrency, ConcurrencyMode};
 pub use kept::KeptPlaces;
+pub use learnt_limit::LearntLimit;
 pub use load::Load;
+pub use prompt_room::PromptRoom;
 pub use stale::StaleEndpoints;
 pub use utilization::{Staleness, Utilization};
 
-use crate::model::{Amounts, UnknownPolicy};
+use crate::model::{Amounts, Priority, UnknownPolicy};
 
 /// Measures the saturation of a pool: 0 is idle, at 1 and above the gate is shut.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +38,8 @@ pub enum Detector {
     Utilization(Utilization),
     /// By what this gateway has in flight (`concurrency-detector`).
     Concurrency(Concurrency),
+    /// By limits that the endpoints show by themselves (`adaptive-detector`).
+    Adaptive(Adaptive),
     /// The most saturated of several (`max-saturation-detector`); of none, never saturated.
     Max(Vec<Self>),
 }
@@ -41,6 +51,8 @@ pub enum DetectorKind {
     Utilization,
     /// Makes a [`Detector::Concurrency`].
     Concurrency,
+    /// Makes a [`Detector::Adaptive`].
+    Adaptive,
     /// Makes a [`Detector::Max`].
     Max,
 }
@@ -52,12 +64,13 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// Returns the EPP's name of its type.
+    /// Returns the name of its type, the EPP's where that has it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         let kind = match self {
             Self::Utilization(_) => DetectorKind::Utilization,
             Self::Concurrency(_) => DetectorKind::Concurrency,
+            Self::Adaptive(_) => DetectorKind::Adaptive,
             Self::Max(_) => DetectorKind::Max,
         };
         kind.name()
@@ -96,6 +109,7 @@ impl Detector {
         match self {
             Self::Utilization(detector) => detector.room(loads),
             Self::Concurrency(detector) => detector.room(loads),
+            Self::Adaptive(detector) => detector.room(loads),
             Self::Max(children) => {
                 Budget::tightest(children.iter().map(|child| child.measure(loads)))
             }
@@ -109,9 +123,34 @@ impl Detector {
         match self {
             Self::Utilization(detector) => detector.limits(loads),
             Self::Concurrency(detector) => detector.limits(loads),
+            Self::Adaptive(detector) => detector.limits(loads),
             Self::Max(children) => {
                 let limits = children.iter().map(|child| child.limits(loads));
                 limits.fold(Amounts::default(), Amounts::least)
+            }
+        }
+    }
+
+    /// Returns the places that bands leave free to the bands above them.
+    #[must_use]
+    pub fn reserves(&self, loads: &[Load], bands: &BandShares) -> Vec<(Priority, u32)> {
+        match self {
+            Self::Adaptive(detector) => detector.reserves(loads, bands),
+            Self::Utilization(_) | Self::Concurrency(_) => Vec::new(),
+            Self::Max(children) => {
+                children.iter().flat_map(|child| child.reserves(loads, bands)).collect()
+            }
+        }
+    }
+
+    /// True if a request of this priority may go to a full endpoint at all.
+    #[must_use]
+    pub fn opens_full(&self, loads: &[Load], bands: &BandShares, priority: Priority) -> bool {
+        match self {
+            Self::Adaptive(detector) => detector.opens_full(loads, bands, priority),
+            Self::Utilization(_) | Self::Concurrency(_) => true,
+            Self::Max(children) => {
+                children.iter().all(|child| child.opens_full(loads, bands, priority))
             }
         }
     }
@@ -122,7 +161,18 @@ impl Detector {
         match self {
             Self::Utilization(_) => false,
             Self::Concurrency(detector) => detector.mode != ConcurrencyMode::Requests,
+            Self::Adaptive(_) => true,
             Self::Max(children) => children.iter().any(Self::counts_tokens),
+        }
+    }
+
+    /// True if it goes by limits that are learnt of the endpoints.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        match self {
+            Self::Adaptive(_) => true,
+            Self::Utilization(_) | Self::Concurrency(_) => false,
+            Self::Max(children) => children.iter().any(Self::learns),
         }
     }
 
@@ -132,6 +182,7 @@ impl Detector {
         match self {
             Self::Utilization(detector) => detector.has_headroom(load),
             Self::Concurrency(detector) => detector.has_headroom(load),
+            Self::Adaptive(_) => load.free_places() > 0,
             Self::Max(children) => children.iter().all(|child| child.has_headroom(load)),
         }
     }
@@ -144,15 +195,20 @@ fn stages_are_apart(loads: &[Load]) -> bool {
 
 impl DetectorKind {
     /// Every name there is.
-    pub const NAMES: &[&str] =
-        &["utilization-detector", "concurrency-detector", "max-saturation-detector"];
+    pub const NAMES: &[&str] = &[
+        "utilization-detector",
+        "concurrency-detector",
+        "adaptive-detector",
+        "max-saturation-detector",
+    ];
 
-    /// Returns the EPP's name of it.
+    /// Returns the name of it, the EPP's where that has it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Utilization => "utilization-detector",
             Self::Concurrency => "concurrency-detector",
+            Self::Adaptive => "adaptive-detector",
             Self::Max => "max-saturation-detector",
         }
     }
@@ -162,7 +218,7 @@ impl FromStr for DetectorKind {
     type Err = UnknownPolicy;
 
     fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
-        [Self::Utilization, Self::Concurrency, Self::Max]
+        [Self::Utilization, Self::Concurrency, Self::Adaptive, Self::Max]
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| UnknownPolicy::new("saturation detector", name, Self::NAMES))

@@ -6,6 +6,7 @@ mod candidates;
 mod credit;
 mod direct;
 mod lifecycle;
+mod limits;
 mod pending_events;
 mod templates;
 mod unlearning;
@@ -37,6 +38,8 @@ pub struct Scheduler {
     config: Config,
     /// Value of [`Config::counts_tokens`], which asks every plugin.
     counts_tokens: bool,
+    /// True if the detector goes by limits that are learnt.
+    learns_limits: bool,
     /// `None` until the first snapshot.
     pool: Option<Pool>,
     /// Objectives of the latest snapshot.
@@ -75,6 +78,7 @@ impl Scheduler {
         Self {
             index: Index::new(config.max_entries, table_key),
             counts_tokens: config.counts_tokens(),
+            learns_limits: config.detector.learns(),
             config,
             pool: None,
             objectives: BTreeMap::new(),
@@ -169,6 +173,7 @@ impl Scheduler {
     /// Goes by another configuration from now on, without loss of knowledge.
     pub fn configure(&mut self, config: Config) {
         self.counts_tokens = config.counts_tokens();
+        self.learns_limits = config.detector.learns();
         self.config = config;
     }
 
@@ -254,6 +259,7 @@ impl Scheduler {
             Event::Streamed { request, tpot } => {
                 if let Some(placement) = self.placements.get(request).filter(|it| !it.is_moved) {
                     self.learned.streamed(&placement.sight, tpot);
+                    self.note_step(placement.endpoint, tpot);
                 }
                 Vec::new()
             }

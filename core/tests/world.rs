@@ -61,6 +61,7 @@ fn any_ledger(u: &mut Unstructured<'_>) -> Arbitrary<Ledger> {
             requests: u.int_in_range(1..=50)?,
             tokens: u.int_in_range(0..=9_000)?,
             holds: u.int_in_range(0..=9_000)?,
+            uncomputed: u.int_in_range(0..=9)?,
             free_at: Instant::from_nanos(u.arbitrary()?),
             sends: Sends::from_bits(u.arbitrary()?),
         })

@@ -109,6 +109,11 @@ impl EngineCore {
         self.advance(now, out);
     }
 
+    /// Changes the price list, from the next step on: a machine that slows down.
+    pub fn set_cost(&mut self, cost: Cost) {
+        self.config.cost = cost;
+    }
+
     /// Stops or allows further steps, like `POST /pause`.
     pub fn pause(&mut self, now: Duration, paused: bool, out: &mut Vec<Effect>) {
         self.advance(now, out);

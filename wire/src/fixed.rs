@@ -22,11 +22,11 @@ pub(crate) fn encode(
         *at = word.to_le_bytes();
     }
     for (at, account) in back.as_chunks_mut::<40>().0.iter_mut().zip(accounts.iter()) {
-        let Account { endpoint, requests, tokens, holds, free_at, sends } = account;
+        let Account { endpoint, requests, tokens, holds, uncomputed, free_at, sends } = account;
         let words = [
             endpoint.0,
             join(*requests, *tokens),
-            u64::from(*holds),
+            join(*holds, *uncomputed),
             free_at.as_nanos(),
             sends.bits(),
         ];
@@ -50,11 +50,11 @@ pub(crate) fn accounts(words: &[[u8; 8]]) -> Option<Accounts> {
     let (accounts, []) = words.as_chunks::<5>() else { return None };
     let account = |[key, counts, holds, free_at, sends]: &[[u8; 8]; 5]| {
         let (requests, tokens) = split(u64::from_le_bytes(*counts));
-        let (holds, _) = split(u64::from_le_bytes(*holds));
+        let (holds, uncomputed) = split(u64::from_le_bytes(*holds));
         let endpoint = EndpointKey(u64::from_le_bytes(*key));
         let free_at = Instant::from_nanos(u64::from_le_bytes(*free_at));
         let sends = Sends::from_bits(u64::from_le_bytes(*sends));
-        Account { endpoint, requests, tokens, holds, free_at, sends }
+        Account { endpoint, requests, tokens, holds, uncomputed, free_at, sends }
     };
     Some(accounts.iter().map(account).collect())
 }

@@ -10,7 +10,7 @@ use picker_core::{
 use crate::fixed::{self, join, split};
 
 /// Version of the value, and so of its key.
-pub(crate) const VERSION: u8 = 6;
+pub(crate) const VERSION: u8 = 7;
 
 /// Mark of the value and its version.
 const MAGIC: u32 = u32::from_le_bytes([b'L', b'P', b'R', VERSION]);

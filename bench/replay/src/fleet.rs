@@ -72,7 +72,7 @@ impl Pod {
         self.kv_tokens / BLOCK_TOKENS
     }
 
-    fn engine(&self) -> EngineCore {
+    pub(crate) fn engine(&self) -> EngineCore {
         EngineCore::new(Config {
             block_tokens: BLOCK_TOKENS,
             // vLLM's null block comes on top.

@@ -23,6 +23,9 @@ mod figures;
 mod plot;
 mod study;
 
+// Gates beside each other, over the same engines.
+pub mod adaptive;
+
 #[cfg(test)]
 mod laws;
 

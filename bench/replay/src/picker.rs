@@ -26,9 +26,8 @@ use crate::{
     router::{Arrival, Route, Router, Usage},
     trace::BLOCK_TOKENS,
 };
-pub(crate) use exchange::Exchange;
-use exchange::ExchangeEnd;
-use store::SharedStore;
+pub(crate) use exchange::{Exchange, ExchangeEnd};
+pub(crate) use store::SharedStore;
 
 /// The scraper's own rhythm: 20 times a second.
 const SCRAPES_EVERY: Duration = Duration::from_millis(50);
@@ -174,9 +173,10 @@ impl Router for Picker {
         let told: Vec<TextMeasure> = self.workers.iter().flat_map(Worker::texts).collect();
         let texts = TextMeasure::merged(&told);
         let snapshot = Snapshot { endpoints, texts, ..Snapshot::default() };
-        self.store.store_snapshot(instant(now), snapshot);
+        // The effects wake workers that hold requests, and show the pool in metrics: neither exists here.
+        let _ = self.store.store_snapshot(instant(now), snapshot);
         if let Some(end) = &mut self.end {
-            end.push(instant(now), &mut self.store);
+            let _ = end.push(instant(now), &mut self.store);
         }
     }
 

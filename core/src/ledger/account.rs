@@ -41,6 +41,8 @@ pub struct Account {
     /// Tokens of KV cache that those requests are expected to take by their ends, beside what they find
     /// cached: the rest of their prompts and their answers.
     pub holds: u32,
+    /// Requests of which those tokens are.
+    pub uncomputed: u32,
     /// Time at which the endpoint is expected to have computed the tokens; zero where there
     /// are none. The tokens are counted and this is a guess: with each change it comes down to what
     /// they explain.
@@ -62,6 +64,11 @@ pub struct Work {
 }
 
 impl Work {
+    /// Returns the number of prompts that are to be computed: one, or none.
+    fn prompts(self) -> u32 {
+        u32::from(self.tokens > 0)
+    }
+
     /// Returns the time that so many tokens take at the pace of this work.
     fn scaled_to(self, tokens: u32) -> Duration {
         let share = f64::from(tokens) / f64::from(self.tokens.max(1));
@@ -113,7 +120,9 @@ impl Accounts {
         let Work { tokens, takes, holds } = work;
         let begins = self.for_endpoint(endpoint).free_at.max(now);
         let free_at = if tokens == 0 { Instant::default() } else { begins + takes };
-        self.add(Account { endpoint, requests: 1, tokens, holds, free_at, ..Account::default() });
+        let uncomputed = work.prompts();
+        let sends = Sends::default();
+        self.add(Account { endpoint, requests: 1, tokens, holds, uncomputed, free_at, sends });
         if let Ok(index) = self.find(endpoint) {
             self.change(index, |account| account.sends.add(now));
         }
@@ -138,7 +147,7 @@ impl Accounts {
 
     /// True if these count the same requests and tokens.
     pub(crate) fn counts_like(&self, other: &Self) -> bool {
-        let counts = |it: &Account| (it.endpoint, it.requests, it.tokens, it.holds);
+        let counts = |it: &Account| (it.endpoint, it.requests, it.tokens, it.holds, it.uncomputed);
         self.iter().map(counts).eq(other.iter().map(counts))
     }
 
@@ -170,6 +179,7 @@ impl Accounts {
                 account.requests = account.requests.saturating_add(more.requests);
                 account.tokens = account.tokens.saturating_add(more.tokens);
                 account.holds = account.holds.saturating_add(more.holds);
+                account.uncomputed = account.uncomputed.saturating_add(more.uncomputed);
                 account.free_at = account.free_at.max(more.free_at);
             }),
             Err(index) => self.0.insert(index, more),
@@ -183,6 +193,7 @@ impl Accounts {
             account.requests = account.requests.saturating_sub(requests);
             account.tokens = account.tokens.saturating_sub(less.tokens);
             account.holds = account.holds.saturating_sub(less.holds);
+            account.uncomputed = account.uncomputed.saturating_sub(less.prompts());
             account.free_by(account.free_at);
         });
         if self.0.get(index).is_some_and(|account| account.requests == 0) {

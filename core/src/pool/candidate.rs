@@ -99,6 +99,7 @@ impl Candidate<'_> {
             sent_since: self.sent_since,
             in_flight_tokens: self.token_load.into(),
             kv_to_come: self.member.cache_share(self.holds),
+            busy_for: self.busy_for,
             ..self.member.carries(now, quiet_for)
         }
     }

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Candidate, EndpointState, Sent, Slot, state::Reading};
+use super::{Candidate, EndpointState, EngineLoad, Sent, Slot, state::Reading};
 use crate::{
     exchange::{EndpointUse, Others, STALENESS},
     ledger::{Account, Accounts, EndpointKey, Sends},
     model::{ENDPOINTS_MAX, Health, Instant, Snapshot},
     pool::prefix::Matches,
-    saturation,
+    saturation::{self, Page},
 };
 
 /// The endpoints of a pool. An address keeps its slot while it stays.
@@ -29,6 +29,16 @@ pub(crate) struct Pool {
     issued: u16,
     /// The snapshot's.
     quiet_for: Duration,
+}
+
+/// The page of one endpoint, beside what is in flight there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageSight {
+    pub(crate) slot: Slot,
+    pub(crate) read_at: Instant,
+    pub(crate) page: Page,
+    /// True if it computes prompts, as far as gateways know.
+    pub(crate) is_computing: bool,
 }
 
 /// The part of an account that plugins read.
@@ -156,12 +166,14 @@ impl Pool {
                 let tokens = if counts_output { account.holds } else { account.tokens };
                 load.in_flight_tokens = u64::from(tokens);
                 load.kv_to_come = member.cache_share(account.holds);
+                load.busy_for = account.busy_for(now);
             }
         });
         self.each_sum(sent.of_others(now), |place, sum| {
             if let Some(load) = loads.get_mut(place) {
                 load.in_flight = load.in_flight.saturating_add(sum.requests);
                 load.in_flight_tokens += u64::from(sum.tokens);
+                load.busy_for += sum.busy_for.as_secs_f64();
             }
         });
         loads
@@ -184,6 +196,38 @@ impl Pool {
         self.each_sum(sent.of_others(now), |place, sum| take_off(place, sum.requests));
         let slots = self.members.iter().map(|member| member.slot);
         slots.zip(shown).filter_map(|(slot, excess)| Some((slot, excess?))).collect()
+    }
+
+    /// Returns the page of each member that was ever read, with what is in flight there.
+    pub(crate) fn readings(&self, now: Instant, sent: Sent<'_>) -> Vec<PageSight> {
+        let sight = |member: &EndpointState| {
+            let read = member.read?;
+            let EngineLoad { waiting, running, .. } = read.gauges;
+            let page = Page { running, waiting, ..Page::default() };
+            Some(PageSight { slot: member.slot, read_at: read.at, page, is_computing: false })
+        };
+        let mut sights: Vec<Option<PageSight>> = self.members.iter().map(sight).collect();
+        self.each_account(sent.own, |place, account| {
+            if let (Some(Some(sight)), Some(member)) =
+                (sights.get_mut(place), self.members.get(place))
+            {
+                sight.page.in_flight = account.requests;
+                sight.is_computing = account.uncomputed > 0;
+                // Of those that the page knew, more prompts are uncomputed than wait: some of them run.
+                // Answers that come as a whole count as uncomputed to their ends, so that it must be
+                // expected, too, that prompts were being computed then.
+                let known = account.uncomputed
+                    - account.uncomputed.min(member.sent_since(now, account.sends));
+                sight.page.is_cut = known > sight.page.waiting && account.free_at > sight.read_at;
+            }
+        });
+        self.each_sum(sent.of_others(now), |place, sum| {
+            if let Some(Some(sight)) = sights.get_mut(place) {
+                sight.page.in_flight = sight.page.in_flight.saturating_add(sum.requests);
+                sight.is_computing |= !sum.busy_for.is_zero();
+            }
+        });
+        sights.into_iter().flatten().collect()
     }
 
     /// Calls `with` for each account with the place of its member. Accounts of endpoints that left

@@ -2,6 +2,7 @@
 
 mod belief;
 mod demand;
+mod limits;
 mod outputs;
 mod predictor;
 mod rates;
@@ -13,6 +14,7 @@ mod texts;
 mod turnover;
 
 pub(crate) use demand::Demand;
+pub(crate) use limits::{InFlight, Limits, Look, SentPrompt};
 pub(crate) use outputs::{OutputKinds, OutputLengths};
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
@@ -43,6 +45,8 @@ pub(crate) struct Learned {
     pub(crate) reuse: Reuse,
     /// Tokens that the endpoints are sent to compute.
     pub(crate) demand: Demand,
+    /// Limits that the endpoints show by themselves; empty unless the detector goes by them.
+    pub(crate) limits: Limits,
     /// Requests that others sent.
     pub(crate) strangers: Strangers,
     /// Lengths of answers.
@@ -129,6 +133,7 @@ impl Learned {
     /// Forgets an endpoint that left: another one will get its slot.
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.rates.forget(slot);
+        self.limits.forget(slot);
         self.strangers.forget(slot);
         self.turnover.seen(slot, None);
         self.templates.forget_heads();

@@ -107,6 +107,15 @@ impl Placements {
         self.by_request.get_mut(&request).map(AsMut::as_mut)
     }
 
+    /// Counts the placements of each endpoint.
+    pub(crate) fn counts(&self) -> BTreeMap<SocketAddr, u32> {
+        let mut counts = BTreeMap::new();
+        for placement in self.by_request.values() {
+            *counts.entry(placement.endpoint).or_insert(0) += 1;
+        }
+        counts
+    }
+
     /// Forgets a placement, if it was remembered.
     pub(crate) fn remove(&mut self, request: RequestId) -> Option<Box<Placement>> {
         self.by_request.remove(&request)

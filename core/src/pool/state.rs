@@ -143,6 +143,8 @@ impl EndpointState {
             sent_since: 0,
             in_flight_tokens: 0,
             kv_to_come: 0.0,
+            busy_for: 0.0,
+            limit: None,
             roles: self.roles,
         }
     }

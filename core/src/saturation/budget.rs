@@ -1,6 +1,6 @@
 //! The budget of a pool: what it can still take.
 
-use super::KeptPlaces;
+use super::{KeptPlaces, PromptRoom};
 use crate::model::{Measure, Priority};
 
 /// Rounding errors of summed thirds and fifths stay below this, differences that matter above.
@@ -16,6 +16,8 @@ pub struct Budget {
     places: u32,
     /// Places that low bands may not take.
     kept: KeptPlaces,
+    /// Prompts that low bands may still have computed; `None` where nothing limits those.
+    prompts: Option<PromptRoom>,
 }
 
 /// The measure of one detector.
@@ -47,17 +49,18 @@ impl Budget {
             lines: vec![Line { saturation: 1.0, ..Line::default() }],
             places: 0,
             kept: KeptPlaces::default(),
+            prompts: None,
         }
     }
 
     /// Makes a budget for that many requests and no more, at saturation 0 until they are gone.
     #[must_use]
     pub fn for_requests(places: u32) -> Self {
-        Self { lines: Vec::new(), places, kept: KeptPlaces::default() }
+        Self { lines: Vec::new(), places, kept: KeptPlaces::default(), prompts: None }
     }
 
     pub(super) fn measured(line: Line) -> Self {
-        Self { lines: vec![line], places: u32::MAX, kept: KeptPlaces::default() }
+        Self { lines: vec![line], ..Self::for_requests(u32::MAX) }
     }
 
     /// Joins budgets: there is room where all of them have room.
@@ -104,10 +107,17 @@ impl Budget {
         Self { kept, ..self }
     }
 
+    /// Returns the same with this room for prompts of low bands.
+    #[must_use]
+    pub fn computing(self, prompts: Option<PromptRoom>) -> Self {
+        Self { prompts, ..self }
+    }
+
     /// True if a request of this priority may take one of the places.
     #[must_use]
     pub fn admits(&self, priority: Priority) -> bool {
         self.places > self.kept.from(priority)
+            && self.prompts.as_ref().is_none_or(|prompts| prompts.admits(priority))
     }
 
     /// Returns the same where a request may count at two of the endpoints: one computes its prompt,
@@ -120,6 +130,9 @@ impl Budget {
     /// Accounts for a request that was granted or sent and that the loads did not include.
     pub fn take(&mut self, prompt_tokens: u32) {
         self.places = self.places.saturating_sub(1);
+        if let Some(prompts) = &mut self.prompts {
+            prompts.take(prompt_tokens);
+        }
         for line in &mut self.lines {
             let tokens = line.per_token * f64::from(prompt_tokens);
             line.added += line.per_request.max(tokens) + line.elsewhere;

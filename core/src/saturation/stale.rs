@@ -54,7 +54,7 @@ impl Detector {
     pub fn stale(&self, loads: &[Load]) -> StaleEndpoints {
         match self {
             Self::Utilization(detector) => stale(detector, loads),
-            Self::Concurrency(_) => StaleEndpoints::default(),
+            Self::Concurrency(_) | Self::Adaptive(_) => StaleEndpoints::default(),
             Self::Max(children) => {
                 let found = children.iter().map(|child| child.stale(loads));
                 found.max_by_key(|it| (it.shut_the_gate(), it.stale)).unwrap_or_default()

@@ -6,6 +6,7 @@
 
 mod affinity;
 mod attribute;
+mod headroom;
 mod label;
 mod topology;
 mod utilization;
@@ -143,14 +144,7 @@ impl Filter {
             Self::Attribute(limit) => limit.apply(candidates),
             Self::Topology(floor) => floor.apply(context.peer, candidates),
             Self::HeadroomTier(tier) => tier.apply(context, candidates, rng),
-            Self::Detector(detector) => {
-                let has_room = |it: &Candidate<'_>| {
-                    detector.has_headroom(&it.load(context.now, context.quiet_for))
-                };
-                if candidates.iter().any(has_room) {
-                    candidates.retain(has_room);
-                }
-            }
+            Self::Detector(detector) => headroom::apply(detector, context, candidates),
             Self::ContextLength(length) => {
                 candidates.retain(|it| length.keeps(it.member, context.request.tokens()));
             }

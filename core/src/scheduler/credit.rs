@@ -57,12 +57,13 @@ impl Scheduler {
         ledger: &Ledger,
         loads: &[Load],
     ) -> Budget {
-        let room = self.room(loads);
-        let Some(others) = &self.others else { return room };
-        let room = room.keeping(KeptPlaces {
-            floor: others.highest_waiting(now),
-            reserves: others.reserves(),
-        });
+        let room = self.room(loads).computing(self.prompt_room(loads));
+        let mut reserves = self.kept_for_higher(loads);
+        let Some(others) = &self.others else {
+            return room.keeping(KeptPlaces { floor: None, reserves });
+        };
+        reserves.extend(others.reserves());
+        let room = room.keeping(KeptPlaces { floor: others.highest_waiting(now), reserves });
         let Some(credit) = others.limit(now) else { return room };
         let limits = self.limits_by(loads);
         let used = ledger.in_flight();

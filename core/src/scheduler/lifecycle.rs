@@ -24,7 +24,7 @@ impl Scheduler {
         let bound = self.bind_sessions(at, &request, &result);
         let kinds = self.learned.outputs.kinds(&request);
         let size = PromptSize::take(&mut request);
-        let InferenceRequest { chain, head, .. } = request;
+        let InferenceRequest { chain, head, priority, .. } = request;
         let Some(mut placement) = Placement::new(at, chain.clone(), kinds, size, result) else {
             return Vec::new();
         };
@@ -42,6 +42,7 @@ impl Scheduler {
             }
         }
         self.placements.insert(id, placement);
+        self.note_sent(id, at, priority);
         // The prefill endpoint computes the prompt, and the decode endpoint gets its cache: both have it.
         let computed =
             prefill.map(|prefill| self.emit(at, prefill, chain.clone(), EventKind::Placed));
@@ -105,6 +106,7 @@ impl Scheduler {
             let between: Vec<SocketAddr> = between.copied().collect();
             placement.endpoint = server;
             placement.is_moved = true;
+            self.note_moved(id, first);
             // Only the first was believed to have the prompt, so that the others lose none.
             events = self.emit(at, first, chain.clone(), passed_over);
             for other in between {
@@ -167,6 +169,7 @@ impl Scheduler {
         let took = at.saturating_since(placement.at);
         if let Some(slot) = self.slot(endpoint) {
             self.learned.first_token(slot, &sight, took);
+            self.note_began(request, slot, sight.uncached_tokens, took);
         }
     }
 
@@ -175,6 +178,7 @@ impl Scheduler {
     /// hear of that use late, so it brings back no block that was evicted or withdrawn since.
     pub(super) fn end(&mut self, id: RequestId, now: Instant, end: End) -> Vec<PlacementEvent> {
         let Some(mut placement) = self.placements.remove(id) else { return Vec::new() };
+        self.note_end(id, now, &placement, end);
         // Before `served` is taken, which says that there was an answer.
         let end_event = self.end_event(&placement, end);
         let at = placement.at;

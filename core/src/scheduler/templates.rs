@@ -47,6 +47,7 @@ impl Scheduler {
 
     /// Learns from the usage that an answer tells.
     pub(super) fn learn_usage(&mut self, id: RequestId, now: Instant, usage: TokenUsage) {
+        self.note_usage(usage);
         let Some(placement) = self.placements.get_mut(id) else { return };
         if usage.output > 0 {
             self.learned.outputs.ended(&placement.kinds, usage.output, now);

@@ -50,7 +50,8 @@ impl Scheduler {
     pub(super) fn choosable_loads(&self, now: Instant, ledger: &Ledger) -> Vec<Load> {
         let Some(pool) = &self.pool else { return Vec::new() };
         let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };
-        let loads = pool.loads(now, sent, self.config.output_estimate.counts_as_load());
+        let mut loads = pool.loads(now, sent, self.config.output_estimate.counts_as_load());
+        self.limit_loads(now, pool, &mut loads);
         self.outliers.choosable(now, pool.members(), loads, &ledger.accounts)
     }
 

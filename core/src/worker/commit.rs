@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     flow::{Outcome, Ticket, TicketId},
-    ledger::Lease,
+    ledger::{Lease, Ledger},
     model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
     workers::{
         AdmissionResult, Envelope, Message, Tenure,
@@ -37,8 +37,8 @@ impl Worker {
         let is_given_up = proposal.is_given_up();
         let Proposal { ledger, plan, membership, unreadable, .. } = proposal;
         self.take_membership(membership);
-        let mut effects = Vec::with_capacity(EFFECTS_USUAL);
-        effects.extend(unreadable.map(Effect::ReportUnreadable));
+        self.look_without_pages(now, &input, &ledger);
+        let mut effects = first_effects(unreadable);
         match (input, plan) {
             (Input::Configured(config), _) => self.configure(now, *config),
             (Input::Arrived(pending), Plan::Place(placing)) => {
@@ -102,6 +102,13 @@ impl Worker {
         }
         self.close_turn(membership, is_given_up, &mut effects);
         effects
+    }
+
+    /// Looks at the first tokens of endpoints without pages, after what changes them and at each beat.
+    fn look_without_pages(&mut self, now: Instant, input: &Input, ledger: &Ledger) {
+        if matches!(input, Input::Responded { .. } | Input::Ended { .. } | Input::Tick) {
+            self.scheduler.learn_without_pages(now, ledger);
+        }
     }
 
     /// Counts a grant that is settled, also one of a place that is given back.
@@ -378,6 +385,13 @@ impl Worker {
             effects.push(Effect::ShowHeartbeat);
         }
     }
+}
+
+/// Begins the list of effects.
+fn first_effects(unreadable: Option<String>) -> Vec<Effect> {
+    let mut effects = Vec::with_capacity(EFFECTS_USUAL);
+    effects.extend(unreadable.map(Effect::ReportUnreadable));
+    effects
 }
 
 fn send(envelope: Envelope) -> Effect {

@@ -109,6 +109,7 @@ impl Worker {
             let event = Event::Snapshot { snapshot, received_at };
             let _ = self.scheduler.handle(event);
             self.scheduler.learn_strangers(now, &seen.ledger);
+            self.scheduler.learn_pages(now, &seen.ledger);
             self.provision_if_changed(now);
         }
         for event in events {
@@ -311,7 +312,8 @@ impl Worker {
         if let Some(shift) = &shift {
             shift.apply(now, &mut ledger.accounts);
             // A move frees no place, as the request counts elsewhere. A prefill that is over does.
-            wakes = shift.frees_a_place().then(|| ledger.wake()).flatten();
+            let frees = shift.frees_a_place() || self.scheduler.limits_prompts();
+            wakes = frees.then(|| ledger.wake()).flatten();
         }
         // An endpoint that is taken back adds its room.
         if self.scheduler.takes_back(request, start) {

@@ -90,6 +90,8 @@ fn any_load(u: &mut Unstructured<'_>) -> Result<Load> {
         sent_since: u.int_in_range(0..=in_flight)?,
         in_flight_tokens: u.int_in_range(0..=10_000)?,
         kv_to_come: f64::from(u.int_in_range(0..=150)?) / 100.0,
+        busy_for: 0.0,
+        limit: None,
         roles: Roles::default(),
     })
 }

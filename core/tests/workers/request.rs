@@ -164,6 +164,7 @@ impl Asked {
             endpoint: EndpointKey::from(endpoint),
             requests: 1,
             tokens,
+            uncomputed: u32::from(tokens > 0),
             ..Account::default()
         };
         let decode = account(endpoint, if prefill.is_some() { 0 } else { tokens });

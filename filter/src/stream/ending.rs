@@ -5,6 +5,7 @@ use wire::tally::ErrorCode;
 use super::{
     Stream,
     phase::{Held, Phase, Placed, Sent},
+    placing::count,
     response::ResponseEnd,
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 };
 use picker_core::{
     End, RequestId, TokenUsage,
+    flow::Outcome,
     worker::{Input, Observation},
 };
 use wire::response::OutputTokens;
@@ -55,10 +57,12 @@ impl Stream {
     pub(super) fn log(&self) {
         match self.leave() {
             Phase::Sent(sent) => self.log_sent(*sent),
-            Phase::Held(Held { placed, .. }) => {
+            Phase::Held(Held { placed, since, .. }) => {
                 vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
                 let (request, start, end) = (self.id, None, End::Gone);
                 run::tell(&placed.pool, Input::Ended { request, start, end });
+                let waited = host::now().saturating_since(since);
+                count(&placed, Outcome::EvictedContextCancelled, waited);
                 record_unsent(&placed, ErrorCode::ClientDisconnect);
             }
             Phase::Refused { code, placed: Some(placed) } => record_unsent(&placed, code),

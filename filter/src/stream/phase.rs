@@ -84,6 +84,8 @@ pub(super) struct Placed {
 pub(super) struct Held {
     pub(super) placed: Box<Placed>,
     pub(super) body: HeldBody,
+    /// Time from which on it waits.
+    pub(super) since: Instant,
 }
 
 /// The body of a request that waits, as this filter has seen it.
@@ -120,8 +122,8 @@ pub(super) struct Next {
 
 impl Held {
     /// A request that waits as Envoy has nothing to show: before its body, or behind it.
-    pub(super) fn at_rest(placed: Placed) -> Self {
-        Self { placed: Box::new(placed), body: HeldBody::AtRest }
+    pub(super) fn at_rest(placed: Placed, since: Instant) -> Self {
+        Self { placed: Box::new(placed), body: HeldBody::AtRest, since }
     }
 }
 

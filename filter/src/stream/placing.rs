@@ -117,7 +117,8 @@ impl Stream {
                 sent(placed, None, waited)
             }
             AdmissionResult::Held => {
-                Next { phase: Phase::Held(Held::at_rest(placed)), action: Action::Pause }
+                let held = Held::at_rest(placed, host::now());
+                Next { phase: Phase::Held(held), action: Action::Pause }
             }
             AdmissionResult::Refused(why) => self.refuse(&Refusal::Unplaced(why), placed),
             AdmissionResult::Rejected(outcome) => {
@@ -155,7 +156,7 @@ impl Stream {
 }
 
 /// Counts how a request's wait ended, where flow control is on.
-fn count(placed: &Placed, outcome: Outcome, waited: Duration) {
+pub(super) fn count(placed: &Placed, outcome: Outcome, waited: Duration) {
     if placed.pool.config.flow.is_some() {
         let Placed { pool, models, flow, .. } = placed;
         stats::count_outcome(pool, models, flow, outcome, waited);

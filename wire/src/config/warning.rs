@@ -244,7 +244,7 @@ fn saturated_after(detector: &Detector) -> Option<Duration> {
         Detector::Utilization(it) if it.staleness == Staleness::Saturated => {
             Some(it.metrics_staleness)
         }
-        Detector::Utilization(_) | Detector::Concurrency(_) => None,
+        Detector::Utilization(_) | Detector::Concurrency(_) | Detector::Adaptive(_) => None,
         Detector::Max(children) => children.iter().filter_map(saturated_after).min(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use picker_core::{
     Config, Filter,
     flow::{FairnessPolicy, FlowConfig, OrderingPolicy, Priority, Ttl},
-    saturation::{Detector, Utilization},
+    saturation::{Adaptive, Detector, Utilization},
 };
 use wire::config::{PluginConfig, PoolConfig, RefusedConfig, parse};
 
@@ -211,7 +211,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid flowControl.defaultPriorityBand.priority: must be a known field; allowed: maxBytes, maxRequests, defaultRequestTTL, fairnessPolicyRef, orderingPolicyRef
     invalid flowControl.defaultPriorityBand.fairnessPolicyRef "edf-ordering-policy": must be a known name; allowed: global-strict-fairness-policy, round-robin-fairness-policy, token-fair-fairness-policy
     invalid flowControl.usageLimitPolicyPluginRef "priority-holdback-policy": must be the name of a listed plugin, as a plugin of this type needs parameters
-    invalid flowControl.saturationDetector.pluginRef "queue-scorer": must be a known name; allowed: utilization-detector, concurrency-detector, max-saturation-detector
+    invalid flowControl.saturationDetector.pluginRef "queue-scorer": must be a known name; allowed: utilization-detector, concurrency-detector, adaptive-detector, max-saturation-detector
     invalid flowControl.saturationDetector.queueDepthThreshold: must be a known field; allowed: pluginRef
     invalid flowControl.priorityBands of 65 items: must have at most 64, priority 0 among them
     taken
@@ -283,7 +283,9 @@ fn a_gateway_s_share_divides_what_counts_its_own_requests() {
     let third = r#", "gatewayShare": 0.3334"#;
     let limits = |detector| match detector {
         Detector::Concurrency(it) => (it.max_requests, it.max_tokens),
-        Detector::Utilization(_) | Detector::Max(_) => panic!("it is another"),
+        Detector::Utilization(_) | Detector::Adaptive(_) | Detector::Max(_) => {
+            panic!("it is another")
+        }
     };
     assert_eq!(limits(read("slots", "").unwrap()), (8, 1_000_000));
     assert_eq!(limits(read("slots", third).unwrap()), (3, 333_400));
@@ -291,7 +293,9 @@ fn a_gateway_s_share_divides_what_counts_its_own_requests() {
     assert_eq!(read("utilization-detector", third), read("utilization-detector", ""));
     let children = match read("both", third).unwrap() {
         Detector::Max(children) => children,
-        Detector::Concurrency(_) | Detector::Utilization(_) => panic!("it is another"),
+        Detector::Concurrency(_) | Detector::Utilization(_) | Detector::Adaptive(_) => {
+            panic!("it is another")
+        }
     };
     assert_eq!(limits(children[0].clone()), (3, 333_400));
     for wrong in ["0", "1.5", "\"half\"", "-1"] {
@@ -299,6 +303,22 @@ fn a_gateway_s_share_divides_what_counts_its_own_requests() {
         assert!(said.starts_with("invalid gatewayShare "), "{said}");
         assert!(said.ends_with("must be a number above 0, at most 1"), "{said}");
     }
+}
+
+#[test]
+fn the_adaptive_detector_has_no_parameters_and_is_none_unless_named() {
+    let plugins = r#"{"type": "adaptive-detector", "name": "own"}"#;
+    for fields in [
+        r#""saturationDetector": {"pluginRef": "own"}"#,
+        r#""flowControl": {"saturationDetector": {"pluginRef": "own"}}"#,
+        r#""flowControl": {"saturationDetector": {"pluginRef": "adaptive-detector"}}"#,
+    ] {
+        assert_eq!(detector(plugins, fields), Ok(Detector::Adaptive(Adaptive)), "{fields}");
+    }
+    assert_eq!(detector(plugins, r#""flowControl": {}"#), Ok(Detector::default()));
+    let wrong = r#"{"type": "adaptive-detector", "parameters": {"queueDepthThreshold": 5}}"#;
+    let said = detector(wrong, r#""flowControl": {}"#).unwrap_err().to_string();
+    assert!(said.contains("queueDepthThreshold") && said.contains("none"), "{said}");
 }
 
 #[test]
@@ -311,7 +331,7 @@ fn a_pool_s_own_share_comes_before_the_common_one() {
     };
     let limit = |pool: &PoolConfig| match &pool.scheduler.detector {
         Detector::Concurrency(it) => it.max_requests,
-        Detector::Utilization(_) | Detector::Max(_) => 0,
+        Detector::Utilization(_) | Detector::Adaptive(_) | Detector::Max(_) => 0,
     };
     assert_eq!(picker.pools.iter().map(limit).collect::<Vec<_>>(), [50, 10]);
 }

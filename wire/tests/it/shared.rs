@@ -22,8 +22,9 @@ fn accounts(u: &mut Unstructured<'_>) -> Result<Accounts> {
         let endpoint = EndpointKey(u.arbitrary()?);
         let free_at = Instant::from_nanos(u.arbitrary()?);
         let (requests, tokens, holds) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+        let uncomputed = u.arbitrary()?;
         let sends = Sends::from_bits(u.arbitrary()?);
-        accounts.push(Account { endpoint, requests, tokens, holds, free_at, sends });
+        accounts.push(Account { endpoint, requests, tokens, holds, uncomputed, free_at, sends });
     }
     Ok(accounts.into_iter().collect())
 }
@@ -198,6 +199,7 @@ fn the_layout_is_pinned() {
         requests: 3,
         tokens: 4,
         holds: 15,
+        uncomputed: 16,
         free_at: Instant::from_nanos(12),
         sends: Sends::from_bits(13),
     };
@@ -215,7 +217,7 @@ fn the_layout_is_pinned() {
         accounts: [account].into_iter().collect(),
     };
     let hex: String = ledger::encode(&ledger).iter().map(|byte| format!("{byte:02x}")).collect();
-    insta::assert_snapshot!(hex, @"4c504c0701000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000010000000b0000000000000001000000000000000d000000000000000e00000000000000020100000000000003000000040000000f000000000000000c000000000000000d00000000000000");
+    insta::assert_snapshot!(hex, @"4c504c0701000000020000000800000005000000000000000600000000000000070000000000000009000000000000000a0000000000000003000000010000000b0000000000000001000000000000000d000000000000000e00000000000000020100000000000003000000040000000f000000100000000c000000000000000d00000000000000");
 }
 
 #[test]

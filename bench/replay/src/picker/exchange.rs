@@ -5,6 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use picker_core::{
     Instant, PlacementEvent,
     exchange::{ExchangeHub, GatewayId, GatewayPart, GatewayReport, Inbox, Others, Outbox},
+    worker::Effect,
 };
 
 use super::store::SharedStore;
@@ -23,7 +24,7 @@ struct State {
 
 /// A gateway's end of the exchange.
 #[derive(Debug)]
-pub(super) struct ExchangeEnd {
+pub(crate) struct ExchangeEnd {
     exchange: Exchange,
     id: GatewayId,
     reports: u64,
@@ -54,7 +55,7 @@ impl Exchange {
 }
 
 impl ExchangeEnd {
-    pub(super) fn new(exchange: Exchange, number: usize) -> Self {
+    pub(crate) fn new(exchange: Exchange, number: usize) -> Self {
         Self {
             exchange,
             id: GatewayId(number as u64 + 1),
@@ -65,19 +66,18 @@ impl ExchangeEnd {
     }
 
     /// Keeps what a worker published, for the other gateways.
-    pub(super) fn tell(&mut self, events: &[PlacementEvent]) {
+    pub(crate) fn tell(&mut self, events: &[PlacementEvent]) {
         let events = events.iter().cloned();
         self.outbox.push(events.filter_map(PlacementEvent::for_other_gateways));
     }
 
-    /// Takes the part of a push, and replies to it.
-    pub(super) fn push(&mut self, now: Instant, store: &mut SharedStore) {
+    /// Takes the part of a push, and replies to it. Returns the effects on the gateway.
+    pub(crate) fn push(&mut self, now: Instant, store: &mut SharedStore) -> Vec<Effect> {
         let mut part = self.exchange.part(now, self.id);
         self.outbox.acknowledge(part.next_event);
         let events = self.inbox.take(std::mem::take(&mut part.events));
-        if let Some(others) = Others::after(store.others(), self.id, part, now) {
-            store.store_others(now, others, events);
-        }
+        let others = Others::after(store.others(), self.id, part, now);
+        let effects = others.map(|others| store.store_others(now, others, events));
         self.reports += 1;
         let report = GatewayReport {
             gateway: self.id,
@@ -87,5 +87,6 @@ impl ExchangeEnd {
             ..store.report(now)
         };
         self.exchange.0.borrow_mut().replies.push(report);
+        effects.unwrap_or_default()
     }
 }

@@ -6,6 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 use picker_core::{
     Instant, PlacementEvent, Snapshot,
     exchange::{GatewayReport, Others},
+    ledger::{Heartbeat, WorkerId},
     worker::{
         Effect, ExchangeNotice, Host, MemoryStore, Party, Proposal, Seen, SnapshotNotice, Wants,
         turn,
@@ -18,7 +19,7 @@ const WRITE_TIME: Duration = Duration::from_micros(20);
 
 /// Envoy's shared data for one pool.
 #[derive(Debug, Default)]
-pub(super) struct SharedStore {
+pub(crate) struct SharedStore {
     memory: MemoryStore,
     /// Entries that are announced and not written yet, in the order of their writing.
     unwritten: VecDeque<UnwrittenEntry>,
@@ -35,7 +36,7 @@ struct UnwrittenEntry {
 
 impl SharedStore {
     /// Runs one turn of a party on the store as it is now; returns the effects to be carried out.
-    pub(super) fn turn<P: Party>(
+    pub(crate) fn turn<P: Party>(
         &mut self,
         now: Instant,
         party: &mut P,
@@ -45,41 +46,49 @@ impl SharedStore {
         turn(&mut Seat { party, memory: &mut self.memory }, now, input)
     }
 
-    /// Stores a snapshot and tells the workers that there is one.
-    pub(super) fn store_snapshot(&mut self, now: Instant, snapshot: Snapshot) {
+    /// Stores a snapshot and tells the workers that there is one. Returns the effects of that.
+    pub(crate) fn store_snapshot(&mut self, now: Instant, snapshot: Snapshot) -> Vec<Effect> {
         self.memory.store_snapshot(snapshot, now);
-        // The effects wake workers that hold requests, and show the pool in metrics: neither exists here.
-        let _ = self.turn(now, &mut SnapshotNotice, ());
+        self.turn(now, &mut SnapshotNotice, ())
     }
 
-    /// Stores what is known of the other gateways, and tells the workers of it and of their events.
-    pub(super) fn store_others(
+    /// Writes a worker's heartbeat.
+    pub(crate) fn show(&mut self, worker: WorkerId, heartbeat: Heartbeat) {
+        self.memory.show(worker, heartbeat);
+    }
+
+    /// Stores what is known of the other gateways, and tells the workers of it and of their events. Returns
+    /// the effects that are left.
+    pub(crate) fn store_others(
         &mut self,
         now: Instant,
         others: Others,
         events: Vec<PlacementEvent>,
-    ) {
+    ) -> Vec<Effect> {
         self.memory.store_others(others);
+        let mut left = Vec::new();
         for effect in self.turn(now, &mut ExchangeNotice, events) {
-            if let Effect::Publish { position, events } = effect {
-                self.publish(now, position, events);
+            match effect {
+                Effect::Publish { position, events } => self.publish(now, position, events),
+                other => left.push(other),
             }
         }
+        left
     }
 
     /// Returns what is known of the other gateways.
-    pub(super) fn others(&self) -> Option<&Others> {
+    pub(crate) fn others(&self) -> Option<&Others> {
         self.memory.others()
     }
 
     /// Returns what the store says of this gateway, for the exchange.
-    pub(super) fn report(&self, now: Instant) -> GatewayReport {
+    pub(crate) fn report(&self, now: Instant) -> GatewayReport {
         let (ledger, others) = (self.memory.ledger(), self.memory.others());
         GatewayReport::of_store(now, ledger, self.memory.heartbeats(), others)
     }
 
     /// Starts to write an entry at a position that the ledger gave.
-    pub(super) fn publish(&mut self, now: Instant, position: u64, events: Vec<PlacementEvent>) {
+    pub(crate) fn publish(&mut self, now: Instant, position: u64, events: Vec<PlacementEvent>) {
         let written_at = now + WRITE_TIME;
         self.unwritten.push_back(UnwrittenEntry { written_at, position, events });
     }
@@ -116,12 +125,12 @@ impl<P> Host<P> for Seat<'_, P> {
 #[cfg(test)]
 impl SharedStore {
     /// Requests in flight on all endpoints, by the ledger.
-    pub(super) fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         self.memory.ledger().accounts.requests()
     }
 
     /// Prompt tokens that no endpoint has computed yet, by the ledger.
-    pub(super) fn uncomputed(&self) -> u32 {
+    pub(crate) fn uncomputed(&self) -> u32 {
         self.memory.ledger().accounts.iter().map(|account| account.tokens).sum()
     }
 }

@@ -101,3 +101,27 @@ fn every_wait_is_counted_once() {
     EvictedTTL at 100: 1, 1017 ms
     ");
 }
+
+/// A client that leaves while it waits is an outcome as any other, in the counter and in the histogram; one that leaves
+/// while it is served is not, as its wait has ended before.
+#[test]
+fn who_leaves_the_queue_is_counted_with_its_wait() {
+    let world = gated(&json!({}));
+    let mut script = Script::new(&world);
+    for line in ["1 pods", "0 asks a", "1 asks b", "2 asks c as high", "1 s pass", "b leaves"] {
+        script.play(line);
+    }
+    for line in ["1 s pass", "c leaves", "a leaves"] {
+        script.play(line);
+    }
+    let tallied = Tallied::of(&world, &[]);
+    let found = [0, 100].map(|priority| {
+        let outcome = Outcome::EvictedContextCancelled.into();
+        let labels = Labels::request("tiny", "tiny", "default-flow", priority);
+        let number = tallied.sum(&Labels::Band(priority), Measure::QueueOutcomes(outcome));
+        let waited = tallied.sum(&labels, Measure::QueueDuration(outcome)) / 1_000_000;
+        format!("{number} at {priority}, {waited} s")
+    });
+    assert_eq!(found, ["1 at 0, 1 s", "1 at 100, 2 s"]);
+    world.is_well();
+}

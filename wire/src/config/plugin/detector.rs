@@ -1,7 +1,7 @@
 //! The parameters of saturation detectors.
 
 use picker_core::saturation::{
-    Concurrency, ConcurrencyMode, Detector, DetectorKind, Staleness, Utilization,
+    Adaptive, Concurrency, ConcurrencyMode, Detector, DetectorKind, Staleness, Utilization,
 };
 
 use super::Plugins;
@@ -26,6 +26,10 @@ pub(super) fn read(
     match kind {
         DetectorKind::Utilization => utilization(&entry.child("parameters", &UTILIZATION)?),
         DetectorKind::Concurrency => concurrency(entry, plugins.share),
+        DetectorKind::Adaptive => {
+            entry.child("parameters", &[])?;
+            Ok(Detector::Adaptive(Adaptive))
+        }
         DetectorKind::Max => max(entry, plugins),
     }
 }
