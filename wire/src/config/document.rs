@@ -13,8 +13,11 @@ use serde_json::Value;
 use super::{
     At, CONFIG_BYTES_MAX, ConfigError, ConfigNote, ConfigWarning, Noted, PluginConfig,
     RefusedConfig,
-    json::{self, BYTE_ORDER_MARK, Tree},
+    json::{self, Tree},
 };
+
+/// Mark with which editors of some systems begin a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// TextPlace in a text, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

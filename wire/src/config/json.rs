@@ -7,9 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{CONFIG_BYTES_MAX, ConfigError};
 
-/// Mark with which editors of some systems begin a text.
-pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
-/// The same in UTF-8.
+/// Mark with which editors of some systems begin a text, in UTF-8.
 const MARK_BYTES: &[u8] = b"\xef\xbb\xbf";
 
 /// JSON as it was read, of which the last of several values of one key counts.
