@@ -76,7 +76,12 @@ impl Scheduler {
     pub(super) fn prompt_room(&self, loads: &[Load]) -> Option<PromptRoom> {
         let highest = self.learned.limits.bands.highest().filter(|_| self.learns_limits)?;
         let token = 1.0 / self.learned.rates.of_pool();
-        Some(PromptRoom::new(loads, highest, self.learned.usual_tokens, token))
+        // Where the free places of full endpoints are kept, low bands compute no prompt there either.
+        let (detector, bands) = (&self.config.detector, &self.learned.limits.bands);
+        let opens_full = detector.opens_full(loads, bands, Priority(i32::MIN));
+        let is_open = |load: &&Load| opens_full || load.limit.is_none_or(|limit| !limit.is_full);
+        let open: Vec<Load> = loads.iter().filter(is_open).copied().collect();
+        Some(PromptRoom::new(&open, highest, self.learned.usual_tokens, token))
     }
 
     /// True if room depends on the prompts that are being computed, so that a first token may make some.
