@@ -190,7 +190,7 @@ async fn run(args: &Args) -> Result<()> {
 /// Compares gates: in virtual time, without an Envoy.
 fn adaptive(args: &Args) -> Report {
     let mut report = Report::begin("adaptive");
-    let (parts, raw) = replay::adaptive::compare(&replay::adaptive::Options {
+    let (parts, raw) = replay::adaptive::compare(&replay::adaptive::GateOptions {
         quick: args.quick,
         scenarios: args.loads.clone(),
         seeds: args.seeds,

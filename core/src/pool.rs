@@ -20,7 +20,7 @@ mod sessions;
 pub(crate) use candidate::Candidate;
 pub(crate) use endpoints::{PageSight, Pool};
 pub(crate) use learned::{
-    Features, HeadSent, InFlight, Learned, Look, OrderTrial, OutputKinds, Rates, Reuse, SentPrompt,
+    Features, HeadSent, Learned, Look, Occupants, OrderTrial, OutputKinds, Rates, Reuse, SentPrompt,
 };
 pub(crate) use lives::Lives;
 pub(crate) use outlier::OutlierDetector;

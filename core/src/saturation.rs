@@ -17,7 +17,7 @@ mod utilization;
 use std::str::FromStr;
 
 pub use adaptive::{
-    Adaptive, Allowance, BandShares, EndpointLimit, Expected, Overdue, Pace, Page, Pressure,
+    Adaptive, Allowance, BandShares, EndpointLimit, Expected, Overdue, Page, Pressure, RequestTimes,
 };
 pub use budget::Budget;
 pub use capacity::Capacity;

@@ -39,7 +39,7 @@ const GONE_AFTER: Duration = Duration::from_millis(2_500);
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
 const LOOKS_FOR: Duration = Duration::from_millis(300);
 
-/// Gateways of one pool whose replies are remembered: twice as many as an exchange has, as each start of one is
+/// Gateways of one pool with replies that are remembered: twice as many as an exchange has, as each start of one is
 /// another.
 const GATEWAYS_MAX: usize = 2 * picker_core::exchange::GATEWAYS_MAX;
 

@@ -19,13 +19,13 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::study::Part;
-use figures::{Figures, Goal};
+use figures::{GateFigures, Goal};
 use gate::Gate;
-use scenario::Scenario;
+use scenario::GateScenario;
 
 /// The caller's wishes.
 #[derive(Debug)]
-pub struct Options {
+pub struct GateOptions {
     /// True to run a tenth of each scenario's time, to see that the bench works.
     pub quick: bool,
     /// Names of the scenarios. Empty for all.
@@ -35,19 +35,19 @@ pub struct Options {
 }
 
 /// A scenario with what all gates made of it.
-struct Row {
-    scenario: Scenario,
+struct GateRow {
+    scenario: GateScenario,
     goal: Goal,
-    gates: Vec<(Gate, Figures)>,
+    gates: Vec<(Gate, GateFigures)>,
 }
 
 /// Runs everything. Returns the report and the raw figures.
 #[must_use]
-pub fn compare(options: &Options) -> (Vec<Part>, Value) {
-    let wanted = |it: &Scenario| {
+pub fn compare(options: &GateOptions) -> (Vec<Part>, Value) {
+    let wanted = |it: &GateScenario| {
         options.scenarios.is_empty() || options.scenarios.iter().any(|name| it.name == name)
     };
-    let scenarios: Vec<Scenario> = scenario::all()
+    let scenarios: Vec<GateScenario> = scenario::all()
         .into_iter()
         .filter(wanted)
         .map(|it| if options.quick { it.shorter() } else { it })
@@ -62,7 +62,7 @@ const ABOUT: &str = "Load 0.9, 1.5, 0.3, 2.0 and 0.6 times what the pods end, a 
     Goal: 1.2 times the idle pool's p95 and 100 ms. Waiting: requests in a pod's own queue, mean and p99 over time.";
 
 /// Runs all scenarios with all gates, on all cores; the order of the results does not depend on that.
-fn all_rows(scenarios: &[Scenario], seeds: u64) -> Vec<Row> {
+fn all_rows(scenarios: &[GateScenario], seeds: u64) -> Vec<GateRow> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut found = Vec::new();
@@ -73,7 +73,7 @@ fn all_rows(scenarios: &[Scenario], seeds: u64) -> Vec<Row> {
         }
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut found: Vec<(usize, Row)> = thread::scope(|scope| {
+    let mut found: Vec<(usize, GateRow)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
         workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
     });
@@ -81,18 +81,18 @@ fn all_rows(scenarios: &[Scenario], seeds: u64) -> Vec<Row> {
     found.into_iter().map(|(_, row)| row).collect()
 }
 
-fn row(scenario: &Scenario, seeds: u64) -> Row {
+fn row(scenario: &GateScenario, seeds: u64) -> GateRow {
     let capacity = world::capacity(scenario);
     let goal = Goal::above_idle(&world::idle(scenario, capacity));
     let gates = Gate::ALL.map(|gate| {
         let runs = (1..=seeds).map(|seed| world::run(scenario, gate, capacity, seed));
-        (gate, Figures::of(runs))
+        (gate, GateFigures::of(runs))
     });
-    Row { scenario: scenario.clone(), goal, gates: gates.to_vec() }
+    GateRow { scenario: scenario.clone(), goal, gates: gates.to_vec() }
 }
 
-impl Row {
-    fn of(&self, gate: Gate) -> Figures {
+impl GateRow {
+    fn of(&self, gate: Gate) -> GateFigures {
         let found = self.gates.iter().find(|(other, _)| *other == gate);
         found.map(|(_, figures)| figures.clone()).unwrap_or_default()
     }
@@ -107,15 +107,15 @@ impl Row {
     }
 }
 
-fn table(rows: &[Row]) -> Part {
-    let cell = |row: &Row, gate: Gate| {
-        let Figures { p95, p99, .. } = row.of(gate);
+fn table(rows: &[GateRow]) -> Part {
+    let cell = |row: &GateRow, gate: Gate| {
+        let GateFigures { p95, p99, .. } = row.of(gate);
         let met = if row.is_met(gate) { " met" } else { "" };
         format!("{:.3} / {p95:.0} / {p99:.0}{met}", row.throughput(gate))
     };
     let waits =
-        |figures: &Figures| format!("{:.1} / {}", figures.waiting_mean, figures.waiting_p99);
-    let line = |row: &Row| {
+        |figures: &GateFigures| format!("{:.1} / {}", figures.waiting_mean, figures.waiting_p99);
+    let line = |row: &GateRow| {
         let [none, thresholds, adaptive] = Gate::ALL.map(|gate| row.of(gate));
         vec![
             format!("{} ({:.0})", row.scenario.name, row.goal.0),
@@ -143,7 +143,7 @@ fn table(rows: &[Row]) -> Part {
     }
 }
 
-fn summary(rows: &[Row]) -> String {
+fn summary(rows: &[GateRow]) -> String {
     let met = |gate| rows.iter().filter(|row| row.is_met(gate)).count();
     let least = |gate| rows.iter().map(|row| row.throughput(gate)).fold(f64::INFINITY, f64::min);
     format!(
@@ -157,8 +157,8 @@ fn summary(rows: &[Row]) -> String {
     )
 }
 
-fn raw(row: &Row) -> Value {
-    let gate = |(gate, figures): &(Gate, Figures)| {
+fn raw(row: &GateRow) -> Value {
+    let gate = |(gate, figures): &(Gate, GateFigures)| {
         json!({
             "gate": gate.name(), "work": row.throughput(*gate), "p50_ms": figures.p50, "p95_ms": figures.p95,
             "p99_ms": figures.p99, "waiting_mean": figures.waiting_mean, "waiting_p99": figures.waiting_p99,

@@ -14,7 +14,7 @@ mod texts;
 mod turnover;
 
 pub(crate) use demand::Demand;
-pub(crate) use limits::{InFlight, Limits, Look, SentPrompt};
+pub(crate) use limits::{LearntLimits, Look, Occupants, SentPrompt};
 pub(crate) use outputs::{OutputKinds, OutputLengths};
 pub(crate) use predictor::{Features, Predictor};
 pub(crate) use rates::Rates;
@@ -46,7 +46,7 @@ pub(crate) struct Learned {
     /// Tokens that the endpoints are sent to compute.
     pub(crate) demand: Demand,
     /// Limits that the endpoints show by themselves; empty unless the detector goes by them.
-    pub(crate) limits: Limits,
+    pub(crate) limits: LearntLimits,
     /// Requests that others sent.
     pub(crate) strangers: Strangers,
     /// Lengths of answers.

@@ -11,7 +11,7 @@ mod overdue;
 mod shares;
 
 pub use allowance::{Allowance, Pressure};
-pub use limit::{EndpointLimit, Pace, Page};
+pub use limit::{EndpointLimit, Page, RequestTimes};
 pub use overdue::{Expected, Overdue};
 pub use shares::BandShares;
 

@@ -6,7 +6,7 @@ use super::Scheduler;
 use crate::{
     ledger::Ledger,
     model::{End, Instant, Priority, RequestId, TokenUsage},
-    pool::{InFlight, Look, Placement, Pool, Sent, SentPrompt, Slot},
+    pool::{Look, Occupants, Placement, Pool, Sent, SentPrompt, Slot},
     saturation::{Load, PromptRoom},
 };
 
@@ -49,7 +49,7 @@ impl Scheduler {
         let own = self.placements.counts();
         for (slot, address, look, all) in blind {
             let own = own.get(&address).copied().unwrap_or(0);
-            self.learned.limits.look(now, slot, InFlight { all, own }, look);
+            self.learned.limits.look(now, slot, Occupants { all, own }, look);
         }
     }
 

@@ -18,9 +18,6 @@ use crate::{
     },
 };
 
-/// Effects of an arrival or an end, with one to spare: a longer list grows.
-const EFFECTS_USUAL: usize = 4;
-
 /// The end of a held request's wait.
 #[derive(Clone, Copy, Debug)]
 struct Release {
@@ -38,7 +35,7 @@ impl Worker {
         let Proposal { ledger, plan, membership, unreadable, .. } = proposal;
         self.take_membership(membership);
         self.look_without_pages(now, &input, &ledger);
-        let mut effects = first_effects(unreadable);
+        let mut effects = Effect::first(unreadable);
         match (input, plan) {
             (Input::Configured(config), _) => self.configure(now, *config),
             (Input::Arrived(pending), Plan::Place(placing)) => {
@@ -385,13 +382,6 @@ impl Worker {
             effects.push(Effect::ShowHeartbeat);
         }
     }
-}
-
-/// Begins the list of effects.
-fn first_effects(unreadable: Option<String>) -> Vec<Effect> {
-    let mut effects = Vec::with_capacity(EFFECTS_USUAL);
-    effects.extend(unreadable.map(Effect::ReportUnreadable));
-    effects
 }
 
 fn send(envelope: Envelope) -> Effect {

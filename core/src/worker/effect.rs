@@ -9,6 +9,9 @@ use crate::{
     workers::{AdmissionResult, Envelope, peer::HeldRequest},
 };
 
+/// Effects of an arrival or an end, with one to spare: a longer list grows.
+const EFFECTS_USUAL: usize = 4;
+
 /// An effect for the host, to be carried out in the order in which [`super::turn`] returns them.
 ///
 /// Large values are boxed: a list of effects is allocated with each turn, and an allocation above 256
@@ -66,6 +69,15 @@ pub struct Decision {
     /// True if the request was let go by a worker that only looks on, where flow control would have held it or turned
     /// it away.
     pub is_overruled: bool,
+}
+
+impl Effect {
+    /// Begins the list of a turn's effects.
+    pub(super) fn first(unreadable: Option<String>) -> Vec<Self> {
+        let mut effects = Vec::with_capacity(EFFECTS_USUAL);
+        effects.extend(unreadable.map(Self::ReportUnreadable));
+        effects
+    }
 }
 
 impl Decision {

@@ -5,7 +5,11 @@
 //! for a word of the few that matter, must be all that it costs. Some are read nevertheless, ever fewer
 //! of them, to know how much output an event brings.
 
+mod line;
+
 use memchr::memchr2;
+
+use line::{LineField, LineProgress, LineState};
 
 use super::{
     document::Document,
@@ -16,9 +20,6 @@ use super::{
 
 /// Bytes that stand for a token where none are counted, as for prompts.
 const TOKEN_BYTES: u64 = 4;
-
-/// Bytes of the beginning of a line that tell its field: `event` and `data` with their colons.
-const FIELD_MAX: usize = 6;
 
 /// Beginning of the data of an event behind which there is none, and of one that only shows life.
 const END: &[u8] = b"[DONE]";
@@ -58,42 +59,6 @@ pub(super) struct Events {
     has_finished: bool,
     counts: UsageCounts,
     error: Option<u16>,
-}
-
-/// The present line.
-#[derive(Clone, Copy, Debug, Default)]
-struct LineState {
-    start: [u8; FIELD_MAX],
-    /// Bytes of the line so far, as far as they are in `start`.
-    len: usize,
-    field: LineField,
-    /// True behind a carriage return, which a line feed may follow.
-    is_behind_cr: bool,
-    progress: LineProgress,
-}
-
-/// Progress of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum LineProgress {
-    /// No byte came.
-    #[default]
-    Empty,
-    /// A byte came.
-    Begun,
-    /// A part of its data came.
-    Data,
-}
-
-/// Field of a line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum LineField {
-    /// Not told yet.
-    #[default]
-    Open,
-    Data,
-    Event,
-    /// A comment, an id, a wish for the time of retries, or none that there is.
-    Other,
 }
 
 /// The present event.
@@ -356,30 +321,6 @@ impl Events {
         let sampled = u64::from(self.sampled.max(1)) * TOKEN_BYTES;
         let by_bytes = events.saturating_mul(self.sampled_bytes) / sampled;
         u32::try_from(events.max(by_bytes)).unwrap_or(u32::MAX)
-    }
-}
-
-impl LineState {
-    /// Takes in a part of a line whose field is not told yet. Returns what is behind the field.
-    fn take_start<'a>(&mut self, mut part: &'a [u8]) -> &'a [u8] {
-        while let Some((byte, rest)) = part.split_first() {
-            part = rest;
-            if *byte == b':' {
-                self.field = match self.start.get(..self.len) {
-                    Some(b"data") => LineField::Data,
-                    Some(b"event") => LineField::Event,
-                    _ => LineField::Other,
-                };
-                return part;
-            }
-            let Some(slot) = self.start.get_mut(self.len) else {
-                self.field = LineField::Other;
-                return part;
-            };
-            *slot = *byte;
-            self.len += 1;
-        }
-        part
     }
 }
 

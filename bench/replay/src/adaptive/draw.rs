@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::scenario::{Kind, Range, Scenario};
+use super::scenario::{GateScenario, Kind, Range};
 
 /// A request.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ impl Dice {
     }
 
     /// Draws a request: one in five is interactive.
-    pub(super) fn request(&mut self, scenario: &Scenario) -> Drawn {
+    pub(super) fn request(&mut self, scenario: &GateScenario) -> Drawn {
         let is_interactive = self.share() < 0.2;
         let is_giant = self.share() < scenario.giants && !is_interactive;
         let kind = if is_interactive { scenario.interactive } else { scenario.batch };
@@ -68,7 +68,7 @@ impl Dice {
     }
 
     /// Draws an interactive request.
-    pub(super) fn interactive(&mut self, scenario: &Scenario) -> Drawn {
+    pub(super) fn interactive(&mut self, scenario: &GateScenario) -> Drawn {
         self.of_kind(scenario.interactive, true)
     }
 

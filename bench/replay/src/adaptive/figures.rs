@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// The yield of one run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct GateOutcome {
     /// Milliseconds from an interactive request's arrival to its first token; of one without a token, to
     /// the end of the run.
     pub(super) ttfts: Vec<f64>,
@@ -19,9 +19,9 @@ pub(super) struct Outcome {
     pub(super) ended: usize,
 }
 
-/// Figures over some runs. Times in milliseconds.
+/// GateFigures over some runs. Times in milliseconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Figures {
+pub(super) struct GateFigures {
     pub(super) p50: f64,
     pub(super) p95: f64,
     pub(super) p99: f64,
@@ -39,16 +39,16 @@ pub(super) struct Goal(pub(super) f64);
 
 impl Goal {
     /// Returns the goal for a pool that is this fast while idle.
-    pub(super) fn above_idle(idle: &Outcome) -> Self {
+    pub(super) fn above_idle(idle: &GateOutcome) -> Self {
         let mut ttfts = idle.ttfts.clone();
         ttfts.sort_by(f64::total_cmp);
         Self(1.2 * quantile(&ttfts, 0.95) + 100.0)
     }
 }
 
-impl Figures {
-    pub(super) fn of(runs: impl Iterator<Item = Outcome>) -> Self {
-        let mut all = Outcome::default();
+impl GateFigures {
+    pub(super) fn of(runs: impl Iterator<Item = GateOutcome>) -> Self {
+        let mut all = GateOutcome::default();
         for run in runs {
             all.ttfts.extend(run.ttfts);
             all.work += run.work;

@@ -33,7 +33,7 @@ pub(super) enum Fault {
 
 /// A scenario.
 #[derive(Clone, Debug)]
-pub(super) struct Scenario {
+pub(super) struct GateScenario {
     pub(super) name: &'static str,
     pub(super) pods: Vec<Pod>,
     pub(super) interactive: Kind,
@@ -54,7 +54,7 @@ pub(super) struct Scenario {
     pub(super) burst: usize,
 }
 
-impl Scenario {
+impl GateScenario {
     /// Returns the phases: each one's end and its load, in multiples of the capacity.
     pub(super) fn phases(&self) -> [(Duration, f64); 5] {
         let at = |units: f64| self.unit.mul_f64(units);
@@ -112,8 +112,8 @@ fn kind(prompt: (f64, f64), answer: (f64, f64)) -> Kind {
     Kind { prompt: Range(prompt.0, prompt.1), answer: Range(answer.0, answer.1) }
 }
 
-fn of_pods(name: &'static str, pods: Vec<Pod>, batch: Kind, unit: u64) -> Scenario {
-    Scenario {
+fn of_pods(name: &'static str, pods: Vec<Pod>, batch: Kind, unit: u64) -> GateScenario {
+    GateScenario {
         name,
         pods,
         interactive: kind((100.0, 600.0), (20.0, 150.0)),
@@ -130,7 +130,7 @@ fn of_pods(name: &'static str, pods: Vec<Pod>, batch: Kind, unit: u64) -> Scenar
 }
 
 /// Returns all scenarios.
-pub(super) fn all() -> Vec<Scenario> {
+pub(super) fn all() -> Vec<GateScenario> {
     let chat = kind((200.0, 2_000.0), (100.0, 1_000.0));
     let of_chat = |name| of_pods(name, vec![pod(64, AMPLE); 4], chat, 30);
     let seconds = Duration::from_secs;
@@ -156,25 +156,29 @@ pub(super) fn all() -> Vec<Scenario> {
         of_pods("kv-tight", vec![pod(128, 40_000); 4], tight, 60),
         of_pods("cpu32", vec![slow_pod(32); 3], cpu, 120),
         of_pods("mixed", mixed, chat, 30),
-        Scenario { giants: 0.005, ..of_pods("giant", vec![pod(64, 300_000); 4], chat, 60) },
-        Scenario {
+        GateScenario { giants: 0.005, ..of_pods("giant", vec![pod(64, 300_000); 4], chat, 60) },
+        GateScenario {
             fault: Fault::Slow,
             wrong: (seconds(60), seconds(120)),
             ..of_pods("slow4x", vec![pod(64, AMPLE); 4], chat, 40)
         },
-        Scenario { fault: Fault::Restart, wrong: (seconds(45), seconds(55)), ..of_chat("restart") },
-        Scenario { fault: Fault::NoPages, ..of_chat("nopage") },
-        Scenario {
+        GateScenario {
+            fault: Fault::Restart,
+            wrong: (seconds(45), seconds(55)),
+            ..of_chat("restart")
+        },
+        GateScenario { fault: Fault::NoPages, ..of_chat("nopage") },
+        GateScenario {
             fault: Fault::NoPages,
             wrong: (seconds(40), seconds(110)),
             ..of_chat("page-loss")
         },
-        Scenario { delay: millis(50, 150), ..of_chat("delay150") },
-        Scenario { strangers: 0.3, ..of_chat("others30") },
-        Scenario { gateways: 4, ..of_chat("gateways4") },
-        Scenario { delay: millis(500, 1_000), ..of_chat("delay1000") },
+        GateScenario { delay: millis(50, 150), ..of_chat("delay150") },
+        GateScenario { strangers: 0.3, ..of_chat("others30") },
+        GateScenario { gateways: 4, ..of_chat("gateways4") },
+        GateScenario { delay: millis(500, 1_000), ..of_chat("delay1000") },
         of_pods("one64", vec![pod(64, AMPLE)], chat, 30),
         of_pods("sixteen64", vec![pod(64, AMPLE); 16], chat, 30),
-        Scenario { burst: 8, ..of_chat("burst8") },
+        GateScenario { burst: 8, ..of_chat("burst8") },
     ]
 }

@@ -11,10 +11,10 @@ pub(super) use server::capacity;
 
 use super::{
     draw::{Dice, Drawn},
-    figures::Outcome,
+    figures::GateOutcome,
     gate::Gate,
     gateway::{Gateway, Order, PodPage, WORKERS},
-    scenario::{Fault, Scenario},
+    scenario::{Fault, GateScenario},
 };
 use crate::{fleet::Pod, picker::Exchange};
 use server::Server;
@@ -31,7 +31,7 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// A request on its way.
 #[derive(Clone, Copy, Debug)]
-struct Job {
+struct GatedJob {
     drawn: Drawn,
     /// Time of arrival at the gateway; the end of the world for one that counts no more.
     arrived: Duration,
@@ -46,7 +46,7 @@ struct Job {
     has_counted: bool,
 }
 
-enum Event {
+enum GateEvent {
     Arrive,
     Stranger,
     Reach { request: u32, pod: usize, life: u64 },
@@ -60,27 +60,27 @@ enum Event {
     GoRight,
 }
 
-struct World<'a> {
-    scenario: &'a Scenario,
+struct GateWorld<'a> {
+    scenario: &'a GateScenario,
     /// Requests a second that the pods end.
     capacity: f64,
     dice: Dice,
     now: Duration,
-    events: BTreeMap<(Duration, u64), Event>,
+    events: BTreeMap<(Duration, u64), GateEvent>,
     issued: u64,
     servers: Vec<Server>,
     gateways: Vec<Gateway>,
     /// Time of each worker's next tick, so that none ticks twice.
     ticks: BTreeMap<(usize, usize), Duration>,
-    jobs: Vec<Job>,
-    outcome: Outcome,
+    jobs: Vec<GatedJob>,
+    outcome: GateOutcome,
     /// True to draw interactive requests alone, at a twentieth of the capacity.
     is_idle: bool,
 }
 
 /// Runs interactive requests alone, at a twentieth of the capacity.
-pub(super) fn idle(scenario: &Scenario, capacity: f64) -> Outcome {
-    let quiet = Scenario {
+pub(super) fn idle(scenario: &GateScenario, capacity: f64) -> GateOutcome {
+    let quiet = GateScenario {
         fault: Fault::None,
         gateways: 1,
         strangers: 0.0,
@@ -88,18 +88,18 @@ pub(super) fn idle(scenario: &Scenario, capacity: f64) -> Outcome {
         unit: scenario.unit * 2,
         ..scenario.clone()
     };
-    let mut world = World::new(&quiet, Gate::None, capacity, 5);
+    let mut world = GateWorld::new(&quiet, Gate::None, capacity, 5);
     world.is_idle = true;
     world.run()
 }
 
 /// Runs a scenario behind a gate.
-pub(super) fn run(scenario: &Scenario, gate: Gate, capacity: f64, seed: u64) -> Outcome {
-    World::new(scenario, gate, capacity, seed).run()
+pub(super) fn run(scenario: &GateScenario, gate: Gate, capacity: f64, seed: u64) -> GateOutcome {
+    GateWorld::new(scenario, gate, capacity, seed).run()
 }
 
-impl<'a> World<'a> {
-    fn new(scenario: &'a Scenario, gate: Gate, capacity: f64, seed: u64) -> Self {
+impl<'a> GateWorld<'a> {
+    fn new(scenario: &'a GateScenario, gate: Gate, capacity: f64, seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let exchange = (scenario.gateways > 1).then(|| Exchange::new(scenario.gateways));
         let gateway = |number: usize| {
@@ -120,27 +120,27 @@ impl<'a> World<'a> {
             gateways,
             ticks: BTreeMap::new(),
             jobs: Vec::new(),
-            outcome: Outcome::default(),
+            outcome: GateOutcome::default(),
             is_idle: false,
             dice,
         }
     }
 
-    fn schedule(&mut self, at: Duration, event: Event) {
+    fn schedule(&mut self, at: Duration, event: GateEvent) {
         self.events.insert((at.max(self.now), self.issued), event);
         self.issued += 1;
     }
 
-    fn run(mut self) -> Outcome {
-        self.schedule(Duration::from_millis(1), Event::Scrape);
-        self.schedule(Duration::from_millis(120), Event::Arrive);
+    fn run(mut self) -> GateOutcome {
+        self.schedule(Duration::from_millis(1), GateEvent::Scrape);
+        self.schedule(Duration::from_millis(120), GateEvent::Arrive);
         if self.scenario.strangers > 0.0 {
-            self.schedule(Duration::from_millis(120), Event::Stranger);
+            self.schedule(Duration::from_millis(120), GateEvent::Stranger);
         }
         if matches!(self.scenario.fault, Fault::Slow | Fault::Restart) {
             let (from, until) = self.scenario.wrong;
-            self.schedule(from, Event::GoWrong);
-            self.schedule(until, Event::GoRight);
+            self.schedule(from, GateEvent::GoWrong);
+            self.schedule(until, GateEvent::GoRight);
         }
         for gateway in 0..self.gateways.len() {
             for worker in 0..WORKERS {
@@ -174,7 +174,7 @@ impl<'a> World<'a> {
     }
 
     /// Counts the requests that have no first token yet with the time that they have waited.
-    fn close(mut self, end: Duration) -> Outcome {
+    fn close(mut self, end: Duration) -> GateOutcome {
         for job in &self.jobs {
             if job.drawn.is_interactive && !job.is_strange && !job.has_counted {
                 self.outcome.ttfts.push(millis(end.saturating_sub(job.arrived)));
@@ -218,7 +218,7 @@ impl<'a> World<'a> {
                     job.first = Some(now);
                     work += cost.cost.prefill_token * u32::try_from(job.drawn.prompt).unwrap_or(0);
                     if !job.is_strange {
-                        self.schedule(now + HOP, Event::First(request));
+                        self.schedule(now + HOP, GateEvent::First(request));
                     }
                 }
             }
@@ -229,7 +229,7 @@ impl<'a> World<'a> {
                 if job.is_strange {
                     job.is_over = true;
                 } else {
-                    self.schedule(now + HOP, Event::End { request, tokens });
+                    self.schedule(now + HOP, GateEvent::End { request, tokens });
                 }
             }
         }
@@ -238,29 +238,29 @@ impl<'a> World<'a> {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: GateEvent) {
         match event {
-            Event::Arrive => self.arrive(),
-            Event::Stranger => self.stranger(),
-            Event::Reach { request, pod, life } => self.reach(request, pod, life),
-            Event::First(request) => self.begin(request),
-            Event::End { request, tokens } => self.end(request, tokens),
-            Event::Scrape => self.scrape(),
-            Event::Deliver { gateway, pages } => {
+            GateEvent::Arrive => self.arrive(),
+            GateEvent::Stranger => self.stranger(),
+            GateEvent::Reach { request, pod, life } => self.reach(request, pod, life),
+            GateEvent::First(request) => self.begin(request),
+            GateEvent::End { request, tokens } => self.end(request, tokens),
+            GateEvent::Scrape => self.scrape(),
+            GateEvent::Deliver { gateway, pages } => {
                 if let Some(it) = self.gateways.get_mut(gateway) {
                     it.scraped(self.now, &pages);
                 }
                 self.obey(gateway);
             }
-            Event::Message { gateway, worker, message } => {
+            GateEvent::Message { gateway, worker, message } => {
                 if let Some(it) = self.gateways.get_mut(gateway) {
                     it.hear(self.now, worker, message);
                 }
                 self.obey(gateway);
             }
-            Event::Tick { gateway, worker } => self.tick(gateway, worker),
-            Event::GoWrong => self.go_wrong(),
-            Event::GoRight => self.go_right(),
+            GateEvent::Tick { gateway, worker } => self.tick(gateway, worker),
+            GateEvent::GoWrong => self.go_wrong(),
+            GateEvent::GoRight => self.go_right(),
         }
     }
 
@@ -282,9 +282,9 @@ impl<'a> World<'a> {
         let pages: Vec<PodPage> = self.servers.iter().map(page).collect();
         let delay = self.dice.between(self.scenario.delay);
         for gateway in 0..self.gateways.len() {
-            self.schedule(now + delay, Event::Deliver { gateway, pages: pages.clone() });
+            self.schedule(now + delay, GateEvent::Deliver { gateway, pages: pages.clone() });
         }
-        self.schedule(now + SCRAPES, Event::Scrape);
+        self.schedule(now + SCRAPES, GateEvent::Scrape);
     }
 
     fn tick_at(&mut self, gateway: usize, worker: usize, pause: Duration) {
@@ -292,7 +292,7 @@ impl<'a> World<'a> {
         let known = self.ticks.get(&(gateway, worker)).copied();
         if known.is_none_or(|known| known <= self.now || known > at) {
             self.ticks.insert((gateway, worker), at);
-            self.schedule(at, Event::Tick { gateway, worker });
+            self.schedule(at, GateEvent::Tick { gateway, worker });
         }
     }
 
@@ -319,10 +319,13 @@ impl<'a> World<'a> {
                         job.pod = Some(pod);
                     }
                     let life = self.servers.get(pod).map_or(0, |server| server.life);
-                    self.schedule(self.now + HOP, Event::Reach { request, pod, life });
+                    self.schedule(self.now + HOP, GateEvent::Reach { request, pod, life });
                 }
                 Order::Bring { worker, message } => {
-                    self.schedule(self.now + MESSAGE, Event::Message { gateway, worker, message });
+                    self.schedule(
+                        self.now + MESSAGE,
+                        GateEvent::Message { gateway, worker, message },
+                    );
                 }
                 Order::TickSoon { worker } => self.tick_at(gateway, worker, TICK),
             }

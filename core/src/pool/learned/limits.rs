@@ -6,7 +6,8 @@ use crate::{
     model::{Instant, RequestId},
     pool::{PageSight, Slot},
     saturation::{
-        Allowance, BandShares, EndpointLimit, Expected, LearntLimit, Overdue, Pace, Page, Pressure,
+        Allowance, BandShares, EndpointLimit, Expected, LearntLimit, Overdue, Page, Pressure,
+        RequestTimes,
     },
 };
 
@@ -37,7 +38,7 @@ const PROMPT_PART: f64 = 0.02;
 /// Pages are the same for all workers of a gateway, so that their limits are the same as soon as they have
 /// seen the same pages. A worker that slept knows less of late pages, and its limit is within the same bounds.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct LearntLimits {
     by_slot: Vec<EndpointLessons>,
     /// Shares of the bands in what this worker placed.
     pub(crate) bands: BandShares,
@@ -50,7 +51,7 @@ pub(crate) struct Limits {
 struct EndpointLessons {
     limit: EndpointLimit,
     allowance: Allowance,
-    pace: Pace,
+    pace: RequestTimes,
     overdue: Overdue,
     /// Requests of others there, by the last pages.
     strangers: u32,
@@ -73,7 +74,7 @@ pub(crate) struct SentPrompt {
     pub(crate) rate: f64,
 }
 
-impl Default for Limits {
+impl Default for LearntLimits {
     fn default() -> Self {
         // Half: what is expected of a cache is then three quarters of the ends, before anything is known.
         Self { by_slot: Vec::new(), bands: BandShares::default(), prompt_share: 0.5 }
@@ -93,7 +94,7 @@ pub(crate) struct Look {
 
 /// The requests in flight on one endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct InFlight {
+pub(crate) struct Occupants {
     /// Those of all known gateways.
     pub(crate) all: u32,
     /// Those of this worker.
@@ -121,7 +122,7 @@ impl EndpointLessons {
     }
 }
 
-impl Limits {
+impl LearntLimits {
     /// Returns the limit of an endpoint.
     pub(crate) fn limit(&self, slot: Slot, now: Instant) -> LearntLimit {
         let lessons = self.by_slot.get(slot.index());
@@ -158,11 +159,11 @@ impl Limits {
     }
 
     /// Learns from the first tokens of an endpoint without a fresh page.
-    pub(crate) fn look(&mut self, now: Instant, slot: Slot, counts: InFlight, look: Look) {
+    pub(crate) fn look(&mut self, now: Instant, slot: Slot, counts: Occupants, look: Look) {
         let Some(lessons) = self.lessons(slot).filter(|it| it.is_blind(now)) else { return };
         lessons.looked_at = now;
         lessons.strangers = 0;
-        let InFlight { all: in_flight, own } = counts;
+        let Occupants { all: in_flight, own } = counts;
         let Some(overdue) = lessons.overdue.count(now) else { return };
         // This worker's requests stand for those of the others, which it does not see.
         let waiting = u64::from(overdue) * u64::from(in_flight) / u64::from(own.max(1));
@@ -247,13 +248,13 @@ mod tests {
         PageSight { slot: ONE, read_at: at(read_ms), page, is_computing: false }
     }
 
-    fn places(limits: &Limits, ms: u64) -> u32 {
+    fn places(limits: &LearntLimits, ms: u64) -> u32 {
         limits.limit(ONE, at(ms)).places
     }
 
     #[test]
     fn a_page_counts_once_and_an_old_one_never() {
-        let mut limits = Limits::default();
+        let mut limits = LearntLimits::default();
         assert_eq!(places(&limits, 0), 2, "nothing is known: one, and one to try");
         limits.page(at(60), sight(10, 40, 0), Look::default());
         assert_eq!(places(&limits, 60), 42);
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn strangers_take_of_the_places_and_hide_what_prompts_tell() {
-        let mut limits = Limits::default();
+        let mut limits = LearntLimits::default();
         let look = Look { strangers: 30, ..Look::default() };
         let cut = Page { is_cut: true, ..sight(0, 64, 3).page };
         limits.page(at(60), PageSight { page: cut, ..sight(10, 0, 0) }, look);
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_restart_begins_anew() {
-        let mut limits = Limits::default();
+        let mut limits = LearntLimits::default();
         limits.page(at(60), sight(10, 64, 1), Look::default());
         limits.streamed(ONE, Duration::from_millis(20));
         assert_eq!(places(&limits, 60), 64);
@@ -289,7 +290,7 @@ mod tests {
     /// their first token late.
     #[test]
     fn without_a_page_first_tokens_tell_that_an_endpoint_is_full() {
-        let mut limits = Limits::default();
+        let mut limits = LearntLimits::default();
         let prompt = |request: u32, ms| SentPrompt {
             request: RequestId(request),
             at: at(ms),
@@ -297,8 +298,8 @@ mod tests {
             ahead: 0.0,
             rate: 20_000.0,
         };
-        let look = |limits: &mut Limits, ms, all| {
-            limits.look(at(ms), ONE, InFlight { all, own: all }, Look::default());
+        let look = |limits: &mut LearntLimits, ms, all| {
+            limits.look(at(ms), ONE, Occupants { all, own: all }, Look::default());
         };
         for request in 0..10 {
             let ms = u64::from(request) * 100;
@@ -319,11 +320,11 @@ mod tests {
 
     #[test]
     fn a_fresh_page_is_gone_by_before_first_tokens() {
-        let mut limits = Limits::default();
+        let mut limits = LearntLimits::default();
         limits.page(at(60), sight(10, 20, 0), Look::default());
-        limits.look(at(1_000), ONE, InFlight { all: 90, own: 90 }, Look::default());
+        limits.look(at(1_000), ONE, Occupants { all: 90, own: 90 }, Look::default());
         assert_eq!(limits.limit(ONE, at(1_000)).capacity, 20);
-        limits.look(at(2_100), ONE, InFlight { all: 90, own: 90 }, Look::default());
+        limits.look(at(2_100), ONE, Occupants { all: 90, own: 90 }, Look::default());
         assert_eq!(limits.limit(ONE, at(2_100)).capacity, 90);
     }
 }

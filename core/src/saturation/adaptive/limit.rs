@@ -57,9 +57,9 @@ pub struct Page {
     pub in_flight: u32,
 }
 
-/// The pace of one endpoint, as far as answers told; zero where nothing did.
+/// The times of requests on one endpoint, as far as answers told; zero where nothing did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Pace {
+pub struct RequestTimes {
     /// Seconds from sending a request to its end.
     pub stay: f64,
     /// Seconds of a step.
@@ -85,7 +85,7 @@ impl Default for EndpointLimit {
 
 impl EndpointLimit {
     /// Learns from a page.
-    pub fn see(&mut self, now: Instant, page: Page, pace: Pace) {
+    pub fn see(&mut self, now: Instant, page: Page, pace: RequestTimes) {
         let Page { running, waiting, is_cut, in_flight } = page;
         let is_full = waiting > 0 && !is_cut;
         if let Some(place) = self.full_pages.get_mut(self.next) {
@@ -126,7 +126,7 @@ impl EndpointLimit {
     /// Returns the requests that end while others are on their way to take their places: ends a second, by
     /// what is in flight over the time for which each is, in one step and the way. Mostly 0 to 3; one more
     /// would wait in the engine, where no band goes before another.
-    fn ends_on_the_way(&self, in_flight: u32, pace: Pace) -> u32 {
+    fn ends_on_the_way(&self, in_flight: u32, pace: RequestTimes) -> u32 {
         if pace.stay <= 0.0 {
             return 0;
         }
@@ -190,7 +190,11 @@ mod tests {
                 let in_flight = self.limit.places();
                 self.most = self.most.max(in_flight);
                 let running = in_flight.min(self.places);
-                self.limit.see(at(self.ms), page(running, in_flight - running), Pace::default());
+                self.limit.see(
+                    at(self.ms),
+                    page(running, in_flight - running),
+                    RequestTimes::default(),
+                );
                 self.ms += 50;
             }
         }
@@ -229,14 +233,14 @@ mod tests {
         engine.show(60);
         let mut limit = engine.limit;
         for shown in 0..7 {
-            limit.see(at(4_000 + 50 * shown), page(40, 24), Pace::default());
+            limit.see(at(4_000 + 50 * shown), page(40, 24), RequestTimes::default());
             assert_eq!(limit.capacity(), 64);
         }
         let mut broken = limit;
-        broken.see(at(4_400), page(40, 0), Pace::default());
-        broken.see(at(4_450), page(40, 24), Pace::default());
+        broken.see(at(4_400), page(40, 0), RequestTimes::default());
+        broken.see(at(4_450), page(40, 24), RequestTimes::default());
         assert_eq!(broken.capacity(), 64, "one page without a queue: it was no lack of places");
-        limit.see(at(4_400), page(39, 24), Pace::default());
+        limit.see(at(4_400), page(39, 24), RequestTimes::default());
         assert_eq!(limit.capacity(), 40, "the most that ran meanwhile");
     }
 
@@ -246,7 +250,7 @@ mod tests {
         engine.show(60);
         let mut limit = engine.limit;
         let cut = Page { is_cut: true, ..page(9, 30) };
-        (0..100).for_each(|shown| limit.see(at(4_000 + 50 * shown), cut, Pace::default()));
+        (0..100).for_each(|shown| limit.see(at(4_000 + 50 * shown), cut, RequestTimes::default()));
         assert_eq!(limit.capacity(), 64);
     }
 
@@ -264,7 +268,7 @@ mod tests {
                     is_cut: u.arbitrary()?,
                     in_flight: u.int_in_range(0..=400)?,
                 };
-                let pace = Pace {
+                let pace = RequestTimes {
                     stay: f64::from(u.int_in_range(0..=1_000_u32)?) / 100.0,
                     step: f64::from(u.int_in_range(0..=500_u32)?) / 1_000.0,
                 };
@@ -284,7 +288,7 @@ mod tests {
     fn what_ends_within_a_step_is_replaced_ahead() {
         let mut limit = EndpointLimit::default();
         let turnover = |limit: &mut EndpointLimit, stay, step| {
-            limit.see(at(0), page(128, 0), Pace { stay, step });
+            limit.see(at(0), page(128, 0), RequestTimes { stay, step });
             limit.turnover
         };
         assert_eq!(turnover(&mut limit, 0.0, 0.02), 0, "nothing is known");

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use crate::model::{Instant, RequestId};
 
-/// Requests of one worker on one endpoint whose first token is awaited; more are not followed, and an
+/// Requests of one worker on one endpoint with a first token to come; more are not followed, and an
 /// endpoint with so many is full by those.
 const AWAITED_MAX: usize = 1_024;
 
@@ -33,7 +33,7 @@ pub struct Overdue {
     awaited: VecDeque<(RequestId, Instant)>,
     /// Seconds to the first token at least, by class; zero where nothing was seen.
     shortest: [f64; CLASSES],
-    /// Share of the last requests whose first token was seen before their end, 0 to 1.
+    /// Share of the last requests that showed a first token before their end, 0 to 1.
     told: f64,
 }
 

@@ -6,7 +6,7 @@ use sim::engine_core::{Chain, Cost, Effect, EngineCore, Request, RequestId};
 
 use super::super::{
     draw::{Dice, Drawn},
-    scenario::Scenario,
+    scenario::GateScenario,
 };
 use crate::{fleet::Pod, trace::BLOCK_TOKENS};
 
@@ -29,7 +29,7 @@ pub(super) struct Server {
 }
 
 /// Returns the requests that a scenario's pods end a second when they never lack work.
-pub(in crate::adaptive) fn capacity(scenario: &Scenario) -> f64 {
+pub(in crate::adaptive) fn capacity(scenario: &GateScenario) -> f64 {
     let mut dice = Dice::new(99);
     let from = scenario.unit * 2;
     let until = scenario.unit * 4;

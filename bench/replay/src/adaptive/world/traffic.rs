@@ -1,12 +1,12 @@
 //! The requests of a run: how they come, where they go, how they end.
 
-use super::{Event, HOP, Job, World, millis};
+use super::{GateEvent, GateWorld, GatedJob, HOP, millis};
 use crate::adaptive::{
     draw::Drawn,
     gateway::{Ending, WORKERS},
 };
 
-impl World<'_> {
+impl GateWorld<'_> {
     pub(super) fn arrive(&mut self) {
         let Some(load) = self.scenario.load(self.now) else { return };
         let rate = if self.is_idle {
@@ -29,7 +29,7 @@ impl World<'_> {
             load * (1.0 - self.scenario.strangers) * self.capacity
         };
         let pause = self.dice.pause(rate);
-        self.schedule(self.now + pause, Event::Arrive);
+        self.schedule(self.now + pause, GateEvent::Arrive);
     }
 
     /// Brings a request to a gateway: to the first most often, as load balancers do.
@@ -43,7 +43,7 @@ impl World<'_> {
         )]
         let gateway = (share * share * gateways as f64) as usize;
         let worker = self.dice.below(WORKERS);
-        let job = Job {
+        let job = GatedJob {
             drawn,
             arrived: self.now,
             gateway: gateway.min(gateways.saturating_sub(1)),
@@ -57,7 +57,7 @@ impl World<'_> {
         self.enter(job);
     }
 
-    fn enter(&mut self, job: Job) {
+    fn enter(&mut self, job: GatedJob) {
         let request = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
         self.jobs.push(job);
         if let Some(gateway) = self.gateways.get_mut(job.gateway) {
@@ -72,7 +72,7 @@ impl World<'_> {
         let drawn = self.dice.request(self.scenario);
         let pod = self.dice.below(self.servers.len());
         let request = u32::try_from(self.jobs.len()).unwrap_or(u32::MAX);
-        self.jobs.push(Job {
+        self.jobs.push(GatedJob {
             drawn,
             arrived: self.now,
             gateway: 0,
@@ -84,10 +84,10 @@ impl World<'_> {
             has_counted: true,
         });
         let life = self.servers.get(pod).map_or(0, |server| server.life);
-        self.schedule(self.now + HOP, Event::Reach { request, pod, life });
+        self.schedule(self.now + HOP, GateEvent::Reach { request, pod, life });
         let rate = self.scenario.strangers * load.min(0.9) * self.capacity;
         let pause = self.dice.pause(rate);
-        self.schedule(self.now + pause, Event::Stranger);
+        self.schedule(self.now + pause, GateEvent::Stranger);
     }
 
     pub(super) fn reach(&mut self, request: u32, pod: usize, life: u64) {
@@ -119,7 +119,7 @@ impl World<'_> {
             gateway.lose(self.now, lost.worker, request, lost.first.is_some());
         }
         self.obey(lost.gateway);
-        self.enter(Job { pod: None, first: None, is_over: false, ..lost });
+        self.enter(GatedJob { pod: None, first: None, is_over: false, ..lost });
     }
 
     pub(super) fn begin(&mut self, request: u32) {
