@@ -38,8 +38,6 @@ pub struct Scheduler {
     config: Config,
     /// Value of [`Config::counts_tokens`], which asks every plugin.
     counts_tokens: bool,
-    /// True if the detector goes by limits that are learnt.
-    learns_limits: bool,
     /// `None` until the first snapshot.
     pool: Option<Pool>,
     /// Objectives of the latest snapshot.
@@ -78,7 +76,6 @@ impl Scheduler {
         Self {
             index: Index::new(config.max_entries, table_key),
             counts_tokens: config.counts_tokens(),
-            learns_limits: config.detector.learns(),
             config,
             pool: None,
             objectives: BTreeMap::new(),
@@ -173,7 +170,6 @@ impl Scheduler {
     /// Goes by another configuration from now on, without loss of knowledge.
     pub fn configure(&mut self, config: Config) {
         self.counts_tokens = config.counts_tokens();
-        self.learns_limits = config.detector.learns();
         self.config = config;
     }
 

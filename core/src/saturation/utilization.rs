@@ -159,6 +159,8 @@ impl Utilization {
             return now;
         }
         let growth = load.kv_to_come / f64::from(load.in_flight.max(1));
+        // With one more request the estimate may be the larger of the two.
+        let growth = growth.max(now.growth);
         EndpointPressure { cache: load.kv_to_come, growth, ..now }
     }
 

@@ -11,9 +11,14 @@ use crate::{
 };
 
 impl Scheduler {
+    /// True if the detector goes by limits that are learnt.
+    fn learns_limits(&self) -> bool {
+        self.config.detector.learns()
+    }
+
     /// Learns from the pages of the latest snapshot, if the detector goes by such limits.
     pub(crate) fn learn_pages(&mut self, now: Instant, ledger: &Ledger) {
-        if !self.learns_limits {
+        if !self.learns_limits() {
             return;
         }
         let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };
@@ -31,7 +36,7 @@ impl Scheduler {
     /// Learns from the first tokens that are awaited of endpoints without fresh pages, if the detector goes
     /// by such limits.
     pub(crate) fn learn_without_pages(&mut self, now: Instant, ledger: &Ledger) {
-        let Some(pool) = self.pool.as_ref().filter(|_| self.learns_limits) else { return };
+        let Some(pool) = self.pool.as_ref().filter(|_| self.learns_limits()) else { return };
         let mut blind: Vec<(Slot, SocketAddr, Look, u32)> = Vec::new();
         for (member, load) in pool.members().iter().zip(self.loads(now, ledger, pool)) {
             if self.learned.limits.is_blind(member.slot, now) && load.in_flight > 0 {
@@ -60,7 +65,7 @@ impl Scheduler {
 
     /// Gives each load of the pool's members the limit that was learnt of it.
     pub(super) fn limit_loads(&self, now: Instant, pool: &Pool, loads: &mut [Load]) {
-        if self.learns_limits {
+        if self.learns_limits() {
             for (member, load) in pool.members().iter().zip(loads) {
                 load.limit = Some(self.learned.limits.limit(member.slot, now));
             }
@@ -74,7 +79,7 @@ impl Scheduler {
 
     /// Returns the room for prompts of low bands; `None` where nothing limits them.
     pub(super) fn prompt_room(&self, loads: &[Load]) -> Option<PromptRoom> {
-        let highest = self.learned.limits.bands.highest().filter(|_| self.learns_limits)?;
+        let highest = self.learned.limits.bands.highest().filter(|_| self.learns_limits())?;
         let token = 1.0 / self.learned.rates.of_pool();
         // Where the free places of full endpoints are kept, low bands compute no prompt there either.
         let (detector, bands) = (&self.config.detector, &self.learned.limits.bands);
@@ -86,12 +91,12 @@ impl Scheduler {
 
     /// True if room depends on the prompts that are being computed, so that a first token may make some.
     pub(crate) fn limits_prompts(&self) -> bool {
-        self.learns_limits
+        self.learns_limits()
     }
 
     /// Notes a request that is sent, if limits are learnt.
     pub(super) fn note_sent(&mut self, id: RequestId, at: Instant, priority: Priority) {
-        let Some(placement) = self.placements.get(id).filter(|_| self.learns_limits) else {
+        let Some(placement) = self.placements.get(id).filter(|_| self.learns_limits()) else {
             return;
         };
         let (endpoint, sight) = placement.computing();
@@ -110,28 +115,28 @@ impl Scheduler {
 
     /// Notes that a request goes to another endpoint than the one that it was sent to.
     pub(super) fn note_moved(&mut self, id: RequestId, from: SocketAddr) {
-        if let Some(slot) = self.slot(from).filter(|_| self.learns_limits) {
+        if let Some(slot) = self.slot(from).filter(|_| self.learns_limits()) {
             self.learned.limits.ended(slot, id, None);
         }
     }
 
     /// Notes the first token of a request, which took this time.
     pub(super) fn note_began(&mut self, id: RequestId, slot: Slot, tokens: u32, took: Duration) {
-        if self.learns_limits {
+        if self.learns_limits() {
             self.learned.limits.began(slot, id, tokens, took);
         }
     }
 
     /// Notes the time between the tokens of a stream.
     pub(super) fn note_step(&mut self, endpoint: SocketAddr, step: Duration) {
-        if let Some(slot) = self.slot(endpoint).filter(|_| self.learns_limits) {
+        if let Some(slot) = self.slot(endpoint).filter(|_| self.learns_limits()) {
             self.learned.limits.streamed(slot, step);
         }
     }
 
     /// Notes what a request took.
     pub(super) fn note_usage(&mut self, usage: TokenUsage) {
-        if self.learns_limits && usage.output > 0 {
+        if self.learns_limits() && usage.output > 0 {
             let prompt = usage.prompt.saturating_sub(usage.cached.unwrap_or(0));
             self.learned.limits.holds(prompt, usage.output);
         }
@@ -145,7 +150,7 @@ impl Scheduler {
         placement: &Placement,
         end: End,
     ) {
-        if !self.learns_limits {
+        if !self.learns_limits() {
             return;
         }
         let stay = now.saturating_since(placement.at);

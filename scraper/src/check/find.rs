@@ -81,7 +81,12 @@ fn configurations(value: &Value, path: &str, found: &mut Vec<String>) {
                     Value::String(text) if text.contains("kind: EndpointPickerConfig") => {
                         found.push(inner);
                     }
-                    _ => configurations(value, &inner, found),
+                    Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Array(_)
+                    | Value::Object(_) => configurations(value, &inner, found),
                 }
             }
         }

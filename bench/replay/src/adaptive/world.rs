@@ -31,6 +31,7 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// A request on its way.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "facts of a request, in any mix")]
 struct GatedJob {
     drawn: Drawn,
     /// Time of arrival at the gateway; the end of the world for one that counts no more.

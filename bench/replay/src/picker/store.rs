@@ -68,9 +68,10 @@ impl SharedStore {
         self.memory.store_others(others);
         let mut left = Vec::new();
         for effect in self.turn(now, &mut ExchangeNotice, events) {
-            match effect {
-                Effect::Publish { position, events } => self.publish(now, position, events),
-                other => left.push(other),
+            if let Effect::Publish { position, events } = effect {
+                self.publish(now, position, events);
+            } else {
+                left.push(effect);
             }
         }
         left

@@ -83,6 +83,7 @@ impl Default for LearntLimits {
 
 /// The circumstances of a look at an endpoint.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "two circumstances, in any mix")]
 pub(crate) struct Look {
     /// Requests of others there, by the last pages.
     pub(crate) strangers: u32,
