@@ -21,6 +21,10 @@ use proxy_wasm::{
     types::{BufferType, MapType, MetricType},
 };
 
+fn headers(map: MapType) -> Headers {
+    Headers::of(hostcalls::get_map_bytes(map).unwrap_or_default())
+}
+
 /// Reads the wall clock, since the Unix epoch: only for what another machine compares.
 pub(crate) fn wall_clock() -> Duration {
     let time = hostcalls::get_current_time().ok();
@@ -50,7 +54,7 @@ pub(crate) fn plugin_name() -> String {
 /// Reads all request headers in one call: a second one would cost as much again. From a callback of a
 /// request while Envoy still holds its headers.
 pub(crate) fn request_headers() -> Headers {
-    Headers::read(MapType::HttpRequestHeaders)
+    headers(MapType::HttpRequestHeaders)
 }
 
 /// Sets a request header to this one value. While Envoy still holds the headers only.
@@ -66,12 +70,12 @@ pub(crate) fn remove_request_header(name: &str) {
 
 /// Reads all response headers in one call. From `on_http_response_headers` only.
 pub(crate) fn response_headers() -> Headers {
-    Headers::read(MapType::HttpResponseHeaders)
+    headers(MapType::HttpResponseHeaders)
 }
 
 /// Reads all response trailers. From `on_http_response_trailers` only.
 pub(crate) fn response_trailers() -> Headers {
-    Headers::read(MapType::HttpResponseTrailers)
+    headers(MapType::HttpResponseTrailers)
 }
 
 /// Removes every value of a response header. From `on_http_response_headers` only.
@@ -240,7 +244,7 @@ pub(crate) fn http_call(
 /// Reads the headers of the answer to a call. From `on_http_call_response` only, and only if there are
 /// any.
 pub(crate) fn http_call_response_headers() -> Headers {
-    Headers::read(MapType::HttpCallResponseHeaders)
+    headers(MapType::HttpCallResponseHeaders)
 }
 
 /// Reads the first `size` bytes of the answer's body. From `on_http_call_response` only.

@@ -1,6 +1,5 @@
 //! The headers of a request or a response, as Envoy hands them out.
 
-use proxy_wasm::{hostcalls, types::MapType};
 use wire::names;
 
 use super::remove_request_header;
@@ -19,8 +18,8 @@ impl Headers {
         Self { pairs: Vec::new(), lengths: 0 }
     }
 
-    pub(super) fn read(map: MapType) -> Self {
-        let pairs = hostcalls::get_map_bytes(map).unwrap_or_default();
+    /// Makes a list of what Envoy handed out.
+    pub(super) fn of(pairs: Vec<(String, Vec<u8>)>) -> Self {
         let lengths = pairs.iter().fold(0, |lengths, (name, _)| lengths | length_bit(name));
         Self { pairs, lengths }
     }
