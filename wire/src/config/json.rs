@@ -10,11 +10,14 @@ use super::{CONFIG_BYTES_MAX, ConfigError};
 /// Mark with which editors of some systems begin a text, in UTF-8.
 const MARK_BYTES: &[u8] = b"\xef\xbb\xbf";
 
+/// Repeated keys that are told: a path can be as long as the configuration, and the first few show what went wrong.
+const REPEATED_MAX: usize = 16;
+
 /// JSON as it was read, of which the last of several values of one key counts.
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) value: Value,
-    /// Paths of the keys that an object has more than once: of their values one is dropped.
+    /// Paths of the keys that an object has more than once, the first few: of their values one is dropped.
     pub(super) repeated: Vec<String>,
 }
 
@@ -129,7 +132,10 @@ impl<'de> Visitor<'de> for Spot<'_> {
             let way = KeyPath::Key(self.way, &key);
             let value = members.next_value_seed(Spot { way: &way, ..self })?;
             if object.contains_key(&key) {
-                self.repeated.borrow_mut().push(way.to_string());
+                let mut repeated = self.repeated.borrow_mut();
+                if repeated.len() < REPEATED_MAX {
+                    repeated.push(way.to_string());
+                }
             }
             object.insert(key, value);
         }
