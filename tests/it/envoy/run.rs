@@ -171,7 +171,7 @@ async fn what_cannot_be_is_said_clearly() {
             ["--config", &faulty],
             "faulty.json:1:58: invalid decisionHeader \"yes\": must be true or false",
         ),
-        (["--config", &no_json], "no.json:1:1: must be YAML or JSON: "),
+        (["--config", &no_json], "no.json:1:1: must be JSON: "),
         (["--config", &yaml], "epp.yaml:2:9: invalid plugins[0].type \"queu-scorer\""),
         (["--config", &ingest], "invalid ingest: must be left out"),
     ] {
