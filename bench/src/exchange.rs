@@ -35,8 +35,8 @@ const RATE: u32 = 512;
 /// Number of clients, which share the rate: each has time for its answer before its next request is due.
 const CLIENTS: u32 = 32;
 
-/// Bytes of a request's body: its prompt has some sixteen blocks.
-const BODY: usize = 4 << 10;
+/// Bytes of a request's body: some 10,000 tokens, whose placement has 68 hashes.
+const BODY: usize = 40 << 10;
 
 /// Numbers of gateways.
 const GATEWAYS: [usize; 3] = [2, 4, 8];
