@@ -120,12 +120,9 @@ impl UploadingStream for Stream {
     fn give_up(&self, fault: UploadFault) {
         let phase = self.leave();
         if let Phase::Reading(reading) = phase {
-            let next = self.refuse_unread(&Refusal::Upload(fault), &reading.asked);
-            let goes_on = next.action == Action::Continue;
-            self.go(next);
-            if goes_on {
-                host::resume_request();
-            }
+            // One that goes on is taken along by the next part of its body: resumed from here, Envoy would lose or
+            // repeat what it has shown.
+            self.go(self.refuse_unread(&Refusal::Upload(fault), &reading.asked));
         } else {
             self.enter(phase);
         }

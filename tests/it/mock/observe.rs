@@ -1,6 +1,8 @@
 //! The picker looks on: it chooses and counts, and requests and answers pass as they are.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::time::Duration;
+
 use host_mock::Stream;
 use serde_json::{Value, json};
 use wire::tally::{Agreement, Measure};
@@ -130,4 +132,22 @@ fn nothing_is_answered_in_the_place_of_a_pod() {
         world.pods(&[]);
     }
     world.is_well();
+}
+
+#[test]
+fn an_upload_that_stood_still_reaches_the_pod_once_and_whole() {
+    for way in Way::ALL {
+        let world = observing(way);
+        world.pods(&[Pod::idle(1)]);
+        let body = chat_body(&about("rivers"));
+        let (first, rest) = body.split_at(100);
+        let length = [("content-length", body.len().to_string())];
+        let stream = world.envoy.worker(0).post_headers(CHAT, &length);
+        stream.chunk(first);
+        world.envoy.run_for(Duration::from_secs(15));
+        assert_eq!(stream.status(), None, "{way}: nothing is answered in the pod's place");
+        stream.last_chunk(rest);
+        assert_eq!(stream.sent().unwrap().body, body, "{way}");
+        world.is_well();
+    }
 }
