@@ -72,9 +72,17 @@ step() {
     printf '%4d s%s\n' $((SECONDS - started)) "$(counted "$log")"
   else
     printf ' FAILED after %d s\n' $((SECONDS - started))
-    tail -n 40 "$log" >&2
+    { panics "$log"; tail -n 40 "$log"; } >&2
     fail "'$name' failed; all of its output: $log"
   fi
+}
+
+# What the failed tests of a log say, without their backtraces, which may be longer than the end that is shown.
+panics() {
+  awk '
+    /panicked at/ { left = 12 }
+    /^stack backtrace:|^note: run with/ { left = 0 }
+    left-- > 0 { print substr($0, 1, 600) }' "$1" | tail -n 60
 }
 
 # How many tests a log reports: nextest's summary, or the sum of cargo test's.

@@ -11,6 +11,9 @@ use crate::{
     http,
 };
 
+/// Variable that names the file with the secret.
+const SECRET_FILE_ENV: &str = "LLM_SCRAPER_SECRET_FILE";
+
 /// A running scraper.
 #[derive(Debug)]
 pub(crate) struct Scraper {
@@ -39,9 +42,9 @@ impl Scraper {
             args.push("--endpoint".into());
             args.push(pod.to_string().into());
         }
-        args.extend(["--secret-file".into(), secret.into()]);
-        let program =
-            Program { name: "scraper".to_owned(), file: &programs.scraper, args, env: Vec::new() };
+        // Whoever takes the place of this scraper with its environment can sign as it does.
+        let env = vec![(SECRET_FILE_ENV, secret.display().to_string())];
+        let program = Program { name: "scraper".to_owned(), file: &programs.scraper, args, env };
         let mut child = program.start(dir)?;
         let status = child.listening().await?;
         Ok(Self { child, status })

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use stack::Way;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -17,14 +17,18 @@ use super::{
     upstream, world,
 };
 
-/// An address that refuses connections: it was free a moment ago.
-pub(super) async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address that refuses connections: bound to the end of the process, so that no other test gets it, and not listened at.
+pub(super) fn nobody() -> SocketAddr {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 #[tokio::test]
 async fn where_pods_refuse_another_is_tried() {
-    let nobody = nobody().await;
+    let nobody = nobody();
     let somebody = upstream::answers().await;
     world::tell_in_every_way(
         |stack| stack.upstreams(vec![nobody, somebody]).without_scraper(),
@@ -46,7 +50,7 @@ async fn where_pods_refuse_another_is_tried() {
 /// The first of the list is dead, so the second has the prefix: the next request with it is sent there at once.
 #[tokio::test]
 async fn a_prefix_is_where_it_was_served() {
-    let nobody = nobody().await;
+    let nobody = nobody();
     let somebody = upstream::answers().await;
     let fails_over = Way::ALL.into_iter().filter(|way| way.fails_over());
     for way in fails_over {

@@ -98,7 +98,7 @@ async fn tell(pods: &[SocketAddr], story: impl AsyncFn(&mut Stack)) {
 #[tokio::test]
 async fn a_list_is_gone_down_to_the_one_that_lives() {
     let living = CountingPod::that_answers().await;
-    let dead = [nobody().await, nobody().await, nobody().await, nobody().await, nobody().await];
+    let dead = [nobody(), nobody(), nobody(), nobody(), nobody()];
     let pods: Vec<_> = dead.into_iter().chain([living.address]).collect();
     tell(&pods, async |stack| {
         for number in 0..TIMES {
@@ -122,8 +122,7 @@ async fn a_request_of_death_reaches_two_pods() {
         CountingPod::that_breaks_off().await,
     ];
     let reached = || deadly.iter().map(CountingPod::reached).sum::<usize>();
-    let pods: Vec<_> =
-        deadly.iter().map(|pod| pod.address).chain([nobody().await, nobody().await]).collect();
+    let pods: Vec<_> = deadly.iter().map(|pod| pod.address).chain([nobody(), nobody()]).collect();
     tell(&pods, async |stack| {
         for number in 0..TIMES {
             let before = reached();
@@ -139,7 +138,7 @@ async fn a_request_of_death_reaches_two_pods() {
 #[tokio::test]
 async fn who_broke_off_once_is_followed_by_one_that_answers() {
     let (deadly, good) = (CountingPod::that_breaks_off().await, CountingPod::that_answers().await);
-    let pods = [deadly.address, good.address, nobody().await];
+    let pods = [deadly.address, good.address, nobody()];
     tell(&pods, async |stack| {
         for number in 0..TIMES {
             let before = deadly.reached();

@@ -18,8 +18,8 @@ const STEPS: [i64; 6] = [11_000, 60_000, -60_000, 3_600_000, -3_600_000, 0];
 /// Time between two pushes, several times over.
 const FRESH_MS: u64 = 1_000;
 
-/// Tokens of an answer that outlasts all steps, at thirteen milliseconds each.
-const LONG: u32 = 1_000;
+/// Tokens of an answer that outlasts all steps on any machine, at thirteen milliseconds each: its client leaves it at the end.
+const LONG: u32 = 20_000;
 
 /// A pod that takes one request, and the scraper that tells of it.
 #[tokio::test]
@@ -41,13 +41,11 @@ async fn a_wall_clock_that_is_set_evicts_none_and_stops_no_snapshot() {
             world::until(async || (hour(stack).await == hour_at(step)).then_some(())).await;
             // Snapshots of before the step do not count.
             sleep(Duration::from_millis(FRESH_MS * 3 / 2)).await;
-            let gateway = gateway(stack).await;
-            assert_eq!(gateway["state"], "ok", "{step} ms: {gateway}");
-            assert!(gateway["takenMs"].as_u64().unwrap() < FRESH_MS, "{step} ms: {gateway}");
+            let gateway = world::until(async || Some(gateway(stack).await).filter(is_fed)).await;
             assert_eq!(gateway["held"], HELD, "{step} ms: {gateway}");
         }
         assert!(!first.is_finished(), "all the while one had the only place");
-        assert_eq!(first.await.unwrap(), 200);
+        first.abort();
         for reply in held {
             assert_eq!(reply.await.unwrap(), 200);
         }
@@ -76,6 +74,11 @@ async fn hour(stack: &Stack) -> i64 {
 fn hour_at(step: i64) -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     ((i64::try_from(now.as_millis()).unwrap() + step) / 3_600_000) % 24
+}
+
+/// Whether it takes snapshots: a busy machine may be late with one, a stopped feed never gets there.
+fn is_fed(gateway: &Value) -> bool {
+    gateway["state"] == "ok" && gateway["takenMs"].as_u64().is_some_and(|age| age < FRESH_MS)
 }
 
 /// The gateway as the scraper's status has it.
