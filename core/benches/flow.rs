@@ -55,6 +55,7 @@ impl Crowd {
             bytes: 2_000,
             prompt_tokens: mix % 1_000,
             uncached_tokens: mix % 1_000,
+            output_tokens: 256,
             arrived: self.now(),
             ttl: None,
             slo_ttft: None,

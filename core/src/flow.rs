@@ -25,6 +25,7 @@ mod controller;
 mod deadlines;
 mod flow_queue;
 mod rank;
+mod recent_wait;
 mod slab;
 mod usage;
 
@@ -38,7 +39,7 @@ pub use controller::{Controller, Offer, WAITING_MAX};
 pub use fairness::{FairnessPolicy, FairnessWeight, TokenCost};
 pub use key::{FairnessId, FlowKey};
 pub use ordering::OrderingPolicy;
-pub use outcome::{Outcome, Refusal};
+pub use outcome::{Outcome, Refusal, Rejection};
 pub use selection::{BandSelectionPolicy, Floors, Share};
 pub use ticket::{Ticket, TicketId};
 pub use ttl::Ttl;

@@ -1,9 +1,11 @@
 //! Refusals: the reasons why a request is not sent on, and the answer to each, in one table.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use picker_core::{
     PickError,
     admission::Denied,
-    flow::Outcome,
+    flow::Rejection,
     uploads::{UploadFault, Uploads},
 };
 use wire::body::{BodyError, Dialect};
@@ -16,9 +18,9 @@ const REASON: &str = "x-llm-picker-reason";
 /// Header with the reason why a request was dropped, in the EPP's words.
 const DROPPED_REASON: &str = "x-llm-d-request-dropped-reason";
 
-/// Seconds after which a client may come again: a queue at its limit drains in seconds, and clients that
-/// back off further do so by themselves.
-const RETRY_AFTER_SECONDS: &str = "1";
+/// Bounds of the seconds after which a client may come again. A queue at its limit drains in seconds, and clients that
+/// back off further do so by themselves; beyond a minute an estimate is worth nothing.
+const RETRY_AFTER_SECONDS: RangeInclusive<u64> = 1..=60;
 
 /// The reason why the filter answers a request by itself.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(crate) enum Refusal {
     /// The pool has no endpoint that may be chosen.
     Unplaced(PickError),
     /// Flow control turned it away.
-    Flow(Outcome),
+    Flow(Rejection),
     /// The configuration was refused, and says that requests are not to go on without one.
     Unconfigured,
     /// The call changes one engine of a pool, and the others would not hear of it.
@@ -55,16 +57,33 @@ impl Refusal {
     /// return `Pause`.
     pub(crate) fn send(&self, dialect: Dialect, to: &ReplyTo) -> u16 {
         let Answer { status, message, reason, dropped_reason } = self.answer();
+        let retry_after = self.retry_after().to_string();
         let mut headers = vec![("content-type", "application/json"), (REASON, reason)];
         to.append(&mut headers);
         if let Some(reason) = dropped_reason {
             headers.push((DROPPED_REASON, reason));
         }
         if status == 429 {
-            headers.push(("retry-after", RETRY_AFTER_SECONDS));
+            headers.push(("retry-after", &retry_after));
         }
         host::reply(status, headers, dialect.error_body(status, &message).as_bytes());
         status
+    }
+
+    /// Returns the seconds after which the client may come again.
+    fn retry_after(&self) -> u64 {
+        let expected_wait = match self {
+            Self::Flow(rejection) => rejection.expected_wait,
+            Self::Body(_)
+            | Self::TooLarge { .. }
+            | Self::Upload(_)
+            | Self::Unplaced(_)
+            | Self::Unconfigured
+            | Self::Control
+            | Self::Shed => Duration::ZERO,
+        };
+        let (least, most) = RETRY_AFTER_SECONDS.into_inner();
+        expected_wait.as_millis().div_ceil(1_000).try_into().unwrap_or(most).clamp(least, most)
     }
 
     fn answer(&self) -> Answer {
@@ -108,7 +127,7 @@ impl Refusal {
             Self::Unplaced(why @ PickError::NoProfile) => {
                 (429, format!("failed to find target endpoint: {why}"), None)
             }
-            Self::Flow(outcome) => match outcome.refusal() {
+            Self::Flow(rejection) => match rejection.outcome.refusal() {
                 Some(told) => (told.status, told.message.to_owned(), Some(told.reason)),
                 None => (500, "a dispatched request was refused".to_owned(), None),
             },

@@ -9,7 +9,9 @@ use super::{
     BandConfig, FairnessId, TicketId, Usage,
     flow_queue::{FlowQueue, Place, State},
     rank::Rank,
+    recent_wait::RecentWait,
     slab::{Slab, SlabKey},
+    ticket::TicketTokens,
 };
 use crate::model::{Instant, Priority};
 
@@ -42,6 +44,8 @@ pub(super) struct Band {
     idle: BTreeSet<(Instant, SlabKey)>,
     by_arrival: BTreeSet<QueuePosition>,
     next_turn: u64,
+    /// The waits of the last requests that were dispatched.
+    waits: RecentWait,
     /// The counter of the flow that was the last to wait (token-fair).
     last_counter: u64,
 }
@@ -79,6 +83,7 @@ impl Band {
             idle: BTreeSet::new(),
             by_arrival: BTreeSet::new(),
             next_turn: 0,
+            waits: RecentWait::default(),
             last_counter: 0,
         }
     }
@@ -110,16 +115,28 @@ impl Band {
         self.reorder(now, seat.queue);
     }
 
-    /// Takes out a request that is dispatched, and charges its flow.
-    pub(super) fn serve(&mut self, now: Instant, seat: Seat, uncached_tokens: u32) {
+    /// Takes out a request that is dispatched, and charges its flow: for its prompt, and as a debt for the answer that
+    /// it is expected to get.
+    pub(super) fn serve(&mut self, now: Instant, seat: Seat, tokens: TicketTokens) {
         if let Some(queue) = self.queues.get_mut(seat.queue) {
-            let cost = self.config.fairness.dispatch_cost(&queue.id, uncached_tokens);
-            queue.counter = queue.counter.saturating_add(cost);
+            let TicketTokens { uncached, output } = tokens;
+            let cost = self.config.fairness.dispatch_cost(&queue.id, uncached);
+            let debt = self.config.fairness.output_cost(&queue.id, output);
+            queue.counter = queue.counter.saturating_add(cost).saturating_add(debt);
+            // Other gateways hear of what was used, and never of less than before.
             queue.charged = queue.charged.saturating_add(cost);
             queue.turn = self.next_turn;
             self.next_turn += 1;
         }
+        self.waits.note(now, now.saturating_since(seat.arrival.at));
         self.remove(now, seat);
+    }
+
+    /// Returns the time that a request may expect to wait here: as long as the last ones that were dispatched, and no
+    /// less than the one that waits for longest has waited by now.
+    pub(super) fn expected_wait(&self, now: Instant) -> Duration {
+        let oldest = self.by_arrival.first().map(|oldest| now.saturating_since(oldest.at));
+        oldest.max(self.waits.mean(now)).unwrap_or_default()
     }
 
     /// Takes out a request that is not dispatched.
@@ -134,11 +151,13 @@ impl Band {
         }
     }
 
-    /// Charges output tokens to a flow, if it is still remembered.
-    pub(super) fn charge(&mut self, id: &FairnessId, output_tokens: u32) {
+    /// Charges output tokens to a flow in place of those that its request was expected to get, if the flow is still
+    /// remembered.
+    pub(super) fn charge(&mut self, id: &FairnessId, output_tokens: u32, expected: u32) {
         let cost = self.config.fairness.output_cost(id, output_tokens);
+        let debt = self.config.fairness.output_cost(id, expected);
         self.recount(id, |queue| {
-            queue.counter = queue.counter.saturating_add(cost);
+            queue.counter = queue.counter.saturating_add(cost).saturating_sub(debt);
             queue.charged = queue.charged.saturating_add(cost);
         });
     }
@@ -261,7 +280,7 @@ mod tests {
             let place = Place { rank: Rank::default(), slot: queue };
             let seat = Seat { queue, place, arrival, bytes: 1 };
             band.push(at(0), seat);
-            band.serve(at(1), seat, 1);
+            band.serve(at(1), seat, TicketTokens { uncached: 1, output: 0 });
         }
         band
     }

@@ -1,14 +1,15 @@
 //! The arbiter's decisions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    BandSize, FlowConfig, FlowKey, FlowSize, Limits, Outcome, Ticket, TicketId, Usage,
+    BandSize, FlowConfig, FlowKey, FlowSize, Limits, Outcome, Rejection, Ticket, TicketId, Usage,
     band::{Band, QueuePosition, Seat},
     bands::{Bands, Passage},
     deadlines::{Deadlines, Patience},
     flow_queue::Place,
     slab::{Slab, SlabKey},
+    ticket::TicketTokens,
 };
 use crate::{
     ledger::{PhaseKind, PoolPhase},
@@ -33,7 +34,7 @@ pub enum Offer {
     /// The ticket waits in place of these, which leave with [`Outcome::EvictedDisplaced`].
     Displaced(Vec<TicketId>),
     /// The ticket is turned away.
-    Rejected(Outcome),
+    Rejected(Rejection),
 }
 
 /// The queues of one pool, over all workers. See the module for what a dispatch asks, and
@@ -97,11 +98,11 @@ impl Controller {
         let more = Usage::of_one(ticket.bytes);
         let band = self.bands.get(priority);
         if !band.is_some_and(|band| band.config.limits.admit(band.usage, more)) {
-            return Offer::Rejected(self.full());
+            return Offer::Rejected(self.full(now, priority));
         }
         // Victims are chosen before any is dropped: if they do not make room, none has to go.
         let Some(victims) = self.victims(priority, more) else {
-            return Offer::Rejected(self.full());
+            return Offer::Rejected(self.full(now, priority));
         };
         let displaced: Vec<_> =
             victims.into_iter().filter_map(|slot| self.drop(now, slot)).collect();
@@ -168,8 +169,9 @@ impl Controller {
         let priority = self.bands.select(&self.config.band_selection)?;
         let slot = self.bands.get(priority)?.next()?;
         let waiting = self.take(slot)?;
-        let Ticket { prompt_tokens, uncached_tokens, .. } = waiting.ticket;
-        self.bands.get_mut(priority)?.serve(now, waiting.seat, uncached_tokens);
+        let Ticket { prompt_tokens, uncached_tokens, output_tokens, .. } = waiting.ticket;
+        let tokens = TicketTokens { uncached: uncached_tokens, output: output_tokens };
+        self.bands.get_mut(priority)?.serve(now, waiting.seat, tokens);
         budget.take(prompt_tokens);
         Some(waiting.ticket)
     }
@@ -206,11 +208,12 @@ impl Controller {
         self.deadlines.next()
     }
 
-    /// Charges a tenant for output tokens as their usage arrives (token-fair).
-    pub fn charge(&mut self, flow: &FlowKey, output_tokens: u32) {
+    /// Charges a tenant for output tokens as their usage arrives, in place of those that it was charged for at dispatch
+    /// as `expected` (token-fair).
+    pub fn charge(&mut self, flow: &FlowKey, output_tokens: u32, expected: u32) {
         let priority = self.bands.resolve(flow.priority);
         if let Some(band) = self.bands.get_mut(priority) {
-            band.charge(&flow.id, output_tokens);
+            band.charge(&flow.id, output_tokens, expected);
         }
     }
 
@@ -264,11 +267,14 @@ impl Controller {
         self.bands.flow_sizes(rows)
     }
 
-    fn full(&self) -> Outcome {
-        match self.deadlines.phase().kind {
+    fn full(&self, now: Instant, priority: Priority) -> Rejection {
+        let outcome = match self.deadlines.phase().kind {
             PhaseKind::Serving => Outcome::RejectedCapacity,
             PhaseKind::Empty => Outcome::RejectedNoEndpoints,
-        }
+        };
+        let band = self.bands.get(priority);
+        let expected_wait = band.map_or(Duration::ZERO, |band| band.expected_wait(now));
+        Rejection { outcome, expected_wait }
     }
 
     /// Returns the tickets to displace so that `more` fits into the whole; `None` if nothing helps.

@@ -25,7 +25,8 @@ pub enum FairnessPolicy {
 /// large language models", OSDI'24), weighted, over prompt tokens that are not cached.
 ///
 /// A flow's counter grows by `prompt` for each uncached prompt token at dispatch and by `output`
-/// for each output token as usage arrives, divided by its weight; a dispatch costs at least one
+/// for each output token, divided by its weight: for those that the answer is expected to have at
+/// dispatch, and for the truth in their place as usage arrives; a dispatch costs at least one
 /// token. The number of uncached tokens is an expectation at dispatch, of the best endpoint on
 /// arrival, and is put right as soon as the endpoint is chosen. A flow that begins to wait is
 /// lifted to the lowest counter of those that wait (or, if none does, of the last that did), so
@@ -33,8 +34,8 @@ pub enum FairnessPolicy {
 ///
 /// Bound: over any time in which two flows both wait, the service they got, each over its weight,
 /// differs by at most `2 * max(prompt * L, output * M)`, where `L` is the longest prompt and `M`
-/// the most tokens, of prompt and output, that one flow of weight 1 has in flight at once, requests
-/// included of which the arbiter has not been told the cost yet; this wants `output >= prompt`. The
+/// the most tokens, of prompt and output, in truth or as expected, that one flow of weight 1 has in flight at once,
+/// requests included of which the arbiter has not been told the cost yet; this wants `output >= prompt`. The
 /// expectation does not change it: it is never more than the prompt, and in error only for what is
 /// in flight.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! The outcome of a request in flow control, and what its client is told.
 
+use std::time::Duration;
+
 /// The end of a request's wait. [`Outcome::label`] gives the EPP's name, which merges some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
@@ -23,6 +25,16 @@ pub enum Outcome {
     EvictedDisplaced,
 }
 
+/// The end of a request's wait that is none at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The reason.
+    pub outcome: Outcome,
+    /// Time that the request may expect to wait if it comes again: as long as others of its priority, and no less than
+    /// it did already. Zero where that is not known.
+    pub expected_wait: Duration,
+}
+
 /// The local reply that refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -34,6 +46,13 @@ pub struct Refusal {
     pub message: &'static str,
     /// The value of `x-llm-d-request-dropped-reason`.
     pub reason: &'static str,
+}
+
+impl From<Outcome> for Rejection {
+    /// Makes a rejection that says nothing of waits.
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, expected_wait: Duration::ZERO }
+    }
 }
 
 impl Outcome {

@@ -88,7 +88,7 @@ impl Scheduler {
     }
 
     /// Returns the tokens that the answer to a request is expected to have.
-    pub(super) fn output_tokens(&self, request: &InferenceRequest) -> u32 {
+    pub(crate) fn output_tokens(&self, request: &InferenceRequest) -> u32 {
         match self.config.output_estimate {
             OutputEstimate::Learnt => {
                 let outputs = &self.learned.outputs;

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use super::{
     Decision, Effect, Input, PendingRequest, Proposal, TickPace, Worker,
+    effect::{send, wake},
     proposal::{Placing, Plan},
     seen::Written,
 };
 use crate::{
-    flow::{Outcome, Ticket, TicketId},
+    flow::{Rejection, Ticket, TicketId},
     ledger::{Lease, Ledger},
-    model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
+    model::{End, Event, Instant, PlacementEvent, RequestId, ResponseStart},
     workers::{
-        AdmissionResult, Envelope, Message, Tenure,
+        AdmissionResult, Message, Tenure,
         in_flight::Shift,
         peer::{Acted, GrantPlan, HeldRequest},
     },
@@ -64,12 +65,12 @@ impl Worker {
                 self.publish(position, events, &mut effects);
                 effects.extend(wake(wakes));
             }
-            (Input::Charged { flow, tokens }, _) => {
-                effects.extend(self.peer.charge(&ledger, flow, tokens).map(send));
+            (Input::Charged { request, flow, tokens }, _) => {
+                effects.extend(self.peer.charge(&ledger, request, flow, tokens).map(send));
             }
-            (Input::Rejected { request, outcome, epoch }, _) => {
+            (Input::Rejected { request, rejection, epoch }, _) => {
                 self.peer.count_rejection(epoch);
-                self.take_rejection(now, request, outcome, &mut effects);
+                self.take_rejection(now, request, rejection, &mut effects);
             }
             (Input::LetGo { request }, Plan::Place(placing)) => {
                 self.take_letting_go(now, request, *placing, &mut effects);
@@ -136,11 +137,14 @@ impl Worker {
         &mut self,
         now: Instant,
         request: RequestId,
-        outcome: Outcome,
+        rejection: Rejection,
         effects: &mut Vec<Effect>,
     ) {
         if let Some(held) = self.peer.unhold(request) {
-            let result = AdmissionResult::Rejected(outcome);
+            // What it has waited in vain is not enough.
+            let waited = now.saturating_since(held.ticket.arrived);
+            let expected_wait = rejection.expected_wait.max(waited);
+            let result = AdmissionResult::Rejected(Rejection { expected_wait, ..rejection });
             effects.push(Effect::Decide(Box::new(Decision::of_held(now, &held, result, None))));
         }
         effects.push(Effect::ShowHeartbeat);
@@ -190,14 +194,18 @@ impl Worker {
 
     fn ticket(&mut self, now: Instant, pending: &PendingRequest) -> Ticket {
         let request = &pending.request;
-        let uncached_tokens =
-            if self.peer.charges_tokens() { self.scheduler.uncached_tokens(request) } else { 0 };
+        let (uncached_tokens, output_tokens) = if self.peer.charges_tokens() {
+            (self.scheduler.uncached_tokens(request), self.scheduler.output_tokens(request))
+        } else {
+            (0, 0)
+        };
         Ticket {
             id: TicketId { worker: self.peer.id().0, request: pending.id.0 },
             flow: pending.flow.clone(),
             bytes: pending.bytes,
             prompt_tokens: request.tokens(),
             uncached_tokens,
+            output_tokens,
             arrived: now,
             ttl: pending.ttl,
             slo_ttft: pending.slo_ttft,
@@ -215,6 +223,9 @@ impl Worker {
         // The correction needs the ticket, so it comes before the request is let go.
         let found = placing.target.map_or(0, |target| target.tokens);
         effects.extend(self.peer.correct(request, found).map(send));
+        if placing.target.is_none() {
+            effects.extend(self.peer.forgive(request).map(send));
+        }
         if placing.result == AdmissionResult::Held {
             // The pool emptied since the grant.
             effects.extend(self.peer.submit_again(request).map(send));
@@ -253,6 +264,9 @@ impl Worker {
         let answer = Effect::Decide(Box::new(Decision::of_held(now, &held, result, granted_at)));
         if let Some((decision, target)) = placed {
             self.peer.open(now, request, target);
+            if granted_at.is_some() {
+                self.peer.owe(request, held.ticket.output_tokens);
+            }
             let sent = Event::Sent { request, at: now, ask: held.request, decision };
             self.learn(sent, position, entry, effects);
         }
@@ -382,12 +396,4 @@ impl Worker {
             effects.push(Effect::ShowHeartbeat);
         }
     }
-}
-
-fn send(envelope: Envelope) -> Effect {
-    Effect::Send(Box::new(envelope))
-}
-
-pub(super) fn wake(queue: Option<QueueId>) -> Option<Effect> {
-    queue.map(|to| send(Envelope { to, message: Message::Wake }))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Input;
 use crate::{
     ledger::Ledger,
-    model::{Instant, PlacementEvent, RequestId, WorkerId},
-    workers::{AdmissionResult, Envelope, peer::HeldRequest},
+    model::{Instant, PlacementEvent, QueueId, RequestId, WorkerId},
+    workers::{AdmissionResult, Envelope, Message, peer::HeldRequest},
 };
 
 /// Effects of an arrival or an end, with one to spare: a longer list grows.
@@ -96,4 +96,14 @@ impl Decision {
             is_overruled: false,
         }
     }
+}
+
+/// Sends a message.
+pub(super) fn send(envelope: Envelope) -> Effect {
+    Effect::Send(Box::new(envelope))
+}
+
+/// Wakes the arbiter on this queue, where one is to be woken.
+pub(super) fn wake(queue: Option<QueueId>) -> Option<Effect> {
+    queue.map(|to| send(Envelope { to, message: Message::Wake }))
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::WorkerConfig;
 use crate::{
-    flow::{FlowKey, Outcome},
+    flow::{FlowKey, Rejection},
     model::{End, InferenceRequest, Instant, RequestId, ResponseStart, TokenUsage},
     workers::Message,
 };
@@ -45,8 +45,10 @@ pub enum Input {
         /// End of the response.
         end: End,
     },
-    /// Output tokens that a tenant is charged for.
+    /// Output tokens that a tenant is charged for; none if its request got no answer. Comes before the request's end.
     Charged {
+        /// The request.
+        request: RequestId,
         /// The tenant.
         flow: FlowKey,
         /// Output tokens.
@@ -65,8 +67,8 @@ pub enum Input {
     Rejected {
         /// The request.
         request: RequestId,
-        /// The reason.
-        outcome: Outcome,
+        /// The reason, and when to come again.
+        rejection: Rejection,
         /// The arbiter's term.
         epoch: u64,
     },
@@ -102,8 +104,8 @@ impl Input {
                 let granted = |request| Self::Granted { request, epoch, at };
                 requests.into_iter().map(granted).collect()
             }
-            Message::Reject { request, outcome, epoch } => {
-                vec![Self::Rejected { request, outcome, epoch }]
+            Message::Reject { request, rejection, epoch } => {
+                vec![Self::Rejected { request, rejection, epoch }]
             }
             to_arbiter @ (Message::Submit { .. }
             | Message::Cancel { .. }

@@ -113,7 +113,7 @@ impl Placing {
 
     /// Answers a request that flow control turns away.
     pub(super) fn rejected(outcome: Outcome) -> Self {
-        Self::without_place(AdmissionResult::Rejected(outcome))
+        Self::without_place(AdmissionResult::Rejected(outcome.into()))
     }
 }
 

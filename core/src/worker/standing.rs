@@ -2,7 +2,7 @@
 
 use super::{
     Effect, Registration, Worker,
-    commit::wake,
+    effect::wake,
     proposal::{Membership, Roll},
 };
 use crate::{ledger::Row, model::Instant};

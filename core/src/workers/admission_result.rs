@@ -1,7 +1,7 @@
 //! The answers to a request that asks for a place.
 
 use crate::{
-    flow::Outcome,
+    flow::Rejection,
     model::{PickError, SchedulingResult},
 };
 
@@ -18,7 +18,7 @@ pub enum AdmissionResult {
     /// The pool has no endpoint that may be chosen.
     Refused(PickError),
     /// Flow control turns the request away.
-    Rejected(Outcome),
+    Rejected(Rejection),
     /// Flow control is off, the pool is saturated, and the request's priority is below zero (EPP:
     /// legacy admission).
     Shed,

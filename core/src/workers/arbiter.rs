@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{Envelope, Message};
 use crate::{
     exchange::{TENANTS_MAX, TenantTokens},
-    flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Passage, Ticket, TicketId},
+    flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Passage, Rejection, Ticket, TicketId},
     ledger::{Exchange, Lease, Ledger, PoolPhase, Row},
     model::{Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::{Budget, Capacity},
@@ -217,11 +217,11 @@ impl Arbiter {
             match self.controller.offer(now, ticket) {
                 Offer::Queued => (),
                 Offer::Displaced(victims) => {
-                    let outcome = Outcome::EvictedDisplaced;
+                    let evicted = Rejection::from(Outcome::EvictedDisplaced);
                     rejections
-                        .extend(victims.into_iter().filter_map(|id| self.reject(id, outcome)));
+                        .extend(victims.into_iter().filter_map(|id| self.reject(id, evicted)));
                 }
-                Offer::Rejected(outcome) => rejections.extend(self.reject(id, outcome)),
+                Offer::Rejected(rejection) => rejections.extend(self.reject(id, rejection)),
             }
         }
         rejections
@@ -232,9 +232,9 @@ impl Arbiter {
         self.controller.cancel(now, TicketId { worker: worker.0, request: request.0 });
     }
 
-    /// Counts output tokens against a flow.
-    pub(super) fn charge(&mut self, flow: &FlowKey, tokens: u32) {
-        self.controller.charge(flow, tokens);
+    /// Counts output tokens against a flow, in place of those that it was charged for at dispatch.
+    pub(super) fn charge(&mut self, flow: &FlowKey, tokens: u32, expected: u32) {
+        self.controller.charge(flow, tokens, expected);
     }
 
     /// Charges a flow for the uncached prompt tokens that were found, in place of those that it was
@@ -325,8 +325,10 @@ impl Arbiter {
         let Reserve { capacity, places, phase } = reserve;
         // Before any grant: no place goes to a request that is past its deadline.
         let expired: Vec<_> = self.controller.expire(now, phase).take(EXPIRED_MAX).collect();
-        let mut envelopes: Vec<Envelope> =
-            expired.into_iter().filter_map(|(id, outcome)| self.reject(id, outcome)).collect();
+        let mut envelopes: Vec<Envelope> = expired
+            .into_iter()
+            .filter_map(|(id, outcome)| self.reject(id, outcome.into()))
+            .collect();
         let Capacity::Serving(mut budget) = capacity else {
             // Nothing was reserved in a pool that serves nothing.
             return Acts { envelopes, unused: places };
@@ -377,11 +379,12 @@ impl Arbiter {
             .collect()
     }
 
-    fn reject(&mut self, id: TicketId, outcome: Outcome) -> Option<Envelope> {
+    fn reject(&mut self, id: TicketId, rejection: Rejection) -> Option<Envelope> {
         let epoch = self.epoch?;
         let client = self.clients.get_mut(&WorkerId(id.worker))?;
         client.said.rejected += 1;
-        let message = Message::Reject { request: RequestId(id.request), outcome, epoch };
+        let request = RequestId(id.request);
+        let message = Message::Reject { request, rejection, epoch };
         Some(Envelope { to: client.reply_to, message })
     }
 }

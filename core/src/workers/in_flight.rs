@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     ledger::{Accounts, EndpointKey, Target, Work},
-    model::{Instant, Priority, RequestId},
+    model::{Instant, Priority, QueueId, RequestId},
 };
 
 /// The requests in flight, with the endpoints on which each is counted. The worker's heartbeat holds
@@ -23,6 +23,17 @@ pub(crate) struct Counted {
     prefill: Option<Part>,
     /// The request's priority.
     pub(crate) priority: Priority,
+    /// The answer that its tenant was charged for, until the truth is told.
+    debt: Option<OutputDebt>,
+}
+
+/// The output tokens that a tenant was charged for when its request was dispatched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputDebt {
+    /// Queue of the worker that charged them: only its counters have them.
+    pub(crate) arbiter: QueueId,
+    /// Tokens.
+    pub(crate) tokens: u32,
 }
 
 /// A request on one endpoint, with the tokens of its prompt that count there.
@@ -70,7 +81,7 @@ impl Counted {
         let work = if prefill.is_some() { Work::default() } else { load };
         let prefill = prefill.map(|endpoint| Part { endpoint, work: load });
         let work = Work { holds, ..work };
-        Self { decode: Part { endpoint, work }, prefill, priority }
+        Self { decode: Part { endpoint, work }, prefill, priority, debt: None }
     }
 
     /// Adds the counts.
@@ -170,6 +181,18 @@ impl CountedRequests {
         if let Some(counted) = self.by_request.get_mut(&request) {
             *counted = shift.after;
         }
+    }
+
+    /// Remembers what the tenant of a request owes for its answer.
+    pub(crate) fn owe(&mut self, request: RequestId, debt: OutputDebt) {
+        if let Some(counted) = self.by_request.get_mut(&request) {
+            counted.debt = Some(debt);
+        }
+    }
+
+    /// Takes what the tenant of a request owes, if that was not told yet.
+    pub(crate) fn take_debt(&mut self, request: RequestId) -> Option<OutputDebt> {
+        self.by_request.get_mut(&request)?.debt.take()
     }
 
     /// Reads the counts of a request in flight.

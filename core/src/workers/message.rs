@@ -1,7 +1,7 @@
 //! The messages between the workers of one pool, and their limits.
 
 use crate::{
-    flow::{FlowKey, Outcome, Ticket},
+    flow::{FlowKey, Rejection, Ticket},
     model::{Instant, QueueId, RequestId, WorkerId},
 };
 
@@ -46,6 +46,9 @@ pub enum Message {
         flow: FlowKey,
         /// Output tokens.
         tokens: u32,
+        /// Output tokens that the flow was charged for when the request was dispatched; 0 if another worker decided
+        /// then.
+        expected: u32,
     },
     /// To the arbiter: a granted request of this flow costs more or less than it was charged for.
     Correct {
@@ -69,8 +72,8 @@ pub enum Message {
     Reject {
         /// The request, by its name within the receiver.
         request: RequestId,
-        /// The reason.
-        outcome: Outcome,
+        /// The reason, and when to come again.
+        rejection: Rejection,
         /// Term of the arbiter that refuses it.
         epoch: u64,
     },

@@ -6,6 +6,7 @@
 //! both, so a try that another worker was faster than leaves nothing behind.
 
 mod arbitration;
+mod charges;
 mod grant;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     exchange::TenantTokens,
-    flow::{Controller, FlowConfig, FlowKey, Passage, Ticket},
+    flow::{Controller, FlowConfig, Passage, Ticket},
     ledger::{EndpointKey, Exchange, Heartbeat, Lease, Ledger, MeasuredLimits, Target},
     model::{InferenceRequest, Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::Capacity,
@@ -376,12 +377,5 @@ impl WorkerPeer {
         let message =
             Message::Submit { worker: self.id, reply_to: self.queue, epoch, again, tickets };
         Envelope { to: queue, message }
-    }
-
-    /// Writes the message that charges a tenant for output tokens, while requests wait: otherwise nothing
-    /// is shared.
-    pub(crate) fn charge(&self, ledger: &Ledger, flow: FlowKey, tokens: u32) -> Option<Envelope> {
-        let message = Message::Charge { flow, tokens };
-        (ledger.waiting > 0).then_some(Envelope { to: ledger.lease.queue, message })
     }
 }

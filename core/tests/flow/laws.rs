@@ -68,6 +68,7 @@ fn any_ticket(u: &mut Unstructured<'_>, request: u32, now: u64) -> Result<Ticket
     let mut ticket = ticket(request, flow, u.choose(&BANDS)?.0, now.saturating_sub(late));
     ticket.prompt_tokens = u.int_in_range(1..=100)?;
     ticket.uncached_tokens = u.int_in_range(0..=ticket.prompt_tokens)?;
+    ticket.output_tokens = u.int_in_range(0..=100)?;
     let wishes = [None, Some(ms(50)), Some(ms(500))];
     (ticket.ttl, ticket.slo_ttft) = (*u.choose(&wishes)?, *u.choose(&wishes)?);
     Ok(ticket)
@@ -127,7 +128,7 @@ impl Pair {
         let got = match self.controller.offer(at(self.now), ticket) {
             Offer::Queued => Ok(Vec::new()),
             Offer::Displaced(victims) => Ok(victims),
-            Offer::Rejected(outcome) => Err(outcome),
+            Offer::Rejected(rejection) => Err(rejection.outcome),
         };
         assert_eq!(got, expected);
         match got {
@@ -168,9 +169,9 @@ impl Pair {
 
     fn charge(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let flow = FlowKey { id: FairnessId::new(u.choose(&FLOWS)?), priority: *u.choose(&BANDS)? };
-        let tokens = u.int_in_range(0..=200)?;
-        self.controller.charge(&flow, tokens);
-        self.model.charge(&flow, tokens);
+        let (tokens, expected) = (u.int_in_range(0..=200)?, u.int_in_range(0..=200)?);
+        self.controller.charge(&flow, tokens, expected);
+        self.model.charge(&flow, tokens, expected);
         Ok(())
     }
 

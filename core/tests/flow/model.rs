@@ -104,10 +104,11 @@ impl Model {
         });
         let id = eligible.min_by_key(|ticket| self.order(ticket))?.id;
         let flow = self.waiting.iter().find(|ticket| ticket.id == id)?.flow.clone();
-        let tokens = self.waiting.iter().find(|ticket| ticket.id == id)?.uncached_tokens;
+        let ticket = self.waiting.iter().find(|ticket| ticket.id == id)?;
+        let cost =
+            self.dispatch_cost(ticket.uncached_tokens) + self.output_cost(ticket.output_tokens);
         self.ring.retain(|other| *other != flow);
         self.ring.push(flow.clone());
-        let cost = self.dispatch_cost(tokens);
         self.add(&flow, cost);
         self.remove(id)
     }
@@ -125,11 +126,17 @@ impl Model {
         }
     }
 
-    pub(crate) fn charge(&mut self, flow: &FlowKey, tokens: u32) {
+    pub(crate) fn charge(&mut self, flow: &FlowKey, tokens: u32, expected: u32) {
         if self.counters.contains_key(flow) {
-            let cost = self.cost().map_or(0, |cost| u128::from(cost.output) * u128::from(tokens));
-            self.add(flow, cost);
+            self.add(flow, self.output_cost(tokens));
+            let less = self.scaled(flow, self.output_cost(expected));
+            let counter = self.counters.get_mut(flow).unwrap();
+            *counter = counter.saturating_sub(less);
         }
+    }
+
+    fn output_cost(&self, tokens: u32) -> u128 {
+        self.cost().map_or(0, |cost| u128::from(cost.output) * u128::from(tokens))
     }
 
     fn cost(&self) -> Option<&TokenCost> {

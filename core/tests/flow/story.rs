@@ -24,9 +24,9 @@ fn tell(config: FlowConfig, script: &str) -> String {
 }
 
 /// Returns the single place that knows the controller's API. One line of script is one of
-/// `<ms> offer|hand-in <id> <flow>@<priority> [bytes=] [tokens=] [ttl=] [slo=]`, `<ms> room <n>`,
+/// `<ms> offer|hand-in <id> <flow>@<priority> [bytes=] [tokens=] [output=] [ttl=] [slo=]`, `<ms> room <n>`,
 /// `<ms> load <in flight>` (of 10), `<ms> tick`, `<ms> empty`, `<ms> cancel <id>` and
-/// `<ms> charge <flow>@<priority> <tokens>`.
+/// `<ms> charge <flow>@<priority> <tokens> [of <expected>]`.
 fn happen(controller: &mut Controller, line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
     let now = at(words[0].parse().unwrap());
@@ -55,7 +55,8 @@ fn happen(controller: &mut Controller, line: &str) -> String {
             controller.cancel(now, id).to_string()
         }
         "charge" => {
-            controller.charge(&key(words[2]), words[3].parse().unwrap());
+            let expected = words.get(5).map_or(0, |expected| expected.parse().unwrap());
+            controller.charge(&key(words[2]), words[3].parse().unwrap(), expected);
             "charged".to_owned()
         }
         other => panic!("unknown verb {other:?}"),
@@ -79,7 +80,7 @@ fn offered(offer: &Offer) -> String {
         Offer::Displaced(ids) => {
             format!("displaced {}", list(ids.iter().map(|id| id.request.to_string())))
         }
-        Offer::Rejected(outcome) => said(*outcome),
+        Offer::Rejected(rejection) => said(rejection.outcome),
     }
 }
 
@@ -104,6 +105,7 @@ fn read(words: &[&str]) -> Ticket {
             "tokens" => {
                 ticket.uncached_tokens = u32::try_from(value).unwrap();
             }
+            "output" => ticket.output_tokens = u32::try_from(value).unwrap(),
             "ttl" => ticket.ttl = Some(ms(value)),
             "slo" => ticket.slo_ttft = Some(ms(value)),
             "arrived" => ticket.arrived = at(value),
@@ -440,6 +442,36 @@ fn tokens_are_shared_by_weight() {
     2 charge small@0 1000 => charged
     2 offer 14 big@0 tokens=100 => queued
     3 room 9 => 22, 14
+    ");
+}
+
+/// Long answers are a debt from their start, so that their tenant does not take all places before the first of them is
+/// over. What they were not in truth is given back.
+#[test]
+fn the_answers_to_come_count_from_their_start() {
+    let policy = FairnessPolicy::TokenFair(TokenCost::default());
+    insta::assert_snapshot!(tell(with_fairness(policy), "
+        0 offer 10 long@0 tokens=10 output=1000
+        0 offer 11 long@0 tokens=10 output=1000
+        0 offer 12 long@0 tokens=10 output=1000
+        0 offer 20 short@0 tokens=100 output=50
+        0 offer 21 short@0 tokens=100 output=50
+        0 offer 22 short@0 tokens=100 output=50
+        0 offer 23 short@0 tokens=100 output=50
+        1 room 4
+        2 charge long@0 20 of 1000
+        3 room 2
+    "), @"
+    0 offer 10 long@0 tokens=10 output=1000 => queued
+    0 offer 11 long@0 tokens=10 output=1000 => queued
+    0 offer 12 long@0 tokens=10 output=1000 => queued
+    0 offer 20 short@0 tokens=100 output=50 => queued
+    0 offer 21 short@0 tokens=100 output=50 => queued
+    0 offer 22 short@0 tokens=100 output=50 => queued
+    0 offer 23 short@0 tokens=100 output=50 => queued
+    1 room 4 => 10, 20, 21, 22
+    2 charge long@0 20 of 1000 => charged
+    3 room 2 => 11, 23
     ");
 }
 

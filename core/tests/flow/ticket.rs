@@ -16,6 +16,7 @@ pub(crate) fn ticket(request: u32, flow: &str, priority: i32, ms: u64) -> Ticket
         bytes: 1,
         prompt_tokens: 1,
         uncached_tokens: 1,
+        output_tokens: 0,
         arrived: at(ms),
         ttl: None,
         slo_ttft: None,

@@ -42,6 +42,8 @@ struct Tokens {
 struct Running {
     flow: FlowKey,
     charged: u32,
+    /// Output tokens that it was charged for at dispatch.
+    expected: u32,
     /// Uncached tokens, in truth.
     found: u32,
     is_corrected: bool,
@@ -69,7 +71,8 @@ impl Tokens {
     fn offer(&mut self, flow: &str, (prompt_tokens, uncached_tokens): (u32, u32)) {
         self.request += 1;
         let ticket = ticket(self.request, flow, 0, 0);
-        let ticket = Ticket { prompt_tokens, uncached_tokens, ..ticket };
+        let output_tokens = self.request % (Self::OUTPUT_MAX + 1);
+        let ticket = Ticket { prompt_tokens, uncached_tokens, output_tokens, ..ticket };
         assert_eq!(self.controller.offer(at(0), ticket), Offer::Queued);
     }
 
@@ -94,8 +97,8 @@ impl Tokens {
             let index = u.choose_index(self.running.len())?;
             self.correct(index);
             if u.arbitrary()? {
-                let Running { flow, output, .. } = self.running.swap_remove(index);
-                self.controller.charge(&flow, output);
+                let Running { flow, expected, output, .. } = self.running.swap_remove(index);
+                self.controller.charge(&flow, output, expected);
                 self.count(&flow, f64::from(2 * output));
             }
         }
@@ -108,11 +111,12 @@ impl Tokens {
 
     fn dispatch(&mut self, u: &mut Unstructured<'_>) -> Result<()> {
         let ticket = self.controller.dispatch(at(0), &mut Budget::for_requests(1)).unwrap();
-        let (flow, charged) = (ticket.flow, ticket.uncached_tokens);
+        let (charged, expected) = (ticket.uncached_tokens, ticket.output_tokens);
+        let flow = ticket.flow;
         let found = u.int_in_range(0..=ticket.prompt_tokens)?;
         let output = u.int_in_range(0..=Self::OUTPUT_MAX)?;
         self.count(&flow, f64::from(found.max(1)));
-        self.running.push(Running { flow, charged, found, is_corrected: false, output });
+        self.running.push(Running { flow, charged, expected, found, is_corrected: false, output });
         Ok(())
     }
 

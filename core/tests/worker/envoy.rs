@@ -342,7 +342,9 @@ fn of_message(message: &Message) -> String {
             list("grant", requests.iter().map(|it| it.0.to_string()).collect())
         }
         Message::Cancel { request, .. } => format!("cancel {}", request.0),
-        Message::Reject { request, outcome, .. } => format!("reject {} {outcome:?}", request.0),
+        Message::Reject { request, rejection, .. } => {
+            format!("reject {} {:?}", request.0, rejection.outcome)
+        }
         Message::Wake => "wake".to_owned(),
         Message::Charge { .. } | Message::Correct { .. } => format!("{message:?}"),
     }
@@ -354,7 +356,7 @@ fn of_result(result: &AdmissionResult) -> String {
         AdmissionResult::Held => "is held".to_owned(),
         AdmissionResult::FailedOpen => "goes on without an endpoint".to_owned(),
         AdmissionResult::Refused(why) => format!("is refused: {why:?}"),
-        AdmissionResult::Rejected(outcome) => format!("is rejected: {outcome:?}"),
+        AdmissionResult::Rejected(it) => format!("is rejected: {:?}", it.outcome),
         AdmissionResult::Shed => "is shed".to_owned(),
     }
 }

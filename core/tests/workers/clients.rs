@@ -2,7 +2,7 @@
 
 use picker_core::{
     End, Fault, PickError, RequestId, ResponseClass, ResponseStart,
-    flow::{Outcome, Priority},
+    flow::{Outcome, Priority, Rejection},
     worker::{Conduct, Decision, Effect, Input},
     workers::{AdmissionResult, Message, QueueId},
 };
@@ -165,7 +165,7 @@ impl World {
         let may_fail = self.may_fail(request);
         let (queue, id) = request;
         let asked = self.answer(request).unwrap();
-        let charge = Input::Charged { flow: asked.flow.clone(), tokens: asked.output };
+        let charge = Input::Charged { request: id, flow: asked.flow.clone(), tokens: asked.output };
         let effects = self.run(queue, charge);
         let is_charge = |effect: &Effect| {
             matches!(effect, Effect::Send(envelope)
@@ -222,7 +222,7 @@ impl World {
     pub(crate) fn rejected(&mut self, request: Request, decision: &Decision) {
         let asked = self.answer(request).unwrap();
         assert_eq!(decision.waited, self.now.saturating_since(asked.arrived));
-        let AdmissionResult::Rejected(outcome) = decision.result else {
+        let AdmissionResult::Rejected(Rejection { outcome, .. }) = decision.result else {
             panic!("{}: {decision:?}", self.place())
         };
         let is_late = asked.progress == Progress::Granted && outcome == Outcome::RejectedCapacity;

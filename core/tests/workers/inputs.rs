@@ -231,6 +231,7 @@ fn any_ticket(chance: &mut Chance, worker: WorkerId, now: Instant) -> Ticket {
         bytes: chance.below(1_000).into(),
         prompt_tokens: chance.below(100),
         uncached_tokens: chance.below(200),
+        output_tokens: chance.below(200),
         arrived: any_time(chance, now),
         ttl: chance.one_in(2).then(|| Duration::from_millis(chance.below(100).into())),
         slo_ttft: None,
@@ -250,7 +251,10 @@ pub(crate) fn any_message(chance: &mut Chance, now: Instant) -> Message {
         },
         3 => Message::Cancel { worker, request },
         4 => Message::Wake,
-        5 => Message::Charge { flow: any_flow_key(chance), tokens: chance.below(99) },
+        5 => {
+            let (tokens, expected) = (chance.below(99), chance.below(99));
+            Message::Charge { flow: any_flow_key(chance), tokens, expected }
+        }
         6 => {
             let (charged, found) = (chance.below(200), chance.below(200));
             Message::Correct { flow: any_flow_key(chance), charged, found }
@@ -259,7 +263,7 @@ pub(crate) fn any_message(chance: &mut Chance, now: Instant) -> Message {
             let requests = (0..chance.below(4)).map(|_| any_request(chance)).collect();
             Message::Grant { requests, epoch, at: any_time(chance, now) }
         }
-        _ => Message::Reject { request, outcome: Outcome::EvictedTtl, epoch },
+        _ => Message::Reject { request, rejection: Outcome::EvictedTtl.into(), epoch },
     }
 }
 
@@ -321,7 +325,10 @@ pub(crate) fn any_input(chance: &mut Chance, now: Instant) -> VecDeque<Input> {
             let start = chance.one_in(2).then(|| any_start(chance));
             Input::Ended { request, start, end: chance.one_of(&ends).unwrap() }
         }
-        15 => Input::Charged { flow: any_flow_key(chance), tokens: chance.below(99) },
+        15 => {
+            let (flow, tokens) = (any_flow_key(chance), chance.below(99));
+            Input::Charged { request: any_request(chance), flow, tokens }
+        }
         16..21 => return Input::from_message(any_message(chance, now)).into(),
         21 => Input::Arbitrate,
         22 => Input::PlacesUnused {

@@ -128,6 +128,7 @@ impl Asked {
             chain,
             priority,
             prompt_tokens: Some(1 + chance.below(PROMPT_MAX)),
+            output_max: Some(OUTPUT_MAX),
             ..InferenceRequest::default()
         };
         Self {

@@ -103,14 +103,17 @@ impl Shares {
         if !effects.iter().any(corrects) {
             self.owe(&ticket.flow, -PROMPT);
         }
-        if uncached.is_none() {
+        // What was expected of the answer is taken back.
+        let forgives = |effect: &Effect| matches!(effect, Effect::Send(envelope) if matches!(envelope.message, Message::Charge { .. }));
+        if uncached.is_none() && !effects.iter().any(forgives) {
             self.owe(&ticket.flow, -OUTPUT);
         }
     }
 
     /// A granted request was gone; its tenant is charged as it was granted.
-    pub(crate) fn gone(&mut self, flow: &FlowKey) {
-        self.owe(flow, -PROMPT - OUTPUT);
+    pub(crate) fn gone(&mut self, ticket: &Ticket) {
+        self.serve(&ticket.flow, i64::from(2 * ticket.output_tokens));
+        self.owe(&ticket.flow, -PROMPT - OUTPUT);
     }
 
     /// An answer was that long. `told` if the arbiter will hear of it.

@@ -319,7 +319,7 @@ impl World {
 
     fn take(&mut self, queue: QueueId, request: RequestId, (epoch, at): (u64, Instant)) {
         if let Some(asked) = self.left.remove(&(queue, request)) {
-            self.witness.shares.gone(&asked.ticket.unwrap().flow);
+            self.witness.shares.gone(asked.ticket.as_ref().unwrap());
         }
         let effects = self.run(queue, Input::Granted { request, epoch, at });
         let decision = only_decision(&effects);

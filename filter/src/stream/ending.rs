@@ -34,6 +34,7 @@ impl Stream {
             sent.response.take_end(|| sent.placed.asked.identity.client());
         sent.is_over = true;
         // Before the end, with which the pool forgets the request.
+        self.charge(sent);
         Self::tell_usage(self.id, sent);
         run::tell(&sent.placed.pool, Input::Ended { request: self.id, start, end });
     }
@@ -73,24 +74,22 @@ impl Stream {
     }
 
     /// Charges the tenant for the output. An answer that says no usage is charged by what came of it.
-    fn charge(sent: &Sent) {
+    fn charge(&self, sent: &Sent) {
         let Sent { placed, response, .. } = sent;
         let OutputTokens { tokens, is_estimate } = response.reader.output_tokens(placed.output);
-        if !(200..300).contains(&response.status) || tokens == 0 {
-            return;
-        }
-        if is_estimate {
+        let tokens = if (200..300).contains(&response.status) { tokens } else { 0 };
+        if is_estimate && tokens > 0 {
             stats::count_unmetered(&placed.pool);
         }
+        // Also none: the tenant may owe for the answer that was expected.
         if placed.pool.charges() {
-            let flow = placed.flow.clone();
-            run::tell(&placed.pool, Input::Charged { flow, tokens });
+            let (request, flow) = (self.id, placed.flow.clone());
+            run::tell(&placed.pool, Input::Charged { request, flow, tokens });
         }
     }
 
     fn log_sent(&self, mut sent: Sent) {
         let pool = std::rc::Rc::clone(&sent.placed.pool);
-        Self::charge(&sent);
         if let Some(tpot) = sent.response.tpot() {
             run::observe(&pool, Observation::Streamed { request: self.id, tpot });
         }

@@ -121,9 +121,9 @@ impl Stream {
                 Next { phase: Phase::Held(held), action: Action::Pause }
             }
             AdmissionResult::Refused(why) => self.refuse(&Refusal::Unplaced(why), placed),
-            AdmissionResult::Rejected(outcome) => {
-                count(&placed, outcome, waited);
-                self.refuse(&Refusal::Flow(outcome), placed)
+            AdmissionResult::Rejected(rejection) => {
+                count(&placed, rejection.outcome, waited);
+                self.refuse(&Refusal::Flow(rejection), placed)
             }
             AdmissionResult::Shed => self.refuse(&Refusal::Shed, placed),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use picker_core::{
     Instant, RequestId,
-    flow::{FairnessId, FlowKey, Outcome, Priority, Ticket, TicketId},
+    flow::{FairnessId, FlowKey, Outcome, Priority, Rejection, Ticket, TicketId},
     ledger::WorkerId,
     workers::{Message, QueueId, WorkerPeer},
 };
@@ -32,6 +32,7 @@ pub(super) enum Line<'a> {
         #[serde(borrow)]
         flow: Flow<'a>,
         tokens: u32,
+        expected: u32,
     },
     Correct {
         #[serde(borrow)]
@@ -49,6 +50,7 @@ pub(super) enum Line<'a> {
         #[serde(with = "Ending")]
         outcome: Outcome,
         epoch: u64,
+        expected_wait: Duration,
     },
 }
 
@@ -62,6 +64,7 @@ pub(super) struct Held<'a> {
     bytes: u64,
     prompt_tokens: u32,
     uncached_tokens: u32,
+    output_tokens: u32,
     arrived: u64,
     ttl: Option<Duration>,
     slo_ttft: Option<Duration>,
@@ -102,8 +105,8 @@ impl<'a> Line<'a> {
                 Self::Cancel { worker: worker.0, request: request.0 }
             }
             Message::Wake => Self::Wake,
-            Message::Charge { flow, tokens } => {
-                Self::Charge { flow: Flow::from_key(flow), tokens: *tokens }
+            Message::Charge { flow, tokens, expected } => {
+                Self::Charge { flow: Flow::from_key(flow), tokens: *tokens, expected: *expected }
             }
             Message::Correct { flow, charged, found } => {
                 Self::Correct { flow: Flow::from_key(flow), charged: *charged, found: *found }
@@ -113,9 +116,12 @@ impl<'a> Line<'a> {
                 let requests = requests.iter().map(|request| request.0).collect();
                 Self::Grant { requests, epoch: *epoch, at: at.as_nanos() }
             }
-            Message::Reject { request, outcome, epoch } => {
-                Self::Reject { request: request.0, outcome: *outcome, epoch: *epoch }
-            }
+            Message::Reject { request, rejection, epoch } => Self::Reject {
+                request: request.0,
+                outcome: rejection.outcome,
+                epoch: *epoch,
+                expected_wait: rejection.expected_wait,
+            },
         })
     }
 }
@@ -135,7 +141,9 @@ impl TryFrom<Line<'_>> for Message {
                 Self::Cancel { worker: WorkerId(worker), request: RequestId(request) }
             }
             Line::Wake => Self::Wake,
-            Line::Charge { flow, tokens } => Self::Charge { flow: flow.key()?, tokens },
+            Line::Charge { flow, tokens, expected } => {
+                Self::Charge { flow: flow.key()?, tokens, expected }
+            }
             Line::Correct { flow, charged, found } => {
                 Self::Correct { flow: flow.key()?, charged, found }
             }
@@ -144,8 +152,9 @@ impl TryFrom<Line<'_>> for Message {
                 let requests = requests.into_iter().map(RequestId).collect();
                 Self::Grant { requests, epoch, at: Instant::from_nanos(at) }
             }
-            Line::Reject { request, outcome, epoch } => {
-                Self::Reject { request: RequestId(request), outcome, epoch }
+            Line::Reject { request, outcome, epoch, expected_wait } => {
+                let rejection = Rejection { outcome, expected_wait };
+                Self::Reject { request: RequestId(request), rejection, epoch }
             }
         })
     }
@@ -162,8 +171,17 @@ fn check_grants<T>(requests: &[T]) -> Result<(), FrameError> {
 
 impl<'a> Held<'a> {
     fn from_ticket(ticket: &'a Ticket) -> Self {
-        let Ticket { id, flow, bytes, prompt_tokens, uncached_tokens, arrived, ttl, slo_ttft } =
-            ticket;
+        let Ticket {
+            id,
+            flow,
+            bytes,
+            prompt_tokens,
+            uncached_tokens,
+            output_tokens,
+            arrived,
+            ttl,
+            slo_ttft,
+        } = ticket;
         Self {
             worker: id.worker,
             request: id.request,
@@ -171,6 +189,7 @@ impl<'a> Held<'a> {
             bytes: *bytes,
             prompt_tokens: *prompt_tokens,
             uncached_tokens: *uncached_tokens,
+            output_tokens: *output_tokens,
             arrived: arrived.as_nanos(),
             ttl: *ttl,
             slo_ttft: *slo_ttft,
@@ -184,6 +203,7 @@ impl<'a> Held<'a> {
             bytes: self.bytes,
             prompt_tokens: self.prompt_tokens,
             uncached_tokens: self.uncached_tokens,
+            output_tokens: self.output_tokens,
             arrived: Instant::from_nanos(self.arrived),
             ttl: self.ttl,
             slo_ttft: self.slo_ttft,

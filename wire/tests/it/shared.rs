@@ -5,7 +5,7 @@ use std::time::Duration;
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
     Amounts, Instant, RequestId,
-    flow::{FairnessId, FlowKey, Outcome, PhaseKind, Priority, Ticket, TicketId},
+    flow::{FairnessId, FlowKey, Outcome, PhaseKind, Priority, Rejection, Ticket, TicketId},
     ledger::{
         Account, Accounts, BandCount, EndpointKey, Exchange, Heartbeat, Lease, Ledger,
         MeasuredLimits, Member, PoolPhase, Sends, WorkerId,
@@ -100,6 +100,7 @@ fn some_ticket(u: &mut Unstructured<'_>) -> Result<Ticket> {
         bytes: u.arbitrary()?,
         prompt_tokens: u.arbitrary()?,
         uncached_tokens: u.arbitrary()?,
+        output_tokens: u.arbitrary()?,
         arrived: Instant::from_nanos(u.arbitrary()?),
         ttl: if u.arbitrary()? { Some(duration(u)?) } else { None },
         slo_ttft: if u.arbitrary()? { Some(duration(u)?) } else { None },
@@ -131,7 +132,10 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
         }
         1 => Message::Cancel { worker, request },
         2 => Message::Wake,
-        3 => Message::Charge { flow: some_flow(u)?, tokens: u.arbitrary()? },
+        3 => {
+            let flow = some_flow(u)?;
+            Message::Charge { flow, tokens: u.arbitrary()?, expected: u.arbitrary()? }
+        }
         4 => {
             let count = u.int_in_range(0..=WorkerPeer::GRANTS_MAX)?;
             let requests = (0..count).map(|_| Ok(RequestId(u.arbitrary()?))).collect::<Result<_>>();
@@ -141,7 +145,11 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
             let flow = some_flow(u)?;
             Message::Correct { flow, charged: u.arbitrary()?, found: u.arbitrary()? }
         }
-        _ => Message::Reject { request, outcome: *u.choose(&OUTCOMES)?, epoch },
+        _ => {
+            let (outcome, expected_wait) = (*u.choose(&OUTCOMES)?, u.arbitrary()?);
+            let rejection = Rejection { outcome, expected_wait };
+            Message::Reject { request, rejection, epoch }
+        }
     })
 }
 
@@ -228,6 +236,7 @@ fn no_more_tickets_than_one_message_holds() {
         bytes: u64::MAX,
         prompt_tokens: u32::MAX,
         uncached_tokens: u32::MAX,
+        output_tokens: u32::MAX,
         arrived: Instant::from_nanos(u64::MAX),
         ttl: Some(Duration::MAX),
         slo_ttft: Some(Duration::MAX),

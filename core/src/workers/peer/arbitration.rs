@@ -38,8 +38,8 @@ impl WorkerPeer {
                 heard.envelopes = arbiter.take_in(now, submission);
             }
             Message::Cancel { worker, request } => arbiter.cancel(now, worker, request),
-            Message::Charge { flow, tokens } => {
-                arbiter.charge(&flow, tokens);
+            Message::Charge { flow, tokens, expected } => {
+                arbiter.charge(&flow, tokens, expected);
                 heard.looks = false;
             }
             Message::Correct { flow, charged, found } => {

@@ -1,11 +1,7 @@
 //! The places that an arbiter granted.
 
 use super::WorkerPeer;
-use crate::{
-    ledger::Ledger,
-    model::RequestId,
-    workers::{Envelope, Message},
-};
+use crate::{ledger::Ledger, model::RequestId, workers::Envelope};
 
 /// The use that a grant is of, by the ledger that it is proposed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +42,5 @@ impl WorkerPeer {
     pub(crate) fn submit_again(&mut self, request: RequestId) -> Option<Envelope> {
         let ticket = self.held.get(&request)?.ticket.clone();
         Some(self.submit(vec![ticket], true))
-    }
-
-    /// Writes the message that tells the arbiter the real cost of a granted request's prompt, if its
-    /// tenant was charged another.
-    pub(crate) fn correct(&self, request: RequestId, found: u32) -> Option<Envelope> {
-        let ticket = &self.held.get(&request)?.ticket;
-        let charged = ticket.uncached_tokens;
-        (self.charges_tokens() && charged != found).then(|| Envelope {
-            to: self.handed_to.queue,
-            message: Message::Correct { flow: ticket.flow.clone(), charged, found },
-        })
     }
 }

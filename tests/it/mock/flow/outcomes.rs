@@ -62,6 +62,33 @@ fn each_says_what_happened() {
     "#);
 }
 
+/// A client that is turned away is told to come again when others of its band would be let in: after the time that the
+/// last ones waited, or the oldest has waited by now.
+#[test]
+fn when_to_come_again_goes_by_the_waits_of_the_band() {
+    let again = |lines: &[&str]| {
+        let world = gated(&json!({"maxRequests": 2}));
+        let mut script = Script::new(&world);
+        for line in lines {
+            script.play(line);
+        }
+        let response = script.stream("it").response().unwrap();
+        world.is_well();
+        response.headers.text("retry-after").map(str::to_owned).unwrap()
+    };
+    let full = ["1 pods", "0 asks a b c"];
+    let found = [
+        again(&[&full[..], &["1 asks it"]].concat()),
+        again(&[&full[..], &["7 s pass", "1 asks it"]].concat()),
+        again(&[&full[..], &["7 s pass", "a ends", "1 asks d", "2 asks it"]].concat()),
+        again(
+            &[&full[..], &["5 s pass", "a ends", "1 asks d as high", "2 asks it as high"]].concat(),
+        ),
+    ];
+    // In whole seconds, and none too early.
+    assert_eq!(found, ["1", "8", "8", "1"]);
+}
+
 /// The EPP's counters, by outcome and priority.
 #[test]
 fn every_wait_is_counted_once() {
