@@ -149,6 +149,8 @@ pools:
 - inferencePool: {name: qwen, namespace: demo}
   defaultEngine: mine
   engineConfigs: [{name: mine, queuedRequestsSpec: q, runningRequestsSpec: 'r{a=b}'}]
+- name: llama
+  pods: {labels: {app: llama}, port: 8000, namespace: demo}
 ",
         )
         .unwrap();
@@ -164,6 +166,7 @@ pools:
         chat vllm Listed(ListedEndpoints { endpoints: [Target { authority: "10.1.0.1:8000", labels: [] }, Target { authority: "vllm.chat.svc:8000", labels: [] }], file: None }) MetricsSource { path: None, port: None, tls: None } Objectives([Objective { name: "batch", priority: Priority(-5) }, Objective { name: "paid", priority: Priority(10) }])
         code vllm Listed(ListedEndpoints { endpoints: [], file: Some("/etc/llm-scraper/code") }) MetricsSource { path: None, port: Some(8443), tls: Some(TlsSettings { ca: None, client: None, server_name: None }) } Objectives([])
         qwen mine InferencePool(InferencePool { name: "qwen", namespace: Some("demo"), kubeconfig: None, node_zones: false }) MetricsSource { path: None, port: None, tls: None } Objectives([])
+        llama vllm Pods(SelectedPods { labels: {"app": "llama"}, port: 8000, namespace: Some("demo"), kubeconfig: None, node_zones: false }) MetricsSource { path: None, port: None, tls: None } Objectives([])
         "#);
     }
 
@@ -191,6 +194,9 @@ pools:
             "pools: [{name: a, endpoints: [10.0.0.1]}]",
             "pools: [{name: a}]",
             "pools: [{endpoints: [a:1], inferencePool: {name: a}}]",
+            "pools: [{pods: {labels: {a: b}, port: 1}, inferencePool: {name: a}}]",
+            "pools: [{pods: {labels: {}, port: 8000}}]",
+            "pools: [{pods: {labels: {a: b}}}]",
             "pools: [{endpoints: [a:1], defaultEngine: b}]",
             "pools: [{endpoints: [a:1], engineConfigs: [{name: b}]}]",
             "pools: [{endpoints: [a:1], engineConfigs: [{name: vllm, customMetrics: [{attributeKey: a, metricSpec: m}, {attributeKey: a, metricSpec: n}]}]}]",
@@ -214,8 +220,11 @@ pools:
         s.yaml:1:19: invalid gateways.urls[0]: invalid gateway URL "https://a/b": must not have a path: it is always /v1/snapshot
         s.yaml:1:10: invalid pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
         s.yaml:1:31: invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port
-        s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
-        s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, or endpoints and endpointsFile
+        s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, pods, or endpoints and endpointsFile
+        s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, pods, or endpoints and endpointsFile
+        s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, pods, or endpoints and endpointsFile
+        s.yaml:1:25: invalid pools[0].pods.labels (an object): must be 1 to 32 labels: without any, every pod would be selected
+        s.yaml:1:16: invalid pools[0].pods.port: must not be left out
         s.yaml:1:28: invalid pools[0].defaultEngine: must be a known engine, not "b"; allowed: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton
         s.yaml:1:44: invalid pools[0].engineConfigs[0].queuedRequestsSpec: must not be left out
         s.yaml:1:122: invalid pools[0].engineConfigs[0].customMetrics[1].attributeKey "a": must be keys of 1 to 63 bytes that differ

@@ -33,7 +33,7 @@ pub(crate) struct DiscoveredPool {
 #[derive(Debug)]
 pub(crate) enum DiscoveryTask {
     Listed(ListedDiscovery),
-    InferencePool(PoolWatch),
+    Watched(PoolWatch),
 }
 
 impl DiscoveryTask {
@@ -44,7 +44,8 @@ impl DiscoveryTask {
     pub(crate) async fn load(discovery: Discovery) -> Result<Self, String> {
         match discovery {
             Discovery::Listed(listed) => ListedDiscovery::load(listed).await.map(Self::Listed),
-            Discovery::InferencePool(pool) => PoolWatch::load(pool).await.map(Self::InferencePool),
+            Discovery::InferencePool(pool) => PoolWatch::of_pool(pool).await.map(Self::Watched),
+            Discovery::Pods(pods) => PoolWatch::of_pods(pods).await.map(Self::Watched),
         }
     }
 
@@ -66,7 +67,7 @@ impl DiscoveryTask {
                         .run(|pods| publish(DiscoveredPool { pods, ..DiscoveredPool::default() }))
                         .await;
                 }
-                Self::InferencePool(watch) => watch.run(publish).await,
+                Self::Watched(watch) => watch.run(publish).await,
             }
         };
         tokio::select! {

@@ -19,7 +19,7 @@ pub use endpoints::{ListedEndpoints, Target};
 pub use gateways::{EnvoyUrl, GatewayService, Gateways};
 pub use objectives::{Objectives, parse_objective};
 pub use plugin::Plugin;
-pub use pool::{Discovery, InferencePool, MetricsSource, PoolSettings, pool_name};
+pub use pool::{Discovery, InferencePool, MetricsSource, PoolSettings, SelectedPods, pool_name};
 pub(crate) use secret::SECRET_FILE_BYTES_MAX;
 pub use secret::{SECRET_BYTES_MIN, Secret, SecretSource};
 pub use tls::{ClientCertificate, TlsSettings};

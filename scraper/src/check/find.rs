@@ -117,7 +117,7 @@ const OF_THE_SCRAPER: [&str; 10] = [
     "plugin",
 ];
 /// Keys of a pool of the scraper's.
-const OF_A_POOL: [&str; 3] = ["endpoints", "endpointsFile", "inferencePool"];
+const OF_A_POOL: [&str; 4] = ["endpoints", "endpointsFile", "inferencePool", "pods"];
 
 /// Tells the files apart that have no kind.
 fn of_file(document: ConfigDocument, text: &str) -> Vec<Subject> {

@@ -241,8 +241,10 @@ impl Options {
 /// Sets the file by which pools of Kubernetes reach the API server.
 fn with_kubeconfig(mut pools: Vec<PoolSettings>, kubeconfig: Option<&Path>) -> Vec<PoolSettings> {
     for pool in &mut pools {
-        if let Discovery::InferencePool(pool) = &mut pool.discovery {
-            pool.kubeconfig = kubeconfig.map(Into::into);
+        match &mut pool.discovery {
+            Discovery::InferencePool(pool) => pool.kubeconfig = kubeconfig.map(Into::into),
+            Discovery::Pods(pods) => pods.kubeconfig = kubeconfig.map(Into::into),
+            Discovery::Listed(_) => (),
         }
     }
     pools

@@ -8,11 +8,15 @@ use wire::{
 
 use super::{checked, engines, port, tls};
 use crate::settings::{
-    Discovery, InferencePool, ListedEndpoints, MetricsSource, Objectives, PoolSettings, pool_name,
+    Discovery, InferencePool, ListedEndpoints, MetricsSource, Objectives, PoolSettings,
+    SelectedPods, pool_name,
 };
 
-const KEYS: [&str; 6] =
-    ["name", "endpoints", "endpointsFile", "inferencePool", "metrics", "objectives"];
+const KEYS: [&str; 7] =
+    ["name", "endpoints", "endpointsFile", "inferencePool", "pods", "metrics", "objectives"];
+
+/// Labels that select pods at most: a Deployment has a handful.
+const LABELS_MAX: usize = 32;
 
 pub(super) fn read_all(at: &At<'_>) -> Result<Vec<PoolSettings>, ConfigError> {
     let mut pools: Vec<PoolSettings> = Vec::new();
@@ -36,7 +40,7 @@ fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
     let discovery = discovery(&object)?;
     let default = match &discovery {
         Discovery::InferencePool(pool) => pool.name.clone(),
-        Discovery::Listed(_) => "default".to_owned(),
+        Discovery::Listed(_) | Discovery::Pods(_) => "default".to_owned(),
     };
     Ok(PoolSettings {
         name: object.read("name", default, |at| checked(at, pool_name))?,
@@ -47,7 +51,7 @@ fn read(at: &At<'_>) -> Result<PoolSettings, ConfigError> {
     })
 }
 
-/// Reads the source of endpoints: a list, or a pool of Kubernetes.
+/// Reads the source of endpoints: a list, a pool of Kubernetes, or pods of Kubernetes by their labels.
 fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
     // A faulty list is a fault by itself, and is not missing too.
     let endpoints = match object.get("endpoints") {
@@ -58,11 +62,12 @@ fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
     };
     let file = object.get("endpointsFile").map(|at| at.text().map(Into::into)).transpose()?;
     let listed = !endpoints.is_empty() || file.is_some();
-    match object.get("inferencePool") {
-        Some(at) if !listed => inference_pool(&at).map(Discovery::InferencePool),
-        None if listed => Ok(Discovery::Listed(ListedEndpoints { endpoints, file })),
-        Some(_) | None => Err(object.problem(
-            "must have one source of endpoints; allowed: inferencePool, or endpoints and \
+    match (object.get("inferencePool"), object.get("pods")) {
+        (Some(at), None) if !listed => inference_pool(&at).map(Discovery::InferencePool),
+        (None, Some(at)) if !listed => selected_pods(&at).map(Discovery::Pods),
+        (None, None) if listed => Ok(Discovery::Listed(ListedEndpoints { endpoints, file })),
+        _ => Err(object.problem(
+            "must have one source of endpoints; allowed: inferencePool, pods, or endpoints and \
              endpointsFile"
                 .to_owned(),
         )),
@@ -77,6 +82,23 @@ fn inference_pool(at: &At<'_>) -> Result<InferencePool, ConfigError> {
     }
     Ok(InferencePool {
         name: name.text()?.to_owned(),
+        namespace: object.get("namespace").map(|at| at.text().map(str::to_owned)).transpose()?,
+        kubeconfig: None,
+        node_zones: object.read("nodeZones", false, At::flag)?,
+    })
+}
+
+fn selected_pods(at: &At<'_>) -> Result<SelectedPods, ConfigError> {
+    let object = at.object(&["labels", "port", "namespace", "nodeZones"])?;
+    let at_labels = object.required("labels")?;
+    let labels = at_labels.entries()?;
+    if !(1..=LABELS_MAX).contains(&labels.len()) {
+        return Err(at_labels.refuse("1 to 32 labels: without any, every pod would be selected"));
+    }
+    let label = |(key, value): (&str, At<'_>)| Ok((key.to_owned(), value.text()?.to_owned()));
+    Ok(SelectedPods {
+        labels: labels.into_iter().map(label).collect::<Result<_, _>>()?,
+        port: port(&object.required("port")?)?,
         namespace: object.get("namespace").map(|at| at.text().map(str::to_owned)).transpose()?,
         kubeconfig: None,
         node_zones: object.read("nodeZones", false, At::flag)?,

@@ -1,5 +1,5 @@
 //! An InferencePool of Kubernetes: its ready pods, and the objectives and rewrites that refer to
-//! it.
+//! it. Or pods by their labels, for a cluster that has no InferencePools.
 
 mod groups;
 mod objects;
@@ -13,7 +13,7 @@ use wire::kubernetes::{GROUPS, POOL_GROUP};
 use super::DiscoveredPool;
 use crate::{
     kubernetes::{self, Change, Resource, WatchHealth},
-    settings::InferencePool,
+    settings::{InferencePool, SelectedPods},
 };
 use objects::PoolObjects;
 
@@ -32,35 +32,65 @@ enum WatchedKind {
     Rewrites(usize),
 }
 
+/// A pool that is watched.
+#[derive(Clone, Debug)]
+enum WatchedPool {
+    /// An InferencePool by its name.
+    Named(String),
+    /// Pods by their labels, which nothing else refers to.
+    Selected(wire::kubernetes::InferencePool),
+}
+
 /// The watches of one pool.
 pub(crate) struct PoolWatch {
     client: Client,
     namespace: String,
-    name: String,
+    pool: WatchedPool,
     node_zones: bool,
 }
 
 impl std::fmt::Debug for PoolWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "InferencePool {}/{}", self.namespace, self.name)
+        match &self.pool {
+            WatchedPool::Named(name) => write!(f, "InferencePool {}/{name}", self.namespace),
+            WatchedPool::Selected(pool) => {
+                write!(f, "pods of {} with {:?}", self.namespace, pool.selector)
+            }
+        }
     }
 }
 
 impl PoolWatch {
-    /// Connects to the API server.
+    /// Connects to the API server, for an InferencePool.
     ///
     /// # Errors
     /// If there is no way to an API server.
-    pub(super) async fn load(pool: InferencePool) -> Result<Self, String> {
+    pub(super) async fn of_pool(pool: InferencePool) -> Result<Self, String> {
         let InferencePool { name, namespace, kubeconfig, node_zones } = pool;
         let client = kubernetes::connect(kubeconfig.as_deref()).await?;
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-        Ok(Self { client, namespace, name, node_zones })
+        Ok(Self { client, namespace, pool: WatchedPool::Named(name), node_zones })
+    }
+
+    /// Connects to the API server, for pods by their labels.
+    ///
+    /// # Errors
+    /// If there is no way to an API server.
+    pub(super) async fn of_pods(pods: SelectedPods) -> Result<Self, String> {
+        let SelectedPods { labels, port, namespace, kubeconfig, node_zones } = pods;
+        let client = kubernetes::connect(kubeconfig.as_deref()).await?;
+        let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        let pool = wire::kubernetes::InferencePool {
+            selector: labels,
+            target_ports: vec![port],
+            http2: false,
+        };
+        Ok(Self { client, namespace, pool: WatchedPool::Selected(pool), node_zones })
     }
 
     /// Publishes the pool whenever it may have changed, for ever.
     pub(super) async fn run(self, publish: impl Fn(DiscoveredPool)) {
-        let mut objects = PoolObjects::new(&self.name, self.node_zones);
+        let mut objects = PoolObjects::new(self.pool.clone(), self.node_zones);
         let mut others = stream::select_all(self.others());
         // Pods are watched by the labels that the pool selects, so their watch begins, and begins
         // again, when the pool says which.
@@ -68,6 +98,10 @@ impl PoolWatch {
         let mut selector = BTreeMap::new();
         let mut health = BTreeMap::<WatchedKind, WatchHealth>::new();
         loop {
+            if let Some(wanted) = objects.selector().filter(|wanted| **wanted != selector) {
+                selector.clone_from(wanted);
+                pods = self.pods(&selector);
+            }
             let (kind, change) = tokio::select! {
                 Some(change) = others.next() => change,
                 Some(change) = pods.next() => (WatchedKind::Pods, change),
@@ -79,10 +113,6 @@ impl PoolWatch {
                 Ok(event) => objects.take(kind, event),
                 Err(fault) if fault.is_absence() => objects.set_absent(kind),
                 Err(_) => (),
-            }
-            if let Some(wanted) = objects.selector().filter(|wanted| **wanted != selector) {
-                selector.clone_from(wanted);
-                pods = self.pods(&selector);
             }
             if let Some(pool) = objects.pool() {
                 publish(pool);
@@ -104,17 +134,19 @@ impl PoolWatch {
         };
         let ours = Some(self.namespace.as_str());
         let all = watcher::Config::default;
-        let named = all().fields(&format!("metadata.name={}", self.name));
-        let mut streams = vec![tagged(WatchedKind::Pool, POOLS, ours, named)];
+        let mut streams = Vec::new();
+        if self.node_zones {
+            streams.push(tagged(WatchedKind::Nodes, NODES, None, all()));
+        }
+        let WatchedPool::Named(name) = &self.pool else { return streams };
+        let named = all().fields(&format!("metadata.name={name}"));
+        streams.push(tagged(WatchedKind::Pool, POOLS, ours, named));
         for (index, group) in GROUPS.into_iter().enumerate() {
             let resource = |kind, plural| Resource { group, version: "v1alpha2", kind, plural };
             let objectives = resource("InferenceObjective", "inferenceobjectives");
             let rewrites = resource("InferenceModelRewrite", "inferencemodelrewrites");
             streams.push(tagged(WatchedKind::Objectives(index), objectives, ours, all()));
             streams.push(tagged(WatchedKind::Rewrites(index), rewrites, ours, all()));
-        }
-        if self.node_zones {
-            streams.push(tagged(WatchedKind::Nodes, NODES, None, all()));
         }
         streams
     }

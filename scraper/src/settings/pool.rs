@@ -1,6 +1,6 @@
 //! Pools that are scraped.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use wire::{
     metrics::Engines,
@@ -48,6 +48,21 @@ pub struct InferencePool {
     pub node_zones: bool,
 }
 
+/// Pods of a Kubernetes cluster by their labels, where no InferencePool selects them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectedPods {
+    /// Labels that the pods have, one at least.
+    pub labels: BTreeMap<String, String>,
+    /// Port of each pod that serves requests.
+    pub port: u16,
+    /// Namespace; that of the connection if none is given, which in a cluster is the scraper's own.
+    pub namespace: Option<String>,
+    /// File that says how to reach the API server; else `KUBECONFIG`, else as a pod of the cluster.
+    pub kubeconfig: Option<PathBuf>,
+    /// True if zones are read off the nodes, for clusters that don't label pods with their zone.
+    pub node_zones: bool,
+}
+
 /// Source of a pool's endpoints.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Discovery {
@@ -55,6 +70,8 @@ pub enum Discovery {
     Listed(ListedEndpoints),
     /// An InferencePool of a Kubernetes cluster.
     InferencePool(InferencePool),
+    /// Pods of a Kubernetes cluster by their labels.
+    Pods(SelectedPods),
 }
 
 impl InferencePool {
@@ -92,6 +109,13 @@ impl fmt::Display for Discovery {
                 Some(namespace) => write!(f, "InferencePool {namespace}/{name}"),
                 None => write!(f, "InferencePool {name}"),
             },
+            Self::Pods(SelectedPods { labels, port, namespace, .. }) => {
+                let labels: Vec<_> =
+                    labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let namespace =
+                    namespace.iter().map(|name| format!(" of {name}")).collect::<String>();
+                write!(f, "pods{namespace} with {}, port {port}", labels.join(","))
+            }
         }
     }
 }

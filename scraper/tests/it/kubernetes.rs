@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use picker_core::Endpoint;
 use scraper::{
     Scraper, Settings,
-    settings::{Discovery, GatewayService, InferencePool},
+    settings::{Discovery, GatewayService, InferencePool, SelectedPods},
 };
 use serde_json::{Value, json};
 use tokio::time;
@@ -108,6 +108,33 @@ fn at(ports: &[u16]) -> Vec<String> {
     let mut ports = ports.to_vec();
     ports.sort_unstable();
     ports.iter().map(|port| format!("127.0.0.1:{port}")).collect()
+}
+
+/// A cluster without any kind of the inference extension answers 404 for them, and nothing asks.
+#[tokio::test]
+async fn pods_are_found_by_their_labels_where_no_pool_selects_them() {
+    let (one, envoy) = (Pod::start(page(1)).await, Envoy::start().await);
+    let api = ApiServer::start().await;
+    let mut settings = settings(&[], &[envoy.address]);
+    settings.pools[0].discovery = Discovery::Pods(SelectedPods {
+        labels: [("app".to_owned(), "qwen".to_owned())].into(),
+        port: one.address.port(),
+        namespace: None,
+        kubeconfig: Some(api.kubeconfig()),
+        node_zones: false,
+    });
+    let mut another = pod("b", "qwen", true);
+    another["status"]["podIP"] = json!("127.0.0.2");
+    api.put(another.clone());
+    api.put(pod("a", "qwen", true));
+    api.put(pod("c", "llama", true));
+    let _scraper = start(settings).await;
+    let port = one.address.port();
+    let both = [format!("127.0.0.1:{port}"), format!("127.0.0.2:{port}")];
+    envoy.wait("both pods", |it| addresses(it) == both).await;
+    another["status"]["conditions"][0]["status"] = json!("False");
+    api.put(another);
+    envoy.wait("one pod", |it| addresses(it) == both[..1]).await;
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ impl PoolArgs {
             (None, Some(discovery)) => PoolSettings {
                 name: match discovery {
                     Discovery::InferencePool(pool) => pool.name.clone(),
-                    Discovery::Listed(_) => "default".to_owned(),
+                    Discovery::Listed(_) | Discovery::Pods(_) => "default".to_owned(),
                 },
                 discovery: discovery.clone(),
                 objectives: Objectives::default(),

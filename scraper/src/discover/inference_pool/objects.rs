@@ -7,11 +7,13 @@ use picker_core::{MODEL_REWRITES_MAX, ModelRewrite, OBJECTIVES_MAX};
 use serde_json::Value;
 use tracing::warn;
 use wire::{
-    kubernetes::{self, InferenceModelRewrite, InferenceObjective, InferencePool, ZONE_LABEL},
+    kubernetes::{
+        self, GROUPS, InferenceModelRewrite, InferenceObjective, InferencePool, ZONE_LABEL,
+    },
     snapshot::LABEL_VALUE_MAX,
 };
 
-use super::{WatchedKind, groups::Groups};
+use super::{WatchedKind, WatchedPool, groups::Groups};
 use crate::{
     clock::unix_ms,
     discover::DiscoveredPool,
@@ -27,7 +29,7 @@ const REWRITE_BYTES_MAX: usize = 1 << 20;
 /// The objects of one pool.
 #[derive(Debug)]
 pub(super) struct PoolObjects {
-    name: String,
+    watched: WatchedPool,
     pool: Store<InferencePool>,
     /// The pool as it was last there: a deleted pool has no pods.
     last: Option<InferencePool>,
@@ -41,9 +43,9 @@ pub(super) struct PoolObjects {
 }
 
 impl PoolObjects {
-    pub(super) fn new(name: &str, node_zones: bool) -> Self {
-        Self {
-            name: name.to_owned(),
+    pub(super) fn new(watched: WatchedPool, node_zones: bool) -> Self {
+        let mut objects = Self {
+            watched,
             pool: Store::new("InferencePool"),
             last: None,
             pods: Store::new("Pod"),
@@ -51,6 +53,30 @@ impl PoolObjects {
             objectives: Groups::new("InferenceObjective"),
             rewrites: Groups::new("InferenceModelRewrite"),
             too_many: BTreeMap::new(),
+        };
+        if let WatchedPool::Selected(pool) = &objects.watched {
+            objects.last = Some(pool.clone());
+            for group in 0..GROUPS.len() {
+                objects.objectives.set_empty(group);
+                objects.rewrites.set_empty(group);
+            }
+        }
+        objects
+    }
+
+    /// Returns the InferencePool's name; empty, which is no object's, for pods by their labels.
+    fn name(&self) -> &str {
+        match &self.watched {
+            WatchedPool::Named(name) => name,
+            WatchedPool::Selected(_) => "",
+        }
+    }
+
+    /// Returns the pool as it is now, if it is there.
+    fn current(&self) -> Option<&InferencePool> {
+        match &self.watched {
+            WatchedPool::Named(name) => self.pool.get(name),
+            WatchedPool::Selected(pool) => Some(pool),
         }
     }
 
@@ -59,8 +85,8 @@ impl PoolObjects {
         match kind {
             WatchedKind::Pool => {
                 self.pool.take(event, |it| InferencePool::read(it).map(Some));
-                if let Some(pool) = self.pool.get(&self.name) {
-                    self.last = Some(pool.clone());
+                if let Some(pool) = self.current().cloned() {
+                    self.last = Some(pool);
                 }
             }
             WatchedKind::Pods => self.pods.take(event, |it| Ok(kubernetes::Pod::read(it))),
@@ -101,7 +127,7 @@ impl PoolObjects {
             && self.objectives.is_known()
             && self.rewrites.is_known();
         self.last.as_ref().filter(|_| known)?;
-        let pods = self.pool.get(&self.name).map(|pool| self.pods(pool)).unwrap_or_default();
+        let pods = self.current().map(|pool| self.pods(pool)).unwrap_or_default();
         Some(DiscoveredPool { pods, objectives: self.objectives(), rewrites: self.rewrites() })
     }
 
@@ -133,7 +159,7 @@ impl PoolObjects {
     }
 
     fn objectives(&mut self) -> Objectives {
-        let all = self.objectives.merged(|it| it.is_of(&self.name));
+        let all = self.objectives.merged(|it| it.is_of(self.name()));
         let over = all.len().saturating_sub(OBJECTIVES_MAX);
         let all = all.into_iter().map(|it| it.objective.clone()).take(OBJECTIVES_MAX).collect();
         self.log_over("InferenceObjectives", over);
@@ -142,7 +168,7 @@ impl PoolObjects {
 
     /// Returns the rewrites, the oldest first, as many as there is room for.
     fn rewrites(&mut self) -> Vec<ModelRewrite> {
-        let mut all = self.rewrites.merged(|it| it.is_of(&self.name));
+        let mut all = self.rewrites.merged(|it| it.is_of(self.name()));
         all.sort_by(|one, other| one.created.cmp(&other.created));
         let mut bytes = 0;
         let fits = |it: &&&InferenceModelRewrite| {
@@ -160,7 +186,7 @@ impl PoolObjects {
     fn log_over(&mut self, kind: &'static str, over: usize) {
         let before = self.too_many.insert(kind, over).unwrap_or(0);
         if over > before {
-            warn!("pool {} has too many {kind}: {over} are left out", self.name);
+            warn!("pool {} has too many {kind}: {over} are left out", self.name());
         }
     }
 }
