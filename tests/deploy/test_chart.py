@@ -1,6 +1,7 @@
 """The chart in envoy/chart/."""
 
 import functools
+import hashlib
 import itertools
 import json
 import os
@@ -37,13 +38,23 @@ def models(*of):
     return f"models={json.dumps(of)}"
 
 
+# Beside an EPP, at each step.
+BESIDE = {
+    "name": "qwen", "namespace": "models", "backend": "inferencePool",
+    "inferencePool": {"name": "qwen-inference-pool"}, "routes": ["models.route.0"],
+}
+STEPS = ["lookOn", "override", "off"]
+
+# Objects in the place of the plugin's own objectives, for which a model has a pool.
+WITH_POOL = QWEN | {"inferencePool": {"create": True}}
+
 # A gateway that nobody may connect to, and that no registry serves.
 APART = ['snapshots="pull"', 'picker.image={"fromScraper":true,"sha256":"%s"}' % ("0" * 64), "scraper.nodeZones=true"]
 
 # One value of each line, in all combinations.
 MATRIX = [
     [[f'picker.way="{way}"'] for way in WAYS],
-    [[models(QWEN)], [models(KSERVE)], [models(*SEVERAL)]],
+    [[models(QWEN)], [models(KSERVE)], [models(*SEVERAL)], [models(WITH_POOL), 'objectiveGroup="llm-d.ai"']],
     [[], APART],
     [["scraper.replicas=1"], [ACCOUNT, *(f"{key}={json.dumps(value)}" for key, value in RICH.items())]],
 ]
@@ -71,12 +82,14 @@ class Chart(unittest.TestCase):
 
     def test_the_scraper_may_do_what_it_does_and_no_more(self):
         needed = list(yaml.safe_load_all((kube.ROOT / "scraper/kubernetes/rbac.yaml").read_text()))
-        of_pools, of_gateways, of_zones = ([rules([it])] for it in needed)
+        of_pods, of_pools, of_gateways, of_zones = ([rules([it])] for it in needed)
+        of_pools = [sorted(of_pods[0] + of_pools[0])]
         for settings, allowed in [
-            ([], of_pools + of_gateways),
-            ([models(*SEVERAL)], of_pools * 2 + of_gateways),
-            (["scraper.nodeZones=true"], of_pools + of_gateways + of_zones),
-            (['snapshots="pull"'], of_pools),
+            ([], of_pods + of_gateways),
+            ([models(*SEVERAL)], of_pods + of_pools + of_gateways),
+            ([models(BESIDE)], of_pools + of_gateways),
+            (["scraper.nodeZones=true"], of_pods + of_gateways + of_zones),
+            (['snapshots="pull"'], of_pods),
         ]:
             with self.subTest(settings=settings):
                 rendering = kube.objects(kube.render(*settings))
@@ -98,6 +111,13 @@ class Chart(unittest.TestCase):
             (models(QWEN | {"port": 0}), "/models/0/port"),
             (models(QWEN | {"podLabels": {}}), "/models/0/podLabels"),
             (models({"name": "a", "namespace": "b"}), "models[0].podLabels: missing"),
+            (models(QWEN | {"epp": "off"}), "models[0].epp: found off with backend service"),
+            (models(QWEN | {"backend": "inferencePool"}), "models[0].inferencePool.name: missing"),
+            (models(BESIDE | {"epp": "shadow"}), "'lookOn', 'override', 'off'"),
+            (models(BESIDE | {"epp": "off", "routes": []}), "models[0].routes: missing"),
+            (models(BESIDE | {"inferencePool": {"name": "a", "create": True}}), "models[0].inferencePool.create: found true"),
+            ('picker={"way":"wasmPlugin","mode":"observe"}', "picker.mode: found observe with picker.way wasmPlugin"),
+            (models(BESIDE, QWEN | {"name": "llama"}), "models: found epp lookOn beside none"),
             (models(), "minItems: got 0, want 1"),
             ('gateway.istio="1.27"', "snapshots: found push with gateway.istio 1.27; allowed: pull"),
             ('gateway={"istio":"1.28.0-rc"}', "/gateway/istio"),
@@ -142,17 +162,95 @@ class Chart(unittest.TestCase):
                 scraped = yaml.safe_load(scraper_file(rendering))["pools"]
                 self.assertEqual([it["name"] for it in scraped], [it["name"] for it in pools])
 
+    def test_no_inference_definition_is_needed(self):
+        for way in WAYS:
+            rendering = kube.objects(kube.render(f'picker.way="{way}"', ACCOUNT))
+            self.assertEqual([it for it in rendering if "inference" in it["apiVersion"] or "llm-d" in it["apiVersion"]], [])
+            [pool] = yaml.safe_load(scraper_file(rendering))["pools"]
+            self.assertEqual(pool["pods"], {"labels": {"app": "qwen"}, "port": 8000, "namespace": "models", "nodeZones": False})
+            [pool] = plugin_configuration(rendering)["pools"]
+            self.assertEqual([it["name"] for it in pool["objectives"]], ["authenticated", "unauthenticated", "team-a"])
+
+    def test_each_step_beside_an_epp_adds_one_thing(self):
+        """Filters and routes change at different times in a gateway: a release changes one of them."""
+        for way in WAYS[1:]:
+            parts, modes = [], []
+            for epp in STEPS:
+                rendering = kube.objects(kube.render(f'picker.way="{way}"', models(BESIDE | {"epp": epp})))
+                parts.append({it["metadata"]["name"] for it in rendering if it["kind"] == "EnvoyFilter"})
+                config = plugin_configuration(rendering)
+                modes.append(config["mode"])
+                [pool] = config["pools"]
+                host = "qwen-inference-pool-ip-4cd103db.models.svc.cluster.local"
+                self.assertEqual(pool["match"], {"cluster": f"outbound|54321||{host}"})
+                self.assertNotIn("objectives", pool)
+                self.assertNotIn("InferencePool", [it["kind"] for it in rendering])
+                text = json.dumps(rendering)
+                self.assertEqual("ExtProcPerRoute" in text, epp == "off")
+                # The pool's cluster follows metadata already.
+                self.assertNotIn("override_host", text)
+            with self.subTest(way=way):
+                self.assertEqual(parts[1] - parts[0], {"picker-pool", "picker-cluster"})
+                self.assertEqual(parts[2] - parts[1], {"picker-epp-off"})
+                self.assertEqual(modes, ["observe", "steer", "steer"])
+
+    def test_nothing_follows_a_header_that_the_picker_leaves_alone(self):
+        """A picker that observes takes no header away, so that a client could choose its pod by it."""
+        for settings in ['picker={"way":"envoyFilter","mode":"observe"}'], ['picker.mode="observe"', models(BESIDE)]:
+            rendering = kube.objects(kube.render(*settings))
+            self.assertNotIn("override_host", json.dumps(rendering))
+            self.assertNotIn("header_to_metadata", json.dumps(rendering))
+        refused = kube.render('picker.mode="observe"', models(BESIDE | {"epp": "override"}))
+        self.assertIn("found override or off with picker.mode observe", refused.stderr)
+
+    def test_a_long_name_of_a_pool_is_cut_as_istio_cuts_it(self):
+        name = "p" * 60
+        rendering = kube.objects(kube.render(models(BESIDE | {"inferencePool": {"name": name}})))
+        [pool] = plugin_configuration(rendering)["pools"]
+        service = pool["match"]["cluster"].split("|")[3].split(".")[0]
+        self.assertEqual(service, f"{'p' * 51}-ip-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
+
+    def test_what_a_gateway_names_outlives_the_release(self):
+        rendering = kube.objects(kube.render())
+        kept = {
+            (it["kind"], it["metadata"]["namespace"], it["metadata"]["name"])
+            for it in rendering
+            if it["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+        }
+        secrets = {("Secret", place, "llm-picker-ingest") for place in ("istio-ingress", "llm-picker")}
+        self.assertEqual(kept, secrets | {("ConfigMap", "istio-ingress", "picker-gateway")})
+        values = [it["data"]["secret"] for it in rendering if it["kind"] == "Secret"]
+        self.assertEqual(len(values), 2)
+        self.assertEqual(len(set(values)), 1)
+        self.assertNotIn("Secret", [it["kind"] for it in kube.objects(kube.render("ingest.createSecret=false"))])
+
+    def test_the_configuration_is_checked_before_an_upgrade(self):
+        typo = 'picker.config={"plugins":[{"type":"queu-scorer"}]}'
+        for settings, code in ([], 0), ([models(*SEVERAL)], 0), ([typo], 1):
+            rendering = kube.objects(kube.render(*settings))
+            hooks = [it for it in rendering if "pre-upgrade" in it["metadata"].get("annotations", {}).get("helm.sh/hook", "")]
+            [files] = [it["data"] for it in hooks if it["kind"] == "ConfigMap"]
+            [job] = [it["spec"]["template"]["spec"]["containers"][0] for it in hooks if it["kind"] == "Job"]
+            with tempfile.TemporaryDirectory() as folder:
+                for name, text in files.items():
+                    pathlib.Path(folder, name).write_text(text)
+                arguments = [argument.replace(job["volumeMounts"][0]["mountPath"], folder) for argument in job["args"]]
+                result = scraper(folder, *arguments)
+            with self.subTest(settings=settings):
+                self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+
     def test_every_model_has_the_objectives(self):
         """As objects, of which a namespace has one of a name, or else in the plugin's configuration."""
-        rendering = kube.objects(kube.render(models(*SEVERAL), ACCOUNT))
+        several = [SEVERAL[0] | {"inferencePool": {"create": True}}, *SEVERAL[1:]]
+        rendering = kube.objects(kube.render(models(*several), ACCOUNT, 'objectiveGroup="llm-d.ai"'))
         objects = [it for it in rendering if it["kind"] == "InferenceObjective"]
         there = {}
         for it in objects:
             there.setdefault(it["spec"]["poolRef"]["name"], {})[it["metadata"]["name"]] = it["spec"]["priority"]
         configured = {it["name"]: it.get("objectives") for it in plugin_configuration(rendering)["pools"]}
         wanted = {"authenticated": 0, "unauthenticated": -10, "team-a": 100}
-        self.assertEqual(there, {"qwen-picked": wanted, "theirs": wanted})
-        self.assertEqual([name for name, said in configured.items() if said], ["llama"])
+        self.assertEqual(there, {"qwen-picked": wanted})
+        self.assertEqual([name for name, said in configured.items() if said], ["llama", "demo-llmd.qwen"])
         self.assertEqual({it["name"]: it["priority"] for it in configured["llama"]}, wanted)
         named = [(it["kind"], it["metadata"].get("namespace"), it["metadata"]["name"]) for it in rendering]
         self.assertEqual(len(named), len(set(named)))
@@ -215,7 +313,7 @@ class Chart(unittest.TestCase):
 
     def test_containers_are_as_restricted_v2_wants_them(self):
         for instance in kube.objects(kube.render()):
-            spec = instance["spec"]["template"]["spec"] if instance["kind"] == "Deployment" else instance.get("spec", {})
+            spec = instance["spec"]["template"]["spec"] if instance["kind"] in ("Deployment", "Job") else instance.get("spec", {})
             for container in spec.get("containers", []) if isinstance(spec, dict) else []:
                 context = container["securityContext"]
                 self.assertNotIn("runAsUser", context)

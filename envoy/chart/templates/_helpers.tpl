@@ -71,10 +71,60 @@ app.kubernetes.io/component: scraper
   {{- fail "picker.image.sha256: missing; with fromScraper it is needed, or a gateway would keep an old plugin: sha256sum dist/llm-picker.wasm" -}}
 {{- end -}}
 {{- range $number, $model := .Values.models -}}
-  {{- if and (ne (.kind | default "pods") "llmInferenceService") (not .podLabels) -}}
-    {{- fail (printf "models[%d].podLabels: missing; needed for %s, whose kind is pods" $number .name) -}}
+  {{- $pool := .inferencePool | default dict -}}
+  {{- $at := printf "models[%d]" $number -}}
+  {{- if and (ne (.kind | default "pods") "llmInferenceService") (not .podLabels) (not $pool.name) -}}
+    {{- fail (printf "%s.podLabels: missing; needed for %s, whose kind is pods, unless inferencePool.name says which pods" $at .name) -}}
+  {{- end -}}
+  {{- if eq (.backend | default "service") "inferencePool" -}}
+    {{- if and (not $pool.name) (ne (.kind | default "pods") "llmInferenceService") -}}
+      {{- fail (printf "%s.inferencePool.name: missing; with backend inferencePool it names the pool that the HTTPRoute names" $at) -}}
+    {{- end -}}
+    {{- if $pool.create -}}
+      {{- fail (printf "%s.inferencePool.create: found true with backend inferencePool; allowed: false, as the pool is the EPP's own" $at) -}}
+    {{- end -}}
+    {{- if eq $p.way "wasmPlugin" -}}
+      {{- fail (printf "picker.way: found wasmPlugin with %s.backend inferencePool; allowed: wasmPluginFailover, envoyFilter" $at) -}}
+    {{- end -}}
+    {{- if and (eq (.epp | default "lookOn") "off") (not .routes) (ne (.kind | default "pods") "llmInferenceService") -}}
+      {{- fail (printf "%s.routes: missing; with epp off it lists the HTTPRoute's rules that leave the EPP out, each as NAMESPACE.HTTPROUTE.NUMBER from 0, or by the rule's own name" $at) -}}
+    {{- end -}}
+  {{- else if .epp -}}
+    {{- fail (printf "%s.epp: found %s with backend service; allowed: with backend inferencePool" $at .epp) -}}
   {{- end -}}
 {{- end -}}
+{{- $steps := include "llm-picker.steps" . | fromJsonArray -}}
+{{- if eq $p.mode "observe" -}}
+  {{- if eq $p.way "wasmPlugin" -}}
+    {{- fail "picker.mode: found observe with picker.way wasmPlugin; allowed: wasmPluginFailover, envoyFilter, whose clusters go on without a picker" -}}
+  {{- end -}}
+  {{- if or (has "override" $steps) (has "off" $steps) -}}
+    {{- fail "models[].epp: found override or off with picker.mode observe; allowed: lookOn, as nothing is decided then" -}}
+  {{- end -}}
+{{- end -}}
+{{- if and (has "lookOn" $steps) (gt (len (uniq $steps)) 1) -}}
+  {{- fail (printf "models: found epp lookOn beside %s; allowed: lookOn for all models of a release or for none, as looking on is a mode of the whole plugin" (without (uniq $steps) "lookOn" | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end }}
+
+{{- /* What each model does beside its EPP, as JSON: lookOn, override, off, or none for one that has none. */ -}}
+{{- define "llm-picker.steps" -}}
+{{- $steps := list -}}
+{{- range .Values.models -}}
+{{- $steps = append $steps (ternary (.epp | default "lookOn") "none" (eq (.backend | default "service") "inferencePool")) -}}
+{{- end -}}
+{{- toJson $steps -}}
+{{- end }}
+
+{{- /* Of all models: true where the picker only looks on, while an EPP or Envoy decides. No cluster follows the header then, which
+       the picker leaves to whoever wrote it. */ -}}
+{{- define "llm-picker.looksOn" -}}
+{{ if or (eq .Values.picker.mode "observe") (has "lookOn" (include "llm-picker.steps" . | fromJsonArray)) }}true{{ end }}
+{{- end }}
+
+{{- /* The Service that istiod makes of an InferencePool: 63 bytes at most. */ -}}
+{{- define "llm-picker.poolService" -}}
+{{ trunc 51 . }}-ip-{{ sha256sum . | trunc 8 }}
 {{- end }}
 
 {{- /* The models as JSON, with every default filled in. `first` is the first of its namespace. */ -}}
@@ -94,10 +144,28 @@ app.kubernetes.io/component: scraper
 {{- $_ := set $model "host" (printf "%s.%s.svc.cluster.local" $model.backend .namespace) -}}
 {{- $ofService := dict "app.kubernetes.io/name" .name "app.kubernetes.io/part-of" "llminferenceservice" "kserve.io/component" "workload" -}}
 {{- $_ := set $model "podLabels" (ternary $ofService (.podLabels | default dict) $kserve) -}}
-{{- $_ := set $model "createPool" (ne (toString $pool.create) "false") -}}
-{{- $_ := set $model "pool" ($pool.name | default (printf "%s-picked" .name)) -}}
+{{- $beside := eq (.backend | default "service") "inferencePool" -}}
+{{- $_ := set $model "beside" $beside -}}
+{{- $_ := set $model "epp" (ternary (.epp | default "lookOn") "none" $beside) -}}
+{{- $_ := set $model "createPool" (default false $pool.create) -}}
+{{- $_ := set $model "pool" ($pool.name | default (ternary (printf "%s-inference-pool" .name) (ternary (printf "%s-picked" .name) "" $model.createPool) (and $beside $kserve))) -}}
+{{- if $beside -}}
+{{- $_ := set $model "backend" $model.pool -}}
+{{- $_ := set $model "host" (printf "%s.%s.svc.cluster.local" (include "llm-picker.poolService" $model.pool) .namespace) -}}
+{{- /* Istio's own number for the pool's first target port. */ -}}
+{{- $_ := set $model "clusterPort" 54321 -}}
+{{- else -}}
+{{- $_ := set $model "clusterPort" $model.port -}}
+{{- end -}}
+{{- $rules := list -}}
+{{- $namespace := .namespace -}}
+{{- $name := .name -}}
+{{- range $number := until 3 -}}
+{{- $rules = append $rules (printf "%s.%s-kserve-route.%d" $namespace $name $number) -}}
+{{- end -}}
+{{- $_ := set $model "routes" (.routes | default (ternary $rules list $kserve)) -}}
 {{- $_ := set $model "https" (or $kserve (dig "insecureSkipVerify" false (.tls | default dict))) -}}
-{{- $_ := set $model "match" (.match | default (dict "cluster" (printf "outbound|%v||%s" $model.port $model.host))) -}}
+{{- $_ := set $model "match" (.match | default (dict "cluster" (printf "outbound|%v||%s" $model.clusterPort $model.host))) -}}
 {{- $_ := set $model "config" (.config | default $.Values.picker.config) -}}
 {{- $_ := set $model "gatewayShare" (.gatewayShare | default $.Values.picker.gatewayShare) -}}
 {{- $_ := set $model "first" (not (has .namespace $namespaces)) -}}
@@ -131,12 +199,12 @@ app.kubernetes.io/component: scraper
 {{- if lt (float64 .gatewayShare) 1.0 -}}
 {{- $_ := set $pool "gatewayShare" .gatewayShare -}}
 {{- end -}}
-{{- if not .first -}}
+{{- if not (or .beside (and .first .createPool $.Values.objectiveGroup)) -}}
 {{- $_ := set $pool "objectives" (include "llm-picker.objectives" $ | fromJsonArray) -}}
 {{- end -}}
 {{- $pools = append $pools $pool -}}
 {{- end -}}
-{{- $config := dict "pools" $pools "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader "mode" $p.mode "envoy" $envoy -}}
+{{- $config := dict "pools" $pools "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader "mode" (ternary "observe" $p.mode (eq (include "llm-picker.looksOn" .) "true")) "envoy" $envoy -}}
 {{- if include "llm-picker.pull" . -}}
 {{- $_ := set $config "pull" (dict "cluster" (printf "outbound|9091||%s" (include "llm-picker.scraperHost" .))) -}}
 {{- end -}}
@@ -200,7 +268,11 @@ gateways:
 pools:
 {{- range include "llm-picker.models" . | fromJsonArray }}
 - name: {{ .poolName }}
+  {{- if .pool }}
   inferencePool: {name: {{ .pool }}, namespace: {{ .namespace }}, nodeZones: {{ $.Values.scraper.nodeZones }}}
+  {{- else }}
+  pods: {labels: {{ toJson .podLabels }}, port: {{ .port }}, namespace: {{ .namespace }}, nodeZones: {{ $.Values.scraper.nodeZones }}}
+  {{- end }}
   {{- if .https }}
   metrics: {scheme: https, insecureSkipVerify: true}
   {{- end }}

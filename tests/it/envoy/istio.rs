@@ -4,11 +4,14 @@
 //! out is written down in fixtures/, so that a change of a manifest shows what it changes in Envoy.
 
 mod agent;
+mod beside;
 mod chart;
+mod epp;
 mod fixture;
 mod identity;
 mod manifests;
 mod pilot;
+mod pool;
 mod retries;
 mod stories;
 mod updates;

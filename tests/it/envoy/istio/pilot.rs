@@ -87,7 +87,7 @@ impl Gateway {
     fn apply_rule(&mut self, rule: &Value) {
         assert_eq!(text(rule, "/spec/trafficPolicy/loadBalancer/simple"), "PASSTHROUGH");
         let host = text(rule, "/spec/host").to_owned();
-        let cluster = self.cluster(&host).as_object_mut().unwrap();
+        let cluster = self.cluster(&host, 8000).as_object_mut().unwrap();
         cluster.insert("type".to_owned(), json!("ORIGINAL_DST"));
         cluster.insert("lb_policy".to_owned(), json!("CLUSTER_PROVIDED"));
         cluster.remove("load_assignment");
@@ -118,8 +118,12 @@ impl Gateway {
                 merge(&mut self.connection_manager()["route_config"]["virtual_hosts"][0], value);
             }
             ("CLUSTER", "MERGE") => {
-                assert_eq!(patch["match"]["cluster"]["portNumber"], 8000);
-                merge(self.cluster(text(patch, "/match/cluster/service")), value);
+                let port = patch["match"]["cluster"]["portNumber"].as_u64().unwrap();
+                merge(self.cluster(text(patch, "/match/cluster/service"), port), value);
+            }
+            ("HTTP_ROUTE", "MERGE") => {
+                let name = "/match/routeConfiguration/vhost/route/name";
+                self.merge_into_route(text(patch, name), value);
             }
             ("BOOTSTRAP", "MERGE") => merge(&mut self.bootstrap, value),
             other => panic!("the manifests have a patch that is not played here: {other:?}"),
@@ -134,9 +138,23 @@ impl Gateway {
         self.connection_manager()["http_filters"].as_array_mut().unwrap()
     }
 
-    fn cluster(&mut self, host: &str) -> &mut Value {
+    /// Of `disabled` and `overrides`, which are one field of a filter's configuration, the later stays.
+    fn merge_into_route(&mut self, name: &str, value: &Value) {
+        let manager = self.connection_manager();
+        let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().unwrap();
+        let route = routes.iter_mut().find(|route| route["name"] == name);
+        let route = route.unwrap_or_else(|| panic!("{name} is no route"));
+        merge(route, value);
+        for filter in route["typed_per_filter_config"].as_object_mut().unwrap().values_mut() {
+            if filter.get("disabled").is_some() {
+                filter.as_object_mut().unwrap().remove("overrides");
+            }
+        }
+    }
+
+    fn cluster(&mut self, host: &str, port: u64) -> &mut Value {
         let clusters = self.bootstrap["static_resources"]["clusters"].as_array_mut().unwrap();
-        let name = format!("outbound|8000||{host}");
+        let name = format!("outbound|{port}||{host}");
         let found = clusters.iter_mut().find(|it| it["name"] == name);
         found.unwrap_or_else(|| panic!("{name} is no cluster"))
     }
