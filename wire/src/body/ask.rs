@@ -91,6 +91,7 @@ const fn has_whole_text(api: Api) -> bool {
         | Api::RenderCompletions
         | Api::CountTokens
         | Api::Generate
+        | Api::Named
         | Api::Other => false,
     }
 }

@@ -85,6 +85,8 @@ dialects! {
         RenderChat = RENDER_CHAT,
         /// vLLM's `completions/render`.
         RenderCompletions = RENDER_COMPLETIONS,
+        /// A request that computes nothing and names in its body what one endpoint keeps.
+        Named = NAMED,
         /// Any other: of its body only the model is read, if it is JSON or a form.
         Other = OTHER,
     }
