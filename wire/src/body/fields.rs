@@ -44,7 +44,7 @@ pub(super) struct RequestFields<'a> {
     /// Text in front of the prompt. Kept apart, as are tools and system: these keys may come behind
     /// the prompt, and are hashed in front.
     pub(super) instructions: Option<&'a [u8]>,
-    tools: Option<&'a [u8]>,
+    pub(super) tools: Option<&'a [u8]>,
     /// Documents that the chat template prints (vLLM: `documents`).
     documents: Option<&'a [u8]>,
     /// Template of the request's own (vLLM: `chat_template`).

@@ -13,6 +13,10 @@ use crate::body::{
     size,
 };
 
+pub(super) use super::other_engines::{
+    BEDROCK, GEMINI, LLAMA_COMPLETION, OLLAMA_CHAT, OLLAMA_GENERATE, TRITON_GENERATE,
+};
+
 pub(super) static DIALECT: DialectSpec = DialectSpec { parser: "openai-parser", error };
 
 pub(super) static CHAT_COMPLETIONS: ApiSpec = ApiSpec {
