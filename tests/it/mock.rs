@@ -54,6 +54,7 @@ mod bodies;
 mod clocks;
 mod deaths;
 mod flood;
+mod fuzz;
 mod hostile;
 mod limits;
 mod stalled;
