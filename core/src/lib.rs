@@ -21,7 +21,7 @@
 //!
 //! Modules in reading order; each uses only those before it. `model` has the values that all others
 //! use. [`uploads`] limits what bodies on their way in pin. The [`ledger`] counts the requests in flight, and [`saturation`] tells how much more fits.
-//! [`flow`] decides which waiting request goes next. By the [`exchange`] several gateways act as one.
+//! [`flow`] decides which waiting request goes next, and [`held_bodies`] limits what those pin. By the [`exchange`] several gateways act as one.
 //! `pool` is one worker's knowledge of the endpoints, and `schedule` chooses among them. By [`pull`] one
 //! worker of an Envoy fetches snapshots. By [`workers`] the workers of an Envoy share one queue.
 //! `scheduler` is the state and decision of one pool in one worker, and [`worker`] is all of it in one
@@ -35,6 +35,7 @@ pub mod ledger;
 pub mod saturation;
 
 pub mod flow;
+pub mod held_bodies;
 
 pub mod exchange;
 
@@ -50,13 +51,13 @@ pub mod worker;
 pub use model::{
     Adapters, Amounts, BLOCK_BYTES, BLOCKS_MAX, BlockHash, BytesPerToken, CacheConfig, Chain,
     Chainer, ClientId, ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind,
-    Expectation, Fault, Health, Incarnation, InferenceRequest, Instant, MODEL_REWRITES_MAX,
-    MODELS_MAX, Measure, Metrics, Model, ModelRewrite, ModelRewrites, Models, OBJECTIVES_MAX,
-    Objective, PickError, PlacementEvent, Prefill, PromptHead, PromptKey, PromptOrder, PromptSize,
-    REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness, Reasons, RequestId,
-    ResponseClass, ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles,
-    SchedulingResult, Score, Section, Seed, SessionId, Slo, Snapshot, Subset, TEXT_MEASURES_MAX,
-    TableKey, TextMeasure, TokenUsage, ToolsAt,
+    Expectation, Fault, Health, Incarnation, InferenceRequest, Instant, MODEL_MEMBERS_MAX,
+    MODEL_REWRITES_MAX, MODELS_MAX, MODELS_MEMBERS_MAX, Measure, Metrics, Model, ModelRewrite,
+    ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent, Prefill,
+    PromptHead, PromptKey, PromptOrder, PromptSize, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
+    REWRITE_WEIGHT_MAX, Randomness, Reasons, RequestId, ResponseClass, ResponseStart, RewriteRule,
+    RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score, Section, Seed, SessionId, Slo,
+    Snapshot, Subset, TEXT_MEASURES_MAX, TableKey, TextMeasure, TokenUsage, ToolsAt,
 };
 pub use pool::prefix;
 pub use schedule::{

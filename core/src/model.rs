@@ -61,7 +61,7 @@ pub(crate) use rng::Rng;
 pub use role::{Role, Roles};
 pub use score::Score;
 pub use session::SessionId;
-pub use snapshot::{MODELS_MAX, Model, Snapshot};
+pub use snapshot::{MODEL_MEMBERS_MAX, MODELS_MAX, MODELS_MEMBERS_MAX, Model, Snapshot};
 pub use table_key::TableKey;
 pub use text::{BytesPerToken, TEXT_MEASURES_MAX, TextMeasure};
 pub use time::Instant;

@@ -41,7 +41,7 @@ impl Uploads {
     pub const STALL_MAX: Duration = Duration::from_secs(10);
 
     /// Bytes that all uploads of a worker may pin: 8 bodies of the largest size by default, or 600 of 100,000
-    /// tokens. Whole bodies are not counted: those are requests, which flow control limits.
+    /// tokens. Whole bodies are not counted: those of requests that wait have a limit of their own.
     pub const BYTES_MAX: u64 = 256 << 20;
 
     /// Uploads that one tick ends: Envoy's VMs die of a few hundred replies in one go.
@@ -71,6 +71,12 @@ impl Uploads {
     #[must_use]
     pub fn are_crowded(&self) -> bool {
         self.bytes > Self::BYTES_MAX
+    }
+
+    /// Returns the bytes of all uploads.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Lets time pass. Returns the uploads that end for it, and forgets them.

@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     unavailable: Metric,
     unread: Metric,
     lost_messages: Metric,
+    /// Bytes of bodies that are kept, on their way in or while their requests wait.
+    pub(crate) body_bytes: Metric,
     /// Snapshots that were verified and stored.
     pub(crate) snapshots_stored: Metric,
     /// Pushes that were answered with an error.
@@ -58,6 +60,7 @@ impl Counters {
             unavailable: counter("unavailable"),
             unread: counter("unread"),
             lost_messages: counter("lost_messages"),
+            body_bytes: Metric::gauge("llm_picker_envoy_body_bytes"),
             snapshots_stored: counter("snapshots_stored"),
             snapshots_refused: counter("snapshots_refused"),
             parts_refused: counter("parts_refused"),

@@ -327,6 +327,15 @@ impl Metric {
         }
     }
 
+    /// Raises or lowers a gauge that several workers add up in; nothing is no call.
+    pub(crate) fn shift(self, by: i64) {
+        if let Self(Some(id)) = self
+            && by != 0
+        {
+            let _ = hostcalls::increment_metric(id, by);
+        }
+    }
+
     /// Adds to a counter; nothing is no call.
     pub(crate) fn add(self, more: u32) {
         if let Self(Some(id)) = self

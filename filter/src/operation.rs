@@ -14,6 +14,10 @@ pub(crate) struct Operation {
     pub(crate) form: Form,
     /// The path, where that names the model.
     pub(crate) named: Option<NamedPath>,
+    /// Name in the path of what a pod keeps.
+    pub(crate) id: Option<Vec<u8>>,
+    /// True if the pod that answers keeps something, which the answer names.
+    pub(crate) keeps: bool,
 }
 
 /// A path that names a model.
@@ -38,7 +42,14 @@ impl Operation {
                 plain: recognized.path.to_vec(),
                 place,
             });
-        Self { class: recognized.class, form: recognized.form, named }
+        let id = recognized.id().map(<[u8]>::to_vec);
+        Self { class: recognized.class, form: recognized.form, named, id, keeps: recognized.keeps }
+    }
+
+    /// True if a request asks for the list of models.
+    pub(crate) fn lists_models(headers: &Headers) -> bool {
+        let header = |name| headers.last(name).unwrap_or_default();
+        header(":method") == b"GET" && wire::models::is_asked_for(header(":path"))
     }
 
     /// Returns the API that a request with a body speaks; `None` for one that asks for no inference.

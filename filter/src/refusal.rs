@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     TooLarge { limit: u64 },
     /// The body stopped on its way, or too much of others is on its way.
     Upload(UploadFault),
+    /// The bodies of requests that wait pin too much, and this one matters least.
+    Displaced,
     /// The pool has no endpoint that may be chosen.
     Unplaced(PickError),
     /// Flow control turned it away.
@@ -53,9 +55,13 @@ struct Answer {
 }
 
 impl Refusal {
-    /// Answers the request that is being handled. Returns the status of the answer. The callback must then
-    /// return `Pause`.
-    pub(crate) fn send(&self, dialect: Dialect, to: &ReplyTo) -> u16 {
+    /// Returns the status of the answer.
+    pub(crate) fn status(&self) -> u16 {
+        self.answer().status
+    }
+
+    /// Answers the request that is being handled. The callback must then return `Pause`.
+    pub(crate) fn send(&self, dialect: Dialect, to: &ReplyTo) {
         let Answer { status, message, reason, dropped_reason } = self.answer();
         let retry_after = self.retry_after().to_string();
         let mut headers = vec![("content-type", "application/json"), (REASON, reason)];
@@ -67,7 +73,6 @@ impl Refusal {
             headers.push(("retry-after", &retry_after));
         }
         host::reply(status, headers, dialect.error_body(status, &message).as_bytes());
-        status
     }
 
     /// Returns the seconds after which the client may come again.
@@ -92,15 +97,11 @@ impl Refusal {
             Self::TooLarge { limit } => {
                 (413, format!("the request body is larger than {limit} bytes"), None)
             }
-            Self::Upload(UploadFault::Stalled) => {
-                let seconds = Uploads::STALL_MAX.as_secs();
-                (408, format!("the request body stood still for {seconds} s"), None)
-            }
-            Self::Upload(UploadFault::Crowded) => (
-                503,
-                "too many request bodies are on their way, and this one stood still for longest"
-                    .to_owned(),
-                Some("rejected-saturated"),
+            Self::Upload(fault) => upload_ended(*fault),
+            Self::Displaced => (
+                429,
+                "too many request bodies wait for their turn, and this one matters least".to_owned(),
+                Some("evicted-queue-pressure"),
             ),
             Self::Unplaced(PickError::NoSnapshot) => (
                 503,
@@ -157,6 +158,7 @@ impl Refusal {
             Self::TooLarge { .. } => "too-large",
             Self::Upload(UploadFault::Stalled) => "upload-stalled",
             Self::Upload(UploadFault::Crowded) => "uploads-crowded",
+            Self::Displaced => "bodies-crowded",
             Self::Unplaced(PickError::NoSnapshot) => "no-snapshot",
             Self::Unplaced(PickError::NoEndpoints) => "no-endpoints",
             Self::Unplaced(PickError::Filtered(_)) => "filtered",
@@ -167,5 +169,21 @@ impl Refusal {
             Self::Control => "control-call",
             Self::Shed => "saturated",
         }
+    }
+}
+
+/// Returns status, message and dropped reason for an upload that ends.
+fn upload_ended(fault: UploadFault) -> (u16, String, Option<&'static str>) {
+    match fault {
+        UploadFault::Stalled => {
+            let seconds = Uploads::STALL_MAX.as_secs();
+            (408, format!("the request body stood still for {seconds} s"), None)
+        }
+        UploadFault::Crowded => (
+            503,
+            "too many request bodies are on their way, and this one stood still for longest"
+                .to_owned(),
+            Some("rejected-saturated"),
+        ),
     }
 }

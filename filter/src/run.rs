@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use picker_core::{
-    Instant, RequestId,
+    Instant,
     worker::{self, Decision, Effect, Host, Input, Observation, Proposal, Seen, Wants, Worker},
     workers::WorkerPeer,
 };
@@ -11,11 +11,12 @@ use picker_core::{
 use wire::placement_event::Origin;
 
 use crate::{
+    bodies,
     counters::Counters,
     host, outbox,
     pool::{Pool, Pools},
     stats,
-    vm::{self, KEEPER, UploadingStream, instances::ConfiguredPool},
+    vm::{self, KEEPER, instances::ConfiguredPool},
 };
 
 /// Time between looks at the clock while requests wait: a request waits at most its time to live and
@@ -205,57 +206,17 @@ fn show_heartbeat(pool: &Pool) {
     pool.heartbeats.show(&bytes);
 }
 
-/// Notes that of a stream's body so many bytes have come.
-pub(crate) fn note_upload(request: RequestId, bytes: usize, stream: Rc<dyn UploadingStream>) {
-    let begins_to_crowd = vm::with(|vm| {
-        let were_crowded = vm.uploads.are_crowded();
-        vm.uploads.grow(request, u64::try_from(bytes).unwrap_or(u64::MAX));
-        vm.uploading.entry(request).or_insert(stream);
-        vm.uploads.are_crowded() && !were_crowded
-    });
-    // Once, as each call puts the tick off.
-    if begins_to_crowd {
-        host::tick_from_now(BUSY_TICK);
-    }
-}
-
-/// Forgets a body that is whole or gone.
-pub(crate) fn forget_upload(request: RequestId) {
-    vm::with(|vm| {
-        vm.uploads.forget(request);
-        drop(vm.uploading.remove(&request));
-    });
-}
-
-/// Ends the uploads that stand still, or that pin too much. From a plugin instance's own callback: an answer to
-/// another stream within a stream's callback would stop that stream for good.
-fn end_uploads(context: u32) {
-    let now = host::now();
-    let ended = vm::with(|vm| vm.uploads.overdue(now));
-    if ended.is_empty() {
-        return;
-    }
-    for (request, fault) in ended {
-        let stream = vm::with(|vm| vm.uploading.remove(&request));
-        if let Some(stream) = stream
-            && host::act_on(request.0)
-        {
-            stream.give_up(fault);
-        }
-    }
-    let _ = host::act_on(context);
-}
-
 /// Adds what this VM has counted to Envoy's counters, if it is time for that.
 pub(crate) fn count(counters: &Counters, now: Instant) {
     if let Some(pending) = vm::with(|vm| vm.pending.take(now)) {
         counters.add_pending(pending);
+        bodies::show(counters);
     }
 }
 
 /// Lets time pass for all pools of a plugin instance.
 pub(crate) fn tick(pools: &Pools, context: u32) {
-    end_uploads(context);
+    bodies::tick(context);
     for pool in pools.iter() {
         let _ = run(pool, Caller::Instance(context), Input::Tick);
     }
@@ -265,7 +226,7 @@ pub(crate) fn tick(pools: &Pools, context: u32) {
 /// Asks for the ticks that the busiest of these pools needs, in the plugin instance that Envoy acts on.
 pub(crate) fn set_tick_period(pools: &Pools) {
     let is_busy = pools.iter().any(|pool| vm::in_pool(pool.id, |pool| pool.worker.is_busy()))
-        || vm::with(|vm| vm.uploads.are_crowded());
+        || bodies::are_crowded();
     host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
 }
 

@@ -10,6 +10,7 @@
 //! the prefix of each key; `wire::layout` says why it has the layouts' versions.
 
 mod heartbeats;
+mod homes;
 mod others;
 mod tallies;
 
@@ -142,6 +143,7 @@ impl SharedStore {
                 for member in ledger.members.iter() {
                     host::empty_shared(&heartbeats::heartbeat_key(&self.pool, member.worker));
                 }
+                self.clear_homes();
                 return self.tallies().clear();
             }
         }

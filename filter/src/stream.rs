@@ -8,30 +8,28 @@ mod ending;
 mod phase;
 mod placing;
 mod reading;
+mod refusing;
 mod response;
 mod sending;
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc};
 
-use picker_core::{RequestId, uploads::UploadFault, worker::Decision};
+use picker_core::{RequestId, flow::Outcome, uploads::UploadFault, worker::Decision};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::{
-    config::{Hold, Mode},
-    tally::ErrorCode,
-};
+use wire::config::{Hold, Mode};
 
 use crate::{
-    destination,
+    bodies, destination,
     host::{self, Headers},
     plugin_instance::PluginInstance,
     refusal::Refusal,
-    run, stats,
+    request_meta,
     vm::{HeldStream, UploadingStream},
 };
-use phase::{Asked, Held, HeldBody, Next, Phase, Placed, Sent};
+use phase::{Held, HeldBody, Naming, Next, Phase, Sent};
 
 /// A stream, shared by its context and, while its request is held, by the VM, which resumes it.
 pub(crate) struct Stream {
@@ -56,18 +54,29 @@ impl Stream {
         next.action
     }
 
-    /// Changes a request that was sent; nothing in any other phase.
-    fn change_sent(&self, change: impl FnOnce(&Self, &mut Sent)) {
+    /// Changes a request that is answered by a pod: one that was sent, or one that makes something; nothing in
+    /// any other phase.
+    fn change_answered(
+        &self,
+        sent: impl FnOnce(&Self, &mut Sent),
+        naming: impl FnOnce(&Self, &mut Naming),
+    ) {
         let mut phase = self.leave();
-        if let Phase::Sent(sent) = &mut phase {
-            change(self, sent);
+        if let Phase::Sent(request) = &mut phase {
+            sent(self, request);
+        } else if let Phase::Naming(request) = &mut phase {
+            naming(self, request);
         }
         self.enter(phase);
     }
 
-    /// Has Envoy keep the body of a request that waits, whose headers are shown right now. In the way of
-    /// the buffer filter a pause at the headers does that by itself.
-    fn hold_body(&self) {
+    /// Has Envoy keep the body of a request that waits, whose headers are shown right now, of this length if it is not 0.
+    /// In the way of the buffer filter a pause at the headers does that by itself.
+    fn hold_body(&self, held: &Held, length: u64) {
+        // Envoy takes as much as its buffers hold, which is about as much as the longest body.
+        let max = self.instance.config.envoy.max_body_bytes;
+        let bytes = if length == 0 { max } else { length.min(max) };
+        bodies::hold(self.id, held.placed.flow.priority, bytes);
         if self.instance.config.envoy.way.hold() == Hold::StopIteration {
             host::hold_body(self.id.0, self.instance.context_id);
         }
@@ -87,45 +96,26 @@ impl Stream {
             headers.forget(names);
         }
     }
-
-    /// Answers a request in the place of its pool. Where the picker only looks on, the request goes on instead.
-    fn refuse(&self, refusal: &Refusal, placed: Placed) -> Next {
-        if !self.steers() {
-            stats::count_overruled(&placed.pool);
-            return placing::sent(placed, None, Duration::ZERO);
-        }
-        let placed = Box::new(placed);
-        let status = refusal.send(placed.asked.dialect, &placed.asked.reply_to);
-        stats::count_refused(&placed.pool, status);
-        let phase = Phase::Refused { code: ErrorCode::from_status(status), placed: Some(placed) };
-        Next { phase, action: Action::Pause }
-    }
-
-    /// Answers a request before its pool is known. The first that it may be for counts it. Where the picker only looks
-    /// on, the request goes on instead.
-    fn refuse_unread(&self, refusal: &Refusal, asked: &Asked) -> Next {
-        if !self.steers() {
-            return Next::passed();
-        }
-        let status = refusal.send(asked.dialect, &asked.reply_to);
-        if let Some(pool) = asked.candidates.first() {
-            stats::count_refused(pool, status);
-        }
-        let phase = Phase::Refused { code: ErrorCode::from_status(status), placed: None };
-        Next { phase, action: Action::Pause }
-    }
 }
 
 impl UploadingStream for Stream {
-    fn give_up(&self, fault: UploadFault) {
+    fn give_up(&self, fault: UploadFault) -> Option<usize> {
         let phase = self.leave();
-        if let Phase::Reading(reading) = phase {
-            // One that goes on is taken along by the next part of its body: resumed from here, Envoy would lose or
-            // repeat what it has shown.
-            self.go(self.refuse_unread(&Refusal::Upload(fault), &reading.asked));
+        let next = if let Phase::Reading(reading) = phase {
+            // Where the picker only looks on, it can't send on what has come: resumed from here, Envoy would lose or
+            // repeat what it has shown. So the bytes stay, and count.
+            if !self.steers() {
+                let buffered = reading.buffered;
+                self.enter(Phase::Reading(reading));
+                return Some(buffered);
+            }
+            self.refuse_unread(Refusal::Upload(fault), reading.asked)
         } else {
-            self.enter(phase);
-        }
+            // One that was to be refused anyway is told of that.
+            Next::unchanged(phase)
+        };
+        self.go(self.answer(next));
+        None
     }
 }
 
@@ -133,11 +123,22 @@ impl HeldStream for Stream {
     fn release(&self, decision: Decision) {
         let phase = self.leave();
         if let Phase::Held(Held { placed, body, .. }) = phase {
-            let action = self.go(self.settle(*placed, decision));
+            bodies::let_go(self.id);
+            let action = self.go(self.answer(self.settle(*placed, decision)));
             // With a body that is coming, the next part of it takes the request along.
             if action == Action::Continue && body == HeldBody::AtRest {
                 host::resume_request();
             }
+        } else {
+            self.enter(phase);
+        }
+    }
+
+    fn displace(&self) {
+        let phase = self.leave();
+        if let Phase::Held(held) = phase {
+            self.stop_waiting(&held, Outcome::EvictedDisplaced);
+            self.go(self.answer(self.refuse(Refusal::Displaced, *held.placed)));
         } else {
             self.enter(phase);
         }
@@ -168,9 +169,18 @@ impl HttpContext for Picker {
         let forged = identity.stripped.iter().chain(&identity.steering).map(String::as_str);
         self.stream.strip(&mut headers, [destination::HEADER].into_iter().chain(forged));
         let next = self.stream.begin(&mut headers, end_of_stream);
-        if matches!(next.phase, Phase::Held(_)) && !end_of_stream {
-            self.stream.hold_body();
+        if let Phase::Held(held) = &next.phase
+            && !end_of_stream
+        {
+            self.stream.hold_body(held, request_meta::length(&headers));
         }
+        // Of a connection that is to become another protocol's there is no end to wait for.
+        let has_body = !end_of_stream && !headers.has("upgrade");
+        let next = if has_body {
+            self.stream.await_body(next, request_meta::length(&headers))
+        } else {
+            self.stream.answer(next)
+        };
         self.stream.go(next)
     }
 
@@ -183,6 +193,8 @@ impl HttpContext for Picker {
         } else {
             Next::unchanged(phase)
         };
+        let next =
+            if end_of_stream { self.stream.answer(next) } else { self.stream.discard(next, size) };
         self.stream.go(next)
     }
 
@@ -190,28 +202,34 @@ impl HttpContext for Picker {
         let phase = self.stream.leave();
         let next = if let Phase::Reading(reading) = phase {
             // With trailers, no part of the body was its end.
-            run::forget_upload(self.stream.id);
+            bodies::forget_upload(self.stream.id);
             self.stream.decide(reading)
         } else if let Phase::Held(held) = phase {
             Next::held(held, true)
         } else {
             Next::unchanged(phase)
         };
-        self.stream.go(next)
+        self.stream.go(self.stream.answer(next))
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        self.stream.change_sent(|stream, sent| stream.respond(sent, end_of_stream));
+        self.stream.change_answered(
+            |stream, sent| stream.respond(sent, end_of_stream),
+            |stream, naming| stream.begin_name(naming),
+        );
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.stream.change_sent(|stream, sent| stream.pass_body(sent, size, end_of_stream));
+        self.stream.change_answered(
+            |stream, sent| stream.pass_body(sent, size, end_of_stream),
+            |_, naming| naming.read(size),
+        );
         Action::Continue
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        self.stream.change_sent(Stream::pass_trailers);
+        self.stream.change_answered(Stream::pass_trailers, |_, _| ());
         Action::Continue
     }
 

@@ -14,6 +14,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use picker_core::{
     Instant, PromptKey, Randomness, RequestId, TableKey,
+    held_bodies::HeldBodies,
     ledger::WorkerId,
     uploads::{UploadFault, Uploads},
     worker::{Decision, Worker, WorkerConfig, WorkerName},
@@ -51,6 +52,10 @@ pub(crate) struct Vm {
     pub(crate) uploads: Uploads,
     /// Streams of those.
     pub(crate) uploading: BTreeMap<RequestId, Rc<dyn UploadingStream>>,
+    /// Bodies of requests that wait.
+    pub(crate) held_bodies: HeldBodies,
+    /// Bytes of both, as Envoy's gauge has them.
+    pub(crate) shown_body_bytes: u64,
     /// Numbers of the newest connections that plugin instances were seen to serve, by their context ids.
     connections: BTreeMap<u32, u64>,
 }
@@ -71,14 +76,17 @@ pub(crate) struct PoolState {
 
 /// A stream with its body on its way in.
 pub(crate) trait UploadingStream {
-    /// Ends for this reason. Called while Envoy acts on the stream.
-    fn give_up(&self, fault: UploadFault);
+    /// Ends for this reason. Returns the bytes that it keeps, if it may not end. Called while Envoy acts on the stream.
+    fn give_up(&self, fault: UploadFault) -> Option<usize>;
 }
 
 /// A stream that waits for its turn.
 pub(crate) trait HeldStream {
     /// Goes on as decided. Called while Envoy acts on the stream.
     fn release(&self, decision: Decision);
+
+    /// Ends, as its body is in the way of others. Called while Envoy acts on the stream.
+    fn displace(&self);
 }
 
 /// A pool of this VM.
@@ -95,6 +103,8 @@ impl Vm {
             sessions: PoolSessions::new(),
             uploads: Uploads::new(),
             uploading: BTreeMap::new(),
+            held_bodies: HeldBodies::new(),
+            shown_body_bytes: 0,
             connections: BTreeMap::new(),
         }
     }
@@ -106,6 +116,11 @@ impl Vm {
     fn add(&mut self, pool: PoolState) -> PoolId {
         self.pools.push(pool);
         PoolId(self.pools.len() - 1)
+    }
+
+    /// Returns all pools of this VM.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &PoolState> {
+        self.pools.iter()
     }
 
     #[expect(

@@ -5,7 +5,7 @@ mod waiting;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use picker_core::ModelRewrite;
+use picker_core::{Model, ModelRewrite};
 use tokio::sync::watch;
 use wire::metrics::Reading;
 
@@ -90,6 +90,8 @@ pub(crate) struct PodReadings {
     pub(crate) pods: Arc<[ScrapedPod]>,
     pub(crate) objectives: Arc<Objectives>,
     pub(crate) rewrites: Arc<[ModelRewrite]>,
+    /// Models that the pods say they serve, by ascending name.
+    pub(crate) models: watch::Receiver<Arc<[Model]>>,
 }
 
 /// A pool, as publisher and pages see it.

@@ -1,9 +1,11 @@
-//! The scraping of a pool's pods: one task for each pod of the discovered list.
+//! The scraping of a pool's pods: two tasks for each pod of the discovered list, of which one asks for its models.
 
 mod life;
 mod pod_scraper;
 mod schedule;
 
+mod models_task;
+mod pod_models;
 mod pod_task;
 
 mod fleet;

@@ -23,7 +23,7 @@ pub mod histogram;
 pub mod meter;
 
 pub use blocks::BlockPool;
-pub use chain::Chain;
+pub use chain::{Chain, TOKEN_BYTES};
 pub use cost::{Cost, Work};
 pub use meter::{Gauges, Meter};
 pub use request::{Effect, Finish, Request, RequestId, Usage};

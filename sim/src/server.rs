@@ -16,6 +16,7 @@ mod gate;
 // Inference: the request, and the answer.
 mod completions;
 mod glance;
+mod inspect;
 mod prompt;
 
 mod answer;
@@ -29,6 +30,7 @@ mod status;
 // The state behind it.
 mod desk;
 pub(crate) mod fault;
+mod kept;
 mod shared;
 mod traffic;
 
@@ -132,6 +134,17 @@ fn routes(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/completions", post(completions::completions))
         .route("/v1/chat/completions", post(completions::chat))
+        .route("/v1/messages", post(completions::messages))
+        .route("/v1/responses", post(completions::responses))
+        .route("/v1/responses/{name}", get(status::response))
+        .route("/v1/responses/{name}/cancel", post(status::response))
+        .route("/v1/messages/count_tokens", post(inspect::count_tokens))
+        .route("/tokenize", post(inspect::tokenize))
+        .route("/detokenize", post(inspect::detokenize))
+        .route("/v1/embeddings", post(inspect::embeddings))
+        .route("/rerank", post(inspect::rerank))
+        .route("/v1/rerank", post(inspect::rerank))
+        .route("/v2/rerank", post(inspect::rerank))
         .route("/v1/models", get(status::models))
         .route("/health", get(status::health))
         .route("/ping", get(status::health).post(status::health))

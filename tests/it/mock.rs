@@ -21,6 +21,7 @@ mod disagg;
 mod subset;
 
 mod apis;
+mod follow_ups;
 mod models;
 mod operations;
 mod pools;
@@ -49,9 +50,11 @@ mod rollback;
 mod tallied;
 mod versions;
 
+mod bodies;
 mod clocks;
 mod deaths;
 mod flood;
+mod fuzz;
 mod hostile;
 mod limits;
 mod stalled;

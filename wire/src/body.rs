@@ -63,6 +63,11 @@ pub struct Inference<'a> {
     pub cache_salt: Option<&'a [u8]>,
     /// The client's word for the session: `prompt_cache_key`, or the session in `metadata.user_id`.
     pub session: Option<String>,
+    /// Name of what the request goes on from, which one pod keeps: `previous_response_id`, `conversation`, a batch's
+    /// `input_file_id`, or the request that `rid` of an abort names.
+    pub goes_on_from: Option<&'a [u8]>,
+    /// The client's own name for this request (SGLang: `rid`), by which it may abort it.
+    pub own_name: Option<&'a [u8]>,
     /// True if the answer is to come as server-sent events.
     pub stream: bool,
     /// True if the last event is to report usage (`stream_options.include_usage`).
@@ -93,6 +98,8 @@ impl Inference<'_> {
             place: Place::Nowhere,
             cache_salt: None,
             session: None,
+            goes_on_from: None,
+            own_name: None,
             stream: false,
             include_usage: false,
             max_tokens: None,

@@ -34,6 +34,7 @@ mod texts;
 pub mod config_in_use;
 pub mod config_state;
 pub mod heartbeat;
+pub mod homes;
 pub mod ledger;
 pub mod message;
 pub mod placement_event;

@@ -15,7 +15,7 @@ use crate::body::{Api, Form};
 pub use list::OPERATIONS;
 use path::plain;
 pub use path::with_model;
-use pattern::Pattern;
+use pattern::{Found, Pattern};
 
 /// A request that engines take.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ pub struct Operation {
     pub class: Class,
     /// Engines that have it, and the interfaces that others copy.
     pub engines: &'static str,
+    /// True if the pod that answers keeps something, which the answer names.
+    pub keeps: bool,
 }
 
 /// Methods of an operation.
@@ -49,6 +51,8 @@ pub enum Class {
     Upgraded,
     /// No inference: to any endpoint at once, without queue or ledger.
     Direct,
+    /// The same, but its body names what one endpoint keeps, which is the one.
+    Named,
     /// A call that changes one engine: refused, since the pool's others would not hear of it.
     Refused,
 }
@@ -85,6 +89,10 @@ pub struct Recognized<'a> {
     pub path: Cow<'a, [u8]>,
     /// Place of the model in that path.
     pub model: Option<Range<usize>>,
+    /// Place in that path of the name of what a pod keeps.
+    pub id: Option<Range<usize>>,
+    /// True if the pod that answers keeps something, which the answer names.
+    pub keeps: bool,
 }
 
 impl Operation {
@@ -124,19 +132,30 @@ impl<'a> Recognized<'a> {
         let path = plain(head.path);
         let form = Form::from_content_type(head.content_type);
         if head.upgrades {
-            return Self { class: Class::Upgraded, form, path, model: None };
+            return Self {
+                class: Class::Upgraded,
+                form,
+                path,
+                model: None,
+                id: None,
+                keeps: false,
+            };
         }
         let found = OPERATIONS.iter().find_map(|operation| {
             let place = operation.pattern.find(&path)?;
-            operation.methods.fit(head.method).then_some((operation.class, place.model))
+            operation.methods.fit(head.method).then_some((operation, place))
         });
-        let (class, model) = found.unwrap_or_else(|| {
-            let is_direct = is_bodiless(head.method);
-            (if is_direct { Class::Direct } else { Class::Read(Api::Other) }, None)
-        });
+        let (class, keeps, place) = match found {
+            Some((operation, place)) => (operation.class, operation.keeps, place),
+            None if is_bodiless(head.method) => (Class::Direct, false, Found::default()),
+            None => (Class::Read(Api::Other), false, Found::default()),
+        };
         let (class, form) = match (class, form) {
             // Without a body there is nothing to compute; the engine says what is missing.
-            (Class::Read(_), form) if !head.has_body => (Class::Direct, form),
+            (Class::Read(_) | Class::Named, form) if !head.has_body => (Class::Direct, form),
+            (Class::Named, form) if form != Form::Json || is_encoded(head.content_encoding) => {
+                (Class::Direct, form)
+            }
             // What is compressed can't be read; the engine may.
             (Class::Read(_), _) if is_encoded(head.content_encoding) => (class, Form::Encoded),
             // Of a form no API is read but the model.
@@ -145,13 +164,20 @@ impl<'a> Recognized<'a> {
             (Class::Read(api), Form::Opaque) if api != Api::Other => (class, Form::Json),
             as_found => as_found,
         };
-        Self { class, form, path, model }
+        let Found { model, id } = place;
+        Self { class, form, path, model, id, keeps }
     }
 
     /// Returns the API that the client speaks.
     #[must_use]
     pub const fn api(&self) -> Option<Api> {
         if let Class::Read(api) = self.class { Some(api) } else { None }
+    }
+
+    /// Returns the name in the path of what a pod keeps.
+    #[must_use]
+    pub fn id(&self) -> Option<&[u8]> {
+        self.path.get(self.id.clone()?)
     }
 
     /// Returns the model that the path names. Bytes that are not UTF-8 read as U+FFFD.

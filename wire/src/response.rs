@@ -16,6 +16,9 @@ mod watch;
 // Changed on the way.
 mod renamer;
 
+// Found on the way.
+mod made_name;
+
 // Read off the headers.
 mod load;
 
@@ -27,6 +30,7 @@ use usual_sizes::UsualSizes;
 
 pub use finds::Usage;
 pub use load::LoadReport;
+pub use made_name::MadeName;
 pub use renamer::Renamer;
 
 /// Form of a response's body, by its headers.

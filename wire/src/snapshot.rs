@@ -36,8 +36,9 @@ pub const MODEL_NAME_MAX: usize = ADAPTER_NAME_MAX;
 pub const OBJECT_NAME_MAX: usize = 253;
 
 /// Mark and version: 2 since there are objectives, 3 since there are model rewrites and models, 4
-/// since a scraper may be quiet, 5 since endpoints have lives, 6 since there are bytes per token.
-pub(crate) const FRAME: Frame = Frame { magic: *b"LPS", version: 6 };
+/// since a scraper may be quiet, 5 since endpoints have lives, 6 since there are bytes per token, 7 since models
+/// have members.
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPS", version: 7 };
 
 /// True if an objective or a rewrite may have this name: a DNS subdomain, as Kubernetes has it for
 /// object names.

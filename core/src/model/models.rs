@@ -52,16 +52,21 @@ impl Models {
     }
 
     /// Returns all models that may be asked for, by ascending name: those that are served, and
-    /// those that are served under another name. An adapter comes with the model that it adapts.
-    /// `None` where no endpoint has said what it serves.
+    /// those that are served under another name. Each comes with the model that serves it, as far as an
+    /// endpoint says. `None` where no endpoint has said what it serves.
     #[must_use]
-    pub fn list(&self) -> Option<BTreeMap<&str, Option<&str>>> {
+    pub fn list(&self) -> Option<BTreeMap<&str, Option<&Model>>> {
         if self.served.is_empty() {
             return None;
         }
-        let aliases = self.rewrites.names().map(|name| (name, None));
-        let served = self.served.iter().map(|it| (&*it.name, it.parent.as_deref()));
+        let aliases = self.rewrites.aliases().map(|(name, target)| (name, self.served(target)));
+        let served = self.served.iter().map(|it| (&*it.name, Some(it)));
         Some(aliases.chain(served).collect())
+    }
+
+    fn served(&self, name: &str) -> Option<&Model> {
+        let found = self.served.binary_search_by(|it| it.name.as_str().cmp(name));
+        found.ok().and_then(|at| self.served.get(at))
     }
 }
 
@@ -77,7 +82,7 @@ mod tests {
     }
 
     fn model(name: &str, parent: Option<&str>) -> Model {
-        Model { name: name.to_owned(), parent: parent.map(str::to_owned) }
+        Model { name: name.to_owned(), parent: parent.map(str::to_owned), ..Model::default() }
     }
 
     #[test]
@@ -100,7 +105,10 @@ mod tests {
         models.configure(&[rewrite("alias", "base"), rewrite("sql", "base")]);
         assert_eq!(models.list(), None);
         models.renew(Vec::new(), vec![model("base", None), model("sql", Some("base"))]);
-        let listed = models.list().map(|list| list.into_iter().collect::<Vec<_>>());
-        assert_eq!(listed, Some(vec![("alias", None), ("base", None), ("sql", Some("base"))]));
+        let by = |it: (&str, Option<&Model>)| format!("{} by {:?}", it.0, it.1.map(|it| &*it.name));
+        let listed: Vec<_> = models.list().unwrap().into_iter().map(by).collect();
+        let expected =
+            [r#"alias by Some("base")"#, r#"base by Some("base")"#, r#"sql by Some("sql")"#];
+        assert_eq!(listed, expected);
     }
 }

@@ -41,6 +41,8 @@ pub struct InferenceRequest {
     pub slo: Slo,
     /// The endpoints that it may go to, where the gateway narrows the pool.
     pub subset: Option<Subset>,
+    /// The endpoint that keeps what the request goes on from: it answers the request if it is there.
+    pub home: Option<SocketAddr>,
 }
 
 /// The times within which tokens are wanted (EPP: `x-llm-d-slo-ttft-ms`, `x-llm-d-slo-tpot-ms`).

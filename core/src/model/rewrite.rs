@@ -105,9 +105,13 @@ impl ModelRewrites {
         weighted(targets, random).map(|target| Rewritten { rewrite, model: &target.model })
     }
 
-    /// Returns the names that requests may use for other models.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.exact.keys().map(String::as_str)
+    /// Returns the names that requests may use for other models, each with the one that most of its requests
+    /// are sent to.
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.exact.iter().filter_map(|(name, choice)| {
+            let most = choice.targets.iter().rev().max_by_key(|target| target.weight)?;
+            Some((name.as_str(), most.model.as_str()))
+        })
     }
 }
 
@@ -167,7 +171,7 @@ mod tests {
         any by old
         "
         );
-        assert_eq!(rewrites.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(rewrites.aliases().collect::<Vec<_>>(), [("a", "first"), ("b", "second")]);
     }
 
     #[test]

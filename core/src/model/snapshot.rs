@@ -69,6 +69,12 @@ impl Metrics {
 /// The most models of one pool: base models and all adapters that its endpoints list.
 pub const MODELS_MAX: usize = 1_024;
 
+/// Bytes of the members of one model: vLLM writes 500, most of them permissions.
+pub const MODEL_MEMBERS_MAX: usize = 2_048;
+
+/// Bytes of the members of all models of a pool. They go out with each snapshot; a hundred models as vLLM writes them.
+pub const MODELS_MEMBERS_MAX: usize = 64 << 10;
+
 /// A model that can be asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
@@ -76,4 +82,7 @@ pub struct Model {
     pub name: String,
     /// The model that it adapts, if it is a LoRA adapter.
     pub parent: Option<String>,
+    /// What an engine says of it beside its name: members of a JSON object without the braces, at most
+    /// [`MODEL_MEMBERS_MAX`] bytes; empty if nothing is known, or too much.
+    pub members: String,
 }

@@ -23,7 +23,8 @@ impl Scheduler {
 }
 
 /// Leaves the endpoints that the request may go to: those of its subset, and of them those that are
-/// up, or all if none is, since a scraper that is cut off sees every endpoint down.
+/// up, or all if none is, since a scraper that is cut off sees every endpoint down. If its home is among
+/// them, no other answers; others may compute its prompt.
 fn narrow(candidates: &mut Vec<Candidate<'_>>, request: &InferenceRequest) {
     if let Some(subset) = &request.subset {
         candidates.retain(|candidate| subset.contains(candidate.member.address));
@@ -31,5 +32,9 @@ fn narrow(candidates: &mut Vec<Candidate<'_>>, request: &InferenceRequest) {
     let up = candidates.iter().filter(|candidate| candidate.is_up).count();
     if (1..candidates.len()).contains(&up) {
         candidates.retain(|candidate| candidate.is_up);
+    }
+    let is_home = |candidate: &Candidate<'_>| Some(candidate.member.address) == request.home;
+    if candidates.iter().any(is_home) {
+        candidates.retain(|candidate| is_home(candidate) || !candidate.member.roles.decodes());
     }
 }

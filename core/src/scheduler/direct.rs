@@ -4,7 +4,7 @@ use super::{Pick, Scheduler};
 use crate::{
     ledger::Ledger,
     model::{InferenceRequest, Instant, PickError, SchedulingResult},
-    pool::prefix::Matches,
+    pool::{Candidate, prefix::Matches},
 };
 
 impl Scheduler {
@@ -24,6 +24,10 @@ impl Scheduler {
         let mut rng = self.rng.clone();
         let mut candidates = self.candidates(pick)?;
         let _ = self.outliers.narrow(now, &mut candidates);
+        let is_home = |candidate: &Candidate<'_>| Some(candidate.member.address) == request.home;
+        if candidates.iter().any(is_home) {
+            candidates.retain(is_home);
+        }
         let result = self.config.scheduling.direct(&candidates, &mut rng);
         self.rng = rng;
         result

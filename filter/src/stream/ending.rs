@@ -4,12 +4,12 @@ use wire::tally::ErrorCode;
 
 use super::{
     Stream,
-    phase::{Held, Phase, Placed, Sent},
+    phase::{Held, Phase, Placed, RefusedRequest, Sent},
     placing::count,
     response::ResponseEnd,
 };
 use crate::{
-    host, run,
+    bodies, host, run,
     stats::{self, Done, Observed},
     vm,
 };
@@ -58,19 +58,29 @@ impl Stream {
     pub(super) fn log(&self) {
         match self.leave() {
             Phase::Sent(sent) => self.log_sent(*sent),
-            Phase::Held(Held { placed, since, .. }) => {
-                vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
-                let (request, start, end) = (self.id, None, End::Gone);
-                run::tell(&placed.pool, Input::Ended { request, start, end });
-                let waited = host::now().saturating_since(since);
-                count(&placed, Outcome::EvictedContextCancelled, waited);
-                record_unsent(&placed, ErrorCode::ClientDisconnect);
+            Phase::Held(held) => {
+                self.stop_waiting(&held, Outcome::EvictedContextCancelled);
+                record_unsent(&held.placed, ErrorCode::ClientDisconnect);
             }
-            Phase::Refused { code, placed: Some(placed) } => record_unsent(&placed, code),
-            Phase::Reading(_) => run::forget_upload(self.id),
+            Phase::Refusing(refusing) => {
+                bodies::forget_upload(self.id);
+                record_refused(&refusing.refused);
+            }
+            Phase::Refused(refused) => record_refused(&refused),
+            Phase::Reading(_) => bodies::forget_upload(self.id),
             // Without a pool there is nothing to tell.
-            Phase::Refused { placed: None, .. } | Phase::New | Phase::Passed | Phase::Answered => {}
+            Phase::New | Phase::Passed | Phase::Naming(_) | Phase::Answered => {}
         }
+    }
+
+    /// Takes a request that waits out of its pool's queue, for this reason.
+    pub(super) fn stop_waiting(&self, held: &Held, outcome: Outcome) {
+        let Held { placed, since, .. } = held;
+        bodies::let_go(self.id);
+        vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
+        let (request, start, end) = (self.id, None, End::Gone);
+        run::tell(&placed.pool, Input::Ended { request, start, end });
+        count(placed, outcome, host::now().saturating_since(*since));
     }
 
     /// Charges the tenant for the output. An answer that says no usage is charged by what came of it.
@@ -116,6 +126,13 @@ impl Stream {
         let begun = Some(*counted);
         stats::record(&pool, &Done { models, flow, error, begun, sent: measured });
         run::count(&self.instance.counters, ended_at);
+    }
+}
+
+/// Counts a request that was refused, where its pool is known.
+fn record_refused(RefusedRequest { code, placed }: &RefusedRequest) {
+    if let Some(placed) = placed {
+        record_unsent(placed, *code);
     }
 }
 

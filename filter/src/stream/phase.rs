@@ -9,12 +9,13 @@ use picker_core::{
 use proxy_wasm::types::Action;
 use wire::{
     body::{Api, Dialect, Form, OutputWishes},
+    response::MadeName,
     tally::{ErrorCode, SetId},
 };
 
 use super::response::Response;
 use crate::{
-    identity::Identity, models::Models, pool::Pool, reply_to::ReplyTo,
+    identity::Identity, models::Models, pool::Pool, refusal::Refusal, reply_to::ReplyTo,
     routing_headers::RoutingHeaders,
 };
 
@@ -32,15 +33,14 @@ pub(super) enum Phase {
     Sent(Box<Sent>),
     /// The request is on its way, and asked no pool for a place.
     Passed,
+    /// The same, and its answer names what the pod keeps.
+    Naming(Box<Naming>),
     /// The request was answered from here, and well.
     Answered,
-    /// The request was answered from here, with this error.
-    Refused {
-        /// The EPP's code of the error.
-        code: ErrorCode,
-        /// Absent where no pool was chosen by then.
-        placed: Option<Box<Placed>>,
-    },
+    /// The request will be answered from here, with an error.
+    Refusing(Box<Refusing>),
+    /// The request was answered from here, with an error.
+    Refused(RefusedRequest),
 }
 
 /// A request with known headers. Boxed once, and handed from phase to phase.
@@ -54,6 +54,8 @@ pub(super) struct Asked {
     pub(super) candidates: Vec<Rc<Pool>>,
     /// The models that its path names; absent where only its body may.
     pub(super) named: Option<Models>,
+    /// True if the pod that answers keeps something, which the answer names.
+    pub(super) keeps: bool,
     /// Looked up once: what it waits by is what it is charged by, whatever snapshots say meanwhile.
     pub(super) priority: Option<Priority>,
 }
@@ -78,6 +80,8 @@ pub(super) struct Placed {
     /// Bytes of its body.
     pub(super) bytes: u64,
     pub(super) output: OutputWishes,
+    /// The client's own name for it, by which it may be aborted.
+    pub(super) own_name: Option<Vec<u8>>,
 }
 
 /// A request that waits.
@@ -114,6 +118,34 @@ pub(super) struct Sent {
     pub(super) is_over: bool,
 }
 
+/// A request that is refused before all of its body has come. The answer waits for the rest, which is thrown away:
+/// many clients write all that they have before they read, and lose an answer that comes with a reset.
+pub(super) struct Refusing {
+    pub(super) refusal: Refusal,
+    pub(super) dialect: Dialect,
+    pub(super) reply_to: ReplyTo,
+    pub(super) refused: RefusedRequest,
+    /// Bytes of the body that were thrown away.
+    pub(super) discarded: u64,
+}
+
+/// A request that was refused.
+pub(super) struct RefusedRequest {
+    /// The EPP's code of the error.
+    pub(super) code: ErrorCode,
+    /// Absent where no pool was chosen by then.
+    pub(super) placed: Option<Box<Placed>>,
+}
+
+/// A request that asked no pool for a place, with an answer that names what the pod keeps.
+pub(super) struct Naming {
+    pub(super) pool: Rc<Pool>,
+    /// The endpoint that it was sent to.
+    pub(super) endpoint: Option<SocketAddr>,
+    /// Search for the name, from the answer's headers on.
+    pub(super) made: Option<MadeName>,
+}
+
 /// The next phase, and what Envoy is to do.
 pub(super) struct Next {
     pub(super) phase: Phase,
@@ -131,8 +163,12 @@ impl Next {
     /// The same phase, for the rest of a request that needs no more reading.
     pub(super) fn unchanged(phase: Phase) -> Self {
         let action = match phase {
-            Phase::Held(_) | Phase::Answered | Phase::Refused { .. } => Action::Pause,
-            Phase::New | Phase::Reading(_) | Phase::Sent(_) | Phase::Passed => Action::Continue,
+            Phase::Held(_) | Phase::Answered | Phase::Refusing(_) | Phase::Refused(_) => {
+                Action::Pause
+            }
+            Phase::New | Phase::Reading(_) | Phase::Sent(_) | Phase::Passed | Phase::Naming(_) => {
+                Action::Continue
+            }
         };
         Self { phase, action }
     }
@@ -141,6 +177,17 @@ impl Next {
     pub(super) fn held(held: Held, is_last: bool) -> Self {
         let body = if is_last { HeldBody::AtRest } else { HeldBody::Coming };
         Self { phase: Phase::Held(Held { body, ..held }), action: Action::Pause }
+    }
+
+    /// A request that goes on and asked no pool for a place, with an answer that names what the pod keeps.
+    pub(super) fn naming(pool: Rc<Pool>, endpoint: Option<SocketAddr>) -> Self {
+        let naming = Naming { pool, endpoint, made: None };
+        Self { phase: Phase::Naming(Box::new(naming)), action: Action::Continue }
+    }
+
+    /// A request that is refused.
+    pub(super) fn refusing(refusing: Refusing) -> Self {
+        Self { phase: Phase::Refusing(Box::new(refusing)), action: Action::Pause }
     }
 
     /// A request that goes on and asked no pool for a place.

@@ -17,7 +17,7 @@ use super::{
     response::Response,
 };
 use crate::{
-    destination, host,
+    bodies, destination, homes, host,
     identity::Identity,
     models::Models,
     pool::Pool,
@@ -37,6 +37,8 @@ pub(super) struct Wish {
     /// Bytes of the body.
     pub(super) bytes: u64,
     pub(super) output: OutputWishes,
+    /// The client's own name for it, by which it may be aborted.
+    pub(super) own_name: Option<Vec<u8>>,
 }
 
 impl Stream {
@@ -47,7 +49,7 @@ impl Stream {
         mut asked: Box<Asked>,
         wish: Wish,
     ) -> Next {
-        let Wish { request, models, bytes, output } = wish;
+        let Wish { request, models, bytes, output, own_name } = wish;
         let priority = self.priority_once(&pool, &mut asked);
         if self.steers()
             && pool.config.propagate_priority
@@ -63,7 +65,7 @@ impl Stream {
         request.output_max = output.tokens_max;
         let tenant = asked.identity.fairness_id.as_deref();
         request.tenant = tenant.map(ClientId::new).unwrap_or_default();
-        let placed = Placed { output, ..self.placed(pool, asked, models, bytes) };
+        let placed = Placed { output, own_name, ..self.placed(pool, asked, models, bytes) };
         let input = Input::Arrived(Box::new(PendingRequest {
             id: self.id,
             request,
@@ -81,6 +83,7 @@ impl Stream {
         if let Phase::Held(_) = next.phase {
             let held: Rc<dyn HeldStream> = Rc::<Self>::clone(self);
             vm::in_pool(pool.id, |pool| pool.held.insert(self.id, held));
+            bodies::hold(self.id, priority, bytes);
         }
         next
     }
@@ -95,7 +98,8 @@ impl Stream {
     ) -> Placed {
         let id = asked.identity.fairness_id.as_deref().map(FairnessId::new).unwrap_or_default();
         let flow = FlowKey { id, priority: asked.priority.unwrap_or_default() };
-        Placed { pool, asked, flow, models, bytes, output: OutputWishes::default() }
+        let output = OutputWishes::default();
+        Placed { pool, asked, flow, models, bytes, output, own_name: None }
     }
 
     /// Does what was decided about a request.
@@ -105,6 +109,7 @@ impl Stream {
             AdmissionResult::Sent(result) => {
                 if self.steers() {
                     destination::write(self.instance.config.envoy.way.destination(), &result);
+                    placed.keep_own_name(&result);
                 } else if is_overruled {
                     stats::count_overruled(&placed.pool);
                 }
@@ -120,12 +125,12 @@ impl Stream {
                 let held = Held::at_rest(placed, host::now());
                 Next { phase: Phase::Held(held), action: Action::Pause }
             }
-            AdmissionResult::Refused(why) => self.refuse(&Refusal::Unplaced(why), placed),
+            AdmissionResult::Refused(why) => self.refuse(Refusal::Unplaced(why), placed),
             AdmissionResult::Rejected(rejection) => {
                 count(&placed, rejection.outcome, waited);
-                self.refuse(&Refusal::Flow(rejection), placed)
+                self.refuse(Refusal::Flow(rejection), placed)
             }
-            AdmissionResult::Shed => self.refuse(&Refusal::Shed, placed),
+            AdmissionResult::Shed => self.refuse(Refusal::Shed, placed),
         }
     }
 
@@ -152,6 +157,15 @@ impl Stream {
     pub(super) fn propagate(&self, priority: Priority) {
         let vllm = -i64::from(priority.0);
         host::set_request_header(VLLM_PRIORITY, &vllm.to_string());
+    }
+}
+
+impl Placed {
+    /// Notes where the request goes by the client's own name for it, if it has one.
+    fn keep_own_name(&self, result: &SchedulingResult) {
+        if let Some((name, endpoint)) = self.own_name.as_deref().zip(result.ranked.first()) {
+            homes::keep(&self.pool, name, *endpoint);
+        }
     }
 }
 

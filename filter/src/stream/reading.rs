@@ -16,6 +16,7 @@ use super::{
     placing::Wish,
 };
 use crate::{
+    bodies, homes,
     host::{self, Headers},
     identity::Identity,
     models::Models,
@@ -43,7 +44,7 @@ impl Stream {
         let trust = &instance.config.identity;
         let steers = self.steers();
         self.strip(headers, trust.steering_paths.iter().map(String::as_str));
-        let Operation { class, form, named } = Operation::read(headers, !end_of_stream);
+        let Operation { class, form, named, id, keeps } = Operation::read(headers, !end_of_stream);
         let names = candidates.iter().flat_map(|pool| &pool.header_names).map(String::as_str);
         let routing = RoutingHeaders::read(headers, names);
         // The picker's own words to itself: no pod has a use for them.
@@ -59,6 +60,7 @@ impl Stream {
             priority: None,
             candidates,
             named: None,
+            keeps,
         });
         // Where tenants are charged for tokens, none may have its usage hidden in a compressed answer.
         let charges = asked.candidates.iter().any(|pool| pool.charges());
@@ -71,8 +73,12 @@ impl Stream {
             return Next::passed();
         }
         match class {
-            Class::Refused => self.refuse_unread(&Refusal::Control, &asked),
-            Class::Direct => self.go_at_once(asked, headers),
+            Class::Refused => self.refuse_unread(Refusal::Control, asked),
+            Class::Named if self.check_size(request_meta::length(headers)).is_ok() => {
+                self.hold_headers(asked, Api::Named, form, headers)
+            }
+            Class::Direct if Operation::lists_models(headers) => self.list_models(asked),
+            Class::Direct | Class::Named => self.go_at_once(asked, id.as_deref()),
             Class::Upgraded => self.go_by_load(asked),
             Class::Read(api) if !self.reads(&asked, api, &form, headers) => self.go_by_load(asked),
             Class::Read(api) => self.hold_headers(asked, api, form, headers),
@@ -122,7 +128,7 @@ impl Stream {
     /// Waits for the body, if it may be as long as it will be.
     fn hold_headers(&self, asked: Box<Asked>, api: Api, form: Form, headers: &Headers) -> Next {
         if let Err(refusal) = self.check_size(request_meta::length(headers)) {
-            return self.refuse_unread(&refusal, &asked);
+            return self.refuse_unread(refusal, asked);
         }
         let reading = Reading { asked, api, form, buffered: 0, may_rewrite: false };
         let reading = self.prepare(reading, headers);
@@ -140,7 +146,7 @@ impl Stream {
         let request =
             InferenceRequest { model: models.sent.clone(), ..InferenceRequest::default() };
         let output = OutputWishes::default();
-        self.place(pool, asked, Wish { request, models, bytes: 0, output })
+        self.place(pool, asked, Wish { request, models, bytes: 0, output, own_name: None })
     }
 
     /// Does to the headers what can't be done any more once the body is there.
@@ -175,13 +181,19 @@ impl Stream {
         // While we pause, Envoy counts all that it has buffered.
         reading.buffered = size;
         let fits = self.check_size(u64::try_from(size).unwrap_or(u64::MAX));
-        if fits.is_ok() && !end_of_stream {
-            run::note_upload(self.id, size, Rc::<Self>::clone(self));
+        // What only looks on ends no request for what others pin: this one goes on unseen instead.
+        let goes_unseen = !self.steers() && !end_of_stream && bodies::would_crowd(self.id, size);
+        if fits.is_ok() && !end_of_stream && !goes_unseen {
+            bodies::note_upload(self.id, size, Rc::<Self>::clone(self));
         } else {
-            run::forget_upload(self.id);
+            bodies::forget_upload(self.id);
         }
         match fits {
-            Err(refusal) => self.refuse_unread(&refusal, &reading.asked),
+            _ if goes_unseen => {
+                vm::with(|vm| vm.pending.unread += 1);
+                Next::passed()
+            }
+            Err(refusal) => self.refuse_unread(refusal, reading.asked),
             Ok(()) if end_of_stream => self.decide(reading),
             Ok(()) => Next { phase: Phase::Reading(reading), action: Action::Pause },
         }
@@ -192,8 +204,11 @@ impl Stream {
         let Reading { mut asked, api, form, buffered: size, may_rewrite } = reading;
         let mut body = host::request_body(size);
         let inference = match inference(&body, api, &form, asked.identity.video) {
+            Ok(inference) if api == Api::Named => {
+                return self.go_at_once(asked, inference.goes_on_from);
+            }
             Ok(inference) => inference,
-            Err(error) => return self.refuse_unread(&Refusal::Body(error), &asked),
+            Err(error) => return self.refuse_unread(Refusal::Body(error), asked),
         };
         let model = inference.model.as_deref();
         let is_for = |pool: &Pool, model| pool.config.matches.fits_model(model);
@@ -219,7 +234,9 @@ impl Stream {
         let blocks_max = pool.config.prompt_blocks_max;
         let key = vm::prompt_key();
         let rules = HashRules { model: &models.sent, tenant, key, blocks_max, order };
-        let request = inference.ask(api, rules);
+        let mut request = inference.ask(api, rules);
+        request.home = homes::home(&pool, inference.goes_on_from);
+        let own_name = inference.own_name.map(<[u8]>::to_vec);
         let is_named_here = model.unwrap_or_default() == models.asked;
         if models.asked != models.sent && is_named_here {
             let place = inference.place.clone();
@@ -227,7 +244,7 @@ impl Stream {
             self.replace_body(size, &body);
         }
         let bytes = u64::try_from(size).unwrap_or(u64::MAX);
-        self.place(pool, asked, Wish { request, models, bytes, output })
+        self.place(pool, asked, Wish { request, models, bytes, output, own_name })
     }
 
     fn replace_body(&self, size: usize, body: &[u8]) {
@@ -273,7 +290,7 @@ fn inference<'a>(
             Ok(Inference::unread())
         }
         Form::Json | Form::Encoded | Form::Opaque => match wire::body::scan(body, api, video) {
-            Err(_) if api == Api::Other => Ok(Inference::unread()),
+            Err(_) if matches!(api, Api::Other | Api::Named) => Ok(Inference::unread()),
             result => result,
         },
     }

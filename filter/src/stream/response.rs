@@ -5,7 +5,7 @@ use std::time::Duration;
 use picker_core::{ClientId, End, Fault, Instant, ResponseClass, ResponseStart};
 use wire::{
     body::OutputWishes,
-    response::{Kind, LoadReport, Reader, Renamer, Usage},
+    response::{Kind, LoadReport, MadeName, Reader, Renamer, Usage},
     tally::ErrorCode,
 };
 
@@ -33,6 +33,10 @@ pub(in crate::stream) struct Response {
     /// Beginning of the response, until its pool is told.
     pub(in crate::stream) start: Option<ResponseStart>,
     renamer: Option<Renamer>,
+    /// Search for the name of what the endpoint keeps.
+    made: Option<MadeName>,
+    /// That name, until it is noted.
+    pub(in crate::stream) made_name: Option<Vec<u8>>,
 }
 
 /// Manner in which the output comes.
@@ -71,6 +75,13 @@ impl Response {
             delivery: if is_streamed { Delivery::Streamed } else { Delivery::Whole },
             renamer: renamed.then(|| Renamer::new(kind, &models.asked)),
             ..Self::default()
+        }
+    }
+
+    /// Looks for the name of what the endpoint keeps, if the answer is to have one.
+    pub(in crate::stream) fn find_name(&mut self) {
+        if (200..300).contains(&self.status) {
+            self.made = MadeName::new(self.reader.kind());
         }
     }
 
@@ -119,6 +130,12 @@ impl Response {
         }
         let chunk = if size > 0 { host::response_body(size) } else { Vec::new() };
         self.reader.push(&chunk);
+        if let Some(made) = &mut self.made {
+            self.made_name = made.push(&chunk).map(<[u8]>::to_vec);
+            if self.made_name.is_some() || made.is_over() {
+                self.made = None;
+            }
+        }
         let changed = self.renamer.as_mut().and_then(|renamer| renamer.push(&chunk));
         if let Some(changed) = changed {
             host::set_response_body(size, &changed);

@@ -14,7 +14,7 @@ use super::{
     response::{self, Response},
 };
 use crate::{
-    decision_header,
+    decision_header, homes,
     host::{self, Headers},
     run, session,
 };
@@ -35,6 +35,9 @@ impl Stream {
             report_load(sent, report);
         }
         let mut response = Response::begin(&headers, &sent.placed.models);
+        if sent.placed.asked.keeps {
+            response.find_name();
+        }
         let server = self.server(&headers);
         let served_by =
             server.map(|it| sent.result.as_ref().map_or(it, |result| result.reached(it)));
@@ -71,7 +74,7 @@ impl Stream {
     }
 
     /// Returns the endpoint that the response came from; `None` where Envoy answered by itself.
-    fn server(&self, headers: &Headers) -> Option<SocketAddr> {
+    pub(super) fn server(&self, headers: &Headers) -> Option<SocketAddr> {
         let told = self.instance.config.envoy.served_by_header.as_deref();
         // Behind what an endpoint may have said itself stands what Envoy added.
         let told =
@@ -114,6 +117,9 @@ impl Stream {
             }
             run::observe(&sent.placed.pool, Observation::FirstToken { request: self.id, at });
         }
+        if let Some(name) = sent.response.made_name.take() {
+            keep_name(sent, &name);
+        }
         if end_of_stream {
             self.finish(sent);
         }
@@ -132,6 +138,14 @@ impl Stream {
             report_load(sent, report);
         }
         self.finish(sent);
+    }
+}
+
+/// Notes the endpoint that keeps what its answer named.
+fn keep_name(sent: &Sent, name: &[u8]) {
+    let first = || sent.result.as_ref()?.ranked.first().copied();
+    if let Some(endpoint) = sent.served_by.or_else(first) {
+        homes::keep(&sent.placed.pool, name, endpoint);
     }
 }
 

@@ -146,8 +146,12 @@ mod tests {
         let now = Instant::now();
         let old = now.checked_sub(Duration::from_secs(9)).unwrap();
         let envoys = [envoy(now, 0, 3), envoy(now, 0, 4), envoy(old, 0, 100)];
-        let readings =
-            PodReadings { pods: [].into(), objectives: Arc::default(), rewrites: [].into() };
+        let readings = PodReadings {
+            pods: [].into(),
+            objectives: Arc::default(),
+            rewrites: [].into(),
+            models: watch::channel([].into()).1,
+        };
         let cells =
             |envoys: &[EnvoyStatus]| cells(&readings, &fresh_reports(envoys, "a", now), |_| None);
         let all = cells(&envoys);

@@ -18,6 +18,7 @@ pub(crate) fn snapshot(pool: &str, readings: &PodReadings, now: Instant) -> Snap
         endpoints: endpoints(&readings.pods, now),
         objectives: readings.objectives.to_vec(),
         model_rewrites: readings.rewrites.to_vec(),
+        models: readings.models.borrow().to_vec(),
         ..Snapshot::default()
     };
     if snapshot.is_idle() {

@@ -170,7 +170,9 @@ mod tests {
 
     fn view(name: &str, pods: Vec<ScrapedPod>) -> PoolView {
         let pods = pods.into();
-        let readings = PodReadings { pods, objectives: Arc::default(), rewrites: [].into() };
+        let models = watch::channel([].into()).1;
+        let (objectives, rewrites) = (Arc::default(), [].into());
+        let readings = PodReadings { pods, objectives, rewrites, models };
         let readings = watch::channel(Some(readings)).1;
         PoolView { pool: name.into(), readings, waiting: WaitingGateways::new() }
     }

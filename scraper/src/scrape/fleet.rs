@@ -7,12 +7,15 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use picker_core::Model;
 use tokio::sync::watch;
 use tracing::info;
 use wire::metrics::Engine;
 
 use super::{
     life::Moment,
+    models_task::ModelsTask,
+    pod_models::PodModels,
     pod_task::{PodStart, PodTask},
 };
 use crate::{
@@ -38,7 +41,8 @@ struct RunningPod {
     engine: Arc<Engine>,
     origin: PodOrigin,
     state: watch::Receiver<ScrapeState>,
-    _task: Task,
+    models: watch::Receiver<Arc<[Model]>>,
+    _tasks: [Task; 2],
 }
 
 impl Fleet {
@@ -52,14 +56,26 @@ impl Fleet {
         mut discovered: watch::Receiver<Option<DiscoveredPool>>,
         readings: watch::Sender<Option<PodReadings>>,
     ) {
+        let (models_in, models) = watch::channel([].into());
+        let mut unites = Task::spawn(std::future::ready(()));
         while discovered.changed().await.is_ok() {
             let Some(pool) = discovered.borrow_and_update().clone() else { continue };
+            let pods = self.follow(pool.pods);
+            // In its place, so that gateways are not without a list meanwhile.
+            unites = Task::spawn(self.models().unite(models_in.clone()));
             readings.send_replace(Some(PodReadings {
-                pods: self.follow(pool.pods),
+                pods,
                 objectives: Arc::new(pool.objectives),
                 rewrites: pool.rewrites.into(),
+                models: models.clone(),
             }));
         }
+        drop(unites);
+    }
+
+    fn models(&self) -> PodModels {
+        let listed = |it: &RunningPod| (it.state.clone(), it.models.clone());
+        PodModels::new(self.running.values().map(listed).collect())
     }
 
     /// Starts and stops tasks until there is one for each pod in `list`. A pod that stays keeps its
@@ -93,7 +109,7 @@ impl Fleet {
         pods.into()
     }
 
-    /// Starts a pod's task. Its phase is drawn over one interval, so that many pods aren't all
+    /// Starts a pod's tasks. The phase is drawn over one interval, so that many pods aren't all
     /// asked at one moment.
     fn start(&mut self, pod: Pod, engine: Arc<Engine>) -> RunningPod {
         let phase = self.task.pace.interval(false).mul_f64(self.rng.f64());
@@ -102,7 +118,12 @@ impl Fleet {
         let origin = pod.origin.clone();
         let made = origin.created_ms.map(|created_ms| now.back_at(created_ms));
         let start = PodStart { phase, found: made.or_else(|| self.is_begun.then_some(now)) };
-        let task = Task::spawn(self.task.clone().run(pod, start, writer));
-        RunningPod { engine, origin, state, _task: task }
+        let (models_in, models) = watch::channel([].into());
+        let asks = ModelsTask { peer: self.task.serving(&pod), state: state.clone() };
+        let tasks = [
+            Task::spawn(self.task.clone().run(pod, start, writer)),
+            Task::spawn(asks.run(models_in)),
+        ];
+        RunningPod { engine, origin, state, models, _tasks: tasks }
     }
 }

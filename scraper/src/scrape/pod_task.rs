@@ -140,6 +140,15 @@ impl PodTask {
         self.source.port.or(engine.port).unwrap_or_else(|| pod.address.port())
     }
 
+    /// Returns the port of a pod that serves requests. The source's TLS is that of the metrics, and of this port where they
+    /// are one.
+    pub(super) fn serving(&self, pod: &Pod) -> Peer {
+        let authority = pod.address.to_string();
+        let is_one = self.metrics_port(pod, &self.engine_for(pod)) == pod.address.port();
+        let tls = self.tls.clone().filter(|_| is_one);
+        Peer { host: authority.clone(), authority, tls, http2: pod.http2 }
+    }
+
     fn scraper(&self, pod: &Pod) -> Result<PodScraper, Fault> {
         let engine = self.engine_for(pod);
         let pages = self.pages(pod, &engine)?;

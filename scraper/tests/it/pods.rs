@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use picker_core::Health;
+use picker_core::{Health, Snapshot};
 use scraper::settings::{Discovery, ListedEndpoints};
 
 use crate::{
@@ -135,6 +135,9 @@ async fn a_pod_is_asked_for_what_is_wanted() {
         let asked = Arc::new(Mutex::new(Vec::<String>::new()));
         let seen = Arc::clone(&asked);
         let pod = Server::start(anywhere(), move |it| {
+            if it.line == "GET /v1/models" {
+                return Reply::Whole(404, Vec::new());
+            }
             seen.lock().unwrap().push(it.line.clone());
             let selects =
                 it.line.starts_with("GET /metrics/?name%5B%5D=vllm:num_requests_waiting&");
@@ -219,4 +222,37 @@ async fn a_pod_that_claims_the_impossible_is_read_on() {
     envoy.wait_for(pod.address, "the most", |it| waiting(it) == Some(u32::MAX)).await;
     pod.reply_with(page(4));
     envoy.wait_for(pod.address, "4 waiting", |it| waiting(it) == Some(4)).await;
+}
+
+/// What a list has beside names is the engine's own; a pod that is down has no list.
+#[tokio::test]
+async fn the_models_of_all_pods_that_are_up_arrive_once() {
+    let list = |own: &str| {
+        let text = format!(
+            r#"{{"data":[{{"id":"base","max_model_len":4096}},{{"id":"{own}","parent":"base"}}]}}"#
+        );
+        Reply::Whole(200, text.into_bytes())
+    };
+    let one = Pod::serving(anywhere(), page(0), list("sql")).await;
+    let two = Pod::serving(anywhere(), page(0), list("chat")).await;
+    let (silent, envoy) = (Pod::start(page(0)).await, Envoy::start().await);
+    let pods = [one.address, two.address, silent.address];
+    let scraper = start(settings(&pods, &[envoy.address])).await;
+    let names = |snapshot: &Snapshot| {
+        let all = snapshot.models.iter();
+        all.map(|it| format!("{} {:?} {}", it.name, it.parent, it.members)).collect::<Vec<_>>()
+    };
+    let wait_for = async |count: usize| {
+        let has = |it: &Snapshot| it.models.len() == count;
+        let pushes = envoy.wait("a list", |pushes| pushes.last.as_ref().is_some_and(has)).await;
+        pushes.last.unwrap()
+    };
+    let all = wait_for(3).await;
+    let adapter = |name: &str| format!("{name} Some(\"base\") \"parent\":\"base\"");
+    let base = "base None \"max_model_len\":4096".to_owned();
+    assert_eq!(names(&all), [base.clone(), adapter("chat"), adapter("sql")]);
+    two.stop().await;
+    let left = wait_for(2).await;
+    assert_eq!(names(&left), [base, adapter("sql")]);
+    scraper.stop().await;
 }

@@ -62,10 +62,18 @@ impl Pod {
     }
 
     pub(crate) async fn start_at(address: SocketAddr, reply: Reply) -> Self {
+        Self::serving(address, reply, Reply::Whole(404, Vec::new())).await
+    }
+
+    /// Starts a pod with such a list of models.
+    pub(crate) async fn serving(address: SocketAddr, reply: Reply, models: Reply) -> Self {
         let (count, asked) = watch::channel(0);
         let reply = Arc::new(Mutex::new(reply));
         let current = Arc::clone(&reply);
         let server = Server::start(address, move |asked| {
+            if asked.line == "GET /v1/models" {
+                return models.clone();
+            }
             assert!(asked.line.starts_with("GET /metrics"), "{}", asked.line);
             count.send_modify(|count| *count += 1);
             current.lock().unwrap().clone()

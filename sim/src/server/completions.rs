@@ -1,4 +1,4 @@
-//! The two APIs for inference, `/v1/completions` and `/v1/chat/completions`.
+//! The APIs that generate: `/v1/completions`, `/v1/chat/completions`, `/v1/messages` and `/v1/responses`.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use axum::{
 };
 
 use super::{
-    answer::Answer,
+    answer::{Answer, Asked},
     desk::News,
     error::{Refusal, json_response},
     fault::Kind,
@@ -43,6 +43,22 @@ pub(super) async fn chat(
     complete(shared, peer, Api::Chat, request).await.unwrap_or_else(Refusal::into_response)
 }
 
+pub(super) async fn messages(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    complete(shared, peer, Api::Messages, request).await.unwrap_or_else(Refusal::into_message)
+}
+
+pub(super) async fn responses(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    complete(shared, peer, Api::Responses, request).await.unwrap_or_else(Refusal::into_response)
+}
+
 async fn complete(
     shared: Arc<Shared>,
     peer: Peer,
@@ -59,11 +75,15 @@ async fn complete(
     if fault == Kind::Busy || shared.is_full() {
         return Err(Refusal::Busy);
     }
-    let Ask { model, delivery, request } = ask;
+    let Ask { model, delivery, request, previous } = ask;
     let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let prompt_tokens = request.prompt.tokens();
     let ticket = shared.submit(request, delivery != Delivery::Whole);
+    // A response's id is the server's own, as a client asks for it by that.
+    let given = given.filter(|_| api != Api::Responses);
     let id = given.map_or_else(|| ticket.random_id(), str::to_owned);
-    let answer = Answer::new(api, &id, &model, &shared.options);
+    let asked = Asked { id: &id, model: &model, prompt_tokens, previous };
+    let answer = Answer::new(api, asked, &shared.options);
     if let Delivery::Stream { include_usage } = delivery {
         const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
         let fault = shared.faults();
@@ -85,6 +105,7 @@ async fn whole(
     loop {
         if let News::End(text, finish, usage) = ticket.news.recv().await? {
             let body = answer.whole(&text, finish, usage);
+            answer.keep_in(&mut ticket.kept(), &text, finish, usage);
             let mut response = json_response(StatusCode::OK, body);
             let report = orca::report(headers, &shared.desk().core.meter().gauges);
             response.headers_mut().extend(report);
@@ -104,8 +125,9 @@ async fn ask(shared: &Shared, api: Api, headers: &HeaderMap, body: Body) -> Resu
     let body: Bytes = to_bytes(body, BODY_MAX)
         .await
         .map_err(|error| Refusal::NotJson { column: 0, error: error.to_string() })?;
-    if shared.options.profile == Profile::Instant && body.len() > glance::WHOLE_MAX {
+    let is_plain = matches!(api, Api::Chat | Api::Completions);
+    if is_plain && shared.options.profile == Profile::Instant && body.len() > glance::WHOLE_MAX {
         return glance::read(&shared.options, &body);
     }
-    prompt::read(&shared.options, api, &body, priority)
+    prompt::read(&shared.options, api, &body, priority, &|name| shared.kept().text(name))
 }

@@ -18,6 +18,7 @@ pub(super) enum Refusal {
     AnswerTooLong { max_tokens: i64, model_tokens: usize },
     PromptTooLong { tokens: usize, model_tokens: usize },
     NotSimulated(&'static str),
+    NoSuchResponse(String),
     Busy,
     Dead,
 }
@@ -39,6 +40,9 @@ impl Refusal {
             Self::BadMaxTokens(_) | Self::AnswerTooLong { .. } => (BAD, CHECK, named("max_tokens")),
             Self::PromptTooLong { .. } => (BAD, CHECK, named("input_tokens")),
             Self::NotSimulated(name) => (BAD, CHECK, named(name)),
+            Self::NoSuchResponse(_) => {
+                (StatusCode::NOT_FOUND, "invalid_request_error", named("response_id"))
+            }
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable", None),
             Self::Dead => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", None),
         }
@@ -78,6 +82,7 @@ impl Refusal {
             Self::NotSimulated(name) => {
                 format!("This simulator does not do that. (parameter={name})")
             }
+            Self::NoSuchResponse(id) => format!("Response with id '{id}' not found."),
             Self::Busy => "The engine is currently busy and cannot accept new requests. Please \
                  try again later or on a different instance."
                 .to_owned(),
@@ -95,6 +100,18 @@ impl Refusal {
         let code = status.as_u16();
         format!(
             r#"{{"error":{{"message":{message},"type":"{kind}","param":{parameter},"code":{code}}}}}"#
+        )
+    }
+}
+
+impl Refusal {
+    /// Returns the answer in the words of the Anthropic API.
+    pub(super) fn into_message(self) -> Response {
+        let (status, kind, _) = self.parts();
+        let message = Value::from(self.message());
+        json_response(
+            status,
+            format!(r#"{{"type":"error","error":{{"type":"{kind}","message":{message}}}}}"#),
         )
     }
 }

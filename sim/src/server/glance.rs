@@ -41,6 +41,7 @@ pub(super) fn read(options: &Options, body: &[u8]) -> Result<Ask, Refusal> {
             adapter: None,
             is_received: false,
         },
+        previous: None,
     })
 }
 

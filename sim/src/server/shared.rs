@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     desk::{Desk, News},
     fault::{Fault, Kind},
+    kept::KeptResponses,
     traffic::Traffic,
 };
 use crate::{
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     engine: Config,
     desk: Mutex<Desk>,
     traffic: Mutex<Traffic>,
+    kept: Mutex<KeptResponses>,
     /// Number of HTTP requests for completions under way: `/load`.
     pub(super) load: AtomicUsize,
     /// Unix time of the start in seconds: the `_created` of all counters.
@@ -55,6 +57,7 @@ impl Shared {
         Self {
             desk: Mutex::new(Desk::new(engine.clone())),
             traffic: Mutex::default(),
+            kept: Mutex::default(),
             load: AtomicUsize::new(0),
             created: Mutex::new(unix_now()),
             origin: Instant::now(),
@@ -80,6 +83,10 @@ impl Shared {
 
     pub(super) fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn kept(&self) -> MutexGuard<'_, KeptResponses> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn created(&self) -> MutexGuard<'_, f64> {
@@ -126,6 +133,7 @@ impl Shared {
         if fault.kind == Kind::Restart {
             self.desk().restart(self.engine.clone());
             *self.traffic() = Traffic::default();
+            *self.kept() = KeptResponses::default();
             *self.created() = unix_now();
         }
         self.faults.send_replace(fault);
@@ -175,6 +183,11 @@ impl Shared {
 }
 
 impl Ticket {
+    /// Locks the responses that the server keeps.
+    pub(super) fn kept(&self) -> MutexGuard<'_, KeptResponses> {
+        self.shared.kept()
+    }
+
     /// Returns sixteen hexadecimal digits that no other request of this process gets.
     pub(super) fn random_id(&self) -> String {
         format!("{:016x}", self.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15))

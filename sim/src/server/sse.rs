@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    answer::Answer,
+    answer::{Answer, DONE},
     desk::News,
     error::Refusal,
     fault::{Fault, Kind},
@@ -24,7 +24,6 @@ use super::{
     shared::Ticket,
 };
 
-const DONE: &str = "data: [DONE]\n\n";
 const KEEP_ALIVE: &str = ": keep-alive\n\n";
 
 /// The body of a streamed answer: a frame per step of the engine.
@@ -36,6 +35,8 @@ pub(super) struct Stream {
     faults: watch::Receiver<Fault>,
     peer: Peer,
     words: usize,
+    /// Text of the words so far.
+    said: String,
     /// Frame that follows at once.
     next: Option<String>,
     silence: Option<Silence>,
@@ -67,8 +68,8 @@ impl Stream {
         faults: watch::Receiver<Fault>,
         peer: Peer,
     ) -> Self {
-        let ticket = Some(ticket);
-        Self { answer, ticket, include_usage, faults, peer, words: 0, next: None, silence: None }
+        let (ticket, next, said) = (Some(ticket), answer.early(), String::new());
+        Self { answer, ticket, include_usage, faults, peer, words: 0, said, next, silence: None }
     }
 
     /// Has a comment sent after so many seconds of silence, unless they are none.
@@ -83,21 +84,19 @@ impl Stream {
                     return broken;
                 }
                 let opening = self.answer.opening().filter(|_| self.words == 0);
+                let chunk = self.answer.word(self.words, word, finish, self.include_usage);
                 self.words += 1;
-                let chunk = self.answer.chunk(word, finish, self.include_usage);
+                self.said.extend(word);
                 let Some(opening) = opening else { return Ok(chunk) };
                 // vLLM sends the role with the first token, in a frame of its own.
                 self.next = Some(chunk);
                 Ok(opening)
             }
-            Some(News::End(_, _, usage)) => {
-                self.ticket = None;
-                let mut text = String::new();
-                if self.include_usage {
-                    text.push_str(&self.answer.usage_chunk(usage));
+            Some(News::End(_, finish, usage)) => {
+                if let Some(ticket) = self.ticket.take() {
+                    self.answer.keep_in(&mut ticket.kept(), &self.said, finish, usage);
                 }
-                text.push_str(DONE);
-                Ok(text)
+                Ok(self.answer.closing(&self.said, finish, usage, self.include_usage))
             }
             None => {
                 self.ticket = None;

@@ -1,4 +1,4 @@
-//! The small GETs: health, version, models and load.
+//! The small GETs: health, version, models, load, and responses that are kept.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -6,13 +6,17 @@ use std::{
 };
 
 use axum::{
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
-use super::{error::json_response, fault::Kind, shared::Shared};
+use super::{
+    error::{Refusal, json_response},
+    fault::Kind,
+    shared::Shared,
+};
 
 pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let dead = shared.fault().kind == Kind::Health503;
@@ -43,4 +47,16 @@ pub(super) async fn models(State(shared): State<Arc<Shared>>) -> Response {
     let loras = loras.map(|lora| model(&lora.name, &lora.path, Some(options.model())));
     let data: Vec<Value> = bases.chain(loras).collect();
     json_response(StatusCode::OK, json!({"object": "list", "data": data}).to_string())
+}
+
+/// Answers with a response that is kept. One that is kept is whole, and can't be cancelled any more.
+pub(super) async fn response(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+) -> Response {
+    let body = shared.kept().body(&name);
+    body.map_or_else(
+        || Refusal::NoSuchResponse(name).into_response(),
+        |body| json_response(StatusCode::OK, body),
+    )
 }

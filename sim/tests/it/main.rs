@@ -13,6 +13,7 @@ mod client;
 mod faults;
 mod figures;
 mod laws;
+mod other_apis;
 mod page;
 mod real;
 mod streams;

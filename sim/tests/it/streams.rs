@@ -16,7 +16,8 @@ type Frames = Vec<(f64, String)>;
 fn ask(api: &str, name: &str, include_usage: bool) -> String {
     let prompt = format!("{name}: {}", "word ".repeat(900));
     let prompt = match api {
-        "chat" => format!(r#""messages":[{{"role":"user","content":"{prompt}"}}]"#),
+        "chat" | "messages" => format!(r#""messages":[{{"role":"user","content":"{prompt}"}}]"#),
+        "responses" => format!(r#""max_output_tokens":4,"input":"{prompt}""#),
         _ => format!(r#""prompt":"{prompt}""#),
     };
     format!(
@@ -58,10 +59,22 @@ fn record(server: &Server, path: &str, ask: &str) -> Frames {
     }
 }
 
-/// The kind of an event of chat or completions.
+/// The kind of an event, by its name where it has one.
 fn kind(event: &str) -> String {
     if event.starts_with(':') {
         return "comment".to_owned();
+    }
+    if let Some((name, data)) =
+        event.strip_prefix("event: ").and_then(|it| it.split_once("\ndata: "))
+    {
+        let data: Value = serde_json::from_str(data).unwrap();
+        let inner = ["response", "message", "item", "part", "delta", "usage", "content_block"];
+        let members = std::iter::once(("", &data)).chain(inner.map(|name| (name, &data[name])));
+        let keys = members.filter_map(|(name, value)| {
+            let keys: Vec<&str> = value.as_object()?.keys().map(String::as_str).collect();
+            Some(format!("{name}({})", keys.join(",")))
+        });
+        return format!("{name}: {}", keys.collect::<Vec<_>>().join(" "));
     }
     let data = event.strip_prefix("data: ").unwrap();
     if data == "[DONE]" {
@@ -117,12 +130,16 @@ fn the_simulator_sends_what_a_real_server_sends() {
         ("chat", "/v1/chat/completions", false),
         ("chat with reasoning and usage", "/v1/chat/completions", true),
         ("completions", "/v1/completions", false),
+        ("messages", "/v1/messages", false),
+        ("responses", "/v1/responses", false),
     ] {
         let api = name.split(' ').next().unwrap();
         let ours = record(&server, path, &ask(api, name, include_usage));
         let real = &recorded[name];
-        begins_as_an_engine_does(real);
-        begins_as_an_engine_does(&ours);
+        if matches!(api, "chat" | "completions") {
+            begins_as_an_engine_does(real);
+            begins_as_an_engine_does(&ours);
+        }
         // A real server without a parser of reasoning has no details of the output.
         let plain = |kind: String| kind.replace("completion_tokens_details,", "");
         let [real, ours] = [real, &ours].map(|it| kinds(it).into_iter().map(plain));

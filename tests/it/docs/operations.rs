@@ -29,7 +29,7 @@ fn cells(operation: &Operation) -> [String; 4] {
         ],
         Class::Read(_) => ["by load".to_owned(), none(), "output".to_owned(), rewritten("`model`")],
         Class::Upgraded => ["at its headers".to_owned(), none(), none(), none()],
-        Class::Direct => ["at once".to_owned(), none(), none(), rewritten("-")],
+        Class::Direct | Class::Named => ["at once".to_owned(), none(), none(), rewritten("-")],
         Class::Refused => ["403".to_owned(), none(), none(), none()],
     }
 }

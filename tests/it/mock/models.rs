@@ -152,6 +152,10 @@ fn the_pools_models_are_listed_once_they_are_known() {
     let model = |name: &str, parent: Option<&str>| Model {
         name: name.to_owned(),
         parent: parent.map(str::to_owned),
+        members: match parent {
+            Some(parent) => format!(r#""max_model_len":4096,"parent":"{parent}""#),
+            None => r#""max_model_len":4096"#.to_owned(),
+        },
     };
     let models = vec![model("base", None), model("sql", Some("base"))];
     let push = Push { body: Push::with_models(&[Pod::idle(1)], models).body, ..world.push(&[]) };

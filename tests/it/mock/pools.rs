@@ -1,8 +1,8 @@
 //! Several pools behind one plugin.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use host_mock::Stream;
-use picker_core::Snapshot;
+use picker_core::{Model, Snapshot};
 use serde_json::{Value, json};
 
 use super::{
@@ -104,5 +104,36 @@ fn pools_share_nothing() {
     first.respond(200, &[] as &[(&str, &str)], b"{}");
     world.envoy.pump();
     assert_eq!(world.pod(&held).number, 1);
+    world.is_well();
+}
+
+/// Each caller is told the models that its requests may reach, of all pools together.
+#[test]
+fn models_are_listed_where_a_request_for_them_would_go() {
+    let pools = json!([
+        {"name": "a", "match": {"pathPrefix": "/team/a"}},
+        {"name": "c", "match": {"model": ["c-7b", "shared"]}},
+        {"name": "d"},
+    ]);
+    let world = world(Way::STOP_ITERATION_HEADER, &pools);
+    let serve = |pool: &str, names: &[&str]| {
+        let model = |name: &&str| Model { name: (*name).to_owned(), ..Model::default() };
+        let models = names.iter().map(model).collect();
+        let endpoints = vec![Pod::idle(1).endpoint()];
+        let snapshot = Snapshot { pool: pool.to_owned(), endpoints, models, ..Snapshot::default() };
+        let push = Push { body: wire::snapshot::encode(&snapshot).unwrap(), ..world.push(&[]) };
+        assert_eq!(world.ingest(0, &push.headers(), &push.body).status(), Some(204));
+    };
+    serve("a", &["secret"]);
+    serve("c", &["c-7b", "not-matched"]);
+    serve("d", &["d", "shared"]);
+    let names = |path: &str| {
+        let stream = world.envoy.worker(2).get(path, &[] as &[(&str, &str)]);
+        let list: Value = serde_json::from_slice(&stream.response().unwrap().body).unwrap();
+        let names = list["data"].as_array().unwrap().iter().map(|it| it["id"].clone());
+        names.map(|it| it.as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names("/v1/models"), "c-7b d");
+    assert_eq!(names("/team/a/v1/models"), "secret");
     world.is_well();
 }

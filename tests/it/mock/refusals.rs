@@ -92,13 +92,17 @@ fn a_request_without_its_body_is_refused_and_not_held_for_ever() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
+fn a_body_over_the_limit_is_refused() {
     for way in Way::ALL {
         let world = World::with(way, &json!({"envoy": {"maxBodyBytes": 1000}}));
         world.pods(&[Pod::idle(1)]);
         let worker = world.envoy.worker(3);
         for declared in ["1001", "5000000000", "18446744073709551615"] {
             let stream = worker.post_headers(CHAT, &[("content-length", declared)]);
+            if declared == "1001" {
+                assert_eq!(stream.status(), None, "{way:?}: the client may write before it reads");
+                stream.end();
+            }
             assert_eq!(
                 told(&stream),
                 "413 the request body is larger than 1000 bytes",
@@ -109,9 +113,10 @@ fn a_body_over_the_limit_is_refused_as_soon_as_it_is_known() {
         chunked.chunk(&[b' '; 600]);
         assert_eq!(chunked.status(), None);
         chunked.chunk(&[b' '; 401]);
-        assert!(told(&chunked).starts_with("413 "), "{way:?}");
         chunked.chunk(b"more");
+        assert_eq!(chunked.status(), None);
         chunked.end();
+        assert!(told(&chunked).starts_with("413 "), "{way:?}");
         let body = chat_body(&"x".repeat(1000 - chat_body("").len()));
         assert_eq!(world.pod(&worker.post(CHAT, NONE, &body)).number, 1, "{way:?}: just the limit");
         assert_eq!(refused(&world, RefusedStatus::S413), 4);

@@ -83,7 +83,11 @@ const fn has_whole_text(api: Api) -> bool {
         | Api::Completions
         | Api::Embeddings
         | Api::Messages
+        | Api::LlamaCompletion
+        | Api::TritonGenerate
         | Api::SglangGenerate => true,
+        // Ollama's pictures stand beside the text.
+        Api::OllamaChat | Api::OllamaGenerate | Api::Gemini | Api::Bedrock => false,
         Api::Responses
         | Api::Conversations
         | Api::Images
@@ -91,6 +95,7 @@ const fn has_whole_text(api: Api) -> bool {
         | Api::RenderCompletions
         | Api::CountTokens
         | Api::Generate
+        | Api::Named
         | Api::Other => false,
     }
 }

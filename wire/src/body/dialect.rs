@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod openai;
+mod other_engines;
 mod sglang;
 mod vllm;
 
@@ -85,6 +86,20 @@ dialects! {
         RenderChat = RENDER_CHAT,
         /// vLLM's `completions/render`.
         RenderCompletions = RENDER_COMPLETIONS,
+        /// Ollama's `api/chat`.
+        OllamaChat = OLLAMA_CHAT,
+        /// Ollama's `api/generate`.
+        OllamaGenerate = OLLAMA_GENERATE,
+        /// llama.cpp's `completion`.
+        LlamaCompletion = LLAMA_COMPLETION,
+        /// Triton's `generate` and `generate_stream`.
+        TritonGenerate = TRITON_GENERATE,
+        /// Gemini's `generateContent` and `streamGenerateContent`.
+        Gemini = GEMINI,
+        /// Bedrock's `converse` and `converse-stream`.
+        Bedrock = BEDROCK,
+        /// A request that computes nothing and names in its body what one endpoint keeps.
+        Named = NAMED,
         /// Any other: of its body only the model is read, if it is JSON or a form.
         Other = OTHER,
     }

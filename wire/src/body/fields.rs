@@ -31,6 +31,8 @@ pub(super) struct RequestFields<'a> {
     place: Place,
     pub(super) cache_salt: Option<&'a [u8]>,
     session: SessionWords<'a>,
+    pub(super) goes_on_from: Option<&'a [u8]>,
+    pub(super) own_name: Option<&'a [u8]>,
     stream: bool,
     include_usage: bool,
     pub(super) max_tokens: Option<u64>,
@@ -42,7 +44,7 @@ pub(super) struct RequestFields<'a> {
     /// Text in front of the prompt. Kept apart, as are tools and system: these keys may come behind
     /// the prompt, and are hashed in front.
     pub(super) instructions: Option<&'a [u8]>,
-    tools: Option<&'a [u8]>,
+    pub(super) tools: Option<&'a [u8]>,
     /// Documents that the chat template prints (vLLM: `documents`).
     documents: Option<&'a [u8]>,
     /// Template of the request's own (vLLM: `chat_template`).
@@ -63,6 +65,8 @@ impl<'a> RequestFields<'a> {
             place: Place::Before(0),
             cache_salt: None,
             session: SessionWords::default(),
+            goes_on_from: None,
+            own_name: None,
             stream: false,
             include_usage: false,
             max_tokens: None,
@@ -163,6 +167,8 @@ impl<'a> RequestFields<'a> {
             },
             cache_salt: self.cache_salt,
             session: self.session.word(),
+            goes_on_from: self.goes_on_from,
+            own_name: self.own_name,
             stream: self.stream,
             include_usage: self.include_usage,
             max_tokens,

@@ -1,7 +1,7 @@
 //! The list of operations.
 
 use super::{
-    Class::{self, Direct, Read, Refused},
+    Class::{self, Direct, Named, Read, Refused},
     Methods::{self, Any, Get, Post},
     Operation,
     pattern::Pattern,
@@ -14,7 +14,12 @@ const fn of(
     class: Class,
     engines: &'static str,
 ) -> Operation {
-    Operation { methods, pattern: Pattern::new(path), class, engines }
+    Operation { methods, pattern: Pattern::new(path), class, engines, keeps: false }
+}
+
+/// Marks an operation of which the pod keeps something.
+const fn keeping(operation: Operation) -> Operation {
+    Operation { keeps: true, ..operation }
 }
 
 const fn inference(path: &'static str, api: Api, engines: &'static str) -> Operation {
@@ -39,9 +44,13 @@ pub static OPERATIONS: &[Operation] = &[
         Api::Completions,
         "OpenAI, vLLM, SGLang, TGI, TensorRT-LLM, Dynamo, llama.cpp, Ollama",
     ),
-    inference("responses", Api::Responses, "OpenAI, vLLM, SGLang, TensorRT-LLM, Dynamo, llama.cpp"),
+    keeping(inference(
+        "responses",
+        Api::Responses,
+        "OpenAI, vLLM, SGLang, TensorRT-LLM, Dynamo, llama.cpp",
+    )),
     inference("embeddings", Api::Embeddings, "OpenAI, vLLM, SGLang, Dynamo, llama.cpp, Ollama"),
-    inference("conversations", Api::Conversations, "OpenAI"),
+    keeping(inference("conversations", Api::Conversations, "OpenAI")),
     inference("images/generations", Api::Images, "OpenAI, vLLM-Omni, SGLang"),
     inference("images/edits", Api::Other, "OpenAI, vLLM-Omni, SGLang"),
     inference("audio/transcriptions", Api::Other, "OpenAI, vLLM, SGLang"),
@@ -50,6 +59,7 @@ pub static OPERATIONS: &[Operation] = &[
     inference("chat/completions/batch", Api::Other, "vLLM"),
     of(Post, "v1/responses/{id}/cancel", Direct, "OpenAI, vLLM, SGLang"),
     of(Get, "v1/responses/{id}", Direct, "OpenAI, vLLM, SGLang"),
+    of(Get, "v1/responses/{id}/input_items", Direct, "OpenAI"),
     of(Get, "v1/models/{model}", Direct, "OpenAI, SGLang"),
     of(Get, "v1/models", Direct, "OpenAI, vLLM, SGLang, TGI, TensorRT-LLM, Dynamo, llama.cpp"),
     // Anthropic's. Its one word stands in other APIs too, so that its version counts.
@@ -68,38 +78,47 @@ pub static OPERATIONS: &[Operation] = &[
     inference("tokenize", Api::Other, "vLLM, SGLang, TGI, llama.cpp"),
     inference("detokenize", Api::Other, "vLLM, SGLang, llama.cpp"),
     // Generation without a model's name. Longer ones are before the one word that they end with.
-    inference("v2/models/{model}/versions/{version}/generate", Api::Other, "Triton"),
-    inference("v2/models/{model}/versions/{version}/generate_stream", Api::Other, "Triton"),
+    inference("v2/models/{model}/versions/{version}/generate", Api::TritonGenerate, "Triton"),
+    inference(
+        "v2/models/{model}/versions/{version}/generate_stream",
+        Api::TritonGenerate,
+        "Triton",
+    ),
     inference("v2/models/{model}/versions/{version}/infer", Api::Other, "Triton"),
-    inference("v2/models/{model}/generate", Api::Other, "Triton"),
-    inference("v2/models/{model}/generate_stream", Api::Other, "Triton"),
+    inference("v2/models/{model}/generate", Api::TritonGenerate, "Triton"),
+    inference("v2/models/{model}/generate_stream", Api::TritonGenerate, "Triton"),
     inference("v2/models/{model}/infer", Api::Other, "Triton, KServe"),
-    inference("api/generate", Api::Other, "Ollama"),
-    inference("api/chat", Api::Other, "Ollama"),
+    inference("api/generate", Api::OllamaGenerate, "Ollama"),
+    inference("api/chat", Api::OllamaChat, "Ollama"),
     inference("api/embed", Api::Other, "Ollama"),
     inference("generate", Api::SglangGenerate, "SGLang, TGI"),
     inference("generate_stream", Api::Other, "TGI"),
-    inference("completion", Api::Other, "llama.cpp"),
+    inference("completion", Api::LlamaCompletion, "llama.cpp"),
     inference("infill", Api::Other, "llama.cpp"),
     inference("embedding", Api::Other, "llama.cpp"),
     inference("reranking", Api::Other, "llama.cpp"),
     inference("encode", Api::Other, "SGLang"),
     // Google's and Amazon's, by gateways in front of other engines.
-    inference("models/{model}:generateContent", Api::Other, "Gemini"),
-    inference("models/{model}:streamGenerateContent", Api::Other, "Gemini"),
+    inference("models/{model}:generateContent", Api::Gemini, "Gemini"),
+    inference("models/{model}:streamGenerateContent", Api::Gemini, "Gemini"),
     inference("models/{model}:countTokens", Api::Other, "Gemini"),
     inference("models/{model}:embedContent", Api::Other, "Gemini"),
-    inference("model/{model}/converse", Api::Other, "Bedrock"),
-    inference("model/{model}/converse-stream", Api::Other, "Bedrock"),
+    inference("model/{model}/converse", Api::Bedrock, "Bedrock"),
+    inference("model/{model}/converse-stream", Api::Bedrock, "Bedrock"),
     inference("model/{model}/invoke", Api::Other, "Bedrock"),
     inference("model/{model}/invoke-with-response-stream", Api::Other, "Bedrock"),
     // No inference, though the body may say something.
-    of(Post, "abort_request", Direct, "SGLang"),
+    of(Post, "abort_request", Named, "SGLang"),
     of(Post, "abort_requests", Direct, "vLLM"),
     of(Post, "ping", Direct, "SageMaker, vLLM"),
-    of(Post, "v1/conversations/{id}/items", Direct, "OpenAI"),
-    of(Post, "v1/files", Direct, "OpenAI"),
-    of(Post, "v1/batches", Direct, "OpenAI"),
+    of(Any, "v1/conversations/{id}", Direct, "OpenAI"),
+    of(Any, "v1/conversations/{id}/items", Direct, "OpenAI"),
+    of(Get, "v1/conversations/{id}/items/{item}", Direct, "OpenAI"),
+    keeping(of(Post, "v1/files", Direct, "OpenAI")),
+    of(Get, "v1/files/{id}", Direct, "OpenAI"),
+    of(Get, "v1/files/{id}/content", Direct, "OpenAI"),
+    keeping(of(Post, "v1/batches", Named, "OpenAI")),
+    of(Get, "v1/batches/{id}", Direct, "OpenAI"),
     of(Post, "v1/batches/{id}/cancel", Direct, "OpenAI"),
     of(Post, "api/show", Direct, "Ollama"),
     of(Post, "apply-template", Direct, "llama.cpp"),

@@ -19,9 +19,12 @@ pub(super) struct Pattern {
 pub(super) struct Found {
     /// Place of the model in the path, if the pattern has one.
     pub(super) model: Option<Range<usize>>,
+    /// Place of the name of what a pod keeps, if the pattern has one.
+    pub(super) id: Option<Range<usize>>,
 }
 
 const MODEL: &str = "{model}";
+const ID: &str = "{id}";
 
 impl Pattern {
     /// Makes a pattern. Evaluated by the compiler, so that no request pays for it.
@@ -69,7 +72,7 @@ impl Pattern {
         if let Some(head) = self.text.strip_suffix(MODEL) {
             return last_part(path, head.as_bytes());
         }
-        let mut model = None;
+        let mut all = Found::default();
         let mut end = path.len();
         for part in self.text.rsplit('/') {
             let before = path.get(..end)?;
@@ -79,12 +82,15 @@ impl Pattern {
                 Some((_, rest)) => found.strip_suffix(rest.as_bytes()).filter(|it| !it.is_empty()),
                 None => (found == part.as_bytes()).then_some(found),
             }?;
+            let place = Some(start..start + name.len());
             if part.starts_with(MODEL) {
-                model = Some(start..start + name.len());
+                all.model = place;
+            } else if part == ID {
+                all.id = place;
             }
             end = start.checked_sub(1)?;
         }
-        Some(Found { model })
+        Some(all)
     }
 }
 
@@ -93,7 +99,7 @@ fn last_part(path: &[u8], head: &[u8]) -> Option<Found> {
     let at = memchr::memmem::find(path, head)?;
     let start = at + head.len();
     let is_part = at > 0 && path.get(at - 1) == Some(&b'/');
-    (is_part && start < path.len()).then_some(Found { model: Some(start..path.len()) })
+    (is_part && start < path.len()).then(|| Found { model: Some(start..path.len()), id: None })
 }
 
 #[cfg(test)]

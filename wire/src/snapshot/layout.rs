@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Adapters, CacheConfig, Endpoint, Health, Incarnation, Metrics, ModelRewrite, OBJECTIVES_MAX,
-    Objective, Snapshot, flow::Priority,
+    Adapters, CacheConfig, Endpoint, Health, Incarnation, Metrics, Model, ModelRewrite,
+    OBJECTIVES_MAX, Objective, Snapshot, flow::Priority,
 };
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,7 @@ impl<'a> Pool<'a> {
             endpoints,
             objectives,
             model_rewrites: snapshot.model_rewrites.iter().map(Rewrite::from_rewrite).collect(),
-            models: snapshot.models.iter().map(|it| (&*it.name, it.parent.as_deref())).collect(),
+            models: snapshot.models.iter().map(Served::from_model).collect(),
             texts: texts::records(&snapshot.texts),
         };
         pool.check()?;
@@ -132,7 +132,7 @@ impl TryFrom<Pool<'_>> for Snapshot {
             endpoints,
             objectives,
             model_rewrites: pool.model_rewrites.into_iter().map(ModelRewrite::from).collect(),
-            models: pool.models.into_iter().map(rewrite::model).collect(),
+            models: pool.models.into_iter().map(Model::from).collect(),
             texts: texts::measures(&pool.texts)?,
         })
     }

@@ -1,8 +1,8 @@
 //! Model rewrites and models within a snapshot.
 
 use picker_core::{
-    MODEL_REWRITES_MAX, MODELS_MAX, Model, ModelRewrite, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
-    REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget,
+    MODEL_MEMBERS_MAX, MODEL_REWRITES_MAX, MODELS_MAX, MODELS_MEMBERS_MAX, Model, ModelRewrite,
+    REWRITE_NAMES_MAX, REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +27,13 @@ struct RuleRecord<'a> {
     targets: Vec<(&'a str, u32)>,
 }
 
-/// Layout of a [`Model`]: its name, its parent.
-pub(super) type Served<'a> = (&'a str, Option<&'a str>);
+/// Layout of a [`Model`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct Served<'a> {
+    name: &'a str,
+    parent: Option<&'a str>,
+    members: &'a str,
+}
 
 pub(super) fn check(rewrites: &[Rewrite<'_>]) -> Result<(), FrameError> {
     bound(rewrites.len() <= MODEL_REWRITES_MAX, "model rewrites", "256")?;
@@ -43,19 +48,36 @@ pub(super) fn check(rewrites: &[Rewrite<'_>]) -> Result<(), FrameError> {
 
 pub(super) fn check_models(models: &[Served<'_>]) -> Result<(), FrameError> {
     bound(models.len() <= MODELS_MAX, "models", "1,024")?;
-    let ascend = models.is_sorted_by(|(one, _), (next, _)| one < next);
+    let ascend = models.is_sorted_by(|one, next| one.name < next.name);
     bound(ascend, "the order of models", "ascending names, each once")?;
-    let mut names = models.iter().flat_map(|(name, parent)| [Some(*name), *parent]).flatten();
-    bound(names.all(is_model_name), "a model's name", "1 to 255 bytes")
+    let mut names = models.iter().flat_map(|it| [Some(it.name), it.parent]).flatten();
+    bound(names.all(is_model_name), "a model's name", "1 to 255 bytes")?;
+    let fit = models.iter().all(|it| it.members.len() <= MODEL_MEMBERS_MAX);
+    bound(fit, "the members of a model", "2,048 bytes")?;
+    let all: usize = models.iter().map(|it| it.members.len()).sum();
+    bound(all <= MODELS_MEMBERS_MAX, "the members of all models", "65,536 bytes")
 }
 
 fn is_model_name(name: &str) -> bool {
     (1..=MODEL_NAME_MAX).contains(&name.len())
 }
 
-pub(super) fn model(served: Served<'_>) -> Model {
-    let (name, parent) = served;
-    Model { name: name.to_owned(), parent: parent.map(str::to_owned) }
+impl<'a> Served<'a> {
+    pub(super) fn from_model(model: &'a Model) -> Self {
+        let Model { name, parent, members } = model;
+        Self { name, parent: parent.as_deref(), members }
+    }
+}
+
+impl From<Served<'_>> for Model {
+    fn from(served: Served<'_>) -> Self {
+        let Served { name, parent, members } = served;
+        Self {
+            name: name.to_owned(),
+            parent: parent.map(str::to_owned),
+            members: members.to_owned(),
+        }
+    }
 }
 
 impl<'a> Rewrite<'a> {

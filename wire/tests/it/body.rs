@@ -21,6 +21,8 @@ fn the_limits_and_flags_are_read_and_the_last_of_two_keys_counts() {
             place: Place::Value(21..24),
             cache_salt: Some(b"s"),
             session: None,
+            goes_on_from: None,
+            own_name: None,
             stream: true,
             include_usage: true,
             max_tokens: Some(16),

@@ -98,8 +98,10 @@ fn some_rewrites(u: &mut Unstructured<'_>) -> Result<Vec<ModelRewrite>> {
 }
 
 fn some_models(u: &mut Unstructured<'_>) -> Result<Vec<Model>> {
-    let base = Model { name: "base".into(), parent: None };
-    let adapter = Model { name: "sql".into(), parent: Some("base".into()) };
+    let members = r#""max_model_len":4096"#.to_owned();
+    let base = Model { name: "base".into(), parent: None, members };
+    let parent = Some("base".into());
+    let adapter = Model { name: "sql".into(), parent, members: String::new() };
     Ok(if u.arbitrary()? { vec![base, adapter] } else { vec![] })
 }
 
@@ -171,13 +173,13 @@ fn what_is_not_understood_is_refused_with_the_reason() {
     let long = Snapshot { pool: "p".repeat(64), ..empty.clone() };
     let silent = Snapshot { quiet_for: Duration::from_millis(1_001), ..empty.clone() };
     insta::assert_snapshot!([
-        say(b""), say(b"LPN\x01"), say(&of_version(5)), say(&of_version(7)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
+        say(b""), say(b"LPN\x01"), say(&of_version(6)), say(&of_version(8)), say(&bytes[..5]), say(&[&bytes[..], b"x"].concat()),
         snapshot::encode(&long).unwrap_err().to_string(), snapshot::encode(&silent).unwrap_err().to_string(),
     ].join("\n"), @r#"
     does not begin with "LPS"
     does not begin with "LPS"
-    found version 5; allowed: 6
-    found version 7; allowed: 6
+    found version 6; allowed: 7
+    found version 8; allowed: 7
     cut off or not decodable
     1 bytes after the end
     the pool's name out of bounds; allowed: 63 bytes
@@ -270,21 +272,25 @@ fn model_rewrites_are_bounded() {
 
 #[test]
 fn models_are_bounded_and_in_order() {
-    let model = |name: String| Model { name, parent: None };
+    let model = |name: String| Model { name, ..Model::default() };
     let with = |models| Snapshot { models, ..Snapshot::default() };
     let many = |len| with((0..len).map(|n| model(format!("m{n:04}"))).collect());
     let full = many(MODELS_MAX);
     assert_eq!(snapshot::decode(&snapshot::encode(&full).unwrap()), Ok(full));
     let why = |snapshot| snapshot::encode(&snapshot).unwrap_err().to_string();
     let long = "n".repeat(snapshot::MODEL_NAME_MAX + 1);
-    let orphan = Model { name: "a".into(), parent: Some(String::new()) };
+    let orphan = Model { parent: Some(String::new()), ..model("a".into()) };
+    let wordy = |name: &str, bytes| Model { members: "x".repeat(bytes), ..model(name.into()) };
+    let all_wordy: Vec<_> = (10..43).map(|n| wordy(&n.to_string(), 2_048)).collect();
     insta::assert_snapshot!([
         why(many(MODELS_MAX + 1)), why(with(vec![model("a".into()); 2])), why(with(vec![model(long)])),
-        why(with(vec![orphan])),
+        why(with(vec![orphan])), why(with(vec![wordy("a", 2_049)])), why(with(all_wordy)),
     ].join("\n"), @"
     models out of bounds; allowed: 1,024
     the order of models out of bounds; allowed: ascending names, each once
     a model's name out of bounds; allowed: 1 to 255 bytes
     a model's name out of bounds; allowed: 1 to 255 bytes
+    the members of a model out of bounds; allowed: 2,048 bytes
+    the members of all models out of bounds; allowed: 65,536 bytes
     ");
 }

@@ -2,7 +2,7 @@
 
 use wire::{
     body::{Api, Form},
-    operation::{Class, OPERATIONS, Recognized, RequestHead},
+    operation::{Class, Methods, OPERATIONS, Recognized, RequestHead},
 };
 
 fn head<'a>(method: &'a str, path: &'a str) -> RequestHead<'a> {
@@ -21,24 +21,26 @@ fn class(method: &str, path: &str) -> Class {
 
 /// Each entry with something in the place of what differs.
 fn example(path: &str) -> String {
-    format!("/{}", path.replace("{model}", "m").replace("{id}", "1").replace("{version}", "2"))
+    format!(
+        "/{}",
+        path.replace("{model}", "m")
+            .replace("{id}", "1")
+            .replace("{version}", "2")
+            .replace("{item}", "3")
+    )
 }
 
 #[test]
 fn every_entry_is_found_and_none_hides_another() {
     for operation in OPERATIONS {
-        let method = if class("GET", &example(operation.path())) == operation.class
-            && !matches!(operation.class, Class::Read(_))
-        {
-            "GET"
-        } else {
-            "POST"
-        };
+        let method = if operation.methods == Methods::Post { "POST" } else { "GET" };
         for base in ["", "/team/a"] {
             let path = format!("{base}{}", example(operation.path()));
             assert_eq!(class(method, &path), operation.class, "{method} {path}");
             let has_model = Recognized::by_head(&head(method, &path)).model.is_some();
             assert_eq!(has_model, operation.path().contains("{model}"), "{path}");
+            let has_id = Recognized::by_head(&head(method, &path)).id() == Some(b"1");
+            assert_eq!(has_id, operation.path().contains("{id}"), "{path}");
         }
     }
 }
@@ -65,14 +67,14 @@ fn the_known_apis_are_told_by_whole_parts_of_their_path() {
         ("/v1/regenerate", other),
         ("/v1/Chat/Completions", other),
         ("/v1/threads/t/messages", other),
-        ("/v2/models/ensemble/generate", other),
-        ("/v2/models/ensemble/versions/1/generate", other),
-        ("/api/generate", other),
+        ("/v2/models/ensemble/generate", read(Api::TritonGenerate)),
+        ("/v2/models/ensemble/versions/1/generate", read(Api::TritonGenerate)),
+        ("/api/generate", read(Api::OllamaGenerate)),
         ("/v1/xresponses", other),
         ("/v1/rerank", other),
         ("/", other),
         ("/v1/responses/r1/cancel", Class::Direct),
-        ("/abort_request", Class::Direct),
+        ("/abort_request", Class::Named),
         ("/v1/load_lora_adapter", Class::Refused),
         ("/sleep?level=1", Class::Refused),
         ("/v1/%73leep/", Class::Refused),

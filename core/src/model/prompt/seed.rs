@@ -19,6 +19,12 @@ impl PromptKey {
         Self(bits)
     }
 
+    /// Returns its bits, for what else is hashed by all workers alike.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Returns the hash that chains start from.
     fn start(self) -> u64 {
         if self == Self::default() { START } else { mix(START, self.0) }

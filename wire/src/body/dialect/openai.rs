@@ -8,9 +8,13 @@ use super::{
 };
 use crate::body::{
     messages::messages,
-    part::text,
+    part::{member, text},
     prompt::{json, prompt},
     size,
+};
+
+pub(super) use super::other_engines::{
+    BEDROCK, GEMINI, LLAMA_COMPLETION, OLLAMA_CHAT, OLLAMA_GENERATE, TRITON_GENERATE,
 };
 
 pub(super) static DIALECT: DialectSpec = DialectSpec { parser: "openai-parser", error };
@@ -66,6 +70,8 @@ pub(super) static RENDER_COMPLETIONS: ApiSpec = ApiSpec { work: Inspects, ..COMP
 pub(super) static OTHER: ApiSpec =
     ApiSpec { work: Inspects, prompt: PromptField::Optional, hashed: "", read: read_other };
 
+pub(super) static NAMED: ApiSpec = ApiSpec { read: read_named, ..OTHER };
+
 /// Names of the chat and completions APIs, then of the Responses API.
 fn read_chat<'a>(
     fields: &mut RequestFields<'a>,
@@ -117,9 +123,25 @@ fn read_responses<'a>(
         b"input" => fields.prompt = json(cursor)?,
         b"instructions" => fields.instructions = text(cursor)?,
         b"max_output_tokens" => fields.max_tokens = size::output_tokens(cursor.value()?),
+        b"previous_response_id" => {
+            fields.goes_on_from = text(cursor)?.or(fields.goes_on_from);
+        }
+        b"conversation" => {
+            let conversation = named(cursor)?;
+            fields.goes_on_from = fields.goes_on_from.or(conversation);
+        }
         _ => fields.read_common(cursor, key)?,
     }
     Ok(())
+}
+
+/// Reads a name: a string, or the `id` of an object.
+fn named<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, BodyError> {
+    if cursor.peek() != Some(b'{') {
+        return text(cursor);
+    }
+    let id = member(cursor, |key| key == b"id")?;
+    id.map(|json| text(&mut Cursor::new(json))).transpose().map(Option::flatten)
 }
 
 fn read_conversations<'a>(
@@ -129,6 +151,18 @@ fn read_conversations<'a>(
 ) -> Result<(), BodyError> {
     match key {
         b"items" => fields.prompt = json(cursor)?,
+        _ => fields.read_common(cursor, key)?,
+    }
+    Ok(())
+}
+
+fn read_named<'a>(
+    fields: &mut RequestFields<'a>,
+    cursor: &mut Cursor<'a>,
+    key: &[u8],
+) -> Result<(), BodyError> {
+    match key {
+        b"rid" | b"input_file_id" => fields.goes_on_from = text(cursor)?,
         _ => fields.read_common(cursor, key)?,
     }
     Ok(())

@@ -25,6 +25,7 @@ fn read<'a>(
     match key {
         b"input_ids" | b"text" | b"inputs" => fields.prompt = prompt(cursor)?,
         b"extra_key" => fields.cache_salt = text(cursor)?,
+        b"rid" => fields.own_name = text(cursor)?,
         b"sampling_params" | b"parameters" => fields.max_tokens = vllm::output_limit(cursor)?,
         _ => fields.read_common(cursor, key)?,
     }
