@@ -9,12 +9,13 @@ use super::{
     response::ResponseEnd,
 };
 use crate::{
+    decision_header::{self, ServedOutcome},
     host, run,
     stats::{self, Done, Observed},
     vm,
 };
 use picker_core::{
-    End, RequestId, TokenUsage,
+    End, RequestId, SchedulingResult, TokenUsage,
     flow::Outcome,
     worker::{Input, Observation},
 };
@@ -57,7 +58,8 @@ impl Stream {
     pub(super) fn log(&self) {
         match self.leave() {
             Phase::Sent(sent) => self.log_sent(*sent),
-            Phase::Held(Held { placed, since, .. }) => {
+            Phase::Held(Held { placed, since, counted, .. }) => {
+                stats::end_wait(&placed.pool, counted);
                 vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
                 let (request, start, end) = (self.id, None, End::Gone);
                 run::tell(&placed.pool, Input::Ended { request, start, end });
@@ -108,7 +110,8 @@ impl Stream {
             request_bytes: placed.bytes,
             response_bytes: response.reader.bytes(),
             usage: response.reader.usage(),
-            events: response.reader.events(),
+            gaps: response.gaps(),
+            served_by: sent.served_by,
             observed: (!self.steers()).then(|| Observed {
                 agrees: sent.served_by.map(|it| decision.ranked.first() == Some(&it)),
             }),
@@ -116,8 +119,28 @@ impl Stream {
         let (models, flow, error) = (&placed.models, &placed.flow, response.error());
         let begun = Some(*counted);
         stats::record(&pool, &Done { models, flow, error, begun, sent: measured });
+        if let Some(decision) = result {
+            stats::note(&pool, ended_at, || told(&sent, decision));
+        }
         run::count(&self.instance.counters, ended_at);
     }
+}
+
+/// Renders a decision with what came of it.
+fn told(sent: &Sent, decision: &SchedulingResult) -> String {
+    let Sent { placed, response, .. } = sent;
+    let identity = &placed.asked.identity;
+    let mut text = decision_header::render(decision, identity, placed.flow.priority);
+    let first = response.body(placed.asked.received_at).map(|(first, _)| first);
+    let outcome = ServedOutcome {
+        model: &placed.models.sent,
+        waited: sent.waited,
+        ttft: first.map(|at| at.saturating_since(placed.asked.received_at)),
+        status: response.status,
+        served_by: sent.served_by.filter(|it| decision.ranked.first() != Some(it)),
+    };
+    decision_header::push_outcome(&mut text, &outcome);
+    text
 }
 
 /// Counts a request that was never sent.
