@@ -34,8 +34,8 @@ use crate::{
     flow::Controller,
     ledger::{Heartbeat, Ledger},
     model::{
-        Event, InferenceRequest, Instant, Models, Objective, PickError, Priority, PromptOrder,
-        QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
+        Amounts, Event, InferenceRequest, Instant, Models, Objective, PickError, Priority,
+        PromptOrder, QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
     },
     saturation::{Capacity, Load, StaleEndpoints},
     schedule::Explanation,
@@ -218,6 +218,12 @@ impl Worker {
     #[must_use]
     pub fn capacity(&self, now: Instant, ledger: &Ledger) -> Capacity {
         self.scheduler.capacity(now, ledger)
+    }
+
+    /// Returns the most that the pool takes of all gateways, by what flow control goes by.
+    #[must_use]
+    pub fn limits(&self, now: Instant, ledger: &Ledger) -> Amounts {
+        self.scheduler.limits(now, ledger)
     }
 
     /// Returns the endpoints that can be chosen and have no fresh metrics, by the saturation detector.

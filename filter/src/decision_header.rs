@@ -1,6 +1,6 @@
 //! The decision header, which tells the client about a decision: for operators that look for reasons.
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, net::SocketAddr, time::Duration};
 
 use picker_core::{Reasons, SchedulingResult, flow::Priority};
 
@@ -58,6 +58,33 @@ pub(crate) fn render(
         push_token(&mut text, flow);
     }
     text
+}
+
+/// What came of a decision.
+pub(crate) struct ServedOutcome<'a> {
+    pub(crate) model: &'a str,
+    /// Time for which the request was held.
+    pub(crate) waited: Duration,
+    /// Time to the first token, if one came.
+    pub(crate) ttft: Option<Duration>,
+    pub(crate) status: u16,
+    /// The endpoint that answered, if it is another than the chosen one.
+    pub(crate) served_by: Option<SocketAddr>,
+}
+
+/// Appends what came of a decision.
+pub(crate) fn push_outcome(text: &mut String, outcome: &ServedOutcome<'_>) {
+    text.push_str(";model=");
+    push_token(text, outcome.model);
+    push_ms(text, "waited-ms", outcome.waited.as_secs_f64());
+    if let Some(ttft) = outcome.ttft {
+        push_ms(text, "ttft-ms", ttft.as_secs_f64());
+    }
+    push_count(text, "status", outcome.status.into());
+    if let Some(endpoint) = outcome.served_by {
+        text.push_str(";served-by=");
+        text.push_address(endpoint);
+    }
 }
 
 fn push_reasons(text: &mut String, reasons: &Reasons) {

@@ -4,13 +4,15 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Instant,
+    Amounts, Instant, Measure,
     exchange::GatewayId,
     flow::FlowSize,
     ledger::{EndpointKey, Ledger},
 };
 use wire::{
     beliefs::Beliefs,
+    decisions::{self, NotedDecision, ToldDecision},
+    details::Details,
     exchange,
     queues::Queues,
     reply::{self, Counts, HAVE_HEADER, Have, REPLY_HEADER, Reply, WorkerState},
@@ -31,6 +33,9 @@ use crate::{
 /// Age above which the sizes of queues are ignored. An arbiter writes them at every tick of 20 ms while
 /// requests wait: older ones are left from an arbiter that is dead, or for which no request waits.
 const QUEUES_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Age above which a decision is told no more: it was in several replies.
+const DECISION_AGE_MAX: Duration = Duration::from_secs(3);
 
 /// A pool that is reported on.
 struct Reported<'a> {
@@ -122,7 +127,10 @@ impl Reported<'_> {
         let alive = heads.values().filter(|head| is_alive(head, self.now));
         let beliefs = Beliefs::merged(alive.map(|head| &head.beliefs));
         let counts = self.counts(have, &heads);
-        let reply = Reply { report: self.report(counters), counts, beliefs, exchange };
+        let flows = self.flows();
+        let details = self.details(&heads, &flows);
+        let report = Report { details, ..self.report(counters, flows) };
+        let reply = Reply { report, counts, beliefs, exchange };
         match reply.encode() {
             Ok(bytes) => Some(bytes),
             Err(error) => {
@@ -132,7 +140,7 @@ impl Reported<'_> {
         }
     }
 
-    fn report(&self, counters: &Counters) -> Report {
+    fn report(&self, counters: &Counters, flows: Vec<FlowSize>) -> Report {
         let in_flight = self.endpoints.iter().filter_map(|endpoint| {
             let account = self.ledger.accounts.for_endpoint(EndpointKey::from(*endpoint));
             (account.requests > 0).then_some(InFlight {
@@ -141,14 +149,52 @@ impl Reported<'_> {
                 tokens: account.tokens,
             })
         });
-        let waits = self.ledger.waiting > 0;
-        let store = SharedStore::for_pool(self.pool);
         Report {
             workers: self.ledger.members.iter().len(),
             waiting: self.ledger.waiting,
             decisions: counters.decisions(),
             in_flight: in_flight.collect(),
-            queues: if waits { queues(&store, self.now) } else { Vec::new() },
+            queues: flows.into_iter().map(queue).collect(),
+            details: Details::default(),
+        }
+    }
+
+    /// Returns the flows that wait.
+    fn flows(&self) -> Vec<FlowSize> {
+        if self.ledger.waiting == 0 {
+            return Vec::new();
+        }
+        let Queues { seen_at, flows, .. } = SharedStore::for_pool(self.pool).queues();
+        let is_fresh = self.now.saturating_since(seen_at) <= QUEUES_AGE_MAX;
+        if is_fresh { flows } else { Vec::new() }
+    }
+
+    fn details(&self, heads: &BTreeMap<u64, Head>, flows: &[FlowSize]) -> Details {
+        let alive = || heads.iter().filter(|(_, head)| is_alive(head, self.now));
+        let limits = |measure| alive().filter_map(|(_, head)| head.limits.get(measure)).max();
+        let told = alive().flat_map(|(epoch, head)| {
+            let age = |it: &NotedDecision| self.now.saturating_since(it.ended_at);
+            let fresh = head.decisions.iter().filter(move |it| age(it) <= DECISION_AGE_MAX);
+            fresh.map(move |it| ToldDecision {
+                worker: *epoch,
+                number: it.number,
+                age: age(it),
+                text: it.text.clone(),
+            })
+        });
+        let any = alive().next().map(|(_, head)| head);
+        Details {
+            has_flow_control: alive().any(|(_, head)| head.has_flow_control),
+            is_observing: alive().any(|(_, head)| head.is_observing),
+            limits: Amounts {
+                requests: limits(Measure::Requests),
+                tokens: limits(Measure::Tokens),
+            },
+            oldest: flows.iter().map(|it| self.now.saturating_since(it.oldest)).collect(),
+            objectives: any.map(|head| head.objectives.clone()).unwrap_or_default(),
+            bands: any.map(|head| head.bands.clone()).unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            decisions: decisions::newest(told.collect()),
         }
     }
 
@@ -184,14 +230,11 @@ fn is_alive(head: &Head, now: Instant) -> bool {
     now.saturating_since(head.written_at) <= SILENCE_MAX
 }
 
-fn queues(store: &SharedStore, now: Instant) -> Vec<Queue> {
-    let Queues { seen_at, flows, .. } = store.queues();
-    let fresh = now.saturating_since(seen_at) <= QUEUES_AGE_MAX;
-    let queue = |FlowSize { flow, usage }: FlowSize| Queue {
+fn queue(FlowSize { flow, usage, .. }: FlowSize) -> Queue {
+    Queue {
         priority: flow.priority.0,
         fairness_id: flow.id.to_string(),
         requests: usage.requests,
         bytes: usage.bytes,
-    };
-    flows.into_iter().filter(|_| fresh).map(queue).collect()
+    }
 }

@@ -122,8 +122,9 @@ impl UploadingStream for Stream {
 impl HeldStream for Stream {
     fn release(&self, decision: Decision) {
         let phase = self.leave();
-        if let Phase::Held(Held { placed, body, .. }) = phase {
+        if let Phase::Held(Held { placed, body, counted, .. }) = phase {
             bodies::let_go(self.id);
+            stats::end_wait(&placed.pool, counted);
             let action = self.go(self.answer(self.settle(*placed, decision)));
             // With a body that is coming, the next part of it takes the request along.
             if action == Action::Continue && body == HeldBody::AtRest {

@@ -8,6 +8,7 @@
 
 pub(crate) mod fetching;
 pub(crate) mod instances;
+pub(crate) mod notes;
 pub(crate) mod tally;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};

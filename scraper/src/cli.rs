@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use scraper::{CheckedFile, ExplainedRequest, Migrated, Scraper, Settings, settings::PoolSettings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -78,8 +78,14 @@ fn print_check(settings: &Settings) -> anyhow::Result<()> {
 async fn print_once(options: Options) -> anyhow::Result<()> {
     let OnceSettings { pools, timeout } = options.once_settings().map_err(|why| anyhow!(why))?;
     let snapshots = scraper::once(pools, timeout).await?;
+    let answers = snapshots.iter().flat_map(|snapshot| &snapshot.endpoints);
+    let is_answered = answers.clone().any(|endpoint| endpoint.metrics.is_some());
+    let asked = answers.count();
     let snapshots = snapshots.iter().map(scraper::to_json).collect::<Vec<_>>();
-    print(&format!("{:#}\n", serde_json::Value::from(snapshots)))
+    print(&format!("{:#}\n", serde_json::Value::from(snapshots)))?;
+    // A script that waits for pods goes by the exit code.
+    ensure!(is_answered, "none of {asked} endpoints could be read");
+    Ok(())
 }
 
 async fn explain(options: Options, request: &ExplainArgs) -> anyhow::Result<()> {

@@ -2,6 +2,10 @@
 //! snapshots that gateways fetch.
 
 mod freshness;
+mod sample;
+
+mod bands;
+mod decision_log;
 mod history;
 
 mod sampler;

@@ -99,13 +99,9 @@ impl Scraper {
         let tallies = Arc::new(Tallies::default());
         let (secret, follows) = follow_secret(secret);
         sources.extend(follows);
-        let exchanges = Exchanges::new(started, unix_ms(SystemTime::now()), pace.interval);
-        let exchanges = Arc::new(exchanges);
-        let replies = ReplyTaker {
-            secret: secret.clone(),
-            tallies: Arc::clone(&tallies),
-            exchanges: Arc::clone(&exchanges),
-        };
+        let epoch = unix_ms(SystemTime::now());
+        let exchanges = Arc::new(Exchanges::new(started, epoch, pace.interval));
+        let replies = replies(&secret, &tallies, &exchanges);
         let gateways = GatewaySet::new(
             gateways,
             pace.timeout,
@@ -130,6 +126,7 @@ impl Scraper {
             pools: views.clone(),
             gateways: watched.clone(),
             pulls: pulls.clone(),
+            tallies: Arc::clone(&tallies),
             history: Arc::clone(&history),
         };
         let status = Status {
@@ -164,6 +161,15 @@ impl Scraper {
             warn!("failed to wait for a push on its way: no answer within {:?}", self.timeout);
         }
     }
+}
+
+fn replies(
+    secret: &watch::Receiver<Secret>,
+    tallies: &Arc<Tallies>,
+    exchanges: &Arc<Exchanges>,
+) -> ReplyTaker {
+    let (tallies, exchanges) = (Arc::clone(tallies), Arc::clone(exchanges));
+    ReplyTaker { secret: secret.clone(), tallies, exchanges }
 }
 
 /// Returns the secret that signs at the moment, and the task that follows it if it may change.

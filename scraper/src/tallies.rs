@@ -5,11 +5,18 @@
 //! to the sum and nothing is ever taken from it: a worker that dies leaves its last counts, and a
 //! gateway that starts again begins new epochs.
 
+mod totals;
+
 mod sums;
 
 mod gauges;
 
+mod former;
+
 mod exposition;
+
+#[cfg(test)]
+mod epp;
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +36,7 @@ use crate::pool::PoolView;
 use exposition::Page;
 use gauges::QueueGauges;
 use sums::Sums;
+pub(crate) use totals::{PoolTotals, ServedTotals};
 
 /// Age above which a gateway's report says nothing of now: ten missed.
 const REPORT_AGE_MAX: Duration = Duration::from_secs(5);
@@ -84,8 +92,23 @@ impl Tallies {
         pools.get(pool).map(|pool| pool.texts.clone()).unwrap_or_default()
     }
 
-    /// Writes the families of these pools.
-    pub(crate) fn write(&self, pools: &[PoolView], now: Instant) -> String {
+    /// Returns the totals of a pool.
+    pub(crate) fn totals(&self, pool: &str) -> PoolTotals {
+        let pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.get(pool).map(|pool| pool.sums.totals()).unwrap_or_default()
+    }
+
+    /// Returns the pool's saturation by the worker that sees the most, if any knows it.
+    pub(crate) fn saturation(&self, pool: &str, now: Instant) -> Option<f64> {
+        let pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |it: &&GatewayGauges| now.saturating_duration_since(it.at) <= REPORT_AGE_MAX;
+        let gateways = pools.get(pool)?.gateways.values().filter(fresh);
+        let workers = gateways.flat_map(|it| &it.workers).filter(|it| it.is_alive);
+        workers.filter_map(|it| it.saturation).reduce(f64::max)
+    }
+
+    /// Writes the families of these pools; if asked for, under the EPP's former names too.
+    pub(crate) fn write(&self, pools: &[PoolView], now: Instant, has_former: bool) -> String {
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page::default();
         for view in pools {
@@ -96,7 +119,8 @@ impl Tallies {
                 gauges::write_pods(&mut page, &view.pool, readings, now);
             }
         }
-        page.into_text()
+        gauges::write_builds(&mut page);
+        page.into_text(has_former)
     }
 }
 
@@ -115,8 +139,7 @@ impl PoolTallies {
             let beliefs = reply.beliefs.clone();
             self.gateways.insert(gateway, GatewayGauges { at: now, report, workers, beliefs });
         }
-        let queues = self.gateways.values().flat_map(|it| &it.report.queues);
-        self.queues.see(queues);
+        self.queues.see(self.gateways.values().map(|it| &it.report));
         let texts = self.beliefs().texts;
         if !texts.is_empty() {
             self.texts = texts;
@@ -130,7 +153,7 @@ impl PoolTallies {
 
     fn write_gauges(&mut self, page: &mut Page, pool: &str, now: Instant) {
         self.gateways.retain(|_, it| now.saturating_duration_since(it.at) <= REPORT_AGE_MAX);
-        self.queues.see(self.gateways.values().flat_map(|it| &it.report.queues));
+        self.queues.see(self.gateways.values().map(|it| &it.report));
         self.queues.write(page, pool);
         let alive = self.gateways.values().flat_map(|it| &it.workers).filter(|it| it.is_alive);
         let alive: Vec<WorkerState> = alive.copied().collect();
@@ -139,8 +162,12 @@ impl PoolTallies {
             gauges::write_stale(page, pool, self.beliefs().stale);
         }
         gauges::write_texts(page, pool, &self.texts);
-        self.sums.write_running(page, pool, &alive);
-        gauges::write_in_flight(page, pool, self.gateways.values().map(|it| &it.report));
+        gauges::write_requests(page, pool, gauges::RUNNING, &self.sums.running(&alive));
+        gauges::write_requests(page, pool, gauges::QUEUE_SIZE, &self.sums.waiting(&alive));
+        let reports: Vec<&Report> = self.gateways.values().map(|it| &it.report).collect();
+        gauges::write_in_flight(page, pool, &reports);
+        gauges::write_bands(page, pool, &reports);
+        gauges::write_versions(page, pool, &reports);
     }
 }
 
@@ -180,7 +207,7 @@ mod tests {
     }
 
     fn page(tallies: &Tallies) -> String {
-        tallies.write(&[pool()], Instant::now())
+        tallies.write(&[pool()], Instant::now(), false)
     }
 
     fn sum(page: &str, start: &str) -> u64 {

@@ -7,9 +7,10 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     str::FromStr,
+    time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{
     Parser,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -18,6 +19,9 @@ use serde_json::Value;
 use stack::{Destination, Hold, Pod, Programs, Stack, Way, with_way};
 use tokio::signal::unix::{SignalKind, signal};
 use wire::config::{ConfigDocument, PluginConfig, ScraperPace, UnknownName};
+
+/// Time that a server has to name its model: it may be far away, and is not busy yet.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the whole stack on loopback: Envoy with the picker, the scraper and vLLM pods.
 #[derive(Debug, Parser)]
@@ -105,13 +109,25 @@ async fn start(args: &Args) -> Result<Stack> {
     let way = Way::new(args.hold, args.destination)?;
     // Before anything is started: a wrong file is told in milliseconds.
     let plugin = args.config.as_deref().map(|file| read_plugin(file, way)).transpose()?;
-    let builder = Stack::builder(Programs::built_in(&project()?)?)
+    let upstreams = resolve(&args.upstream).await?;
+    let programs = Programs::beside(&folder()?)?;
+    let pods = if upstreams.is_empty() {
+        ensure!(
+            programs.simulates(),
+            "vllm-sim is missing beside this program: name servers with --upstream"
+        );
+        format!("{} simulated vLLM pods", args.endpoints)
+    } else {
+        format!("{} servers", upstreams.len())
+    };
+    say(&format!("starting {} Envoy, a scraper and {pods}\n", args.gateways));
+    let builder = Stack::builder(programs)
         .way(way)
         .port(args.port)
         .gateways(args.gateways.into())
         .workers(args.workers.into())
         .endpoints(args.endpoints.into())
-        .upstreams(resolve(&args.upstream).await?)
+        .upstreams(upstreams)
         .explaining();
     match plugin {
         Some(plugin) => builder.plugin(plugin).start().await,
@@ -119,11 +135,10 @@ async fn start(args: &Args) -> Result<Stack> {
     }
 }
 
-/// Returns the project's folder: this program lies in its dist/.
-fn project() -> Result<PathBuf> {
+/// Returns the folder that this program lies in, with all others beside it.
+fn folder() -> Result<PathBuf> {
     let program = env::current_exe()?;
-    let root = program.parent().and_then(Path::parent);
-    Ok(root.context("this program must lie in the project's dist/")?.to_owned())
+    Ok(program.parent().context("this program lies in no folder")?.to_owned())
 }
 
 /// Reads a configuration by the plugin's own reader, and prints what may surprise about it.
@@ -149,11 +164,17 @@ fn read_plugin(file: &Path, way: Way) -> Result<Value> {
 async fn resolve(upstreams: &[String]) -> Result<Vec<SocketAddr>> {
     let mut addresses = Vec::new();
     for upstream in upstreams {
-        let mut found = tokio::net::lookup_host(upstream)
-            .await
-            .with_context(|| format!("--upstream {upstream}: expected HOST:PORT"))?;
+        let named = |what: &str| {
+            format!(
+                "invalid --upstream {upstream:?}: {what}; allowed: HOST:PORT or http://HOST:PORT"
+            )
+        };
+        ensure!(!upstream.starts_with("https://"), named("TLS to servers is not spoken here"));
+        let host = upstream.strip_prefix("http://").unwrap_or(upstream).trim_end_matches('/');
+        let mut found =
+            tokio::net::lookup_host(host).await.with_context(|| named("found no such host"))?;
         let address = found.next();
-        addresses.push(address.with_context(|| format!("--upstream {upstream}: no address"))?);
+        addresses.push(address.with_context(|| named("found no address of it"))?);
     }
     Ok(addresses)
 }
@@ -172,11 +193,19 @@ async fn welcome(stack: &Stack) -> String {
     if let Some(status) = stack.status {
         text += &row("scraper", scraper, &format!("http://{status} (status page)"));
     }
+    let mut model = None;
     for (index, pod) in stack.pods.iter().enumerate() {
         let name = format!("pod {}", index + 1);
-        text += &row(&name, Pod::pid(pod), &format!("http://{}", pod.addr));
+        let served = served_model(pod.addr).await;
+        let trouble = served.as_ref().err().map(|why| format!(", does not answer: {why}"));
+        text += &row(
+            &name,
+            Pod::pid(pod),
+            &format!("http://{}{}", pod.addr, trouble.unwrap_or_default()),
+        );
+        model = model.or(served.ok());
     }
-    let model = model(stack).await;
+    let model = model.unwrap_or_else(|| "MODEL".to_owned());
     let gateway = format!("http://{}", stack.gateway);
     text += &format!("\nlogs:  {}\n", stack.dir().display());
     if let Some(status) = stack.status {
@@ -196,9 +225,12 @@ fn row(name: &str, pid: Option<u32>, address: &str) -> String {
     format!("  {name:<10} pid {pid:<8} {address}\n")
 }
 
-/// Returns the first pod's name for its model.
-async fn model(stack: &Stack) -> String {
-    let models = stack.ask_pod("/v1/models").await.map(|answer| answer.body).unwrap_or_default();
-    let models: Value = serde_json::from_str(&models).unwrap_or_default();
-    models.pointer("/data/0/id").and_then(Value::as_str).unwrap_or("MODEL").to_owned()
+/// Returns a server's name for its model.
+async fn served_model(server: SocketAddr) -> Result<String> {
+    let answer = tokio::time::timeout(PATIENCE, stack::get(server, "/v1/models")).await;
+    let answer = answer.map_err(|_| anyhow!("nothing came within {PATIENCE:?}"))??;
+    ensure!(answer.status == 200, "status {} to /v1/models", answer.status);
+    let models: Value = serde_json::from_str(&answer.body).context("no JSON from /v1/models")?;
+    let name = models.pointer("/data/0/id").and_then(Value::as_str);
+    Ok(name.context("no model in /v1/models")?.to_owned())
 }

@@ -18,13 +18,17 @@ pub mod config;
 pub mod kubernetes;
 pub mod metrics;
 
+pub mod band_limits;
 pub mod beliefs;
+pub mod decisions;
+pub mod details;
 pub mod exchange;
 pub mod push;
 pub mod reply;
 pub mod report;
 pub mod snapshot;
 pub mod tally;
+pub mod told_objective;
 
 mod fixed;
 mod frame;

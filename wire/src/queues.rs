@@ -15,7 +15,7 @@ use crate::{
 /// Flows in one value, which is written at every tick of the arbiter while requests wait.
 pub const FLOWS_MAX: usize = 1024;
 
-pub(crate) const FRAME: Frame = Frame { magic: *b"LPQ", version: 2 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPQ", version: 3 };
 
 /// Queues of a pool at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,18 +35,22 @@ struct FlowRecord<'a> {
     id: &'a str,
     requests: u64,
     bytes: u64,
+    oldest: u64,
 }
 
 impl<'a> FlowRecord<'a> {
     fn from_size(size: &'a FlowSize) -> Self {
-        let FlowSize { flow, usage: Usage { requests, bytes } } = size;
-        Self { priority: flow.priority.0, id: flow.id.as_str(), requests: *requests, bytes: *bytes }
+        let FlowSize { flow, usage: Usage { requests, bytes }, oldest } = size;
+        let (priority, id) = (flow.priority.0, flow.id.as_str());
+        let oldest = oldest.as_nanos();
+        Self { priority, id, requests: *requests, bytes: *bytes, oldest }
     }
 
     fn into_size(self) -> FlowSize {
-        let Self { priority, id, requests, bytes } = self;
+        let Self { priority, id, requests, bytes, oldest } = self;
         let flow = FlowKey { id: FairnessId::new(id), priority: Priority(priority) };
-        FlowSize { flow, usage: Usage { requests, bytes } }
+        let oldest = Instant::from_nanos(oldest);
+        FlowSize { flow, usage: Usage { requests, bytes }, oldest }
     }
 }
 
@@ -85,7 +89,7 @@ mod tests {
 
     fn size(id: &str) -> FlowSize {
         let flow = FlowKey { id: FairnessId::new(id), priority: Priority(-3) };
-        FlowSize { flow, usage: Usage { requests: 2, bytes: 600 } }
+        FlowSize { flow, usage: Usage { requests: 2, bytes: 600 }, oldest: Instant::from_nanos(5) }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::{
     FrameError,
     beliefs::{Beliefs, BeliefsRecord},
+    details::{Details, DetailsRecord},
     frame::{Frame, bound},
     push::{Secret, Stamp},
     report::Report,
@@ -39,7 +40,7 @@ pub const HAVE_HEADER: &str = "x-llm-picker-have";
 pub const GATEWAY_HEADER: &str = "x-llm-picker-gateway";
 
 /// Bytes of a reply at most. 4,096 endpoints with requests in flight are 150 kB, a thousand flows
-/// that wait 150 kB, 1,024 workers 20 kB, counts are [`COUNTS_BYTES_MAX`], and a report for the other
+/// that wait 150 kB, 1,024 workers 20 kB, decisions 48 kB, counts are [`COUNTS_BYTES_MAX`], and a report for the other
 /// gateways is [`crate::exchange::REPORT_BYTES_MAX`] at most, which no pool of that size comes near.
 pub const REPLY_BYTES_MAX: usize = 1 << 20;
 
@@ -56,6 +57,7 @@ const COUNTS: u8 = 2;
 const EXCHANGE: u8 = 3;
 const BELIEFS: u8 = 8;
 const TEXTS: u8 = 9;
+const DETAILS: u8 = 10;
 
 /// Reply of a gateway about one pool.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,11 +122,14 @@ impl Reply {
         let beliefs = section(postcard::to_extend(&beliefs, Vec::new()))?;
         let texts = texts::records(&self.beliefs.texts);
         let texts = section(postcard::to_extend(&texts, Vec::new()))?;
+        let details = DetailsRecord::from_details(&self.report.details);
+        let details = section(postcard::to_extend(&details, Vec::new()))?;
         let mut sections = vec![
             (REPORT, Bytes(&report)),
             (COUNTS, Bytes(&counts)),
             (BELIEFS, Bytes(&beliefs)),
             (TEXTS, Bytes(&texts)),
+            (DETAILS, Bytes(&details)),
         ];
         sections.extend(self.exchange.as_deref().map(|it| (EXCHANGE, Bytes(it))));
         let bytes = FRAME.encode(&sections.as_slice())?;
@@ -140,16 +145,19 @@ impl Reply {
         bound(bytes.len() <= REPLY_BYTES_MAX, "reply", "1 MiB")?;
         let sections: Vec<(u8, &[u8])> = FRAME.decode(bytes)?;
         let mut reply = Self::default();
+        let mut details = Details::default();
         for (kind, inside) in sections {
             match kind {
                 REPORT => reply.report = read(inside)?,
                 COUNTS => reply.counts = Counts::from_record(read(inside)?),
                 EXCHANGE => reply.exchange = Some(inside.to_vec()),
                 BELIEFS => reply.beliefs.stale = read::<BeliefsRecord>(inside)?.into_stale(),
+                DETAILS => details = read::<DetailsRecord<'_>>(inside)?.into_details()?,
                 TEXTS => reply.beliefs.texts = texts::measures(&read::<Vec<_>>(inside)?)?,
                 _ => (),
             }
         }
+        reply.report.details = details;
         Ok(reply)
     }
 }
@@ -252,6 +260,7 @@ mod tests {
                 requests: 3,
                 bytes: 900,
             }],
+            details: Details { has_flow_control: true, ..Details::default() },
         };
         Reply { report, counts, beliefs: Beliefs::default(), exchange: Some(vec![1, 2]) }
     }
@@ -272,7 +281,8 @@ mod tests {
         let sections = [(200, Bytes(b"news")), (REPORT, Bytes(&report))];
         let bytes = FRAME.encode(&sections.as_slice()).unwrap();
         let read = Reply::decode(&bytes).unwrap();
-        assert_eq!((read.report, read.counts), (reply.report, Counts::default()));
+        let report = Report { details: Details::default(), ..reply.report };
+        assert_eq!((read.report, read.counts), (report, Counts::default()));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::details::Details;
+
 /// Bytes of a report at most: 4,096 endpoints, all of them with requests in flight, take 300 kB.
 pub const REPORT_BYTES_MAX: usize = 1 << 20;
 
@@ -28,6 +30,9 @@ pub struct Report {
     /// Flows that have requests waiting. A sum over fewer than `waiting` while the queues change
     /// hands.
     pub queues: Vec<Queue>,
+    /// Details for people, which have a section of their own in a reply.
+    #[serde(skip)]
+    pub details: Details,
 }
 
 /// Requests since the gateway started, over all its pools.
@@ -103,6 +108,7 @@ mod tests {
                 requests: 3,
                 bytes: 900,
             }],
+            details: Details::default(),
         };
         let bytes = serde_json::to_vec(&report).unwrap();
         insta::assert_snapshot!(String::from_utf8_lossy(&bytes), @r#"{"workers":2,"waiting":3,"decisions":{"picked":10,"failedOpen":1,"refused":2},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":4,"tokens":1200}],"queues":[{"priority":-1,"fairnessId":"a \"b\" <c>","requests":3,"bytes":900}]}"#);

@@ -109,7 +109,7 @@ impl Band {
             queue.turn = turn;
             self.next_turn += 1;
         }
-        queue.push(seat.place, Usage::of_one(seat.bytes));
+        queue.push(seat.place, seat.arrival.at, Usage::of_one(seat.bytes));
         self.usage.add(Usage::of_one(seat.bytes));
         self.by_arrival.insert(seat.arrival);
         self.reorder(now, seat.queue);
@@ -142,7 +142,7 @@ impl Band {
     /// Takes out a request that is not dispatched.
     pub(super) fn remove(&mut self, now: Instant, seat: Seat) {
         let Some(queue) = self.queues.get_mut(seat.queue) else { return };
-        queue.remove(seat.place, Usage::of_one(seat.bytes));
+        queue.remove(seat.place, seat.arrival.at, Usage::of_one(seat.bytes));
         self.usage.remove(Usage::of_one(seat.bytes));
         self.by_arrival.remove(&seat.arrival);
         self.reorder(now, seat.queue);
@@ -206,10 +206,11 @@ impl Band {
         self.by_arrival.iter().rev().map(|arrival| arrival.slot)
     }
 
-    /// Returns the flows in which a request waits, by name.
-    pub(super) fn sizes(&self) -> impl Iterator<Item = (&FairnessId, Usage)> {
+    /// Returns the flows in which a request waits, by name, with the first arrival of the one that has
+    /// waited longest.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (&FairnessId, Usage, Instant)> {
         let queues = self.by_id.values().filter_map(|queue| self.queues.get(*queue));
-        queues.filter(|queue| queue.usage.requests > 0).map(|queue| (&queue.id, queue.usage))
+        queues.filter_map(|queue| Some((&queue.id, queue.usage, queue.oldest()?)))
     }
 
     /// Forgets flows that have been idle for long.

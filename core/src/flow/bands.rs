@@ -37,6 +37,8 @@ pub struct FlowSize {
     pub flow: FlowKey,
     /// Requests and bytes that wait.
     pub usage: Usage,
+    /// First arrival of the request that has waited longest.
+    pub oldest: Instant,
 }
 
 /// The bands of one pool.
@@ -272,20 +274,22 @@ impl Bands {
         let mut sizes = Vec::new();
         let mut left = rows;
         for BandEntry { band, .. } in self.bands.values() {
-            let mut rest = Usage::default();
-            for (id, usage) in band.sizes() {
-                if left == 0 {
-                    rest.add(usage);
-                    continue;
+            let mut rest: Option<FlowSize> = None;
+            for (id, usage, oldest) in band.sizes() {
+                let priority = band.priority;
+                if left > 0 {
+                    left -= 1;
+                    let flow = FlowKey { id: id.clone(), priority };
+                    sizes.push(FlowSize { flow, usage, oldest });
+                } else if let Some(rest) = &mut rest {
+                    rest.usage.add(usage);
+                    rest.oldest = rest.oldest.min(oldest);
+                } else {
+                    let flow = FlowKey { id: FairnessId::other(), priority };
+                    rest = Some(FlowSize { flow, usage, oldest });
                 }
-                left -= 1;
-                let flow = FlowKey { id: id.clone(), priority: band.priority };
-                sizes.push(FlowSize { flow, usage });
             }
-            if rest.requests > 0 {
-                let flow = FlowKey { id: FairnessId::other(), priority: band.priority };
-                sizes.push(FlowSize { flow, usage: rest });
-            }
+            sizes.extend(rest);
         }
         sizes
     }

@@ -80,6 +80,12 @@ impl FlowConfig {
         bands.into_iter().any(|band| band.fairness.charges_tokens())
     }
 
+    /// Returns the settings of a band.
+    #[must_use]
+    pub fn band(&self, priority: Priority) -> &BandConfig {
+        self.bands.get(&priority).unwrap_or_else(|| self.template(priority))
+    }
+
     /// Returns the settings of a band that is not configured by name.
     pub(super) fn template(&self, priority: Priority) -> &BandConfig {
         let negative = self.default_negative_band.as_ref();

@@ -11,6 +11,8 @@ use crate::model::Instant;
 pub(super) struct FlowQueue {
     pub(super) id: FairnessId,
     places: BTreeSet<Place>,
+    /// First arrivals of its requests, whatever the order in which they go.
+    arrivals: BTreeSet<(Instant, SlabKey)>,
     pub(super) usage: Usage,
     /// Virtual tokens used (token-fair).
     pub(super) counter: u64,
@@ -43,6 +45,7 @@ impl FlowQueue {
         Self {
             id,
             places: BTreeSet::new(),
+            arrivals: BTreeSet::new(),
             usage: Usage::default(),
             counter: 0,
             charged: 0,
@@ -55,13 +58,20 @@ impl FlowQueue {
         self.places.first()
     }
 
-    pub(super) fn push(&mut self, place: Place, usage: Usage) {
+    /// Returns the first arrival of the request that has waited longest.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.arrivals.first().map(|(arrived, _)| *arrived)
+    }
+
+    pub(super) fn push(&mut self, place: Place, arrived: Instant, usage: Usage) {
         self.places.insert(place);
+        self.arrivals.insert((arrived, place.slot));
         self.usage.add(usage);
     }
 
-    pub(super) fn remove(&mut self, place: Place, usage: Usage) {
+    pub(super) fn remove(&mut self, place: Place, arrived: Instant, usage: Usage) {
         if self.places.remove(&place) {
+            self.arrivals.remove(&(arrived, place.slot));
             self.usage.remove(usage);
         }
     }

@@ -602,19 +602,23 @@ fn a_dead_worker_takes_its_tickets_along() {
 fn metrics_name_so_many_flows_and_no_more() {
     let mut controller = Controller::new(FlowConfig::default(), serving());
     for (request, flow) in (0..).zip(["a", "b", "c", "c", "d"]) {
-        assert_eq!(controller.offer(at(0), ticket(request, flow, 0, 0)), Offer::Queued);
+        let arrived = u64::from(request);
+        let ticket = Ticket { arrived: at(arrived), ..ticket(request, flow, 0, 0) };
+        assert_eq!(controller.offer(at(5), ticket), Offer::Queued);
     }
     let rows: String = controller
         .flow_sizes(2)
         .into_iter()
-        .map(|FlowSize { flow, usage }| {
-            format!("{}@{}: {} of {} B\n", flow.id, flow.priority, usage.requests, usage.bytes)
+        .map(|FlowSize { flow, usage, oldest }| {
+            let waited = at(5).saturating_since(oldest);
+            let (requests, bytes) = (usage.requests, usage.bytes);
+            format!("{}@{}: {requests} of {bytes} B, {waited:?}\n", flow.id, flow.priority)
         })
         .collect();
     insta::assert_snapshot!(rows, @"
-    a@0: 1 of 1 B
-    b@0: 1 of 1 B
-    other@0: 3 of 3 B
+    a@0: 1 of 1 B, 5ms
+    b@0: 1 of 1 B, 4ms
+    other@0: 3 of 3 B, 3ms
     ");
 }
 

@@ -8,7 +8,9 @@ use picker_core::{
 };
 use wire::{
     response::Usage,
-    tally::{ErrorCode, Labels, Measure, OTHER, RefusedStatus, SetId, WorkerTally},
+    tally::{
+        Count, EnqueueOutcome, ErrorCode, Labels, Measure, OTHER, RefusedStatus, SetId, WorkerTally,
+    },
 };
 
 use crate::{
@@ -41,8 +43,10 @@ pub(crate) struct SentRequest<'a> {
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     pub(crate) usage: Option<Usage>,
-    /// Number of events of a streamed response.
-    pub(crate) events: u32,
+    /// Times between the events of a streamed response.
+    pub(crate) gaps: &'a Count,
+    /// The endpoint that its answer came from.
+    pub(crate) served_by: Option<SocketAddr>,
     /// What became of it where the picker only looks on.
     pub(crate) observed: Option<Observed>,
 }
@@ -81,6 +85,42 @@ pub(crate) fn begin(pool: &Pool, models: &Models, flow: &FlowKey) -> SetId {
         tally.counts.begin(set);
         set
     })
+}
+
+/// Counts a request that flow control holds. Returns the set that it is counted in.
+pub(crate) fn begin_wait(pool: &Pool, models: &Models, flow: &FlowKey) -> SetId {
+    in_tally(pool, |PoolTally { counts, .. }| {
+        let request = counts.place(&labels(models, flow), false);
+        let is_proven = counts.is_proven(request);
+        let tenant = flow.id.as_str();
+        let waiting = Labels::waiting(&models.asked, &models.sent, tenant, flow.priority.0);
+        let set = counts.place(&waiting, is_proven);
+        counts.begin(set);
+        set
+    })
+}
+
+/// Counts a request as no longer held.
+pub(crate) fn end_wait(pool: &Pool, set: SetId) {
+    in_tally(pool, |tally| tally.counts.leave(set));
+}
+
+/// Records the time that the choice for a request took: for the pool, and where flow control is on for the
+/// request's flow.
+pub(crate) fn count_choice(
+    pool: &Pool,
+    request: (&Models, &FlowKey),
+    outcome: EnqueueOutcome,
+    took: Duration,
+) {
+    in_tally(pool, |PoolTally { counts, whole, .. }| {
+        counts.add(*whole, Measure::SchedulerDuration, micros(took));
+        if pool.config.flow.is_some() {
+            let (models, flow) = request;
+            let set = counts.place(&labels(models, flow), false);
+            counts.add(set, Measure::EnqueueDuration(outcome), micros(took));
+        }
+    });
 }
 
 /// Counts a request that was given an endpoint, or was let through without one.
@@ -159,6 +199,7 @@ pub(crate) fn record(pool: &Pool, done: &Done<'_>) {
         }
         if let Some(sent) = &done.sent {
             record_sent(&mut counted, sent);
+            record_endpoint(counts, sent, done.error.is_some());
             record_prefix(&mut Counted { tally: counts, set: *whole }, sent.decision);
             if let Some(observed) = sent.observed {
                 record_observed(&mut Counted { tally: counts, set: *whole }, sent, observed);
@@ -176,6 +217,30 @@ fn count_rewrite(counts: &mut WorkerTally, rewrite: &str, models: &Models, targe
     let asked = if target == OTHER { OTHER } else { &models.asked };
     let set = counts.place(&Labels::rewrite(rewrite, asked, target), true);
     counts.add(set, Measure::Rewrites, 1);
+}
+
+/// Notes the decision on a request that is over, now and then.
+pub(crate) fn note(pool: &Pool, ended_at: Instant, text: impl FnOnce() -> String) {
+    in_tally(pool, |tally| tally.notes.note(ended_at, text));
+}
+
+/// Records what an endpoint did with a request.
+fn record_endpoint(counts: &mut WorkerTally, sent: &SentRequest<'_>, is_failed: bool) {
+    let ranked = sent.decision.ranked.first().copied();
+    let Some(endpoint) = sent.served_by.or(ranked) else { return };
+    let set = counts.place(&Labels::Endpoint(Some(endpoint)), true);
+    let mut counted = Counted { tally: counts, set };
+    counted.add(Measure::EndpointRequests, 1);
+    if is_failed {
+        counted.add(Measure::EndpointErrors, 1);
+    }
+    if let Some(usage) = sent.usage {
+        counted.add(Measure::EndpointTokens, usage.output_tokens.into());
+    }
+    if let Some((first, _)) = sent.body {
+        counted.add(Measure::EndpointTtft, micros(first.saturating_since(sent.received_at)));
+        counted.tally.merge(set, Measure::EndpointItl, sent.gaps);
+    }
 }
 
 fn record_sent(counted: &mut Counted<'_>, sent: &SentRequest<'_>) {
@@ -218,15 +283,13 @@ fn record_prefix(counted: &mut Counted<'_>, decision: &SchedulingResult) {
     }
 }
 
-/// Records the mean time between tokens: of the tokens that the usage counts, and of the events that came.
+/// Records the mean time between the tokens that the usage counts, and the times between events.
 fn record_stream(counted: &mut Counted<'_>, sent: &SentRequest<'_>, streamed: Duration) {
     let tokens = sent.usage.map_or(0, |usage| usage.output_tokens);
     if let Some(tpot) = mean_gap(streamed, tokens) {
         counted.add(Measure::StreamedTpot, micros(tpot));
     }
-    if let Some(itl) = mean_gap(streamed, sent.events) {
-        counted.add(Measure::StreamedItl, micros(itl));
-    }
+    counted.tally.merge(counted.set, Measure::StreamedItl, sent.gaps);
 }
 
 fn record_usage(counted: &mut Counted<'_>, usage: Usage, duration: Duration) {
@@ -240,6 +303,7 @@ fn record_usage(counted: &mut Counted<'_>, usage: Usage, duration: Duration) {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+/// Returns a time as measures of seconds count it.
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,14 +1,19 @@
 //! The counts and gauges of a pool, written where the ingest and the other workers read them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use picker_core::{
     Instant,
     exchange::{TENANTS_MAX, TenantTokens},
+    flow::{FlowConfig, Limits, Priority},
     ledger::Ledger,
     saturation::{Capacity, StaleEndpoints},
+    worker::Conduct,
 };
-use wire::{beliefs::Beliefs, queues::Queues, tally::Head};
+use wire::{
+    band_limits::BandLimits, beliefs::Beliefs, details::BANDS_TOLD_MAX, queues::Queues,
+    tally::Head, told_objective::OBJECTIVES_TOLD_MAX,
+};
 
 use crate::{
     pool::Pool,
@@ -48,7 +53,14 @@ struct ViewedCounts {
 
 /// Writes the pool's queues if this worker keeps them, and the worker's counts if they are due.
 pub(crate) fn show_pool(pool: &Pool, now: Instant, ledger: &Ledger) {
-    let View { queues, counts, stale } = vm::in_pool(pool.id, |pool| view(pool, now, ledger));
+    let View { queues, mut counts, stale } = vm::in_pool(pool.id, |pool| view(pool, now, ledger));
+    if let Some(ViewedCounts { head, .. }) = &mut counts {
+        head.has_flow_control = pool.config.flow.is_some();
+        head.bands = pool.config.flow.iter().flat_map(|flow| band_limits(pool, flow)).collect();
+        let objectives = pool.worker_config.objectives.iter().take(OBJECTIVES_TOLD_MAX);
+        head.objectives = objectives.cloned().collect();
+        head.is_observing = pool.worker_config.conduct == Conduct::Observes;
+    }
     if let Some(stale) = stale {
         log::warn!("requests wait for fresh metrics in pool {}: {stale}", pool.config.name);
     }
@@ -64,6 +76,19 @@ pub(crate) fn show_pool(pool: &Pool, now: Instant, ledger: &Ledger) {
         tallies.write_head(epoch, &head);
         tallies.enrol(epoch, now);
     }
+}
+
+/// Returns the limits of the bands that are configured and of those that objectives ask for, the lowest first.
+fn band_limits(pool: &Pool, flow: &FlowConfig) -> Vec<BandLimits> {
+    let named = pool.worker_config.objectives.iter().map(|it| it.priority);
+    let priorities: BTreeSet<Priority> =
+        flow.bands.keys().copied().chain(named).chain([Priority(0)]).collect();
+    let limits = |priority: Priority| {
+        let Limits { max_requests, max_bytes } = flow.band(priority).limits;
+        let [requests, bytes] = [max_requests, max_bytes].map(Option::unwrap_or_default);
+        BandLimits { priority: priority.0, requests, bytes }
+    };
+    priorities.into_iter().map(limits).take(BANDS_TOLD_MAX).collect()
 }
 
 fn view(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> View {
@@ -102,6 +127,7 @@ fn view_counts(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> ViewedCou
         Capacity::Unknown | Capacity::Empty => None,
     };
     let beliefs = Beliefs { stale: pool.worker.stale(now, ledger), texts: pool.worker.texts() };
+    let limits = pool.worker.limits(now, ledger);
     let tally = &mut pool.tally;
     tally.written_at = Some(now);
     let chunks = tally.counts.flush(CHUNKS_MAX);
@@ -111,6 +137,9 @@ fn view_counts(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> ViewedCou
         saturation,
         indexed: u64::try_from(pool.worker.indexed()).unwrap_or(u64::MAX),
         beliefs,
+        limits,
+        decisions: tally.notes.list(),
+        ..Head::default()
     };
     ViewedCounts { epoch: tally.epoch, head, chunks }
 }

@@ -9,12 +9,14 @@ use super::{
     response::ResponseEnd,
 };
 use crate::{
-    bodies, host, run,
+    bodies,
+    decision_header::{self, ServedOutcome},
+    host, run,
     stats::{self, Done, Observed},
     vm,
 };
 use picker_core::{
-    End, RequestId, TokenUsage,
+    End, RequestId, SchedulingResult, TokenUsage,
     flow::Outcome,
     worker::{Input, Observation},
 };
@@ -75,8 +77,9 @@ impl Stream {
 
     /// Takes a request that waits out of its pool's queue, for this reason.
     pub(super) fn stop_waiting(&self, held: &Held, outcome: Outcome) {
-        let Held { placed, since, .. } = held;
+        let Held { placed, since, counted, .. } = held;
         bodies::let_go(self.id);
+        stats::end_wait(&placed.pool, *counted);
         vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
         let (request, start, end) = (self.id, None, End::Gone);
         run::tell(&placed.pool, Input::Ended { request, start, end });
@@ -117,7 +120,8 @@ impl Stream {
             request_bytes: placed.bytes,
             response_bytes: response.reader.bytes(),
             usage: response.reader.usage(),
-            events: response.reader.events(),
+            gaps: response.gaps(),
+            served_by: sent.served_by,
             observed: (!self.steers()).then(|| Observed {
                 agrees: sent.served_by.map(|it| decision.ranked.first() == Some(&it)),
             }),
@@ -125,6 +129,9 @@ impl Stream {
         let (models, flow, error) = (&placed.models, &placed.flow, response.error());
         let begun = Some(*counted);
         stats::record(&pool, &Done { models, flow, error, begun, sent: measured });
+        if let Some(decision) = result {
+            stats::note(&pool, ended_at, || told(&sent, decision));
+        }
         run::count(&self.instance.counters, ended_at);
     }
 }
@@ -134,6 +141,23 @@ fn record_refused(RefusedRequest { code, placed }: &RefusedRequest) {
     if let Some(placed) = placed {
         record_unsent(placed, *code);
     }
+}
+
+/// Renders a decision with what came of it.
+fn told(sent: &Sent, decision: &SchedulingResult) -> String {
+    let Sent { placed, response, .. } = sent;
+    let identity = &placed.asked.identity;
+    let mut text = decision_header::render(decision, identity, placed.flow.priority);
+    let first = response.body(placed.asked.received_at).map(|(first, _)| first);
+    let outcome = ServedOutcome {
+        model: &placed.models.sent,
+        waited: sent.waited,
+        ttft: first.map(|at| at.saturating_since(placed.asked.received_at)),
+        status: response.status,
+        served_by: sent.served_by.filter(|it| decision.ranked.first() != Some(it)),
+    };
+    decision_header::push_outcome(&mut text, &outcome);
+    text
 }
 
 /// Counts a request that was never sent.

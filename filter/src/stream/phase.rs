@@ -90,6 +90,8 @@ pub(super) struct Held {
     pub(super) body: HeldBody,
     /// Time from which on it waits.
     pub(super) since: Instant,
+    /// The set of counts in which it is waiting.
+    pub(super) counted: SetId,
 }
 
 /// The body of a request that waits, as this filter has seen it.
@@ -154,8 +156,8 @@ pub(super) struct Next {
 
 impl Held {
     /// A request that waits as Envoy has nothing to show: before its body, or behind it.
-    pub(super) fn at_rest(placed: Placed, since: Instant) -> Self {
-        Self { placed: Box::new(placed), body: HeldBody::AtRest, since }
+    pub(super) fn at_rest(placed: Placed, since: Instant, counted: SetId) -> Self {
+        Self { placed: Box::new(placed), body: HeldBody::AtRest, since, counted }
     }
 }
 

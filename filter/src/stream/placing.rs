@@ -9,7 +9,7 @@ use picker_core::{
     workers::AdmissionResult,
 };
 use proxy_wasm::types::Action;
-use wire::{body::OutputWishes, config::Hold};
+use wire::{body::OutputWishes, config::Hold, tally::EnqueueOutcome};
 
 use super::{
     Stream,
@@ -74,10 +74,20 @@ impl Stream {
             ttl: placed.asked.identity.ttl,
             slo_ttft: placed.asked.identity.slo_ttft,
         }));
+        let began = host::now();
         let Some(decision) = run::run(&placed.pool, Caller::Stream, input) else {
             debug_assert!(false, "every request that arrives is decided");
             return Next::passed();
         };
+        let outcome = match &decision.result {
+            AdmissionResult::Sent(_) | AdmissionResult::FailedOpen => EnqueueOutcome::Dispatched,
+            AdmissionResult::Held => EnqueueOutcome::Queued,
+            AdmissionResult::Refused(_) | AdmissionResult::Rejected(_) | AdmissionResult::Shed => {
+                EnqueueOutcome::Rejected
+            }
+        };
+        let took = host::now().saturating_since(began);
+        stats::count_choice(&placed.pool, (&placed.models, &placed.flow), outcome, took);
         let pool = Rc::clone(&placed.pool);
         let next = self.settle(placed, decision);
         if let Phase::Held(_) = next.phase {
@@ -122,7 +132,8 @@ impl Stream {
                 sent(placed, None, waited)
             }
             AdmissionResult::Held => {
-                let held = Held::at_rest(placed, host::now());
+                let counted = stats::begin_wait(&placed.pool, &placed.models, &placed.flow);
+                let held = Held::at_rest(placed, host::now(), counted);
                 Next { phase: Phase::Held(held), action: Action::Pause }
             }
             AdmissionResult::Refused(why) => self.refuse(Refusal::Unplaced(why), placed),

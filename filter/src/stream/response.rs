@@ -6,13 +6,14 @@ use picker_core::{ClientId, End, Fault, Instant, ResponseClass, ResponseStart};
 use wire::{
     body::OutputWishes,
     response::{Kind, LoadReport, MadeName, Reader, Renamer, Usage},
-    tally::ErrorCode,
+    tally::{Count, ErrorCode, Measure},
 };
 
 use crate::{
     host::{self, Headers},
     models::Models,
     pace::mean_gap,
+    stats::micros,
 };
 
 /// The load that a model server reports with its answer (ORCA), as text or as binary.
@@ -26,9 +27,13 @@ pub(in crate::stream) struct Response {
     delivery: Delivery,
     /// Time of the first content of a stream.
     content_at: Option<Instant>,
+    /// Time of its last event with content.
+    event_at: Option<Instant>,
+    /// Times between such events. What comes in one piece is one event to a client.
+    gaps: Count,
     /// True once all of it came.
     is_whole: bool,
-    /// Time at which the end of a body came. No clock is read for what is in between.
+    /// Time at which the end of a body came.
     whole_at: Option<Instant>,
     /// Beginning of the response, until its pool is told.
     pub(in crate::stream) start: Option<ResponseStart>,
@@ -106,7 +111,7 @@ impl Response {
     /// Reads a part of the body as it passes. No part is held back: the client sees each token when it
     /// comes. Returns the time of the first content, if this part brought it.
     pub(in crate::stream) fn pass(&mut self, size: usize, is_end: bool) -> Option<Instant> {
-        let had_content = self.reader.has_content();
+        let (had_content, events) = (self.reader.has_content(), self.reader.events());
         if self.reader.kind().is_read() {
             self.read(size, is_end);
         } else {
@@ -115,11 +120,28 @@ impl Response {
         if is_end {
             self.end();
         }
-        let is_first = self.is_streamed() && !had_content && self.reader.has_content();
-        if is_first {
-            self.content_at = self.whole_at.or_else(|| Some(host::now()));
+        if !self.is_streamed() {
+            return None;
+        }
+        let is_first = !had_content && self.reader.has_content();
+        if is_first || self.reader.events() > events {
+            let now = self.whole_at.unwrap_or_else(host::now);
+            self.count_gap(now);
+            self.content_at = self.content_at.or(Some(now));
         }
         self.content_at.filter(|_| is_first)
+    }
+
+    /// Counts the time since the last event with content, if there was one.
+    fn count_gap(&mut self, now: Instant) {
+        if let Some(last) = self.event_at.replace(now) {
+            self.gaps.record(Measure::StreamedItl, micros(now.saturating_since(last)));
+        }
+    }
+
+    /// Returns the times between the events of a stream.
+    pub(in crate::stream) const fn gaps(&self) -> &Count {
+        &self.gaps
     }
 
     /// Reads a part of the body, unless its size tells all that matters: to copy it costs several times as

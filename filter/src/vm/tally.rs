@@ -8,6 +8,8 @@ use wire::{
     tally::{Labels, SetId, WorkerTally},
 };
 
+use super::notes::DecisionNotes;
+
 /// Pools of which scrapers are remembered: as many as a configuration may have. A scraper that asks for
 /// more is told everything each time.
 const POOLS_MAX: usize = 64;
@@ -19,6 +21,8 @@ pub(crate) struct PoolTally {
     pub(crate) counts: WorkerTally,
     /// The set of what is counted for the pool as a whole.
     pub(crate) whole: SetId,
+    /// Some of the last decisions.
+    pub(crate) notes: DecisionNotes,
     /// Time when the counts were last written.
     pub(crate) written_at: Option<Instant>,
     /// Time when the log last said that requests wait for fresh metrics.
@@ -32,7 +36,8 @@ impl PoolTally {
     pub(crate) fn new(epoch: u64) -> Self {
         let mut counts = WorkerTally::default();
         let whole = counts.place(&Labels::Pool, true);
-        Self { epoch, counts, whole, written_at: None, stale_logged_at: None }
+        let notes = DecisionNotes::default();
+        Self { epoch, counts, whole, notes, written_at: None, stale_logged_at: None }
     }
 }
 

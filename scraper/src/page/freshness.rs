@@ -19,7 +19,15 @@ pub(super) fn fresh_reports<'a>(
     pool: &str,
     now: Instant,
 ) -> Vec<&'a Report> {
+    fresh_timed(envoys, pool, now).map(|timed| &timed.report).collect()
+}
+
+/// Returns the same with their times.
+pub(super) fn fresh_timed<'a>(
+    envoys: &'a [EnvoyStatus],
+    pool: &str,
+    now: Instant,
+) -> impl Iterator<Item = &'a TimedReport> {
     let reports = envoys.iter().filter_map(|envoy| envoy.reports.get(pool));
-    let is_fresh = |timed: &&TimedReport| now.saturating_duration_since(timed.at) <= REPORT_AGE_MAX;
-    reports.filter(is_fresh).map(|timed| &timed.report).collect()
+    reports.filter(move |timed| now.saturating_duration_since(timed.at) <= REPORT_AGE_MAX)
 }

@@ -7,6 +7,11 @@ use std::{
     sync::Arc,
 };
 
+use super::{
+    decision_log::DecisionLog,
+    sample::{PageSample, ServedRates},
+};
+
 /// Columns kept, one a second: three minutes fill a chart.
 const COLUMNS_MAX: usize = 180;
 
@@ -34,6 +39,8 @@ pub(super) struct PoolCells {
     pub(super) held: Option<u64>,
     /// Number of requests in flight; `None` if no gateway reports.
     pub(super) in_flight: Option<u64>,
+    /// Rates and times of the last ten seconds; `None` if no gateway counts.
+    pub(super) served: Option<ServedRates>,
     /// Cells of each pod.
     pub(super) pods: BTreeMap<SocketAddr, PodCells>,
 }
@@ -66,6 +73,10 @@ pub(crate) struct History {
     next: u64,
     cells: usize,
     columns: VecDeque<Column>,
+    /// What the newest column was made of.
+    pub(super) sample: Option<Arc<PageSample>>,
+    /// Decisions of each pool.
+    pub(super) decisions: BTreeMap<Arc<str>, DecisionLog>,
 }
 
 impl History {

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod prefixes;
+mod windows;
 
 use std::{
     collections::BTreeMap,
@@ -14,16 +15,19 @@ use tokio::{sync::watch, time};
 use wire::report::Report;
 
 use super::{
-    freshness::{READING_AGE_MAX, fresh_reports},
+    freshness::{READING_AGE_MAX, fresh_reports, fresh_timed},
     history::{Column, History, PodCells, PodMetrics, PoolCells},
+    sample::{PageSample, PoolSample},
 };
 use crate::{
     clock::unix_ms,
     pool::{PodReadings, PoolView, ScrapedPod},
     push::{EnvoyStatus, PullState, WatchedGateway},
+    tallies::Tallies,
 };
 use decisions::DecisionCounts;
 use prefixes::PrefixHits;
+use windows::Windows;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -33,47 +37,73 @@ pub(crate) struct Sampler {
     pub(crate) pools: Vec<PoolView>,
     pub(crate) gateways: watch::Receiver<Vec<WatchedGateway>>,
     pub(crate) pulls: PullState,
+    pub(crate) tallies: Arc<Tallies>,
     pub(crate) history: Arc<Mutex<History>>,
+}
+
+/// What the looks before have seen.
+#[derive(Debug, Default)]
+struct Past {
+    counts: DecisionCounts,
+    prefixes: PrefixHits,
+    windows: Windows,
 }
 
 impl Sampler {
     /// Samples until aborted.
     pub(crate) async fn run(self) {
         let mut ticks = time::interval(PERIOD);
-        let mut counts = DecisionCounts::default();
-        let mut prefixes = PrefixHits::default();
+        let mut past = Past::default();
         loop {
             ticks.tick().await;
-            let column = self.column(Instant::now(), &mut counts, &mut prefixes);
-            self.history.lock().unwrap_or_else(PoisonError::into_inner).push(column);
+            self.look(Instant::now(), &mut past);
         }
     }
 
-    fn column(
-        &self,
-        now: Instant,
-        counts: &mut DecisionCounts,
-        prefixes: &mut PrefixHits,
-    ) -> Column {
+    /// Looks at everything once, and adds what is seen to the history.
+    fn look(&self, now: Instant, past: &mut Past) {
         let gateways = self.gateways.borrow().clone();
         let pushed = gateways.iter().map(|it| (it.url.to_string(), it.status.borrow().clone()));
         let fetching = self.pulls.gateways(now).into_iter();
         let fetching = fetching.map(|(address, status)| (address.to_string(), status));
         let (names, envoys): (Vec<String>, Vec<EnvoyStatus>) = pushed.chain(fetching).unzip();
-        let rates = counts.rates(now, names.iter().map(String::as_str).zip(&envoys));
-        prefixes.begin();
-        let pool = |view: &PoolView| {
-            let readings = view.readings.borrow().clone()?;
-            let reports = fresh_reports(&envoys, &view.pool, now);
-            let metrics = |pod: &ScrapedPod| metrics(&view.pool, pod, now, prefixes);
-            Some((Arc::clone(&view.pool), cells(&readings, &reports, metrics)))
-        };
-        Column {
-            at_ms: unix_ms(SystemTime::now()),
+        let rates = past.counts.rates(now, names.iter().map(String::as_str).zip(&envoys));
+        let at_ms = unix_ms(SystemTime::now());
+        past.prefixes.begin();
+        let mut column = Column {
+            at_ms,
             placed: rates.map(|rates| rates.placed),
             refused: rates.map(|rates| rates.refused),
-            pools: self.pools.iter().filter_map(pool).collect(),
+            pools: BTreeMap::new(),
+        };
+        let mut sample = PageSample { at: now, names, envoys, pools: BTreeMap::new() };
+        for view in &self.pools {
+            let Some(readings) = view.readings.borrow().clone() else { continue };
+            let reports = fresh_reports(&sample.envoys, &view.pool, now);
+            let metrics = |pod: &ScrapedPod| metrics(&view.pool, pod, now, &mut past.prefixes);
+            let cells = cells(&readings, &reports, metrics);
+            let totals = self.tallies.totals(&view.pool);
+            let (served, seen) = past.windows.look(&view.pool, &totals, now);
+            let saturation = self.tallies.saturation(&view.pool, now);
+            column.pools.insert(Arc::clone(&view.pool), PoolCells { served, ..cells });
+            sample.pools.insert(Arc::clone(&view.pool), PoolSample { saturation, ..seen });
         }
+        self.record(column, sample);
+    }
+
+    fn record(&self, column: Column, sample: PageSample) {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = history.next();
+        for pool in sample.pools.keys() {
+            let told = fresh_timed(&sample.envoys, pool, sample.at).flat_map(|timed| {
+                let ago = sample.at.saturating_duration_since(timed.at);
+                timed.report.details.decisions.iter().map(move |it| (ago, it))
+            });
+            let log = history.decisions.entry(Arc::clone(pool)).or_default();
+            log.take(number, column.at_ms, told);
+        }
+        history.push(column);
+        history.sample = Some(Arc::new(sample));
     }
 }
 
@@ -96,6 +126,7 @@ fn cells(
     PoolCells {
         held: known.then(|| reports.iter().map(|report| u64::from(report.waiting)).sum()),
         in_flight: known.then(|| in_flight.values().sum()),
+        served: None,
         pods: readings.pods.iter().map(pod).collect(),
     }
 }

@@ -71,8 +71,13 @@ async fn data(
     ([(CACHE_CONTROL, "no-store")], Json(data))
 }
 
-async fn metrics(State(status): State<Arc<Status>>) -> impl IntoResponse {
-    match status.metrics(Instant::now()) {
+/// Answers with the metrics; with `?names=all`, under the EPP's former names too.
+async fn metrics(
+    State(status): State<Arc<Status>>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> impl IntoResponse {
+    let has_former = query.get("names").is_some_and(|names| names == "all");
+    match status.metrics(Instant::now(), has_former) {
         Ok(page) => Ok(([(CONTENT_TYPE, OPEN_METRICS)], page)),
         Err(why) => Err((StatusCode::INTERNAL_SERVER_ERROR, why.to_string())),
     }

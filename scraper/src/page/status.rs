@@ -6,6 +6,7 @@ mod standing;
 mod json;
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -15,7 +16,12 @@ use picker_core::{Endpoint, Health, saturation::StaleEndpoints};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::{freshness::READING_AGE_MAX, history::History};
+use super::{
+    bands::{BandState, bands},
+    freshness::{READING_AGE_MAX, fresh_reports},
+    history::{History, PodCells, PoolCells},
+    sample::PageSample,
+};
 use crate::{
     exchange::Exchanges,
     meters::Meters,
@@ -71,13 +77,16 @@ impl Status {
     /// Returns the problems, then one line for each endpoint and each Envoy.
     pub(super) fn overview(&self, now: Instant) -> String {
         let mut page = String::new();
-        for problem in self.problems(now) {
+        let sample = self.sample();
+        for problem in self.problems(now, sample.as_deref()) {
             let _ = writeln!(page, "{:?}: {}", problem.level, problem.text);
         }
+        let newest = self.newest();
         for PoolView { pool, readings, .. } in &self.pools {
             match readings.borrow().as_ref() {
                 Some(readings) => {
                     write_pool(&mut page, pool, &pool::endpoints(&readings.pods, now));
+                    write_load(&mut page, newest.get(pool).unwrap_or(&PoolCells::default()));
                 }
                 None => drop(writeln!(page, "pool {pool}: not looked up yet")),
             }
@@ -103,12 +112,16 @@ impl Status {
         json::page(self, now, &history, HistoryPosition { number: after, epoch })
     }
 
-    /// Returns the page for Prometheus.
-    pub(super) fn metrics(&self, now: Instant) -> Result<String, std::fmt::Error> {
+    /// Returns the page for Prometheus; if asked for, with the EPP's former names too.
+    pub(super) fn metrics(
+        &self,
+        now: Instant,
+        has_former: bool,
+    ) -> Result<String, std::fmt::Error> {
         let gateways = self.gateways.borrow();
         let taken = gateways.iter().map(|it| (&it.url, it.status.borrow().taken));
         self.meters.exchanged(&self.exchanges.rows(now));
-        self.meters.page(now, taken, &self.tallies.write(&self.pools, now))
+        self.meters.page(now, taken, &self.tallies.write(&self.pools, now, has_former))
     }
 
     /// Returns how many gateways know of each other, in words; `None` where there is one alone.
@@ -116,7 +129,20 @@ impl Status {
         in_step(&self.gateway_facts(now).iter().map(|it| it.standing).collect::<Vec<_>>())
     }
 
-    fn problems(&self, now: Instant) -> Vec<Problem> {
+    /// Returns the newest column of the history.
+    fn newest(&self) -> BTreeMap<Arc<str>, PoolCells> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut columns = history.since(history.next().saturating_sub(1));
+        columns.next().map(|column| column.pools.clone()).unwrap_or_default()
+    }
+
+    /// Returns what the sampler saw last.
+    fn sample(&self) -> Option<Arc<PageSample>> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).sample.clone()
+    }
+
+    /// Returns all problems: of pods and gateways as they are now, of what waits by the last sample.
+    fn problems(&self, now: Instant, sample: Option<&PageSample>) -> Vec<Problem> {
         let pool = |view| {
             let PoolView { pool, readings, .. }: &PoolView = view;
             let pods = readings
@@ -124,7 +150,9 @@ impl Status {
                 .as_ref()
                 .map(|readings| readings.pods.iter().map(|pod| pod_facts(pod, now)).collect());
             let stale = self.tallies.stale(pool, now);
-            PoolFacts { name: pool, pods, stale: Some(stale).filter(StaleEndpoints::shut_the_gate) }
+            let stale = Some(stale).filter(StaleEndpoints::shut_the_gate);
+            let bands = sample.map(|sample| bands_of(view, sample)).unwrap_or_default();
+            PoolFacts { name: pool, pods, stale, bands }
         };
         let pools: Vec<_> = self.pools.iter().map(pool).collect();
         problems::problems(&pools, &self.gateway_facts(now))
@@ -166,6 +194,13 @@ impl Status {
         });
         pushed.chain(fetching).collect()
     }
+}
+
+fn bands_of(view: &PoolView, sample: &PageSample) -> Vec<BandState> {
+    let Some(seen) = sample.pools.get(&view.pool) else { return Vec::new() };
+    let reports = fresh_reports(&sample.envoys, &view.pool, sample.at);
+    let readings = view.readings.borrow();
+    bands(&reports, &seen.window, readings.as_ref().map(|it| &*it.objectives))
 }
 
 fn missing_in(view: &PoolView) -> Option<String> {
@@ -210,5 +245,26 @@ fn write_pool(page: &mut String, pool: &str, endpoints: &[Endpoint]) {
                 it.age.as_millis()
             ),
         };
+    }
+}
+
+/// Writes what gateways have in flight and hold, the share of prompts that pods had cached, and how long first
+/// tokens take, as far as it is known.
+fn write_load(page: &mut String, cells: &PoolCells) {
+    let PoolCells { held, in_flight, served, pods } = cells;
+    let mut facts = Vec::new();
+    facts.extend(in_flight.map(|in_flight| format!("in flight {in_flight}")));
+    facts.extend(held.map(|held| format!("held {held}")));
+    let share = |pod: &PodCells| pod.metrics.and_then(|it| it.prefix_hits);
+    let hits: Vec<f32> = pods.values().filter_map(share).collect();
+    let pods = hits.iter().fold(0.0_f32, |pods, _| pods + 1.0);
+    if pods > 0.0 {
+        facts.push(format!("prefix hits {:.2}", hits.iter().sum::<f32>() / pods));
+    }
+    if let Some(ttft) = served.and_then(|it| it.ttft) {
+        facts.push(format!("first token p50 {:.0} ms p95 {:.0} ms", ttft.p50, ttft.p95));
+    }
+    if !facts.is_empty() {
+        let _ = writeln!(page, "{}", facts.join(" "));
     }
 }

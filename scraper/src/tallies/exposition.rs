@@ -3,9 +3,12 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
+    net::SocketAddr,
 };
 
 use wire::tally::{Count, FamilyKind, Labels, Measure, Unit};
+
+use super::former::{former_name, renamed};
 
 /// The plugin that the EPP's prefix families name: the producer of prefix matches.
 pub(super) const PREFIX_PLUGIN: [(&str, &str); 2] = [
@@ -39,9 +42,6 @@ pub(super) struct Gauge {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
 }
-
-const RUNNING: Gauge =
-    Gauge { name: "llm_d_epp_request_running", help: "Requests that were sent and are not over" };
 
 impl Page {
     /// Adds a counter, or a histogram's series.
@@ -80,11 +80,12 @@ impl Page {
         let _ = writeln!(text, "{name}{{{labels}}} {value}");
     }
 
-    /// Adds the number of requests that run.
-    pub(super) fn running(&mut self, pool: &str, labels: &Labels<'_>, requests: u64) {
+    /// Adds a number of requests to a gauge.
+    pub(super) fn requests(&mut self, gauge: Gauge, pool: &str, labels: &Labels<'_>, number: u64) {
+        let Gauge { name, help } = gauge;
         let labels = Sample { pool, labels, measure: Measure::Requests }.text();
-        let text = self.family(RUNNING.name, RUNNING.help, "gauge");
-        let _ = writeln!(text, "{}{{{labels}}} {requests}", RUNNING.name);
+        let text = self.family(name, help, "gauge");
+        let _ = writeln!(text, "{name}{{{labels}}} {number}");
     }
 
     fn family(
@@ -97,10 +98,19 @@ impl Page {
         &mut self.0.entry(name).or_insert_with(new).samples
     }
 
-    /// Returns the text, without the end that OpenMetrics wants behind all families.
-    pub(super) fn into_text(self) -> String {
+    /// Returns the text, without the end that OpenMetrics wants behind all families. If asked for, each
+    /// family that the EPP had under another name stands there under both.
+    pub(super) fn into_text(self, has_former: bool) -> String {
         let mut text = String::new();
+        let mut former = Self::default();
         for (name, FamilyText { help, kind, samples }) in self.0 {
+            if let Some(twin) = former_name(name).filter(|_| has_former) {
+                let samples = renamed(name, twin, &samples);
+                former.0.insert(twin, FamilyText { help, kind, samples });
+            }
+            let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}\n{samples}");
+        }
+        for (name, FamilyText { help, kind, samples }) in former.0 {
             let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}\n{samples}");
         }
         text
@@ -119,20 +129,20 @@ impl Sample<'_> {
                 priority = band.to_string();
                 labels.push(("priority", &priority));
             }
-            Labels::Request { asked, sent, tenant, priority: band } => {
+            Labels::Request { asked, sent, tenant, priority: band }
+            | Labels::Waiting { asked, sent, tenant, priority: band } => {
                 priority = band.to_string();
                 labels.extend([("model_name", &**asked), ("target_model_name", sent)]);
                 labels.extend([("fairness_id", &**tenant), ("priority", &priority)]);
             }
             Labels::Attempt { endpoint: address, target } => {
-                let text = |part: Option<String>| part.unwrap_or_default();
-                endpoint = [
-                    text(address.map(|it| it.ip().to_string())),
-                    text(address.map(|it| it.port().to_string())),
-                ];
-                let [ip, port] = &endpoint;
-                labels.extend([("endpoint_name", &**ip), ("namespace", ""), ("port", port)]);
+                endpoint = ip_and_port(*address);
+                labels.extend(endpoint_labels(&endpoint));
                 labels.push(("target_model_name", target));
+            }
+            Labels::Endpoint(address) => {
+                endpoint = ip_and_port(*address);
+                labels.extend(endpoint_labels(&endpoint));
             }
             Labels::Rewrite { rewrite, asked, target } => {
                 labels.extend([("model_rewrite_name", &**rewrite), ("model_name", asked)]);
@@ -145,6 +155,17 @@ impl Sample<'_> {
         labels.extend(self.measure.label());
         List(&labels).to_string()
     }
+}
+
+/// Returns the two parts of an address; empty ones without an address.
+fn ip_and_port(address: Option<SocketAddr>) -> [String; 2] {
+    let Some(address) = address else { return <[String; 2]>::default() };
+    [address.ip().to_string(), address.port().to_string()]
+}
+
+/// Returns the labels that the EPP gives an endpoint.
+fn endpoint_labels([ip, port]: &[String; 2]) -> [(&str, &str); 3] {
+    [("endpoint_name", ip), ("namespace", ""), ("port", port)]
 }
 
 /// Labels, separated and escaped.

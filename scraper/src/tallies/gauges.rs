@@ -9,8 +9,10 @@ use std::{
 
 use picker_core::{TextMeasure, saturation::StaleEndpoints};
 use wire::{
+    band_limits::BandLimits,
     reply::WorkerState,
     report::{Queue, Report},
+    tally::Labels,
 };
 
 use super::exposition::{Gauge, PREFIX_PLUGIN, Page};
@@ -22,10 +24,29 @@ const READING_AGE_MAX: Duration = Duration::from_secs(2);
 /// Flows that are shown, those that are empty again among them; as many as in the EPP.
 const FLOWS_MAX: usize = 1000;
 
-const QUEUE_SIZE: Gauge =
+pub(super) const RUNNING: Gauge =
+    Gauge { name: "llm_d_epp_request_running", help: "Requests that were sent and are not over" };
+pub(super) const QUEUE_SIZE: Gauge =
     Gauge { name: "llm_d_epp_flow_control_queue_size", help: "Requests that wait" };
 const QUEUE_BYTES: Gauge =
     Gauge { name: "llm_d_epp_flow_control_queue_bytes", help: "Bytes of requests that wait" };
+const OLDEST_WAIT: Gauge = Gauge {
+    name: "llm_picker_oldest_wait_seconds",
+    help: "Time that the oldest request of a flow has waited",
+};
+const BAND_REQUESTS: Gauge = Gauge {
+    name: "llm_d_epp_flow_control_capacity_utilization_requests",
+    help: "Share of the requests that may wait in a band that do",
+};
+const BAND_BYTES: Gauge = Gauge {
+    name: "llm_d_epp_flow_control_capacity_utilization_bytes",
+    help: "Share of the bytes that may wait in a band that do",
+};
+const INFO: Gauge =
+    Gauge { name: "llm_d_epp_info", help: "Build of the scraper, under the EPP's name" };
+const SCRAPER_BUILD: Gauge = Gauge { name: "llm_scraper_build_info", help: "Build of the scraper" };
+const PICKER_BUILD: Gauge =
+    Gauge { name: "llm_picker_build_info", help: "Gateways that run this build of the plugin" };
 const SATURATION: Gauge = Gauge {
     name: "llm_d_epp_flow_control_pool_saturation",
     help: "Load of the pool as a share of what it can take",
@@ -48,6 +69,9 @@ const IN_FLIGHT_TOKENS: Gauge = Gauge {
     name: "llm_d_epp_inflight_tokens",
     help: "Prompt tokens in flight to an endpoint that it has not read yet",
 };
+/// The plugin that the EPP's families of what is in flight name.
+const IN_FLIGHT_PRODUCER: &str = "inflight-load-producer";
+
 const READY: Gauge =
     Gauge { name: "llm_d_epp_ready_endpoints", help: "Endpoints with metrics that can be read" };
 const ENDPOINT_QUEUE: Gauge = Gauge {
@@ -78,18 +102,30 @@ pub(super) struct QueueGauges(BTreeMap<(i32, String), Size>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
+    /// Requests of gateways of older versions, which do not count by model what waits.
+    uncounted: u64,
     requests: u64,
     bytes: u64,
+    oldest: Duration,
 }
 
 impl QueueGauges {
     /// Takes in the queues of all gateways as they are now.
-    pub(super) fn see<'a>(&mut self, queues: impl Iterator<Item = &'a Queue>) {
+    pub(super) fn see<'a>(&mut self, reports: impl Iterator<Item = &'a Report>) {
         self.0.values_mut().for_each(|size| *size = Size::default());
-        for Queue { priority, fairness_id, requests, bytes } in queues {
-            let size = self.0.entry((*priority, fairness_id.clone())).or_default();
-            size.requests += requests;
-            size.bytes += bytes;
+        for Report { queues, details, .. } in reports {
+            let oldest = details.oldest.iter().copied().chain(std::iter::repeat(Duration::ZERO));
+            for (Queue { priority, fairness_id, requests, bytes }, oldest) in
+                queues.iter().zip(oldest)
+            {
+                let size = self.0.entry((*priority, fairness_id.clone())).or_default();
+                size.requests += requests;
+                size.bytes += bytes;
+                size.oldest = size.oldest.max(oldest);
+                if details.version.is_empty() {
+                    size.uncounted += requests;
+                }
+            }
         }
         let mut over = self.0.len().saturating_sub(FLOWS_MAX);
         self.0.retain(|_, size| {
@@ -100,14 +136,78 @@ impl QueueGauges {
     }
 
     pub(super) fn write(&self, page: &mut Page, pool: &str) {
-        for ((priority, tenant), Size { requests, bytes }) in self.0.iter().take(FLOWS_MAX) {
+        for ((priority, tenant), size) in self.0.iter().take(FLOWS_MAX) {
             let priority = priority.to_string();
             let labels =
                 [("inference_pool", pool), ("fairness_id", tenant), ("priority", &*priority)];
-            page.gauge(QUEUE_SIZE, &labels, float(*requests));
-            page.gauge(QUEUE_BYTES, &labels, float(*bytes));
+            if size.uncounted > 0 {
+                page.gauge(QUEUE_SIZE, &labels, float(size.uncounted));
+            }
+            page.gauge(QUEUE_BYTES, &labels, float(size.bytes));
+            page.gauge(OLDEST_WAIT, &labels, seconds(size.oldest));
         }
     }
+}
+
+/// Writes a gauge of requests by their labels.
+pub(super) fn write_requests(
+    page: &mut Page,
+    pool: &str,
+    gauge: Gauge,
+    requests: &BTreeMap<Labels<'static>, u64>,
+) {
+    for (labels, number) in requests {
+        page.requests(gauge, pool, labels, *number);
+    }
+}
+
+/// Writes how full the bands are, over all gateways.
+pub(super) fn write_bands(page: &mut Page, pool: &str, reports: &[&Report]) {
+    let mut bands = BTreeMap::<i32, [(u64, u64); 2]>::new();
+    for Report { queues, details, .. } in reports {
+        for BandLimits { priority, requests, bytes } in &details.bands {
+            let own = queues.iter().filter(|queue| queue.priority == *priority);
+            let waiting = own.fold([0, 0], |[requests, bytes], queue| {
+                [requests + queue.requests, bytes + queue.bytes]
+            });
+            let band = bands.entry(*priority).or_default();
+            for ((sum, limit), (more, of)) in
+                band.iter_mut().zip(waiting.into_iter().zip([*requests, *bytes]))
+            {
+                *sum += more;
+                *limit += of;
+            }
+        }
+    }
+    for (priority, shares) in bands {
+        let priority = priority.to_string();
+        let labels = [("inference_pool", pool), ("priority", &*priority)];
+        for (gauge, (waiting, limit)) in [BAND_REQUESTS, BAND_BYTES].into_iter().zip(shares) {
+            // A band without a limit is never full.
+            if limit > 0 {
+                page.gauge(gauge, &labels, float(waiting) / float(limit));
+            }
+        }
+    }
+}
+
+/// Writes the versions of the gateways.
+pub(super) fn write_versions(page: &mut Page, pool: &str, reports: &[&Report]) {
+    let mut versions = BTreeMap::<&str, u64>::new();
+    for report in reports.iter().filter(|report| !report.details.version.is_empty()) {
+        *versions.entry(&report.details.version).or_default() += 1;
+    }
+    for (version, gateways) in versions {
+        let labels = [("inference_pool", pool), ("version", version)];
+        page.gauge(PICKER_BUILD, &labels, float(gateways));
+    }
+}
+
+/// Writes the scraper's own build.
+pub(super) fn write_builds(page: &mut Page) {
+    let version = env!("CARGO_PKG_VERSION");
+    page.gauge(SCRAPER_BUILD, &[("version", version)], 1.0);
+    page.gauge(INFO, &[("commit", ""), ("build_ref", version)], 1.0);
 }
 
 /// Writes what the workers that are alive say of the pool.
@@ -136,13 +236,9 @@ pub(super) fn write_texts(page: &mut Page, pool: &str, texts: &[TextMeasure]) {
 }
 
 /// Writes what is in flight, over all gateways.
-pub(super) fn write_in_flight<'a>(
-    page: &mut Page,
-    pool: &str,
-    reports: impl Iterator<Item = &'a Report>,
-) {
+pub(super) fn write_in_flight(page: &mut Page, pool: &str, reports: &[&Report]) {
     let mut sums = BTreeMap::<SocketAddr, [u64; 2]>::new();
-    for row in reports.flat_map(|it| &it.in_flight) {
+    for row in reports.iter().flat_map(|it| &it.in_flight) {
         let [requests, tokens] = sums.entry(row.endpoint).or_default();
         *requests += u64::from(row.requests);
         *tokens += u64::from(row.tokens);
@@ -154,6 +250,7 @@ pub(super) fn write_in_flight<'a>(
             ("endpoint_name", ip.as_str()),
             ("namespace", ""),
             ("port", port.as_str()),
+            ("producer_name", IN_FLIGHT_PRODUCER),
         ];
         page.gauge(IN_FLIGHT_REQUESTS, &labels, float(requests));
         page.gauge(IN_FLIGHT_TOKENS, &labels, float(tokens));
@@ -208,6 +305,11 @@ fn mean_and_deviation(values: impl Iterator<Item = f64> + Clone) -> Spread {
 /// Rounds a share, which a longer float would show with digits that say nothing.
 fn millionths(share: f32) -> f64 {
     (f64::from(share) * 1e6).round() / 1e6
+}
+
+/// Returns seconds with three places: more would say nothing.
+fn seconds(time: Duration) -> f64 {
+    float(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)) / 1e3
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a gauge beyond 2^53 is exact enough")]

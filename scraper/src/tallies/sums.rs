@@ -11,7 +11,10 @@ use wire::{
     tally::{Count, FamilyKind, LabelSet, Labels, Measure, OTHER, Places},
 };
 
-use super::exposition::{Page, Sample};
+use super::{
+    exposition::{Page, Sample},
+    totals::PoolTotals,
+};
 
 /// Epochs of one pool that are remembered: workers of many gateways, and those of before restarts.
 const EPOCHS_MAX: usize = 4096;
@@ -29,6 +32,13 @@ const MEASURED_MAX: usize = 100;
 
 /// Pairs of models with histograms over all tenants that have none of their own.
 const PAIRS_MAX: usize = 100;
+
+/// Endpoints of one pool with histograms in the metrics, of some 45 series each; those of further ones are
+/// added up. The status page has them all.
+const ENDPOINTS_SHOWN_MAX: usize = 100;
+
+/// Label sets with a gauge of requests that are there: as many as there are with counts.
+const PRESENT_MAX: usize = 1_000;
 
 /// Counts of one pool.
 #[derive(Debug, Default)]
@@ -147,31 +157,64 @@ impl Sums {
 
     /// Writes all counters and histograms.
     pub(super) fn write(&self, page: &mut Page, pool: &str) {
+        let mut endpoints = 0;
+        let mut others = BTreeMap::<Measure, Count>::new();
         for (labels, Sum { counts, .. }) in &self.sums {
-            for (measure, count) in counts {
-                page.count(&Sample { pool, labels, measure: *measure }, count);
+            if matches!(labels, Labels::Endpoint(_)) {
+                endpoints += 1;
             }
+            for (measure, count) in counts {
+                if matches!(labels, Labels::Endpoint(_)) && endpoints > ENDPOINTS_SHOWN_MAX {
+                    others.entry(*measure).or_default().merge(count);
+                } else {
+                    page.count(&Sample { pool, labels, measure: *measure }, count);
+                }
+            }
+        }
+        for (measure, count) in &others {
+            page.count(&Sample { pool, labels: &Labels::Endpoint(None), measure: *measure }, count);
         }
     }
 
-    /// Writes the requests that run, by the workers that are alive.
-    pub(super) fn write_running(&self, page: &mut Page, pool: &str, alive: &[WorkerState]) {
-        let mut running = BTreeMap::<Labels<'static>, u64>::new();
-        for set in
-            alive.iter().filter_map(|it| self.epochs.get(&it.epoch)).flat_map(|it| it.sets.values())
-        {
-            let own = if self.sums.contains_key(&set.labels) {
-                set.labels.clone()
-            } else {
-                set.labels.other()
-            };
-            if matches!(own, Labels::Request { .. }) {
-                *running.entry(own).or_default() += u64::from(set.running);
+    /// Returns the totals that the status page draws.
+    pub(super) fn totals(&self) -> PoolTotals {
+        let mut totals = PoolTotals::default();
+        for (labels, Sum { counts, .. }) in &self.sums {
+            for (measure, count) in counts {
+                totals.add(labels, *measure, count);
             }
         }
-        for (labels, requests) in &running {
-            page.running(pool, labels, *requests);
+        totals
+    }
+
+    /// Returns the requests that run, by the workers that are alive.
+    pub(super) fn running(&self, alive: &[WorkerState]) -> BTreeMap<Labels<'static>, u64> {
+        let is_known = |labels: &Labels<'static>| self.sums.contains_key(labels);
+        self.present(alive, |labels| matches!(labels, Labels::Request { .. }), is_known)
+    }
+
+    /// Returns the requests that flow control holds, by the workers that are alive.
+    pub(super) fn waiting(&self, alive: &[WorkerState]) -> BTreeMap<Labels<'static>, u64> {
+        self.present(alive, |labels| matches!(labels, Labels::Waiting { .. }), |_| true)
+    }
+
+    /// Adds up the requests that are there, of label sets of one kind. Those that are not told apart, and those for
+    /// which there is no room, are others.
+    fn present(
+        &self,
+        alive: &[WorkerState],
+        is_of: impl Fn(&Labels<'_>) -> bool,
+        is_told: impl Fn(&Labels<'static>) -> bool,
+    ) -> BTreeMap<Labels<'static>, u64> {
+        let mut present = BTreeMap::<Labels<'static>, u64>::new();
+        let epochs = alive.iter().filter_map(|it| self.epochs.get(&it.epoch));
+        for set in epochs.flat_map(|it| it.sets.values()).filter(|set| is_of(&set.labels)) {
+            let has_room = present.len() < PRESENT_MAX || present.contains_key(&set.labels);
+            let own = is_told(&set.labels) && has_room;
+            let labels = if own { set.labels.clone() } else { set.labels.other() };
+            *present.entry(labels).or_default() += u64::from(set.running);
         }
+        present
     }
 }
 

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use serde_json::json;
 use wire::{
+    decisions::ToldDecision,
+    details::Details,
     push::{Secret, Stamp},
     reply::{self, Have, Reply},
     report::Report,
+    tally::Labels,
 };
 
 use super::{
     flow::world::{gated, gated_by},
     push::{Pod, SECRET},
+    tallied::Tallied,
     world::{World, about},
 };
 
@@ -46,7 +50,9 @@ fn it_has_what_all_workers_sent_and_hold() {
     let world = gated(&json!({}));
     let pods = Pod::idles(2);
     world.pods(&pods);
-    assert_eq!(report(&world, &pods), Report::default(), "nothing has happened");
+    let told = report(&world, &pods);
+    let nothing = Details { version: told.details.version.clone(), ..Details::default() };
+    assert_eq!(told, Report { details: nothing, ..Report::default() }, "nothing has happened");
     let sent = [world.chat(0, &about("rivers")), world.chat(2, &about("stars"))];
     let paid = [("x-llm-d-inference-objective", "high"), ("x-llm-d-inference-fairness-id", "a<b>")];
     let held = [
@@ -58,6 +64,15 @@ fn it_has_what_all_workers_sent_and_hold() {
     world.envoy.run_for(Duration::from_millis(1_100));
     let told = report(&world, &pods);
     insta::assert_snapshot!(serde_json::to_string(&told).unwrap(), @r#"{"workers":3,"waiting":3,"decisions":{"picked":2,"failedOpen":0,"refused":0},"inFlight":[{"endpoint":"10.0.0.1:8000","requests":1,"tokens":0},{"endpoint":"10.0.0.2:8000","requests":1,"tokens":0}],"queues":[{"priority":100,"fairnessId":"a<b>","requests":2,"bytes":122},{"priority":0,"fairnessId":"default-flow","requests":1,"bytes":63}]}"#);
+    let details = &told.details;
+    assert!(details.has_flow_control && !details.is_observing);
+    assert_eq!(details.limits.requests, Some(2), "a place at each pod");
+    assert!(details.oldest.iter().all(|it| *it >= Duration::from_secs(1)), "{details:?}");
+    assert_eq!((details.oldest.len(), details.decisions.len()), (2, 0), "none is over");
+    assert!(details.objectives.iter().any(|it| it.name == "high" && it.priority.0 == 100));
+    assert!(details.bands.iter().any(|it| it.priority == 100 && it.requests == 5_000));
+    let waiting = Labels::waiting("tiny", "tiny", "a<b>", 100);
+    assert_eq!(Tallied::of(&world, &pods).present(&waiting), 2);
     world.envoy.worker(0).post("/v1/chat/completions", (), b"no JSON");
     sent.iter().for_each(|stream| stream.respond(200, (), b"{}"));
     world.envoy.run_for(Duration::from_millis(40));
@@ -70,6 +85,14 @@ fn it_has_what_all_workers_sent_and_hold() {
     let told = report(&world, &pods);
     assert_eq!((told.waiting, told.in_flight, told.queues), (0, vec![], vec![]));
     assert_eq!((told.decisions.picked, told.decisions.refused), (5, 1));
+    assert_eq!(Tallied::of(&world, &pods).present(&waiting), 0);
+    let decisions = &told.details.decisions;
+    let is_told = |it: &ToldDecision| {
+        it.text.starts_with("endpoint=10.0.0.")
+            && it.text.contains(";model=tiny;waited-ms=")
+            && it.text.ends_with(";status=200")
+    };
+    assert!(!decisions.is_empty() && decisions.iter().all(is_told), "{decisions:?}");
     world.is_well();
 }
 

@@ -149,17 +149,26 @@ fn what_a_request_cost_and_how_long_it_took_is_measured() {
     duration 90000
     ttft 40000
     tpot 16666
-    itl 12500
+    itl 40000
     ntpot 22500
     input 21
     output 4
     cached 16
     ");
+    // One value for each gap, and the pod's own beside the model's.
+    let pod = Pod::idle(1).endpoint().address;
+    assert_eq!(tallied.values(&labels(), Measure::StreamedItl), 4);
+    let own = Labels::Endpoint(Some(pod));
+    assert_eq!(tallied.values(&own, Measure::EndpointItl), 4);
+    assert_eq!(tallied.sum(&own, Measure::EndpointTtft), 40_000);
+    assert_eq!(tallied.sum(&own, Measure::EndpointTokens), 4);
+    assert_eq!(tallied.sum(&own, Measure::EndpointRequests), 1);
+    assert_eq!(tallied.values(&Labels::Pool, Measure::SchedulerDuration), 1);
     let rewrites = Labels::rewrite("configured", "gpt-4", "tiny");
     assert_eq!(tallied.sum(&rewrites, Measure::Rewrites), 1);
     assert!(of(Measure::RequestBytes) > 0 && of(Measure::ResponseBytes) > 0);
-    let pod = Labels::attempt(Some(Pod::idle(1).endpoint().address), "tiny");
-    assert_eq!(tallied.sum(&pod, Measure::Attempts { sent: true }), 1);
+    let attempt = Labels::attempt(Some(pod), "tiny");
+    assert_eq!(tallied.sum(&attempt, Measure::Attempts { sent: true }), 1);
     world.is_well();
 }
 

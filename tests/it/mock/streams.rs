@@ -268,7 +268,7 @@ fn a_stream_from_another_endpoint_counts_there_before_its_content() {
     world.is_well();
 }
 
-/// An event whose size tells all that matters is not copied into the VM: it costs its callback and no host call.
+/// An event whose size tells all that matters is not copied into the VM: it costs its callback and a look at the clock.
 /// Usage at the end is found, and so is an error.
 #[test]
 fn usual_events_pass_unread_and_the_end_is_read() {
@@ -288,7 +288,7 @@ fn usual_events_pass_unread_and_the_end_is_read() {
             stream.respond_chunk(event(["a", "to", "tre", "four"][number % 4]).as_bytes());
             calls.push(world.envoy.crossings().calls - before);
         }
-        let read = calls.iter().filter(|calls| **calls > 0).count();
+        let read = calls.iter().filter(|calls| **calls > 1).count();
         assert!(read <= 10, "{calls:?}: each size once, and the second, fourth, eighth event");
         for part in [STOP, last] {
             stream.respond_chunk(part.as_bytes());

@@ -33,6 +33,17 @@ impl Tallied {
         sets.filter_map(|set| set.count(measure)).map(|count| count.sum).sum()
     }
 
+    /// The number of a histogram's values over all workers.
+    pub(super) fn values(&self, labels: &Labels<'_>, measure: Measure) -> u64 {
+        let sets = self.0.iter().filter(|set| set.labels == *labels);
+        sets.filter_map(|set| set.count(measure)).flat_map(|count| &count.buckets).sum()
+    }
+
+    /// The requests that are there with these labels, over all workers.
+    pub(super) fn present(&self, labels: &Labels<'_>) -> u32 {
+        self.0.iter().filter(|set| set.labels == *labels).map(|set| set.running).sum()
+    }
+
     /// The sum of a measure over all label sets.
     pub(super) fn total(&self, measure: Measure) -> u64 {
         self.0.iter().filter_map(|set| set.count(measure)).map(|count| count.sum).sum()

@@ -58,7 +58,7 @@ pub(super) const STREAMED_TPOT: &[u64] = &[
     300_000, 400_000, 500_000, 600_000, 800_000, 1_000_000, 2_000_000,
 ];
 
-/// Bounds of a stream's mean time between events.
+/// Bounds of the time between two events of a stream.
 pub(super) const STREAMED_ITL: &[u64] = &[
     1_000, 5_000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 150_000, 200_000, 300_000,
     500_000, 750_000, 1_000_000, 2_000_000,
@@ -86,6 +86,9 @@ pub(super) const QUEUE_DURATION: &[u64] = &[
     100, 500, 1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
+
+/// Bounds of the time that a choice takes, 0.1 ms to 0.1 s.
+pub(super) const SCHEDULER_DURATION: &[u64] = GRANT_TO_RESUME;
 
 /// Bounds of the time from a grant to the request's going on: those of the EPP's dispatch cycle.
 pub(super) const GRANT_TO_RESUME: &[u64] =

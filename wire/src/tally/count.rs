@@ -35,6 +35,17 @@ pub struct LabelSet<'a> {
 }
 
 impl Count {
+    /// Takes in one value of a measure.
+    pub fn record(&mut self, measure: Measure, value: u64) {
+        self.add(measure.family().kind, value);
+    }
+
+    /// True if it has no values.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sum == 0 && self.buckets.is_empty()
+    }
+
     /// Takes in one value, of a counter how much more there is.
     pub(super) fn add(&mut self, kind: FamilyKind, value: u64) {
         self.sum = self.sum.saturating_add(value);
@@ -79,6 +90,14 @@ impl LabelSet<'_> {
         let mut count = Count::default();
         count.add(kind, value);
         self.counts.push((measure, count));
+    }
+
+    /// Takes in values of a measure that were gathered apart.
+    pub(super) fn merge(&mut self, measure: Measure, more: &Count) {
+        match self.counts.iter_mut().find(|(it, _)| *it == measure) {
+            Some((_, count)) => count.merge(more),
+            None => self.counts.push((measure, more.clone())),
+        }
     }
 
     /// Returns the count of a measure; none where nothing was counted.

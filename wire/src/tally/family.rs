@@ -54,7 +54,7 @@ pub(super) const STREAMED_TPOT: Family = millionths(
 );
 pub(super) const STREAMED_ITL: Family = millionths(
     "llm_d_epp_request_streaming_itl_seconds",
-    "Mean time between the events of a stream",
+    "Time between two events of a stream",
     bounds::STREAMED_ITL,
 );
 pub(super) const REQUEST_BYTES: Family =
@@ -123,6 +123,32 @@ pub(super) const OBSERVED_TTFT: Family = millionths(
 pub(super) const OVERRULED: Family = counter(
     "llm_picker_observed_overruled",
     "Requests that flow control would have held or turned away while the picker looked on",
+);
+pub(super) const ENDPOINT_REQUESTS: Family =
+    counter("llm_picker_endpoint_requests", "Requests that an endpoint served");
+pub(super) const ENDPOINT_ERRORS: Family =
+    counter("llm_picker_endpoint_errors", "Requests that failed at an endpoint");
+pub(super) const ENDPOINT_TTFT: Family = millionths(
+    "llm_picker_endpoint_ttft_seconds",
+    "Time from arrival to the answer's body, by the endpoint that it came from",
+    bounds::TTFT,
+);
+pub(super) const ENDPOINT_ITL: Family = millionths(
+    "llm_picker_endpoint_streaming_itl_seconds",
+    "Time between two events of a stream, by the endpoint that it came from",
+    bounds::STREAMED_ITL,
+);
+pub(super) const ENDPOINT_TOKENS: Family =
+    counter("llm_picker_endpoint_output_tokens", "Output tokens that an endpoint generated");
+pub(super) const SCHEDULER_DURATION: Family = millionths(
+    "llm_d_epp_scheduler_e2e_duration_seconds",
+    "Time that the choice for a request took",
+    bounds::SCHEDULER_DURATION,
+);
+pub(super) const ENQUEUE_DURATION: Family = millionths(
+    "llm_d_epp_flow_control_request_enqueue_duration_seconds",
+    "Time that flow control took to let a request go or to queue it",
+    bounds::SCHEDULER_DURATION,
 );
 
 const fn counter(name: &'static str, help: &'static str) -> Family {

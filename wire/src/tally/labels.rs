@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Ordering, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::order;
+use crate::names::{clip, order};
 
 /// Longest label value, in bytes: a model's name has at most 255, and few have 60.
 pub const LABEL_BYTES_MAX: usize = 128;
@@ -54,6 +54,22 @@ pub enum Labels<'a> {
         #[serde(borrow)]
         target: Cow<'a, str>,
     },
+    /// An endpoint that answers came from; none for those without a place of their own.
+    Endpoint(Option<SocketAddr>),
+    /// Requests that flow control holds, told apart as those of [`Labels::Request`].
+    Waiting {
+        /// Model that the client asked for.
+        #[serde(borrow)]
+        asked: Cow<'a, str>,
+        /// Model that the request is to be sent to.
+        #[serde(borrow)]
+        sent: Cow<'a, str>,
+        /// Fairness id.
+        #[serde(borrow)]
+        tenant: Cow<'a, str>,
+        /// Priority of the objective.
+        priority: i32,
+    },
 }
 
 impl<'a> Labels<'a> {
@@ -62,6 +78,13 @@ impl<'a> Labels<'a> {
     pub fn request(asked: &'a str, sent: &'a str, tenant: &'a str, priority: i32) -> Self {
         let [asked, sent, tenant] = [asked, sent, tenant].map(|name| Cow::Borrowed(clipped(name)));
         Self::Request { asked, sent, tenant, priority }
+    }
+
+    /// Returns the labels of a request that waits; names that are too long are cut.
+    #[must_use]
+    pub fn waiting(asked: &'a str, sent: &'a str, tenant: &'a str, priority: i32) -> Self {
+        let [asked, sent, tenant] = [asked, sent, tenant].map(|name| Cow::Borrowed(clipped(name)));
+        Self::Waiting { asked, sent, tenant, priority }
     }
 
     /// Returns the labels of an attempt; a name that is too long is cut.
@@ -96,6 +119,13 @@ impl<'a> Labels<'a> {
             Self::Rewrite { .. } => {
                 Labels::Rewrite { rewrite: other(), asked: other(), target: other() }
             }
+            Self::Endpoint(_) => Labels::Endpoint(None),
+            Self::Waiting { priority, .. } => Labels::Waiting {
+                asked: other(),
+                sent: other(),
+                tenant: other(),
+                priority: *priority,
+            },
         }
     }
 
@@ -135,6 +165,13 @@ impl<'a> Labels<'a> {
             Self::Rewrite { rewrite, asked, target } => {
                 Labels::Rewrite { rewrite: own(rewrite), asked: own(asked), target: own(target) }
             }
+            Self::Endpoint(endpoint) => Labels::Endpoint(endpoint),
+            Self::Waiting { asked, sent, tenant, priority } => Labels::Waiting {
+                asked: own(asked),
+                sent: own(sent),
+                tenant: own(tenant),
+                priority,
+            },
         }
     }
 }
@@ -142,5 +179,5 @@ impl<'a> Labels<'a> {
 /// Cuts a name to [`LABEL_BYTES_MAX`], between two characters.
 #[must_use]
 pub fn clipped(name: &str) -> &str {
-    name.get(..name.floor_char_boundary(LABEL_BYTES_MAX)).unwrap_or_default()
+    clip(name, LABEL_BYTES_MAX)
 }

@@ -25,7 +25,7 @@ pub enum Measure {
     PerOutputToken,
     /// Mean time between a stream's tokens.
     StreamedTpot,
-    /// Mean time between a stream's events.
+    /// Time between two events of a stream: one value for each gap.
     StreamedItl,
     /// Bytes of a request's body.
     RequestBytes,
@@ -70,6 +70,20 @@ pub enum Measure {
     ObservedTtft,
     /// Of all, those that flow control would have held or turned away.
     Overruled,
+    /// Requests that an endpoint served.
+    EndpointRequests,
+    /// Of those, the ones that failed.
+    EndpointErrors,
+    /// Time to the first token at an endpoint.
+    EndpointTtft,
+    /// Time between two events of a stream from an endpoint.
+    EndpointItl,
+    /// Tokens that an endpoint generated, by its usage.
+    EndpointTokens,
+    /// Time that the choice for a request took, flow control's gate included.
+    SchedulerDuration,
+    /// Time that flow control took to let a request go or to queue it.
+    EnqueueDuration(EnqueueOutcome),
 }
 
 /// Agreement of the picker's choice with another's.
@@ -108,6 +122,17 @@ pub enum QueueOutcome {
     EvictedNoEndpoints,
     EvictedContextCancelled,
     EvictedOther,
+}
+
+/// Result of a request's arrival at flow control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum EnqueueOutcome {
+    /// The request waits.
+    Queued,
+    /// The request went on at once.
+    Dispatched,
+    /// The request was turned away.
+    Rejected,
 }
 
 /// Status of an answer in the pool's place.
@@ -154,6 +179,13 @@ impl Measure {
             Self::ExpectedTtft => family::EXPECTED_TTFT,
             Self::ObservedTtft => family::OBSERVED_TTFT,
             Self::Overruled => family::OVERRULED,
+            Self::EndpointRequests => family::ENDPOINT_REQUESTS,
+            Self::EndpointErrors => family::ENDPOINT_ERRORS,
+            Self::EndpointTtft => family::ENDPOINT_TTFT,
+            Self::EndpointItl => family::ENDPOINT_ITL,
+            Self::EndpointTokens => family::ENDPOINT_TOKENS,
+            Self::SchedulerDuration => family::SCHEDULER_DURATION,
+            Self::EnqueueDuration(_) => family::ENQUEUE_DURATION,
         }
     }
 
@@ -170,6 +202,7 @@ impl Measure {
             Self::Attempts { sent: true } => ("status", "success"),
             Self::Attempts { sent: false } => ("status", "failure"),
             Self::Refused(status) => ("code", status.name()),
+            Self::EnqueueDuration(outcome) => ("outcome", outcome.name()),
             Self::Observed(agreement) => ("choice", agreement.name()),
             Self::Requests
             | Self::Duration
@@ -190,7 +223,13 @@ impl Measure {
             | Self::Unmetered
             | Self::ExpectedTtft
             | Self::ObservedTtft
-            | Self::Overruled => return None,
+            | Self::Overruled
+            | Self::EndpointRequests
+            | Self::EndpointErrors
+            | Self::EndpointTtft
+            | Self::EndpointItl
+            | Self::EndpointTokens
+            | Self::SchedulerDuration => return None,
         })
     }
 }
@@ -258,6 +297,17 @@ impl QueueOutcome {
             Self::EvictedNoEndpoints => Outcome::EvictedNoEndpoints.label(),
             Self::EvictedContextCancelled => Outcome::EvictedContextCancelled.label(),
             Self::EvictedOther => Outcome::EvictedDisplaced.label(),
+        }
+    }
+}
+
+impl EnqueueOutcome {
+    /// Returns the outcome as the EPP spells it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "NotYetFinalized",
+            Self::Dispatched => Outcome::Dispatched.label(),
+            Self::Rejected => Outcome::RejectedCapacity.label(),
         }
     }
 }

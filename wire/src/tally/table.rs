@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{LabelSet, Labels, Measure, chunk};
+use super::{Count, LabelSet, Labels, Measure, chunk};
 
 /// Label sets of requests that have succeeded, for each pool as a whole: a thousand with those that
 /// have not, as in the EPP.
@@ -14,6 +14,9 @@ const UNPROVEN_MAX: usize = 100;
 
 /// Endpoints by model. A pool has at most 4,096 endpoints, mostly with one model each.
 const ATTEMPTS_MAX: usize = 8_192;
+
+/// Endpoints: as many as a pool has.
+const ENDPOINTS_MAX: usize = 4_096;
 
 /// Rewrites by rule and model.
 const REWRITES_MAX: usize = 256;
@@ -29,6 +32,9 @@ pub struct Places {
     attempts: usize,
     rewrites: usize,
     bands: usize,
+    endpoints: usize,
+    waiting: usize,
+    waiting_unproven: usize,
 }
 
 /// A label set of one worker.
@@ -70,6 +76,9 @@ impl Places {
             Labels::Request { .. } => (&mut self.unproven, UNPROVEN_MAX),
             Labels::Attempt { .. } => (&mut self.attempts, ATTEMPTS_MAX),
             Labels::Rewrite { .. } => (&mut self.rewrites, REWRITES_MAX),
+            Labels::Endpoint(_) => (&mut self.endpoints, ENDPOINTS_MAX),
+            Labels::Waiting { .. } if is_proven => (&mut self.waiting, PROVEN_MAX),
+            Labels::Waiting { .. } => (&mut self.waiting_unproven, UNPROVEN_MAX),
         };
         let has_room = *taken < max;
         *taken += usize::from(has_room);
@@ -112,15 +121,27 @@ impl WorkerTally {
         self.change(id, |set| set.add(measure, value));
     }
 
+    /// Takes in values of a measure that were gathered apart.
+    pub fn merge(&mut self, id: SetId, measure: Measure, count: &Count) {
+        if !count.is_empty() {
+            self.change(id, |set| set.merge(measure, count));
+        }
+    }
+
     /// Counts a request that has begun.
     pub fn begin(&mut self, id: SetId) {
         self.change(id, |set| set.running = set.running.saturating_add(1));
     }
 
+    /// Counts a request that was begun in this set as gone.
+    pub fn leave(&mut self, id: SetId) {
+        self.change(id, |set| set.running = set.running.saturating_sub(1));
+    }
+
     /// Counts the end of a request that was begun in this set. Returns the set that it is counted
     /// in, which is another one where the request proved its labels and there is room for them.
     pub fn end(&mut self, id: SetId, labels: &Labels<'_>, is_proven: bool) -> SetId {
-        self.change(id, |set| set.running = set.running.saturating_sub(1));
+        self.leave(id);
         let is_own =
             self.set(id).is_some_and(|it| it.set.is_proven && it.set.labels.order(labels).is_eq());
         if is_own { id } else { self.place(labels, is_proven) }

@@ -5,9 +5,14 @@ use std::time::Duration;
 use picker_core::{exchange::INTERVAL_MAX, saturation::StaleEndpoints};
 
 use super::standing::Standing;
+use crate::page::bands::BandState;
 
 /// Pods that one kind of trouble names; the rest are counted.
 const NAMED_MAX: usize = 3;
+
+/// Wait of a band's oldest request from which on people should know of it: five times what a request
+/// usually takes to its first token on a full pool.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub(super) struct PoolFacts<'a> {
     pub(super) pods: Option<Vec<PodFacts>>,
     /// Endpoints that count as full at a gateway until their metrics are fresh, if there are such.
     pub(super) stale: Option<StaleEndpoints>,
+    /// Bands of flow control.
+    pub(super) bands: Vec<BandState>,
 }
 
 /// The facts about a pod.
@@ -144,7 +151,9 @@ fn add_pool_problems(problems: &mut Vec<Problem>, pool: &PoolFacts<'_>) {
         let all = pods.len();
         let are = if count == 1 { "is" } else { "are" };
         let text = format!("{count} of {all} pods of pool {name} {are} down: {}.", listed(&down));
-        problems.push(Problem::error(text));
+        // The others serve; half of a pool is no detail.
+        let is_error = 2 * count >= all;
+        problems.push(if is_error { Problem::error(text) } else { Problem::warning(text) });
     }
     let unread = pods.iter().filter_map(|pod| match &pod.state {
         PodState::Unread(why) => why.as_ref().map(|why| format!("{} ({why})", pod.address)),
@@ -168,6 +177,26 @@ fn add_pool_problems(problems: &mut Vec<Problem>, pool: &PoolFacts<'_>) {
         problems.push(Problem::warning(text));
     }
     problems.extend(pool.stale.map(|stale| stale_problem(name, &stale)));
+    problems.extend(pool.bands.iter().filter_map(|band| wait_problem(name, band)));
+}
+
+/// Says which band waits for long, and whether it is served at all.
+fn wait_problem(pool: &str, band: &BandState) -> Option<Problem> {
+    let BandState { priority, objectives, sum, .. } = band;
+    let oldest = sum.oldest.filter(|oldest| *oldest >= WAIT_MAX)?;
+    let names =
+        if objectives.is_empty() { String::new() } else { format!(" ({})", listed(objectives)) };
+    let served = match sum.dispatched {
+        0 => "none was let go within the last minute".to_owned(),
+        1 => "1 was let go within the last minute".to_owned(),
+        more => format!("{more} were let go within the last minute"),
+    };
+    let requests = if sum.requests == 1 { "request waits" } else { "requests wait" };
+    Some(Problem::warning(format!(
+        "{} {requests} at priority {priority}{names} of pool {pool}, the oldest for {}; {served}.",
+        sum.requests,
+        rounded(oldest)
+    )))
 }
 
 /// Says why requests wait. An error if they wait for every endpoint.
@@ -201,9 +230,17 @@ mod tests {
     use picker_core::saturation::Staleness;
 
     use super::*;
+    use crate::page::bands::FlowState;
 
     fn pod(port: u16, state: PodState) -> PodFacts {
         PodFacts { address: format!("10.0.0.1:{port}"), state }
+    }
+
+    fn band(priority: i32, seconds: u64, dispatched: u64) -> BandState {
+        let oldest = Some(Duration::from_secs(seconds));
+        let sum = FlowState { requests: 60, bytes: 0, oldest, dispatched };
+        let objectives = if priority > 0 { vec!["batch".to_owned()] } else { Vec::new() };
+        BandState { priority, objectives, sum, tenants: Vec::new(), tenant_count: 1 }
     }
 
     fn written(pools: &[PoolFacts<'_>], gateways: &[GatewayFacts]) -> String {
@@ -252,14 +289,20 @@ mod tests {
             policy: Staleness::Saturated,
         };
         let pools = [
-            PoolFacts { name: "some", pods: Some(some.to_vec()), stale: Some(stale) },
+            PoolFacts {
+                name: "some",
+                pods: Some(some.to_vec()),
+                stale: Some(stale),
+                bands: vec![band(10, 52, 0), band(5, 9, 0), band(0, 12, 7)],
+            },
             PoolFacts {
                 name: "all",
                 pods: Some((1..6).map(|n| pod(n, refused())).collect()),
                 stale: None,
+                bands: Vec::new(),
             },
-            PoolFacts { name: "none", pods: Some(Vec::new()), stale: None },
-            PoolFacts { name: "new", pods: None, stale: None },
+            PoolFacts { name: "none", pods: Some(Vec::new()), stale: None, bands: Vec::new() },
+            PoolFacts { name: "new", pods: None, stale: None, bands: Vec::new() },
         ];
         let gateways = [
             gateway(Some(40), None),
@@ -270,20 +313,23 @@ mod tests {
         insta::assert_snapshot!(written(&pools, &gateways), @r#"
         Error: Gateway http://g:1 takes no snapshots: connection refused. What it knows of the pods is 1m 30s old.
         Error: Gateway http://g:1 has never taken a snapshot: answered 401 Unauthorized: the signature does not match. It knows no pods.
-        Error: 1 of 5 pods of pool some is down: 10.0.0.1:1 (connection refused).
         Error: Every pod of pool all is down: 10.0.0.1:1 (connection refused), 10.0.0.1:2 (connection refused), 10.0.0.1:3 (connection refused) and 2 more.
         Error: Pool none has no pods.
         Warning: Gateway http://g:1 has not answered yet.
+        Warning: 1 of 5 pods of pool some is down: 10.0.0.1:1 (connection refused).
         Warning: Pool some has pods whose metrics cannot be read; they are placed by what is in flight there: 10.0.0.1:5 (answered 404 Not Found).
         Warning: Pool some has pods whose numbers are stale: 10.0.0.1:3 (3s old).
         Warning: Requests of pool some wait for fresh metrics: 2 of 5 endpoints have stale metrics and count as full (stalenessPolicy "saturated"): found metrics 1020 ms old; allowed: 200 ms (metricsStalenessThreshold). Scrape more often, raise metricsStalenessThreshold, or take stalenessPolicy "estimate".
+        Warning: 60 requests wait at priority 10 (batch) of pool some, the oldest for 52s; none was let go within the last minute.
+        Warning: 60 requests wait at priority 0 of pool some, the oldest for 12s; 7 were let go within the last minute.
         Warning: The pods of pool new are still being looked up.
         "#);
     }
 
     #[test]
     fn nothing_is_said_where_all_is_well() {
-        let pool = PoolFacts { name: "a", pods: Some(vec![pod(1, PodState::Up)]), stale: None };
+        let pods = Some(vec![pod(1, PodState::Up)]);
+        let pool = PoolFacts { name: "a", pods, stale: None, bands: vec![band(0, 9, 1)] };
         assert_eq!(written(&[pool], &[gateway(Some(40), None)]), "");
         assert!(written(&[], &[]).starts_with("Error: No gateway gets snapshots"));
     }
