@@ -216,7 +216,7 @@ impl HttpContext for Picker {
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         self.stream.change_answered(
             |stream, sent| stream.respond(sent, end_of_stream),
-            |stream, naming| stream.begin_name(naming),
+            Stream::begin_name,
         );
         Action::Continue
     }

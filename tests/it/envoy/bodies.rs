@@ -65,10 +65,11 @@ async fn a_body_over_the_limit_is_refused() {
 pub(super) async fn over_the_limit_is_refused(stack: &mut Stack) {
     let declared = post(stack.gateway, CHAT, &[], vec![b' '; TOO_LARGE]).await;
     assert_eq!(declared.status, 413, "{declared:?}");
-    let head =
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\
+                transfer-encoding: chunked\r\n\r\n";
     let chunk = format!("100000\r\n{}\r\n", " ".repeat(1 << 20));
-    let chunked = format!("{head}{}", chunk.repeat(TOO_LARGE >> 20));
+    // To the end: the answer waits for it.
+    let chunked = format!("{head}{}0\r\n\r\n", chunk.repeat(TOO_LARGE >> 20));
     let answer = raw(stack.gateway, chunked.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }

@@ -94,8 +94,15 @@ struct Sent {
     body: Vec<u8>,
     /// Ends of the parts in which it comes.
     cuts: Vec<usize>,
-    has_length: bool,
-    has_trailers: bool,
+    ending: Ending,
+}
+
+/// The way in which a body says where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Length,
+    LastPart,
+    Trailers,
 }
 
 fn path(rng: &mut Rng) -> String {
@@ -193,8 +200,11 @@ fn request(rng: &mut Rng) -> Sent {
         encoding: ENCODINGS[rng.usize(0..ENCODINGS.len())],
         body,
         cuts,
-        has_length: rng.bool(),
-        has_trailers: rng.u8(0..10) == 0,
+        ending: match rng.u8(0..10) {
+            0 => Ending::Trailers,
+            1..=5 => Ending::Length,
+            _ => Ending::LastPart,
+        },
     }
 }
 
@@ -203,11 +213,12 @@ fn send(world: &World, worker: usize, sent: &Sent) -> Stream {
     let mut headers = vec![(":method", sent.method), (":path", sent.path.as_str())];
     let more = [("content-type", sent.content_type), ("content-encoding", sent.encoding)];
     headers.extend(more.into_iter().filter(|(_, value)| !value.is_empty()));
-    if sent.has_length && !sent.body.is_empty() {
+    if sent.ending == Ending::Length && !sent.body.is_empty() {
         headers.push(("content-length", &length));
     }
     let worker = world.envoy.worker(worker);
-    if sent.body.is_empty() && !sent.has_trailers {
+    let has_trailers = sent.ending == Ending::Trailers;
+    if sent.body.is_empty() && !has_trailers {
         return worker.get(&sent.path, &headers[..]);
     }
     let stream = worker.post_headers(&sent.path, &headers[..]);
@@ -216,7 +227,7 @@ fn send(world: &World, worker: usize, sent: &Sent) -> Stream {
         starts.zip(&sent.cuts).map(|(start, end)| &sent.body[start..*end]).collect();
     let (last, parts) = parts.split_last().unwrap();
     parts.iter().for_each(|part| stream.chunk(part));
-    if sent.has_trailers {
+    if has_trailers {
         stream.chunk(last);
         stream.trailers(&[("x-end", "1")]);
     } else {

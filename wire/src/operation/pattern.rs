@@ -99,7 +99,7 @@ fn last_part(path: &[u8], head: &[u8]) -> Option<Found> {
     let at = memchr::memmem::find(path, head)?;
     let start = at + head.len();
     let is_part = at > 0 && path.get(at - 1) == Some(&b'/');
-    (is_part && start < path.len()).then(|| Found { model: Some(start..path.len()), id: None })
+    (is_part && start < path.len()).then_some(Found { model: Some(start..path.len()), id: None })
 }
 
 #[cfg(test)]
