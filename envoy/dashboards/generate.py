@@ -5,46 +5,98 @@ import pathlib
 
 FILES = pathlib.Path(__file__).parent.parent / "chart" / "files"
 
-# Title, unit (Grafana's, Perses'), then the queries: legend, PromQL.
+# Variables of both dashboards: name, title, the metric and the label that its values are read from.
+VARIABLES = [
+    ("pool", "Pool", "llm_d_epp_ready_endpoints", "name"),
+    ("model", "Model", "llm_d_epp_request_total", "model_name"),
+    ("gateway", "Gateway", "llm_scraper_snapshot_age_seconds", "envoy"),
+]
+
+OF = 'inference_pool=~"$pool",model_name=~"$model"'
+POOL = 'inference_pool=~"$pool"'
+
+
+def quantiles(metric, labels=OF):
+    """The median, the 95th and the 99th percentile of a histogram."""
+    return [
+        (f"p{share}", f"histogram_quantile(0.{share}, sum by (le) (rate({metric}_bucket{{{labels}}}[1m])))")
+        for share in (50, 95, 99)
+    ]
+
+
+# Title, description, unit (Grafana's, Perses'), then the queries: legend, PromQL. What users feel first.
 PANELS = [
-    ("Picked, and let through unpicked", "reqps", "requests/sec", [
-        ("picked", "sum(rate(llm_picker_picked_total[1m]))"),
-        ("failed open", "sum(rate(llm_picker_failed_open_total[1m]))"),
+    ("Time to the first token", "From a request's arrival to the first content of its answer, waiting in the gateway included.",
+     "s", "seconds", quantiles("llm_d_epp_request_ttft_seconds")),
+    ("Time between tokens", "Between two events of a stream, as clients see them.",
+     "s", "seconds", quantiles("llm_d_epp_request_streaming_itl_seconds")),
+    ("Output tokens a second", "By the usage in answers.", "short", "decimal", [
+        ("{{model_name}}", f"sum by (model_name) (rate(llm_d_epp_request_output_tokens_sum{{{OF}}}[1m]))"),
     ]),
-    ("Refused by the picker", "reqps", "requests/sec", [
-        ("{{code}}", "sum by (code) (rate(llm_picker_refused_total[1m]))"),
+    ("Requests that fail", "By the EPP's codes; answers of the picker's own among them.", "reqps", "requests/sec", [
+        ("{{error_code}}", f"sum by (error_code) (rate(llm_d_epp_request_error_total{{{OF}}}[1m]))"),
     ]),
-    ("Requests waiting", "short", "decimal", [
-        ("priority {{priority}}", "sum by (priority) (llm_d_epp_flow_control_queue_size)"),
+    ("Requests, by model", "Requests that are over.", "reqps", "requests/sec", [
+        ("{{model_name}}", f"sum by (model_name) (rate(llm_d_epp_request_total{{{OF}}}[1m]))"),
     ]),
-    ("How waiting ends", "reqps", "requests/sec", [
+    ("Prompt tokens found cached", "Share that engines say they had cached, and share that the picker expected.",
+     "percentunit", "percent-decimal", [
+        ("engines", f"sum(rate(llm_d_epp_request_cached_tokens_sum{{{OF}}}[1m])) / "
+                    f"sum(rate(llm_d_epp_request_input_tokens_sum{{{OF}}}[1m]))"),
+        ("expected", f"sum(rate(llm_d_epp_prefix_indexer_hit_ratio_sum{{{POOL}}}[1m])) / "
+                     f"sum(rate(llm_d_epp_prefix_indexer_hit_ratio_count{{{POOL}}}[1m]))"),
+    ]),
+    ("Requests in flight, by pod", "Over all gateways.", "short", "decimal", [
+        ("{{endpoint_name}}:{{port}}", f"sum by (endpoint_name, port) (llm_d_epp_inflight_requests{{{POOL}}})"),
+    ]),
+    ("First token by pod, 95th percentile", "Of the pods that answers came from; 100 of a pool.", "s", "seconds", [
+        ("{{endpoint_name}}:{{port}}",
+         "histogram_quantile(0.95, sum by (le, endpoint_name, port) "
+         f"(rate(llm_picker_endpoint_ttft_seconds_bucket{{{POOL}}}[1m])))"),
+    ]),
+    ("Picked, and let through unpicked", "Let through is what found no snapshot or no pod, where failureMode is FailOpen.",
+     "reqps", "requests/sec", [
+        ("picked", f"sum(rate(llm_picker_picked_total{{{POOL}}}[1m]))"),
+        ("failed open", f"sum(rate(llm_picker_failed_open_total{{{POOL}}}[1m]))"),
+    ]),
+    ("Refused by the picker", "Answers in the pool's place, by status.", "reqps", "requests/sec", [
+        ("{{code}}", f"sum by (code) (rate(llm_picker_refused_total{{{POOL}}}[1m]))"),
+    ]),
+    ("Requests waiting", "Held by flow control, in all gateways.", "short", "decimal", [
+        ("priority {{priority}}", f"sum by (priority) (llm_d_epp_flow_control_queue_size{{{POOL}}})"),
+    ]),
+    ("Longest wait", "Of the requests that wait now.", "s", "seconds", [
+        ("priority {{priority}}", f"max by (priority) (llm_picker_oldest_wait_seconds{{{POOL}}})"),
+    ]),
+    ("How waiting ends", "Dispatched, rejected or evicted.", "reqps", "requests/sec", [
         ("{{outcome}}, priority {{priority}}",
-         "sum by (outcome, priority) (rate(llm_d_epp_flow_control_requests_total[1m]))"),
+         f"sum by (outcome, priority) (rate(llm_d_epp_flow_control_requests_total{{{POOL}}}[1m]))"),
     ]),
-    ("Time in the queue, 99th percentile", "s", "seconds", [
+    ("Time in the queue, 99th percentile", "Of the requests that left flow control.", "s", "seconds", [
         ("priority {{priority}}",
          "histogram_quantile(0.99, sum by (le, priority) "
-         "(rate(llm_d_epp_flow_control_request_queue_duration_seconds_bucket[1m])))"),
+         f"(rate(llm_d_epp_flow_control_request_queue_duration_seconds_bucket{{{POOL}}}[1m])))"),
     ]),
-    ("Saturation of the pool", "percentunit", "percent-decimal", [
-        ("{{inference_pool}}", "max by (inference_pool) (llm_d_epp_flow_control_pool_saturation)"),
+    ("Saturation of the pool", "At 1 requests wait or are shed.", "percentunit", "percent-decimal", [
+        ("{{inference_pool}}", f"max by (inference_pool) (llm_d_epp_flow_control_pool_saturation{{{POOL}}})"),
     ]),
-    ("Pods, by state", "short", "decimal", [
-        ("{{state}}", "max by (state) (llm_scraper_endpoints)"),
+    ("Pods, by state", "As the last snapshot has them.", "short", "decimal", [
+        ("{{state}}", "max by (state) (llm_scraper_endpoints{pool=~\"$pool\"})"),
     ]),
-    ("Age of a gateway's snapshot (60 s is alarming, 300 s is none)", "s", "seconds", [
-        ("{{envoy}}", "max by (envoy) (llm_scraper_snapshot_age_seconds)"),
+    ("Age of a gateway's snapshot", "60 s is alarming, 300 s is none.", "s", "seconds", [
+        ("{{envoy}}", "max by (envoy) (llm_scraper_snapshot_age_seconds{envoy=~\"$gateway\"})"),
     ]),
-    ("Age of pods' readings in a snapshot, 99th percentile", "s", "seconds", [
+    ("Age of pods' readings in a snapshot, 99th percentile", "When the snapshot was made.", "s", "seconds", [
         ("age", "histogram_quantile(0.99, sum by (le) (rate(llm_scraper_reading_age_seconds_bucket[1m])))"),
     ]),
-    ("Scrapes that fail", "reqps", "requests/sec", [
-        ("{{outcome}}", "sum by (outcome) (rate(llm_scraper_scrapes_total{outcome!=\"ok\"}[1m]))"),
+    ("Scrapes that fail", "By outcome.", "reqps", "requests/sec", [
+        ("{{outcome}}", "sum by (outcome) (rate(llm_scraper_scrapes_total{pool=~\"$pool\",outcome!=\"ok\"}[1m]))"),
     ]),
-    ("Pushes, by outcome", "reqps", "requests/sec", [
-        ("{{outcome}}", "sum by (outcome) (rate(llm_scraper_pushes_total[1m]))"),
+    ("Pushes, by outcome", "To all gateways.", "reqps", "requests/sec", [
+        ("{{outcome}}", "sum by (outcome) (rate(llm_scraper_pushes_total{envoy=~\"$gateway\"}[1m]))"),
     ]),
-    ("Snapshots that gateways took or refused", "reqps", "requests/sec", [
+    ("Snapshots that gateways took or refused", "Of two scrapers a gateway refuses the older snapshot now and then.",
+     "reqps", "requests/sec", [
         ("stored", "sum(rate(llm_picker_envoy_snapshots_stored_total[1m]))"),
         ("refused", "sum(rate(llm_picker_envoy_snapshots_refused_total[1m]))"),
     ]),
@@ -58,11 +110,12 @@ def place(index):
 
 
 def grafana():
-    def panel(index, title, unit, _, queries):
+    def panel(index, title, description, unit, _, queries):
         return {
             "id": index + 1,
             "type": "timeseries",
             "title": title,
+            "description": description,
             "datasource": {"type": "prometheus", "uid": "${datasource}"},
             "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
             "gridPos": place(index) | {"w": WIDTH, "h": HEIGHT},
@@ -72,13 +125,23 @@ def grafana():
             ],
         }
 
+    def variable(name, title, metric, label):
+        query = f"label_values({metric}, {label})"
+        return {
+            "name": name, "label": title, "type": "query", "query": query, "definition": query,
+            "datasource": {"type": "prometheus", "uid": "${datasource}"},
+            "refresh": 2, "multi": True, "includeAll": True, "allValue": ".*",
+            "current": {"text": "All", "value": "$__all"},
+        }
+
+    datasource = {"name": "datasource", "type": "datasource", "query": "prometheus"}
     return {
         "title": "llm-picker",
         "uid": "llm-picker",
         "schemaVersion": 39,
         "refresh": "10s",
         "time": {"from": "now-30m", "to": "now"},
-        "templating": {"list": [{"name": "datasource", "type": "datasource", "query": "prometheus"}]},
+        "templating": {"list": [datasource] + [variable(*entry) for entry in VARIABLES]},
         "panels": [panel(index, *entry) for index, entry in enumerate(PANELS)],
     }
 
@@ -93,12 +156,28 @@ def perses():
         plugin = {"kind": "PrometheusTimeSeriesQuery", "spec": spec}
         return {"kind": "TimeSeriesQuery", "spec": {"plugin": plugin}}
 
-    def panel(title, _, unit, queries):
+    def variable(name, title, metric, label):
+        source = {"kind": "PrometheusDatasource", "name": "DATASOURCE"}
+        values = {"labelName": label, "matchers": [metric], "datasource": source}
+        return {
+            "kind": "ListVariable",
+            "spec": {
+                "name": name,
+                "display": {"name": title},
+                "allowMultiple": True,
+                "allowAllValue": True,
+                "customAllValue": ".*",
+                "defaultValue": "$__all",
+                "plugin": {"kind": "PrometheusLabelValuesVariable", "spec": values},
+            },
+        }
+
+    def panel(title, description, _, unit, queries):
         chart = {"yAxis": {"format": {"unit": unit}, "min": 0}, "legend": {"position": "bottom"}}
         return {
             "kind": "Panel",
             "spec": {
-                "display": {"name": title},
+                "display": {"name": title, "description": description},
                 "plugin": {"kind": "TimeSeriesChart", "spec": chart},
                 "queries": [query(*entry) for entry in queries],
             },
@@ -114,6 +193,7 @@ def perses():
             "display": {"name": "llm-picker"},
             "duration": "30m",
             "refreshInterval": "10s",
+            "variables": [variable(*entry) for entry in VARIABLES],
             "panels": {name: panel(*entry) for name, entry in zip(names, PANELS)},
             "layouts": [{"kind": "Grid", "spec": {"items": items}}],
         }

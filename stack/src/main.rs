@@ -203,7 +203,7 @@ async fn welcome(stack: &Stack) -> String {
             Pod::pid(pod),
             &format!("http://{}{}", pod.addr, trouble.unwrap_or_default()),
         );
-        model = model.or(served.ok());
+        model = model.or_else(|| served.ok());
     }
     let model = model.unwrap_or_else(|| "MODEL".to_owned());
     let gateway = format!("http://{}", stack.gateway);

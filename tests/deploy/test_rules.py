@@ -7,6 +7,7 @@ import sys
 import unittest
 
 import kube
+import yaml
 
 FILES = kube.CHART / "files"
 
@@ -15,6 +16,17 @@ class Rules(unittest.TestCase):
     def test_prometheus_takes_the_rules(self):
         result = kube.run("promtool", "check", "rules", FILES / "rules.yaml")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def test_every_alert_fires_and_resolves(self):
+        told = pathlib.Path(__file__).with_name("alerts.yaml")
+        result = kube.run("promtool", "test", "rules", told)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        rules = yaml.safe_load((FILES / "rules.yaml").read_text())["groups"][0]["rules"]
+        looks = [look for test in yaml.safe_load(told.read_text())["tests"] for look in test["alert_rule_test"]]
+        for alert in (rule["alert"] for rule in rules):
+            own = [bool(look.get("exp_alerts")) for look in looks if look["alertname"] == alert]
+            self.assertIn(True, own, f"{alert} never fires")
+            self.assertFalse(own[-1], f"{alert} never resolves")
 
     def test_dashboards_are_what_their_list_says(self):
         written = {path: path.read_text() for path in (FILES / "grafana.json", FILES / "perses.yaml")}
@@ -26,6 +38,8 @@ class Rules(unittest.TestCase):
         """promtool reads expressions in rules only, so each query becomes one."""
         panels = json.loads((FILES / "grafana.json").read_text())["panels"]
         queries = [target["expr"] for panel in panels for target in panel["targets"]]
+        documents = yaml.safe_load_all((kube.CHART / "examples/keda.yaml").read_text())
+        queries += [trigger["metadata"]["query"] for document in documents for trigger in document["spec"]["triggers"]]
         rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
         file = pathlib.Path(kube.ROOT / "target/kube/queries.yaml")
         file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))

@@ -24,6 +24,7 @@ const VERSION_BYTES_MAX: usize = 64;
 
 /// Details of a gateway's work on a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact by itself, and both may be true")]
 pub struct Details {
     /// True where flow control is on.
     pub has_flow_control: bool,
@@ -45,6 +46,7 @@ pub struct Details {
 
 /// Layout of [`Details`], with times in milliseconds. A newer version appends fields.
 #[derive(Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact by itself, and both may be true")]
 pub(crate) struct DetailsRecord<'a> {
     has_flow_control: bool,
     is_observing: bool,

@@ -86,7 +86,9 @@ impl Status {
             match readings.borrow().as_ref() {
                 Some(readings) => {
                     write_pool(&mut page, pool, &pool::endpoints(&readings.pods, now));
-                    write_load(&mut page, newest.get(pool).unwrap_or(&PoolCells::default()));
+                    if let Some(cells) = newest.get(pool) {
+                        write_load(&mut page, cells);
+                    }
                 }
                 None => drop(writeln!(page, "pool {pool}: not looked up yet")),
             }

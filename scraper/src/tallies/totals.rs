@@ -101,6 +101,7 @@ fn since<K: Clone + Ord>(
 }
 
 impl ServedTotals {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are not of what is served")]
     fn add(&mut self, measure: Measure, count: &Count) {
         match measure {
             Measure::Requests | Measure::EndpointRequests => self.requests += count.sum,
@@ -135,6 +136,7 @@ impl ServedTotals {
 }
 
 impl ObservedTotals {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are not of what is observed")]
     fn add(&mut self, measure: Measure, count: &Count) {
         match measure {
             Measure::Observed(Agreement::Same) => self.same += count.sum,

@@ -17,6 +17,7 @@ pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 4 };
 
 /// Head of a worker's counts.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact by itself, and both may be true")]
 pub struct Head {
     /// Time when it was written, which is regularly while the worker lives.
     pub written_at: Instant,
@@ -43,6 +44,7 @@ pub struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact by itself, and both may be true")]
 struct HeadRecord<'a> {
     written_at: u64,
     versions: Vec<u32>,
