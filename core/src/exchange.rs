@@ -36,7 +36,7 @@ use std::time::Duration;
 pub use credit::{BandReserve, Credit};
 pub use events::{EVENTS_MAX, EventBatch, Inbox, Outbox};
 pub use hub::{ExchangeHub, GatewayStatus, ReportRefusal};
-pub use others::Others;
+pub use others::{CreditLimit, Others};
 pub use part::GatewayPart;
 pub use report::{BandUse, EndpointUse, GatewayReport, TENANTS_MAX, TenantTokens};
 

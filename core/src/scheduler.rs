@@ -348,7 +348,7 @@ impl Scheduler {
 
     /// Takes an event in. An event changes nothing if its chain is damaged, or if this worker does not
     /// know its endpoint, since a snapshot may be under way that does.
-    fn apply(&mut self, event: &PlacementEvent) {
+    pub(crate) fn apply(&mut self, event: &PlacementEvent) {
         let Some(slot) = self.slot(event.endpoint) else { return };
         if self.is_outlived(slot, event) {
             return;
@@ -371,11 +371,7 @@ impl Scheduler {
                     self.outliers.failed(slot, event.at, fault);
                 }
             }
-            EventKind::Used => {
-                if let Some(chain) = chain {
-                    self.index.renew(slot, chain);
-                }
-            }
+            EventKind::Used => self.index.renew(slot, &event.chain),
             EventKind::Broke(fault) => self.outliers.broke(slot, event.at, fault),
             EventKind::Served => self.outliers.clear(slot),
             EventKind::Bound(session) => self.sessions.bind(session, event.endpoint, event.at),

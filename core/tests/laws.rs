@@ -51,6 +51,19 @@ impl Model {
         (ENTRIES_MAX..entries).for_each(|_| evict(fullest));
     }
 
+    /// Returns the number of a placement that used the whole of this prompt last; `None` where that is not held.
+    fn last_of(&self, slot: Slot, chain: &Chain) -> Option<u64> {
+        Some(self.held[usize::from(slot.0)].get(chain.hashes.last()?)?.placement)
+    }
+
+    fn renew(&mut self, slot: Slot, chain: &Chain) {
+        let held = &mut self.held[usize::from(slot.0)];
+        for hash in chain.hashes.iter().rev() {
+            self.clock += 1;
+            held.entry(*hash).and_modify(|used| used.at = self.clock);
+        }
+    }
+
     fn withdraw(&mut self, slot: Slot, chain: &Chain) {
         let held = &mut self.held[usize::from(slot.0)];
         for hash in chain.hashes.iter().rev() {
@@ -112,7 +125,7 @@ fn agrees_with_the_definition() {
         let (mut index, mut model) =
             (Index::new(ENTRIES_MAX, Randomness::from_seed(1).table_key), Model::default());
         (0..SLOTS).for_each(|slot| index.admit(Slot(slot), capacity));
-        let mut placed: Vec<(Slot, Chain)> = Vec::new();
+        let mut placed: Vec<(Slot, Chain, u64)> = Vec::new();
         while !u.is_empty() {
             match u.int_in_range(0..=9)? {
                 0 => {
@@ -122,15 +135,24 @@ fn agrees_with_the_definition() {
                     model.held[usize::from(slot.0)].clear();
                 }
                 1..=3 if !placed.is_empty() => {
-                    let (slot, chain) = placed.swap_remove(u.choose_index(placed.len())?);
+                    let (slot, chain, _) = placed.swap_remove(u.choose_index(placed.len())?);
                     index.withdraw(slot, &chain);
                     model.withdraw(slot, &chain);
+                }
+                4..=5 if !placed.is_empty() => {
+                    let (slot, chain, placement) = &placed[u.choose_index(placed.len())?];
+                    // Of one that was evicted, the index does not know any more which it was.
+                    if model.last_of(*slot, chain) == Some(*placement) {
+                        let tail = chain.hashes.last().copied().into_iter().collect();
+                        index.renew(*slot, &Chain { hashes: tail, blocks: chain.blocks });
+                        model.renew(*slot, chain);
+                    }
                 }
                 _ => {
                     let (slot, chain) = (any_slot(u)?, any_chain(u)?);
                     index.learn(slot, &chain);
                     model.learn(slot, &chain, capacity);
-                    placed.push((slot, chain));
+                    placed.push((slot, chain, model.placement));
                 }
             }
             let probe = any_chain(u)?;

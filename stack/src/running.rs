@@ -96,6 +96,12 @@ impl Stack {
         self.envoys().map(|envoy| (envoy.child.pid(), envoy.admin)).collect()
     }
 
+    /// Returns the addresses for pushes of all gateways, the first one's in front.
+    #[must_use]
+    pub fn ingests(&self) -> Vec<SocketAddr> {
+        self.envoys().map(|envoy| envoy.ingest).collect()
+    }
+
     fn envoys(&self) -> impl Iterator<Item = &Envoy> {
         std::iter::once(&self.envoy).chain(&self.siblings)
     }
@@ -136,7 +142,7 @@ impl Stack {
     pub async fn start_scraper(&mut self) -> Result<()> {
         ensure!(self.scraper.is_none(), "a scraper runs already");
         let pods: Vec<SocketAddr> = self.pods.iter().map(|pod| pod.addr).collect();
-        let ingests: Vec<SocketAddr> = self.envoys().map(|envoy| envoy.ingest).collect();
+        let ingests = self.ingests();
         let (dir, secret_file) = (self.dir.path(), self.secret_file());
         let programs = &self.recipe.programs;
         let mut scraper = Scraper::start(programs, dir, &pods, &ingests, &secret_file).await?;

@@ -5,6 +5,8 @@
 
 mod seal;
 
+mod event;
+
 mod record;
 
 mod report;

@@ -62,19 +62,30 @@ impl fmt::Display for FrameError {
 impl Frame {
     pub(crate) fn encode(&self, inside: &impl Serialize) -> Result<Vec<u8>, FrameError> {
         let mut bytes = Vec::with_capacity(256);
-        bytes.extend_from_slice(&self.magic);
-        bytes.push(self.version);
+        self.begin(&mut bytes);
         postcard::to_extend(inside, bytes).map_err(|_| FrameError::Malformed)
     }
 
-    /// Reads a message. The result borrows from `bytes`, and no list in it is larger than they are.
-    pub(crate) fn decode<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, FrameError> {
+    /// Appends mark and version, with which a message begins.
+    pub(crate) fn begin(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.magic);
+        bytes.push(self.version);
+    }
+
+    /// Returns the inside of a message of this mark and version.
+    pub(crate) fn strip<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], FrameError> {
         let rest =
             bytes.strip_prefix(&self.magic).ok_or(FrameError::Magic { allowed: self.magic })?;
         let (version, rest) = rest.split_first().ok_or(FrameError::Malformed)?;
         if *version != self.version {
             return Err(FrameError::Version { found: *version, allowed: self.version });
         }
+        Ok(rest)
+    }
+
+    /// Reads a message. The result borrows from `bytes`, and no list in it is larger than they are.
+    pub(crate) fn decode<'a, T: Deserialize<'a>>(&self, bytes: &'a [u8]) -> Result<T, FrameError> {
+        let rest = self.strip(bytes)?;
         let (inside, rest) = postcard::take_from_bytes(rest).map_err(|_| FrameError::Malformed)?;
         if rest.is_empty() { Ok(inside) } else { Err(FrameError::Trailing { bytes: rest.len() }) }
     }

@@ -173,13 +173,15 @@ impl ExchangeHub {
     }
 
     /// Makes the next part for a gateway. One that has not reported yet gets a part that says no more
-    /// than that there is an exchange.
+    /// than that there is an exchange, and of which gateways.
     pub fn part(&mut self, now: Instant, gateway: GatewayId) -> GatewayPart {
         self.forget_returned(now);
         let wishes = self.wishes(now);
         let gives = self.is_settled(now) && !self.is_deposed() && !self.limits.is_empty();
+        let living: Vec<GatewayId> = self.living(now).map(|known| known.report.gateway).collect();
         let Some(known) = self.gateways.get_mut(&gateway) else {
-            return GatewayPart { epoch: self.epoch, ..GatewayPart::default() };
+            let epoch = self.epoch;
+            return GatewayPart { epoch, gateways: living, ..GatewayPart::default() };
         };
         known.warm_up(&self.kept);
         let number = known.next_part();
@@ -196,7 +198,7 @@ impl ExchangeHub {
             next_event,
             endpoints: self.sums(now, gateway),
             events,
-            gateways: self.living(now).map(|known| known.report.gateway).collect(),
+            gateways: living,
             credit,
             highest_waiting: self.highest_waiting(now, gateway),
             tenants: self.tenants(now, gateway),

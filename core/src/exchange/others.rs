@@ -8,10 +8,25 @@ use crate::{
     model::{Amounts, Instant, Priority, mix},
 };
 
-/// Longest time without a part for which a gateway that has no credit waits for one, as the others may use
-/// all that the pool takes. An exchange that lives gives one within a second, and one that is replaced
-/// within half a minute.
-const CREDIT_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Longest time without a part for which a gateway that has no credit holds all, as the others may use all that the
+/// pool takes.
+///
+/// While any exchange lives this time does not pass: its parts come every 250 ms at the latest, with a credit or
+/// without. Another scraper takes an exchange over within 4 s. A scraper that died is started anew at once, and
+/// only when it dies again after a pause, which is 10 s for the kubelet. In all these cases no limit is passed.
+/// After it the exchange is taken for gone, and requests that wait would wait for nothing. Then such a gateway goes by
+/// its part of the limits, by which it may pass them until an exchange is back, and not by all of them.
+const CREDIT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The most that a gateway may have in flight, as far as the exchange says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreditLimit {
+    /// The credit in force; none at all while the gateway waits for its first.
+    Credit(Amounts),
+    /// An equal part of its own limits, one of so many gateways: there is no exchange any more, and it gave
+    /// no credit.
+    PartOf(u64),
+}
 
 /// The latest part that this gateway took, without its events, which are in the event ring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,14 +82,18 @@ impl Others {
         self.credit.as_ref()
     }
 
-    /// Returns the most that this gateway may have in flight. A gateway that has no credit has none to use:
-    /// others may use all that the pool takes. `None` once it has waited for `CREDIT_WAIT_MAX` for a
-    /// word of the exchange: then there is none, and it goes by its own limits.
+    /// Returns the most that this gateway may have in flight. A gateway that has no credit has none to use for
+    /// `CREDIT_WAIT_MAX` after the last word of the exchange: others may use all that the pool takes.
     #[must_use]
-    pub fn limit(&self, now: Instant) -> Option<Amounts> {
-        let waits = now.saturating_since(self.received_at) < CREDIT_WAIT_MAX;
-        let none = waits.then(Amounts::default);
-        self.credit.as_ref().map(|credit| credit.amounts).or(none)
+    pub fn allowance(&self, now: Instant) -> CreditLimit {
+        if let Some(credit) = &self.credit {
+            return CreditLimit::Credit(credit.amounts);
+        }
+        if now.saturating_since(self.received_at) < CREDIT_WAIT_MAX {
+            return CreditLimit::Credit(Amounts::default());
+        }
+        let others = self.part.gateways.iter().filter(|it| **it != self.part.gateway).count();
+        CreditLimit::PartOf(u64::try_from(others).unwrap_or(u64::MAX).saturating_add(1))
     }
 
     /// Returns the places that bands below each priority leave free, all higher ones included.
@@ -143,9 +162,8 @@ mod tests {
     fn a_credit_stays_in_force_and_all_else_expires() {
         let first = Others::after(None, OWN, part(1, Some(7)), at(0)).unwrap();
         let second = Others::after(Some(&first), OWN, part(2, None), at(50)).unwrap();
-        let limit = |others: &Others, ms| others.limit(at(ms)).map(|limit| limit.requests);
-        assert_eq!(limit(&second, 50), Some(Some(7)));
-        assert_eq!(limit(&second, 10_000_000), Some(Some(7)));
+        let seven = CreditLimit::Credit(Amounts::of_requests(7));
+        assert_eq!([50, 10_000_000].map(|ms| second.allowance(at(ms))), [seven; 2]);
         assert_eq!(second.highest_waiting(at(200)), Some(Priority(5)));
         assert_eq!(second.highest_waiting(at(201)), None);
         assert_eq!(Others::after(Some(&second), OWN, part(2, Some(9)), at(60)), None, "twice");
@@ -154,11 +172,31 @@ mod tests {
 
     #[test]
     fn a_gateway_without_a_credit_has_none_to_use_until_there_is_no_exchange() {
+        let none = CreditLimit::Credit(Amounts::default());
         let unknown = GatewayPart { epoch: 1, ..GatewayPart::default() };
-        let others = Others::after(None, OWN, unknown, at(0)).unwrap();
+        let others = Others::after(None, OWN, unknown.clone(), at(0)).unwrap();
         assert_eq!(others.part().gateway, OWN);
-        assert_eq!(others.limit(at(29_999)), Some(Amounts::default()));
-        assert_eq!(others.limit(at(30_000)), None);
+        assert_eq!(others.allowance(at(9_999)), none);
+        assert_eq!(others.allowance(at(10_000)), CreditLimit::PartOf(1));
+
+        // An exchange that lives is waited for, however long it gives nothing.
+        let more = (1..100).fold(others, |others, second| {
+            assert_eq!(others.allowance(at(1_000 * second)), none, "{second} s");
+            let part = GatewayPart { number: second, ..unknown.clone() };
+            Others::after(Some(&others), OWN, part, at(1_000 * second)).unwrap()
+        });
+        assert_eq!(more.allowance(at(99_000 + 9_999)), none);
+    }
+
+    #[test]
+    fn without_the_exchange_a_gateway_takes_its_part_and_not_all() {
+        let part = |others: &[u64]| {
+            let gateways = others.iter().copied().map(GatewayId).collect();
+            let part = GatewayPart { gateways, ..part(1, None) };
+            Others::after(None, OWN, part, at(0)).unwrap().allowance(at(10_000))
+        };
+        assert_eq!(part(&[1, 2]), CreditLimit::PartOf(3), "it was not known yet");
+        assert_eq!(part(&[1, 2, 3]), CreditLimit::PartOf(3));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub struct PlacementEvent {
     pub at: Instant,
     /// The endpoint that the request was placed on.
     pub endpoint: SocketAddr,
-    /// The request's prompt; empty where that is not the news.
+    /// The request's prompt; empty where that is not the news, and of one that was used its last hash.
     pub chain: Chain,
     /// The kind of event.
     pub verdict: EventKind,
@@ -44,7 +44,8 @@ pub enum EventKind {
     Failed(Fault),
     /// The endpoint took it, and its answer broke off: enough of those and the endpoint is avoided.
     Broke(Fault),
-    /// An answer to it is whole there: of what is cached of it, that is the last use so far.
+    /// An answer to it is whole there: of what is cached of it, that is the last use so far. The chain has
+    /// the last hash alone.
     Used,
     /// The endpoint served it, after it had failed others.
     Served,

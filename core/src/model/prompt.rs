@@ -27,7 +27,7 @@ pub struct BlockHash(pub u64);
 /// prompts meet wherever the prompts do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
-    /// Hashes at the retained positions, from the head.
+    /// Hashes at the retained positions, from the head. Of a prompt that was used, the last alone.
     pub hashes: Vec<BlockHash>,
     /// Blocks in the prompt, retained or not; a partial block at its end counts as one.
     pub blocks: u32,
@@ -38,7 +38,18 @@ impl Chain {
     /// which only a damaged message can hold, is not learnt.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        u32::try_from(self.hashes.len()) == Ok(positions::count(self.blocks))
+        u32::try_from(self.hashes.len()) == Ok(self.retained())
+    }
+
+    /// Returns the number of retained positions, of which each has a hash in a whole chain.
+    pub(crate) fn retained(&self) -> u32 {
+        positions::count(self.blocks)
+    }
+
+    /// Returns the chain's last hash alone, which names the whole prompt where its chain is known.
+    pub(crate) fn into_tail(mut self) -> Self {
+        self.hashes.drain(..self.hashes.len().saturating_sub(1));
+        self
     }
 
     /// Returns the hash of the shortest retained prefix that spans so many blocks.
@@ -50,6 +61,11 @@ impl Chain {
 
     /// Returns the number of blocks in the prefix of hash `hashes[index]`.
     pub(crate) fn span(&self, index: usize) -> u32 {
-        positions::grid(index).min(self.blocks)
+        Self::span_of(index, self.blocks)
+    }
+
+    /// Returns the same for a prompt of so many blocks.
+    pub(crate) fn span_of(index: usize, blocks: u32) -> u32 {
+        positions::grid(index).min(blocks)
     }
 }

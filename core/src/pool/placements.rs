@@ -43,7 +43,7 @@ pub(crate) struct Placement {
     pub(crate) trial: Option<OrderTrial>,
     /// The request's prompt, until it is answered.
     chain: Option<Chain>,
-    /// The same once `endpoint` has taken it.
+    /// Its last hash, once `endpoint` has taken it.
     pub(crate) served: Option<Chain>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::Scheduler;
 use crate::{
-    exchange::Others,
+    exchange::{CreditLimit, Others},
     ledger::Ledger,
     model::{Amounts, Instant, Measure},
     saturation::{Budget, Detector, KeptPlaces, Load},
@@ -64,12 +64,15 @@ impl Scheduler {
         };
         reserves.extend(others.reserves());
         let room = room.keeping(KeptPlaces { floor: others.highest_waiting(now), reserves });
-        let Some(credit) = others.limit(now) else { return room };
+        let allowance = others.allowance(now);
         let limits = self.limits_by(loads);
         let used = ledger.in_flight();
         Measure::ALL.into_iter().fold(room, |room, measure| match limits.get(measure) {
-            Some(_) => {
-                let amount = credit.get(measure).unwrap_or(0);
+            Some(limit) => {
+                let amount = match allowance {
+                    CreditLimit::Credit(credit) => credit.get(measure).unwrap_or(0),
+                    CreditLimit::PartOf(gateways) => (limit / gateways.max(1)).max(1),
+                };
                 room.within(measure, amount, used.get(measure).unwrap_or(0))
             }
             None => room,

@@ -124,8 +124,9 @@ impl Scheduler {
                 let taken = self.take(at, first, server, &chain);
                 self.learn_head(id, at);
                 if let Some(placement) = self.placements.get_mut(id) {
-                    // In use until the request ends.
-                    placement.served = Some(chain);
+                    // In use until the request ends. All workers know the chain since it was placed, so
+                    // that its last hash tells them which.
+                    placement.served = Some(chain.into_tail());
                 }
                 taken
             }

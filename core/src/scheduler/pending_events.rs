@@ -11,7 +11,7 @@ pub(super) struct PendingEvents(VecDeque<PlacementEvent>);
 
 impl PendingEvents {
     /// Events that wait at one time. Where more requests end than are placed, the oldest are dropped: at
-    /// 1.4 kB for the longest chain these are 90 kB.
+    /// 100 bytes each, as they name a prompt by its last hash, these are 6 kB.
     const WAITING_MAX: usize = 64;
 
     /// Events that travel with one placement: in the long run as many requests end as are placed, and

@@ -29,8 +29,8 @@ pub(super) struct Feed {
 pub(super) struct Updates {
     /// The latest snapshot, with the time at which this gateway received it.
     pub(super) snapshot: Option<(Snapshot, Instant)>,
-    /// The other workers' events, oldest first.
-    pub(super) events: Vec<PlacementEvent>,
+    /// The other workers' events by entries of the ring, oldest first.
+    pub(super) events: Vec<Vec<PlacementEvent>>,
     /// The reason why the stored snapshot cannot be read, if that is news.
     pub(super) unreadable: Option<String>,
 }
@@ -91,7 +91,7 @@ impl Feed {
         }
         match written {
             Some(Written { position: at, events }) if at == position => {
-                updates.events.extend(events);
+                updates.events.push(events);
                 true
             }
             // Overwritten by a newer entry: this worker was slow, and misses the older one.
@@ -175,7 +175,7 @@ mod tests {
             };
             let events = feed.wants().events(&ledger).map(entry).collect();
             let mut seen = Seen { ledger, events, ..Seen::default() };
-            feed.take(&mut seen).events.iter().map(|event| event.at.as_nanos()).collect()
+            feed.take(&mut seen).events.iter().flatten().map(|event| event.at.as_nanos()).collect()
         }
     }
 

@@ -112,9 +112,7 @@ impl Worker {
             self.scheduler.learn_pages(now, &seen.ledger);
             self.provision_if_changed(now);
         }
-        for event in events {
-            let _ = self.scheduler.handle(Event::Noted(event));
-        }
+        events.iter().flatten().for_each(|event| self.scheduler.apply(event));
         if renews && let Some(others) = self.scheduler.others() {
             self.peer.charge_elsewhere(others.tenants(now));
             let amounts = self.scheduler.limits(now, &seen.ledger);

@@ -10,8 +10,7 @@ use crate::{
 
 /// Entries of the event ring that are kept for workers that have not read them yet. A worker that falls
 /// further behind has served nothing while that many requests were placed: what it misses is learnt
-/// again by use. At 2 to 5 kB for a long prompt and those of up to two requests that ended, this is at
-/// most 5 MB of Envoy's memory a pool.
+/// again by use. At 0.6 to 1.5 kB for a long prompt, this is at most 1.5 MB of Envoy's memory a pool.
 pub const RING_ENTRIES: u64 = 1024;
 
 /// The parts of the store that a party of a turn wants to read.

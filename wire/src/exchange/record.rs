@@ -11,9 +11,10 @@ use picker_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::event::{EventRecord, millis};
 use crate::{
     frame::{FrameError, bound},
-    placement_event::{EventRecord, pack},
+    placement_event::pack,
 };
 
 /// Bytes of events in one report or part; the others come with the next, 50 ms later. Some 450
@@ -135,11 +136,7 @@ pub(super) fn write_events(batch: &EventBatch, now: Instant) -> Result<Vec<u8>, 
         left.is_some()
     });
     let fitting: Vec<(&PlacementEvent, Vec<u8>)> = fitting.collect();
-    let records = fitting.iter().map(|(event, hashes)| {
-        let mut record = EventRecord::from_event(event, hashes);
-        record.at = millis(now.saturating_since(event.at)).into();
-        record
-    });
+    let records = fitting.iter().map(|(event, hashes)| EventRecord::from_event(event, hashes, now));
     let records: Vec<EventRecord<'_>> = records.collect();
     records.iter().try_for_each(EventRecord::check)?;
     write(&(batch.first, records))
@@ -149,11 +146,8 @@ pub(super) fn write_events(batch: &EventBatch, now: Instant) -> Result<Vec<u8>, 
 pub(super) fn read_events(bytes: &[u8], now: Instant) -> Result<EventBatch, FrameError> {
     let (first, records): (u64, Vec<EventRecord<'_>>) = read(bytes)?;
     bound(records.len() <= EVENTS_MAX, "placement events", "1,024")?;
-    let event = |record: &EventRecord<'_>| {
-        let at = now.saturating_before(Duration::from_millis(record.at));
-        record.event().map(|event| PlacementEvent { at, ..event })
-    };
-    Ok(EventBatch { first, events: records.iter().map(event).collect::<Result<_, _>>()? })
+    let events = records.iter().map(|record| record.event(now)).collect::<Result<_, _>>()?;
+    Ok(EventBatch { first, events })
 }
 
 /// Reads a section, whatever a newer version has appended to it.
@@ -164,8 +158,4 @@ pub(super) fn read<'a, T: Deserialize<'a>>(inside: &'a [u8]) -> Result<T, FrameE
 /// Returns the bytes of a section.
 pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, FrameError> {
     postcard::to_extend(value, Vec::new()).map_err(|_| FrameError::Malformed)
-}
-
-pub(super) fn millis(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 use super::{Index, Slot};
 use crate::model::{BlockHash, Chain, Randomness};
 
-/// Blocks of a flood, which 6,250 prompts of 8 kB bring.
-const FLOOD: u64 = 200_000;
+/// Prompts of a flood, each of one block: what the table finds is the first hash of a segment.
+const FLOOD: u64 = 100_000;
 
 /// Buckets that a table looks at in one step (hashbrown: `Group::WIDTH`).
 const GROUP: usize = if cfg!(target_feature = "sse2") { 16 } else { 8 };
@@ -35,7 +35,7 @@ struct Steps {
     most: usize,
 }
 
-/// Learns the blocks as chains of one endpoint, and counts the steps to each of them, and to others of
+/// Learns the blocks as prompts of one endpoint, and counts the steps to each of them, and to others of
 /// the same pattern that are not there.
 fn flood(randomness: Randomness, pattern: impl Fn(u64) -> u64) -> Steps {
     let mut index = Index::new(usize::MAX, randomness.table_key);
@@ -43,27 +43,21 @@ fn flood(randomness: Randomness, pattern: impl Fn(u64) -> u64) -> Steps {
     index.admit(slot, u32::MAX);
     let block = |number| BlockHash(pattern(number));
     let mut counted: Vec<usize> = Vec::new();
-    for first in (0..FLOOD).step_by(32) {
-        let chain = Chain { hashes: (first..first + 32).map(block).collect(), blocks: 32 };
-        index.learn(slot, &chain);
+    for number in 0..FLOOD {
+        index.learn(slot, &Chain { hashes: vec![block(number)], blocks: 1 });
         // Looked at as it comes: a flood that is not withstood would take hours to its end.
-        let steps = index.steps(slot, block(first));
-        assert!(steps < 1_000, "{steps} steps for one of {first} blocks");
+        if number % 32 == 0 {
+            let steps = index.segments.steps(block(number));
+            assert!(steps < 1_000, "{steps} steps for one of {number} blocks");
+        }
     }
     for number in (0..2 * FLOOD).step_by(31) {
-        counted.push(index.steps(slot, block(number)));
+        counted.push(index.segments.steps(block(number)));
     }
     let sum =
         counted.iter().fold(0.0, |sum, steps| sum + f64::from(u32::try_from(*steps).unwrap()));
     let number = f64::from(u32::try_from(counted.len()).unwrap());
     Steps { mean: sum / number, most: counted.into_iter().max().unwrap() }
-}
-
-impl Index {
-    /// Returns the steps by which both tables find a block.
-    fn steps(&self, slot: Slot, block: BlockHash) -> usize {
-        self.lru.steps(slot, block) + self.holders.steps(block)
-    }
 }
 
 /// Numbers as ordinary prompts give them.
@@ -105,6 +99,29 @@ fn crafted_hashes_are_found_in_as_many_steps_as_others() {
         let is_like = crafted.mean < 1.25 * usual.mean && crafted.most <= 2 * usual.most;
         assert!(is_like, "{name}: {crafted:?}, others {usual:?}");
     }
+}
+
+/// Prompts of which the last hashes are one, and then their second parts the same: each place of a table is one
+/// segment's, so that none is searched through all of them.
+#[test]
+fn prompts_that_end_alike_take_one_place_of_a_table() {
+    const PROMPTS: u64 = 10_000;
+    let mut index = Index::new(usize::MAX, Randomness::from_seed(1).table_key);
+    let slot = Slot(3);
+    index.admit(slot, u32::MAX);
+    let (first, last) = (|number| BlockHash(ordinary(number)), BlockHash(7));
+    for number in 0..PROMPTS {
+        index.learn(slot, &Chain { hashes: vec![first(number), last], blocks: 2 });
+    }
+    let all = usize::try_from(PROMPTS).unwrap();
+    assert_eq!(index.segments.listed(), [all, 1]);
+    // Cuts each of them behind its first hash.
+    for number in 0..PROMPTS {
+        index.learn(slot, &Chain { hashes: vec![first(number)], blocks: 1 });
+    }
+    assert_eq!(index.segments.listed(), [all + 1, all + 1]);
+    index.forget(slot);
+    assert!(index.segments.is_empty());
 }
 
 /// Each worker places the same numbers elsewhere, so that what one shows is no use against another.

@@ -1,112 +1,106 @@
-//! From a block to the endpoints that hold it.
+//! The endpoints that hold a segment.
 
-use hashbrown::{HashTable, hash_table::Entry};
+use super::ids::HoldingId;
+use crate::pool::Slot;
 
-use crate::{
-    model::{BlockHash, TableKey},
-    pool::Slot,
-};
+/// An endpoint that holds a segment, from its front on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) slot: Slot,
+    /// Hashes of the segment that it holds, from 1 to all.
+    pub(super) held: u32,
+    /// The entry of the endpoint's list.
+    pub(super) holding: HoldingId,
+}
 
-/// Every block that some endpoint holds.
+/// In order of slot. Most segments have one holder, which then costs no allocation.
 #[derive(Clone, Debug)]
-pub(super) struct Holders {
-    nodes: HashTable<Node>,
-    key: TableKey,
+pub(super) enum Holders {
+    One(Holder),
+    Many(Vec<Holder>),
 }
 
-#[derive(Clone, Debug)]
-struct Node {
-    block: BlockHash,
-    slots: Slots,
-}
-
-/// In order of slot. Most blocks have one holder, which then costs no allocation.
-#[derive(Clone, Debug)]
-enum Slots {
-    One(Slot),
-    Many(Vec<Slot>),
-}
-
-impl Holders {
-    pub(super) const fn new(key: TableKey) -> Self {
-        Self { nodes: HashTable::new(), key }
-    }
-
-    /// Returns the endpoints that hold a block, by slot.
-    pub(super) fn holding(&self, block: BlockHash) -> &[Slot] {
-        self.nodes
-            .find(self.key.position(block.0), |node| node.block == block)
-            .map_or(&[], |node| node.slots.as_slice())
-    }
-
-    /// Adds a holder that was none.
-    pub(super) fn add(&mut self, block: BlockHash, slot: Slot) {
-        let key = self.key;
-        let place = |block: BlockHash| key.position(block.0);
-        match self.nodes.entry(place(block), |node| node.block == block, |node| place(node.block)) {
-            Entry::Occupied(mut node) => node.get_mut().slots.add(slot),
-            Entry::Vacant(room) => {
-                room.insert(Node { block, slots: Slots::One(slot) });
-            }
-        }
-    }
-
-    /// Removes a holder, and with its last one the block.
-    pub(super) fn remove(&mut self, block: BlockHash, slot: Slot) {
-        let place = self.key.position(block.0);
-        let Ok(mut node) = self.nodes.find_entry(place, |node| node.block == block) else {
-            return;
-        };
-        if node.get_mut().slots.remove(slot) == Left::None {
-            node.remove();
-        }
-    }
-
-    /// Returns the steps by which the table finds a block.
-    #[cfg(test)]
-    pub(super) fn steps(&self, block: BlockHash) -> usize {
-        super::flood::steps(&self.nodes, self.key.position(block.0), |node| node.block == block)
-    }
-}
-
-/// The holders that a block has left.
+/// The holders that a segment has left.
 #[derive(Debug, PartialEq, Eq)]
-enum Left {
+pub(super) enum Left {
     Some,
     None,
 }
 
-impl Slots {
-    fn as_slice(&self) -> &[Slot] {
+impl Holders {
+    pub(super) fn as_slice(&self) -> &[Holder] {
         match self {
-            Self::One(slot) => std::slice::from_ref(slot),
-            Self::Many(slots) => slots,
+            Self::One(holder) => std::slice::from_ref(holder),
+            Self::Many(holders) => holders,
         }
     }
 
-    fn add(&mut self, slot: Slot) {
+    pub(super) fn as_mut_slice(&mut self) -> &mut [Holder] {
         match self {
-            Self::One(only) => *self = Self::Many(vec![slot.min(*only), slot.max(*only)]),
-            Self::Many(slots) => {
-                if let Err(place) = slots.binary_search(&slot) {
-                    slots.insert(place, slot);
+            Self::One(holder) => std::slice::from_mut(holder),
+            Self::Many(holders) => holders,
+        }
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Holder> {
+        let holders = self.as_slice();
+        let place = holders.binary_search_by_key(&slot, |holder| holder.slot).ok()?;
+        holders.get(place)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Holder> {
+        let holders = self.as_mut_slice();
+        let place = holders.binary_search_by_key(&slot, |holder| holder.slot).ok()?;
+        holders.get_mut(place)
+    }
+
+    /// Returns the most hashes that any of them holds.
+    pub(super) fn longest(&self) -> u32 {
+        self.as_slice().iter().map(|holder| holder.held).max().unwrap_or(0)
+    }
+
+    /// Adds a holder that was none.
+    pub(super) fn add(&mut self, holder: Holder) {
+        match self {
+            Self::One(only) => {
+                let mut both = vec![*only, holder];
+                both.sort_unstable_by_key(|holder| holder.slot);
+                *self = Self::Many(both);
+            }
+            Self::Many(holders) => {
+                let slot = holder.slot;
+                if let Err(place) = holders.binary_search_by_key(&slot, |holder| holder.slot) {
+                    holders.insert(place, holder);
                 }
             }
         }
     }
 
-    fn remove(&mut self, slot: Slot) -> Left {
+    /// Removes a holder.
+    pub(super) fn remove(&mut self, slot: Slot) -> Left {
         match self {
             Self::One(_) => return Left::None,
-            Self::Many(slots) => {
-                if let Ok(place) = slots.binary_search(&slot) {
-                    slots.remove(place);
+            Self::Many(holders) => {
+                if let Ok(place) = holders.binary_search_by_key(&slot, |holder| holder.slot) {
+                    holders.remove(place);
                 }
-                if let [only] = slots.as_slice() {
+                if let [only] = holders.as_slice() {
                     *self = Self::One(*only);
                 }
             }
         }
         Left::Some
+    }
+
+    /// Splits off what is held of the first `at` hashes. Here stays what is held behind them: some endpoint holds
+    /// all of a segment.
+    pub(super) fn split_front(&mut self, at: u32) -> Self {
+        let mut front = self.clone();
+        front.as_mut_slice().iter_mut().for_each(|holder| holder.held = holder.held.min(at));
+        let behind = |holder: &Holder| holder.held.checked_sub(at).filter(|held| *held > 0);
+        let rear = |holder: &Holder| Some(Holder { held: behind(holder)?, ..*holder });
+        let rear: Vec<Holder> = self.as_slice().iter().filter_map(rear).collect();
+        *self = if let [only] = rear.as_slice() { Self::One(*only) } else { Self::Many(rear) };
+        front
     }
 }

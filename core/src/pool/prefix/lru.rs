@@ -1,22 +1,18 @@
-//! The blocks of each endpoint in the order of their last use.
+//! The segments of each endpoint in the order of their last use.
 
 use std::time::Duration;
 
-use hashbrown::HashTable;
-
-use crate::{
-    model::{BlockHash, Instant, TableKey},
-    pool::Slot,
+use super::{
+    amount::HeldAmount,
+    ids::{HoldingId, NOWHERE, SegmentId},
 };
+use crate::{model::Instant, pool::Slot};
 
-/// All endpoints' blocks: one slab of entries, threaded by one list per endpoint, and a table that
-/// finds an entry by endpoint and block.
-#[derive(Clone, Debug)]
+/// All endpoints' holdings: one slab, threaded by one list per endpoint.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lru {
-    entries: Vec<CachedBlock>,
-    vacant: Vec<EntryId>,
-    found: HashTable<EntryId>,
-    key: TableKey,
+    holdings: Vec<Holding>,
+    vacant: Vec<HoldingId>,
     lists: Vec<List>,
     /// Number of the latest placement, which starts anew after 2^32.
     placement: u32,
@@ -24,19 +20,14 @@ pub(super) struct Lru {
     now: Millis,
 }
 
-/// Milliseconds since an epoch of their own, which start anew after 49 days. An entry has no room for
+/// Milliseconds since an epoch of their own, which start anew after 49 days. A holding has no room for
 /// more, and one that is older is taken for younger, which errs to the careful side.
 type Millis = u32;
 
-/// A place in the slab.
-type EntryId = u32;
-
-/// No entry: past the end of any slab, so that looking it up finds nothing.
-const NONE: EntryId = EntryId::MAX;
-
+/// A segment at one endpoint, as far as that holds it. All of it was used alike: where a use ends, the segment is cut.
 #[derive(Clone, Copy, Debug)]
-struct CachedBlock {
-    block: BlockHash,
+struct Holding {
+    segment: SegmentId,
     slot: Slot,
     /// True if more than one placement used it.
     shared: bool,
@@ -44,60 +35,29 @@ struct CachedBlock {
     used_by: u32,
     /// Time of its last use.
     used_at: Millis,
-    /// Blocks from the retained one before it up to this one.
-    weight: u32,
-    newer: EntryId,
-    older: EntryId,
+    newer: HoldingId,
+    older: HoldingId,
 }
 
-/// The entries of one endpoint.
+/// The holdings of one endpoint.
 #[derive(Clone, Copy, Debug)]
 struct List {
-    newest: EntryId,
-    oldest: EntryId,
-    len: usize,
-    /// Blocks, not above the capacity once a change is complete.
-    weight: u32,
+    newest: HoldingId,
+    oldest: HoldingId,
+    size: HeldAmount,
     capacity: u32,
 }
 
 impl List {
-    const EMPTY: Self = Self { newest: NONE, oldest: NONE, len: 0, weight: 0, capacity: 0 };
-}
-
-/// The effect of a use of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Touch {
-    /// The endpoint did not hold it.
-    Brought,
-    /// The endpoint held it already.
-    Renewed,
-}
-
-/// The outcome of a block that one placement gives back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Retract {
-    /// The endpoint did not hold it any more.
-    Absent,
-    /// No other placement had used it.
-    Removed,
-    /// Another placement counts on it.
-    Shared,
+    const EMPTY: Self = Self {
+        newest: NOWHERE,
+        oldest: NOWHERE,
+        size: HeldAmount { hashes: 0, blocks: 0 },
+        capacity: 0,
+    };
 }
 
 impl Lru {
-    pub(super) const fn new(key: TableKey) -> Self {
-        Self {
-            entries: Vec::new(),
-            vacant: Vec::new(),
-            found: HashTable::new(),
-            key,
-            lists: Vec::new(),
-            placement: 0,
-            now: 0,
-        }
-    }
-
     pub(super) fn admit(&mut self, slot: Slot, capacity: u32) {
         if self.lists.len() <= slot.index() {
             self.lists.resize(slot.index() + 1, List::EMPTY);
@@ -107,7 +67,7 @@ impl Lru {
         }
     }
 
-    /// Starts a placement: the blocks touched from now on are one chain, from its tail.
+    /// Starts a placement: the segments touched from now on are one chain, from its tail.
     pub(super) fn begin(&mut self) {
         self.placement = self.placement.wrapping_add(1);
     }
@@ -119,82 +79,102 @@ impl Lru {
 
     /// Returns the time since the endpoint last used its oldest block; `None` if it has none.
     pub(super) fn oldest_age(&self, slot: Slot, now: Instant) -> Option<Duration> {
-        let oldest = self.entry(self.list(slot).oldest)?;
+        let oldest = self.holding(self.list(slot).oldest)?;
         let age = millis(now).wrapping_sub(oldest.used_at);
         // An event of another worker may be of a later moment than this pick's.
         let age = if age > Millis::MAX / 2 { 0 } else { age };
         Some(Duration::from_millis(age.into()))
     }
 
-    /// Makes a block the endpoint's newest, if the endpoint holds it.
-    pub(super) fn renew(&mut self, slot: Slot, block: BlockHash) {
-        let used_at = self.now;
-        if let Some(id) = self.find(slot, block) {
-            self.unlink(id);
-            self.link(id);
-            if let Some(entry) = self.entry_mut(id) {
-                entry.used_at = used_at;
-            }
-        }
+    /// Returns the segment that the endpoint used least recently.
+    pub(super) fn oldest(&self, slot: Slot) -> Option<SegmentId> {
+        self.holding(self.list(slot).oldest).map(|holding| holding.segment)
     }
 
-    /// Makes a block the endpoint's newest, and has the endpoint hold it.
-    pub(super) fn touch(&mut self, slot: Slot, block: BlockHash, weight: u32) -> Touch {
-        let (used_by, used_at) = (self.placement, self.now);
-        if let Some(id) = self.find(slot, block) {
-            self.unlink(id);
-            self.link(id);
-            if let Some(entry) = self.entry_mut(id) {
-                (entry.shared, entry.used_by, entry.used_at) = (true, used_by, used_at);
-            }
-            return Touch::Renewed;
-        }
-        let entry = CachedBlock {
-            block,
+    /// Has the endpoint hold a segment, as its newest.
+    pub(super) fn bring(&mut self, slot: Slot, segment: SegmentId, size: HeldAmount) -> HoldingId {
+        let id = self.store(Holding {
+            segment,
             slot,
             shared: false,
-            used_by,
-            used_at,
-            weight,
-            newer: NONE,
-            older: NONE,
-        };
-        let id = self.store(entry);
+            used_by: self.placement,
+            used_at: self.now,
+            newer: NOWHERE,
+            older: NOWHERE,
+        });
         self.link(id);
-        let (key, entries) = (self.key, &self.entries);
-        let place = |id: &EntryId| {
-            entries.get(*id as usize).map_or(0, |entry| place(key, entry.slot, entry.block))
-        };
-        self.found.insert_unique(place(&id), id, place);
-        Touch::Brought
-    }
-
-    /// Removes the endpoint's oldest block and names it.
-    pub(super) fn evict(&mut self, slot: Slot) -> Option<BlockHash> {
-        let oldest = self.list(slot).oldest;
-        let block = self.entry(oldest)?.block;
-        self.remove(oldest);
-        Some(block)
-    }
-
-    /// Removes a block that only one placement has used, and that nothing held is built on. What is
-    /// built on it came in the same placement, which makes it the next older: after an eviction the
-    /// one that brought the block anew need not be the one that gives it back.
-    pub(super) fn retract(&mut self, slot: Slot, block: BlockHash) -> Retract {
-        let Some(id) = self.find(slot, block) else { return Retract::Absent };
-        let Some(&CachedBlock { shared, used_by, older, .. }) = self.entry(id) else {
-            return Retract::Absent;
-        };
-        if shared || self.entry(older).is_some_and(|older| older.used_by == used_by) {
-            return Retract::Shared;
+        if let Some(list) = self.lists.get_mut(slot.index()) {
+            list.size.hashes += size.hashes;
+            list.size.blocks = list.size.blocks.saturating_add(size.blocks);
         }
-        self.remove(id);
-        Retract::Removed
+        id
     }
 
-    /// Entries of all endpoints.
-    pub(super) fn len(&self) -> usize {
-        self.found.len()
+    /// Makes a holding the endpoint's newest.
+    pub(super) fn renew(&mut self, id: HoldingId) {
+        let used_at = self.now;
+        self.unlink(id);
+        self.link(id);
+        if let Some(holding) = self.holding_mut(id) {
+            holding.used_at = used_at;
+        }
+    }
+
+    /// Makes a holding the endpoint's newest, by another placement.
+    pub(super) fn touch(&mut self, id: HoldingId) {
+        let used_by = self.placement;
+        self.renew(id);
+        if let Some(holding) = self.holding_mut(id) {
+            (holding.shared, holding.used_by) = (true, used_by);
+        }
+    }
+
+    /// Cuts a holding in two, of the same uses. The part in front, for this segment, is the next newer.
+    pub(super) fn cut(&mut self, rear: HoldingId, front: SegmentId) -> HoldingId {
+        let Some(&holding) = self.holding(rear) else { return NOWHERE };
+        let id = self.store(Holding { segment: front, older: rear, ..holding });
+        if let Some(rear) = self.holding_mut(rear) {
+            rear.newer = id;
+        }
+        if let Some(newer) = self.holding_mut(holding.newer) {
+            newer.older = id;
+        } else if let Some(list) = self.lists.get_mut(holding.slot.index()) {
+            list.newest = id;
+        }
+        id
+    }
+
+    /// Makes a holding one of this segment.
+    pub(super) fn move_to(&mut self, id: HoldingId, segment: SegmentId) {
+        if let Some(holding) = self.holding_mut(id) {
+            holding.segment = segment;
+        }
+    }
+
+    /// True if another placement counts on a holding, or something held is built on it. What is built on
+    /// it came in the same placement, which makes it the next older: after an eviction the one that brought
+    /// the segment anew need not be the one that gives it back.
+    pub(super) fn is_shared(&self, id: HoldingId) -> bool {
+        self.holding(id).is_some_and(|holding| {
+            let older = self.holding(holding.older);
+            holding.shared || older.is_some_and(|older| older.used_by == holding.used_by)
+        })
+    }
+
+    /// Removes a holding of this size.
+    pub(super) fn remove(&mut self, id: HoldingId, size: HeldAmount) {
+        let Some(&Holding { slot, .. }) = self.holding(id) else { return };
+        self.unlink(id);
+        self.vacant.push(id);
+        self.shrink(slot, size);
+    }
+
+    /// Notes that an endpoint holds so much less of a segment.
+    pub(super) fn shrink(&mut self, slot: Slot, by: HeldAmount) {
+        if let Some(list) = self.lists.get_mut(slot.index()) {
+            list.size.hashes = list.size.hashes.saturating_sub(by.hashes);
+            list.size.blocks = list.size.blocks.saturating_sub(by.blocks);
+        }
     }
 
     /// Returns one above the highest slot ever admitted.
@@ -202,84 +182,58 @@ impl Lru {
         self.lists.len()
     }
 
-    pub(super) fn weight(&self, slot: Slot) -> u32 {
-        self.list(slot).weight
+    /// Returns the blocks that an endpoint holds.
+    pub(super) fn blocks(&self, slot: Slot) -> u32 {
+        self.list(slot).size.blocks
     }
 
     pub(super) fn capacity(&self, slot: Slot) -> u32 {
         self.list(slot).capacity
     }
 
-    /// Returns the endpoint with the most entries.
+    /// Returns the endpoint that holds the most hashes.
     pub(super) fn fullest(&self) -> Option<Slot> {
-        let (slot, _) = self.lists.iter().enumerate().max_by_key(|(_, list)| list.len)?;
+        let lists = self.lists.iter().enumerate();
+        let (slot, _) = lists.max_by_key(|(_, list)| list.size.hashes)?;
         u16::try_from(slot).ok().map(Slot)
     }
 
-    fn find(&self, slot: Slot, block: BlockHash) -> Option<EntryId> {
-        let is_it = |id: &EntryId| {
-            self.entry(*id).is_some_and(|entry| entry.block == block && entry.slot == slot)
-        };
-        self.found.find(place(self.key, slot, block), is_it).copied()
-    }
-
-    /// Returns the steps by which the table finds a block.
-    #[cfg(test)]
-    pub(super) fn steps(&self, slot: Slot, block: BlockHash) -> usize {
-        let is_it = |id: &EntryId| {
-            self.entry(*id).is_some_and(|entry| entry.block == block && entry.slot == slot)
-        };
-        super::flood::steps(&self.found, place(self.key, slot, block), is_it)
-    }
-
-    fn store(&mut self, entry: CachedBlock) -> EntryId {
+    fn store(&mut self, holding: Holding) -> HoldingId {
         if let Some(id) = self.vacant.pop()
-            && let Some(place) = self.entry_mut(id)
+            && let Some(place) = self.holding_mut(id)
         {
-            *place = entry;
+            *place = holding;
             return id;
         }
-        let id = EntryId::try_from(self.entries.len()).unwrap_or(NONE);
-        debug_assert_ne!(id, NONE, "the index's limit is far below");
-        self.entries.push(entry);
+        let id = HoldingId::try_from(self.holdings.len()).unwrap_or(NOWHERE);
+        debug_assert_ne!(id, NOWHERE, "the index's limit is far below");
+        self.holdings.push(holding);
         id
     }
 
-    fn remove(&mut self, id: EntryId) {
-        let Some(&CachedBlock { block, slot, .. }) = self.entry(id) else { return };
-        self.unlink(id);
-        if let Ok(found) = self.found.find_entry(place(self.key, slot, block), |other| *other == id)
-        {
-            found.remove();
-        }
-        self.vacant.push(id);
-    }
-
-    /// Puts an entry at the newest end of its endpoint's list.
-    fn link(&mut self, id: EntryId) {
-        let Some(&CachedBlock { slot, weight, .. }) = self.entry(id) else { return };
+    /// Puts a holding at the newest end of its endpoint's list.
+    fn link(&mut self, id: HoldingId) {
+        let Some(&Holding { slot, .. }) = self.holding(id) else { return };
         let Some(list) = self.lists.get_mut(slot.index()) else { return };
         let second = std::mem::replace(&mut list.newest, id);
-        if list.oldest == NONE {
+        if list.oldest == NOWHERE {
             list.oldest = id;
         }
-        list.len += 1;
-        list.weight = list.weight.saturating_add(weight);
-        if let Some(entry) = self.entry_mut(id) {
-            (entry.newer, entry.older) = (NONE, second);
+        if let Some(holding) = self.holding_mut(id) {
+            (holding.newer, holding.older) = (NOWHERE, second);
         }
-        if let Some(second) = self.entry_mut(second) {
+        if let Some(second) = self.holding_mut(second) {
             second.newer = id;
         }
     }
 
-    /// Takes an entry out of its endpoint's list.
-    fn unlink(&mut self, id: EntryId) {
-        let Some(&CachedBlock { slot, weight, newer, older, .. }) = self.entry(id) else { return };
-        if let Some(newer) = self.entry_mut(newer) {
+    /// Takes a holding out of its endpoint's list.
+    fn unlink(&mut self, id: HoldingId) {
+        let Some(&Holding { slot, newer, older, .. }) = self.holding(id) else { return };
+        if let Some(newer) = self.holding_mut(newer) {
             newer.older = older;
         }
-        if let Some(older) = self.entry_mut(older) {
+        if let Some(older) = self.holding_mut(older) {
             older.newer = newer;
         }
         let Some(list) = self.lists.get_mut(slot.index()) else { return };
@@ -289,27 +243,19 @@ impl Lru {
         if list.oldest == id {
             list.oldest = newer;
         }
-        list.len -= 1;
-        list.weight -= weight;
     }
 
     fn list(&self, slot: Slot) -> List {
         self.lists.get(slot.index()).copied().unwrap_or(List::EMPTY)
     }
 
-    fn entry(&self, id: EntryId) -> Option<&CachedBlock> {
-        self.entries.get(id as usize)
+    fn holding(&self, id: HoldingId) -> Option<&Holding> {
+        self.holdings.get(id as usize)
     }
 
-    fn entry_mut(&mut self, id: EntryId) -> Option<&mut CachedBlock> {
-        self.entries.get_mut(id as usize)
+    fn holding_mut(&mut self, id: HoldingId) -> Option<&mut Holding> {
+        self.holdings.get_mut(id as usize)
     }
-}
-
-/// Returns the table's hash of a pair: the block's, moved by the slot, which no client chooses. The
-/// factor is 2^64 over the golden ratio, which spreads small numbers over all bits.
-fn place(key: TableKey, slot: Slot, block: BlockHash) -> u64 {
-    key.position(block.0) ^ u64::from(slot.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Returns a time in milliseconds, without what they leave no room for.
