@@ -82,6 +82,7 @@ impl Refusal {
             Self::Body(_)
             | Self::TooLarge { .. }
             | Self::Upload(_)
+            | Self::Displaced
             | Self::Unplaced(_)
             | Self::Unconfigured
             | Self::Control

@@ -26,7 +26,7 @@ use crate::{
     host::{self, Headers},
     plugin_instance::PluginInstance,
     refusal::Refusal,
-    request_meta,
+    request_meta, stats,
     vm::{HeldStream, UploadingStream},
 };
 use phase::{Held, HeldBody, Naming, Next, Phase, Sent};
