@@ -120,7 +120,7 @@ async fn start(args: &Args) -> Result<Stack> {
     } else {
         format!("{} servers", upstreams.len())
     };
-    say(&format!("starting {} Envoy, a scraper and {pods}\n", args.gateways));
+    let _ = writeln!(io::stderr(), "starting {} Envoy, a scraper and {pods}", args.gateways);
     let builder = Stack::builder(programs)
         .way(way)
         .port(args.port)

@@ -42,6 +42,23 @@ async fn shown() -> String {
         for reply in asked {
             assert_eq!(reply.await.unwrap().status, 200);
         }
+        // A stream with its usage, and a model that pods do not have.
+        for (model, status) in [("tiny", 200), ("missing", 404)] {
+            let body = json!({
+                "model": model, "stream": true, "stream_options": {"include_usage": true}, "max_tokens": 3,
+                "messages": [{"role": "user", "content": "hello"}],
+            });
+            let path = "/v1/chat/completions";
+            let reply = post(stack.gateway, path, &[], body.to_string()).await;
+            assert_eq!(reply.status, status, "{}", reply.body);
+        }
+        let text = world::until(async || {
+            let text = stack::get(stack.status.unwrap(), "/metrics").await.ok()?.body;
+            let ended = ["streaming_itl_seconds_bucket{", "request_error_total{"];
+            ended.iter().all(|name| text.contains(name)).then_some(text)
+        })
+        .await;
+        page.borrow_mut().push_str(&text);
     })
     .await;
     page.into_inner()
