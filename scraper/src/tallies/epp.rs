@@ -109,6 +109,7 @@ fn page(has_former: bool) -> String {
         pods: [ScrapedPod { pod, state }].into(),
         objectives: Arc::new(Objectives::default()),
         rewrites: [].into(),
+        models: watch::channel([].into()).1,
     };
     let readings = watch::channel(Some(readings)).1;
     let pool: Arc<str> = "default".into();
