@@ -5,7 +5,7 @@
 //! eviction, which takes the oldest, takes tails first: an endpoint that holds a block holds all
 //! before it. Matches are contiguous for that reason alone.
 //!
-//! Blocks that came together and are held alike are one segment ([`segments`]): a placement costs a look-up
+//! Blocks that came together and are held alike are one segment (`segments`): a placement costs a look-up
 //! for each segment of its chain, however many blocks that has. Each worker takes in the placements of all
 //! others, so this is what more workers cost.
 //!
