@@ -111,7 +111,10 @@ impl Picker {
     fn tell(&mut self, now: Instant, number: usize, input: Input) -> Option<AdmissionResult> {
         let worker = self.workers.get_mut(number)?;
         let mut answer = None;
-        for effect in self.store.turn(now, worker, input) {
+        let effects = self.store.turn(now, worker, input);
+        let written = self.store.take_written();
+        self.end.iter_mut().for_each(|end| end.tell(&written));
+        for effect in effects {
             match effect {
                 Effect::Decide(decision) => answer = Some(decision.result),
                 Effect::Publish { position, events } => {
@@ -326,6 +329,26 @@ mod tests {
         assert!(known > 0, "the worker that placed it knows it at once");
         picker.tell(placed, 1, Input::Look);
         assert_eq!(picker.workers[1].indexed(), known);
+    }
+
+    #[test]
+    fn another_gateway_learns_a_placement_by_the_exchange() {
+        let exchange = Exchange::new(2);
+        let mut gateways = [0, 1].map(|number| picker().exchanging(exchange.clone(), number));
+        let push = |gateways: &mut [Picker; 2], ms| {
+            let (at, readings) =
+                (Duration::from_millis(ms), [Reading::default(), Reading::default()]);
+            gateways.iter_mut().for_each(|gateway| gateway.scraped(at, &readings, NO_AGE));
+        };
+        push(&mut gateways, 50);
+        gateways[0].tell(Instant::from_nanos(60_000_000), 0, arrived(0));
+        let known = gateways[0].workers[0].indexed();
+        assert!(known > 0, "the gateway that placed it knows it at once");
+        // Told in the reply to one push, and passed on in the next.
+        push(&mut gateways, 100);
+        push(&mut gateways, 150);
+        gateways[1].tell(Instant::from_nanos(200_000_000), 0, Input::Look);
+        assert_eq!(gateways[1].workers[0].indexed(), known);
     }
 
     #[test]

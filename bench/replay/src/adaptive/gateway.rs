@@ -209,6 +209,8 @@ impl Gateway {
     fn tell(&mut self, now: Duration, number: usize, input: Input) {
         let Some(worker) = self.workers.get_mut(number) else { return };
         let effects = self.store.turn(instant(now), worker, input);
+        let written = self.store.take_written();
+        self.end.iter_mut().for_each(|end| end.tell(&written));
         self.carry_out(now, number, effects);
     }
 

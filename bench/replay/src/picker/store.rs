@@ -23,6 +23,8 @@ pub(crate) struct SharedStore {
     memory: MemoryStore,
     /// Entries that are announced and not written yet, in the order of their writing.
     unwritten: VecDeque<UnwrittenEntry>,
+    /// Placements that were written together with the ledger, which other gateways are still to hear of.
+    written: Vec<PlacementEvent>,
 }
 
 /// An entry of the event ring on its way into the ring.
@@ -43,7 +45,13 @@ impl SharedStore {
         input: P::Input,
     ) -> Vec<Effect> {
         self.write_due(now);
-        turn(&mut Seat { party, memory: &mut self.memory }, now, input)
+        let (memory, written) = (&mut self.memory, &mut self.written);
+        turn(&mut Seat { party, memory, written }, now, input)
+    }
+
+    /// Takes the placements that were written together with the ledger since they were taken last.
+    pub(crate) fn take_written(&mut self) -> Vec<PlacementEvent> {
+        std::mem::take(&mut self.written)
     }
 
     /// Stores a snapshot and tells the workers that there is one. Returns the effects of that.
@@ -107,6 +115,7 @@ impl SharedStore {
 struct Seat<'a, P> {
     party: &'a mut P,
     memory: &'a mut MemoryStore,
+    written: &'a mut Vec<PlacementEvent>,
 }
 
 impl<P> Host<P> for Seat<'_, P> {
@@ -119,7 +128,11 @@ impl<P> Host<P> for Seat<'_, P> {
     }
 
     fn commit(&mut self, proposal: &Proposal) -> bool {
-        self.memory.commit(proposal)
+        let holds = self.memory.commit(proposal);
+        if holds && let Some(entry) = proposal.entry() {
+            self.written.extend(entry.events.iter().cloned());
+        }
+        holds
     }
 }
 
