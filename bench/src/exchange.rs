@@ -44,7 +44,7 @@ const GATEWAYS: [usize; 3] = [2, 4, 8];
 /// Time until every pod was read and every client's connection is open.
 const WARM_UP: Duration = Duration::from_secs(3);
 
-/// What one gateway and its scraper took, a second.
+/// Use of one gateway and its scraper, a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Price {
     /// Bytes from the scraper to the gateway.

@@ -17,7 +17,7 @@ pub struct HeldBodies {
     next: u64,
 }
 
-/// One body.
+/// A body that a waiting request pins.
 #[derive(Clone, Copy, Debug)]
 struct HeldBody {
     bytes: u64,
@@ -68,15 +68,19 @@ impl HeldBodies {
         self.bytes > Self::BYTES_MAX
     }
 
-    /// Returns the requests that end as all together pin too much, and forgets them: those of the lowest priority first,
-    /// and among equals the newest.
+    /// Returns the requests that end as all together pin too much, and forgets them: those of the lowest priority first, of
+    /// those the largest, and among equals the newest.
+    ///
+    /// By age alone, a few that came first would keep all others out, and a client that names no length has its body
+    /// counted as the longest without sending any of it.
     pub fn displace(&mut self) -> Vec<RequestId> {
         if !self.are_crowded() {
             return Vec::new();
         }
         let mut least_first: Vec<(RequestId, HeldBody)> =
             self.by_request.iter().map(|(request, body)| (*request, *body)).collect();
-        least_first.sort_by_key(|(_, body)| (body.priority, Reverse(body.number)));
+        least_first
+            .sort_by_key(|(_, body)| (body.priority, Reverse(body.bytes), Reverse(body.number)));
         let mut ended = Vec::new();
         for (request, _) in least_first.into_iter().take(Self::ENDED_MAX) {
             if !self.are_crowded() {
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_the_lowest_priority_ends_first() {
+    fn the_newest_of_equals_of_the_lowest_priority_ends_first() {
         let mut bodies = HeldBodies::new();
         for (request, priority) in [(1, 0), (2, 5), (3, 0), (4, -1), (5, 0)] {
             bodies.hold(RequestId(request), Priority(priority), 60 * MIB);
@@ -112,6 +116,20 @@ mod tests {
         assert_eq!(ids(&bodies.displace()), [5, 3, 1, 2], "a high one has the room of all below");
         bodies.let_go(RequestId(6));
         assert_eq!(bodies.bytes(), 0);
+    }
+
+    #[test]
+    fn a_few_large_ones_keep_no_small_one_out() {
+        let mut bodies = HeldBodies::new();
+        for request in 1..=8 {
+            bodies.hold(RequestId(request), Priority(0), 32 * MIB);
+        }
+        assert!(!bodies.are_crowded());
+        for request in 100..200 {
+            bodies.hold(RequestId(request), Priority(0), MIB / 10);
+            assert!(ids(&bodies.displace()).iter().all(|ended| *ended <= 8), "{request}");
+        }
+        assert_eq!(bodies.by_request.len(), 107, "one large one made room");
     }
 
     #[test]

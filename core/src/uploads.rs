@@ -15,7 +15,7 @@ pub struct Uploads {
     bytes: u64,
 }
 
-/// One body on its way in.
+/// A body on its way in.
 #[derive(Clone, Copy, Debug, Default)]
 struct Upload {
     /// Bytes that have come.

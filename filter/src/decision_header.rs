@@ -60,7 +60,7 @@ pub(crate) fn render(
     text
 }
 
-/// What came of a decision.
+/// Outcome of a decision.
 pub(crate) struct ServedOutcome<'a> {
     pub(crate) model: &'a str,
     /// Time for which the request was held.

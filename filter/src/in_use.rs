@@ -33,16 +33,16 @@ pub(crate) struct InUse {
     key: String,
     /// Digest of this instance's configuration.
     digest: u64,
-    /// Its place at the last look.
+    /// Place of the instance at the last look.
     standing: Standing,
 }
 
 /// Place of an instance among those of its plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Its configuration is in use, and no instance has another.
+    /// Configuration in use, and no instance has another.
     Alone,
-    /// Its configuration is in use, and there are instances with others.
+    /// Configuration in use, and there are instances with others.
     Contested,
     /// Another configuration is in use.
     Displaced,

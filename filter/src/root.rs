@@ -35,7 +35,7 @@ pub(crate) struct Root {
     is_faulty: bool,
     /// Text of that configuration, of which only the beginning is kept if it is refused for its length.
     config: Vec<u8>,
-    /// This instance's part in finding the configuration that is in use; `None` before the first.
+    /// Part of this instance in finding the configuration that is in use; `None` before the first.
     in_use: Option<InUse>,
 }
 

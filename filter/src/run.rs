@@ -114,7 +114,7 @@ impl ConfiguredPool for Pool {
     }
 }
 
-/// What came of the inputs of one callback.
+/// Outcome of the inputs of one callback.
 #[derive(Default)]
 struct Outcome {
     own: Option<Decision>,

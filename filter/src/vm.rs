@@ -188,7 +188,7 @@ pub(crate) fn enter(id: PoolId, context: u32, pool: Rc<dyn ConfiguredPool>) {
     in_pool(id, |state| state.instances.enter(Instance { context, pool }));
 }
 
-/// What a plugin instance leaves behind that goes.
+/// Remains of a plugin instance that goes.
 #[derive(Default)]
 pub(crate) struct Departure {
     /// Pools that go by another instance's configuration from now on.

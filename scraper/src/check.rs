@@ -17,7 +17,7 @@ use find::{Checked, Subject};
 pub struct CheckedFile {
     /// Name by which lines name it.
     pub name: String,
-    /// Its contents.
+    /// Contents of the file.
     pub text: String,
 }
 

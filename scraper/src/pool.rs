@@ -55,7 +55,7 @@ pub(crate) struct EngineLife {
     /// Milliseconds of the Unix time of its beginning, greater than those of all lives before; zero if
     /// nothing tells.
     pub(crate) number: u64,
-    /// Its beginning, if that is known.
+    /// Beginning of it, if that is known.
     pub(crate) began: Option<Instant>,
 }
 

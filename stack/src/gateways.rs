@@ -25,7 +25,7 @@ pub(crate) struct GatewayPlan<'a> {
     pub(crate) ports: Ports,
 }
 
-/// What every gateway of a stack is started by.
+/// Recipe by which every gateway of a stack is started.
 #[derive(Debug)]
 pub(crate) struct GatewayRecipe {
     pub(crate) programs: Programs,

@@ -39,7 +39,7 @@ pub struct Stack {
     pub way: Way,
     /// Number of Envoy's worker threads.
     pub workers: usize,
-    /// What every gateway was started by.
+    /// Recipe by which every gateway was started.
     pub(crate) recipe: GatewayRecipe,
     pub(crate) envoy: Envoy,
     /// Gateways beside the first.

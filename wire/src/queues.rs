@@ -24,7 +24,7 @@ pub struct Queues {
     pub seen_at: Instant,
     /// Sizes of the flows that wait. At most [`FLOWS_MAX`].
     pub flows: Vec<FlowSize>,
-    /// What tenants were charged at this gateway, the highest first. At most [`TENANTS_MAX`].
+    /// Charges of tenants at this gateway, the highest first. At most [`TENANTS_MAX`].
     pub tenants: Vec<TenantTokens>,
 }
 

@@ -130,7 +130,7 @@ pub struct Reader {
     usual: UsualSizes,
 }
 
-/// What is read of a body.
+/// Part of a body that is read.
 #[derive(Clone, Debug, Default)]
 enum Parts {
     #[default]

@@ -27,7 +27,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// an answer.
 const SUSPICIOUS: Duration = Duration::from_secs(25);
 
-/// What Envoy counts that says where a request is.
+/// Counters of Envoy that say where a request is.
 const TELLING: &str =
     "_rq_active|_rq_pending_active|downstream_cx_active|listeners_|vm_reload|flow_control";
 

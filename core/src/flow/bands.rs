@@ -75,7 +75,7 @@ pub struct Passage {
     turns: u32,
 }
 
-/// How many bands there are, and between which priorities.
+/// Number of bands, and the priorities between which they lie.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     bands: u32,

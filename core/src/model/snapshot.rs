@@ -82,7 +82,7 @@ pub struct Model {
     pub name: String,
     /// The model that it adapts, if it is a LoRA adapter.
     pub parent: Option<String>,
-    /// What an engine says of it beside its name: members of a JSON object without the braces, at most
+    /// Word of an engine on it beside its name: members of a JSON object without the braces, at most
     /// [`MODEL_MEMBERS_MAX`] bytes; empty if nothing is known, or too much.
     pub members: String,
 }

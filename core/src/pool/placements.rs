@@ -39,11 +39,11 @@ pub(crate) struct Placement {
     pub(crate) kinds: OutputKinds,
     /// Head of the prompt until it is computed, for what is learnt of the model's template.
     pub(crate) head: Option<Box<PromptHead>>,
-    /// What the answer will tell of the template.
+    /// Word of the answer on the template, once it comes.
     pub(crate) trial: Option<OrderTrial>,
     /// The request's prompt, until it is answered.
     chain: Option<Chain>,
-    /// Its last hash, once `endpoint` has taken it.
+    /// Last hash of the same, once `endpoint` has taken it.
     pub(crate) served: Option<Chain>,
 }
 

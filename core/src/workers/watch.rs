@@ -26,7 +26,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
     looked_at: Option<Instant>,
-    /// One entry a member: the ledger limits them.
+    /// Entries of members, one each: the ledger limits them.
     signs: BTreeMap<WorkerId, Sign>,
 }
 

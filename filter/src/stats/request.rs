@@ -47,11 +47,11 @@ pub(crate) struct SentRequest<'a> {
     pub(crate) gaps: &'a Count,
     /// The endpoint that its answer came from.
     pub(crate) served_by: Option<SocketAddr>,
-    /// What became of it where the picker only looks on.
+    /// Outcome where the picker only looks on.
     pub(crate) observed: Option<Observed>,
 }
 
-/// What became of a request that others sent to an endpoint.
+/// Outcome of a request that others sent to an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observed {
     /// True if that was the endpoint that the picker would have chosen; `None` where Envoy did not say.

@@ -19,7 +19,7 @@ use crate::{
     routing_headers::RoutingHeaders,
 };
 
-/// How far a request has come.
+/// Progress of a request.
 #[derive(Default)]
 pub(super) enum Phase {
     /// The headers have not arrived.

@@ -40,7 +40,7 @@ pub(in crate::stream) struct Response {
     renamer: Option<Renamer>,
     /// Search for the name of what the endpoint keeps.
     made: Option<MadeName>,
-    /// That name, until it is noted.
+    /// Name that the answer gave, until it is noted.
     pub(in crate::stream) made_name: Option<Vec<u8>>,
 }
 

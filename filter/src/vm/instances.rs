@@ -27,7 +27,7 @@ pub(crate) struct Instance {
 /// The plugin instances that have one pool.
 #[derive(Default)]
 pub(crate) struct Instances {
-    /// Those that are there, the one that was configured last at the end.
+    /// Instances that are there, the one that was configured last at the end.
     present: Vec<Instance>,
     /// The pool as the last one had it, once all are gone.
     left: Option<Rc<dyn ConfiguredPool>>,

@@ -73,7 +73,7 @@ pub(crate) struct History {
     next: u64,
     cells: usize,
     columns: VecDeque<Column>,
-    /// What the newest column was made of.
+    /// Source of the newest column.
     pub(super) sample: Option<Arc<PageSample>>,
     /// Decisions of each pool.
     pub(super) decisions: BTreeMap<Arc<str>, DecisionLog>,

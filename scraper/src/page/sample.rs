@@ -12,7 +12,7 @@ use crate::{
     tallies::{PoolTotals, ServedTotals},
 };
 
-/// What one look saw.
+/// Sight of one look.
 #[derive(Clone, Debug)]
 pub(super) struct PageSample {
     /// Time of the look.
@@ -24,7 +24,7 @@ pub(super) struct PageSample {
     pub(super) pools: BTreeMap<Arc<str>, PoolSample>,
 }
 
-/// What one look saw of a pool, beside the reports.
+/// Sight of a pool in one look, beside the reports.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PoolSample {
     /// Saturation by the worker that sees the most; `None` if none knows.

@@ -41,7 +41,7 @@ pub(crate) struct Sampler {
     pub(crate) history: Arc<Mutex<History>>,
 }
 
-/// What the looks before have seen.
+/// Sights of the looks before.
 #[derive(Debug, Default)]
 struct Past {
     counts: DecisionCounts,

@@ -73,9 +73,9 @@ struct FetchingGateway {
     at: Instant,
     /// Stamps of the reports on each pool that were taken.
     histories: BTreeMap<Arc<str>, PushHistory>,
-    /// Its last report on each pool.
+    /// Last report on each pool.
     reports: BTreeMap<Arc<str>, TimedReport>,
-    /// Its id in the exchange, if it takes part.
+    /// Id in the exchange, if the gateway takes part.
     member: Option<GatewayId>,
 }
 
@@ -169,12 +169,12 @@ struct Asked<'a> {
     address: IpAddr,
 }
 
-/// What is known of a gateway by its report.
+/// Knowledge of a gateway by its report.
 #[derive(Debug, Default)]
 struct KnownGateway {
     /// Name of the reply of which the counts were taken.
     have: Option<Have>,
-    /// Its id, if it takes part in the exchange.
+    /// Id, if the gateway takes part in the exchange.
     member: Option<GatewayId>,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct LifeFollower {
     was_read: bool,
 }
 
-/// What came between two pages.
+/// Change between two pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gap {
     None,

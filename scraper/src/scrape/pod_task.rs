@@ -57,7 +57,7 @@ pub(super) struct PodStart {
     pub(super) found: Option<Moment>,
 }
 
-/// What the task knows of its pod beside the outcome of a scrape.
+/// Knowledge of the task of its pod beside the outcome of a scrape.
 struct Known<'a> {
     link: &'a mut Link,
     life: EngineLife,

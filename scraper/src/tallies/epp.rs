@@ -23,7 +23,7 @@ use crate::{
 };
 
 const FAMILIES: &str = include_str!("../../tests/data/epp-families.txt");
-/// What a pod says.
+/// Page of a pod.
 const PAGE: &[u8] =
     b"vllm:num_requests_waiting 1\nvllm:num_requests_running 2\nvllm:kv_cache_usage_perc 0.5\n";
 const MODELS: [&str; 4] = ["model_name", "target_model_name", "fairness_id", "priority"];

@@ -30,7 +30,7 @@ struct Levels {
     depth: usize,
 }
 
-/// What comes behind a value.
+/// Continuation behind a value.
 #[derive(PartialEq, Eq)]
 enum Behind {
     Value,

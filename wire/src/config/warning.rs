@@ -15,7 +15,7 @@ use super::{PickerConfig, PoolConfig};
 pub struct ConfigWarning {
     /// Path from the root of the part that should be looked at.
     pub path: String,
-    /// What happens, and what to do if that is not meant.
+    /// Effect, and what to do if that is not meant.
     pub text: String,
 }
 
@@ -77,7 +77,7 @@ impl PickerConfig {
     }
 }
 
-/// One pool's EndpointPickerConfig, as it was written and as it was read.
+/// EndpointPickerConfig of one pool, as it was written and as it was read.
 struct Part<'a> {
     /// Path in front of its keys.
     path: &'a str,

@@ -27,7 +27,7 @@ pub struct Head {
     pub saturation: Option<f64>,
     /// Entries of the worker's prefix index.
     pub indexed: u64,
-    /// What the worker believes and the scraper should hear of.
+    /// Beliefs of the worker that the scraper should hear of.
     pub beliefs: Beliefs,
     /// True where flow control is on.
     pub has_flow_control: bool,

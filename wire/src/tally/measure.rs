@@ -89,11 +89,11 @@ pub enum Measure {
 /// Agreement of the picker's choice with another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Agreement {
-    /// Both chose the same endpoint.
+    /// The picker and the others chose the same endpoint.
     Same,
     /// The request went to another endpoint.
     Other,
-    /// It is not known where the request went.
+    /// The endpoint that the request went to is not known.
     Unknown,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Gateway {
     workers: Vec<Worker>,
     end: Option<ExchangeEnd>,
     pods: Vec<Pod>,
-    /// What is to be done outside, in its order.
+    /// Orders for the world outside, the oldest first.
     orders: VecDeque<Order>,
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Turnover {
     by_slot: Vec<Cache>,
 }
 
-/// What one endpoint's cache does to a prefix.
+/// Effect of one endpoint's cache on a prefix.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Cache {
     /// Seconds for which the cache keeps what is used once; endless where nothing tells.

@@ -124,7 +124,7 @@ fn prompts_that_end_alike_take_one_place_of_a_table() {
     assert!(index.segments.is_empty());
 }
 
-/// Each worker places the same numbers elsewhere, so that what one shows is no use against another.
+/// Places of the same numbers differ by worker, so that what one shows is no use against another.
 #[test]
 fn workers_place_the_same_block_elsewhere() {
     let places = (0..64).map(|seed| Randomness::from_seed(seed).table_key.position(7) & 0xffff);

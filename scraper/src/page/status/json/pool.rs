@@ -122,7 +122,7 @@ fn models(seen: &PoolSample) -> Vec<Value> {
     models.into_iter().take(MODELS_MAX).map(model).collect()
 }
 
-/// What was served within the last minute.
+/// Service within the last minute.
 fn served_in(served: &ServedTotals, seen: &PoolSample) -> Value {
     let rates = ServedRates::new(served, seen.length);
     json!({
@@ -139,7 +139,7 @@ fn quantiles(times: Option<Quantiles>) -> Option<[f64; 3]> {
     times.map(|Quantiles { p50, p95, p99 }| [p50, p95, p99].map(tenths))
 }
 
-/// What the picker saw while it only looked on.
+/// Findings of a picker that only looks on.
 fn observed(seen: &PoolSample) -> Value {
     let observed = &seen.window.observed;
     json!({
