@@ -1,9 +1,10 @@
 //! The Kubernetes API: a connection, and watches that resume by themselves.
 //!
 //! kube-rs lists, watches from where the list ended, goes on from the last bookmark when a
-//! connection drops, lists again when that version has expired, and backs off with jitter while the
-//! API server refuses. The fields of the objects are read in `wire`.
+//! connection drops, and lists again when that version has expired: at once here, while behind
+//! any other failure the next try waits, for 5 s at most. The fields of the objects are read in `wire`.
 
+mod retry;
 mod store;
 mod watch_health;
 
@@ -83,5 +84,5 @@ pub(crate) fn watch(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    watcher(api, which).default_backoff().boxed()
+    retry::list_at_once(watcher(api, which)).backoff(retry::waits()).boxed()
 }

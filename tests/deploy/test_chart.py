@@ -118,6 +118,8 @@ class Chart(unittest.TestCase):
             (models(BESIDE | {"inferencePool": {"name": "a", "create": True}}), "models[0].inferencePool.create: found true"),
             ('picker={"way":"wasmPlugin","mode":"observe"}', "picker.mode: found observe with picker.way wasmPlugin"),
             (models(BESIDE, QWEN | {"name": "llama"}), "models: found epp lookOn beside none"),
+            ("picker.canaryPercent=0", "/picker/canaryPercent"),
+            ('picker={"canaryPercent":20}', "picker.canaryPercent: found 20 with epp none; allowed: 100, or epp override"),
             (models(), "minItems: got 0, want 1"),
             ('gateway.istio="1.27"', "snapshots: found push with gateway.istio 1.27; allowed: pull"),
             ('gateway={"istio":"1.28.0-rc"}', "/gateway/istio"),
@@ -193,6 +195,17 @@ class Chart(unittest.TestCase):
                 self.assertEqual(parts[1] - parts[0], {"picker-pool", "picker-cluster"})
                 self.assertEqual(parts[2] - parts[1], {"picker-epp-off"})
                 self.assertEqual(modes, ["observe", "steer", "steer"])
+
+    def test_a_canary_is_a_share_of_what_overrides(self):
+        def followed(*settings):
+            rendering = kube.objects(kube.render(models(BESIDE | {"epp": "override"}), *settings))
+            pool = next(it for it in rendering if it["metadata"]["name"] == "picker-pool")
+            return pool["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]
+
+        whole = followed()
+        canary = followed("picker.canaryPercent=20")
+        self.assertEqual(canary["extension_config"]["typed_config"], whole)
+        self.assertIn('"default_value": {"numerator": 80, "denominator": "HUNDRED"}', json.dumps(canary["xds_matcher"]))
 
     def test_nothing_follows_a_header_that_the_picker_leaves_alone(self):
         """A picker that observes takes no header away, so that a client could choose its pod by it."""

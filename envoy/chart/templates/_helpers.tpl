@@ -102,6 +102,9 @@ app.kubernetes.io/component: scraper
     {{- fail "models[].epp: found override or off with picker.mode observe; allowed: lookOn, as nothing is decided then" -}}
   {{- end -}}
 {{- end -}}
+{{- if and (lt (int $p.canaryPercent) 100) (ne (join "," (uniq $steps)) "override") -}}
+  {{- fail (printf "picker.canaryPercent: found %v with epp %s; allowed: 100, or epp override for all models, as the EPP has the others" $p.canaryPercent (uniq $steps | join ", ")) -}}
+{{- end -}}
 {{- if and (has "lookOn" $steps) (gt (len (uniq $steps)) 1) -}}
   {{- fail (printf "models: found epp lookOn beside %s; allowed: lookOn for all models of a release or for none, as looking on is a mode of the whole plugin" (without (uniq $steps) "lookOn" | sortAlpha | join ", ")) -}}
 {{- end -}}
@@ -242,6 +245,13 @@ remote:
   # The agent in the gateway's pod fetches this. Envoy itself demands a cluster and a checksum; nil is none.
   http_uri: {uri: {{ include "llm-picker.url" . | quote }}, cluster: _, timeout: 30s}
   sha256: {{ .Values.picker.image.sha256 | default "nil" | quote }}
+{{- end }}
+
+{{- define "llm-picker.headerToMetadata" -}}
+"@type": type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config
+request_rules:
+- header: x-gateway-destination-endpoint
+  on_header_present: {metadata_namespace: envoy.lb, key: x-gateway-destination-endpoint, type: STRING}
 {{- end }}
 
 {{- define "llm-picker.discovery" -}}

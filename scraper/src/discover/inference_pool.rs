@@ -6,7 +6,7 @@ mod objects;
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, stream, stream::BoxStream};
+use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
 use kube::{Client, runtime::watcher};
 use wire::kubernetes::{GROUPS, POOL_GROUP};
 
@@ -21,6 +21,9 @@ const POOLS: Resource =
     Resource { group: POOL_GROUP, version: "v1", kind: "InferencePool", plural: "inferencepools" };
 const PODS: Resource = Resource { group: "", version: "v1", kind: "Pod", plural: "pods" };
 const NODES: Resource = Resource { group: "", version: "v1", kind: "Node", plural: "nodes" };
+
+/// Changes that are taken in before the pool is published: those of some 10 ms, for which scrapes and pushes wait.
+const CHANGES_MAX: usize = 256;
 
 /// A kind of objects that is watched. Numbers are positions in [`GROUPS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,17 +105,25 @@ impl PoolWatch {
                 selector.clone_from(wanted);
                 pods = self.pods(&selector);
             }
-            let (kind, change) = tokio::select! {
+            let first = tokio::select! {
                 Some(change) = others.next() => change,
                 Some(change) = pods.next() => (WatchedKind::Pods, change),
                 else => return,
             };
-            let new = || WatchHealth::new(format!("the watch of {kind:?} for {self:?}"));
-            let health = health.entry(kind).or_insert_with(new);
-            match health.judge(change) {
-                Ok(event) => objects.take(kind, event),
-                Err(fault) if fault.is_absence() => objects.set_absent(kind),
-                Err(_) => (),
+            // What is there already is taken in before the pool is made anew, which costs as much as hundreds of changes.
+            let more = std::iter::from_fn(|| {
+                let pod = pods.next().now_or_never().flatten();
+                pod.map(|change| (WatchedKind::Pods, change))
+                    .or_else(|| others.next().now_or_never().flatten())
+            });
+            for (kind, change) in std::iter::once(first).chain(more).take(CHANGES_MAX) {
+                let new = || WatchHealth::new(format!("the watch of {kind:?} for {self:?}"));
+                let health = health.entry(kind).or_insert_with(new);
+                match health.judge(change) {
+                    Ok(event) => objects.take(kind, event),
+                    Err(fault) if fault.is_absence() => objects.set_absent(kind),
+                    Err(_) => (),
+                }
             }
             if let Some(pool) = objects.pool() {
                 publish(pool);

@@ -38,8 +38,9 @@ pub(super) fn carried(migration: &mut Migration, config: &Value, title: &str) ->
                 // One at a time: to leave out an item of a list changes the paths behind it.
                 let Some(fault) = refused.faults().first() else { break };
                 migration.note(format!("{title}: {}", shortened(&fault.to_string())));
-                if !leave_out(&mut config, &fault.path) {
-                    break;
+                let Some(removed) = leave_out(&mut config, &fault.path) else { break };
+                if let Some(lost) = parameters(&removed) {
+                    migration.note(format!("{title}: {lost} go with it"));
                 }
             }
         }
@@ -68,14 +69,9 @@ fn estimate_prefixes(migration: &mut Migration, config: &mut Value, title: &str)
         }
         plugin.entry("name").or_insert_with(|| json!(PRECISE));
         plugin.insert("type".to_owned(), json!("prefix-cache-scorer"));
-        let parameters = plugin.remove("parameters");
-        let names =
-            parameters.iter().filter_map(Value::as_object).flatten().map(|(key, _)| key.as_str());
-        let names: Vec<_> = names.collect();
-        let lost = match names.is_empty() {
-            true => String::new(),
-            false => format!("; its parameters {} have no place", names.join(", ")),
-        };
+        let lost = parameters(&Value::Object(plugin.clone()));
+        let lost = lost.map(|lost| format!("; {lost} have no place")).unwrap_or_default();
+        plugin.remove("parameters");
         migration.note(format!(
             "{title}: {PRECISE}: prefix-cache-scorer in its place, which knows what an endpoint has \
              cached by what it was sent, and not by KV events{lost}"
@@ -108,21 +104,32 @@ pub(super) fn read(migration: &mut Migration, config: &Value, title: &str) {
     }
 }
 
-/// Removes the part at `path`, false if there is none: a parameter or a field by itself, a list's
+/// Names a plugin's parameters, if it has any.
+fn parameters(plugin: &Value) -> Option<String> {
+    let parameters = plugin.get("parameters")?.as_object()?;
+    let names: Vec<&str> = parameters.keys().map(String::as_str).collect();
+    (!names.is_empty()).then(|| format!("its parameters {}", names.join(", ")))
+}
+
+/// Removes the part at `path` and returns it, if there is one: a parameter or a field by itself, a list's
 /// item whole.
-fn leave_out(config: &mut Value, path: &str) -> bool {
+fn leave_out(config: &mut Value, path: &str) -> Option<Value> {
     let mut steps = steps(path);
     let parameter = steps.iter().any(|step| matches!(step, Step::Key(key) if key == "parameters"));
     let item = steps.iter().rposition(|step| matches!(step, Step::Index(_)));
     if let (Some(item), false) = (item, parameter) {
         steps.truncate(item + 1);
     }
-    let Some(removed) = take(config, &steps) else { return false };
+    // What refers to a plugin that is gone means nothing without the reference.
+    if steps.len() > 1 && matches!(steps.last(), Some(Step::Key(key)) if key == "pluginRef") {
+        steps.pop();
+    }
+    let removed = take(config, &steps)?;
     // Profiles must not refer to a plugin that is gone.
     if matches!(steps.first(), Some(Step::Key(key)) if key == "plugins") && steps.len() == 2 {
         drop_references(config, &removed);
     }
-    true
+    Some(removed)
 }
 
 /// Removes and returns the part at the end of these steps.

@@ -160,6 +160,11 @@ impl ApiServer {
         self.change(|cluster| cluster.refuse = Some((requests, status)));
     }
 
+    /// Answers again what was refused.
+    pub(crate) fn accept(&self) {
+        self.change(|cluster| cluster.refuse = None);
+    }
+
     /// Answers as if the definition of a collection were not installed.
     pub(crate) fn lacks(&self, collection: &str) {
         self.change(|cluster| {

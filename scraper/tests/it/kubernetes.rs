@@ -274,6 +274,22 @@ async fn an_expired_version_is_listed_again() {
     assert!(scene.api.lists() > lists);
 }
 
+/// An API server that was away for long has forgotten the version that a watch was at: the list comes without another wait.
+#[tokio::test]
+async fn an_api_server_that_comes_back_is_listed_at_once() {
+    let scene = Scene::start().await;
+    scene.api.refuse(u32::MAX, StatusCode::SERVICE_UNAVAILABLE);
+    scene.api.drop_watches();
+    // By now the next wait would be 3 s and the one behind it 6 s.
+    time::sleep(Duration::from_secs(2)).await;
+    scene.api.expire();
+    scene.api.put(pod("a", "qwen", false));
+    scene.api.accept();
+    let back = time::Instant::now();
+    scene.wait_for_no_pod().await;
+    assert!(back.elapsed() < Duration::from_millis(3_600), "{:?}", back.elapsed());
+}
+
 /// Known pods are scraped and pushed while the API server refuses everything.
 #[tokio::test]
 async fn an_api_server_that_is_away_leaves_the_pool_as_it_was() {

@@ -21,5 +21,6 @@ mod pods;
 mod program;
 mod schema;
 mod server;
+mod shipped;
 mod tls;
 mod world;

@@ -25,12 +25,12 @@ fn shipped() -> Vec<(String, Value)> {
     all
 }
 
-fn parsed(config: &Value) -> Noted<PluginConfig> {
+pub(crate) fn parsed(config: &Value) -> Noted<PluginConfig> {
     parse_noted(config.to_string().as_bytes())
 }
 
 /// Paths and pointers of all values in a configuration that hold no others.
-fn leaves(value: &Value, path: &str, pointer: &str, found: &mut Vec<(String, String)>) {
+pub(crate) fn leaves(value: &Value, path: &str, pointer: &str, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
             for (key, value) in members {
@@ -88,38 +88,43 @@ fn every_configuration_of_older_epps_is_taken() {
     }
 }
 
+/// Paths of values that make no difference and of which no note says why.
+pub(crate) fn silent(name: &str, config: &Value) -> Vec<String> {
+    let Noted { read, notes } = parsed(config);
+    let Ok(PluginConfig::Picker(picker)) = read else { panic!("{name}") };
+    let warnings = picker.warnings(config, ScraperPace::default());
+    let mut told: Vec<_> = notes.into_iter().map(|note| note.path).collect();
+    told.extend(warnings.into_iter().map(|warning| warning.path));
+    let mut found = Vec::new();
+    leaves(config, "", "", &mut found);
+    let mut silent = Vec::new();
+    for (path, pointer) in found {
+        let is_noted = told.iter().any(|told| path.starts_with(told));
+        // Versions are alike, a gate that is off does nothing, the scraper has the data layer's work, and
+        // evictions can only be off.
+        let is_common = [
+            "apiVersion",
+            "kind",
+            "featureGates",
+            "dataLayer",
+            "data.",
+            "flowControl.enableEviction",
+        ]
+        .iter()
+        .any(|common| path.starts_with(common));
+        let is_type = path.ends_with(".type") && path.matches('.').count() == 1;
+        if !is_noted && !is_common && !is_type && !counts(config, &pointer) {
+            silent.push(format!("{name}: {path}"));
+        }
+    }
+    silent
+}
+
 /// A value in a shipped configuration makes a difference, or a note says why it makes none.
 #[test]
 fn every_parameter_arrives_or_is_named() {
-    let mut silent = Vec::new();
-    for (name, config) in shipped() {
-        let Noted { read, notes } = parsed(&config);
-        let Ok(PluginConfig::Picker(picker)) = read else { panic!("{name}") };
-        let warnings = picker.warnings(&config, ScraperPace::default());
-        let mut told: Vec<_> = notes.into_iter().map(|note| note.path).collect();
-        told.extend(warnings.into_iter().map(|warning| warning.path));
-        let mut found = Vec::new();
-        leaves(&config, "", "", &mut found);
-        for (path, pointer) in found {
-            let is_noted = told.iter().any(|told| path.starts_with(told));
-            // Versions are alike, a gate that is off does nothing, the scraper has the data layer's work, and
-            // evictions can only be off.
-            let is_common = [
-                "apiVersion",
-                "kind",
-                "featureGates",
-                "dataLayer",
-                "data.",
-                "flowControl.enableEviction",
-            ]
-            .iter()
-            .any(|common| path.starts_with(common));
-            let is_type = path.ends_with(".type") && path.matches('.').count() == 1;
-            if !is_noted && !is_common && !is_type && !counts(&config, &pointer) {
-                silent.push(format!("{name}: {path}"));
-            }
-        }
-    }
+    let silent: Vec<_> =
+        shipped().into_iter().flat_map(|(name, config)| silent(&name, &config)).collect();
     assert_eq!(silent.join("\n"), "");
 }
 
