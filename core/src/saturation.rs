@@ -17,7 +17,8 @@ mod utilization;
 use std::str::FromStr;
 
 pub use adaptive::{
-    Adaptive, Allowance, BandShares, EndpointLimit, Expected, Overdue, Page, Pressure, RequestTimes,
+    Adaptive, Allowance, BandShares, EndpointLimit, Expected, LatencyGoals, Overdue, Page,
+    Pressure, RequestTimes,
 };
 pub use budget::Budget;
 pub use capacity::Capacity;
@@ -173,6 +174,19 @@ impl Detector {
             Self::Adaptive(_) => true,
             Self::Utilization(_) | Self::Concurrency(_) => false,
             Self::Max(children) => children.iter().any(Self::learns),
+        }
+    }
+
+    /// Returns the latencies that limits keep to.
+    #[must_use]
+    pub fn goals(&self) -> LatencyGoals {
+        match self {
+            Self::Adaptive(detector) => detector.goals,
+            Self::Utilization(_) | Self::Concurrency(_) => LatencyGoals::default(),
+            Self::Max(children) => children
+                .iter()
+                .map(Self::goals)
+                .fold(LatencyGoals::default(), LatencyGoals::strictest),
         }
     }
 

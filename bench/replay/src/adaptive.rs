@@ -116,12 +116,13 @@ fn table(rows: &[GateRow]) -> Part {
     let waits =
         |figures: &GateFigures| format!("{:.1} / {}", figures.waiting_mean, figures.waiting_p99);
     let line = |row: &GateRow| {
-        let [none, thresholds, adaptive] = Gate::ALL.map(|gate| row.of(gate));
+        let [none, thresholds, adaptive, _] = Gate::ALL.map(|gate| row.of(gate));
         vec![
             format!("{} ({:.0})", row.scenario.name, row.goal.0),
             format!("{:.0}", none.p95),
             cell(row, Gate::Thresholds),
             cell(row, Gate::Adaptive),
+            cell(row, Gate::AdaptiveByTtft),
             waits(&thresholds),
             waits(&adaptive),
             format!("{} / {} / {}", none.preempted, thresholds.preempted, adaptive.preempted),
@@ -134,6 +135,7 @@ fn table(rows: &[GateRow]) -> Part {
             "no gate, p95",
             "thresholds 5 / 0.8: work / p95 / p99",
             "adaptive-detector: work / p95 / p99",
+            "with ttft 150 ms: work / p95 / p99",
             "waiting, thresholds",
             "waiting, adaptive",
             "preempted: none / thresholds / adaptive",

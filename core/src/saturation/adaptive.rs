@@ -6,11 +6,13 @@
 //! of low bands, [`Overdue`] for endpoints without pages, [`BandShares`] for places kept free.
 
 mod allowance;
+mod goals;
 mod limit;
 mod overdue;
 mod shares;
 
 pub use allowance::{Allowance, Pressure};
+pub use goals::LatencyGoals;
 pub use limit::{EndpointLimit, Page, RequestTimes};
 pub use overdue::{Expected, Overdue};
 pub use shares::BandShares;
@@ -21,9 +23,12 @@ use super::{
 };
 use crate::model::{Amounts, Measure, Priority};
 
-/// The saturation detector without parameters.
+/// The saturation detector without thresholds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Adaptive;
+pub struct Adaptive {
+    /// Latencies that the limits keep to; none by default.
+    pub goals: LatencyGoals,
+}
 
 impl Adaptive {
     /// Measures the budget: exactly as many requests as the endpoints have free places.
@@ -119,20 +124,20 @@ mod tests {
 
     #[test]
     fn the_room_is_the_sum_of_free_places_and_nothing_hides_it() {
-        let places = |loads: &[Load]| Adaptive.room(loads).places(1.0);
+        let places = |loads: &[Load]| Adaptive::default().room(loads).places(1.0);
         assert_eq!(places(&[load(3, 8), load(8, 8)]), 5);
         assert_eq!(places(&[load(60, 8), load(3, 8)]), 5, "one is far beyond its limit");
         assert_eq!(places(&[load(8, 8), load(9, 8)]), 0);
         assert_eq!(places(&[load(0, 0)]), 1, "an idle endpoint takes one, whatever was learnt");
-        assert!(Adaptive.room(&[load(8, 8)]).saturation() >= 1.0);
-        assert_eq!(Adaptive.limits(&[load(3, 8), load(60, 8)]).requests, Some(68));
+        assert!(Adaptive::default().room(&[load(8, 8)]).saturation() >= 1.0);
+        assert_eq!(Adaptive::default().limits(&[load(3, 8), load(60, 8)]).requests, Some(68));
         let unread = Load { metrics_age: None, ..load(3, 8) };
-        assert_eq!(Adaptive.limits(&[load(3, 8), unread]), Amounts::default());
+        assert_eq!(Adaptive::default().limits(&[load(3, 8), unread]), Amounts::default());
     }
 
     #[test]
     fn a_budget_is_used_up_one_by_one() {
-        let mut budget = Adaptive.room(&[load(3, 8), load(7, 8)]);
+        let mut budget = Adaptive::default().room(&[load(3, 8), load(7, 8)]);
         for left in (0..6).rev() {
             budget.take(100);
             assert_eq!(budget.places(1.0), left);
@@ -150,7 +155,7 @@ mod tests {
         };
         let full = |in_flight, places, capacity| limited(in_flight, places, capacity, true);
         let tries = limited(64, 65, 64, false);
-        let kept = |loads: &[Load]| Adaptive.reserves(loads, &bands);
+        let kept = |loads: &[Load]| Adaptive::default().reserves(loads, &bands);
         assert_eq!(kept(&[full(60, 64, 64), full(60, 64, 64)]), [(Priority(10), 2)]);
         assert_eq!(
             kept(&[full(63, 64, 64), full(64, 64, 64)]),
@@ -161,8 +166,9 @@ mod tests {
         assert_eq!(kept(&[tries, full(62, 64, 64)]), [(Priority(10), 2)]);
         assert_eq!(kept(&[load(60, 64), load(60, 64)]), []);
         assert_eq!(kept(&[full(62, 66, 64), full(64, 66, 64)]), [(Priority(10), 6)], "turnover");
-        let opens =
-            |loads: &[Load], priority| Adaptive.opens_full(loads, &bands, Priority(priority));
+        let opens = |loads: &[Load], priority| {
+            Adaptive::default().opens_full(loads, &bands, Priority(priority))
+        };
         let tight = [tries, full(62, 64, 64)];
         assert!(!opens(&tight, 0), "low bands go where a place more is tried");
         assert!(opens(&tight, 10) && opens(&[full(60, 64, 64)], 0));

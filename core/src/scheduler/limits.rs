@@ -66,8 +66,9 @@ impl Scheduler {
     /// Gives each load of the pool's members the limit that was learnt of it.
     pub(super) fn limit_loads(&self, now: Instant, pool: &Pool, loads: &mut [Load]) {
         if self.learns_limits() {
+            let goals = self.config.detector.goals();
             for (member, load) in pool.members().iter().zip(loads) {
-                load.limit = Some(self.learned.limits.limit(member.slot, now));
+                load.limit = Some(self.learned.limits.limit(member.slot, now, goals));
             }
         }
     }

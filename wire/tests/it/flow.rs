@@ -309,19 +309,33 @@ fn a_gateway_s_share_divides_what_counts_its_own_requests() {
 }
 
 #[test]
-fn the_adaptive_detector_has_no_parameters_and_is_none_unless_named() {
+fn the_adaptive_detector_has_no_thresholds_and_is_none_unless_named() {
     let plugins = r#"{"type": "adaptive-detector", "name": "own"}"#;
     for fields in [
         r#""saturationDetector": {"pluginRef": "own"}"#,
         r#""flowControl": {"saturationDetector": {"pluginRef": "own"}}"#,
         r#""flowControl": {"saturationDetector": {"pluginRef": "adaptive-detector"}}"#,
     ] {
-        assert_eq!(detector(plugins, fields), Ok(Detector::Adaptive(Adaptive)), "{fields}");
+        assert_eq!(
+            detector(plugins, fields),
+            Ok(Detector::Adaptive(Adaptive::default())),
+            "{fields}"
+        );
     }
     assert_eq!(detector(plugins, r#""flowControl": {}"#), Ok(Detector::default()));
     let wrong = r#"{"type": "adaptive-detector", "parameters": {"queueDepthThreshold": 5}}"#;
     let said = detector(wrong, r#""flowControl": {}"#).unwrap_err().to_string();
-    assert!(said.contains("queueDepthThreshold") && said.contains("none"), "{said}");
+    assert!(said.contains("queueDepthThreshold") && said.contains("ttft, itl"), "{said}");
+    let goals = |parameters: &str| {
+        let plugins = format!(r#"{{"type": "adaptive-detector", "parameters": {parameters}}}"#);
+        let named = r#""flowControl": {"saturationDetector": {"pluginRef": "adaptive-detector"}}"#;
+        detector(&plugins, named).map(|it| it.goals()).map_err(|error| error.to_string())
+    };
+    let asked = goals(r#"{"ttft": "200ms", "itl": "50ms"}"#).unwrap();
+    assert_eq!([asked.ttft, asked.itl], [200, 50].map(|ms| Some(Duration::from_millis(ms))));
+    assert_eq!(goals(r#"{"itl": "1s"}"#).unwrap().ttft, None);
+    let said = goals(r#"{"ttft": "0s"}"#).unwrap_err();
+    assert!(said.ends_with("must be a duration above 0"), "{said}");
 }
 
 #[test]

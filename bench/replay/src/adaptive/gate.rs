@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use picker_core::{
     Config, Profile,
     flow::{BandConfig, FlowConfig, Limits, Priority, Ttl},
-    saturation::{Adaptive, Detector, Utilization},
+    saturation::{Adaptive, Detector, LatencyGoals, Utilization},
     worker::{Conduct, WorkerConfig},
 };
 
@@ -20,18 +20,25 @@ pub(super) enum Gate {
     /// The EPP's thresholds at their defaults, by our detector of that name, which counts what was sent since
     /// a page too. As the EPP reads them, all that waits goes between two pages.
     Thresholds,
-    /// The detector without parameters.
+    /// The detector without thresholds.
     Adaptive,
+    /// The same with a goal for the time to the first token.
+    AdaptiveByTtft,
 }
 
+/// The goal of [`Gate::AdaptiveByTtft`], near those that the scenarios are judged by.
+const TTFT: Duration = Duration::from_millis(150);
+
 impl Gate {
-    pub(super) const ALL: [Self; 3] = [Self::None, Self::Thresholds, Self::Adaptive];
+    pub(super) const ALL: [Self; 4] =
+        [Self::None, Self::Thresholds, Self::Adaptive, Self::AdaptiveByTtft];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Thresholds => "thresholds",
             Self::Adaptive => "adaptive",
+            Self::AdaptiveByTtft => "adaptive, ttft 150 ms",
         }
     }
 
@@ -39,7 +46,11 @@ impl Gate {
     pub(super) fn config(self) -> WorkerConfig {
         let detector = match self {
             Self::None | Self::Thresholds => Detector::Utilization(Utilization::default()),
-            Self::Adaptive => Detector::Adaptive(Adaptive),
+            Self::Adaptive => Detector::Adaptive(Adaptive::default()),
+            Self::AdaptiveByTtft => {
+                let goals = LatencyGoals { ttft: Some(TTFT), ..LatencyGoals::default() };
+                Detector::Adaptive(Adaptive { goals })
+            }
         };
         let mut profile = Profile::default();
         if self != Self::None {

@@ -1,4 +1,4 @@
-//! The limits that the endpoints show by themselves, for the detector without parameters.
+//! The limits that the endpoints show by themselves, for the detector without thresholds.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use crate::{
     model::{Instant, RequestId},
     pool::{PageSight, Slot},
     saturation::{
-        Allowance, BandShares, EndpointLimit, Expected, LearntLimit, Overdue, Page, Pressure,
-        RequestTimes,
+        Allowance, BandShares, EndpointLimit, Expected, LatencyGoals, LearntLimit, Overdue, Page,
+        Pressure, RequestTimes,
     },
 };
 
@@ -52,6 +52,10 @@ struct EndpointLessons {
     limit: EndpointLimit,
     allowance: Allowance,
     pace: RequestTimes,
+    /// Mean number of requests that ran beside those of which the steps are known; zero before the first.
+    company: f64,
+    /// Requests that ran at the last look.
+    running: u32,
     overdue: Overdue,
     /// Requests of others there, by the last pages.
     strangers: u32,
@@ -110,6 +114,7 @@ impl EndpointLessons {
     }
 
     fn see(&mut self, now: Instant, page: Page, look: Look) {
+        self.running = page.running;
         self.limit.see(now, page, self.pace);
         let is_full = self.limit.is_full(now) && page.in_flight + 1 >= self.limit.capacity();
         let pressure = if is_full || page.waiting > 0 || !look.is_queued {
@@ -124,16 +129,18 @@ impl EndpointLessons {
 }
 
 impl LearntLimits {
-    /// Returns the limit of an endpoint.
-    pub(crate) fn limit(&self, slot: Slot, now: Instant) -> LearntLimit {
+    /// Returns the limit of an endpoint, by which it keeps to these goals.
+    pub(crate) fn limit(&self, slot: Slot, now: Instant, goals: LatencyGoals) -> LearntLimit {
         let lessons = self.by_slot.get(slot.index());
         let (limit, allowance, strangers) =
             lessons.map_or_else(Default::default, |it| (it.limit, it.allowance, it.strangers));
+        let most = lessons.and_then(|it| goals.places(it.company, it.pace.step));
+        let most = most.unwrap_or(u32::MAX);
         LearntLimit {
-            places: limit.places().saturating_sub(strangers),
-            capacity: limit.capacity().saturating_sub(strangers),
+            places: limit.places().min(most).saturating_sub(strangers),
+            capacity: limit.capacity().min(most).saturating_sub(strangers),
             is_full: limit.is_full(now),
-            allowance: allowance.seconds(),
+            allowance: goals.allowance(allowance.seconds()),
             prompt_share: self.prompt_share,
         }
     }
@@ -200,7 +207,8 @@ impl LearntLimits {
     /// Learns that the tokens of a stream came `step` apart.
     pub(crate) fn streamed(&mut self, slot: Slot, step: Duration) {
         if let Some(lessons) = self.lessons(slot) {
-            learn(&mut lessons.pace.step, step, STEP_PART);
+            learn(&mut lessons.pace.step, step.as_secs_f64(), STEP_PART);
+            learn(&mut lessons.company, f64::from(lessons.running.max(1)), STEP_PART);
         }
     }
 
@@ -209,7 +217,7 @@ impl LearntLimits {
         let Some(lessons) = self.lessons(slot) else { return };
         lessons.overdue.ended(request);
         if let Some(stay) = stay {
-            learn(&mut lessons.pace.stay, stay, STAY_PART);
+            learn(&mut lessons.pace.stay, stay.as_secs_f64(), STAY_PART);
         }
     }
 
@@ -228,9 +236,8 @@ impl LearntLimits {
     }
 }
 
-/// Moves a mean of seconds towards an observation by a part; the first one makes the mean.
-fn learn(mean: &mut f64, seen: Duration, part: f64) {
-    let seen = seen.as_secs_f64();
+/// Moves a mean towards an observation by a part; the first one makes the mean.
+fn learn(mean: &mut f64, seen: f64, part: f64) {
     *mean = if *mean <= 0.0 { seen } else { *mean + (seen - *mean) * part };
 }
 
@@ -250,7 +257,24 @@ mod tests {
     }
 
     fn places(limits: &LearntLimits, ms: u64) -> u32 {
-        limits.limit(ONE, at(ms)).places
+        limits.limit(ONE, at(ms), LatencyGoals::default()).places
+    }
+
+    /// An engine with steps of 20 ms and 1 ms a request, which streams slowly: steps are told when streams end.
+    #[test]
+    fn a_goal_for_steps_is_come_to_and_kept() {
+        let goals = LatencyGoals { itl: Some(Duration::from_millis(40)), ttft: None };
+        let mut limits = LearntLimits::default();
+        let (mut running, mut ms) = (64_u64, 0);
+        for _ in 0..200 {
+            ms += 50;
+            let page = u32::try_from(running).unwrap();
+            limits.page(at(ms + 10), sight(ms, page, 0), Look::default());
+            limits.streamed(ONE, Duration::from_millis(20 + running));
+            let places = limits.limit(ONE, at(ms + 10), goals).places;
+            running = u64::from(places.min(64));
+        }
+        assert!((18..=20).contains(&running), "{running}, and 20 would be right");
     }
 
     #[test]
@@ -272,7 +296,7 @@ mod tests {
         let look = Look { strangers: 30, ..Look::default() };
         let cut = Page { is_cut: true, ..sight(0, 64, 3).page };
         limits.page(at(60), PageSight { page: cut, ..sight(10, 0, 0) }, look);
-        let limit = limits.limit(ONE, at(60));
+        let limit = limits.limit(ONE, at(60), LatencyGoals::default());
         assert_eq!((limit.places, limit.capacity, limit.is_full), (34, 34, true));
     }
 
@@ -309,14 +333,14 @@ mod tests {
             look(&mut limits, ms + 60, request + 1);
         }
         assert!((11..=14).contains(&places(&limits, 960)), "{}", places(&limits, 960));
-        assert!(!limits.limit(ONE, at(960)).is_full);
+        assert!(!limits.limit(ONE, at(960), LatencyGoals::default()).is_full);
         (10..12).for_each(|request| limits.sent(ONE, prompt(request, 1_000)));
         look(&mut limits, 1_050, 12);
-        assert!(!limits.limit(ONE, at(1_050)).is_full, "not late yet");
+        assert!(!limits.limit(ONE, at(1_050), LatencyGoals::default()).is_full, "not late yet");
         look(&mut limits, 1_100, 12);
-        assert!(limits.limit(ONE, at(1_100)).is_full);
+        assert!(limits.limit(ONE, at(1_100), LatencyGoals::default()).is_full);
         (0..9).for_each(|it| look(&mut limits, 1_200 + 20 * it, 12));
-        assert_eq!(limits.limit(ONE, at(1_400)).capacity, 10);
+        assert_eq!(limits.limit(ONE, at(1_400), LatencyGoals::default()).capacity, 10);
     }
 
     #[test]
@@ -324,8 +348,8 @@ mod tests {
         let mut limits = LearntLimits::default();
         limits.page(at(60), sight(10, 20, 0), Look::default());
         limits.look(at(1_000), ONE, Occupants { all: 90, own: 90 }, Look::default());
-        assert_eq!(limits.limit(ONE, at(1_000)).capacity, 20);
+        assert_eq!(limits.limit(ONE, at(1_000), LatencyGoals::default()).capacity, 20);
         limits.look(at(2_100), ONE, Occupants { all: 90, own: 90 }, Look::default());
-        assert_eq!(limits.limit(ONE, at(2_100)).capacity, 90);
+        assert_eq!(limits.limit(ONE, at(2_100), LatencyGoals::default()).capacity, 90);
     }
 }

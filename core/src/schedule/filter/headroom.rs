@@ -13,10 +13,10 @@ pub(super) fn apply(
     context: &PickContext<'_>,
     candidates: &mut Vec<Candidate<'_>>,
 ) {
-    let learns = detector.learns();
+    let (learns, goals) = (detector.learns(), detector.goals());
     let limits = &context.learned.limits;
     let load = |it: &Candidate<'_>| {
-        let limit = learns.then(|| limits.limit(it.slot, context.now));
+        let limit = learns.then(|| limits.limit(it.slot, context.now, goals));
         Load { limit, ..it.load(context.now, context.quiet_for) }
     };
     let is_low = || limits.bands.highest().is_some_and(|top| context.request.priority < top);

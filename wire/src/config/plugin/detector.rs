@@ -1,7 +1,8 @@
 //! The parameters of saturation detectors.
 
 use picker_core::saturation::{
-    Adaptive, Concurrency, ConcurrencyMode, Detector, DetectorKind, Staleness, Utilization,
+    Adaptive, Concurrency, ConcurrencyMode, Detector, DetectorKind, LatencyGoals, Staleness,
+    Utilization,
 };
 
 use super::Plugins;
@@ -27,8 +28,15 @@ pub(super) fn read(
         DetectorKind::Utilization => utilization(&entry.child("parameters", &UTILIZATION)?),
         DetectorKind::Concurrency => concurrency(entry, plugins.share),
         DetectorKind::Adaptive => {
-            entry.child("parameters", &[])?;
-            Ok(Detector::Adaptive(Adaptive))
+            let parameters = entry.child("parameters", &["ttft", "itl"])?;
+            let goal = |name| {
+                parameters.read(name, None, |at| match at.duration()? {
+                    goal if goal.is_zero() => Err(at.refuse("a duration above 0")),
+                    goal => Ok(Some(goal)),
+                })
+            };
+            let goals = LatencyGoals { ttft: goal("ttft")?, itl: goal("itl")? };
+            Ok(Detector::Adaptive(Adaptive { goals }))
         }
         DetectorKind::Max => max(entry, plugins),
     }
