@@ -27,7 +27,7 @@ const VERSIONS: [u8; 13] = [
     b'.',
 ];
 
-/// Mark of the layouts in every key, as in `v77417731411.`.
+/// Mark of the layouts in every key, as in `v77517731411.`.
 pub const LAYOUT: &str = match str::from_utf8(&VERSIONS) {
     Ok(text) => text,
     Err(_) => "",
@@ -45,6 +45,12 @@ pub fn key(pool: &str, what: &str) -> String {
     key
 }
 
+/// Returns the key of a value of all pools together. No pool has an empty name. A caller may append a number.
+#[must_use]
+pub fn common_key(what: &str) -> String {
+    key("", what)
+}
+
 const fn digit(version: u8) -> u8 {
     assert!(version < 36, "a version is one digit or letter");
     if version < 10 { b'0' + version } else { b'a' + version - 10 }
@@ -56,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_key_names_pool_layouts_and_value() {
-        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v77417731411./ledger");
+        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v77517731411./ledger");
         assert_eq!([digit(0), digit(9), digit(10), digit(35)], *b"09az");
     }
 }

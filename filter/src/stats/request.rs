@@ -9,7 +9,8 @@ use picker_core::{
 use wire::{
     response::Usage,
     tally::{
-        Count, EnqueueOutcome, ErrorCode, Labels, Measure, OTHER, RefusedStatus, SetId, WorkerTally,
+        Count, EnqueueOutcome, ErrorCode, FallbackReason, Labels, Measure, OTHER, RefusedStatus,
+        SetId, WorkerTally,
     },
 };
 
@@ -142,6 +143,11 @@ pub(crate) fn count_overruled(pool: &Pool) {
 /// Counts an answer that did not say what it cost, so that it was estimated.
 pub(crate) fn count_unmetered(pool: &Pool) {
     in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Unmetered, 1));
+}
+
+/// Counts a request that another pool took.
+pub(crate) fn count_fallback(pool: &Pool, reason: FallbackReason) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Fallbacks(reason), 1));
 }
 
 /// Counts a request that was answered with this status in the pool's place.

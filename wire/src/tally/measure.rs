@@ -84,6 +84,8 @@ pub enum Measure {
     SchedulerDuration,
     /// Time that flow control took to let a request go or to queue it.
     EnqueueDuration(EnqueueOutcome),
+    /// Requests that another pool took, by the reason.
+    Fallbacks(FallbackReason),
 }
 
 /// Agreement of the picker's choice with another's.
@@ -95,6 +97,17 @@ pub enum Agreement {
     Other,
     /// The endpoint that the request went to is not known.
     Unknown,
+}
+
+/// Reason why another pool took a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FallbackReason {
+    /// The pool has no endpoints, or no snapshot of it has come.
+    Empty,
+    /// No endpoint of the pool is up and serves.
+    Failing,
+    /// The pool is as saturated as its requests may see it.
+    Saturated,
 }
 
 /// EPP's code of a request's failure.
@@ -186,6 +199,7 @@ impl Measure {
             Self::EndpointTokens => family::ENDPOINT_TOKENS,
             Self::SchedulerDuration => family::SCHEDULER_DURATION,
             Self::EnqueueDuration(_) => family::ENQUEUE_DURATION,
+            Self::Fallbacks(_) => family::FALLBACKS,
         }
     }
 
@@ -204,6 +218,7 @@ impl Measure {
             Self::Refused(status) => ("code", status.name()),
             Self::EnqueueDuration(outcome) => ("outcome", outcome.name()),
             Self::Observed(agreement) => ("choice", agreement.name()),
+            Self::Fallbacks(reason) => ("reason", reason.name()),
             Self::Requests
             | Self::Duration
             | Self::PerOutputToken
@@ -231,6 +246,18 @@ impl Measure {
             | Self::EndpointTokens
             | Self::SchedulerDuration => return None,
         })
+    }
+}
+
+impl FallbackReason {
+    /// Returns the word in the metric and in the decision header.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Failing => "failing",
+            Self::Saturated => "saturated",
+        }
     }
 }
 
