@@ -133,7 +133,7 @@ build_for_bench() {
 
 build_bench() {
   # What it links to is built before it: the same flags as build_wasm's.
-  wasm_cargo "$WASM_TARGET" "-C target-feature=+simd128" build --release -p filter --example crossings
+  wasm_cargo "$WASM_TARGET" "-C target-feature=+simd128" build --release -p filter --example crossings --example headers
   cargo build --locked --profile native -p bench
 }
 

@@ -96,6 +96,22 @@ impl Request {
         Self { number_at: bytes.len(), bytes }
     }
 
+    /// Returns a request that computes nothing.
+    pub(crate) fn health() -> Self {
+        let bytes = b"GET /health HTTP/1.1\r\nhost: gateway\r\n\r\n".to_vec();
+        Self { number_at: bytes.len(), bytes }
+    }
+
+    /// Returns a request with a body of so many bytes that no filter reads.
+    pub(crate) fn opaque(size: usize) -> Self {
+        let head = format!(
+            "POST /v1/sounds HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/octet-stream\r\n\
+             content-length: {size}\r\n\r\n"
+        );
+        let bytes = [head.into_bytes(), vec![b'x'; size]].concat();
+        Self { number_at: bytes.len(), bytes }
+    }
+
     fn post(body: &str, headers: &str) -> Self {
         let text = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n\

@@ -51,6 +51,10 @@ pub(crate) enum Kind {
     Tenant { words: usize, headers: &'static str },
     /// A request without a body.
     Bare,
+    /// A request that computes nothing, which goes to any pod at once.
+    Health,
+    /// A body of so many bytes that is not read, so that it is placed by load.
+    Opaque { bytes: usize },
 }
 
 impl Kind {
@@ -59,6 +63,8 @@ impl Kind {
             Self::Chat { bytes, text } => Request::chat(bytes, text, client),
             Self::Tenant { words, headers } => Request::unlike_any(words, headers),
             Self::Bare => Request::without_body(),
+            Self::Health => Request::health(),
+            Self::Opaque { bytes } => Request::opaque(bytes),
         }
     }
 }

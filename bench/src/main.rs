@@ -72,6 +72,9 @@ struct Args {
 /// File of `filter/examples/crossings.rs`, as build.sh builds it.
 const CROSSINGS: &str = "target/wasm32-wasip1/release/examples/crossings.wasm";
 
+/// File of `filter/examples/headers.rs`, as build.sh builds it.
+const HEADERS: &str = "target/wasm32-wasip1/release/examples/headers.wasm";
+
 /// File of the program of `bench/micro/`, as build.sh builds it.
 const MICRO: &str = "target/micro/release/llm-picker-micro";
 
@@ -90,6 +93,8 @@ enum Bench {
     OverheadWays,
     /// The cost of the picker beside an Envoy that balances by itself: least request, consistent hashing with bounded loads. 3 minutes.
     OverheadBalancing,
+    /// The cost of the picker for what it does not read, beside a filter that looks at headers. 2 minutes.
+    OverheadUnread,
     /// The standalone routers of PyPI (sglang-router, smg, vllm-router) beside the picker. 10 minutes.
     Peers,
     /// Two priorities beyond the capacity, with the gate on and off: success and TTFT by class. 4 minutes.
@@ -120,6 +125,8 @@ struct Setting {
     programs: Programs,
     /// File of the filter that makes the picker's host calls and nothing else.
     crossings: PathBuf,
+    /// File of the filter that looks at headers and does nothing else.
+    headers: PathBuf,
     /// Folder in which the other routers are installed.
     peers: PathBuf,
     /// Addresses of engines that run already.
@@ -157,10 +164,10 @@ async fn run(args: &Args) -> Result<()> {
         let programs = Programs::built_in(&root)?;
         let quick = args.quick;
         let seconds = args.seconds;
-        let crossings = root.join(CROSSINGS);
+        let (crossings, headers) = (root.join(CROSSINGS), root.join(HEADERS));
         let peers = root.join("target/peers");
         let servers = args.servers.clone();
-        anyhow::Ok(Setting { programs, crossings, peers, servers, quick, seconds })
+        anyhow::Ok(Setting { programs, crossings, headers, peers, servers, quick, seconds })
     };
     let report = match bench {
         Bench::Overhead => overhead::run(&setting()?).await?,
@@ -169,6 +176,7 @@ async fn run(args: &Args) -> Result<()> {
         Bench::OverheadWorkers => Sweep::Workers.run(&setting()?).await?,
         Bench::OverheadWays => Sweep::Ways.run(&setting()?).await?,
         Bench::OverheadBalancing => Sweep::Balancing.run(&setting()?).await?,
+        Bench::OverheadUnread => Sweep::Unread.run(&setting()?).await?,
         Bench::Peers => overhead::peers(&setting()?).await?,
         Bench::FlowControl => flow_control::run(&setting()?).await?,
         Bench::Dispatch => dispatch::run(&setting()?).await?,

@@ -14,6 +14,7 @@ mod score;
 mod table_key;
 mod time;
 
+mod condition;
 mod endpoint;
 mod incarnation;
 mod models;
@@ -35,6 +36,7 @@ mod result;
 mod usage;
 
 pub use amounts::{Amounts, Measure};
+pub use condition::PoolCondition;
 pub use endpoint::{Adapters, CacheConfig, ENDPOINTS_MAX, Endpoint, Health, Metrics};
 pub use event::Event;
 pub use ids::{QueueId, RequestId, WorkerId};

@@ -3,6 +3,7 @@
 
 mod binding;
 mod candidates;
+mod condition;
 mod credit;
 mod direct;
 mod lifecycle;

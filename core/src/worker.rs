@@ -35,8 +35,8 @@ use crate::{
     flow::Controller,
     ledger::{Heartbeat, Ledger},
     model::{
-        Amounts, Event, InferenceRequest, Instant, Models, Objective, PickError, Priority,
-        PromptOrder, QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
+        Amounts, Event, InferenceRequest, Instant, Models, Objective, PickError, PoolCondition,
+        Priority, PromptOrder, QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
     },
     saturation::{Capacity, Load, StaleEndpoints},
     schedule::Explanation,
@@ -219,6 +219,12 @@ impl Worker {
     #[must_use]
     pub fn capacity(&self, now: Instant, ledger: &Ledger) -> Capacity {
         self.scheduler.capacity(now, ledger)
+    }
+
+    /// Returns the pool's condition, by this ledger.
+    #[must_use]
+    pub fn condition(&self, now: Instant, ledger: &Ledger) -> PoolCondition {
+        self.scheduler.condition(now, ledger)
     }
 
     /// Returns the most that the pool takes of all gateways, by what flow control goes by.

@@ -11,6 +11,10 @@ use crate::{
     vm::{self, HeldStream, UploadingStream},
 };
 
+/// Bytes of a body that are waited for and thrown away: eight times the largest that is read by default, which a client
+/// with a gigabit a second sends in two seconds. A client that sends more may lose its answer with the connection.
+pub(crate) const DISCARDED_MAX: u64 = 256 << 20;
+
 /// Time between looks at bodies that pin too much. Envoy rounds it up to a multiple of 4 ms.
 const CROWDED_TICK: Duration = Duration::from_millis(20);
 

@@ -23,7 +23,7 @@ pub(crate) struct CheckedPicker {
 
 /// A pool's configuration that can be applied.
 pub(crate) struct CheckedPool {
-    pub(crate) config: PoolConfig,
+    pub(crate) config: Rc<PoolConfig>,
     /// The source of its snapshots; `None` where they are pushed.
     pub(crate) source: Option<Rc<Source>>,
 }
@@ -48,7 +48,7 @@ impl CheckedPicker {
     fn new(mut config: Box<PickerConfig>) -> Result<Self, Vec<String>> {
         let check = |config: PoolConfig| -> Result<CheckedPool, Vec<String>> {
             let source = Source::configure(config.pull.as_ref())?;
-            Ok(CheckedPool { config, source })
+            Ok(CheckedPool { config: Rc::new(config), source })
         };
         let pools = std::mem::take(&mut config.pools).into_iter().map(check);
         // All pools are fetched in the same way, so one of them tells of all.

@@ -1,30 +1,28 @@
 //! Follow-ups: requests that go on from what one endpoint keeps, and answers that name such.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::net::SocketAddr;
 
-use wire::homes::NameDigest;
+use wire::homes::{NameDigest, PoolDigest};
 
-use crate::{pool::Pool, vm};
+pub(crate) use wire::homes::Home;
 
-/// Returns the endpoint of a pool that keeps what has this name.
-pub(crate) fn home(pool: &Pool, name: Option<&[u8]>) -> Option<SocketAddr> {
-    pool.store.home(NameDigest::new(name?, vm::prompt_key())?)
+use crate::{pool::Pool, store, vm};
+
+/// Returns the endpoint of a pool that keeps what this tenant knows by this name.
+pub(crate) fn home(pool: &Pool, tenant: &str, name: Option<&[u8]>) -> Option<SocketAddr> {
+    let own = PoolDigest::new(&pool.config.name);
+    find(tenant, name?).into_iter().find(|home| home.pool == own).map(|home| home.endpoint)
 }
 
-/// Takes the first of these pools out that keeps what has this name, with the endpoint.
-pub(crate) fn take_pool(
-    pools: &mut Vec<Rc<Pool>>,
-    name: Option<&[u8]>,
-) -> Option<(Rc<Pool>, SocketAddr)> {
-    let name = NameDigest::new(name?, vm::prompt_key())?;
-    let mut homes = pools.iter().enumerate();
-    let (index, home) = homes.find_map(|(index, pool)| Some((index, pool.store.home(name)?)))?;
-    Some((pools.swap_remove(index), home))
+/// Returns the endpoints of any pool that keep what this tenant knows by this name.
+pub(crate) fn find(tenant: &str, name: &[u8]) -> Vec<Home> {
+    NameDigest::new(tenant, name, vm::prompt_key()).map(store::homes).unwrap_or_default()
 }
 
-/// Notes the endpoint of a pool that keeps what has this name.
-pub(crate) fn keep(pool: &Pool, name: &[u8], endpoint: SocketAddr) {
-    if let Some(name) = NameDigest::new(name, vm::prompt_key()) {
-        pool.store.keep_home(name, endpoint);
+/// Notes the endpoint of a pool that keeps what this tenant knows by this name.
+pub(crate) fn keep(pool: &Pool, tenant: &str, name: &[u8], endpoint: SocketAddr) {
+    if let Some(name) = NameDigest::new(tenant, name, vm::prompt_key()) {
+        let pool = PoolDigest::new(&pool.config.name);
+        store::keep_home(name, Home { pool, endpoint });
     }
 }

@@ -95,6 +95,12 @@ impl Identity {
         config.salt_by_tenant.then(|| self.fairness_id.as_deref().unwrap_or_default())
     }
 
+    /// The tenant that alone goes on from what it made: the name that authentication gave it. Where nothing vouches for
+    /// anyone, all are one.
+    pub(crate) fn owner(&self) -> &str {
+        self.authenticated.as_deref().unwrap_or_default()
+    }
+
     /// Names the client, for failures of which the request may be the cause, by what it cannot choose: the name
     /// that authentication gave it, or else its address. A name that any client may take is none. An
     /// address costs a call of the host, so it is read for failures alone.

@@ -2,7 +2,7 @@
 
 use wire::config::PickerConfig;
 
-use crate::{counters::Counters, pool::Pools};
+use crate::{counters::Counters, pools::Pools};
 
 /// A plugin instance that picks endpoints, in one VM.
 pub(crate) struct PluginInstance {

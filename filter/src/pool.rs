@@ -1,4 +1,4 @@
-//! The pools of one plugin instance, and which of them a request is for.
+//! A pool that this VM takes part in.
 
 use std::rc::Rc;
 
@@ -6,12 +6,10 @@ use picker_core::{
     flow::FlowConfig,
     worker::{Conduct, WorkerConfig},
 };
-use wire::config::{Destined, FailureMode, Mode, PickerConfig, PoolConfig};
+use wire::config::{FailureMode, Mode, PickerConfig, PoolConfig};
 
 use crate::{
     checked::CheckedPool,
-    host::{self, Headers},
-    session_key,
     source::Source,
     store::{Heartbeats, SharedStore},
     vm::{self, PoolId},
@@ -20,7 +18,7 @@ use crate::{
 /// A pool, as one plugin instance is configured for it.
 pub(crate) struct Pool {
     /// The operator's configuration.
-    pub(crate) config: PoolConfig,
+    pub(crate) config: Rc<PoolConfig>,
     /// The settings of the pool's worker.
     pub(crate) worker_config: WorkerConfig,
     /// Id of this VM's part in the pool.
@@ -31,8 +29,6 @@ pub(crate) struct Pool {
     pub(crate) heartbeats: Heartbeats,
     /// Source of its snapshots; `None` where they are pushed.
     pub(crate) source: Option<Rc<Source>>,
-    /// Headers that the pool's plugins go by, in lower case.
-    pub(crate) header_names: Vec<String>,
     /// True if sessions are kept by tokens.
     pub(crate) has_tokens: bool,
 }
@@ -46,39 +42,38 @@ pub(crate) fn conduct(config: &PickerConfig) -> Conduct {
     }
 }
 
-/// All pools of one plugin instance, in the order in which they are tried.
-pub(crate) struct Pools {
-    pools: Vec<Rc<Pool>>,
-    /// True if Envoy has to be asked for the route's cluster.
-    by_cluster: bool,
-}
-
 impl Pool {
-    fn configure(checked: CheckedPool, conduct: Conduct, context: u32) -> Self {
+    /// Takes part in a pool from now on. `acting` is the context that Envoy acts on.
+    pub(crate) fn join(checked: &CheckedPool, conduct: Conduct, acting: u32) -> Self {
         let CheckedPool { config, source } = checked;
-        let worker_config = worker_config(&config, conduct);
-        let id = vm::join(&config.name, &worker_config, context);
-        let pool = Self {
+        let worker_config = worker_config(config, conduct);
+        let id = vm::join(&config.name, &worker_config, acting);
+        let worker = vm::in_pool(id, |pool| pool.worker.id());
+        Self {
             id,
             store: SharedStore::for_pool(&config.name),
-            heartbeats: Heartbeats::for_worker(
-                &config.name,
-                vm::in_pool(id, |pool| pool.worker.id()),
-            ),
-            source,
-            has_tokens: config.scheduler.token_headers().count() > 0,
-            header_names: config.scheduler.header_names().into_iter().map(str::to_owned).collect(),
+            heartbeats: Heartbeats::for_worker(&config.name, worker),
+            source: source.clone(),
+            has_tokens: has_tokens(config),
             worker_config,
-            config,
-        };
-        pool.store.create();
-        pool
+            config: Rc::clone(config),
+        }
     }
 
     /// True if tenants are charged for output tokens.
     pub(crate) fn charges(&self) -> bool {
-        self.config.flow.as_ref().is_some_and(FlowConfig::charges_tokens)
+        charges(&self.config)
     }
+}
+
+/// True if a pool's sessions are kept by tokens.
+pub(crate) fn has_tokens(config: &PoolConfig) -> bool {
+    config.scheduler.token_headers().next().is_some()
+}
+
+/// True if a pool charges tenants for output tokens.
+pub(crate) fn charges(config: &PoolConfig) -> bool {
+    config.flow.as_ref().is_some_and(FlowConfig::charges_tokens)
 }
 
 /// Returns the settings of a pool's worker.
@@ -89,34 +84,5 @@ pub(crate) fn worker_config(config: &PoolConfig, conduct: Conduct) -> WorkerConf
         objectives: config.objectives.clone(),
         model_rewrites: config.model_rewrites.clone(),
         conduct,
-    }
-}
-
-impl Pools {
-    /// Takes part in all configured pools from now on, as the plugin instance with this context id.
-    pub(crate) fn configure(checked: Vec<CheckedPool>, conduct: Conduct, context: u32) -> Self {
-        let by_cluster = checked.iter().any(|pool| pool.config.matches.cluster.is_some());
-        let configure = |pool| Rc::new(Pool::configure(pool, conduct, context));
-        let pools: Vec<Rc<Pool>> = checked.into_iter().map(configure).collect();
-        if pools.iter().any(|pool| pool.has_tokens) {
-            session_key::draw();
-        }
-        Self { pools, by_cluster }
-    }
-
-    /// Finds the pools that a request with these headers may be for; the first that serves its model is
-    /// the request's pool.
-    pub(crate) fn fitting(&self, headers: &Headers) -> Vec<Rc<Pool>> {
-        let header = |name| headers.last(name).unwrap_or_default();
-        let cluster = if self.by_cluster { host::route_cluster() } else { Vec::new() };
-        let request =
-            Destined { host: header(":authority"), path: header(":path"), cluster: &cluster };
-        let fits = |pool: &&Rc<Pool>| pool.config.matches.fits(request);
-        self.pools.iter().filter(fits).map(Rc::clone).collect()
-    }
-
-    /// Iterates over all pools, in the order in which they are tried.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Rc<Pool>> {
-        self.pools.iter()
     }
 }

@@ -1,14 +1,14 @@
 //! Pools that no configuration has any more: their values in shared data are emptied, once nothing of theirs
 //! runs. A key itself can't be removed; an emptied one costs its name.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use picker_core::Instant;
-use wire::retired::RetiredPool;
+use wire::{config::POOLS_MAX, retired::RetiredPool};
 
 use crate::{
     host,
-    pool::Pools,
+    pools::Pools,
     store::{self, SharedStore},
 };
 
@@ -24,7 +24,10 @@ const REST: Duration = Duration::from_secs(10);
 const REST_MAX: Duration = Duration::from_secs(3600);
 
 /// Pools in the list: twice as many as a configuration has. More that are taken away at once stay as they are.
-const POOLS_MAX: usize = 128;
+const LISTED_MAX: usize = 2 * POOLS_MAX;
+
+/// Pools that are emptied at one tick, so that none takes long: each takes a call of Envoy for every entry of its ring.
+const EMPTIED_MAX: usize = 4;
 
 /// Puts pools on the list which a configuration or a plugin instance no longer has, from now on. Others may have them.
 pub(crate) fn retire(gone: &[String], now: Instant) {
@@ -34,13 +37,13 @@ pub(crate) fn retire(gone: &[String], now: Instant) {
     // Of two plugin instances that go at once, none is lost.
     host::create_shared(KEY);
     change(|retired| {
-        for name in gone {
-            if retired.iter().any(|pool| pool.name == *name) {
-                postpone(retired, name, now);
-            } else if retired.len() < POOLS_MAX {
-                retired.push(RetiredPool { name: name.clone(), since: now });
-            }
-        }
+        let gone: BTreeSet<&str> = gone.iter().map(String::as_str).collect();
+        let known: BTreeSet<String> = retired.iter().map(|pool| pool.name.clone()).collect();
+        postpone(retired, &gone, now);
+        let new = gone.into_iter().filter(|name| !known.contains(*name));
+        let room = LISTED_MAX.saturating_sub(retired.len());
+        let new = new.take(room).map(|name| RetiredPool { name: name.to_owned(), since: now });
+        retired.extend(new);
     });
 }
 
@@ -57,20 +60,22 @@ pub(crate) fn empty(pools: Option<&Pools>, now: Instant) {
     if listed.is_empty() {
         return;
     }
-    for pool in wire::retired::decode(&listed) {
-        if has(pools, &pool.name) {
-            if now.saturating_since(pool.since) >= REST / 2 {
-                change(|retired| postpone(retired, &pool.name, now));
-            }
-        } else if is_at_rest(&pool, now) && take(&pool.name) {
-            SharedStore::for_pool(&pool.name).clear();
-            log::info!("emptied the shared data of pool {}, which is gone", pool.name);
-        }
+    let listed = wire::retired::decode(&listed);
+    let (own, gone): (Vec<_>, Vec<_>) = listed.iter().partition(|pool| has(pools, &pool.name));
+    let is_due = |pool: &&&RetiredPool| now.saturating_since(pool.since) >= REST / 2;
+    let due: BTreeSet<&str> = own.iter().filter(is_due).map(|pool| pool.name.as_str()).collect();
+    if !due.is_empty() {
+        change(|retired| postpone(retired, &due, now));
+    }
+    let at_rest = gone.into_iter().filter(|pool| is_at_rest(pool, now)).take(EMPTIED_MAX);
+    for pool in at_rest.filter(|pool| take(&pool.name)) {
+        SharedStore::for_pool(&pool.name).clear();
+        log::info!("emptied the shared data of pool {}, which is gone", pool.name);
     }
 }
 
-fn postpone(retired: &mut [RetiredPool], name: &str, now: Instant) {
-    for pool in retired.iter_mut().filter(|pool| pool.name == name) {
+fn postpone(retired: &mut [RetiredPool], names: &BTreeSet<&str>, now: Instant) {
+    for pool in retired.iter_mut().filter(|pool| names.contains(pool.name.as_str())) {
         pool.since = now;
     }
 }
@@ -105,5 +110,5 @@ fn change(mut change: impl FnMut(&mut Vec<RetiredPool>)) {
 }
 
 fn has(pools: Option<&Pools>, name: &str) -> bool {
-    pools.is_some_and(|pools| pools.iter().any(|pool| pool.config.name == name))
+    pools.is_some_and(|pools| pools.has(name))
 }

@@ -17,7 +17,8 @@ use crate::{
     ingest::Ingest,
     kept_config::{self, KeptConfig},
     plugin_instance::PluginInstance,
-    pool::{Pools, conduct},
+    pool::conduct,
+    pools::Pools,
     receiver::Receiver,
     retired, run,
     stream::Picker,
@@ -114,8 +115,7 @@ impl InstanceRole {
                 // The hot path is the same for all pools, so that one of them warms it up.
                 pools.first().into_iter().for_each(|pool| warm_up::run(&pool.config));
                 let pools = Pools::configure(pools, conduct(&config), context_id);
-                run::configure(&pools, context_id);
-                run::set_tick_period(&pools);
+                pools.set_tick_period();
                 let counters = Counters::define();
                 Self::Picker(Rc::new(PluginInstance { context_id, config, counters, pools }))
             }
@@ -165,7 +165,7 @@ fn tell(plugin: &str, faults: &[String], role: &InstanceRole) {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         if let InstanceRole::Picker(instance) = &self.role {
-            for pool in instance.pools.iter() {
+            for pool in instance.pools.joined() {
                 fetch::answered(pool, token, headers, body_size);
             }
         }
@@ -198,9 +198,9 @@ impl RootContext for Root {
         retired::empty(self.role.pools(), host::now());
         if let InstanceRole::Picker(instance) = &self.role {
             let _ = vm::renew_prompt_key();
-            run::tick(&instance.pools, self.context_id);
+            instance.pools.tick();
             run::count(&instance.counters, host::now());
-            instance.pools.iter().for_each(|pool| fetch::ask(pool));
+            instance.pools.joined().for_each(|pool| fetch::ask(pool));
         } else {
             run::tick_when_idle();
         }

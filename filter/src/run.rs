@@ -1,6 +1,6 @@
 //! The one place where a worker meets Envoy: runs its turns and carries out their effects.
 
-use std::{collections::VecDeque, rc::Rc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use picker_core::{
     Instant, RequestId,
@@ -14,7 +14,7 @@ use crate::{
     bodies,
     counters::Counters,
     host, outbox,
-    pool::{Pool, Pools},
+    pool::Pool,
     stats,
     vm::{self, KEEPER, instances::ConfiguredPool},
 };
@@ -84,14 +84,6 @@ pub(crate) fn look(pool: &Pool) {
 /// Takes in an event that concerns this worker's knowledge alone.
 pub(crate) fn observe(pool: &Pool, observation: Observation) {
     vm::in_pool(pool.id, |pool| pool.worker.observe(observation));
-}
-
-/// Makes the plugin instance `context` the newest of all its pools, and tells their workers how they are configured.
-pub(crate) fn configure(pools: &Pools, context: u32) {
-    for pool in pools.iter() {
-        vm::enter(pool.id, context, Rc::<Pool>::clone(pool));
-        pool.configure();
-    }
 }
 
 impl ConfiguredPool for Pool {
@@ -206,7 +198,7 @@ fn release(pool: &Pool, context: u32, decision: Decision) {
 fn evict(pool: &Pool, caller: Caller, request: RequestId) {
     // Evictions are told by messages, which a plugin instance takes.
     let Caller::Instance(context) = caller else { return };
-    let stream = vm::in_pool(pool.id, |pool| pool.sheddable.get(&request).map(Rc::clone));
+    let stream = vm::in_pool(pool.id, |pool| pool.sheddable.get(&request).cloned());
     let Some(stream) = stream else { return };
     if host::act_on(request.0) {
         stream.evict();
@@ -227,19 +219,8 @@ pub(crate) fn count(counters: &Counters, now: Instant) {
     }
 }
 
-/// Lets time pass for all pools of a plugin instance.
-pub(crate) fn tick(pools: &Pools, context: u32) {
-    bodies::tick(context);
-    for pool in pools.iter() {
-        let _ = run(pool, Caller::Instance(context), Input::Tick);
-    }
-    set_tick_period(pools);
-}
-
-/// Asks for the ticks that the busiest of these pools needs, in the plugin instance that Envoy acts on.
-pub(crate) fn set_tick_period(pools: &Pools) {
-    let is_busy = pools.iter().any(|pool| vm::in_pool(pool.id, |pool| pool.worker.is_busy()))
-        || bodies::are_crowded();
+/// Asks for the ticks that busy or idle pools need, in the plugin instance that Envoy acts on.
+pub(crate) fn tick_as(is_busy: bool) {
     host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
 }
 

@@ -34,6 +34,7 @@ use crate::{
 };
 
 pub(crate) use heartbeats::Heartbeats;
+pub(crate) use homes::{homes, keep_home};
 pub(crate) use tallies::{SILENCE_MAX, Tallies};
 
 /// Tries to write a value that other workers write too. Each failed try means that another worker
@@ -130,6 +131,10 @@ impl SharedStore {
         for key in [self.snapshot_key(), self.pull_key(), self.queues_key(), self.others_key()] {
             host::empty_shared(&key);
         }
+        // Of a pool that no request was for nothing else is stored.
+        if host::shared(&self.ledger_key).value.is_empty() {
+            return;
+        }
         for position in 0..RING_ENTRIES {
             host::empty_shared(&self.event_key(position));
         }
@@ -143,7 +148,6 @@ impl SharedStore {
                 for member in ledger.members.iter() {
                     host::empty_shared(&heartbeats::heartbeat_key(&self.pool, member.worker));
                 }
-                self.clear_homes();
                 return self.tallies().clear();
             }
         }

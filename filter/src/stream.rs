@@ -11,6 +11,7 @@ mod placing;
 mod reading;
 mod refusing;
 mod response;
+mod routing;
 mod sending;
 
 use std::{cell::RefCell, rc::Rc};
@@ -27,7 +28,7 @@ use crate::{
     host::{self, Headers},
     plugin_instance::PluginInstance,
     refusal::Refusal,
-    request_meta, stats,
+    request_meta, route_headers, stats,
     vm::{HeldStream, UploadingStream},
 };
 use phase::{Held, HeldBody, Naming, Next, Phase, Sent};
@@ -169,6 +170,8 @@ impl HttpContext for Picker {
         // gateway says. What is stripped is not read by anything that follows.
         let identity = &self.stream.instance.config.identity;
         let forged = identity.stripped.iter().chain(&identity.steering).map(String::as_str);
+        let routes = self.stream.instance.config.routes_anew().then_some(route_headers::NAMES);
+        let forged = forged.chain(routes.into_iter().flatten());
         self.stream.strip(&mut headers, [destination::HEADER].into_iter().chain(forged));
         let next = self.stream.begin(&mut headers, end_of_stream);
         if let Phase::Held(held) = &next.phase

@@ -163,7 +163,12 @@ pub(crate) fn renew_prompt_key() -> PromptKey {
     key
 }
 
-/// Makes this VM part of a pool, if it is not yet. `context` is the plugin instance that Envoy calls.
+/// True if this VM is part of the pool of that name.
+pub(crate) fn has_pool(name: &str) -> bool {
+    with(|vm| vm.find(name)).is_some()
+}
+
+/// Makes this VM part of a pool, if it is not yet. `context` is the context that Envoy acts on.
 pub(crate) fn join(name: &str, config: &WorkerConfig, context: u32) -> PoolId {
     if let Some(known) = with(|vm| vm.find(name)) {
         return known;

@@ -198,6 +198,6 @@ mod tests {
                 .unwrap_err()
                 .starts_with("invalid request body: ")
         );
-        insta::assert_snapshot!(read("plugins:\n- type: queue-scorer\nx: 1").unwrap_err(), @"p.json:3:1: invalid x: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode");
+        insta::assert_snapshot!(read("plugins:\n- type: queue-scorer\nx: 1").unwrap_err(), @"p.json:3:1: invalid x: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, routeHeaders, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode");
     }
 }

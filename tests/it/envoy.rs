@@ -23,6 +23,7 @@ mod refused;
 mod requests;
 mod retries;
 mod rotation;
+mod routes;
 mod routing;
 mod run;
 mod scheduling;

@@ -22,10 +22,12 @@ mod subset;
 
 mod apis;
 mod follow_ups;
+mod many_pools;
 mod models;
 mod operations;
 mod pools;
 mod responses;
+mod routes;
 mod served_by;
 mod streams;
 mod templates;

@@ -7,7 +7,9 @@
 
 // Keys of llm-picker's own, in the order of a request's way.
 mod envoy;
+mod fallback;
 mod identity;
+mod match_index;
 mod matching;
 mod pool;
 mod pull;
@@ -50,18 +52,20 @@ pub use document::{ConfigDocument, TextPlace, UnreadableText};
 pub use duration::parse as parse_duration;
 pub use envoy::{Destination, EnvoyConfig, Hold, ImpossibleWay, UnknownName, Way};
 pub use error::ConfigError;
+pub use fallback::{FALLBACK_HOPS_MAX, Fallback};
 pub use faults::{Noted, RefusedConfig};
 pub use identity::{FairnessKey, Identity, Jwt};
+pub use match_index::{MatchGroup, MatchIndex};
 pub use matching::{Destined, Match};
 pub use note::ConfigNote;
-pub use pool::PoolConfig;
+pub use pool::{POOLS_MAX, Picking, PoolConfig};
 pub use pull::PullConfig;
 #[cfg(not(target_family = "wasm"))]
 pub use warning::{ConfigWarning, ScraperPace};
 
 /// Bytes of a configuration: a WasmPlugin lives in etcd, which takes objects of 1.5 MiB at most.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
-/// Items in any list of a configuration: a profile has some ten plugins, a pool some ten objectives.
+/// Items in any list of a configuration but that of pools: a profile has some ten plugins, a pool some ten objectives.
 pub const ITEMS_MAX: usize = 256;
 
 /// Variables with the secrets of an ingest that names none.
@@ -97,12 +101,32 @@ pub struct PickerConfig {
     pub identity: Identity,
     /// Way of the choice into Envoy.
     pub envoy: EnvoyConfig,
+    /// Choice of a request's route.
+    pub routing: Routing,
     /// Treatment of a request for which no decision can be made.
     pub failure_mode: FailureMode,
     /// True if responses say why their endpoint was chosen.
     pub decision_header: bool,
     /// Use of the choices.
     pub mode: Mode,
+}
+
+impl PickerConfig {
+    /// True if Envoy chooses a request's route anew, by headers with its model and pool.
+    #[must_use]
+    pub fn routes_anew(&self) -> bool {
+        self.routing == Routing::ByModel
+    }
+}
+
+/// Choice of a request's route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Routing {
+    /// Made once, as the request came.
+    #[default]
+    Once,
+    /// Made anew, by headers with its model and pool.
+    ByModel,
 }
 
 /// Use of the choices.
@@ -188,8 +212,9 @@ fn secret_envs(at: &At<'_>) -> Result<Vec<String>, ConfigError> {
 }
 
 /// Keys of llm-picker's own beside the EndpointPickerConfig.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "pools",
+    "routeHeaders",
     "gatewayShare",
     "toolsAt",
     "objectives",
@@ -217,12 +242,32 @@ fn picker(root: &At<'_>) -> Result<PickerConfig, ConfigError> {
         let fault = ConfigError::new("envoy.hold", rule).having("\"bufferFilter\"");
         object.settle(Err(fault), ())?;
     }
+    let route_headers = object.read("routeHeaders", false, At::flag)?;
+    object.settle(routes(&pools, route_headers, envoy.way.hold()), ())?;
     Ok(PickerConfig {
         pools,
+        routing: if route_headers { Routing::ByModel } else { Routing::Once },
         identity: object.read("identity", Identity::default(), identity::read)?,
         envoy,
         failure_mode: object.read("failureMode", FailureMode::FailClose, |at| at.one_of(&modes))?,
         decision_header: object.read("decisionHeader", false, At::flag)?,
         mode: object.read("mode", Mode::default(), |at| at.one_of(&uses))?,
     })
+}
+
+/// Checks what takes a route that is chosen anew.
+fn routes(pools: &[PoolConfig], route_headers: bool, hold: Hold) -> Result<(), ConfigError> {
+    if route_headers && hold == Hold::BufferFilter {
+        let rule = "must not go with hold \"bufferFilter\", as headers can no longer be written once they went on; \
+                    allowed: stopIteration";
+        return Err(ConfigError::new("routeHeaders", rule).having("true"));
+    }
+    match pools.iter().position(PoolConfig::is_unpicked) {
+        Some(place) if !route_headers => {
+            let rule =
+                "must not stand without routeHeaders, by which requests get the route of that pool";
+            Err(ConfigError::new(format!("pools[{place}].unpicked"), rule).having("true"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }

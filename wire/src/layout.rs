@@ -45,6 +45,12 @@ pub fn key(pool: &str, what: &str) -> String {
     key
 }
 
+/// Returns the key of a value of all pools together. No pool has an empty name. A caller may append a number.
+#[must_use]
+pub fn common_key(what: &str) -> String {
+    key("", what)
+}
+
 const fn digit(version: u8) -> u8 {
     assert!(version < 36, "a version is one digit or letter");
     if version < 10 { b'0' + version } else { b'a' + version - 10 }

@@ -12,6 +12,8 @@ mod epp;
 mod exchange;
 #[path = "it/exposition.rs"]
 mod exposition;
+#[path = "it/fallbacks.rs"]
+mod fallbacks;
 #[path = "it/faults.rs"]
 mod faults;
 #[path = "it/flow.rs"]

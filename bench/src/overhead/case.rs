@@ -58,6 +58,8 @@ pub(super) struct Case<'a> {
     pub(super) label: String,
     pub(super) row: &'a Row,
     pub(super) size: Size,
+    /// Kind of its requests.
+    pub(super) kind: Kind,
     /// Place of the case without the picker that it is compared with; its own, if it is that one.
     pub(super) plain: usize,
     /// Figures, round by round.
@@ -67,7 +69,8 @@ pub(super) struct Case<'a> {
 impl<'a> Case<'a> {
     /// Returns a case without figures.
     pub(super) fn new(label: &str, row: &'a Row, size: Size, plain: usize) -> Self {
-        Self { label: label.to_owned(), row, size, plain, figures: Vec::new() }
+        let kind = Kind::Chat { bytes: size.bytes, text: size.text };
+        Self { label: label.to_owned(), row, size, kind, plain, figures: Vec::new() }
     }
 
     /// Returns every figure.
@@ -97,9 +100,8 @@ pub(super) async fn measure(cases: &mut [Case<'_>], effort: Effort) -> Result<()
 
 /// Runs one load on one case.
 async fn press(case: &Case<'_>, pace: Pace, duration: Duration) -> Result<Pressed> {
-    let Size { bytes, text, clients, .. } = case.size;
-    let clients = if matches!(pace, Pace::Closed) { clients } else { OPEN_CLIENTS };
-    let kind = Kind::Chat { bytes, text };
+    let clients = if matches!(pace, Pace::Closed) { case.size.clients } else { OPEN_CLIENTS };
+    let kind = case.kind;
     let load = Load { target: case.row.address(), kind, clients, pace, duration };
     let spent_so_far = || case.row.pid().map_or(Ok(Duration::ZERO), cpu::time);
     let before = spent_so_far()?;

@@ -128,6 +128,12 @@ pub(super) fn plain(programs: &Programs, pods: &[SocketAddr], balancing: Balanci
     envoy(programs, pods).without_filter(balancing)
 }
 
+/// Describes the Envoy with a filter that looks at headers and decides nothing.
+pub(super) fn headers(setting: &Setting, pods: &[SocketAddr]) -> Builder {
+    let programs = setting.programs.clone().with_wasm(setting.headers.clone());
+    picker(&programs, pods).without_scraper()
+}
+
 /// Describes the picker by the EPP's default, in the way that costs least.
 pub(super) fn picker(programs: &Programs, pods: &[SocketAddr]) -> Builder {
     envoy(programs, pods).way(Way::STOP_ITERATION_HEADER).plugin(plugin(false))

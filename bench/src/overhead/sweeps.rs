@@ -9,9 +9,9 @@ use stack::{Balancing, Programs, Way};
 use super::{
     Case, LARGE, Loads, PODS, Paper, Row, SMALL,
     case::{Effort, Size},
-    rows::{PLAIN, picker, plain},
+    rows::{PLAIN, headers, picker, plain},
 };
-use crate::{Setting, body::Text, report::Report, upstream};
+use crate::{Setting, body::Text, load::Kind, report::Report, upstream};
 
 /// Rounds that are shorter than `overhead`'s, so that a table takes no more than five minutes.
 const SHORT: Effort =
@@ -25,6 +25,7 @@ pub(crate) enum Sweep {
     Workers,
     Ways,
     Balancing,
+    Unread,
 }
 
 impl Sweep {
@@ -36,6 +37,7 @@ impl Sweep {
             Self::Workers => workers(setting).await,
             Self::Ways => ways(setting).await,
             Self::Balancing => balancing(setting).await,
+            Self::Unread => unread(setting).await,
         }
     }
 }
@@ -121,6 +123,27 @@ async fn balancing(setting: &Setting) -> Result<Report> {
         Row::envoy("picker", picker(programs, &pods)).await?,
     ];
     both(setting, "overhead-balancing", &rows).await
+}
+
+/// Asks for what is not read: what computes nothing, and bodies of no form that names a model.
+async fn unread(setting: &Setting) -> Result<Report> {
+    let programs = &setting.programs;
+    let pods = upstream::start(PODS)?;
+    let rows = [
+        Row::envoy("plain Envoy and a filter of headers", headers(setting, &pods)).await?,
+        Row::envoy(PLAIN, plain(programs, &pods, Balancing::RoundRobin)).await?,
+        Row::envoy("picker", picker(programs, &pods)).await?,
+    ];
+    let mut paper = Paper::begin(setting, Report::begin("overhead-unread"), SHORT, Loads::Both)?;
+    let kinds = [
+        ("GET /health, at once", Kind::Health),
+        ("POST of 1 KB of no form, by load", Kind::Opaque { bytes: 1 << 10 }),
+    ];
+    for (title, kind) in kinds {
+        let cases = super::beside(&rows, SMALL).into_iter().map(|case| Case { kind, ..case });
+        paper.table(title, cases.collect()).await?;
+    }
+    Ok(paper.end())
 }
 
 /// Makes a table for each of the two sizes, against the first row.

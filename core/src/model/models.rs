@@ -64,6 +64,14 @@ impl Models {
         Some(aliases.chain(served).collect())
     }
 
+    /// Returns the model that this one was made for, which is itself unless it is an adapter; `None` where no endpoint says
+    /// that it serves it.
+    #[must_use]
+    pub fn base(&self, name: &str) -> Option<&str> {
+        let model = self.served(name)?;
+        Some(model.parent.as_deref().unwrap_or(&model.name))
+    }
+
     fn served(&self, name: &str) -> Option<&Model> {
         let found = self.served.binary_search_by(|it| it.name.as_str().cmp(name));
         found.ok().and_then(|at| self.served.get(at))
@@ -110,5 +118,7 @@ mod tests {
         let expected =
             [r#"alias by Some("base")"#, r#"base by Some("base")"#, r#"sql by Some("sql")"#];
         assert_eq!(listed, expected);
+        let bases = ["base", "sql", "alias"].map(|name| models.base(name));
+        assert_eq!(bases, [Some("base"), Some("base"), None]);
     }
 }

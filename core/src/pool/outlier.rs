@@ -135,6 +135,22 @@ impl OutlierDetector {
         candidates.len() < all
     }
 
+    /// True if no endpoint serves: each is down, or is ejected and not due to be tried. One that is due takes a request, which
+    /// alone can show that it is back.
+    pub(crate) fn all_fail(
+        &self,
+        now: Instant,
+        members: &[EndpointState],
+        sent: &Accounts,
+    ) -> bool {
+        members.iter().all(|member| {
+            let until = self.by_slot.get(member.slot.index()).map_or(now, |record| record.until);
+            let sends = || sent.for_endpoint(member.address.into()).sends;
+            let is_due = || now >= until && !self.is_probed(member.slot, sends(), now);
+            member.health == Health::Down || (self.ejects(member.slot) && !is_due())
+        })
+    }
+
     /// Returns the loads of the members that add room: those that are up, if any is, and of them those that are
     /// not ejected. Ejected endpoints count where they are chosen all the same: if they are more than half, or all
     /// that a stage has. A probe takes a place of the others: Envoy takes it to one of them if it fails.

@@ -9,7 +9,8 @@ use picker_core::{
 use wire::{
     response::Usage,
     tally::{
-        Count, EnqueueOutcome, ErrorCode, Labels, Measure, OTHER, RefusedStatus, SetId, WorkerTally,
+        Count, EnqueueOutcome, ErrorCode, FallbackReason, Labels, Measure, OTHER, RefusedStatus,
+        SetId, WorkerTally,
     },
 };
 
@@ -150,6 +151,11 @@ pub(crate) fn count_evicted(pool: &Pool, models: &Models, flow: &FlowKey) {
         let set = counts.place(&labels(models, flow), false);
         counts.add(set, Measure::Evicted, 1);
     });
+}
+
+/// Counts a request that another pool took.
+pub(crate) fn count_fallback(pool: &Pool, reason: FallbackReason) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Fallbacks(reason), 1));
 }
 
 /// Counts a request that was answered with this status in the pool's place.

@@ -155,6 +155,7 @@ fn told(sent: &Sent, decision: &SchedulingResult) -> String {
     let Sent { placed, response, .. } = sent;
     let identity = &placed.asked.identity;
     let mut text = decision_header::render(decision, identity, placed.flow.priority);
+    placed.asked.fell_back.iter().for_each(|way| way.push_to(&mut text));
     let first = response.body(placed.asked.received_at).map(|(first, _)| first);
     let outcome = ServedOutcome {
         model: &placed.models.sent,

@@ -15,8 +15,8 @@ use wire::{
 
 use super::response::Response;
 use crate::{
-    identity::Identity, models::Models, pool::Pool, refusal::Refusal, reply_to::ReplyTo,
-    routing_headers::RoutingHeaders,
+    fallback::FellBack, identity::Identity, models::Models, pool::Pool, pools::Candidates,
+    refusal::Refusal, reply_to::ReplyTo, routing_headers::RoutingHeaders,
 };
 
 /// Progress of a request.
@@ -53,11 +53,13 @@ pub(super) struct Asked {
     pub(super) received_at: Instant,
     pub(super) reply_to: ReplyTo,
     /// The pools that it may be for.
-    pub(super) candidates: Vec<Rc<Pool>>,
+    pub(super) candidates: Candidates,
     /// The models that its path names; absent where only its body may.
     pub(super) named: Option<Models>,
     /// True if the pod that answers keeps something, which the answer names.
     pub(super) keeps: bool,
+    /// Its way from its own pool; `None` where that takes it.
+    pub(super) fell_back: Option<FellBack>,
     /// Looked up once: what it waits by is what it is charged by, whatever snapshots say meanwhile.
     pub(super) priority: Option<Priority>,
 }
@@ -144,6 +146,8 @@ pub(super) struct RefusedRequest {
 /// A request that asked no pool for a place, with an answer that names what the pod keeps.
 pub(super) struct Naming {
     pub(super) pool: Rc<Pool>,
+    /// The tenant that made it.
+    pub(super) owner: String,
     /// The endpoint that it was sent to.
     pub(super) endpoint: Option<SocketAddr>,
     /// Search for the name, from the answer's headers on.
@@ -199,8 +203,7 @@ impl Next {
     }
 
     /// A request that goes on and asked no pool for a place, with an answer that names what the pod keeps.
-    pub(super) fn naming(pool: Rc<Pool>, endpoint: Option<SocketAddr>) -> Self {
-        let naming = Naming { pool, endpoint, made: None };
+    pub(super) fn naming(naming: Naming) -> Self {
         Self { phase: Phase::Naming(Box::new(naming)), action: Action::Continue }
     }
 

@@ -50,6 +50,7 @@ impl Stream {
         wish: Wish,
     ) -> Next {
         let Wish { request, models, bytes, output, own_name } = wish;
+        self.choose_route(&pool, &models.sent);
         let priority = self.priority_once(&pool, &mut asked);
         if self.steers()
             && pool.config.propagate_priority
@@ -66,6 +67,9 @@ impl Stream {
         let tenant = asked.identity.fairness_id.as_deref();
         request.tenant = tenant.map(ClientId::new).unwrap_or_default();
         let placed = Placed { output, own_name, ..self.placed(pool, asked, models, bytes) };
+        if placed.pool.config.is_unpicked() {
+            return sent(placed, None, Duration::ZERO);
+        }
         let input = Input::Arrived(Box::new(PendingRequest {
             id: self.id,
             request,
@@ -176,7 +180,7 @@ impl Placed {
     /// Notes where the request goes by the client's own name for it, if it has one.
     fn keep_own_name(&self, result: &SchedulingResult) {
         if let Some((name, endpoint)) = self.own_name.as_deref().zip(result.ranked.first()) {
-            homes::keep(&self.pool, name, *endpoint);
+            homes::keep(&self.pool, self.asked.identity.owner(), name, *endpoint);
         }
     }
 }

@@ -22,11 +22,12 @@ use crate::{
     models::Models,
     operation::{NamedPath, Operation},
     pool::Pool,
+    pools::{self, Candidates, Choice},
     refusal::Refusal,
     reply_to::ReplyTo,
     request_meta,
     routing_headers::RoutingHeaders,
-    run, vm,
+    vm,
 };
 
 /// Encodings in which a client would take its answer.
@@ -45,11 +46,14 @@ impl Stream {
         let steers = self.steers();
         self.strip(headers, trust.steering_paths.iter().map(String::as_str));
         let Operation { class, form, named, id, keeps } = Operation::read(headers, !end_of_stream);
-        let names = candidates.iter().flat_map(|pool| &pool.header_names).map(String::as_str);
-        let routing = RoutingHeaders::read(headers, names);
+        let choice = self.among(&candidates);
+        let routing = RoutingHeaders::read(headers, choice.header_names());
         // The picker's own words to itself: no pod has a use for them.
-        let tokens = candidates.iter().flat_map(|pool| pool.config.scheduler.token_headers());
-        self.strip(headers, tokens);
+        self.strip(headers, choice.token_headers());
+        // Where tenants are charged for tokens, none may have its usage hidden in a compressed answer.
+        if choice.charge() && steers && headers.has(ACCEPT_ENCODING) {
+            host::remove_request_header(ACCEPT_ENCODING);
+        }
         let api = if let Class::Read(api) = class { Some(api) } else { None };
         let mut asked = Box::new(Asked {
             routing,
@@ -60,13 +64,9 @@ impl Stream {
             priority: None,
             candidates,
             named: None,
+            fell_back: None,
             keeps,
         });
-        // Where tenants are charged for tokens, none may have its usage hidden in a compressed answer.
-        let charges = asked.candidates.iter().any(|pool| pool.charges());
-        if charges && steers && headers.has(ACCEPT_ENCODING) {
-            host::remove_request_header(ACCEPT_ENCODING);
-        }
         if let Some(named) = named
             && !self.name_by_path(&mut asked, &named)
         {
@@ -89,15 +89,15 @@ impl Stream {
     /// Returns false where no pool has the model.
     fn name_by_path(&self, asked: &mut Asked, path: &NamedPath) -> bool {
         let model = Some(&*path.model);
-        let fits = |pool: &Pool| pool.config.matches.fits_model(model);
-        let Some(pool) = choose(&mut asked.candidates, fits) else { return false };
+        let Some(pool) = self.among(&asked.candidates).for_model(model) else { return false };
+        let pool = self.available(asked, pool);
         let may_rewrite =
-            self.steers() && (asked.identity.model_rewrite.is_some() || rewrites(&pool));
+            self.steers() && (asked.identity.model_rewrite.is_some() || pools::rewrites(&pool));
         let renamed = if may_rewrite { rewritten(&pool, asked, model) } else { None };
         if let Some(renamed) = &renamed {
             host::set_request_header(":path", &path.with(&renamed.model));
         }
-        asked.candidates = vec![pool];
+        asked.candidates = self.among(&asked.candidates).with(&pool);
         asked.named = Some(Models {
             asked: path.model.clone(),
             sent: renamed.as_ref().map_or_else(|| path.model.clone(), |it| it.model.clone()),
@@ -109,7 +109,7 @@ impl Stream {
     /// True if the body of a request is read: that of a known API, and any other in which a model may be
     /// named. A file is held up only where its model decides something.
     fn reads(&self, asked: &Asked, api: Api, form: &Form, headers: &Headers) -> bool {
-        if !reads(&asked.candidates, api) {
+        if !self.among(&asked.candidates).read(api) {
             return false;
         }
         let is_short = || self.check_size(request_meta::length(headers)).is_ok();
@@ -119,8 +119,8 @@ impl Stream {
                 false
             }
             (_, Form::Opaque) => false,
-            (Api::Other, Form::Json) => is_short() || by_model(asked),
-            (Api::Other, Form::Multipart(_)) => by_model(asked),
+            (Api::Other, Form::Json) => is_short() || self.by_model(asked),
+            (Api::Other, Form::Multipart(_)) => self.by_model(asked),
             _ => true,
         }
     }
@@ -141,7 +141,10 @@ impl Stream {
 
     /// Sends on what needs no reading, by load.
     fn go_by_load(self: &Rc<Self>, mut asked: Box<Asked>) -> Next {
-        let Some(pool) = choose_any(&mut asked.candidates) else { return Next::passed() };
+        let Some(mut pool) = self.among(&asked.candidates).for_any() else { return Next::passed() };
+        if asked.named.is_none() {
+            pool = self.available(&mut asked, pool);
+        }
         let models = asked.named.take().unwrap_or_default();
         let request =
             InferenceRequest { model: models.sent.clone(), ..InferenceRequest::default() };
@@ -152,18 +155,20 @@ impl Stream {
     /// Does to the headers what can't be done any more once the body is there.
     fn prepare(&self, mut reading: Reading, headers: &Headers) -> Reading {
         let asked = &mut reading.asked;
-        let is_named = asked.identity.model_rewrite.is_some();
-        reading.may_rewrite =
-            self.steers() && (is_named || asked.candidates.iter().any(|pool| rewrites(pool)));
-        if self.instance.config.envoy.way.hold() == Hold::StopIteration || !self.steers() {
+        if !self.steers() {
             return reading;
         }
+        if self.instance.config.envoy.way.hold() == Hold::StopIteration {
+            reading.may_rewrite = true;
+            return reading;
+        }
+        let choice = self.among(&asked.candidates);
+        reading.may_rewrite = asked.identity.model_rewrite.is_some() || choice.may_rewrite();
         // The buffer filter counts anew what goes on.
         if reading.may_rewrite && headers.has(request_meta::LENGTH) {
             host::remove_request_header(request_meta::LENGTH);
         }
-        let propagating = asked.candidates.iter().find(|pool| pool.config.propagate_priority);
-        if let Some(pool) = propagating.map(Rc::clone) {
+        if let Some(pool) = choice.propagating() {
             let priority = self.priority(&pool, &asked.identity);
             asked.priority = Some(priority);
             self.propagate(priority);
@@ -211,15 +216,18 @@ impl Stream {
             Err(error) => return self.refuse_unread(Refusal::Body(error), asked),
         };
         let model = inference.model.as_deref();
-        let is_for = |pool: &Pool, model| pool.config.matches.fits_model(model);
-        let found = match &asked.named {
-            Some(_) => choose_any(&mut asked.candidates),
-            None => choose(&mut asked.candidates, |pool| is_for(pool, model)),
+        let Some(mut pool) = self.among(&asked.candidates).for_model(model) else {
+            return Next::passed();
         };
-        let Some(pool) = found else { return Next::passed() };
+        let home = homes::home(&pool, asked.identity.owner(), inference.goes_on_from);
+        // What a pod of this pool keeps is in no other.
+        if home.is_none() && asked.named.is_none() {
+            pool = self.available(&mut asked, pool);
+        }
         let models = asked.named.take().unwrap_or_else(|| {
             // A body of no known API gets no member that it may not have.
-            let may_rewrite = may_rewrite && (model.is_some() || api != Api::Other);
+            let is_known = model.is_some() || api != Api::Other;
+            let may_rewrite = may_rewrite && is_known;
             let renamed = if may_rewrite { rewritten(&pool, &asked, model) } else { None };
             let asked = model.unwrap_or_default();
             Models {
@@ -235,7 +243,7 @@ impl Stream {
         let key = vm::prompt_key();
         let rules = HashRules { model: &models.sent, tenant, key, blocks_max, order };
         let mut request = inference.ask(api, rules);
-        request.home = homes::home(&pool, inference.goes_on_from);
+        request.home = home;
         let own_name = inference.own_name.map(<[u8]>::to_vec);
         let is_named_here = model.unwrap_or_default() == models.asked;
         if models.asked != models.sent && is_named_here {
@@ -254,6 +262,20 @@ impl Stream {
         }
     }
 
+    /// True if the model of a request decides where it goes, or as what.
+    fn by_model(&self, asked: &Asked) -> bool {
+        let choice = self.among(&asked.candidates);
+        asked.named.is_none()
+            && (asked.identity.model_rewrite.is_some()
+                || choice.are_by_model()
+                || choice.may_rewrite())
+    }
+
+    /// Looks at the pools that this request may be for.
+    pub(super) fn among<'a>(&'a self, candidates: &'a Candidates) -> Choice<'a> {
+        self.instance.pools.among(candidates, self.id.0)
+    }
+
     fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
         let limit = self.instance.config.envoy.max_body_bytes;
         if bytes > limit { Err(Refusal::TooLarge { limit }) } else { Ok(()) }
@@ -265,15 +287,6 @@ struct Renamed {
     model: String,
     /// The rule that says so; absent where the request's own header does.
     rule: Option<String>,
-}
-
-/// True if the body of a request of this API is read.
-fn reads(candidates: &[Rc<Pool>], api: Api) -> bool {
-    match candidates {
-        // Whatever its body says, it is for that one.
-        [first, ..] if first.config.matches.models.is_empty() => first.config.reads(api),
-        candidates => candidates.iter().any(|pool| pool.config.reads(api)),
-    }
 }
 
 /// Reads what the picker needs of a body. One of no known API that cannot be read names no model.
@@ -296,42 +309,14 @@ fn inference<'a>(
     }
 }
 
-/// True if the model of a request decides where it goes, or as what.
-fn by_model(asked: &Asked) -> bool {
-    asked.named.is_none()
-        && (asked.identity.model_rewrite.is_some()
-            || asked
-                .candidates
-                .iter()
-                .any(|pool| !pool.config.matches.models.is_empty() || rewrites(pool)))
-}
-
-/// Takes the first candidate for any model, or else the first.
-pub(super) fn choose_any(candidates: &mut Vec<Rc<Pool>>) -> Option<Rc<Pool>> {
-    choose(candidates, |pool| pool.config.matches.models.is_empty())
-        .or_else(|| choose(candidates, |_| true))
-}
-
-/// Takes the first candidate of which this is true.
-fn choose(candidates: &mut Vec<Rc<Pool>>, fits: impl Fn(&Pool) -> bool) -> Option<Rc<Pool>> {
-    let found = candidates.iter().position(|pool| fits(pool))?;
-    Some(candidates.swap_remove(found))
-}
-
-/// True if any model is sent as another, by the snapshot that was read last: with every request that is
-/// placed, and every second.
-fn rewrites(pool: &Pool) -> bool {
-    if !vm::in_pool(pool.id, |pool| pool.worker.knows_snapshot()) {
-        run::look(pool);
-    }
-    vm::in_pool(pool.id, |pool| pool.worker.models().rewrites())
-}
-
 /// The model that takes the place of the one that is named, by the request's own header or by the
 /// pool's rewrites.
 fn rewritten(pool: &Pool, asked: &Asked, model: Option<&str>) -> Option<Renamed> {
     if let Some(named) = &asked.identity.model_rewrite {
         return Some(Renamed { model: named.clone(), rule: None });
+    }
+    if !pools::rewrites(pool) {
+        return None;
     }
     let random = host::random();
     vm::in_pool(pool.id, |pool| {

@@ -11,11 +11,12 @@ use super::{
     phase::{Asked, Next, Phase, Placed, RefusedRequest, Refusing},
     placing,
 };
-use crate::{bodies, host, refusal::Refusal, stats};
-
-/// Bytes of a body that are waited for and thrown away: eight times the largest that is read by default, which a client
-/// with a gigabit a second sends in two seconds. A client that sends more may lose its answer with the connection.
-const DISCARDED_MAX: u64 = 256 << 20;
+use crate::{
+    bodies::{self, DISCARDED_MAX},
+    host,
+    refusal::Refusal,
+    stats,
+};
 
 impl Stream {
     /// Refuses a request in the place of its pool. Where the picker only looks on, the request goes on instead.
@@ -43,8 +44,8 @@ impl Stream {
             return Next::passed();
         }
         let status = refusal.status();
-        if let Some(pool) = asked.candidates.first() {
-            stats::count_refused(pool, status);
+        if let Some(pool) = self.among(&asked.candidates).first() {
+            stats::count_refused(&pool, status);
         }
         let refused = RefusedRequest { code: ErrorCode::from_status(status), placed: None };
         let Asked { dialect, reply_to, .. } = *asked;

@@ -99,15 +99,16 @@ impl Stream {
             host::set_response_header(QUEUE_DURATION, &waited);
         }
         if self.instance.config.decision_header {
-            let text =
+            let mut text =
                 decision_header::render(result, &placed.asked.identity, placed.flow.priority);
+            placed.asked.fell_back.iter().for_each(|way| way.push_to(&mut text));
             host::set_response_header(decision_header::NAME, &text);
         }
     }
 
     /// Takes in a part of a response's body.
     pub(super) fn pass_body(&self, sent: &mut Sent, size: usize, end_of_stream: bool) {
-        if sent.result.is_none() {
+        if sent.result.is_none() && !sent.placed.pool.config.is_unpicked() {
             return;
         }
         if let Some(at) = sent.response.pass(size, end_of_stream) {
@@ -145,7 +146,8 @@ impl Stream {
 fn keep_name(sent: &Sent, name: &[u8]) {
     let first = || sent.result.as_ref()?.ranked.first().copied();
     if let Some(endpoint) = sent.served_by.or_else(first) {
-        homes::keep(&sent.placed.pool, name, endpoint);
+        let owner = sent.placed.asked.identity.owner();
+        homes::keep(&sent.placed.pool, owner, name, endpoint);
     }
 }
 

@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 
 use picker_core::Instant;
 use wire::{
+    config::POOLS_MAX,
     reply::Sessions,
     tally::{Labels, SetId, WorkerTally},
 };
 
 use super::notes::DecisionNotes;
-
-/// Pools of which scrapers are remembered: as many as a configuration may have. A scraper that asks for
-/// more is told everything each time.
-const POOLS_MAX: usize = 64;
 
 /// The counts of one pool's requests in this VM.
 pub(crate) struct PoolTally {
@@ -29,7 +26,8 @@ pub(crate) struct PoolTally {
     pub(crate) stale_logged_at: Option<Instant>,
 }
 
-/// The memory of which counts each scraper has, by the pools' names.
+/// The memory of which counts each scraper has, by the pools' names: of as many pools as a configuration may have. A
+/// scraper that asks for more is told everything each time.
 pub(crate) struct PoolSessions(BTreeMap<String, Sessions>);
 
 impl PoolTally {

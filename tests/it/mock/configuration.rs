@@ -92,7 +92,7 @@ fn what_is_not_understood_is_refused_and_said_where() {
     {"kind": "Service"}
         invalid kind "Service": must be a known name; allowed: EndpointPickerConfig
     {"pluginz": []}
-        invalid pluginz: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode
+        invalid pluginz: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, routeHeaders, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode
     {"plugins": [{"name": "a"}]}
         invalid plugins[0].type: must not be left out
     {"plugins": [{"type": "queue-scorer", "parameters": {"x": 1}}]}

@@ -51,15 +51,15 @@ const TABLE: &[(&str, Cost)] = &[
 
 /// The price of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cost {
+pub(super) struct Cost {
     /// Envoy's calls into the VM.
-    callbacks: u64,
+    pub(super) callbacks: u64,
     /// The VM's calls of Envoy.
-    calls: u64,
+    pub(super) calls: u64,
     /// Those of them that have the VM allocate, some 8,000 instructions of Envoy's each.
-    allocations: u64,
+    pub(super) allocations: u64,
     /// The VM's own work, in wasm instructions.
-    instructions: u64,
+    pub(super) instructions: u64,
 }
 
 impl Cost {
@@ -86,7 +86,7 @@ const WARM_UP: u32 = 10;
 const COUNTED: u32 = 10;
 
 /// A request from its headers to its end, while nothing else happens; the mean of some.
-fn cost(world: &World, request: impl Fn(&World, u32) -> Stream) -> Cost {
+pub(super) fn cost(world: &World, request: impl Fn(&World, u32) -> Stream) -> Cost {
     cost_of(world, [WARM_UP, COUNTED], request)
 }
 

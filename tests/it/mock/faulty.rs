@@ -253,3 +253,79 @@ fn what_is_kept_is_checked_when_it_is_read() {
         every_vm_lives(&envoy);
     }
 }
+
+/// Clients that write all before they read lose an answer that comes before their body's end.
+#[test]
+fn a_refused_request_is_answered_behind_its_body() {
+    let config = |hold: &str| {
+        format!(r#"{{"failureMode": "FailClose", "queu": 1, "envoy": {{"hold": {hold}}}}}"#)
+    };
+    let start = |hold: &str, pauses: bool| {
+        let plugin = Plugin::new("picker", config(hold))
+            .allow_on_headers_stop_iteration(pauses)
+            .fail_policy(FailPolicy::Reload);
+        let plugin = if pauses { plugin } else { plugin.then_buffer_filter(64 << 20) };
+        builder().plugin(plugin).start().unwrap()
+    };
+    for (hold, pauses) in
+        [(r#""stopIteration""#, true), ("null", true), (r#""bufferFilter""#, false)]
+    {
+        let envoy = start(hold, pauses);
+        let upload = envoy.worker(0).post_headers(CHAT, NONE);
+        upload.chunk(&[b' '; 5_000]);
+        upload.chunk(b"more");
+        assert_eq!((upload.status(), upload.sent()), (None, None), "{hold}: before its end");
+        upload.end();
+        assert_eq!(upload.status(), Some(503), "{hold}");
+        let reason = upload.response().unwrap();
+        assert_eq!(reason.headers.text("x-llm-picker-reason"), Some("unconfigured"), "{hold}");
+        let trailers = envoy.worker(1).post_headers(CHAT, NONE);
+        trailers.chunk(b"{}");
+        trailers.trailers(&[("x", "y")]);
+        assert_eq!(trailers.status(), Some(503), "{hold}");
+        // Of a connection that is to become another protocol's, and of one without a body, nothing is waited for.
+        let socket = [("upgrade", "websocket"), ("connection", "upgrade")];
+        assert_eq!(
+            envoy.worker(2).post_headers("/v1/realtime", &socket).status(),
+            Some(503),
+            "{hold}"
+        );
+        assert_eq!(envoy.worker(2).get("/v1/models", NONE).status(), Some(503), "{hold}");
+        every_vm_lives(&envoy);
+    }
+    // Where it cannot be read how bodies are held, nothing may wait: headers that go on would reach a pod.
+    let envoy = start("7", true);
+    assert_eq!(envoy.worker(0).post_headers(CHAT, NONE).status(), Some(503));
+}
+
+/// Without a configuration a request passes as it came, in every way that Envoy may hold it: uploads in pieces, websockets.
+#[test]
+fn what_passes_unpicked_passes_untouched() {
+    for pauses in [true, false] {
+        let plugin = Plugin::new("picker", MISTYPED)
+            .allow_on_headers_stop_iteration(pauses)
+            .fail_policy(FailPolicy::Reload);
+        let plugin = if pauses { plugin } else { plugin.then_buffer_filter(64 << 20) };
+        let envoy = builder().plugin(plugin).start().unwrap();
+        let upload = envoy.worker(0).post_headers(CHAT, &[("x-gateway-model-name", "theirs")]);
+        upload.chunk(b"aaaa");
+        upload.chunk(b"bbbb");
+        upload.end();
+        let sent = upload.sent().unwrap();
+        assert!(sent.complete && sent.body == b"aaaabbbb", "{pauses}: {sent:?}");
+        assert_eq!(sent.headers.text("x-gateway-model-name"), Some("theirs"));
+        // Behind the real buffer filter too, by its matcher: that is told in `envoy`.
+        if pauses {
+            let socket = [("upgrade", "websocket"), ("connection", "upgrade")];
+            let socket = envoy.worker(1).post_headers("/v1/realtime", &socket);
+            assert!(socket.sent().is_some_and(|sent| !sent.complete));
+            socket.respond_headers(101, NONE);
+            assert_eq!(socket.status(), Some(101));
+        }
+        every_vm_lives(&envoy);
+    }
+    // Headers that choose routes are no client's, also while the configuration that writes them is refused.
+    let envoy = envoy(r#"{"routeHeaders": true, "queu": 1}"#);
+    let stream = envoy.worker(0).post(CHAT, &[("x-gateway-model-name", "a")], &chat_body("hello"));
+    assert_eq!(stream.sent().unwrap().headers.text("x-gateway-model-name"), None);
+}

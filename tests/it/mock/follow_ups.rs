@@ -147,3 +147,37 @@ fn an_abort_finds_the_request_that_it_is_about() {
         world.is_well();
     }
 }
+
+/// What one tenant made, another does not learn of: its request goes as if there were no such thing.
+#[test]
+fn what_a_tenant_made_is_unknown_to_others() {
+    let identity = json!({"fairnessHeaders": ["x-team"], "trusted": ["x-team"]});
+    let world = World::with(Way::STOP_ITERATION_HEADER, &json!({"identity": identity}));
+    world.pods(&Pod::idles(4));
+    let headers = |team| [("content-type", "application/json"), ("x-team", team)];
+    let respond = |team, body: Value| {
+        let body = body.to_string();
+        world.envoy.worker(0).post("/v1/responses", &headers(team), body.as_bytes())
+    };
+    let made = respond("a", json!({"model": "tiny", "input": "hi"}));
+    answer(&made, 3, JSON, r#"{"id":"resp_a"}"#);
+    let next = json!({"model": "tiny", "input": "and?", "previous_response_id": "resp_a"});
+    let get = |team| {
+        let stream = world.envoy.worker(1).get("/v1/responses/resp_a", &headers(team));
+        reached(&world, &stream)
+    };
+    assert_eq!((reached(&world, &respond("a", next.clone())), get("a")), (vec![3], vec![3]));
+    let unknown = json!({"model": "tiny", "input": "and?", "previous_response_id": "resp_x"});
+    let (other, none) = (respond("b", next), respond("b", unknown));
+    assert_eq!(
+        reached(&world, &other).len(),
+        reached(&world, &none).len(),
+        "as if there were none"
+    );
+    assert!(get("b").len() > 1);
+    // The same name, made by both: each has its own.
+    let made = respond("b", json!({"model": "tiny", "input": "hi"}));
+    answer(&made, 2, JSON, r#"{"id":"resp_a"}"#);
+    assert_eq!((get("a"), get("b")), (vec![3], vec![2]));
+    world.is_well();
+}

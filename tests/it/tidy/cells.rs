@@ -18,6 +18,9 @@ use super::{
 /// Files with a cell: the VM's state, and a stream's phase.
 const WITH_CELL: [&str; 2] = ["filter/src/stream.rs", "filter/src/vm.rs"];
 
+/// The file with cells that are set once and never borrowed: the pools that a plugin instance takes part in.
+const SET_ONCE: &str = "filter/src/pools.rs";
+
 /// Functions that borrow the VM's cell for the closure that they are given.
 const BORROWING: [&str; 4] = ["with", "in_pool", "lend", "with_borrow_mut"];
 
@@ -33,8 +36,11 @@ fn filter() -> Vec<Module> {
 fn only_the_vm_and_a_stream_have_a_cell() {
     for module in filter() {
         let names = idents(&module);
+        let may_be_set =
+            |name: &str| module.file == SET_ONCE && ["OnceCell", "cell"].contains(&name);
+        let is_cell = |name: &&String| name.ends_with("Cell") || *name == "cell";
         let cells: Vec<&String> =
-            names.iter().filter(|name| name.ends_with("Cell") || *name == "cell").collect();
+            names.iter().filter(is_cell).filter(|name| !may_be_set(name)).collect();
         let may = WITH_CELL.contains(&module.file.as_str());
         assert!(cells.is_empty() || may, "{} has {cells:?}; allowed in {WITH_CELL:?}", module.file);
     }

@@ -1,12 +1,14 @@
 //! Values in the configuration, each with the path that leads to it, which every error names.
 
+mod list;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 pub(super) use super::keys::Keys;
 use super::{
-    ConfigError, ConfigNote, ITEMS_MAX, duration,
+    ConfigError, ConfigNote, duration,
     faults::{Faults, gather},
     quantity,
 };
@@ -132,41 +134,6 @@ impl<'a> At<'a> {
             (key.as_str(), self.child(join(path, key), value))
         };
         Ok(members.iter().map(entry).collect())
-    }
-
-    /// Reads the items of a list.
-    ///
-    /// # Errors
-    /// For another value than a list, and for more than 256 items.
-    pub fn list(&self) -> Result<Vec<Self>, ConfigError> {
-        let Value::Array(items) = self.value else { return Err(self.refuse("a list")) };
-        self.at_most(items.len())?;
-        let item = |(index, value)| self.child(format!("{}[{index}]", self.path), value);
-        Ok(items.iter().enumerate().map(item).collect())
-    }
-
-    /// Reads each item of a list with `read`. A faulty one is left out where faults are gathered.
-    ///
-    /// # Errors
-    /// Those of [`At::list`], and the first of `read` where faults are not gathered.
-    pub fn each<T>(
-        &self,
-        mut read: impl FnMut(&Self) -> Result<T, ConfigError>,
-    ) -> Result<Vec<T>, ConfigError> {
-        let mut all = Vec::new();
-        for item in self.list()? {
-            all.extend(
-                read(&item).map(Some).or_else(|fault| gather(self.faults, fault).map(|()| None))?,
-            );
-        }
-        Ok(all)
-    }
-
-    fn at_most(&self, found: usize) -> Result<(), ConfigError> {
-        if found <= ITEMS_MAX {
-            return Ok(());
-        }
-        Err(self.refuse_length(found, &format!("at most {ITEMS_MAX}")))
     }
 
     /// Reads a string that is not empty.

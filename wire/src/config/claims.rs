@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{At, FailureMode, Match, json, matching};
+use super::{At, EnvoyConfig, FailureMode, Hold, Match, json, matching};
 
 /// Requests that a refused configuration was meant for, as far as that can be read of it: there a
 /// gateway that fails closed answers by itself, and all others go on.
@@ -10,6 +10,10 @@ use super::{At, FailureMode, Match, json, matching};
 pub struct Claims {
     /// Treatment of these requests; `None` where the configuration does not say, or not readably.
     pub failure_mode: Option<FailureMode>,
+    /// True if it would have Envoy choose routes by headers that no client may set.
+    pub route_headers: bool,
+    /// Place where requests are held; `None` where that is not readable.
+    pub hold: Option<Hold>,
     /// Rules for the requests, of the pools with a readable rule.
     pub matches: Vec<Match>,
 }
@@ -28,13 +32,31 @@ impl Claims {
             Some("FailClose") => Some(FailureMode::FailClose),
             Some(_) | None => None,
         };
-        Self { failure_mode: mode, matches: matches(root.get("pools")) }
+        Self {
+            failure_mode: mode,
+            route_headers: root.get("routeHeaders").and_then(Value::as_bool).unwrap_or(false),
+            hold: hold(root.get("envoy")),
+            matches: matches(root.get("pools")),
+        }
     }
 
     /// True if its requests are to be answered with an error rather than sent on unpicked.
     #[must_use]
     pub fn fails_closed(&self) -> bool {
         self.failure_mode == Some(FailureMode::FailClose)
+    }
+}
+
+/// Reads the place where requests are held, the default where none is named.
+fn hold(envoy: Option<&Value>) -> Option<Hold> {
+    let default = Some(EnvoyConfig::default().way.hold());
+    match envoy {
+        None | Some(Value::Null) => default,
+        Some(Value::Object(envoy)) => match envoy.get("hold") {
+            None | Some(Value::Null) => default,
+            Some(name) => name.as_str()?.parse().ok(),
+        },
+        Some(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{At, ConfigError};
 
 /// Rule for the requests that are for a pool. A field that is `None`, or empty, fits every request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Match {
     /// Cluster of Envoy's route.
     pub cluster: Option<String>,
@@ -66,7 +66,7 @@ fn is_host(wanted: &str, found: &[u8]) -> bool {
     }
 }
 
-fn without_port(host: &[u8]) -> &[u8] {
+pub(super) fn without_port(host: &[u8]) -> &[u8] {
     let Some(colon) = host.iter().rposition(|byte| *byte == b':') else { return host };
     let (name, port) = host.split_at(colon);
     let is_port = port.len() > 1 && port.iter().skip(1).all(u8::is_ascii_digit);

@@ -1,11 +1,14 @@
 //! The pools of a plugin instance, each with its EndpointPickerConfig.
 
+use std::collections::BTreeSet;
+
 use picker_core::{ModelRewrite, Objective, ToolsAt, flow::FlowConfig};
 
 use super::{
     At, ConfigError, Match,
     at::Object,
     epp::{self, Epp},
+    fallback::{self, Fallback},
     identity, matching,
     pull::{self, PullConfig},
     rewrites,
@@ -16,9 +19,12 @@ use crate::{
     snapshot::POOL_NAME_MAX,
 };
 
-/// Pools of one plugin instance. Each worker keeps a prefix index of some megabytes for each, and
-/// looks at all of them every second.
-const POOLS_MAX: usize = 64;
+/// Pools of one plugin instance: their configurations are in every worker. A worker takes part in those that it has requests
+/// for, so the others cost it their configuration alone.
+pub const POOLS_MAX: usize = 2_048;
+
+/// Pools of one plugin instance where snapshots are fetched: one of the workers asks for each of them ten times a second.
+const PULLED_MAX: usize = 64;
 
 /// Settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +33,10 @@ pub struct PoolConfig {
     pub name: String,
     /// Requests that are for the pool.
     pub matches: Match,
+    /// Pool that takes its requests while it can't.
+    pub fallback: Option<Fallback>,
+    /// Choice of its endpoints.
+    pub picking: Picking,
     /// Rules by which endpoints are scored and picked, and the pool's fullness is measured.
     pub scheduler: picker_core::Config,
     /// Blocks of 256 bytes of a prompt that are hashed; bytes beyond them do not count.
@@ -47,6 +57,16 @@ pub struct PoolConfig {
     pub model_rewrites: Vec<ModelRewrite>,
 }
 
+/// Choice of a pool's endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Picking {
+    /// Made here, of those that snapshots name.
+    #[default]
+    Here,
+    /// Left to Envoy, within the cluster of the route: the pool has no endpoints of ours.
+    Envoy,
+}
+
 /// Settings of a pool besides its EndpointPickerConfig.
 #[derive(Clone, Default)]
 struct Beside {
@@ -55,6 +75,19 @@ struct Beside {
     share: Share,
     tools_at: Option<ToolsAt>,
 }
+
+/// Keys of an entry of `pools`.
+const ENTRY_KEYS: [&str; 9] = [
+    "name",
+    "match",
+    "config",
+    "fallback",
+    "unpicked",
+    "objectives",
+    "modelRewrites",
+    "gatewayShare",
+    "toolsAt",
+];
 
 /// Names of the places that tools may have in a chat template.
 const TOOLS_AT: [(&str, Option<ToolsAt>); 4] = [
@@ -68,6 +101,13 @@ const TOOLS_AT: [(&str, Option<ToolsAt>); 4] = [
 pub(super) fn read(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
     let mut pools = pools(object)?;
     if let Some(at) = object.get("pull") {
+        if pools.len() > PULLED_MAX {
+            let rule = format!(
+                "must not go with {} pools; allowed: at most {PULLED_MAX}, or snapshots that are pushed",
+                pools.len()
+            );
+            object.settle(Err(at.problem(rule)), ())?;
+        }
         for pool in &mut pools {
             pool.pull = object.settle(pull::read(&at, &pool.name).map(Some), None)?;
         }
@@ -85,34 +125,58 @@ fn pools(object: &Object<'_>) -> Result<Vec<PoolConfig>, ConfigError> {
         let rule = "must not stand beside pools; allowed: this within pools[…].config, or no pools";
         object.settle(Err(at.problem(rule)), ())?;
     }
-    let count = pools.list()?.len();
+    let entries = pools.long_list()?;
+    let count = entries.len();
     if !(1..=POOLS_MAX).contains(&count) {
         return Err(pools.refuse_length(count, &format!("1 to {POOLS_MAX}")));
     }
-    let mut earlier: Vec<(String, Match)> = Vec::new();
-    pools.each(|entry| {
+    let fallbacks: BTreeSet<&str> = entries.iter().filter_map(fallback::named).collect();
+    let mut earlier = EarlierPools::default();
+    let read = pools.each_of(entries, |entry| {
         let pool = pool(entry, &beside)?;
-        let hidden = earlier.iter().find(|earlier| object.is_sound() && hides(earlier, &pool));
-        if let Some((name, _)) = hidden {
+        let is_fallback = fallbacks.contains(pool.name.as_str());
+        let hiding = earlier.hiding(&pool.name, is_fallback).filter(|_| object.is_sound());
+        if let Some(name) = hiding {
             return Err(entry.problem(format!(
                 "must not stand behind {name:?}, which has its name or leaves it no request; \
                  allowed: pools with names of their own, and one that matches everything as the last"
             )));
         }
-        earlier.push((pool.name.clone(), pool.matches.clone()));
+        earlier.add(&pool);
         Ok(pool)
-    })
+    })?;
+    if object.is_sound() {
+        let links = read.iter().map(|pool| (pool.name.as_str(), pool.fallback.as_ref()));
+        object.settle(fallback::check(&links.collect::<Vec<_>>(), &pools), ())?;
+    }
+    Ok(read)
 }
 
-/// True if a pool takes the name or every request of one behind it.
-fn hides((name, matches): &(String, Match), pool: &PoolConfig) -> bool {
-    *name == pool.name || *matches == Match::default()
+/// Pools in front of one that is read.
+#[derive(Default)]
+struct EarlierPools {
+    names: BTreeSet<String>,
+    /// The pool that takes every request.
+    whole: Option<String>,
+}
+
+impl EarlierPools {
+    /// Returns the pool that takes the name or every request of one behind it. A fallback has other requests.
+    fn hiding(&self, name: &str, is_fallback: bool) -> Option<&str> {
+        let whole = self.whole.as_ref().filter(|_| !is_fallback);
+        self.names.get(name).or(whole).map(String::as_str)
+    }
+
+    fn add(&mut self, pool: &PoolConfig) {
+        self.names.insert(pool.name.clone());
+        if pool.matches == Match::default() {
+            self.whole.get_or_insert_with(|| pool.name.clone());
+        }
+    }
 }
 
 fn pool(at: &At<'_>, common: &Beside) -> Result<PoolConfig, ConfigError> {
-    let keys =
-        ["name", "match", "config", "objectives", "modelRewrites", "gatewayShare", "toolsAt"];
-    let entry = at.object(&keys)?;
+    let entry = at.object(&ENTRY_KEYS)?;
     let name = entry.read("name", "default", name)?;
     let matches = entry.read("match", Match::default(), matching::read)?;
     let beside = common.clone().read(&entry)?;
@@ -120,7 +184,16 @@ fn pool(at: &At<'_>, common: &Beside) -> Result<PoolConfig, ConfigError> {
         Some(at) => epp::read_strict(&at, beside.share)?,
         None => epp::read(&Object::absent(), beside.share)?,
     };
-    Ok(PoolConfig::new(name.to_owned(), matches, epp, beside))
+    let fallback = entry.read("fallback", None, |at| fallback::read(at).map(Some))?;
+    let unpicked = entry.read("unpicked", false, At::flag)?;
+    let picking = if unpicked { Picking::Envoy } else { Picking::Here };
+    if let Some(at) = ["config", "fallback"].into_iter().find_map(|key| entry.get(key))
+        && unpicked
+    {
+        let rule = "must not stand beside unpicked, as no endpoint of that pool is chosen";
+        return Err(at.problem(rule));
+    }
+    Ok(PoolConfig { fallback, picking, ..PoolConfig::new(name.to_owned(), matches, epp, beside) })
 }
 
 impl Beside {
@@ -136,6 +209,12 @@ impl Beside {
 }
 
 impl PoolConfig {
+    /// True if its endpoints are left to Envoy.
+    #[must_use]
+    pub fn is_unpicked(&self) -> bool {
+        self.picking == Picking::Envoy
+    }
+
     /// True if the pool reads the bodies of requests of this API; the others go by load.
     #[must_use]
     pub fn reads(&self, api: Api) -> bool {
@@ -146,6 +225,8 @@ impl PoolConfig {
         Self {
             name,
             matches,
+            fallback: None,
+            picking: Picking::Here,
             scheduler: epp.scheduler,
             prompt_blocks_max: epp.prompt_blocks_max,
             tools_at: beside.tools_at,

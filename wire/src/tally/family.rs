@@ -155,6 +155,9 @@ pub(super) const ENQUEUE_DURATION: Family = millionths(
     bounds::SCHEDULER_DURATION,
 );
 
+pub(super) const FALLBACKS: Family =
+    counter("llm_picker_fallbacks", "Requests that another pool took");
+
 const fn counter(name: &'static str, help: &'static str) -> Family {
     Family { name, help, kind: FamilyKind::Counter, unit: Unit::One }
 }

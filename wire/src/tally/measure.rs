@@ -86,6 +86,8 @@ pub enum Measure {
     EnqueueDuration(EnqueueOutcome),
     /// Requests that were ended while they ran, for more important ones.
     Evicted,
+    /// Requests that another pool took, by the reason.
+    Fallbacks(FallbackReason),
 }
 
 /// Agreement of the picker's choice with another's.
@@ -97,6 +99,17 @@ pub enum Agreement {
     Other,
     /// The endpoint that the request went to is not known.
     Unknown,
+}
+
+/// Reason why another pool took a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FallbackReason {
+    /// The pool has no endpoints, or no snapshot of it has come.
+    Empty,
+    /// No endpoint of the pool is up and serves.
+    Failing,
+    /// The pool is as saturated as its requests may see it.
+    Saturated,
 }
 
 /// EPP's code of a request's failure.
@@ -189,6 +202,7 @@ impl Measure {
             Self::SchedulerDuration => family::SCHEDULER_DURATION,
             Self::EnqueueDuration(_) => family::ENQUEUE_DURATION,
             Self::Evicted => family::EVICTED,
+            Self::Fallbacks(_) => family::FALLBACKS,
         }
     }
 
@@ -207,6 +221,7 @@ impl Measure {
             Self::Refused(status) => ("code", status.name()),
             Self::EnqueueDuration(outcome) => ("outcome", outcome.name()),
             Self::Observed(agreement) => ("choice", agreement.name()),
+            Self::Fallbacks(reason) => ("reason", reason.name()),
             Self::Requests
             | Self::Duration
             | Self::PerOutputToken
@@ -235,6 +250,18 @@ impl Measure {
             | Self::SchedulerDuration
             | Self::Evicted => return None,
         })
+    }
+}
+
+impl FallbackReason {
+    /// Returns the word in the metric and in the decision header.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Failing => "failing",
+            Self::Saturated => "saturated",
+        }
     }
 }
 

@@ -171,7 +171,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid schedulingProfiles[0].plugins[0].weight -1: must be a number from 0 to 1000000000
     invalid schedulingProfiles[1] "default": must have a name that no other profile has
     invalid pools[1]: must not stand behind "default", which has its name or leaves it no request; allowed: pools with names of their own, and one that matches everything as the last
-    invalid pools of 0 items: must have 1 to 64
+    invalid pools of 0 items: must have 1 to 2048
     invalid pools[0].match.host "a.example:80": must be a host without a port, or one that begins with "*."
     invalid pools[0].match.pathPrefix "v1": must be a path that begins with "/"
     invalid pools[0].match.model[0] 1: must be a string that is not empty
@@ -181,7 +181,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid plugins[0].type "precise-prefix-cache-scorer": must be another type: engines' KV events come over ZMQ, which a filter in Envoy cannot read; use prefix-cache-scorer with approx-prefix-cache-producer
     invalid envoy.destination "header": must not go with hold "bufferFilter", as headers can no longer be written once they went on; allowed: property, filterState
     invalid envoy.hold "maybe": must be a known name; allowed: stopIteration, bufferFilter
-    invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode
+    invalid failuremode: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, routeHeaders, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode
     invalid apiVersion "v2": must be a known name; allowed: llm-d.ai/v1, llm-d.ai/v1alpha1, inference.networking.x-k8s.io/v1alpha1
     invalid objectives[0].priority 3000000000.0: must be a whole number of 32 bits
     invalid identity.fairnessHeaders[0] "a b": must be a header's name

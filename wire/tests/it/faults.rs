@@ -6,7 +6,7 @@ use wire::config::{Claims, FailureMode, parse};
 fn said(json: &str) -> String {
     let refused = parse(json.as_bytes()).unwrap_err();
     let faults: Vec<String> = refused.faults().iter().map(ToString::to_string).collect();
-    let Claims { failure_mode, matches } = Claims::of(json.as_bytes());
+    let Claims { failure_mode, matches, .. } = Claims::of(json.as_bytes());
     let claims: Vec<String> = matches
         .iter()
         .map(|rule| match (&rule.cluster, &rule.path_prefix, &rule.models[..]) {
@@ -40,7 +40,7 @@ fn every_fault_is_told_and_none_that_follows_from_another() {
         "decisionHeder": true
     }"#;
     insta::assert_snapshot!(shortened(&said(json)), @r#"
-    invalid decisionHeder: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode
+    invalid decisionHeder: must be a known field; allowed: apiVersion, kind, featureGates, plugins, schedulingProfiles, flowControl, saturationDetector, requestHandler, dataLayer, pools, routeHeaders, gatewayShare, toolsAt, objectives, modelRewrites, identity, envoy, pull, failureMode, decisionHeader, mode
     invalid objectives[0].priority 0.5: must be a whole number of 32 bits
     invalid objectives[2].name "b": must be a name that no other objective has
     invalid featureGates[0] "flowControll": must be a known name; allowed: flowControl, flowControl=true, flowControl=false
