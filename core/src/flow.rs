@@ -10,6 +10,7 @@
 //! the logarithm of what waits, never a pass over it.
 
 mod config;
+mod eviction;
 mod fairness;
 mod key;
 mod ordering;
@@ -36,6 +37,7 @@ pub use crate::{
 pub use bands::{BANDS_MAX, BandSize, FlowSize, Passage};
 pub use config::{BandConfig, FlowConfig};
 pub use controller::{Controller, Offer, WAITING_MAX};
+pub use eviction::Eviction;
 pub use fairness::{FairnessPolicy, FairnessWeight, TokenCost};
 pub use key::{FairnessId, FlowKey};
 pub use ordering::OrderingPolicy;

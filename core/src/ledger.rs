@@ -12,6 +12,7 @@ mod lease;
 mod members;
 mod phase;
 mod sends;
+mod sheddable;
 mod target;
 
 pub use crate::model::WorkerId;
@@ -22,6 +23,7 @@ pub use lease::Lease;
 pub use members::{Member, Members};
 pub use phase::{PhaseKind, PoolPhase};
 pub use sends::Sends;
+pub use sheddable::Sheddable;
 pub use target::Target;
 
 use crate::model::{Amounts, Instant, QueueId};

@@ -8,6 +8,7 @@
 //!
 //! Envoy, the mock, the replay and the laws all run this type over stores of their own.
 
+mod arbitration;
 mod commit;
 mod config;
 mod effect;

@@ -23,6 +23,7 @@ pub(crate) mod watch;
 
 pub use crate::model::QueueId;
 pub use admission_result::AdmissionResult;
+pub use arbiter::Reclaim;
 pub(crate) use arbiter::Tenure;
 pub use message::{Envelope, Message};
 pub use peer::WorkerPeer;

@@ -12,6 +12,8 @@
 mod ejected;
 #[path = "worker/envoy.rs"]
 mod envoy;
+#[path = "worker/evicting.rs"]
+mod evicting;
 #[path = "worker/unheard.rs"]
 mod unheard;
 #[path = "worker/unlearning.rs"]

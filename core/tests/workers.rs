@@ -20,6 +20,8 @@ mod chance;
 mod checks;
 #[path = "workers/clients.rs"]
 mod clients;
+#[path = "workers/evictions.rs"]
+mod evictions;
 #[path = "workers/faults.rs"]
 mod faults;
 #[path = "workers/inputs.rs"]
@@ -40,6 +42,8 @@ mod turns;
 mod witness;
 #[path = "workers/world.rs"]
 mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lab::Lab;
 use world::World;
@@ -63,12 +67,14 @@ fn side_by_side(seeds: u64, run: impl Fn(u64) + Copy + Send) {
     });
 }
 
-fn run(seed: u64, steps: u64, step: fn(&mut World)) {
+/// Runs one world to its end; the number of requests that were evicted in it.
+fn run(seed: u64, steps: u64, step: fn(&mut World)) -> u64 {
     let mut world = World::new(seed);
     for _ in 0..steps {
         step(&mut world);
     }
     world.come_to_rest();
+    world.evictions.count
 }
 
 fn steps() -> u64 {
@@ -86,7 +92,13 @@ fn setting(name: &str, default: u64) -> u64 {
 #[test]
 fn many_workers_act_as_one() {
     let worlds = steps().div_ceil(STEPS_PER_WORLD);
-    side_by_side(worlds, |seed| run(seed, STEPS_PER_WORLD, World::step));
+    let evicted = AtomicU64::new(0);
+    side_by_side(worlds, |seed| {
+        evicted.fetch_add(run(seed, STEPS_PER_WORLD, World::step), Ordering::Relaxed);
+    });
+    // One in four worlds at the least evicts, and each of those more than once.
+    let least = if worlds < 100 { 0 } else { worlds / 4 };
+    assert!(evicted.into_inner() >= least, "the law says nothing of evictions");
 }
 
 /// The same by the clock of an Envoy: no request waits beyond its time to live, a tick and two messages,
@@ -94,7 +106,9 @@ fn many_workers_act_as_one() {
 #[test]
 fn nobody_waits_longer_than_told() {
     let worlds = (steps() / 4).div_ceil(MILLISECONDS_PER_WORLD);
-    side_by_side(worlds, |seed| run(seed, MILLISECONDS_PER_WORLD, World::millisecond));
+    side_by_side(worlds, |seed| {
+        run(seed, MILLISECONDS_PER_WORLD, World::millisecond);
+    });
 }
 
 /// A proposal that does not come to hold leaves nothing behind: to propose on one state and then on a

@@ -129,6 +129,11 @@ pub(crate) fn reply(status: u16, headers: Vec<(&str, &str)>, body: &[u8]) {
     let _ = hostcalls::send_http_response(u32::from(status), headers, Some(body));
 }
 
+/// Cuts off a response that has begun.
+pub(crate) fn reset_response() {
+    let _ = hostcalls::reset_http_response();
+}
+
 /// Sets the stream's own attribute, which other filters see as the filter state `wasm.NAME`.
 pub(crate) fn set_property(name: &str, value: &str) {
     let _ = hostcalls::set_property(vec![name], Some(value.as_bytes()));

@@ -31,6 +31,8 @@ pub(crate) enum Refusal {
     TooLarge { limit: u64 },
     /// The body stopped on its way, or too much of others is on its way.
     Upload(UploadFault),
+    /// It was on its way, and a more important one found no room.
+    Evicted,
     /// The bodies of requests that wait pin too much, and this one matters least.
     Displaced,
     /// The pool has no endpoint that may be chosen.
@@ -82,6 +84,7 @@ impl Refusal {
             Self::Body(_)
             | Self::TooLarge { .. }
             | Self::Upload(_)
+            | Self::Evicted
             | Self::Displaced
             | Self::Unplaced(_)
             | Self::Unconfigured
@@ -99,6 +102,9 @@ impl Refusal {
                 (413, format!("the request body is larger than {limit} bytes"), None)
             }
             Self::Upload(fault) => upload_ended(*fault),
+            Self::Evicted => {
+                (429, "request evicted by flow control".to_owned(), Some("evicted"))
+            }
             Self::Displaced => (
                 429,
                 "too many request bodies wait for their turn, and this one matters least".to_owned(),
@@ -159,6 +165,7 @@ impl Refusal {
             Self::TooLarge { .. } => "too-large",
             Self::Upload(UploadFault::Stalled) => "upload-stalled",
             Self::Upload(UploadFault::Crowded) => "uploads-crowded",
+            Self::Evicted => "evicted",
             Self::Displaced => "bodies-crowded",
             Self::Unplaced(PickError::NoSnapshot) => "no-snapshot",
             Self::Unplaced(PickError::NoEndpoints) => "no-endpoints",

@@ -1,9 +1,9 @@
 //! The one place where a worker meets Envoy: runs its turns and carries out their effects.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use picker_core::{
-    Instant,
+    Instant, RequestId,
     worker::{self, Decision, Effect, Host, Input, Observation, Proposal, Seen, Wants, Worker},
     workers::WorkerPeer,
 };
@@ -154,6 +154,7 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
             Effect::Publish { position, events } => {
                 pool.store.publish(position, Origin::Own, &events);
             }
+            Effect::Evict { request } => evict(pool, caller, request),
             Effect::ShowHeartbeat => outcome.shows_heartbeat = true,
             Effect::TickSoon => host::tick_from_now(BUSY_TICK),
             Effect::Then(input) => outcome.inputs.push_back(*input),
@@ -191,6 +192,18 @@ fn release(pool: &Pool, context: u32, decision: Decision) {
     if let Some(granted_at) = granted_at {
         stats::count_grant(pool, host::now().saturating_since(granted_at));
     }
+}
+
+/// Ends a request that runs. Envoy acts on its stream meanwhile, and then on the caller's context again.
+fn evict(pool: &Pool, caller: Caller, request: RequestId) {
+    // Evictions are told by messages, which a plugin instance takes.
+    let Caller::Instance(context) = caller else { return };
+    let stream = vm::in_pool(pool.id, |pool| pool.sheddable.get(&request).map(Rc::clone));
+    let Some(stream) = stream else { return };
+    if host::act_on(request.0) {
+        stream.evict();
+    }
+    let _ = host::act_on(context);
 }
 
 fn show_heartbeat(pool: &Pool) {

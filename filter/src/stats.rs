@@ -5,8 +5,8 @@ mod request;
 mod show;
 
 pub(crate) use request::{
-    Done, Observed, SentRequest, begin, begin_wait, count_choice, count_fallback, count_grant,
-    count_outcome, count_overruled, count_placed, count_refused, count_unmetered, end_wait, micros,
-    note, record,
+    Done, Observed, SentRequest, begin, begin_wait, count_choice, count_evicted, count_fallback,
+    count_grant, count_outcome, count_overruled, count_placed, count_refused, count_unmetered,
+    end_wait, micros, note, record,
 };
 pub(crate) use show::show_pool;

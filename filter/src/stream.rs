@@ -5,6 +5,7 @@
 
 mod direct;
 mod ending;
+mod evicting;
 mod phase;
 mod placing;
 mod reading;

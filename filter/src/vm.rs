@@ -67,6 +67,8 @@ pub(crate) struct PoolState {
     pub(crate) worker: Worker,
     /// Streams of the requests that the worker holds.
     pub(crate) held: BTreeMap<RequestId, Rc<dyn HeldStream>>,
+    /// Streams of the requests that may be evicted while they run.
+    pub(crate) sheddable: BTreeMap<RequestId, Rc<dyn SheddableStream>>,
     pub(crate) fetching: Fetching,
     /// Counts of requests.
     pub(crate) tally: PoolTally,
@@ -88,6 +90,12 @@ pub(crate) trait HeldStream {
 
     /// Ends, as its body is in the way of others. Called while Envoy acts on the stream.
     fn displace(&self);
+}
+
+/// A stream of a request that may be evicted while it runs.
+pub(crate) trait SheddableStream {
+    /// Ends, as a more important request finds no room. Called while Envoy acts on the stream.
+    fn evict(&self);
 }
 
 /// A pool of this VM.
@@ -180,6 +188,7 @@ pub(crate) fn join(name: &str, config: &WorkerConfig, context: u32) -> PoolId {
             name: name.to_owned(),
             worker,
             held: BTreeMap::new(),
+            sheddable: BTreeMap::new(),
             fetching: Fetching::new(id),
             tally: PoolTally::new(epoch),
             queue,

@@ -7,7 +7,7 @@ use picker_core::workers::Message;
 use crate::frame::{Frame, FrameError};
 use layout::Line;
 
-pub(crate) const FRAME: Frame = Frame { magic: *b"LPM", version: 4 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPM", version: 5 };
 
 /// Returns the bytes of a message.
 ///

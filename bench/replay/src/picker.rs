@@ -121,7 +121,7 @@ impl Picker {
                     self.end.iter_mut().for_each(|end| end.tell(&events));
                     self.store.publish(now, position, events);
                 }
-                Effect::Send(_) | Effect::Then(_) | Effect::TickSoon => {
+                Effect::Send(_) | Effect::Then(_) | Effect::TickSoon | Effect::Evict { .. } => {
                     debug_assert!(false, "an effect of flow control, which is off");
                 }
                 Effect::ReportUnreadable(_)

@@ -169,11 +169,27 @@ impl Bands {
         priority: Priority,
         saturation: f64,
     ) -> Option<Passage> {
-        let rank = self.bands.keys().position(|Reverse(other)| *other == priority)?;
         let mut turns = self.get(priority)?.turns;
-        let standing = self.extent().standing(priority, u32::try_from(rank).unwrap_or(u32::MAX));
+        let standing = self.standing(priority)?;
         let is_open = saturation < policy.ceiling(standing, saturation, &mut turns);
         Some(Passage { priority, is_open, turns })
+    }
+
+    /// Returns the ceiling of one band at this saturation. Nothing changes.
+    pub(super) fn ceiling(
+        &self,
+        policy: &UsageLimitPolicy,
+        priority: Priority,
+        saturation: f64,
+    ) -> Option<f64> {
+        let mut turns = self.get(priority)?.turns;
+        Some(policy.ceiling(self.standing(priority)?, saturation, &mut turns))
+    }
+
+    /// Returns the highest priority with requests that wait.
+    pub(super) fn first_waiting(&self) -> Option<Priority> {
+        let bands = self.bands.values().map(|entry| &entry.band);
+        bands.into_iter().find(|band| band.usage.requests > 0).map(|band| band.priority)
     }
 
     /// Counts what a request was told that asked to pass.
@@ -181,6 +197,11 @@ impl Bands {
         if let Some(band) = self.get_mut(passage.priority) {
             band.turns = passage.turns;
         }
+    }
+
+    fn standing(&self, priority: Priority) -> Option<Standing> {
+        let rank = self.bands.keys().position(|Reverse(other)| *other == priority)?;
+        Some(self.extent().standing(priority, u32::try_from(rank).unwrap_or(u32::MAX)))
     }
 
     fn extent(&self) -> Extent {

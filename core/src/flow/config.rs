@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{BandSelectionPolicy, FairnessPolicy, Limits, OrderingPolicy, Ttl, UsageLimitPolicy};
+use super::{
+    BandSelectionPolicy, Eviction, FairnessPolicy, Limits, OrderingPolicy, Ttl, UsageLimitPolicy,
+};
 use crate::model::Priority;
 
 /// The `flowControl` section of the EPP's configuration, with its policies in place of their
@@ -29,6 +31,8 @@ pub struct FlowConfig {
     /// True if a request that finds all bands together full may take the place of the newest of
     /// the lowest band below its own. The EPP has no such thing, and turns it away.
     pub displace: bool,
+    /// The requests that may be ended while they run, where more important ones find no room.
+    pub eviction: Eviction,
 }
 
 /// The settings of one priority.
@@ -56,6 +60,7 @@ impl Default for FlowConfig {
             usage_limit: UsageLimitPolicy::default(),
             band_selection: BandSelectionPolicy::default(),
             displace: false,
+            eviction: Eviction::default(),
         }
     }
 }

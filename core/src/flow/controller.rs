@@ -242,6 +242,13 @@ impl Controller {
         }
     }
 
+    /// Returns the highest priority that waits, and the saturation at which it may not send.
+    pub(crate) fn first_waiting(&self, saturation: f64) -> Option<(Priority, f64)> {
+        let priority = self.bands.first_waiting()?;
+        let ceiling = self.bands.ceiling(&self.config.usage_limit, priority, saturation)?;
+        Some((priority, ceiling))
+    }
+
     /// Returns all that waits.
     #[must_use]
     pub fn waiting(&self) -> Usage {

@@ -1,7 +1,7 @@
 //! The part of the ledger that one worker has counted, so that others can recount the ledger, and take
 //! back what a dead worker had there.
 
-use super::{Accounts, BandCounts};
+use super::{Accounts, BandCounts, Sheddable};
 use crate::model::{Amounts, Instant, WorkerId};
 
 /// A worker's part of the ledger, and a sign of life.
@@ -21,6 +21,8 @@ pub struct Heartbeat {
     pub bands: BandCounts,
     /// The limits of the pool, as the worker measured them last.
     pub limits: MeasuredLimits,
+    /// The worker's requests that may be evicted; `None` while there are none.
+    pub sheddable: Option<Sheddable>,
 }
 
 /// The most that a pool takes of all gateways, by its detector, at the time of a measurement.

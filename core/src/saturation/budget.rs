@@ -95,7 +95,8 @@ impl Budget {
             Measure::Tokens => {
                 let share = 1.0 / float(amount.max(1));
                 let saturation = if amount == 0 { 1.0 } else { float(used) * share };
-                self.lines.push(Line { saturation, per_token: share, ..Line::default() });
+                let measure = Some(Measure::Tokens);
+                self.lines.push(Line { measure, saturation, per_token: share, ..Line::default() });
                 self
             }
         }
@@ -118,6 +119,11 @@ impl Budget {
     pub fn admits(&self, priority: Priority) -> bool {
         self.places > self.kept.from(priority)
             && self.prompts.as_ref().is_none_or(|prompts| prompts.admits(priority))
+    }
+
+    /// True if the pool's saturation is read off pages, which show an end only with the next one.
+    pub(crate) fn reads_pages(&self) -> bool {
+        self.lines.iter().any(|line| line.measure.is_none())
     }
 
     /// Returns the same where a request may count at two of the endpoints: one computes its prompt,

@@ -13,9 +13,9 @@ use crate::{
     ledger::{Lease, Ledger},
     model::{End, Event, Instant, PlacementEvent, RequestId, ResponseStart},
     workers::{
-        AdmissionResult, Message, Tenure,
+        AdmissionResult, Tenure,
         in_flight::Shift,
-        peer::{Acted, GrantPlan, HeldRequest},
+        peer::{GrantPlan, HeldRequest},
     },
 };
 
@@ -44,10 +44,8 @@ impl Worker {
             }
             (Input::Granted { request, epoch, at }, Plan::Take { grant, placing, wakes }) => {
                 self.settle_grant(grant, epoch, &mut effects);
-                if let Some(placing) = placing {
-                    let release = Release { request, granted_at: Some(at) };
-                    self.take_grant(now, release, *placing, &mut effects);
-                }
+                let release = Release { request, granted_at: Some(at) };
+                self.take_grant(now, release, placing, &mut effects);
                 effects.extend(wake(wakes));
             }
             (Input::Rerouted { request, .. }, Plan::Respond { shift, .. }) => {
@@ -76,9 +74,8 @@ impl Worker {
                 self.take_letting_go(now, request, *placing, &mut effects);
             }
             (Input::ToArbiter(message), _) => self.hear(now, message, &mut effects),
-            (Input::Arbitrate, Plan::Arbitrate(tenure)) => {
-                self.arbitrate(now, tenure, &mut effects);
-            }
+            (Input::Arbitrate, Plan::Arbitrate(it)) => self.arbitrate(now, it, &mut effects),
+            (Input::Reclaim(it), Plan::Reclaim(rows)) => self.reclaim(now, it, rows, &mut effects),
             (Input::Tick, Plan::Tick { tenure, lease, roll }) => {
                 self.take_tick(now, tenure, lease, &mut effects);
                 effects.push(Effect::ShowPool(Box::new(ledger)));
@@ -92,10 +89,12 @@ impl Worker {
                 | Input::Responded { .. }
                 | Input::Ended { .. }
                 | Input::Arbitrate
+                | Input::Reclaim(_)
                 | Input::Tick,
                 _,
             ) => debug_assert!(false, "a plan for another input"),
             (Input::PlacesUnused { .. }, Plan::Wake(wakes)) => effects.extend(wake(wakes)),
+            (Input::Evict { below, reply_to }, _) => effects.extend(self.evict(below, reply_to)),
             (Input::LetGo { .. } | Input::PlacesUnused { .. } | Input::Look, _) => (),
         }
         self.close_turn(membership, is_given_up, &mut effects);
@@ -185,7 +184,7 @@ impl Worker {
     }
 
     /// Asks for ticks in quick succession, once: each further wish would put the next tick off.
-    fn tick_soon(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn tick_soon(&mut self, effects: &mut Vec<Effect>) {
         if self.pace == TickPace::Idle {
             self.pace = TickPace::Busy;
             effects.push(Effect::TickSoon);
@@ -216,9 +215,10 @@ impl Worker {
         &mut self,
         now: Instant,
         release: Release,
-        placing: Placing,
+        placing: Option<Box<Placing>>,
         effects: &mut Vec<Effect>,
     ) {
+        let Some(placing) = placing else { return };
         let request = release.request;
         // The correction needs the ticket, so it comes before the request is let go.
         let found = placing.target.map_or(0, |target| target.tokens);
@@ -231,7 +231,7 @@ impl Worker {
             effects.extend(self.peer.submit_again(request).map(send));
             return;
         }
-        self.release(now, release, placing, effects);
+        self.release(now, release, *placing, effects);
     }
 
     /// Lets a request go without a grant. Another worker may have its ticket still.
@@ -304,7 +304,7 @@ impl Worker {
             effects.push(send(self.peer.cancel(request)));
             self.peer.unhold(request);
         } else {
-            self.peer.close(now, request);
+            effects.extend(self.peer.close(now, request).map(send));
         }
         effects.push(Effect::ShowHeartbeat);
     }
@@ -347,31 +347,6 @@ impl Worker {
         if let Some(position) = position {
             self.feed.published(position);
             effects.push(Effect::Publish { position, events });
-        }
-    }
-
-    fn hear(&mut self, now: Instant, message: Message, effects: &mut Vec<Effect>) {
-        let heard = self.peer.hear(now, message);
-        // An arbiter that had come to rest may get another worker's ticket before its lease lapses.
-        if self.peer.is_busy() {
-            self.tick_soon(effects);
-        }
-        effects.extend(heard.envelopes.into_iter().map(send));
-        if heard.looks {
-            effects.push(Effect::Then(Box::new(Input::Arbitrate)));
-        }
-    }
-
-    fn arbitrate(&mut self, now: Instant, tenure: Option<Tenure>, effects: &mut Vec<Effect>) {
-        self.ejections = self.scheduler.ejections();
-        let Some(acted) = tenure.and_then(|tenure| self.peer.arbitrate(now, tenure)) else {
-            return;
-        };
-        let Acted { envelopes, unused: places, others, epoch } = acted;
-        effects.extend(envelopes.into_iter().map(send));
-        if places > 0 {
-            let unused = Input::PlacesUnused { places, others, epoch };
-            effects.push(Effect::Then(Box::new(unused)));
         }
     }
 

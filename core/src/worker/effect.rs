@@ -30,6 +30,11 @@ pub enum Effect {
         /// the same, since its position was announced.
         events: Vec<PlacementEvent>,
     },
+    /// Ends a request that was sent, as a more important one finds no room. Its end is told as any other.
+    Evict {
+        /// The request.
+        request: RequestId,
+    },
     /// Writes the worker's heartbeat.
     ShowHeartbeat,
     /// Asks for ticks in quick succession from now on.

@@ -5,8 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use super::WorkerConfig;
 use crate::{
     flow::{FlowKey, Rejection},
-    model::{End, InferenceRequest, Instant, RequestId, ResponseStart, TokenUsage},
-    workers::Message,
+    model::{
+        End, InferenceRequest, Instant, Priority, QueueId, RequestId, ResponseStart, TokenUsage,
+    },
+    workers::{Message, Reclaim},
 };
 
 /// An event for [`super::turn`].
@@ -90,6 +92,15 @@ pub enum Input {
         /// The term that they were reserved in.
         epoch: u64,
     },
+    /// The arbiter's wish that running requests end, as a more important one finds no room.
+    Reclaim(Reclaim),
+    /// The arbiter's choice of this worker: the request that goes first of those in flight here is evicted.
+    Evict {
+        /// Only a request of a priority below this one.
+        below: Priority,
+        /// The queue on which the arbiter hears of its end.
+        reply_to: QueueId,
+    },
     /// A beat of the worker's clock.
     Tick,
     /// A wish to know what is new in the store before something is read.
@@ -111,7 +122,9 @@ impl Input {
             | Message::Cancel { .. }
             | Message::Wake
             | Message::Charge { .. }
-            | Message::Correct { .. }) => vec![Self::ToArbiter(to_arbiter)],
+            | Message::Correct { .. }
+            | Message::Evicted) => vec![Self::ToArbiter(to_arbiter)],
+            Message::Evict { below, reply_to } => vec![Self::Evict { below, reply_to }],
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) enum Plan {
     Arbitrate(Option<Tenure>),
     /// For a tick.
     Tick { tenure: Option<Tenure>, lease: Option<Lease>, roll: Option<Roll> },
+    /// For the choice of running requests that are to end.
+    Reclaim(Vec<Row>),
     /// For a change that only wakes the arbiter.
     Wake(Option<QueueId>),
 }
@@ -148,6 +150,7 @@ impl Proposal {
             | Plan::End { .. }
             | Plan::Arbitrate(_)
             | Plan::Tick { .. }
+            | Plan::Reclaim(_)
             | Plan::Wake(_) => None,
         }
     }
@@ -184,7 +187,7 @@ impl Proposal {
             Plan::Arbitrate(tenure) => *tenure = None,
             Plan::Tick { tenure, lease, roll } => (*tenure, *lease, *roll) = (None, None, None),
             Plan::Wake(wakes) => *wakes = None,
-            Plan::AsTold => (),
+            Plan::AsTold | Plan::Reclaim(_) => (),
         }
         let membership = Membership::default();
         Self { change: Change::GivenUp, membership, ..self }

@@ -12,7 +12,7 @@ use crate::{
     model::{Event, InferenceRequest, Instant, PickError, RequestId, ResponseStart, WorkerId},
     saturation::Capacity,
     workers::{
-        AdmissionResult, Message, Tenure,
+        AdmissionResult, Message,
         gate::{Gate, Verdict},
         in_flight::{Counted, Shift},
         peer::GrantPlan,
@@ -26,7 +26,8 @@ impl Worker {
         match input {
             // Tickets may be of a priority that only a snapshot knows which was not read here.
             Input::ToArbiter(Message::Submit { .. }) if self.peer.is_arbiter() => self.feed.wants(),
-            Input::Configured(_) | Input::ToArbiter(_) => Wants::NOTHING,
+            Input::Configured(_) | Input::ToArbiter(_) | Input::Evict { .. } => Wants::NOTHING,
+            Input::Reclaim(_) => self.feed.wants().with_rows_but_of(self.peer.id()),
             Input::Arbitrate if !self.peer.is_arbiter() => Wants::NOTHING,
             Input::Tick if self.watch.is_due(now) => {
                 self.feed.wants().with_rows_but_of(self.peer.id())
@@ -87,6 +88,8 @@ impl Worker {
             | Input::ToArbiter(_)
             | Input::Arbitrate
             | Input::PlacesUnused { .. }
+            | Input::Reclaim(_)
+            | Input::Evict { .. }
             | Input::Look => false,
         };
         is_due && !ledger.members.has(self.peer.id())
@@ -174,9 +177,12 @@ impl Worker {
                 let wakes = (*others && ledger.granted == 0).then(|| ledger.wake()).flatten();
                 (Plan::Wake(wakes), Change::None)
             }
-            Input::Configured(_) | Input::ToArbiter(_) | Input::Charged { .. } | Input::Look => {
-                (Plan::AsTold, Change::None)
-            }
+            Input::Reclaim(_) => (Plan::Reclaim(rows), Change::None),
+            Input::Configured(_)
+            | Input::ToArbiter(_)
+            | Input::Charged { .. }
+            | Input::Evict { .. }
+            | Input::Look => (Plan::AsTold, Change::None),
         }
     }
 
@@ -348,15 +354,6 @@ impl Worker {
         let events = if publishes { Change::Common } else { Change::None };
         let change = if is_counted { Change::Counts } else { events };
         (Plan::End { was_held, position, wakes }, change)
-    }
-
-    /// Reserves places for tickets, if this worker is the arbiter.
-    fn reserve(&self, now: Instant, ledger: &mut Ledger) -> Option<Tenure> {
-        if !self.peer.is_arbiter() {
-            return None;
-        }
-        let capacity = self.scheduler.capacity(now, ledger).beyond_grants(ledger);
-        self.peer.reserve(now, capacity, ledger)
     }
 
     /// Plans a tick: at the slow beat a look at all members, then the arbiter's look at its queues. A tick

@@ -1,15 +1,21 @@
 //! The arbiter: decides which held request goes next, over the tickets of all workers.
 
+mod eviction;
+mod lost_messages;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{Envelope, Message};
 use crate::{
     exchange::{TENANTS_MAX, TenantTokens},
     flow::{Controller, FlowConfig, FlowKey, Offer, Outcome, Passage, Rejection, Ticket, TicketId},
-    ledger::{Exchange, Lease, Ledger, PoolPhase, Row},
+    ledger::{Exchange, Lease, Ledger, PoolPhase},
     model::{Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::{Budget, Capacity},
 };
+
+use eviction::EvictionPace;
+pub use eviction::Reclaim;
 
 /// Rejections in one go: each is a reply that its worker sends, and of those the host allows a few
 /// hundred in one callback. The rest follow at the next tick.
@@ -43,6 +49,7 @@ pub(crate) struct Arbiter {
     elsewhere: BTreeMap<FlowKey, u64>,
     /// Tickets that members had handed in by the last look, and of which none had arrived.
     unheard: BTreeMap<WorkerId, u64>,
+    evictions: EvictionPace,
 }
 
 /// A worker that handed in tickets and waits for answers.
@@ -67,6 +74,8 @@ pub(crate) struct Reserve {
     /// Number of places, which no other worker takes now.
     places: u32,
     phase: PoolPhase,
+    /// Requests in flight or granted; `None` where none may be granted now, whatever the room.
+    in_flight: Option<u64>,
 }
 
 impl Reserve {
@@ -104,6 +113,8 @@ pub(super) struct Acts {
     pub(super) envelopes: Vec<Envelope>,
     /// Reserved places that no ticket took.
     pub(super) unused: u32,
+    /// Running requests that should end.
+    pub(super) reclaim: Option<Reclaim>,
 }
 
 impl TicketHolder {
@@ -125,6 +136,7 @@ impl Arbiter {
             clients: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             unheard: BTreeMap::new(),
+            evictions: EvictionPace::default(),
         }
     }
 
@@ -243,53 +255,6 @@ impl Arbiter {
         self.controller.correct(flow, charged, found);
     }
 
-    /// Compares the exchange with the members, as these rows show it, with what this arbiter has heard and
-    /// said; true if a message was lost, or if granted places are counted wrong. Messages take less than
-    /// the time between two looks, so what was said by the last look has been heard by now.
-    ///
-    /// Part of a proposal: nothing changes.
-    pub(super) fn misses_messages(&self, ledger: &Ledger, rows: &[Row]) -> bool {
-        if self.epoch != Some(ledger.lease.epoch) || !ledger.is_in_step(rows) {
-            return false;
-        }
-        let mut granted = 0;
-        let mut is_lost = false;
-        for (worker, client) in &self.clients {
-            let heard = rows.iter().find(|row| row.worker == *worker).map(|row| self.exchange(row));
-            let heard = heard.unwrap_or_default();
-            granted += client.said.granted.saturating_sub(heard.granted);
-            is_lost |= client.received < client.noted.submitted
-                || heard.granted < client.noted.granted
-                || heard.rejected < client.noted.rejected;
-        }
-        let unheard_of = |row: &&Row| !self.clients.contains_key(&row.worker);
-        is_lost |= rows.iter().filter(unheard_of).any(|row| {
-            let noted = self.unheard.get(&row.worker);
-            noted.is_some_and(|submitted| *submitted > 0)
-        });
-        is_lost || granted != u64::from(ledger.granted)
-    }
-
-    /// Notes what was said by now.
-    pub(super) fn note_exchange(&mut self, rows: &[Row]) {
-        self.unheard.clear();
-        for row in rows {
-            let submitted = self.exchange(row).submitted;
-            match self.clients.get_mut(&row.worker) {
-                Some(client) => client.noted = Exchange { submitted, ..client.said },
-                None => {
-                    self.unheard.insert(row.worker, submitted);
-                }
-            }
-        }
-    }
-
-    /// Returns what a member says of its exchange in this term.
-    fn exchange(&self, row: &Row) -> Exchange {
-        let said = row.heartbeat.as_ref().map(|heartbeat| heartbeat.exchange);
-        said.filter(|said| Some(said.epoch) == self.epoch).unwrap_or_default()
-    }
-
     /// Reserves as many places as tickets could use, before it is decided which tickets get them: once
     /// they are in the ledger, no other worker takes them. Renews the lease with it. `capacity` is the
     /// room that is left beyond granted places. [`Tenure::Lost`] where another worker holds the lease.
@@ -309,20 +274,20 @@ impl Arbiter {
         // made on, so that no wake-up falls between the two.
         ledger.is_woken = false;
         ledger.phase.see(capacity.phase_kind(), now);
-        let places = match &capacity {
+        let (places, in_flight) = match &capacity {
             // `FULL`: the ceilings of single bands are looked at when a ticket is chosen, in `act`.
             Capacity::Serving(budget) if !self.must_wait(now, ledger, budget) => {
-                budget.places(FULL).min(most)
+                (budget.places(FULL).min(most), ledger.used().requests)
             }
-            Capacity::Serving(_) | Capacity::Unknown | Capacity::Empty => 0,
+            Capacity::Serving(_) | Capacity::Unknown | Capacity::Empty => (0, None),
         };
         ledger.granted = ledger.granted.saturating_add(places);
-        Tenure::Holds(Reserve { capacity, places, phase: ledger.phase })
+        Tenure::Holds(Reserve { capacity, places, phase: ledger.phase, in_flight })
     }
 
     /// Rejects tickets that waited too long, and grants the reserved places.
     pub(super) fn act(&mut self, now: Instant, reserve: Reserve) -> Acts {
-        let Reserve { capacity, places, phase } = reserve;
+        let Reserve { capacity, places, phase, in_flight } = reserve;
         // Before any grant: no place goes to a request that is past its deadline.
         let expired: Vec<_> = self.controller.expire(now, phase).take(EXPIRED_MAX).collect();
         let mut envelopes: Vec<Envelope> = expired
@@ -331,7 +296,7 @@ impl Arbiter {
             .collect();
         let Capacity::Serving(mut budget) = capacity else {
             // Nothing was reserved in a pool that serves nothing.
-            return Acts { envelopes, unused: places };
+            return Acts { envelopes, unused: places, reclaim: None };
         };
         let mut unused = places;
         while unused > 0 {
@@ -341,12 +306,15 @@ impl Arbiter {
             unused -= u32::from(self.grant(ticket.id));
         }
         envelopes.extend(self.say_grants(now));
-        if unused == 0 && places == Message::GRANTS_MAX && self.has_waiting() {
+        let may_go_on = unused == 0 && places == Message::GRANTS_MAX;
+        if may_go_on && self.has_waiting() {
             // There may be room for more. The rest is granted in another callback of the host, which
             // resumes only so many streams in one.
             envelopes.push(Envelope { to: self.queue, message: Message::Wake });
         }
-        Acts { envelopes, unused }
+        let reclaim = in_flight.filter(|_| !may_go_on);
+        let reclaim = reclaim.and_then(|it| self.reclaim(now, &budget, it));
+        Acts { envelopes, unused, reclaim }
     }
 
     /// True if nothing is granted now, whatever the room, for one of two reasons. Other workers are

@@ -1,6 +1,9 @@
 //! The requests that a worker sent and that have not ended.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     ledger::{Accounts, EndpointKey, Target, Work},
@@ -12,6 +15,9 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CountedRequests {
     by_request: BTreeMap<RequestId, Counted>,
+    /// Those below priority 0 that are not evicted, in the order in which they would be: at most one entry for
+    /// each of them.
+    sheddable: BTreeSet<(Priority, Reverse<Instant>, RequestId)>,
 }
 
 /// A request on its way, as far as accounts count it.
@@ -25,6 +31,10 @@ pub(crate) struct Counted {
     pub(crate) priority: Priority,
     /// The answer that its tenant was charged for, until the truth is told.
     debt: Option<OutputDebt>,
+    /// Time at which it was sent.
+    pub(crate) sent_at: Instant,
+    /// The queue of the arbiter that had it evicted.
+    pub(crate) evicted_for: Option<QueueId>,
 }
 
 /// The output tokens that a tenant was charged for when its request was dispatched.
@@ -81,7 +91,9 @@ impl Counted {
         let work = if prefill.is_some() { Work::default() } else { load };
         let prefill = prefill.map(|endpoint| Part { endpoint, work: load });
         let work = Work { holds, ..work };
-        Self { decode: Part { endpoint, work }, prefill, priority, debt: None }
+        let decode = Part { endpoint, work };
+        let sent_at = Instant::default();
+        Self { decode, prefill, priority, debt: None, sent_at, evicted_for: None }
     }
 
     /// Adds the counts.
@@ -148,10 +160,30 @@ impl CountedRequests {
     }
 
     /// Remembers a request that was sent to `target`.
-    pub(crate) fn open(&mut self, request: RequestId, target: Target) -> Counted {
-        let counted = Counted::for_target(target);
+    pub(crate) fn open(&mut self, now: Instant, request: RequestId, target: Target) -> Counted {
+        let counted = Counted { sent_at: now, ..Counted::for_target(target) };
         self.by_request.insert(request, counted);
+        if target.priority < Priority(0) {
+            self.sheddable.insert((target.priority, Reverse(now), request));
+        }
         counted
+    }
+
+    /// Returns the request that would be evicted first, and the number of those that may be; `None` while there
+    /// are none.
+    pub(crate) fn sheddable(&self) -> Option<(Counted, u32)> {
+        let (.., request) = self.sheddable.first()?;
+        let requests = u32::try_from(self.sheddable.len()).unwrap_or(u32::MAX);
+        Some((self.get(*request)?, requests))
+    }
+
+    /// Marks the request as evicted that goes first, if it is below this priority.
+    pub(crate) fn evict(&mut self, below: Priority, arbiter: QueueId) -> Option<RequestId> {
+        let first = *self.sheddable.first().filter(|(priority, ..)| *priority < below)?;
+        self.sheddable.remove(&first);
+        let (.., request) = first;
+        self.by_request.get_mut(&request)?.evicted_for = Some(arbiter);
+        Some(request)
     }
 
     /// Tells what changes when a response begins, `served_by` naming the endpoint that sent it where
@@ -202,6 +234,10 @@ impl CountedRequests {
 
     /// Forgets a request that ended.
     pub(crate) fn close(&mut self, request: RequestId) -> Option<Counted> {
-        self.by_request.remove(&request)
+        let counted = self.by_request.remove(&request)?;
+        if counted.priority < Priority(0) {
+            self.sheddable.remove(&(counted.priority, Reverse(counted.sent_at), request));
+        }
+        Some(counted)
     }
 }

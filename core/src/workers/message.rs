@@ -2,7 +2,7 @@
 
 use crate::{
     flow::{FlowKey, Rejection, Ticket},
-    model::{Instant, QueueId, RequestId, WorkerId},
+    model::{Instant, Priority, QueueId, RequestId, WorkerId},
 };
 
 /// A message with its address. A message may come late or never, but messages between the same two
@@ -77,6 +77,15 @@ pub enum Message {
         /// Term of the arbiter that refuses it.
         epoch: u64,
     },
+    /// To a worker: the request that is to go first of those in flight there is evicted.
+    Evict {
+        /// Only a request of a priority below this one.
+        below: Priority,
+        /// The queue on which the arbiter hears of its end.
+        reply_to: QueueId,
+    },
+    /// To the arbiter: a request that was to be evicted has ended, or there was none.
+    Evicted,
 }
 
 impl Message {

@@ -7,6 +7,7 @@
 
 mod arbitration;
 mod charges;
+mod eviction;
 mod grant;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -261,7 +262,8 @@ impl WorkerPeer {
 
     /// Remembers a request that was sent.
     pub(crate) fn open(&mut self, now: Instant, request: RequestId, target: Target) {
-        let counted = self.in_flight.open(request, target);
+        let counted = self.in_flight.open(now, request, target);
+        self.show_sheddable(target.priority);
         self.heartbeat.bands.change(target.priority, |band| band.in_flight += 1);
         counted.open(now, &mut self.heartbeat.accounts);
     }
@@ -324,14 +326,15 @@ impl WorkerPeer {
         self.in_flight.take_shift(request, shift);
     }
 
-    /// Forgets a request in flight that ended.
-    pub(crate) fn close(&mut self, now: Instant, request: RequestId) {
-        if let Some(counted) = self.in_flight.close(request) {
-            counted.close(now, &mut self.heartbeat.accounts);
-            self.heartbeat.bands.change(counted.priority, |band| {
-                band.in_flight = band.in_flight.saturating_sub(1);
-            });
-        }
+    /// Forgets a request in flight that ended. Returns the message that tells so where it was evicted.
+    pub(crate) fn close(&mut self, now: Instant, request: RequestId) -> Option<Envelope> {
+        let counted = self.in_flight.close(request)?;
+        counted.close(now, &mut self.heartbeat.accounts);
+        self.show_sheddable(counted.priority);
+        self.heartbeat.bands.change(counted.priority, |band| {
+            band.in_flight = band.in_flight.saturating_sub(1);
+        });
+        counted.evicted_for.map(|to| Envelope { to, message: Message::Evicted })
     }
 
     /// Forgets a held request; `None` if it was not held.

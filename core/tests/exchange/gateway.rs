@@ -207,7 +207,8 @@ impl Gateway {
             Effect::TickSoon => self.next_ticks[number] = now + BUSY_TICK,
             Effect::Then(input) => self.mail.push_front((number, *input)),
             Effect::ShowPool(_) => (),
-            Effect::RemoveHeartbeat { .. }
+            Effect::Evict { .. }
+            | Effect::RemoveHeartbeat { .. }
             | Effect::ReportRecount
             | Effect::ReportUnreadable(_)
             | Effect::ReportContended => panic!("{effect:?}"),

@@ -242,6 +242,7 @@ impl Envoy {
                 Effect::Decide(decision) => {
                     told.push(format!("{} {}", decision.request.0, of_result(&decision.result)));
                 }
+                Effect::Evict { request } => told.push(format!("{} is evicted", request.0)),
                 Effect::ShowHeartbeat => {
                     let worker = &self.workers[worker as usize - 1];
                     self.store.show(worker.id(), worker.heartbeat().clone());
@@ -346,6 +347,8 @@ fn of_message(message: &Message) -> String {
             format!("reject {} {:?}", request.0, rejection.outcome)
         }
         Message::Wake => "wake".to_owned(),
+        Message::Evict { below, .. } => format!("evict below {}", below.0),
+        Message::Evicted => "evicted".to_owned(),
         Message::Charge { .. } | Message::Correct { .. } => format!("{message:?}"),
     }
 }

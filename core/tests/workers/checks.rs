@@ -44,23 +44,7 @@ impl World {
     }
 
     pub(crate) fn nobody_waits_for_nothing(&self) {
-        assert!(
-            !self.could_go(),
-            "{}: a request waits and there is room DBG {:?} {:?} {:?}",
-            self.place(),
-            self.store.ledger(),
-            self.members
-                .iter()
-                .map(|(q, m)| (
-                    *q,
-                    m.flow.is_some(),
-                    m.is_up_to_date,
-                    m.worker.is_busy(),
-                    m.next_tick
-                ))
-                .collect::<Vec<_>>(),
-            self.requests.iter().map(|(k, (f, _))| (*k, *f)).collect::<Vec<_>>()
-        );
+        assert!(!self.could_go(), "{}: a request waits and there is room", self.place());
     }
 
     /// True if a request waits and there is room, also by what workers know of endpoints that fail: those add none. A worker

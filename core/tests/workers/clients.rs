@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    fn finish_of(&mut self, request: Request) {
+    pub(crate) fn finish_of(&mut self, request: Request) {
         let may_fail = self.may_fail(request);
         let (queue, id) = request;
         let asked = self.answer(request).unwrap();

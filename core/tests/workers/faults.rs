@@ -110,7 +110,9 @@ impl World {
                 | Message::Cancel { .. }
                 | Message::Wake
                 | Message::Grant { .. }
-                | Message::Reject { .. } => (),
+                | Message::Reject { .. }
+                | Message::Evict { .. }
+                | Message::Evicted => (),
             }
             self.witness.shares.begin_anew();
         }

@@ -10,12 +10,12 @@ use picker_core::{
     End, Endpoint, EventKind, Fault, Health, Incarnation, Instant, PlacementEvent, RequestId,
     ResponseClass, ResponseStart, Role, Snapshot,
     flow::{
-        FairnessId, FairnessPolicy, FlowConfig, FlowKey, Limits, Outcome, PhaseKind, Priority,
-        Ticket, TicketId, TokenCost, Ttl, UsageLimitPolicy,
+        Eviction, FairnessId, FairnessPolicy, FlowConfig, FlowKey, Limits, Outcome, PhaseKind,
+        Priority, Ticket, TicketId, TokenCost, Ttl, UsageLimitPolicy,
     },
     ledger::{
         Account, Accounts, EndpointKey, Exchange, Heartbeat, Lease, Ledger, Member, PoolPhase, Row,
-        WorkerId,
+        Sheddable, WorkerId,
     },
     worker::{
         Conduct, Input, PendingRequest, RingEntry, Seen, StoredSnapshot, Version, Wants,
@@ -207,6 +207,12 @@ fn any_heartbeat(chance: &mut Chance, now: Instant) -> Heartbeat {
             granted: chance.below(4).into(),
             rejected: chance.below(4).into(),
         },
+        sheddable: chance.one_in(2).then(|| Sheddable {
+            requests: 1 + chance.below(3),
+            priority: Priority(-1),
+            sent_at: any_time(chance, now),
+            queue: QueueId(any_worker(chance).0 as u32),
+        }),
         ..Heartbeat::default()
     }
 }
@@ -241,7 +247,7 @@ fn any_ticket(chance: &mut Chance, worker: WorkerId, now: Instant) -> Ticket {
 pub(crate) fn any_message(chance: &mut Chance, now: Instant) -> Message {
     let (worker, request) = (any_worker(chance), any_request(chance));
     let epoch = chance.below(6).into();
-    match chance.below(10) {
+    match chance.below(12) {
         0..3 => Message::Submit {
             worker,
             reply_to: QueueId(any_worker(chance).0 as u32),
@@ -263,6 +269,11 @@ pub(crate) fn any_message(chance: &mut Chance, now: Instant) -> Message {
             let requests = (0..chance.below(4)).map(|_| any_request(chance)).collect();
             Message::Grant { requests, epoch, at: any_time(chance, now) }
         }
+        9 => Message::Evict {
+            below: any_flow_key(chance).priority,
+            reply_to: QueueId(any_worker(chance).0 as u32),
+        },
+        10 => Message::Evicted,
         _ => Message::Reject { request, rejection: Outcome::EvictedTtl.into(), epoch },
     }
 }
@@ -294,6 +305,7 @@ pub(crate) fn any_config(chance: &mut Chance) -> WorkerConfig {
         limits: Limits { max_requests: chance.one_in(2).then_some(4), max_bytes: None },
         default_ttl: Ttl::Within(Duration::from_millis(chance.below(900).into())),
         displace: chance.one_in(2),
+        eviction: chance.one_of(&[Eviction::Off, Eviction::Sheddable]).unwrap(),
         ..FlowConfig::default()
     };
     flow.default_band.fairness = chance.one_of(&fairness).unwrap();

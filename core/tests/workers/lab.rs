@@ -123,6 +123,7 @@ impl Lab {
                         self.store.heartbeats.remove(&worker);
                     }
                     Effect::Decide(_)
+                    | Effect::Evict { .. }
                     | Effect::Publish { .. }
                     | Effect::TickSoon
                     | Effect::ShowPool(_)

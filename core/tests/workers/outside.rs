@@ -22,6 +22,7 @@ impl World {
         let has_bands = !self.config.objectives.is_empty();
         let flow = any_flow(&mut self.chance, self.crowd, has_bands);
         self.config.flow = (!self.chance.one_in(3)).then_some(flow);
+        self.evictions.go_by(self.config.flow.as_ref());
         self.members.values_mut().for_each(|member| member.is_up_to_date = false);
     }
 

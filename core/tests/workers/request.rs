@@ -5,8 +5,8 @@ use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 use picker_core::{
     BlockHash, Chain, InferenceRequest, Instant, RequestId, SchedulingResult,
     flow::{
-        BandConfig, FairnessId, FairnessPolicy, FairnessWeight, FlowConfig, FlowKey, Limits,
-        Priority, Ticket, TokenCost, Ttl,
+        BandConfig, Eviction, FairnessId, FairnessPolicy, FairnessWeight, FlowConfig, FlowKey,
+        Limits, Priority, Ticket, TokenCost, Ttl,
     },
     ledger::{Account, EndpointKey},
     worker::PendingRequest,
@@ -209,6 +209,7 @@ pub(crate) fn any_flow(chance: &mut Chance, crowd: Crowd, has_bands: bool) -> Fl
             ..BandConfig::default()
         },
         displace: true,
+        eviction: chance.one_of(&[Eviction::Off, Eviction::Sheddable]).unwrap(),
         ..FlowConfig::default()
     }
 }

@@ -107,6 +107,7 @@ impl World {
                     self.store.publish(*position, events.clone());
                 }
             }
+            Effect::Evict { request } => self.see_eviction((queue, *request)),
             Effect::ShowHeartbeat => {
                 let member = self.member(queue);
                 let (id, heartbeat) = (member.id, member.worker.heartbeat().clone());
@@ -228,7 +229,9 @@ impl World {
             | Message::Cancel { .. }
             | Message::Wake
             | Message::Charge { .. }
-            | Message::Correct { .. } => self.tell_the_arbiter(queue, message),
+            | Message::Correct { .. }
+            | Message::Evicted => self.tell_the_arbiter(queue, message),
+            Message::Evict { .. } => self.ask_for_eviction(queue, message),
         }
     }
 

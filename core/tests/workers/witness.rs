@@ -74,7 +74,9 @@ impl Witness {
             Message::Submit { .. }
             | Message::Wake
             | Message::Grant { .. }
-            | Message::Reject { .. } => (),
+            | Message::Reject { .. }
+            | Message::Evict { .. }
+            | Message::Evicted => (),
         }
     }
 
@@ -105,7 +107,9 @@ impl Witness {
                 | Message::Cancel { .. }
                 | Message::Wake
                 | Message::Charge { .. }
-                | Message::Correct { .. } => (),
+                | Message::Correct { .. }
+                | Message::Evict { .. }
+                | Message::Evicted => (),
             }
         }
         self.holds_the_order(&granted);

@@ -16,6 +16,7 @@ use picker_core::{
 
 use crate::{
     chance::Chance,
+    evictions::Evictions,
     faults::{Faults, Troubles},
     pool::Pool,
     request::{Asked, Crowd, OBJECTIVES, any_flow},
@@ -105,6 +106,7 @@ pub(crate) struct World {
     pub(crate) answered: BTreeSet<Request>,
     /// Requests that were held when their clients left.
     pub(crate) left: BTreeMap<Request, Asked>,
+    pub(crate) evictions: Evictions,
     /// Prompts of one request each that was taken back, with the worker that did so.
     pub(crate) withdrawn: Vec<(QueueId, Chain)>,
     pub(crate) issued: u32,
@@ -137,6 +139,8 @@ impl World {
             conduct: if chance.one_in(2) { Conduct::FailsOpen } else { Conduct::FailsClosed },
             ..WorkerConfig::default()
         };
+        let mut evictions = Evictions::default();
+        evictions.go_by(config.flow.as_ref());
         let may_empty = crowd == Crowd::Mixed && chance.one_in(2);
         let rules = Rules { is_timely: false, is_late: chance.one_in(2), may_empty };
         let faults = Faults::any(&mut chance);
@@ -163,6 +167,7 @@ impl World {
             requests: BTreeMap::new(),
             answered: BTreeSet::new(),
             left: BTreeMap::new(),
+            evictions,
             withdrawn: Vec::new(),
             issued: 0,
             born: 0,
@@ -205,6 +210,7 @@ impl World {
             _ if self.members.len() < WORKERS_MAX => self.bear(),
             _ => (),
         }
+        self.end_evicted(4);
         self.write_late(3);
         self.configure_some(20);
         self.go_wrong(1_000);
@@ -233,6 +239,7 @@ impl World {
                 self.tick(queue);
             }
         }
+        self.end_evicted(2);
         self.write_late(3);
         self.configure_some(4);
         self.go_wrong(2_000);

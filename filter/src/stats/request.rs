@@ -150,6 +150,14 @@ pub(crate) fn count_fallback(pool: &Pool, reason: FallbackReason) {
     in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Fallbacks(reason), 1));
 }
 
+/// Counts a request that was ended while it ran.
+pub(crate) fn count_evicted(pool: &Pool, models: &Models, flow: &FlowKey) {
+    in_tally(pool, |PoolTally { counts, .. }| {
+        let set = counts.place(&labels(models, flow), false);
+        counts.add(set, Measure::Evicted, 1);
+    });
+}
+
 /// Counts a request that was answered with this status in the pool's place.
 pub(crate) fn count_refused(pool: &Pool, status: u16) {
     vm::with(|vm| {
@@ -205,7 +213,8 @@ pub(crate) fn record(pool: &Pool, done: &Done<'_>) {
         }
         if let Some(sent) = &done.sent {
             record_sent(&mut counted, sent);
-            record_endpoint(counts, sent, done.error.is_some());
+            // One that was evicted is no failure of the endpoint.
+            record_endpoint(counts, sent, done.error == Some(ErrorCode::ModelServerError));
             record_prefix(&mut Counted { tally: counts, set: *whole }, sent.decision);
             if let Some(observed) = sent.observed {
                 record_observed(&mut Counted { tally: counts, set: *whole }, sent, observed);

@@ -58,8 +58,13 @@ impl Stream {
 
     /// Says what became of a request, once its stream is gone.
     pub(super) fn log(&self) {
-        match self.leave() {
-            Phase::Sent(sent) => self.log_sent(*sent),
+        let phase = self.leave();
+        if let Some(placed) = phase.placed() {
+            self.take_back(placed);
+        }
+        match phase {
+            Phase::Sent(sent) => self.log_sent(*sent, None),
+            Phase::Evicted(sent) => self.log_sent(*sent, Some(ErrorCode::ResourceExhausted)),
             Phase::Held(held) => {
                 self.stop_waiting(&held, Outcome::EvictedContextCancelled);
                 record_unsent(&held.placed, ErrorCode::ClientDisconnect);
@@ -101,7 +106,8 @@ impl Stream {
         }
     }
 
-    fn log_sent(&self, mut sent: Sent) {
+    /// Says what became of a request that was sent; `refused` for one that was ended from here.
+    fn log_sent(&self, mut sent: Sent, refused: Option<ErrorCode>) {
         let pool = std::rc::Rc::clone(&sent.placed.pool);
         if let Some(tpot) = sent.response.tpot() {
             run::observe(&pool, Observation::Streamed { request: self.id, tpot });
@@ -126,7 +132,8 @@ impl Stream {
                 agrees: sent.served_by.map(|it| decision.ranked.first() == Some(&it)),
             }),
         });
-        let (models, flow, error) = (&placed.models, &placed.flow, response.error());
+        let (models, flow, error) =
+            (&placed.models, &placed.flow, refused.or_else(|| response.error()));
         let begun = Some(*counted);
         stats::record(&pool, &Done { models, flow, error, begun, sent: measured });
         if let Some(decision) = result {

@@ -31,6 +31,8 @@ pub(super) enum Phase {
     Held(Held),
     /// The request is on its way to a pool.
     Sent(Box<Sent>),
+    /// The request was on its way, and is ended for a more important one.
+    Evicted(Box<Sent>),
     /// The request is on its way, and asked no pool for a place.
     Passed,
     /// The same, and its answer names what the pod keeps.
@@ -158,6 +160,19 @@ pub(super) struct Next {
     pub(super) action: Action,
 }
 
+impl Phase {
+    /// Returns the request with its pool, once a pool was asked for a place.
+    pub(super) fn placed(&self) -> Option<&Placed> {
+        match self {
+            Self::Sent(sent) | Self::Evicted(sent) => Some(&sent.placed),
+            Self::Held(held) => Some(&held.placed),
+            Self::Refusing(refusing) => refusing.refused.placed.as_deref(),
+            Self::Refused(refused) => refused.placed.as_deref(),
+            Self::New | Self::Reading(_) | Self::Passed | Self::Naming(_) | Self::Answered => None,
+        }
+    }
+}
+
 impl Held {
     /// A request that waits as Envoy has nothing to show: before its body, or behind it.
     pub(super) fn at_rest(placed: Placed, since: Instant, counted: SetId) -> Self {
@@ -169,9 +184,11 @@ impl Next {
     /// The same phase, for the rest of a request that needs no more reading.
     pub(super) fn unchanged(phase: Phase) -> Self {
         let action = match phase {
-            Phase::Held(_) | Phase::Answered | Phase::Refusing(_) | Phase::Refused(_) => {
-                Action::Pause
-            }
+            Phase::Held(_)
+            | Phase::Evicted(_)
+            | Phase::Answered
+            | Phase::Refusing(_)
+            | Phase::Refused(_) => Action::Pause,
             Phase::New | Phase::Reading(_) | Phase::Sent(_) | Phase::Passed | Phase::Naming(_) => {
                 Action::Continue
             }

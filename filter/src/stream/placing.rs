@@ -94,6 +94,7 @@ impl Stream {
         stats::count_choice(&placed.pool, (&placed.models, &placed.flow), outcome, took);
         let pool = Rc::clone(&placed.pool);
         let next = self.settle(placed, decision);
+        self.offer_up(&pool, priority, &next);
         if let Phase::Held(_) = next.phase {
             let held: Rc<dyn HeldStream> = Rc::<Self>::clone(self);
             vm::in_pool(pool.id, |pool| pool.held.insert(self.id, held));

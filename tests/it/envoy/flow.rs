@@ -11,6 +11,7 @@ mod bands;
 mod clocks;
 mod dashboards;
 mod empty;
+mod evicting;
 mod leaving;
 mod lives;
 mod metrics;

@@ -8,6 +8,7 @@ mod order;
 mod tenants;
 
 mod empty;
+mod evicting;
 mod full;
 mod patience;
 mod room;

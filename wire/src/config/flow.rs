@@ -3,7 +3,7 @@
 mod band;
 
 use picker_core::{
-    flow::{FlowConfig, Limits},
+    flow::{Eviction, FlowConfig, Limits},
     saturation::Detector,
 };
 
@@ -31,9 +31,6 @@ const KEYS: [&str; 12] = [
 /// Reads `flowControl`: the rules by which requests are held.
 pub(super) fn read(at: &At<'_>, plugins: &Plugins<'_>) -> Result<FlowConfig, ConfigError> {
     let section = at.object(&KEYS)?;
-    if section.read("enableEviction", false, At::flag)? {
-        section.refuse_yet(&["enableEviction"])?;
-    }
     let default = FlowConfig::default();
     let template = |at: &At<'_>| band::template(at, plugins);
     Ok(FlowConfig {
@@ -53,6 +50,9 @@ pub(super) fn read(at: &At<'_>, plugins: &Plugins<'_>) -> Result<FlowConfig, Con
             |at| plugins.find(at),
         )?,
         displace: section.read("displace", default.displace, At::flag)?,
+        eviction: section.read("enableEviction", default.eviction, |at| {
+            Ok(if at.flag()? { Eviction::Sheddable } else { Eviction::Off })
+        })?,
     })
 }
 

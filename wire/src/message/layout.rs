@@ -52,6 +52,11 @@ pub(super) enum Line<'a> {
         epoch: u64,
         expected_wait: Duration,
     },
+    Evict {
+        below: i32,
+        reply_to: u32,
+    },
+    Evicted,
 }
 
 /// Layout of a [`Ticket`].
@@ -122,6 +127,10 @@ impl<'a> Line<'a> {
                 epoch: *epoch,
                 expected_wait: rejection.expected_wait,
             },
+            Message::Evict { below, reply_to } => {
+                Self::Evict { below: below.0, reply_to: reply_to.0 }
+            }
+            Message::Evicted => Self::Evicted,
         })
     }
 }
@@ -156,6 +165,10 @@ impl TryFrom<Line<'_>> for Message {
                 let rejection = Rejection { outcome, expected_wait };
                 Self::Reject { request: RequestId(request), rejection, epoch }
             }
+            Line::Evict { below, reply_to } => {
+                Self::Evict { below: Priority(below), reply_to: QueueId(reply_to) }
+            }
+            Line::Evicted => Self::Evicted,
         })
     }
 }

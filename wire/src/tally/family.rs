@@ -104,6 +104,10 @@ pub(super) const UNMETERED: Family = counter(
     "llm_picker_unmetered",
     "Answers that did not say what they cost, so that it was estimated",
 );
+pub(super) const EVICTED: Family = counter(
+    "llm_picker_evicted",
+    "Requests that were ended while they ran, for more important ones",
+);
 pub(super) const REFUSED: Family =
     counter("llm_picker_refused", "Requests that were answered with an error");
 pub(super) const OBSERVED: Family = counter(

@@ -84,6 +84,8 @@ pub enum Measure {
     SchedulerDuration,
     /// Time that flow control took to let a request go or to queue it.
     EnqueueDuration(EnqueueOutcome),
+    /// Requests that were ended while they ran, for more important ones.
+    Evicted,
     /// Requests that another pool took, by the reason.
     Fallbacks(FallbackReason),
 }
@@ -199,6 +201,7 @@ impl Measure {
             Self::EndpointTokens => family::ENDPOINT_TOKENS,
             Self::SchedulerDuration => family::SCHEDULER_DURATION,
             Self::EnqueueDuration(_) => family::ENQUEUE_DURATION,
+            Self::Evicted => family::EVICTED,
             Self::Fallbacks(_) => family::FALLBACKS,
         }
     }
@@ -244,7 +247,8 @@ impl Measure {
             | Self::EndpointTtft
             | Self::EndpointItl
             | Self::EndpointTokens
-            | Self::SchedulerDuration => return None,
+            | Self::SchedulerDuration
+            | Self::Evicted => return None,
         })
     }
 }

@@ -96,20 +96,23 @@ fn every_field_becomes_the_engines() {
         "defaultNegativePriorityBand": {"maxRequests": "1k", "maxBytes": 0},
         "priorityBands": [{"priority": 10.0, "defaultRequestTTL": "10s", "fairnessPolicyRef": "tokens"}],
         "usageLimitPolicyPluginRef": "holdback", "bandSelectionPolicyPluginRef": "floors",
-        "enableEviction": false, "displace": true"#;
+        "enableEviction": true, "displace": true"#;
     let flow = flow(plugins, section).unwrap();
     insta::assert_snapshot!([
         format!("{:?} {:?} {:?}", flow.limits, flow.default_ttl, flow.no_endpoint_ttl),
         format!("{:?}", flow.default_band),
         format!("{:?}", flow.default_negative_band),
         format!("{:?}", flow.bands),
-        format!("{:?} {:?} {}", flow.usage_limit, flow.band_selection, flow.displace),
+        format!(
+            "{:?} {:?} {} {:?}",
+            flow.usage_limit, flow.band_selection, flow.displace, flow.eviction
+        ),
     ].join("\n"), @r#"
     Limits { max_requests: None, max_bytes: Some(1073741824) } Unlimited Some(Within(90s))
     BandConfig { limits: Limits { max_requests: Some(5000), max_bytes: Some(1000000000) }, default_ttl: None, fairness: GlobalStrict, ordering: Edf }
     Some(BandConfig { limits: Limits { max_requests: Some(1000), max_bytes: None }, default_ttl: None, fairness: GlobalStrict, ordering: Fcfs })
     {Priority(10): BandConfig { limits: Limits { max_requests: Some(5000), max_bytes: Some(1000000000) }, default_ttl: Some(Within(10s)), fairness: TokenFair(TokenCost { prompt: 2, output: 5, weights: {FairnessId("gold"): FairnessWeight(3)} }), ordering: Fcfs }}
-    PriorityHoldback(Holdback(Spread { domain: Value, lowest: 0.5, highest: 1.0 })) Weighted(Floors { default: Share(100000), bands: {Priority(-1): Share(250000)} }) true
+    PriorityHoldback(Holdback(Spread { domain: Value, lowest: 0.5, highest: 1.0 })) Weighted(Floors { default: Share(100000), bands: {Priority(-1): Share(250000)} }) true Sheddable
     "#);
 }
 
@@ -190,7 +193,7 @@ fn errors_say_where_what_and_what_is_allowed() {
         r#""maxBytes": "1.5 Gi""#,
         r#""defaultRequestTTL": 60"#,
         r#""defaultRequestTTL": "-1s""#,
-        r#""enableEviction": true"#,
+        r#""enableEviction": "yes""#,
         r#""priorityBands": [{"priority": 1}, {"priority": 1}]"#,
         r#""priorityBands": [{"maxRequests": 1}]"#,
         r#""defaultPriorityBand": {"priority": 1}"#,
@@ -205,7 +208,7 @@ fn errors_say_where_what_and_what_is_allowed() {
     invalid flowControl.maxBytes "1.5 Gi": must be a number or a quantity such as "1Gi" or "10k", 0 for no limit
     invalid flowControl.defaultRequestTTL 60: must be a duration such as "200ms", "60s" or "1m30s"
     invalid flowControl.defaultRequestTTL "-1s": must be a duration such as "200ms", "60s" or "1m30s"
-    invalid flowControl.enableEviction: must be left out, as it is not supported yet
+    invalid flowControl.enableEviction "yes": must be true or false
     invalid flowControl.priorityBands[1].priority 1: must be a priority that no other band has
     invalid flowControl.priorityBands[0].priority: must not be left out
     invalid flowControl.defaultPriorityBand.priority: must be a known field; allowed: maxBytes, maxRequests, defaultRequestTTL, fairnessPolicyRef, orderingPolicyRef

@@ -8,7 +8,7 @@ use picker_core::{
     flow::{FairnessId, FlowKey, Outcome, PhaseKind, Priority, Rejection, Ticket, TicketId},
     ledger::{
         Account, Accounts, BandCount, EndpointKey, Exchange, Heartbeat, Lease, Ledger,
-        MeasuredLimits, Member, PoolPhase, Sends, WorkerId,
+        MeasuredLimits, Member, PoolPhase, Sends, Sheddable, WorkerId,
     },
     workers::{Message, QueueId, WorkerPeer},
 };
@@ -70,6 +70,16 @@ fn some_heartbeat(u: &mut Unstructured<'_>) -> Result<Heartbeat> {
             amounts: Amounts { requests: some_limit(u)?, tokens: some_limit(u)? },
             at: Instant::from_nanos(u.arbitrary()?),
         },
+        sheddable: u.arbitrary::<bool>()?.then(|| some_sheddable(u)).transpose()?,
+    })
+}
+
+fn some_sheddable(u: &mut Unstructured<'_>) -> Result<Sheddable> {
+    Ok(Sheddable {
+        requests: u.int_in_range(1..=u32::MAX)?,
+        priority: Priority(u.arbitrary()?),
+        sent_at: Instant::from_nanos(u.arbitrary()?),
+        queue: QueueId(u.arbitrary()?),
     })
 }
 
@@ -123,7 +133,7 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
     let worker = WorkerId(u.arbitrary()?);
     let request = RequestId(u.arbitrary()?);
     let epoch = u.arbitrary()?;
-    Ok(match u.int_in_range(0..=6)? {
+    Ok(match u.int_in_range(0..=8)? {
         0 => {
             let count = u.int_in_range(0..=5)?;
             let tickets = (0..count).map(|_| some_ticket(u)).collect::<Result<_>>()?;
@@ -141,7 +151,9 @@ fn some_message(u: &mut Unstructured<'_>) -> Result<Message> {
             let requests = (0..count).map(|_| Ok(RequestId(u.arbitrary()?))).collect::<Result<_>>();
             Message::Grant { requests: requests?, epoch, at: Instant::from_nanos(u.arbitrary()?) }
         }
-        5 => {
+        5 => Message::Evict { below: Priority(u.arbitrary()?), reply_to: QueueId(u.arbitrary()?) },
+        6 => Message::Evicted,
+        7 => {
             let flow = some_flow(u)?;
             Message::Correct { flow, charged: u.arbitrary()?, found: u.arbitrary()? }
         }

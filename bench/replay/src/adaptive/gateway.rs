@@ -230,7 +230,8 @@ impl Gateway {
                         self.store.show(worker.id(), worker.heartbeat().clone());
                     }
                 }
-                Effect::RemoveHeartbeat { .. }
+                Effect::Evict { .. }
+                | Effect::RemoveHeartbeat { .. }
                 | Effect::ReportUnreadable(_)
                 | Effect::ReportContended
                 | Effect::ReportRecount => {

@@ -5,7 +5,7 @@ use crate::{
     ledger::{Ledger, Row},
     model::Instant,
     workers::{
-        Envelope, Message,
+        Envelope, Message, Reclaim,
         arbiter::{Acts, Arbiter, Reserve, Submission, Tenure},
     },
 };
@@ -46,10 +46,12 @@ impl WorkerPeer {
                 arbiter.correct(&flow, charged, found);
                 heard.looks = false;
             }
+            Message::Evicted => arbiter.confirm_eviction(now),
             Message::Submit { .. }
             | Message::Wake
             | Message::Grant { .. }
-            | Message::Reject { .. } => (),
+            | Message::Reject { .. }
+            | Message::Evict { .. } => (),
         }
         heard
     }
@@ -69,8 +71,8 @@ impl WorkerPeer {
     fn act(arbiter: &mut Arbiter, now: Instant, reserve: Reserve) -> Acted {
         let epoch = arbiter.epoch().unwrap_or_default();
         let places = reserve.places();
-        let Acts { envelopes, unused } = arbiter.act(now, reserve);
-        Acted { envelopes, unused, others: unused < places, epoch }
+        let Acts { envelopes, unused, reclaim } = arbiter.act(now, reserve);
+        Acted { envelopes, unused, others: unused < places, epoch, reclaim }
     }
 }
 
@@ -94,4 +96,6 @@ pub(crate) struct Acted {
     pub(crate) others: bool,
     /// The term that they were reserved in.
     pub(crate) epoch: u64,
+    /// Running requests that should end.
+    pub(crate) reclaim: Option<Reclaim>,
 }

@@ -22,8 +22,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("dcgm-extractor", DCGM),
     ("disaggregatedset-rollout-screener", ROLLOUT),
     ("disaggregatedset-rollout-pod-extractor", ROLLOUT),
-    ("sheddable-eviction-filter", EVICTION),
-    ("priority-then-time-eviction-order-policy", EVICTION),
     ("local-syncer", "gateways tell each other what they do through the scraper"),
     ("latency-observer-producer", "estimated-ttft-scorer learns by itself how long tokens take"),
     ("latency-observation-scorer", "use estimated-ttft-scorer, which learns how long tokens take"),
@@ -41,8 +39,6 @@ const DCGM: &str = "pods alone are scraped; the scraper's engineConfigs[].custom
                     metric of theirs";
 const ROLLOUT: &str =
     "revisions of a rollout are not told apart; label-selector-filter keeps to one";
-const EVICTION: &str = "running requests are not evicted; flowControl.displace lets higher bands push \
-                        out waiting ones";
 const TESTS: &str = "it is for the EPP's own tests of conformance";
 
 /// Names that older EPPs had for types that exist here.

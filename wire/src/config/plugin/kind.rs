@@ -46,9 +46,10 @@ pub(super) const IN_FLIGHT: &str = "inflight-load-producer";
 const PODS: &str = "the scraper reads metrics; its pools[].metrics say the path, port and scheme";
 const OBJECTS: &str = "the scraper finds endpoints, and what Kubernetes says of them";
 const MODELS: &str = "the scraper asks the pods for their models, which answer /v1/models";
+const EVICTION: &str = "flowControl.enableEviction evicts by these two";
 const HEADERS: &str = "the disagg-profile-handler sets the headers of its stages";
 /// Types without effect here, each with the reason.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("metrics-data-source", PODS),
     ("core-metrics-extractor", "the scraper knows engines; its pools[].engineConfigs add others"),
     ("topology-extractor", "the scraper reads labels of pods"),
@@ -57,6 +58,8 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("prefill-header-handler", HEADERS),
     (TOKEN_PRODUCER, "prompts are measured in bytes, and tokens are learnt from answers"),
     (IN_FLIGHT, "the ledger counts requests and tokens in flight"),
+    ("sheddable-eviction-filter", EVICTION),
+    ("priority-then-time-eviction-order-policy", EVICTION),
     ("models-data-source", MODELS),
     ("models-data-extractor", MODELS),
     ("models-responder", MODELS),
