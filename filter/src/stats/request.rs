@@ -145,17 +145,17 @@ pub(crate) fn count_unmetered(pool: &Pool) {
     in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Unmetered, 1));
 }
 
-/// Counts a request that another pool took.
-pub(crate) fn count_fallback(pool: &Pool, reason: FallbackReason) {
-    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Fallbacks(reason), 1));
-}
-
 /// Counts a request that was ended while it ran.
 pub(crate) fn count_evicted(pool: &Pool, models: &Models, flow: &FlowKey) {
     in_tally(pool, |PoolTally { counts, .. }| {
         let set = counts.place(&labels(models, flow), false);
         counts.add(set, Measure::Evicted, 1);
     });
+}
+
+/// Counts a request that another pool took.
+pub(crate) fn count_fallback(pool: &Pool, reason: FallbackReason) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::Fallbacks(reason), 1));
 }
 
 /// Counts a request that was answered with this status in the pool's place.

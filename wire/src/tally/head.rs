@@ -13,7 +13,7 @@ use crate::{
     told_objective::{OBJECTIVES_TOLD_MAX, ObjectiveRecord},
 };
 
-pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 6 };
+pub(super) const FRAME: Frame = Frame { magic: *b"LPH", version: 5 };
 
 /// Head of a worker's counts.
 #[derive(Clone, Debug, Default, PartialEq)]
