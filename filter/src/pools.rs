@@ -29,7 +29,7 @@ pub(crate) use candidates::{Candidates, Choice, rewrites};
 use group::Group;
 
 /// Pools of a configuration in which every worker takes part at once: their prefixes are then known to a worker before
-/// its first request. Each costs a worker some 100 kB and a look at its ledger a second.
+/// its first request. Each costs a worker 32 kB, its prefixes, and a look at its ledger a second.
 const JOINED_AT_ONCE_MAX: usize = 64;
 
 /// All pools of one plugin instance, in the order in which they are tried.

@@ -1,6 +1,6 @@
 //! The one place where a worker meets Envoy: runs its turns and carries out their effects.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use picker_core::{
     Instant, RequestId,

@@ -1,5 +1,6 @@
 //! A configuration with as many pools as one may have, of which one Envoy is asked for a few.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::print_stdout, reason = "the figures are in bench/NOTEBOOK.md")]
 
 use host_mock::Stream;
 use picker_core::Snapshot;

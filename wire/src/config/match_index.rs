@@ -200,7 +200,7 @@ mod tests {
                 let cluster = *u.choose(&["", "", "c", "d"])?;
                 let host = *u.choose(&["", "", "h.io", "*.io", "x.io"])?;
                 let path = *u.choose(&["", "", "/", "/a", "/a/", "/a/b"])?;
-                let models: &[&str] = *u.choose(&[&[][..], &["m"], &["m", "n"], &["o"]])?;
+                let models: &[&str] = u.choose(&[&[][..], &["m"], &["m", "n"], &["o"]])?;
                 rules.push(rule(cluster, host, path, models));
             }
             let index = MatchIndex::new(&rules);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use serde_json::{Value, json};
-use wire::config::{Fallback, PickerConfig, PluginConfig, parse};
+use wire::config::{Fallback, PickerConfig, PluginConfig, PoolConfig, parse};
 
 fn picker(config: &Value) -> Result<PickerConfig, String> {
     match parse(config.to_string().as_bytes()) {
@@ -31,7 +31,7 @@ fn a_fallback_is_a_pool_that_may_stand_behind_one_for_all() {
     let to = |pool: &str, saturation| Some(Fallback { pool: pool.to_owned(), saturation });
     assert_eq!(fallbacks, [to("c", Some(1.5)), None, to("d", None), None]);
     assert_eq!(
-        config.pools.iter().map(|pool| pool.is_unpicked()).collect::<Vec<_>>(),
+        config.pools.iter().map(PoolConfig::is_unpicked).collect::<Vec<_>>(),
         [false, false, false, true]
     );
 }
