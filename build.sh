@@ -9,6 +9,8 @@ readonly NODE_TARGET=wasm32-unknown-unknown
 
 # shellcheck source=tools/install.sh
 source tools/install.sh
+# shellcheck source=tools/cluster.sh
+source tools/cluster.sh
 
 usage() {
   cat <<'TEXT'
@@ -23,6 +25,8 @@ usage() {
     --hold stopIteration|bufferFilter
     --destination header|property|filterState
 ./build.sh test      builds, then runs every test: native, documentation, manifests, wasm in Node, page in Chromium, wasm in wasmtime, real Envoy
+./build.sh test cluster      the stories over a real control plane alone, which `test` leaves out
+./build.sh cluster   builds, then brings up a Kubernetes control plane with Istio and a gateway, as processes, until Ctrl-C
 ./build.sh bench [NAME]      builds, then measures; without NAME lists the benches, with a line on each
     --quick                    one short round: whether it works
     --servers HOST:PORT,...    vLLM servers that already run, of one model: for real-vllm
@@ -38,10 +42,11 @@ main() {
     build) no_arguments "$command" "$@"; build ;;
     run) build; exec dist/llm-picker-stack "$@" ;;
     bench) build_for_bench "${1:-}"; exec target/native/llm-picker-bench "$@" ;;
-    test) no_arguments "$command" "$@"; build; run_tests ;;
+    test) known_tests "$@"; build; run_tests "$@" ;;
+    cluster) no_arguments "$command" "$@"; build; build_cluster; run_cluster ;;
     image) no_arguments "$command" "$@"; build; ensure_cyclonedx; step "dist/llm-picker-image.tar" build_image ;;
     help | -h | --help) usage ;;
-    *) fail "unknown command '$command'. Allowed: build, run, test, bench, image, help" ;;
+    *) fail "unknown command '$command'. Allowed: build, run, test, cluster, bench, image, help" ;;
   esac
 }
 
@@ -153,9 +158,43 @@ build_image() {
   envoy/image/sbom.sh "$host" scraper llm-scraper >dist/llm-scraper.cdx.json
 }
 
+# --- a control plane
+
+build_cluster() {
+  ensure_clients
+  ensure_kube
+  ensure_cluster
+  # With the stories, as their features are those of all tests: by itself most of its dependencies would be built once more.
+  step "the cluster and its stories" cargo test --locked --workspace --test it --no-run
+}
+
+# run_cluster COMMAND...: the command over a cluster of its own; without one the cluster stays until Ctrl-C.
+run_cluster() {
+  local folder=$CLUSTER/run
+  exec 9>"$CLUSTER/lock"
+  flock --nonblock 9 || fail "a cluster runs already, with its files in $folder"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  [[ $# -eq 0 ]] || set -- -- "$@"
+  tools/cluster/inside.sh target/debug/llm-picker-cluster --folder "$folder" "$@"
+}
+
 # --- what is tested
 
+known_tests() {
+  [[ $# -eq 0 || ($# -eq 1 && $1 == cluster) ]] || fail "unknown tests '$*'. Allowed: cluster, or none for all but those"
+}
+
 run_tests() {
+  if [[ ${1:-} == cluster ]]; then
+    build_cluster
+    step "test cluster" test_cluster
+  else
+    run_all_tests
+  fi
+}
+
+run_all_tests() {
   ensure_clients
   ensure_kube
   ensure_cyclonedx
@@ -181,9 +220,9 @@ has_nextest() {
 # Always the whole workspace: another choice of packages unites other features, and rebuilds their dependencies.
 test_native() {
   if has_nextest; then
-    cargo nextest run --locked --workspace -E 'not test(/^(mock|envoy)::/)'
+    cargo nextest run --locked --workspace -E 'not test(/^(mock|envoy|cluster)::/)'
   else
-    cargo test --locked --workspace --lib --bins --test '*' -- --skip mock:: --skip envoy::
+    cargo test --locked --workspace --lib --bins --test '*' -- --skip mock:: --skip envoy:: --skip cluster::
   fi
 }
 
@@ -203,6 +242,11 @@ test_envoy() {
     cargo test --locked --workspace --test agreement -- --ignored
     cargo test --locked --workspace --test it -- envoy::
   fi
+}
+
+# The stories share one cluster, so they are told one by one. There is no network in it, and nothing is left to compile.
+test_cluster() {
+  run_cluster cargo test --locked --workspace --offline --test it -- cluster:: --test-threads 1
 }
 
 # Manifests, chart, rules, dashboards and image against the schemas and the tools of a cluster.

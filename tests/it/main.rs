@@ -1,5 +1,6 @@
 //! Everything that needs the built .wasm or a real Envoy, in one test binary.
 
+mod cluster;
 mod docs;
 mod envoy;
 mod hermetic;
