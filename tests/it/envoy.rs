@@ -29,6 +29,7 @@ mod scheduling;
 mod scraped;
 mod snapshots;
 mod streams;
+mod told;
 mod trust;
 mod upgrade;
 mod uploads;

@@ -27,7 +27,7 @@ const VERSIONS: [u8; 13] = [
     b'.',
 ];
 
-/// Mark of the layouts in every key, as in `v77417731411.`.
+/// Mark of the layouts in every key, as in `v77517731411.`.
 pub const LAYOUT: &str = match str::from_utf8(&VERSIONS) {
     Ok(text) => text,
     Err(_) => "",
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_key_names_pool_layouts_and_value() {
-        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v77417731411./ledger");
+        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v77517731411./ledger");
         assert_eq!([digit(0), digit(9), digit(10), digit(35)], *b"09az");
     }
 }

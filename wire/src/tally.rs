@@ -30,5 +30,7 @@ pub use count::{Count, LabelSet};
 pub use family::{Family, FamilyKind, Unit};
 pub use head::Head;
 pub use labels::{LABEL_BYTES_MAX, Labels, OTHER, clipped};
-pub use measure::{Agreement, EnqueueOutcome, ErrorCode, Measure, QueueOutcome, RefusedStatus};
+pub use measure::{
+    Agreement, EnqueueOutcome, ErrorCode, Measure, OwnError, QueueOutcome, RefusedStatus,
+};
 pub use table::{Places, SetId, WorkerTally};

@@ -11,7 +11,7 @@ use super::{
     phase::{Asked, Next, Phase, Placed, RefusedRequest, Refusing},
     placing,
 };
-use crate::{bodies, host, refusal::Refusal, stats};
+use crate::{bodies, host, models::Models, refusal::Refusal, stats};
 
 /// Bytes of a body that are waited for and thrown away: eight times the largest that is read by default, which a client
 /// with a gigabit a second sends in two seconds. A client that sends more may lose its answer with the connection.
@@ -43,11 +43,13 @@ impl Stream {
             return Next::passed();
         }
         let status = refusal.status();
-        if let Some(pool) = asked.candidates.first() {
-            stats::count_refused(pool, status);
-        }
-        let refused = RefusedRequest { code: ErrorCode::from_status(status), placed: None };
-        let Asked { dialect, reply_to, .. } = *asked;
+        let Asked { dialect, reply_to, .. } = &*asked;
+        let (dialect, reply_to) = (*dialect, reply_to.clone());
+        let placed = asked.candidates.first().map(Rc::clone).map(|pool| {
+            stats::count_refused(&pool, status);
+            Box::new(self.placed(pool, asked, Models::default(), 0))
+        });
+        let refused = RefusedRequest { code: ErrorCode::from_status(status), placed };
         Next::refusing(Refusing { refusal, dialect, reply_to, refused, discarded: 0 })
     }
 

@@ -15,7 +15,7 @@ pub const SETS_MAX: usize = SETS as usize;
 /// Bytes of a chunk at most.
 pub const BYTES_MAX: usize = 64 << 10;
 
-pub(super) const FRAME: Frame = Frame { magic: *b"LPC", version: 4 };
+pub(super) const FRAME: Frame = Frame { magic: *b"LPC", version: 5 };
 
 /// Bytes that are written in one piece, and not one by one as a list of numbers would be.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);

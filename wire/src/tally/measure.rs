@@ -84,6 +84,27 @@ pub enum Measure {
     SchedulerDuration,
     /// Time that flow control took to let a request go or to queue it.
     EnqueueDuration(EnqueueOutcome),
+    /// Time that the picker worked on a request, of some requests.
+    RequestProcessing,
+    /// Time that the picker worked on an answer, of the same requests.
+    ResponseProcessing,
+    /// Faults of the picker's own.
+    OwnErrors(OwnError),
+}
+
+/// Fault of the picker's own, of which no request need have noticed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum OwnError {
+    /// A message to another worker was lost.
+    LostMessage,
+    /// A change of the ledger was given up, as other workers were faster each time.
+    GaveUp,
+    /// Counts in the ledger were wrong, and mended.
+    Recounted,
+    /// A worker gave no sign of life, and its requests were taken off the ledger.
+    WorkerDied,
+    /// The snapshot in shared data could not be read.
+    UnreadableSnapshot,
 }
 
 /// Agreement of the picker's choice with another's.
@@ -186,6 +207,9 @@ impl Measure {
             Self::EndpointTokens => family::ENDPOINT_TOKENS,
             Self::SchedulerDuration => family::SCHEDULER_DURATION,
             Self::EnqueueDuration(_) => family::ENQUEUE_DURATION,
+            Self::RequestProcessing => family::REQUEST_PROCESSING,
+            Self::ResponseProcessing => family::RESPONSE_PROCESSING,
+            Self::OwnErrors(_) => family::OWN_ERRORS,
         }
     }
 
@@ -204,6 +228,7 @@ impl Measure {
             Self::Refused(status) => ("code", status.name()),
             Self::EnqueueDuration(outcome) => ("outcome", outcome.name()),
             Self::Observed(agreement) => ("choice", agreement.name()),
+            Self::OwnErrors(error) => ("kind", error.name()),
             Self::Requests
             | Self::Duration
             | Self::PerOutputToken
@@ -229,8 +254,23 @@ impl Measure {
             | Self::EndpointTtft
             | Self::EndpointItl
             | Self::EndpointTokens
-            | Self::SchedulerDuration => return None,
+            | Self::SchedulerDuration
+            | Self::RequestProcessing
+            | Self::ResponseProcessing => return None,
         })
+    }
+}
+
+impl OwnError {
+    /// Returns the word in the metric.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::LostMessage => "lost-message",
+            Self::GaveUp => "gave-up",
+            Self::Recounted => "recounted",
+            Self::WorkerDied => "worker-died",
+            Self::UnreadableSnapshot => "unreadable-snapshot",
+        }
     }
 }
 
