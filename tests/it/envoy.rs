@@ -28,6 +28,7 @@ mod run;
 mod scheduling;
 mod scraped;
 mod snapshots;
+mod stranger;
 mod streams;
 mod told;
 mod trust;
