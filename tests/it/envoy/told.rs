@@ -1,5 +1,10 @@
 //! The decision, told to operators: by the signed header, by an explanation, in access logs, spans and debug logs.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic, and says where it was")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic, and says where it was"
+)]
 
 use std::{
     cell::Cell,
