@@ -11,6 +11,8 @@ readonly NODE_TARGET=wasm32-unknown-unknown
 source tools/install.sh
 # shellcheck source=tools/cluster.sh
 source tools/cluster.sh
+# shellcheck source=tools/release.sh
+source tools/release.sh
 
 usage() {
   cat <<'TEXT'
@@ -20,7 +22,7 @@ usage() {
     --gateways 1               Envoys on ports one behind the other, over the same pods and with one scraper
     --endpoints 3              simulated vLLM pods
     --workers 2                worker threads of each Envoy
-    --config FILE              the plugin's configuration, JSON
+    --config FILE              the plugin's configuration, YAML or JSON
     --upstream HOST:PORT,...   vLLM servers that already run, instead of simulated pods
     --hold stopIteration|bufferFilter
     --destination header|property|filterState
@@ -31,6 +33,8 @@ usage() {
     --quick                    one short round: whether it works
     --servers HOST:PORT,...    vLLM servers that already run, of one model: for real-vllm
 ./build.sh image     builds, then writes dist/llm-picker-image.tar, an OCI image of the plugin, and what is in it (CycloneDX)
+./build.sh release   writes dist/release/ from a tree without changes: plugin, images, static programs for amd64 and arm64, chart, parts
+                     lists, checksums, and a signature where cosign and a key are there
 ./build.sh help      this text
 TEXT
 }
@@ -45,8 +49,9 @@ main() {
     test) known_tests "$@"; build; run_tests "$@" ;;
     cluster) no_arguments "$command" "$@"; build; build_cluster; run_cluster ;;
     image) no_arguments "$command" "$@"; build; ensure_cyclonedx; step "dist/llm-picker-image.tar" build_image ;;
+    release) no_arguments "$command" "$@"; release ;;
     help | -h | --help) usage ;;
-    *) fail "unknown command '$command'. Allowed: build, run, test, cluster, bench, image, help" ;;
+    *) fail "unknown command '$command'. Allowed: build, run, test, cluster, bench, image, release, help" ;;
   esac
 }
 
@@ -150,10 +155,9 @@ build_micro() {
 # The same commit gives the same bytes. The programs' parts lists are written beside it; Debian's `skopeo copy
 # oci-archive:dist/llm-picker-image.tar docker://REGISTRY/llm-picker:VERSION` pushes it.
 build_image() {
-  local version host
-  version=$(awk -F'"' '/^version = / { print $2; exit }' Cargo.toml)
+  local host
   host=$(rustc -vV | awk '/^host: / { print $2 }')
-  python3 envoy/image/oci.py dist/llm-picker.wasm "$version" dist/llm-picker-image.tar >dist/llm-picker-image.digest
+  python3 envoy/image/oci.py dist/llm-picker.wasm "$(version)" dist/llm-picker-image.tar >dist/llm-picker-image.digest
   envoy/image/sbom.sh "$WASM_TARGET" filter llm-picker >dist/llm-picker.cdx.json
   envoy/image/sbom.sh "$host" scraper llm-scraper >dist/llm-scraper.cdx.json
 }

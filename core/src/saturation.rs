@@ -97,6 +97,16 @@ impl Detector {
         Budget::tightest(there.map(|stage| self.measure(stage)))
     }
 
+    /// Returns the saturation of each stage that has endpoints: of those that compute prompts, and of those that answer.
+    #[must_use]
+    pub fn stages(&self, loads: &[Load]) -> StageSaturations {
+        let stage = |is_of: fn(&Load) -> bool| {
+            let of_stage: Vec<Load> = loads.iter().filter(|load| is_of(load)).copied().collect();
+            (!of_stage.is_empty()).then(|| self.measure(&of_stage).saturation())
+        };
+        StageSaturations { prefill: stage(Load::prefills), decode: stage(Load::decodes) }
+    }
+
     /// Returns the same where a prompt may be computed by another endpoint than the one that
     /// answers. Where the stages share endpoints a request may count for two there.
     #[must_use]
@@ -200,6 +210,15 @@ impl Detector {
             Self::Max(children) => children.iter().all(|child| child.has_headroom(load)),
         }
     }
+}
+
+/// Saturation of each stage of a pool; absent for a stage without endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StageSaturations {
+    /// Saturation of the endpoints that compute prompts apart from answers.
+    pub prefill: Option<f64>,
+    /// Saturation of the endpoints that answer.
+    pub decode: Option<f64>,
 }
 
 /// True if endpoints that compute prompts and endpoints that answer are never measured together.

@@ -38,7 +38,7 @@ use crate::{
         Amounts, Event, InferenceRequest, Instant, Models, Objective, PickError, PoolCondition,
         Priority, PromptOrder, QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
     },
-    saturation::{Capacity, Load, StaleEndpoints},
+    saturation::{Capacity, Load, StageSaturations, StaleEndpoints},
     schedule::Explanation,
     scheduler::Scheduler,
     workers::{WorkerPeer, watch::Watch},
@@ -227,6 +227,12 @@ impl Worker {
         self.scheduler.condition(now, ledger)
     }
 
+    /// Returns the saturation of each stage of the pool.
+    #[must_use]
+    pub fn stages(&self, now: Instant, ledger: &Ledger) -> StageSaturations {
+        self.scheduler.stages(now, ledger)
+    }
+
     /// Returns the most that the pool takes of all gateways, by what flow control goes by.
     #[must_use]
     pub fn limits(&self, now: Instant, ledger: &Ledger) -> Amounts {
@@ -288,14 +294,16 @@ impl Worker {
         debug_assert!(events.is_empty(), "an observation concerns this worker alone");
     }
 
-    /// Scores every endpoint for a request, and says which would be chosen. Nothing changes.
+    /// Measures a request as on its arrival, scores every endpoint for it, and says which would be chosen. Nothing else
+    /// changes.
     #[must_use]
     pub fn explain(
         &self,
         now: Instant,
-        request: &InferenceRequest,
+        request: &mut InferenceRequest,
         ledger: &Ledger,
     ) -> Explanation {
+        self.scheduler.measure(request);
         self.scheduler.explain(now, request, ledger)
     }
 }

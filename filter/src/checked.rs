@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use wire::config::{PickerConfig, PluginConfig, PoolConfig};
+use wire::config::{Mode, PickerConfig, PluginConfig, PoolConfig};
 
 use crate::{receiver::Receiver, source::Source};
 
@@ -40,6 +40,27 @@ impl CheckedConfig {
         match config {
             PluginConfig::Picker(config) => CheckedPicker::new(config).map(Self::Picker),
             PluginConfig::Ingest(config) => Receiver::new("ingest", &config).map(Self::Ingest),
+        }
+    }
+
+    /// Says in the log what is configured.
+    pub(crate) fn announce(&self, plugin: &str) {
+        let version = env!("CARGO_PKG_VERSION");
+        match self {
+            Self::Picker(CheckedPicker { config, pools }) => {
+                let names: Vec<&str> = pools.iter().map(|it| it.config.name.as_str()).collect();
+                let does = match config.mode {
+                    Mode::Steer => "steers",
+                    Mode::Observe => "looks on",
+                };
+                let (way, names) = (config.envoy.way, names.join(", "));
+                log::info!(
+                    "llm-picker {version}, plugin {plugin:?}: {does}; {way}; pools: {names}"
+                );
+            }
+            Self::Ingest(_) => {
+                log::info!("llm-picker {version}, plugin {plugin:?}: takes pushed snapshots");
+            }
         }
     }
 }

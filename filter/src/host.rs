@@ -31,6 +31,13 @@ pub(crate) fn wall_clock() -> Duration {
     time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default()
 }
 
+/// Logs from the level on that the host logs from now, which an operator may change while it runs. What is below costs no call.
+pub(crate) fn follow_log_level() {
+    if let Ok(level) = hostcalls::get_log_level() {
+        proxy_wasm::set_log_level(level);
+    }
+}
+
 /// Returns a number that differs from VM to VM and from call to call.
 pub(crate) fn random() -> u64 {
     std::collections::hash_map::RandomState::new().hash_one(0_u8)

@@ -33,6 +33,14 @@ pub(crate) struct KeptConfig {
     is_ok: Metric,
 }
 
+/// Outcome of keeping a configuration.
+pub(crate) struct Kept {
+    /// The good one before, if that was another.
+    pub(crate) before: Option<Vec<u8>>,
+    /// True if no VM of this Envoy has kept it yet.
+    pub(crate) is_news: bool,
+}
+
 impl KeptConfig {
     /// Opens the memory of a plugin of this name.
     pub(crate) fn of_plugin(name: &str) -> Self {
@@ -43,17 +51,17 @@ impl KeptConfig {
         }
     }
 
-    /// Keeps a configuration that is applied. Returns the one before, if that was another.
-    pub(crate) fn keep(&self, json: &[u8]) -> Option<Vec<u8>> {
+    /// Keeps a configuration that is applied.
+    pub(crate) fn keep(&self, json: &[u8]) -> Kept {
         if self.state() != Some(ConfigState::Good) {
             host::share(&self.state_key, &ConfigState::Good.encode());
         }
         let before = self.last_good();
         if before.as_deref() == Some(json) {
-            return None;
+            return Kept { before: None, is_news: false };
         }
         host::share(&self.good_key, json);
-        before
+        Kept { before, is_news: true }
     }
 
     /// Returns the last good configuration, if there was one.

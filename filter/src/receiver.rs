@@ -16,7 +16,7 @@ use wire::{
 
 use crate::{
     counters::Counters,
-    gateway,
+    debug, gateway,
     host::{self, Headers},
     outbox, prompt_key, session_key,
     store::SharedStore,
@@ -78,6 +78,7 @@ impl Receiver {
     pub(crate) fn new(key: &str, config: &IngestConfig) -> Result<Self, Vec<String>> {
         let secrets = Secrets::new(secrets(key, &config.secret_envs)?);
         secrets.get(0).into_iter().for_each(session_key::share);
+        debug::share(&secrets);
         // Until a snapshot says by which secret the scraper signs.
         secrets.get(0).into_iter().for_each(prompt_key::share);
         Ok(Self { max_bytes: config.max_bytes, stats: Counters::define(), secrets })

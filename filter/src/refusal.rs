@@ -65,6 +65,7 @@ impl Refusal {
     /// Answers the request that is being handled. The callback must then return `Pause`.
     pub(crate) fn send(&self, dialect: Dialect, to: &ReplyTo) {
         let Answer { status, message, reason, dropped_reason } = self.answer();
+        log::debug!("request {}: answered {status} ({reason})", to.request_id());
         let retry_after = self.retry_after().to_string();
         let mut headers = vec![("content-type", "application/json"), (REASON, reason)];
         to.append(&mut headers);

@@ -25,6 +25,11 @@ impl ReplyTo {
         Self { request_id: id, has_origin: headers.has("origin") }
     }
 
+    /// Returns the number by which a log knows the request; "-" if it has none.
+    pub(crate) fn request_id(&self) -> &str {
+        self.request_id.as_deref().unwrap_or("-")
+    }
+
     /// Appends the headers of an answer.
     pub(crate) fn append<'a>(&'a self, headers: &mut Vec<(&'static str, &'a str)>) {
         if let Some(id) = &self.request_id {

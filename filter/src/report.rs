@@ -8,6 +8,7 @@ use picker_core::{
     exchange::GatewayId,
     flow::FlowSize,
     ledger::{EndpointKey, Ledger},
+    saturation::StageSaturations,
 };
 use wire::{
     beliefs::Beliefs,
@@ -130,7 +131,15 @@ impl Reported<'_> {
         let flows = self.flows();
         let details = self.details(&heads, &flows);
         let report = Report { details, ..self.report(counters, flows) };
-        let reply = Reply { report, counts, beliefs, exchange };
+        let most = |stage: fn(&Head) -> Option<f64>| {
+            let alive = heads.values().filter(|head| is_alive(head, self.now));
+            alive.filter_map(stage).reduce(f64::max)
+        };
+        let stages = StageSaturations {
+            prefill: most(|head| head.stages.prefill),
+            decode: most(|head| head.stages.decode),
+        };
+        let reply = Reply { report, counts, beliefs, stages, exchange };
         match reply.encode() {
             Ok(bytes) => Some(bytes),
             Err(error) => {

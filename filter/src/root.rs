@@ -15,7 +15,7 @@ use crate::{
     fetch, gateway, host,
     in_use::InUse,
     ingest::Ingest,
-    kept_config::{self, KeptConfig},
+    kept_config::{self, Kept, KeptConfig},
     plugin_instance::PluginInstance,
     pool::conduct,
     pools::Pools,
@@ -67,7 +67,10 @@ impl Root {
         self.is_faulty = read.is_err();
         self.role = match read {
             Ok(checked) => {
-                let before = kept.keep(json);
+                let Kept { before, is_news } = kept.keep(json);
+                if is_news {
+                    checked.announce(&plugin);
+                }
                 // The instance that had them may never say that it goes: its VM may die.
                 retired::retire(
                     &before.map(|before| pools_of(&before)).unwrap_or_default(),
@@ -191,6 +194,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        host::follow_log_level();
         self.take_up();
         if let Some(kept) = &self.kept {
             kept.show(self.is_faulty, host::now());

@@ -1,6 +1,6 @@
 //! The one place where a worker meets Envoy: runs its turns and carries out their effects.
 
-use std::{collections::VecDeque, rc::Rc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use picker_core::{
     Instant, RequestId,
@@ -8,7 +8,7 @@ use picker_core::{
     workers::WorkerPeer,
 };
 
-use wire::placement_event::Origin;
+use wire::{placement_event::Origin, tally::OwnError};
 
 use crate::{
     bodies,
@@ -149,6 +149,7 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
             Effect::Send(envelope) => {
                 if !outbox::send(&envelope) {
                     vm::with(|vm| vm.pending.lost_messages += 1);
+                    stats::count_own_error(pool, OwnError::LostMessage);
                 }
             }
             Effect::Publish { position, events } => {
@@ -165,14 +166,18 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
                     worker.0
                 );
                 pool.heartbeats.remove(worker, beats);
+                stats::count_own_error(pool, OwnError::WorkerDied);
             }
             Effect::ReportRecount => {
+                stats::count_own_error(pool, OwnError::Recounted);
                 log::warn!("mended wrong counts in the ledger of pool {}", pool.config.name);
             }
             Effect::ReportUnreadable(reason) => {
+                stats::count_own_error(pool, OwnError::UnreadableSnapshot);
                 log::error!("failed to read the snapshot in shared data: {reason}");
             }
             Effect::ReportContended => {
+                stats::count_own_error(pool, OwnError::GaveUp);
                 log::error!("failed to change the ledger of pool {}", pool.config.name);
             }
         }

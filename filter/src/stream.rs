@@ -6,6 +6,7 @@
 mod direct;
 mod ending;
 mod evicting;
+mod explaining;
 mod phase;
 mod placing;
 mod reading;
@@ -13,18 +14,25 @@ mod refusing;
 mod response;
 mod routing;
 mod sending;
+mod worked;
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use picker_core::{RequestId, flow::Outcome, uploads::UploadFault, worker::Decision};
 use proxy_wasm::{
     traits::{Context, HttpContext},
     types::Action,
 };
-use wire::config::{Hold, Mode};
+use wire::{
+    config::{Hold, Mode},
+    debug::DebugWish,
+};
 
 use crate::{
-    bodies, destination,
+    bodies, debug, destination,
     host::{self, Headers},
     plugin_instance::PluginInstance,
     refusal::Refusal,
@@ -32,12 +40,17 @@ use crate::{
     vm::{HeldStream, UploadingStream},
 };
 use phase::{Held, HeldBody, Naming, Next, Phase, Sent};
+use worked::{Half, Worked};
 
 /// A stream, shared by its context and, while its request is held, by the VM, which resumes it.
 pub(crate) struct Stream {
     id: RequestId,
     instance: Rc<PluginInstance>,
     phase: RefCell<Phase>,
+    /// Wish of an operator, from the headers on.
+    wish: Cell<Option<DebugWish>>,
+    /// Time that it took so far; absent where that is not measured.
+    worked: Cell<Option<Worked>>,
 }
 
 impl Stream {
@@ -52,6 +65,7 @@ impl Stream {
 
     /// Enters the next phase. Returns the action for Envoy.
     fn go(&self, next: Next) -> Action {
+        let next = self.withhold(next);
         self.enter(next.phase);
         next.action
     }
@@ -98,6 +112,62 @@ impl Stream {
             headers.forget(names);
         }
     }
+
+    /// Takes in the headers of a request.
+    fn take_headers(self: &Rc<Self>, end_of_stream: bool) -> Action {
+        let mut headers = host::request_headers();
+        self.wish.set(debug::take(&mut headers));
+        // A client must not choose its endpoint, nor any address that Envoy can reach, nor say what the
+        // gateway says. What is stripped is not read by anything that follows.
+        let identity = &self.instance.config.identity;
+        let forged = identity.stripped.iter().chain(&identity.steering).map(String::as_str);
+        let routes = self.instance.config.routes_anew().then_some(route_headers::NAMES);
+        let forged = forged.chain(routes.into_iter().flatten());
+        self.strip(&mut headers, [destination::HEADER].into_iter().chain(forged));
+        let next = self.begin(&mut headers, end_of_stream);
+        if let Phase::Held(held) = &next.phase
+            && !end_of_stream
+        {
+            self.hold_body(held, request_meta::length(&headers));
+        }
+        // Of a connection that is to become another protocol's there is no end to wait for.
+        let has_body = !end_of_stream && !headers.has("upgrade");
+        let next = if has_body {
+            self.await_body(next, request_meta::length(&headers))
+        } else {
+            self.answer(next)
+        };
+        self.go(next)
+    }
+
+    /// Takes in a part of its body, of which Envoy has kept `size` bytes in all.
+    fn take_body(self: &Rc<Self>, size: usize, end_of_stream: bool) -> Action {
+        let phase = self.leave();
+        let next = if let Phase::Reading(reading) = phase {
+            self.read_on(reading, size, end_of_stream)
+        } else if let Phase::Held(held) = phase {
+            Next::held(held, end_of_stream)
+        } else {
+            Next::unchanged(phase)
+        };
+        let next = if end_of_stream { self.answer(next) } else { self.discard(next, size) };
+        self.go(next)
+    }
+
+    /// Takes in its trailers, behind all of its body.
+    fn take_trailers(self: &Rc<Self>) -> Action {
+        let phase = self.leave();
+        let next = if let Phase::Reading(reading) = phase {
+            // With trailers, no part of the body was its end.
+            bodies::forget_upload(self.id);
+            self.decide(reading)
+        } else if let Phase::Held(held) = phase {
+            Next::held(held, true)
+        } else {
+            Next::unchanged(phase)
+        };
+        self.go(self.answer(next))
+    }
 }
 
 impl UploadingStream for Stream {
@@ -126,7 +196,7 @@ impl HeldStream for Stream {
         let phase = self.leave();
         if let Phase::Held(Held { placed, body, counted, .. }) = phase {
             bodies::let_go(self.id);
-            stats::end_wait(&placed.pool, counted);
+            stats::end_wait(&placed.pool, counted, placed.bytes);
             let action = self.go(self.answer(self.settle(*placed, decision)));
             // With a body that is coming, the next part of it takes the request along.
             if action == Action::Continue && body == HeldBody::AtRest {
@@ -157,7 +227,9 @@ impl Picker {
     /// Makes the stream with this context id.
     pub(crate) fn new(instance: Rc<PluginInstance>, context_id: u32) -> Self {
         let id = RequestId(context_id);
-        Self { stream: Rc::new(Stream { id, instance, phase: RefCell::default() }) }
+        let (phase, wish) = (RefCell::default(), Cell::default());
+        let worked = Cell::new(Worked::begin(id));
+        Self { stream: Rc::new(Stream { id, instance, phase, wish, worked }) }
     }
 }
 
@@ -165,71 +237,39 @@ impl Context for Picker {}
 
 impl HttpContext for Picker {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let mut headers = host::request_headers();
-        // A client must not choose its endpoint, nor any address that Envoy can reach, nor say what the
-        // gateway says. What is stripped is not read by anything that follows.
-        let identity = &self.stream.instance.config.identity;
-        let forged = identity.stripped.iter().chain(&identity.steering).map(String::as_str);
-        let routes = self.stream.instance.config.routes_anew().then_some(route_headers::NAMES);
-        let forged = forged.chain(routes.into_iter().flatten());
-        self.stream.strip(&mut headers, [destination::HEADER].into_iter().chain(forged));
-        let next = self.stream.begin(&mut headers, end_of_stream);
-        if let Phase::Held(held) = &next.phase
-            && !end_of_stream
-        {
-            self.stream.hold_body(held, request_meta::length(&headers));
-        }
-        // Of a connection that is to become another protocol's there is no end to wait for.
-        let has_body = !end_of_stream && !headers.has("upgrade");
-        let next = if has_body {
-            self.stream.await_body(next, request_meta::length(&headers))
-        } else {
-            self.stream.answer(next)
-        };
-        self.stream.go(next)
+        let stream = &self.stream;
+        stream.timed(Half::Request, || stream.take_headers(end_of_stream))
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let phase = self.stream.leave();
-        let next = if let Phase::Reading(reading) = phase {
-            self.stream.read_on(reading, size, end_of_stream)
-        } else if let Phase::Held(held) = phase {
-            Next::held(held, end_of_stream)
-        } else {
-            Next::unchanged(phase)
-        };
-        let next =
-            if end_of_stream { self.stream.answer(next) } else { self.stream.discard(next, size) };
-        self.stream.go(next)
+        let stream = &self.stream;
+        stream.timed(Half::Request, || stream.take_body(size, end_of_stream))
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        let phase = self.stream.leave();
-        let next = if let Phase::Reading(reading) = phase {
-            // With trailers, no part of the body was its end.
-            bodies::forget_upload(self.stream.id);
-            self.stream.decide(reading)
-        } else if let Phase::Held(held) = phase {
-            Next::held(held, true)
-        } else {
-            Next::unchanged(phase)
-        };
-        self.stream.go(self.stream.answer(next))
+        let stream = &self.stream;
+        stream.timed(Half::Request, || stream.take_trailers())
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        self.stream.change_answered(
-            |stream, sent| stream.respond(sent, end_of_stream),
-            Stream::begin_name,
-        );
+        let stream = &self.stream;
+        stream.timed(Half::Response, || {
+            stream.change_answered(
+                |stream, sent| stream.respond(sent, end_of_stream),
+                Stream::begin_name,
+            );
+        });
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.stream.change_answered(
-            |stream, sent| stream.pass_body(sent, size, end_of_stream),
-            |_, naming| naming.read(size),
-        );
+        let stream = &self.stream;
+        stream.timed(Half::Response, || {
+            stream.change_answered(
+                |stream, sent| stream.pass_body(sent, size, end_of_stream),
+                |_, naming| naming.read(size),
+            );
+        });
         Action::Continue
     }
 

@@ -7,7 +7,7 @@ pub use builder::Builder;
 use crate::{
     HeaderMap, LogLine, Metric, Module, Plugin, Response, Worker,
     machine::{Machine, MachineRef, VmSlot},
-    world::{Crossings, WorldRef, calls::HttpCall, queues::Delivery},
+    world::{Crossings, Level, WorldRef, calls::HttpCall, queues::Delivery},
 };
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -173,6 +173,12 @@ impl Envoy {
     #[must_use]
     pub fn logs(&self) -> Vec<LogLine> {
         self.world.borrow().logs.clone()
+    }
+
+    /// Has the host log from this level on, as its admin's /logging does. Plugins may ask; what they log below it is kept all
+    /// the same.
+    pub fn set_log_level(&self, level: Level) {
+        self.world.borrow_mut().log_level = level;
     }
 
     /// Returns the VMs' work so far, and how often Envoy and they have called each other.

@@ -29,6 +29,8 @@ pub(crate) struct World {
     /// Properties of every stream, unless the stream has its own: path parts joined by dots.
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) logs: Vec<LogLine>,
+    /// Level that the host logs from.
+    pub(crate) log_level: Level,
     pub(crate) crossings: Crossings,
     /// True if the reply of a context without a stream stops what the present callback returns.
     pub(crate) reply_of_none_stops: bool,

@@ -11,12 +11,17 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, ensure};
-use scraper::{CheckedFile, ExplainedRequest, Migrated, Scraper, Settings, settings::PoolSettings};
+use clap::CommandFactory as _;
+use clap_mangen::Man;
+use scraper::{
+    CheckedFile, DebugWish, ExplainedRequest, GatewayQuestion, Migrated, Scraper, Settings,
+    settings::PoolSettings,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 pub(crate) use args::Args;
-use args::{Command, ExplainArgs, OnceSettings, Options};
+use args::{Command, DebugHeaderArgs, ExplainArgs, OnceSettings, Options};
 
 /// Exit code of a check that found faults.
 const FAULTY: u8 = 1;
@@ -28,7 +33,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Args { options, command, check, once } = args;
     let done = match command {
         Some(Command::Check { files }) => return check_files(&files),
-        Some(Command::Explain(request)) => explain(options, &request).await,
+        Some(Command::Explain(request)) => explain(options, request).await,
+        Some(Command::DebugHeader(args)) => print_debug_header(&options, &args),
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "llm-scraper", &mut text);
+            print(&String::from_utf8_lossy(&text))
+        }
+        Some(Command::Man) => {
+            let mut text = Vec::new();
+            Man::new(Args::command()).render(&mut text)?;
+            print(&String::from_utf8_lossy(&text))
+        }
         Some(Command::Migrate { files, plugin }) => migrate(&files, plugin),
         None if once => print_once(options).await,
         None if check => print_check(&options.settings().map_err(|why| anyhow!(why))?),
@@ -88,9 +104,31 @@ async fn print_once(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn explain(options: Options, request: &ExplainArgs) -> anyhow::Result<()> {
+fn print_debug_header(options: &Options, args: &DebugHeaderArgs) -> anyhow::Result<()> {
+    let secret = options.shared_secret().map_err(|why| anyhow!(why))?;
+    let wish = if args.explain { DebugWish::Explanation } else { DebugWish::Decision };
+    let header = scraper::debug_header(&secret, wish, args.lifetime).map_err(|why| anyhow!(why))?;
+    print(&format!("{}: {}\n", header.name, header.value))
+}
+
+async fn explain(options: Options, request: ExplainArgs) -> anyhow::Result<()> {
     let body = fs::read(&request.body)
         .with_context(|| format!("failed to read {}", request.body.display()))?;
+    if let Some(gateway) = &request.gateway {
+        let needs_ca = gateway.is_https() && request.ca.is_none() && !request.insecure_skip_verify;
+        ensure!(!needs_ca, "{gateway} needs --ca FILE or --insecure-skip-verify");
+        let secret = options.shared_secret().map_err(|why| anyhow!(why))?;
+        let question = GatewayQuestion {
+            gateway,
+            headers: &request.headers,
+            request: ExplainedRequest { path: &request.path, body: &body },
+            secret: &secret,
+            ca: request.ca,
+            timeout: options.time_max(),
+        };
+        let text = scraper::ask_gateway(question).await.map_err(|why| anyhow!(why))?;
+        return print(&text);
+    }
     let (name, text) = match &request.picker {
         Some(path) => (path.display().to_string(), read_text(path)?),
         None => Default::default(),

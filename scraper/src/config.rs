@@ -217,7 +217,7 @@ pools:
         s.yaml:1:11: invalid interval 50: must be a string that is not empty
         s.yaml:1:1: invalid interval: found "2h"; allowed: a number with a unit, as in 50ms or 1s, from 1ms to 1h
         s.yaml:1:9: invalid listen "localhost": must be IP:PORT
-        s.yaml:1:19: invalid gateways.urls[0]: invalid gateway URL "https://a/b": must not have a path: it is always /v1/snapshot
+        s.yaml:1:19: invalid gateways.urls[0]: invalid gateway URL "https://a/b": must end with its host and port, without a path
         s.yaml:1:10: invalid pools[0].name: found "a/b"; allowed: 1 to 63 of A-Z a-z 0-9 . _ -
         s.yaml:1:31: invalid pools[0].endpoints[0]: invalid endpoint "10.0.0.1": must be HOST:PORT; found no port
         s.yaml:1:9: invalid pools[0]: must have one source of endpoints; allowed: inferencePool, pods, or endpoints and endpointsFile

@@ -1,16 +1,20 @@
 //! `explain`: the endpoint that a request would go to, and every score of every endpoint.
 
-use std::{cmp::Ordering, fmt::Write as _};
+mod gateway;
+mod table;
 
 use picker_core::{
-    Event, Explanation, InferenceRequest, Instant, PromptOrder, Randomness, Scheduler,
-    SchedulingResult, Snapshot, ledger::Ledger,
+    Event, InferenceRequest, Instant, PromptOrder, Randomness, Scheduler, Snapshot, ledger::Ledger,
 };
 use wire::{
     body::{self, Api, HashRules, Video},
     config::{ConfigDocument, PickerConfig, PluginConfig, PoolConfig},
+    explained::ToldExplanation,
     operation::{Recognized, RequestHead},
 };
+
+pub use gateway::{DebugHeader, GatewayQuestion, ask_gateway, debug_header};
+pub use wire::debug::DebugWish;
 
 /// A request to explain the choice for.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +59,7 @@ pub fn explain(
     let mut scheduler = Scheduler::new(config.scheduler, Randomness::from_seed(0));
     drop(scheduler.handle(Event::Snapshot { snapshot, received_at: now }));
     let explanation = scheduler.explain(now, &ask, &Ledger::default());
-    Ok(written(&name, &ask, &explanation))
+    Ok(table::written(&ToldExplanation::new(&name, &ask, explanation)))
 }
 
 /// Returns the pool's own configuration, or else the only one that there is.
@@ -87,65 +91,6 @@ fn ask(config: &PoolConfig, request: ExplainedRequest<'_>) -> Result<InferenceRe
         PromptOrder { tools_at: config.tools_at.unwrap_or_default(), ..PromptOrder::default() };
     let blocks_max = config.prompt_blocks_max;
     Ok(inference.ask(api, HashRules { model: &model, blocks_max, order, ..HashRules::default() }))
-}
-
-fn written(pool: &str, ask: &InferenceRequest, explanation: &Explanation) -> String {
-    let model = if ask.model.is_empty() { "none" } else { &ask.model };
-    let tokens = ask.tokens();
-    let blocks = ask.chain.blocks;
-    let mut text =
-        format!("pool {pool}, model {model}, about {tokens} tokens in {blocks} blocks\n");
-    let _ = match &explanation.decision {
-        Ok(SchedulingResult { ranked, total, .. }) => {
-            let ranked: Vec<_> = ranked.iter().map(ToString::to_string).collect();
-            let (first, rest) = ranked
-                .split_first()
-                .map_or(("no endpoint", &[][..]), |(first, rest)| (first.as_str(), rest));
-            let then = if rest.is_empty() { String::new() } else { ", then ".to_owned() };
-            writeln!(text, "picked {first} with {total:.3}{then}{}", rest.join(", "))
-        }
-        Err(why) => writeln!(text, "nothing picked: {why}"),
-    };
-    for profile in &explanation.profiles {
-        let _ = writeln!(text, "\nprofile {}", profile.name);
-        table(&mut text, profile);
-    }
-    text + "\nThese are the scores of a gateway that has sent nothing yet. A gateway also counts its \
-            requests in flight, and knows where it sent which prompts.\n"
-}
-
-fn table(text: &mut String, profile: &picker_core::ProfileExplanation) {
-    let mut endpoints: Vec<_> = profile.endpoints.iter().collect();
-    endpoints.sort_by(|one, other| other.total.partial_cmp(&one.total).unwrap_or(Ordering::Equal));
-    let mut rows = vec![vec!["endpoint".to_owned()]];
-    let scorers = endpoints.iter().map(|it| &it.scores).max_by_key(|scores| scores.len());
-    for (name, weight, _) in scorers.into_iter().flatten() {
-        rows.iter_mut().for_each(|row| row.push(format!("{name} x{}", weight.get())));
-    }
-    let last = ["total", "cached tokens", "backlog", "first token"].map(str::to_owned);
-    rows.iter_mut().for_each(|row| row.extend(last.clone()));
-    for it in endpoints {
-        let mut row = vec![it.endpoint.to_string()];
-        match it.total {
-            Some(total) => {
-                row.extend(it.scores.iter().map(|(_, _, score)| format!("{:.3}", score.get())));
-                row.push(format!("{total:.3}"));
-                row.push(it.expected.hit_tokens.to_string());
-                let seconds = [it.expected.backlog, it.expected.ttft];
-                row.extend(seconds.map(|it| format!("{:.0} ms", it * 1e3)));
-            }
-            None => row.push(format!("dropped by {}", it.dropped_by)),
-        }
-        rows.push(row);
-    }
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max();
-    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        let _ = writeln!(text, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
 }
 
 #[cfg(test)]
@@ -187,11 +132,11 @@ mod tests {
         picked 10.0.0.1:8001 with 2.750, then 10.0.0.1:8000
 
         profile default
-          endpoint       queue-scorer x2  kv-cache-utilization-scorer x1  total  cached tokens  backlog  first token
-          10.0.0.1:8001  1.000            0.750                           2.750  0              0 ms     4 ms
-          10.0.0.1:8000  0.000            0.100                           0.100  0              0 ms     4 ms
+          endpoint       queue-scorer x2  kv-cache-utilization-scorer x1  total  in flight  cached tokens  backlog  first token
+          10.0.0.1:8001  1.000            0.750                           2.750  0          0              0 ms     4 ms
+          10.0.0.1:8000  0.000            0.100                           0.100  0          0              0 ms     4 ms
 
-        These are the scores of a gateway that has sent nothing yet. A gateway also counts its requests in flight, and knows where it sent which prompts.
+        These are the scores of a gateway that has sent nothing yet. A gateway also counts its requests in flight, and knows where it sent which prompts: ask one with --gateway.
         ");
         assert!(
             explain(read("").unwrap(), chat(b"not JSON"), snapshot)

@@ -47,7 +47,10 @@ mod migrate;
 mod once;
 
 pub use check::{CheckReport, CheckedFile, check};
-pub use explain::{ExplainedRequest, explain, read_plugin};
+pub use explain::{
+    DebugHeader, DebugWish, ExplainedRequest, GatewayQuestion, ask_gateway, debug_header, explain,
+    read_plugin,
+};
 pub use migrate::{Migrated, migrate, migrate_plugin};
 pub use once::{once, to_json};
 pub use scraper::{Scraper, StartError};

@@ -24,7 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use picker_core::{TextMeasure, saturation::StaleEndpoints};
+use picker_core::{
+    TextMeasure,
+    saturation::{StageSaturations, StaleEndpoints},
+};
 use tracing::warn;
 use wire::{
     beliefs::Beliefs,
@@ -69,6 +72,7 @@ struct GatewayGauges {
     report: Report,
     workers: Vec<WorkerState>,
     beliefs: Beliefs,
+    stages: StageSaturations,
 }
 
 impl Tallies {
@@ -137,7 +141,9 @@ impl PoolTallies {
         if self.gateways.len() < GATEWAYS_MAX || self.gateways.contains_key(&gateway) {
             let (report, workers) = (reply.report.clone(), reply.counts.workers.clone());
             let beliefs = reply.beliefs.clone();
-            self.gateways.insert(gateway, GatewayGauges { at: now, report, workers, beliefs });
+            let stages = reply.stages;
+            self.gateways
+                .insert(gateway, GatewayGauges { at: now, report, workers, beliefs, stages });
         }
         self.queues.see(self.gateways.values().map(|it| &it.report));
         let texts = self.beliefs().texts;
@@ -157,15 +163,20 @@ impl PoolTallies {
         self.queues.write(page, pool);
         let alive = self.gateways.values().flat_map(|it| &it.workers).filter(|it| it.is_alive);
         let alive: Vec<WorkerState> = alive.copied().collect();
-        gauges::write_workers(page, pool, &alive);
+        let stages: Vec<StageSaturations> = self.gateways.values().map(|it| it.stages).collect();
+        gauges::write_workers(page, pool, &alive, &stages);
         if !alive.is_empty() {
             gauges::write_stale(page, pool, self.beliefs().stale);
         }
         gauges::write_texts(page, pool, &self.texts);
         gauges::write_requests(page, pool, gauges::RUNNING, &self.sums.running(&alive));
-        gauges::write_requests(page, pool, gauges::QUEUE_SIZE, &self.sums.waiting(&alive));
+        let waiting = self.sums.waiting(&alive);
+        gauges::write_requests(page, pool, gauges::QUEUE_SIZE, &waiting);
+        gauges::write_amounts(page, pool, gauges::QUEUE_BYTES, &waiting);
+        let in_flight = self.sums.in_flight(&alive);
+        gauges::write_requests(page, pool, gauges::IN_FLIGHT_REQUESTS, &in_flight);
+        gauges::write_amounts(page, pool, gauges::IN_FLIGHT_TOKENS, &in_flight);
         let reports: Vec<&Report> = self.gateways.values().map(|it| &it.report).collect();
-        gauges::write_in_flight(page, pool, &reports);
         gauges::write_bands(page, pool, &reports);
         gauges::write_versions(page, pool, &reports);
     }

@@ -309,6 +309,9 @@ impl Builder {
         let mut plugin = with_way(plugin, self.way)?;
         if let Some(keys) = plugin.as_object_mut().filter(|_| self.explains) {
             keys.entry("decisionHeader").or_insert(Value::Bool(true));
+            if let Some(envoy) = keys.get_mut("envoy").and_then(Value::as_object_mut) {
+                envoy.entry("attributes").or_insert(Value::Bool(true));
+            }
         }
         if self.template.is_some() {
             // Tests bring configurations of their own in it.

@@ -61,6 +61,9 @@ impl Envoy {
                 workers.into(),
                 // An Envoy is never handed over; without this two of them would share memory.
                 "--disable-hot-restart".into(),
+                // Access logs are written this often, and not every ten seconds, as they are looked at.
+                "--file-flush-interval-msec".into(),
+                "250".into(),
                 "--log-level".into(),
                 "warning".into(),
                 "--component-log-level".into(),

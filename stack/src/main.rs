@@ -12,9 +12,11 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::{
-    Parser,
+    CommandFactory as _, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use clap_complete::Shell;
+use clap_mangen::Man;
 use serde_json::Value;
 use stack::{Destination, Hold, Pod, Programs, Stack, Way, with_way};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +53,34 @@ struct Args {
     /// How Envoy learns the endpoint.
     #[arg(long, default_value = "header", value_parser = named::<Destination>(Destination::NAMES))]
     destination: Destination,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Commands that start nothing.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, as man reads it
+    Man,
+}
+
+/// Prints what was asked for.
+fn print(command: &Command) -> Result<()> {
+    let mut text = Vec::new();
+    match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Args::command(), "llm-picker-stack", &mut text);
+        }
+        Command::Man => Man::new(Args::command()).render(&mut text)?,
+    }
+    say(&String::from_utf8_lossy(&text));
+    Ok(())
 }
 
 /// Returns a parser of the values with these names, which the help lists.
@@ -73,6 +103,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<()> {
+    if let Some(command) = &args.command {
+        return print(command);
+    }
     // Heard from the first moment, so that a Ctrl-C during the start leaves nothing behind either.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -217,7 +250,13 @@ async fn welcome(stack: &Stack) -> String {
          \"{model}\", \"max_tokens\": 16, \"messages\": [{{\"role\": \"user\", \"content\": \"Where does this \
          go?\"}}]}}'\n\n"
     );
-    text + "The answer's x-llm-picker-decision header says where it went and why. Open the page, kill a pod by its pid, and try again.\n"
+    text += "The answer's x-llm-picker-decision header says where it went and why. Open the page, kill a pod by its pid, and try again.\n";
+    let secret = stack.secret_file();
+    text += &format!(
+        "Before it is sent: llm-scraper --secret-file {} explain --gateway {gateway} body.json\n",
+        secret.display()
+    );
+    text
 }
 
 fn row(name: &str, pid: Option<u32>, address: &str) -> String {

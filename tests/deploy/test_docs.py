@@ -52,7 +52,7 @@ class Docs(unittest.TestCase):
                 [kube.ROOT / "dist/llm-scraper", "migrate"], input=EPP, capture_output=True, text=True, check=True
             )
             values.write_text(migrated.stdout)
-            for page, count in ("istio.md", 1), ("openshift.md", 2):
+            for page, count in ("istio.md", 1), ("openshift.md", 2), ("../envoy/chart/README.md", 1):
                 installs = commands(page, "helm install")
                 self.assertEqual(len(installs), count)
                 for _, _, *words in installs:

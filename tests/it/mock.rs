@@ -42,6 +42,7 @@ mod refusals;
 mod trust;
 
 mod configuration;
+mod debugged;
 mod exchange;
 mod faulty;
 mod ingest;

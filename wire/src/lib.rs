@@ -20,9 +20,11 @@ pub mod metrics;
 
 pub mod band_limits;
 pub mod beliefs;
+pub mod debug;
 pub mod decisions;
 pub mod details;
 pub mod exchange;
+pub mod explained;
 pub mod push;
 pub mod reply;
 pub mod report;

@@ -74,6 +74,12 @@ impl Secret {
         digest.into_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
+    /// Returns the key of the debug headers of all gateways that have this secret. It tells nothing of the secret.
+    #[must_use]
+    pub fn debug_key(&self) -> [u8; 32] {
+        self.0.clone().chain_update(b"debug headers, version 1").finalize().into_bytes().into()
+    }
+
     /// Returns the signature of a push, for [`SIGNATURE_HEADER`].
     #[must_use]
     pub fn sign(&self, stamp: Stamp, body: &[u8]) -> String {
@@ -92,8 +98,7 @@ impl Secret {
 
     /// Returns the signature of these parts, one behind the other, as 64 hexadecimal digits.
     pub(crate) fn sign_parts(&self, parts: &[&[u8]]) -> String {
-        let digest = self.over(parts).finalize().into_bytes();
-        digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
+        hex(&self.over(parts).finalize().into_bytes())
     }
 
     /// Checks a signature of these parts, in a time that says nothing of how much of it is right.
@@ -140,6 +145,11 @@ impl Secrets {
     }
 }
 
+/// Returns these bytes as hexadecimal digits in lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
+}
+
 fn hex_digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
@@ -149,11 +159,9 @@ mod tests {
     use hmac::Mac;
     use picker_core::Instant;
 
-    use super::{CLOCK_SKEW_MAX_MS, Clocks, Headers, PushHistory, Refused, Secret, Secrets, Stamp};
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+    use super::{
+        CLOCK_SKEW_MAX_MS, Clocks, Headers, PushHistory, Refused, Secret, Secrets, Stamp, hex,
+    };
 
     /// RFC 4231, test cases 1, 2, 3, 4, 6 and 7.
     #[test]

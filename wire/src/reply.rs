@@ -8,6 +8,7 @@
 
 mod session;
 
+use picker_core::saturation::StageSaturations;
 use serde::Deserialize;
 
 use crate::{
@@ -58,6 +59,7 @@ const EXCHANGE: u8 = 3;
 const BELIEFS: u8 = 8;
 const TEXTS: u8 = 9;
 const DETAILS: u8 = 10;
+const STAGES: u8 = 11;
 
 /// Reply of a gateway about one pool.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,6 +70,8 @@ pub struct Reply {
     pub counts: Counts,
     /// Beliefs of the gateway's workers, merged.
     pub beliefs: Beliefs,
+    /// Saturation of each stage of the pool, by the worker that sees the most.
+    pub stages: StageSaturations,
     /// Report for the other gateways, as [`crate::exchange::decode_report`] reads it, if it was asked for.
     pub exchange: Option<Vec<u8>>,
 }
@@ -124,12 +128,15 @@ impl Reply {
         let texts = section(postcard::to_extend(&texts, Vec::new()))?;
         let details = DetailsRecord::from_details(&self.report.details);
         let details = section(postcard::to_extend(&details, Vec::new()))?;
+        let StageSaturations { prefill, decode } = self.stages;
+        let stages = section(postcard::to_extend(&(prefill, decode), Vec::new()))?;
         let mut sections = vec![
             (REPORT, Bytes(&report)),
             (COUNTS, Bytes(&counts)),
             (BELIEFS, Bytes(&beliefs)),
             (TEXTS, Bytes(&texts)),
             (DETAILS, Bytes(&details)),
+            (STAGES, Bytes(&stages)),
         ];
         sections.extend(self.exchange.as_deref().map(|it| (EXCHANGE, Bytes(it))));
         let bytes = FRAME.encode(&sections.as_slice())?;
@@ -153,6 +160,12 @@ impl Reply {
                 EXCHANGE => reply.exchange = Some(inside.to_vec()),
                 BELIEFS => reply.beliefs.stale = read::<BeliefsRecord>(inside)?.into_stale(),
                 DETAILS => details = read::<DetailsRecord<'_>>(inside)?.into_details()?,
+                STAGES => {
+                    let (prefill, decode): (Option<f64>, Option<f64>) = read(inside)?;
+                    let [prefill, decode] =
+                        [prefill, decode].map(|it| it.filter(|it| it.is_finite()));
+                    reply.stages = StageSaturations { prefill, decode };
+                }
                 TEXTS => reply.beliefs.texts = texts::measures(&read::<Vec<_>>(inside)?)?,
                 _ => (),
             }
@@ -262,7 +275,8 @@ mod tests {
             }],
             details: Details { has_flow_control: true, ..Details::default() },
         };
-        Reply { report, counts, beliefs: Beliefs::default(), exchange: Some(vec![1, 2]) }
+        let stages = StageSaturations { prefill: None, decode: Some(0.5) };
+        Reply { report, counts, beliefs: Beliefs::default(), stages, exchange: Some(vec![1, 2]) }
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub use family::{Family, FamilyKind, Unit};
 pub use head::Head;
 pub use labels::{LABEL_BYTES_MAX, Labels, OTHER, clipped};
 pub use measure::{
-    Agreement, EnqueueOutcome, ErrorCode, FallbackReason, Measure, QueueOutcome, RefusedStatus,
+    Agreement, EnqueueOutcome, ErrorCode, FallbackReason, Measure, OwnError, QueueOutcome,
+    RefusedStatus,
 };
 pub use table::{Places, SetId, WorkerTally};

@@ -7,7 +7,7 @@ use crate::{
     ledger::{Ledger, Target, Work},
     model::{InferenceRequest, Instant, SchedulingResult, TextMeasure},
     pool::{OutlierDetector, Sent, prefix::Matches},
-    saturation::{Load, StaleEndpoints},
+    saturation::{Load, StageSaturations, StaleEndpoints},
     schedule::{Explanation, OutputEstimate},
 };
 
@@ -59,6 +59,12 @@ impl Scheduler {
     #[must_use]
     pub fn stale(&self, now: Instant, ledger: &Ledger) -> StaleEndpoints {
         self.config.detector.stale(&self.choosable_loads(now, ledger))
+    }
+
+    /// Returns the saturation of each stage of the pool.
+    #[must_use]
+    pub fn stages(&self, now: Instant, ledger: &Ledger) -> StageSaturations {
+        self.config.detector.stages(&self.choosable_loads(now, ledger))
     }
 
     /// True if this endpoint has failed too often, and has not served since.

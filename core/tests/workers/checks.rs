@@ -203,10 +203,10 @@ impl World {
     /// Returns the blocks of a prompt that each worker believes each endpoint to hold, but for endpoints
     /// that it avoids.
     fn matches(&self, chain: &Chain) -> Vec<(QueueId, BTreeMap<SocketAddr, u32>)> {
-        let request = InferenceRequest { chain: chain.clone(), ..InferenceRequest::default() };
+        let mut request = InferenceRequest { chain: chain.clone(), ..InferenceRequest::default() };
         let ledger = self.store.ledger();
-        let of = |worker: &Worker| {
-            let explained = worker.explain(self.now, &request, ledger);
+        let mut of = |worker: &Worker| {
+            let explained = worker.explain(self.now, &mut request, ledger);
             let endpoints = explained.profiles.into_iter().flat_map(|it| it.endpoints);
             endpoints.map(|it| (it.endpoint, it.matched)).collect()
         };

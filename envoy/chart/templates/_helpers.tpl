@@ -196,6 +196,9 @@ app.kubernetes.io/component: scraper
   "envoyFilter" (dict "hold" "stopIteration" "destination" "header") -}}
 {{- $p := .Values.picker -}}
 {{- $envoy := merge (dict "maxBodyBytes" $p.maxBodyBytes) (get $ways $p.way) -}}
+{{- if $p.attributes -}}
+{{- $_ := set $envoy "attributes" true -}}
+{{- end -}}
 {{- $pools := list -}}
 {{- range include "llm-picker.models" . | fromJsonArray -}}
 {{- $pool := dict "name" .poolName "match" .match "config" .config -}}

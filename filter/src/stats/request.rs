@@ -9,8 +9,8 @@ use picker_core::{
 use wire::{
     response::Usage,
     tally::{
-        Count, EnqueueOutcome, ErrorCode, FallbackReason, Labels, Measure, OTHER, RefusedStatus,
-        SetId, WorkerTally,
+        Count, EnqueueOutcome, ErrorCode, FallbackReason, Labels, Measure, OTHER, OwnError,
+        RefusedStatus, SetId, WorkerTally,
     },
 };
 
@@ -75,7 +75,7 @@ fn labels<'a>(models: &'a Models, flow: &'a FlowKey) -> Labels<'a> {
     Labels::request(&models.asked, &models.sent, flow.id.as_str(), flow.priority.0)
 }
 
-fn in_tally<T>(pool: &Pool, part: impl FnOnce(&mut PoolTally) -> T) -> T {
+pub(super) fn in_tally<T>(pool: &Pool, part: impl FnOnce(&mut PoolTally) -> T) -> T {
     vm::in_pool(pool.id, |state| part(&mut state.tally))
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn begin(pool: &Pool, models: &Models, flow: &FlowKey) -> SetId {
 }
 
 /// Counts a request that flow control holds. Returns the set that it is counted in.
-pub(crate) fn begin_wait(pool: &Pool, models: &Models, flow: &FlowKey) -> SetId {
+pub(crate) fn begin_wait(pool: &Pool, models: &Models, flow: &FlowKey, bytes: u64) -> SetId {
     in_tally(pool, |PoolTally { counts, .. }| {
         let request = counts.place(&labels(models, flow), false);
         let is_proven = counts.is_proven(request);
@@ -97,13 +97,30 @@ pub(crate) fn begin_wait(pool: &Pool, models: &Models, flow: &FlowKey) -> SetId 
         let waiting = Labels::waiting(&models.asked, &models.sent, tenant, flow.priority.0);
         let set = counts.place(&waiting, is_proven);
         counts.begin(set);
+        counts.pin(set, bytes);
         set
     })
 }
 
-/// Counts a request as no longer held.
-pub(crate) fn end_wait(pool: &Pool, set: SetId) {
-    in_tally(pool, |tally| tally.counts.leave(set));
+/// Counts a request of so many bytes as no longer held.
+pub(crate) fn end_wait(pool: &Pool, set: SetId, bytes: u64) {
+    in_tally(pool, |tally| {
+        tally.counts.leave(set);
+        tally.counts.unpin(set, bytes);
+    });
+}
+
+/// Records the time that the picker worked on a request, and on its answer.
+pub(crate) fn count_work(pool: &Pool, request: Duration, response: Duration) {
+    in_tally(pool, |PoolTally { counts, whole, .. }| {
+        counts.add(*whole, Measure::RequestProcessing, micros(request));
+        counts.add(*whole, Measure::ResponseProcessing, micros(response));
+    });
+}
+
+/// Counts a fault of the picker's own.
+pub(crate) fn count_own_error(pool: &Pool, error: OwnError) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::OwnErrors(error), 1));
 }
 
 /// Records the time that the choice for a request took: for the pool, and where flow control is on for the

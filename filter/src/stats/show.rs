@@ -128,6 +128,7 @@ fn view_counts(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> ViewedCou
     };
     let beliefs = Beliefs { stale: pool.worker.stale(now, ledger), texts: pool.worker.texts() };
     let limits = pool.worker.limits(now, ledger);
+    let stages = pool.worker.stages(now, ledger);
     let tally = &mut pool.tally;
     tally.written_at = Some(now);
     let chunks = tally.counts.flush(CHUNKS_MAX);
@@ -135,6 +136,7 @@ fn view_counts(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> ViewedCou
         written_at: now,
         versions: tally.counts.versions().to_vec(),
         saturation,
+        stages,
         indexed: u64::try_from(pool.worker.indexed()).unwrap_or(u64::MAX),
         beliefs,
         limits,

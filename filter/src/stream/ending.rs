@@ -7,9 +7,10 @@ use super::{
     phase::{Held, Phase, Placed, RefusedRequest, Sent},
     placing::count,
     response::ResponseEnd,
+    worked::Worked,
 };
 use crate::{
-    bodies,
+    attributes, bodies,
     decision_header::{self, ServedOutcome},
     host, run,
     stats::{self, Done, Observed},
@@ -35,6 +36,14 @@ impl Stream {
         let ResponseEnd { start, end } =
             sent.response.take_end(|| sent.placed.asked.identity.client());
         sent.is_over = true;
+        if let Some(in_flight) = sent.in_flight.take() {
+            in_flight.end(&sent.placed.pool);
+        }
+        if self.instance.config.envoy.attributes {
+            let ttft = sent.response.body(host::now()).map(|(first, _)| first);
+            let ttft = ttft.map(|at| at.saturating_since(sent.placed.asked.received_at));
+            attributes::tell_end(sent.served_by, sent.response.reader.usage(), ttft);
+        }
         // Before the end, with which the pool forgets the request.
         self.charge(sent);
         Self::tell_usage(self.id, sent);
@@ -84,7 +93,7 @@ impl Stream {
     pub(super) fn stop_waiting(&self, held: &Held, outcome: Outcome) {
         let Held { placed, since, counted, .. } = held;
         bodies::let_go(self.id);
-        stats::end_wait(&placed.pool, *counted);
+        stats::end_wait(&placed.pool, *counted, placed.bytes);
         vm::in_pool(placed.pool.id, |pool| drop(pool.held.remove(&self.id)));
         let (request, start, end) = (self.id, None, End::Gone);
         run::tell(&placed.pool, Input::Ended { request, start, end });
@@ -132,11 +141,16 @@ impl Stream {
                 agrees: sent.served_by.map(|it| decision.ranked.first() == Some(&it)),
             }),
         });
+        if let Some(Worked { request, response }) = self.worked.get() {
+            stats::count_work(&pool, request, response);
+        }
         let (models, flow, error) =
             (&placed.models, &placed.flow, refused.or_else(|| response.error()));
         let begun = Some(*counted);
         stats::record(&pool, &Done { models, flow, error, begun, sent: measured });
         if let Some(decision) = result {
+            let id = placed.asked.reply_to.request_id();
+            log::debug!("request {id}: {}", told(&sent, decision));
             stats::note(&pool, ended_at, || told(&sent, decision));
         }
         run::count(&self.instance.counters, ended_at);

@@ -16,7 +16,7 @@ use wire::{
 use super::response::Response;
 use crate::{
     fallback::FellBack, identity::Identity, models::Models, pool::Pool, pools::Candidates,
-    refusal::Refusal, reply_to::ReplyTo, routing_headers::RoutingHeaders,
+    refusal::Refusal, reply_to::ReplyTo, routing_headers::RoutingHeaders, stats::InFlight,
 };
 
 /// Progress of a request.
@@ -120,6 +120,8 @@ pub(super) struct Sent {
     pub(super) served_by: Option<SocketAddr>,
     /// The set of counts in which it is running.
     pub(super) counted: SetId,
+    /// Its count among those on their way to an endpoint; absent where it failed open, and once it is over.
+    pub(super) in_flight: Option<InFlight>,
     /// True once its pool knows that it is over.
     pub(super) is_over: bool,
 }

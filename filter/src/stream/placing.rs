@@ -17,13 +17,15 @@ use super::{
     response::Response,
 };
 use crate::{
+    attributes::{self, Decided},
     bodies, destination, homes, host,
     identity::Identity,
     models::Models,
     pool::Pool,
     refusal::Refusal,
     run::{self, Caller},
-    session, stats,
+    session,
+    stats::{self, InFlight},
     vm::{self, HeldStream},
 };
 
@@ -66,6 +68,9 @@ impl Stream {
         request.output_max = output.tokens_max;
         let tenant = asked.identity.fairness_id.as_deref();
         request.tenant = tenant.map(ClientId::new).unwrap_or_default();
+        if self.is_explained() {
+            return self.explain(&pool, request, &asked);
+        }
         let placed = Placed { output, own_name, ..self.placed(pool, asked, models, bytes) };
         if placed.pool.config.is_unpicked() {
             return sent(placed, None, Duration::ZERO);
@@ -130,14 +135,17 @@ impl Stream {
                 }
                 stats::count_placed(&placed.pool, true);
                 count(&placed, Outcome::Dispatched, waited);
+                self.tell_attributes(&placed, Some(&result), waited);
                 sent(placed, Some(result), waited)
             }
             AdmissionResult::FailedOpen => {
                 stats::count_placed(&placed.pool, false);
+                self.tell_attributes(&placed, None, waited);
                 sent(placed, None, waited)
             }
             AdmissionResult::Held => {
-                let counted = stats::begin_wait(&placed.pool, &placed.models, &placed.flow);
+                let counted =
+                    stats::begin_wait(&placed.pool, &placed.models, &placed.flow, placed.bytes);
                 let held = Held::at_rest(placed, host::now(), counted);
                 Next { phase: Phase::Held(held), action: Action::Pause }
             }
@@ -147,6 +155,24 @@ impl Stream {
                 self.refuse(Refusal::Flow(rejection), placed)
             }
             AdmissionResult::Shed => self.refuse(Refusal::Shed, placed),
+        }
+    }
+
+    /// Has access logs and spans know the decision, if they are to.
+    fn tell_attributes(
+        &self,
+        placed: &Placed,
+        result: Option<&SchedulingResult>,
+        waited: Duration,
+    ) {
+        if self.instance.config.envoy.attributes {
+            attributes::tell(&Decided {
+                pool: &placed.pool.config.name,
+                result,
+                objective: placed.asked.identity.objective.as_deref(),
+                priority: placed.flow.priority,
+                waited,
+            });
         }
     }
 
@@ -195,7 +221,16 @@ pub(super) fn count(placed: &Placed, outcome: Outcome, waited: Duration) {
 
 pub(super) fn sent(placed: Placed, result: Option<SchedulingResult>, waited: Duration) -> Next {
     let counted = stats::begin(&placed.pool, &placed.models, &placed.flow);
-    let response = Response::default();
-    let sent = Sent { placed, result, waited, response, counted, served_by: None, is_over: false };
+    let in_flight = result.as_ref().and_then(|it| InFlight::begin(&placed.pool, it, &placed.flow));
+    let sent = Sent {
+        placed,
+        result,
+        waited,
+        response: Response::default(),
+        counted,
+        in_flight,
+        served_by: None,
+        is_over: false,
+    };
     Next { phase: Phase::Sent(Box::new(sent)), action: Action::Continue }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     bodies::{self, DISCARDED_MAX},
     host,
+    models::Models,
     refusal::Refusal,
     stats,
 };
@@ -44,11 +45,13 @@ impl Stream {
             return Next::passed();
         }
         let status = refusal.status();
-        if let Some(pool) = self.among(&asked.candidates).first() {
+        let Asked { dialect, reply_to, .. } = &*asked;
+        let (dialect, reply_to) = (*dialect, reply_to.clone());
+        let placed = self.among(&asked.candidates).first().map(|pool| {
             stats::count_refused(&pool, status);
-        }
-        let refused = RefusedRequest { code: ErrorCode::from_status(status), placed: None };
-        let Asked { dialect, reply_to, .. } = *asked;
+            Box::new(self.placed(pool, asked, Models::default(), 0))
+        });
+        let refused = RefusedRequest { code: ErrorCode::from_status(status), placed };
         Next::refusing(Refusing { refusal, dialect, reply_to, refused, discarded: 0 })
     }
 

@@ -6,7 +6,7 @@ use picker_core::{
     ResponseClass, ResponseStart, SchedulingResult,
     worker::{Input, Observation},
 };
-use wire::response::LoadReport;
+use wire::{debug::DebugWish, response::LoadReport};
 
 use super::{
     Stream,
@@ -42,6 +42,11 @@ impl Stream {
         let served_by =
             server.map(|it| sent.result.as_ref().map_or(it, |result| result.reached(it)));
         sent.served_by = served_by;
+        if let Some(moved) = sent.moved_to(served_by)
+            && let Some(in_flight) = &mut sent.in_flight
+        {
+            in_flight.move_to(&sent.placed.pool, moved, &sent.placed.flow);
+        }
         let class = response.class(|| sent.placed.asked.identity.client());
         let start = ResponseStart { served_by, class };
         if end_of_stream {
@@ -84,8 +89,7 @@ impl Stream {
 
     /// Tells the pool if Envoy has tried again elsewhere: the prompt is computed there.
     fn tell_reroute(&self, sent: &Sent, served_by: Option<SocketAddr>) {
-        let first = sent.result.as_ref().and_then(|result| result.ranked.first().copied());
-        if let Some(served_by) = served_by.filter(|server| first != Some(*server)) {
+        if let Some(served_by) = sent.moved_to(served_by) {
             let input = Input::Rerouted { request: self.id, served_by };
             run::tell(&sent.placed.pool, input);
         }
@@ -98,7 +102,7 @@ impl Stream {
             let waited = sent.waited.as_millis().to_string();
             host::set_response_header(QUEUE_DURATION, &waited);
         }
-        if self.instance.config.decision_header {
+        if self.instance.config.decision_header || self.wish.get() == Some(DebugWish::Decision) {
             let mut text =
                 decision_header::render(result, &placed.asked.identity, placed.flow.priority);
             placed.asked.fell_back.iter().for_each(|way| way.push_to(&mut text));
@@ -112,6 +116,9 @@ impl Stream {
             return;
         }
         if let Some(at) = sent.response.pass(size, end_of_stream) {
+            if let Some(in_flight) = &mut sent.in_flight {
+                in_flight.compute(&sent.placed.pool);
+            }
             if let Some(start) = sent.response.start.take() {
                 let input = Input::Responded { request: self.id, start };
                 run::tell(&sent.placed.pool, input);
@@ -139,6 +146,14 @@ impl Stream {
             report_load(sent, report);
         }
         self.finish(sent);
+    }
+}
+
+impl Sent {
+    /// Returns the endpoint that answers, if it is another than the first of the list.
+    fn moved_to(&self, served_by: Option<SocketAddr>) -> Option<SocketAddr> {
+        let first = self.result.as_ref().and_then(|result| result.ranked.first().copied());
+        served_by.filter(|server| first != Some(*server))
     }
 }
 

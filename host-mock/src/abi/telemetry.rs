@@ -12,7 +12,9 @@ pub(super) fn link(l: &mut Linker<Host>) -> wasmtime::Result<()> {
         finish(log(&Call::new(c), level, Slice::new(at, len)))
     })?;
     l.func_wrap("env", "proxy_get_log_level", |c: Caller<'_, Host>, out: u32| {
-        finish(Call::new(c).write_u32(out, Level::Trace as u32))
+        let mut call = Call::new(c);
+        let level = call.host().world.borrow().log_level;
+        finish(call.write_u32(out, level as u32))
     })?;
     link_metrics(l)
 }

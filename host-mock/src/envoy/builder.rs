@@ -5,7 +5,7 @@ use crate::{
     Module, Plugin,
     machine::{LatePart, Machine, Options},
     world::{
-        Crossings, World, calls::Calls, metrics::Metrics, queues::Queues, rng::Rng,
+        Crossings, Level, World, calls::Calls, metrics::Metrics, queues::Queues, rng::Rng,
         shared_data::SharedData,
     },
 };
@@ -50,6 +50,7 @@ impl Builder {
             calls: Calls::default(),
             properties: BTreeMap::new(),
             logs: Vec::new(),
+            log_level: Level::Info,
             crossings: Crossings::default(),
             reply_of_none_stops: true,
         };

@@ -1,5 +1,6 @@
 //! The command line: flags, then environment variables, then the configuration file.
 
+mod explain;
 mod pool;
 
 use std::{
@@ -10,11 +11,13 @@ use std::{
 };
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
 use scraper::{
     EnvoyUrl, Plugin, Secret, Settings, config,
     settings::{Discovery, Pace, PoolSettings, SECRET_BYTES_MIN, SecretSource, duration},
 };
 
+pub(crate) use explain::{DebugHeaderArgs, ExplainArgs};
 use pool::PoolArgs;
 
 /// Default time between two scrapes of a pod, and between two pushes (EPP:
@@ -57,12 +60,19 @@ pub(crate) struct Args {
 /// Commands other than to scrape and push.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Scrape once, then show the endpoint that a request would go to and every score of every
-    /// endpoint
+    /// Show the endpoint that a request would go to and every score of every endpoint
     ///
-    /// Options that say what to scrape come before the command:
-    /// llm-scraper --endpoint 10.0.0.1:8000 explain request.json
+    /// A live gateway explains by all that it knows, as requests in flight, prefixes and learnt rates:
+    /// llm-scraper --secret-file FILE explain --gateway http://10.0.0.9:8080 request.json. Without one the pods
+    /// are scraped once: llm-scraper --endpoint 10.0.0.1:8000 explain request.json. Options that say what to
+    /// scrape, and the secret, come before the command.
     Explain(ExplainArgs),
+
+    /// Print a header by which a request's answer tells why it went where it did, also where clients are told nothing
+    ///
+    /// It is signed with the secret, which comes before the command, and holds for a while:
+    /// curl -H "$(llm-scraper --secret-file FILE debug-header)" http://10.0.0.9:8080/v1/chat/completions
+    DebugHeader(DebugHeaderArgs),
 
     /// Check configurations, and print every fault, warning and note with its line and column
     ///
@@ -74,6 +84,15 @@ pub(crate) enum Command {
         /// Files, with any number of documents each; standard input if there are none, and for "-"
         files: Vec<PathBuf>,
     },
+
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Print the manual page, as man reads it
+    Man,
 
     /// Read the manifests of an EPP, and print values for llm-picker's Helm chart
     ///
@@ -89,22 +108,6 @@ pub(crate) enum Command {
         #[arg(long)]
         plugin: bool,
     },
-}
-
-/// The request that `explain` explains.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ExplainArgs {
-    /// File with the body of a request
-    #[arg(value_name = "BODY.json")]
-    pub(super) body: PathBuf,
-
-    /// The plugin's configuration, YAML or JSON; all defaults if left out
-    #[arg(long, value_name = "FILE")]
-    pub(super) picker: Option<PathBuf>,
-
-    /// The request's path, which selects the API by which the body is read
-    #[arg(long, default_value = "/v1/chat/completions")]
-    pub(super) path: String,
 }
 
 /// The pools that are scraped, and the gateways that get snapshots.
@@ -189,17 +192,37 @@ impl Options {
         Ok(OnceSettings { pools, timeout })
     }
 
+    /// Returns the secret that gateways have too.
+    ///
+    /// # Errors
+    /// If there is none, or the file is not understood.
+    pub(super) fn shared_secret(&self) -> Result<Secret, String> {
+        let file = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+        Ok(match self.secret(&file)? {
+            SecretSource::Fixed(secret) | SecretSource::File { first: secret, .. } => secret,
+        })
+    }
+
+    fn secret(&self, file: &config::FileConfig) -> Result<SecretSource, String> {
+        if self.secret_file.is_some() || self.secret_env.is_some() {
+            secret(self.secret_file.as_deref(), self.secret_env.as_deref())
+        } else {
+            secret(file.secret_file.as_deref(), file.secret_env.as_deref())
+        }
+    }
+
+    /// Returns the longest time for one exchange.
+    pub(super) fn time_max(&self) -> Duration {
+        self.timeout.unwrap_or(TIMEOUT)
+    }
+
     /// Returns the settings of a scraper.
     ///
     /// # Errors
     /// If the file is not understood, or something is missing or given twice.
     pub(super) fn settings(self) -> Result<Settings, String> {
         let file = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
-        let secret = if self.secret_file.is_some() || self.secret_env.is_some() {
-            secret(self.secret_file.as_deref(), self.secret_env.as_deref())?
-        } else {
-            secret(file.secret_file.as_deref(), file.secret_env.as_deref())?
-        };
+        let secret = self.secret(&file)?;
         let mut gateways = file.gateways;
         if !self.envoys.is_empty() {
             // Flags replace the file's gateways as a whole.

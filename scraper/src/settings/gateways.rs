@@ -73,10 +73,10 @@ impl FromStr for EnvoyUrl {
         };
         let authority = uri.authority().ok_or_else(|| fail("must have a host"))?;
         if authority.as_str().contains('@') {
-            return Err(fail("must not name a user: pushes are signed with the secret"));
+            return Err(fail("must not name a user"));
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(fail("must not have a path: it is always /v1/snapshot"));
+            return Err(fail("must end with its host and port, without a path"));
         }
         let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
         Ok(Self { https, authority: format!("{}:{port}", authority.host()) })
@@ -116,8 +116,8 @@ mod tests {
         http://[::1]:9901
         https://gateway:443
         invalid gateway URL "gateway:9901": must start with http:// or https://
-        invalid gateway URL "http://gateway/v1/snapshot": must not have a path: it is always /v1/snapshot
-        invalid gateway URL "http://me@gateway": must not name a user: pushes are signed with the secret
+        invalid gateway URL "http://gateway/v1/snapshot": must end with its host and port, without a path
+        invalid gateway URL "http://me@gateway": must not name a user
         invalid gateway URL "": empty string
         "#);
     }

@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use picker_core::{Objective, flow::Priority};
+use picker_core::{Objective, flow::Priority, saturation::StageSaturations};
 use tokio::sync::watch;
 use wire::{
     band_limits::BandLimits,
     details::Details,
     reply::{Counts, Reply, WorkerState},
-    report::{InFlight, Queue, Report},
-    tally::{EnqueueOutcome, ErrorCode, Labels, Measure, QueueOutcome, WorkerTally},
+    report::{Queue, Report},
+    tally::{EnqueueOutcome, ErrorCode, Labels, Measure, OwnError, QueueOutcome, WorkerTally},
 };
 
 use super::Tallies;
@@ -58,6 +58,9 @@ fn tally() -> WorkerTally {
         (Labels::Pool, Measure::HitRatio),
         (Labels::Pool, Measure::HitBytes),
         (Labels::Pool, Measure::SchedulerDuration),
+        (Labels::Pool, Measure::RequestProcessing),
+        (Labels::Pool, Measure::ResponseProcessing),
+        (Labels::Pool, Measure::OwnErrors(OwnError::LostMessage)),
         (Labels::Band(0), Measure::QueueOutcomes(QueueOutcome::Dispatched)),
     ] {
         let set = tally.place(&labels, true);
@@ -65,6 +68,10 @@ fn tally() -> WorkerTally {
     }
     let waiting = tally.place(&Labels::waiting("m", "m", "t", 0), true);
     tally.begin(waiting);
+    tally.pin(waiting, 9);
+    let sent = tally.place(&Labels::sent(([10, 0, 0, 1], 8000).into(), "t", 0), true);
+    tally.begin(sent);
+    tally.pin(sent, 64);
     tally
 }
 
@@ -76,7 +83,6 @@ fn reply() -> Reply {
     for (_, chunk) in tally().flush(usize::MAX) {
         assert!(counts.add_chunk(0, &chunk, 0));
     }
-    let endpoint = ([10, 0, 0, 1], 8000).into();
     let queue = Queue { priority: 0, fairness_id: "t".to_owned(), requests: 1, bytes: 9 };
     let details = Details {
         oldest: vec![Duration::from_secs(1)],
@@ -85,13 +91,9 @@ fn reply() -> Reply {
         version: "0.1.0".to_owned(),
         ..Details::default()
     };
-    let report = Report {
-        in_flight: vec![InFlight { endpoint, requests: 1, tokens: 1 }],
-        queues: vec![queue],
-        details,
-        ..Report::default()
-    };
-    Reply { report, counts, ..Reply::default() }
+    let report = Report { queues: vec![queue], details, ..Report::default() };
+    let stages = StageSaturations { prefill: Some(0.25), decode: Some(1.0) };
+    Reply { report, counts, stages, ..Reply::default() }
 }
 
 /// The page of a pool with one pod and one gateway.
@@ -160,6 +162,23 @@ fn every_family_of_the_epp_is_there_with_its_type_labels_and_bounds() {
         assert_eq!(found, wanted, "{name}");
     }
     assert!(families > 38, "{families} families");
+}
+
+/// The values that a scaler reads: in flight by tenant, what waits by model, saturation by stage, and faults of the picker's own.
+#[test]
+fn gauges_by_tenant_model_and_stage_have_their_values() {
+    let page = page(false);
+    for line in [
+        "llm_d_epp_inflight_requests{inference_pool=\"default\",endpoint_name=\"10.0.0.1\",namespace=\"\",port=\"8000\",fairness_id=\"t\",priority=\"0\",producer_name=\"inflight-load-producer\"} 1",
+        "llm_d_epp_inflight_tokens{inference_pool=\"default\",endpoint_name=\"10.0.0.1\",namespace=\"\",port=\"8000\",fairness_id=\"t\",priority=\"0\",producer_name=\"inflight-load-producer\"} 64",
+        "llm_d_epp_flow_control_queue_bytes{inference_pool=\"default\",model_name=\"m\",target_model_name=\"m\",fairness_id=\"t\",priority=\"0\"} 9",
+        "llm_d_epp_flow_control_pool_saturation{inference_pool=\"default\",stage=\"effective\"} 1",
+        "llm_d_epp_flow_control_pool_saturation{inference_pool=\"default\",stage=\"prefill\"} 0.25",
+        "llm_d_epp_flow_control_pool_saturation{inference_pool=\"default\",stage=\"decode\"} 1",
+        "llm_picker_own_errors_total{inference_pool=\"default\",kind=\"lost-message\"} 1",
+    ] {
+        assert!(page.lines().any(|it| it == line), "{line} is missing: {page}");
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub(super) const PREFIX_PLUGIN: [(&str, &str); 2] = [
     ("plugin_type", "approx-prefix-cache-producer"),
 ];
 
+/// The plugin that the EPP's families of what is in flight name.
+const IN_FLIGHT_PRODUCER: (&str, &str) = ("producer_name", "inflight-load-producer");
+
 /// Metric families with their samples: a family's samples stand together, whatever pool they are
 /// of.
 #[derive(Debug, Default)]
@@ -143,6 +146,13 @@ impl Sample<'_> {
             Labels::Endpoint(address) => {
                 endpoint = ip_and_port(*address);
                 labels.extend(endpoint_labels(&endpoint));
+            }
+            Labels::Sent { endpoint: address, tenant, priority: band } => {
+                priority = band.to_string();
+                endpoint = ip_and_port(*address);
+                labels.extend(endpoint_labels(&endpoint));
+                labels.extend([("fairness_id", &**tenant), ("priority", &priority)]);
+                labels.push(IN_FLIGHT_PRODUCER);
             }
             Labels::Rewrite { rewrite, asked, target } => {
                 labels.extend([("model_rewrite_name", &**rewrite), ("model_name", asked)]);

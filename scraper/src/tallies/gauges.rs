@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use picker_core::{TextMeasure, saturation::StaleEndpoints};
+use picker_core::{
+    TextMeasure,
+    saturation::{StageSaturations, StaleEndpoints},
+};
 use wire::{
     band_limits::BandLimits,
     reply::WorkerState,
@@ -15,7 +18,10 @@ use wire::{
     tally::Labels,
 };
 
-use super::exposition::{Gauge, PREFIX_PLUGIN, Page};
+use super::{
+    exposition::{Gauge, PREFIX_PLUGIN, Page},
+    sums::Present,
+};
 use crate::pool::{PodReadings, ScrapedPod};
 
 /// Age from which on a reading is left out (EPP: metrics staleness threshold).
@@ -28,7 +34,7 @@ pub(super) const RUNNING: Gauge =
     Gauge { name: "llm_d_epp_request_running", help: "Requests that were sent and are not over" };
 pub(super) const QUEUE_SIZE: Gauge =
     Gauge { name: "llm_d_epp_flow_control_queue_size", help: "Requests that wait" };
-const QUEUE_BYTES: Gauge =
+pub(super) const QUEUE_BYTES: Gauge =
     Gauge { name: "llm_d_epp_flow_control_queue_bytes", help: "Bytes of requests that wait" };
 const OLDEST_WAIT: Gauge = Gauge {
     name: "llm_picker_oldest_wait_seconds",
@@ -63,14 +69,12 @@ const INDEX_SIZE: Gauge = Gauge {
     name: "llm_d_epp_prefix_indexer_size",
     help: "Entries of the largest prefix index of a worker",
 };
-const IN_FLIGHT_REQUESTS: Gauge =
+pub(super) const IN_FLIGHT_REQUESTS: Gauge =
     Gauge { name: "llm_d_epp_inflight_requests", help: "Requests in flight to an endpoint" };
-const IN_FLIGHT_TOKENS: Gauge = Gauge {
+pub(super) const IN_FLIGHT_TOKENS: Gauge = Gauge {
     name: "llm_d_epp_inflight_tokens",
     help: "Prompt tokens in flight to an endpoint that it has not read yet",
 };
-/// The plugin that the EPP's families of what is in flight name.
-const IN_FLIGHT_PRODUCER: &str = "inflight-load-producer";
 
 const READY: Gauge =
     Gauge { name: "llm_d_epp_ready_endpoints", help: "Endpoints with metrics that can be read" };
@@ -102,10 +106,7 @@ pub(super) struct QueueGauges(BTreeMap<(i32, String), Size>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
-    /// Requests of gateways of older versions, which do not count by model what waits.
-    uncounted: u64,
     requests: u64,
-    bytes: u64,
     oldest: Duration,
 }
 
@@ -115,16 +116,11 @@ impl QueueGauges {
         self.0.values_mut().for_each(|size| *size = Size::default());
         for Report { queues, details, .. } in reports {
             let oldest = details.oldest.iter().copied().chain(std::iter::repeat(Duration::ZERO));
-            for (Queue { priority, fairness_id, requests, bytes }, oldest) in
-                queues.iter().zip(oldest)
+            for (Queue { priority, fairness_id, requests, .. }, oldest) in queues.iter().zip(oldest)
             {
                 let size = self.0.entry((*priority, fairness_id.clone())).or_default();
                 size.requests += requests;
-                size.bytes += bytes;
                 size.oldest = size.oldest.max(oldest);
-                if details.version.is_empty() {
-                    size.uncounted += requests;
-                }
             }
         }
         let mut over = self.0.len().saturating_sub(FLOWS_MAX);
@@ -140,10 +136,6 @@ impl QueueGauges {
             let priority = priority.to_string();
             let labels =
                 [("inference_pool", pool), ("fairness_id", tenant), ("priority", &*priority)];
-            if size.uncounted > 0 {
-                page.gauge(QUEUE_SIZE, &labels, float(size.uncounted));
-            }
-            page.gauge(QUEUE_BYTES, &labels, float(size.bytes));
             page.gauge(OLDEST_WAIT, &labels, seconds(size.oldest));
         }
     }
@@ -154,10 +146,22 @@ pub(super) fn write_requests(
     page: &mut Page,
     pool: &str,
     gauge: Gauge,
-    requests: &BTreeMap<Labels<'static>, u64>,
+    requests: &BTreeMap<Labels<'static>, Present>,
 ) {
-    for (labels, number) in requests {
-        page.requests(gauge, pool, labels, *number);
+    for (labels, present) in requests {
+        page.requests(gauge, pool, labels, present.requests);
+    }
+}
+
+/// Writes a gauge of what these requests pin.
+pub(super) fn write_amounts(
+    page: &mut Page,
+    pool: &str,
+    gauge: Gauge,
+    requests: &BTreeMap<Labels<'static>, Present>,
+) {
+    for (labels, present) in requests {
+        page.requests(gauge, pool, labels, present.amount);
     }
 }
 
@@ -211,10 +215,25 @@ pub(super) fn write_builds(page: &mut Page) {
 }
 
 /// Writes what the workers that are alive say of the pool.
-pub(super) fn write_workers(page: &mut Page, pool: &str, alive: &[WorkerState]) {
+pub(super) fn write_workers(
+    page: &mut Page,
+    pool: &str,
+    alive: &[WorkerState],
+    stages: &[StageSaturations],
+) {
     let saturation = alive.iter().filter_map(|it| it.saturation).reduce(f64::max);
     if let Some(saturation) = saturation {
         page.gauge(SATURATION, &[("inference_pool", pool), ("stage", "effective")], saturation);
+    }
+    let most = |stage: fn(&StageSaturations) -> Option<f64>| {
+        stages.iter().filter_map(stage).reduce(f64::max)
+    };
+    for (stage, saturation) in
+        [("prefill", most(|it| it.prefill)), ("decode", most(|it| it.decode))]
+    {
+        if let Some(saturation) = saturation {
+            page.gauge(SATURATION, &[("inference_pool", pool), ("stage", stage)], saturation);
+        }
     }
     if let Some(indexed) = alive.iter().map(|it| it.indexed).max() {
         let [name, kind] = PREFIX_PLUGIN;
@@ -232,28 +251,6 @@ pub(super) fn write_texts(page: &mut Page, pool: &str, texts: &[TextMeasure]) {
     for TextMeasure { model, bytes_per_token, .. } in texts {
         let labels = [("inference_pool", pool), ("model_name", model.as_str())];
         page.gauge(BYTES_PER_TOKEN, &labels, bytes_per_token.get());
-    }
-}
-
-/// Writes what is in flight, over all gateways.
-pub(super) fn write_in_flight(page: &mut Page, pool: &str, reports: &[&Report]) {
-    let mut sums = BTreeMap::<SocketAddr, [u64; 2]>::new();
-    for row in reports.iter().flat_map(|it| &it.in_flight) {
-        let [requests, tokens] = sums.entry(row.endpoint).or_default();
-        *requests += u64::from(row.requests);
-        *tokens += u64::from(row.tokens);
-    }
-    for (endpoint, [requests, tokens]) in sums {
-        let (ip, port) = (endpoint.ip().to_string(), endpoint.port().to_string());
-        let labels = [
-            ("inference_pool", pool),
-            ("endpoint_name", ip.as_str()),
-            ("namespace", ""),
-            ("port", port.as_str()),
-            ("producer_name", IN_FLIGHT_PRODUCER),
-        ];
-        page.gauge(IN_FLIGHT_REQUESTS, &labels, float(requests));
-        page.gauge(IN_FLIGHT_TOKENS, &labels, float(tokens));
     }
 }
 

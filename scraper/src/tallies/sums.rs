@@ -50,6 +50,14 @@ pub(super) struct Sums {
     epochs: BTreeMap<u64, Epoch>,
 }
 
+/// Requests that are there with some labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Present {
+    pub(super) requests: u64,
+    /// Amount that they pin, as [`LabelSet::amount`] has it.
+    pub(super) amount: u64,
+}
+
 #[derive(Debug, Default)]
 struct Sum {
     counts: BTreeMap<Measure, Count>,
@@ -188,14 +196,19 @@ impl Sums {
     }
 
     /// Returns the requests that run, by the workers that are alive.
-    pub(super) fn running(&self, alive: &[WorkerState]) -> BTreeMap<Labels<'static>, u64> {
+    pub(super) fn running(&self, alive: &[WorkerState]) -> BTreeMap<Labels<'static>, Present> {
         let is_known = |labels: &Labels<'static>| self.sums.contains_key(labels);
         self.present(alive, |labels| matches!(labels, Labels::Request { .. }), is_known)
     }
 
     /// Returns the requests that flow control holds, by the workers that are alive.
-    pub(super) fn waiting(&self, alive: &[WorkerState]) -> BTreeMap<Labels<'static>, u64> {
+    pub(super) fn waiting(&self, alive: &[WorkerState]) -> BTreeMap<Labels<'static>, Present> {
         self.present(alive, |labels| matches!(labels, Labels::Waiting { .. }), |_| true)
+    }
+
+    /// Returns the requests that are on their way to endpoints, by the workers that are alive.
+    pub(super) fn in_flight(&self, alive: &[WorkerState]) -> BTreeMap<Labels<'static>, Present> {
+        self.present(alive, |labels| matches!(labels, Labels::Sent { .. }), |_| true)
     }
 
     /// Adds up the requests that are there, of label sets of one kind. Those that are not told apart, and those for
@@ -205,14 +218,16 @@ impl Sums {
         alive: &[WorkerState],
         is_of: impl Fn(&Labels<'_>) -> bool,
         is_told: impl Fn(&Labels<'static>) -> bool,
-    ) -> BTreeMap<Labels<'static>, u64> {
-        let mut present = BTreeMap::<Labels<'static>, u64>::new();
+    ) -> BTreeMap<Labels<'static>, Present> {
+        let mut present = BTreeMap::<Labels<'static>, Present>::new();
         let epochs = alive.iter().filter_map(|it| self.epochs.get(&it.epoch));
         for set in epochs.flat_map(|it| it.sets.values()).filter(|set| is_of(&set.labels)) {
             let has_room = present.len() < PRESENT_MAX || present.contains_key(&set.labels);
             let own = is_told(&set.labels) && has_room;
             let labels = if own { set.labels.clone() } else { set.labels.other() };
-            *present.entry(labels).or_default() += u64::from(set.running);
+            let sum = present.entry(labels).or_default();
+            sum.requests += u64::from(set.running);
+            sum.amount += set.amount;
         }
         present
     }

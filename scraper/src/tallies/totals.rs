@@ -68,7 +68,8 @@ impl PoolTotals {
             | Labels::Band(_)
             | Labels::Attempt { .. }
             | Labels::Rewrite { .. }
-            | Labels::Waiting { .. } => (),
+            | Labels::Waiting { .. }
+            | Labels::Sent { .. } => (),
         }
     }
 

@@ -246,3 +246,60 @@ fn a_plugin_is_served_with_its_digest() {
     assert_eq!(output.status.code(), Some(1));
     assert!(last_words(&output).ends_with("must be a WebAssembly module"));
 }
+
+#[test]
+fn a_debug_header_is_made_of_the_secret_and_holds_for_a_while() {
+    let said = |args: &[&str]| {
+        let output = bare(args).env("LLM_PICKER_SECRET", SECRET).output().unwrap();
+        let code = output.status.code();
+        (code, String::from_utf8(output.stdout.clone()).unwrap(), last_words(&output).to_owned())
+    };
+    let (code, header, _) = said(&["debug-header", "--for", "1h"]);
+    assert_eq!(code, Some(0));
+    let (name, value) = header.trim_end().split_once(": ").unwrap();
+    let key = wire::push::Secret::new(SECRET.as_bytes()).unwrap();
+    let key = wire::debug::DebugKey::from_secret(&key).unwrap();
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert_eq!(name, wire::debug::HEADER);
+    assert_eq!(key.open(value.as_bytes(), now), Some(wire::debug::DebugWish::Decision));
+    assert_eq!(key.open(value.as_bytes(), now + 3_601), None);
+    let (_, explains, _) = said(&["debug-header", "--explain"]);
+    assert!(explains.starts_with("x-llm-picker-debug: explain;expires="), "{explains}");
+    let (code, _, why) = said(&["debug-header", "--for", "13h"]);
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(why, @"llm-scraper: invalid time 13h: must be from 1s to 12h");
+    let output = bare(&["debug-header"]).output().unwrap();
+    assert!(
+        last_words(&output).contains("LLM_PICKER_SECRET is not set"),
+        "{}",
+        last_words(&output)
+    );
+}
+
+#[test]
+fn a_gateway_that_cannot_be_asked_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = folder.path().join("body.json");
+    fs::write(&body, "{}").unwrap();
+    let ask = |url: &str| {
+        let args = ["explain", "--gateway", url, body.to_str().unwrap()];
+        let output = bare(&args).env("LLM_PICKER_SECRET", SECRET).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        last_words(&output).to_owned()
+    };
+    insta::assert_snapshot!(ask("http://127.0.0.1:1"), @"llm-scraper: failed to ask http://127.0.0.1:1: connection refused");
+    insta::assert_snapshot!(ask("https://127.0.0.1:1"), @"llm-scraper: https://127.0.0.1:1 needs --ca FILE or --insecure-skip-verify");
+}
+
+#[test]
+fn completions_and_a_manual_page_are_printed() {
+    for (args, part) in [
+        (&["completions", "bash"][..], "_llm__scraper()"),
+        (&["completions", "zsh"], "#compdef llm-scraper"),
+        (&["man"], ".TH llm-scraper 1"),
+    ] {
+        let output = bare(args).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains(part), "{args:?}: {text}");
+    }
+}

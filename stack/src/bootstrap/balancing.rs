@@ -105,6 +105,11 @@ fn cut_filters(manager: &mut Value) -> bool {
         }
         !is_cut
     });
+    // What tells of its decisions goes with it.
+    let settings = manager.get_mut("typed_config").and_then(Value::as_object_mut);
+    if let Some(settings) = settings.filter(|_| any) {
+        settings.retain(|key, _| key != "access_log" && key != "tracing");
+    }
     any
 }
 

@@ -3,7 +3,7 @@
 
 use host_mock::Stream;
 use serde_json::{Value, json};
-use wire::tally::{Labels, Measure, RefusedStatus};
+use wire::tally::{ErrorCode, Labels, Measure, RefusedStatus};
 
 use super::{
     push::Pod,
@@ -76,6 +76,10 @@ fn a_body_that_is_no_request_is_refused_in_the_epps_words() {
     let stream = worker.post(CHAT, NONE, &[b'['; 100_000]);
     assert!(told(&stream).starts_with("400 "), "nested too deep");
     assert_eq!(refused(&world, RefusedStatus::S400), 9);
+    // No pool was chosen yet: the first that they may be for has them among its errors, without a model.
+    let errors = Tallied::of(&world, &[Pod::idle(1)]);
+    let nameless = Labels::request("", "", "default-flow", 0);
+    assert_eq!(errors.sum(&nameless, Measure::Errors(ErrorCode::BadRequest)), 9);
     world.is_well();
 }
 

@@ -72,7 +72,8 @@ fn it_has_what_all_workers_sent_and_hold() {
     assert!(details.objectives.iter().any(|it| it.name == "high" && it.priority.0 == 100));
     assert!(details.bands.iter().any(|it| it.priority == 100 && it.requests == 5_000));
     let waiting = Labels::waiting("tiny", "tiny", "a<b>", 100);
-    assert_eq!(Tallied::of(&world, &pods).present(&waiting), 2);
+    let tallied = Tallied::of(&world, &pods);
+    assert_eq!((tallied.present(&waiting), tallied.pinned(&waiting)), (2, 122));
     world.envoy.worker(0).post("/v1/chat/completions", (), b"no JSON");
     sent.iter().for_each(|stream| stream.respond(200, (), b"{}"));
     world.envoy.run_for(Duration::from_millis(40));
@@ -85,7 +86,8 @@ fn it_has_what_all_workers_sent_and_hold() {
     let told = report(&world, &pods);
     assert_eq!((told.waiting, told.in_flight, told.queues), (0, vec![], vec![]));
     assert_eq!((told.decisions.picked, told.decisions.refused), (5, 1));
-    assert_eq!(Tallied::of(&world, &pods).present(&waiting), 0);
+    let tallied = Tallied::of(&world, &pods);
+    assert_eq!((tallied.present(&waiting), tallied.pinned(&waiting)), (0, 0));
     let decisions = &told.details.decisions;
     let is_told = |it: &ToldDecision| {
         it.text.starts_with("endpoint=10.0.0.")

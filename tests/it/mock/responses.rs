@@ -222,12 +222,20 @@ fn a_request_runs_from_its_sending_to_its_end() {
     let pods = [Pod::idle(1)];
     world.pods(&pods);
     let stream = world.chat(0, "hello");
-    let running = |world: &World| -> u32 {
-        Tallied::of(world, &pods).sets().iter().map(|set| set.running).sum()
+    // Requests that run, those that are on their way to the pod, and the tokens of those that it has not computed.
+    let running = |world: &World| {
+        let tallied = Tallied::of(world, &pods);
+        let of = |is_of: fn(&Labels<'_>) -> bool| {
+            let sets = tallied.sets().iter().filter(|set| is_of(&set.labels));
+            sets.fold((0, 0), |(running, amount), set| (running + set.running, amount + set.amount))
+        };
+        let (running, _) = of(|labels| matches!(labels, Labels::Request { .. }));
+        let (sent, tokens) = of(|labels| matches!(labels, Labels::Sent { .. }));
+        (running, sent, tokens > 0)
     };
-    assert_eq!(running(&world), 1);
+    assert_eq!(running(&world), (1, 1, true));
     stream.respond(200, NONE, b"{}");
-    assert_eq!(running(&world), 0);
+    assert_eq!(running(&world), (0, 0, false));
     world.chat(1, "hello").respond(200, NONE, b"{}");
     assert_eq!(Tallied::of(&world, &pods).total(Measure::Requests), 2);
     world.envoy.worker(0).kill();

@@ -44,6 +44,11 @@ impl Tallied {
         self.0.iter().filter(|set| set.labels == *labels).map(|set| set.running).sum()
     }
 
+    /// What those requests pin.
+    pub(super) fn pinned(&self, labels: &Labels<'_>) -> u64 {
+        self.0.iter().filter(|set| set.labels == *labels).map(|set| set.amount).sum()
+    }
+
     /// The sum of a measure over all label sets.
     pub(super) fn total(&self, measure: Measure) -> u64 {
         self.0.iter().filter_map(|set| set.count(measure)).map(|count| count.sum).sum()

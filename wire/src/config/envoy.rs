@@ -16,6 +16,8 @@ pub struct EnvoyConfig {
     /// Response header, in lower case, to which Envoy itself adds the address that a response came from. To
     /// ask Envoy for that address costs as much as to read all headers. `None` where Envoy adds none.
     pub served_by_header: Option<String>,
+    /// True if access logs and spans are told each decision, as attributes of the stream.
+    pub attributes: bool,
 }
 
 /// Way of a request through Envoy: a pair of settings that works.
@@ -61,7 +63,7 @@ pub struct UnknownName {
 impl Default for EnvoyConfig {
     fn default() -> Self {
         let way = Way::STOP_ITERATION_HEADER;
-        Self { way, max_body_bytes: 32 << 20, served_by_header: None }
+        Self { way, max_body_bytes: 32 << 20, served_by_header: None, attributes: false }
     }
 }
 
@@ -215,8 +217,9 @@ impl Error for ImpossibleWay {}
 impl Error for UnknownName {}
 
 pub(super) fn read(at: &At<'_>) -> Result<EnvoyConfig, ConfigError> {
-    let object = at.object(&["hold", "destination", "maxBodyBytes", "servedByHeader"])?;
-    let EnvoyConfig { way, max_body_bytes, served_by_header } = EnvoyConfig::default();
+    let object =
+        at.object(&["hold", "destination", "maxBodyBytes", "servedByHeader", "attributes"])?;
+    let EnvoyConfig { way, max_body_bytes, served_by_header, attributes } = EnvoyConfig::default();
     let holds = Hold::ALL.map(|hold| (hold.name(), hold));
     let destinations = Destination::ALL.map(|destination| (destination.name(), destination));
     let hold = object.read("hold", way.hold, |at| at.one_of(&holds))?;
@@ -229,6 +232,7 @@ pub(super) fn read(at: &At<'_>) -> Result<EnvoyConfig, ConfigError> {
         max_body_bytes: object.read("maxBodyBytes", max_body_bytes, At::bytes)?,
         served_by_header: object
             .read("servedByHeader", served_by_header, |at| super::identity::header(at).map(Some))?,
+        attributes: object.read("attributes", attributes, At::flag)?,
     })
 }
 

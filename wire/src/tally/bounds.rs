@@ -52,6 +52,18 @@ pub(super) const PER_OUTPUT_TOKEN: &[u64] = &[
     5_000_000, 10_000_000,
 ];
 
+/// Bounds of the time that a request is worked on.
+pub(super) const REQUEST_PROCESSING: &[u64] = &[
+    500, 1_000, 2_000, 5_000, 10_000, 15_000, 25_000, 40_000, 60_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// Bounds of the time that an answer is worked on.
+pub(super) const RESPONSE_PROCESSING: &[u64] = &[
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000,
+];
+
 /// Bounds of a stream's mean time between tokens.
 pub(super) const STREAMED_TPOT: &[u64] = &[
     500, 2_050, 5_000, 10_000, 20_000, 40_000, 60_000, 80_000, 100_000, 125_000, 150_000, 200_000,

@@ -32,6 +32,9 @@ pub struct LabelSet<'a> {
     pub running: u32,
     /// Counts by measure, in the order of their first use.
     pub counts: Vec<(Measure, Count)>,
+    /// Amount of what those requests pin: bytes of requests that wait, or prompt tokens on their way that are not computed
+    /// yet.
+    pub amount: u64,
 }
 
 impl Count {
@@ -126,7 +129,7 @@ impl LabelSet<'_> {
     /// Returns the label set with names of its own.
     #[must_use]
     pub fn into_owned(self) -> LabelSet<'static> {
-        let Self { labels, is_proven, running, counts } = self;
-        LabelSet { labels: labels.into_owned(), is_proven, running, counts }
+        let Self { labels, is_proven, running, counts, amount } = self;
+        LabelSet { labels: labels.into_owned(), is_proven, running, counts, amount }
     }
 }

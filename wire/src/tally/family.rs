@@ -157,6 +157,20 @@ pub(super) const ENQUEUE_DURATION: Family = millionths(
 
 pub(super) const FALLBACKS: Family =
     counter("llm_picker_fallbacks", "Requests that another pool took");
+pub(super) const REQUEST_PROCESSING: Family = millionths(
+    "llm_d_epp_request_processing_duration_seconds",
+    "Time that the picker worked on a request, of one request in 16",
+    bounds::REQUEST_PROCESSING,
+);
+pub(super) const RESPONSE_PROCESSING: Family = millionths(
+    "llm_d_epp_response_processing_duration_seconds",
+    "Time that the picker worked on an answer, of one answer in 16",
+    bounds::RESPONSE_PROCESSING,
+);
+pub(super) const OWN_ERRORS: Family = counter(
+    "llm_picker_own_errors",
+    "Faults of the picker's own, of which requests need not have noticed anything",
+);
 
 const fn counter(name: &'static str, help: &'static str) -> Family {
     Family { name, help, kind: FamilyKind::Counter, unit: Unit::One }

@@ -1,6 +1,6 @@
 //! The head of a worker's counts in shared data: what there is of them, and the worker's gauges.
 
-use picker_core::{Amounts, Instant, Objective};
+use picker_core::{Amounts, Instant, Objective, saturation::StageSaturations};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -25,6 +25,8 @@ pub struct Head {
     pub versions: Vec<u32>,
     /// Saturation of the pool, where flow control is on and the pool has endpoints.
     pub saturation: Option<f64>,
+    /// Saturation of each stage.
+    pub stages: StageSaturations,
     /// Entries of the worker's prefix index.
     pub indexed: u64,
     /// Beliefs of the worker that the scraper should hear of.
@@ -49,6 +51,8 @@ struct HeadRecord<'a> {
     written_at: u64,
     versions: Vec<u32>,
     saturation: Option<f64>,
+    /// Of prefill, and of decode.
+    stages: [Option<f64>; 2],
     indexed: u64,
     beliefs: BeliefsRecord,
     #[serde(borrow)]
@@ -73,6 +77,7 @@ impl Head {
             written_at: self.written_at.as_nanos(),
             versions: self.versions.clone(),
             saturation: self.saturation,
+            stages: [self.stages.prefill, self.stages.decode],
             indexed: self.indexed,
             beliefs: BeliefsRecord::from_beliefs(&self.beliefs),
             texts: texts::records(&self.beliefs.texts),
@@ -96,6 +101,7 @@ impl Head {
         bound(record.objectives.len() <= OBJECTIVES_TOLD_MAX, "objectives", "64")?;
         bound(record.decisions.len() <= NOTED_MAX, "decisions", "8")?;
         let [requests, tokens] = record.limits;
+        let [prefill, decode] = record.stages.map(|it| it.filter(|it| it.is_finite()));
         let texts = texts::measures(&record.texts)?;
         let objectives = record.objectives.into_iter().map(ObjectiveRecord::into_objective);
         let decisions = record.decisions.into_iter().map(NotedRecord::into_decision);
@@ -103,6 +109,7 @@ impl Head {
             written_at: Instant::from_nanos(record.written_at),
             versions: record.versions,
             saturation: record.saturation.filter(|it| it.is_finite()),
+            stages: StageSaturations { prefill, decode },
             indexed: record.indexed,
             beliefs: Beliefs { stale: record.beliefs.into_stale(), texts },
             has_flow_control: record.has_flow_control,

@@ -70,6 +70,16 @@ pub enum Labels<'a> {
         /// Priority of the objective.
         priority: i32,
     },
+    /// An endpoint that a tenant's requests are on their way to; none for those without a place of their own.
+    Sent {
+        /// Address of the endpoint.
+        endpoint: Option<SocketAddr>,
+        /// Fairness id.
+        #[serde(borrow)]
+        tenant: Cow<'a, str>,
+        /// Priority of the objective.
+        priority: i32,
+    },
 }
 
 impl<'a> Labels<'a> {
@@ -85,6 +95,13 @@ impl<'a> Labels<'a> {
     pub fn waiting(asked: &'a str, sent: &'a str, tenant: &'a str, priority: i32) -> Self {
         let [asked, sent, tenant] = [asked, sent, tenant].map(|name| Cow::Borrowed(clipped(name)));
         Self::Waiting { asked, sent, tenant, priority }
+    }
+
+    /// Returns the labels of a tenant's requests on their way to an endpoint; a name that is too long is cut.
+    #[must_use]
+    pub fn sent(endpoint: SocketAddr, tenant: &'a str, priority: i32) -> Self {
+        let tenant = Cow::Borrowed(clipped(tenant));
+        Self::Sent { endpoint: Some(endpoint), tenant, priority }
     }
 
     /// Returns the labels of an attempt; a name that is too long is cut.
@@ -126,6 +143,9 @@ impl<'a> Labels<'a> {
                 tenant: other(),
                 priority: *priority,
             },
+            Self::Sent { priority, .. } => {
+                Labels::Sent { endpoint: None, tenant: other(), priority: *priority }
+            }
         }
     }
 
@@ -143,6 +163,10 @@ impl<'a> Labels<'a> {
             (Self::Attempt { endpoint, target }, Labels::Attempt { endpoint: e, target: t }) => {
                 endpoint.cmp(e).then_with(|| order(target, t))
             }
+            (
+                Self::Sent { endpoint, tenant, priority },
+                Labels::Sent { endpoint: e, tenant: t, priority: p },
+            ) => endpoint.cmp(e).then_with(|| priority.cmp(p)).then_with(|| order(tenant, t)),
             // Of two kinds, or without names. Rewrites are few.
             _ => self.cmp(other),
         }
@@ -172,6 +196,9 @@ impl<'a> Labels<'a> {
                 tenant: own(tenant),
                 priority,
             },
+            Self::Sent { endpoint, tenant, priority } => {
+                Labels::Sent { endpoint, tenant: own(tenant), priority }
+            }
         }
     }
 }

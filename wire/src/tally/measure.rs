@@ -88,6 +88,27 @@ pub enum Measure {
     Evicted,
     /// Requests that another pool took, by the reason.
     Fallbacks(FallbackReason),
+    /// Time that the picker worked on a request, of some requests.
+    RequestProcessing,
+    /// Time that the picker worked on an answer, of the same requests.
+    ResponseProcessing,
+    /// Faults of the picker's own.
+    OwnErrors(OwnError),
+}
+
+/// Fault of the picker's own, of which no request need have noticed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum OwnError {
+    /// A message to another worker was lost.
+    LostMessage,
+    /// A change of the ledger was given up, as other workers were faster each time.
+    GaveUp,
+    /// Counts in the ledger were wrong, and mended.
+    Recounted,
+    /// A worker gave no sign of life, and its requests were taken off the ledger.
+    WorkerDied,
+    /// The snapshot in shared data could not be read.
+    UnreadableSnapshot,
 }
 
 /// Agreement of the picker's choice with another's.
@@ -203,6 +224,9 @@ impl Measure {
             Self::EnqueueDuration(_) => family::ENQUEUE_DURATION,
             Self::Evicted => family::EVICTED,
             Self::Fallbacks(_) => family::FALLBACKS,
+            Self::RequestProcessing => family::REQUEST_PROCESSING,
+            Self::ResponseProcessing => family::RESPONSE_PROCESSING,
+            Self::OwnErrors(_) => family::OWN_ERRORS,
         }
     }
 
@@ -222,6 +246,7 @@ impl Measure {
             Self::EnqueueDuration(outcome) => ("outcome", outcome.name()),
             Self::Observed(agreement) => ("choice", agreement.name()),
             Self::Fallbacks(reason) => ("reason", reason.name()),
+            Self::OwnErrors(error) => ("kind", error.name()),
             Self::Requests
             | Self::Duration
             | Self::PerOutputToken
@@ -248,7 +273,9 @@ impl Measure {
             | Self::EndpointItl
             | Self::EndpointTokens
             | Self::SchedulerDuration
-            | Self::Evicted => return None,
+            | Self::Evicted
+            | Self::RequestProcessing
+            | Self::ResponseProcessing => return None,
         })
     }
 }
@@ -261,6 +288,19 @@ impl FallbackReason {
             Self::Empty => "empty",
             Self::Failing => "failing",
             Self::Saturated => "saturated",
+        }
+    }
+}
+
+impl OwnError {
+    /// Returns the word in the metric.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::LostMessage => "lost-message",
+            Self::GaveUp => "gave-up",
+            Self::Recounted => "recounted",
+            Self::WorkerDied => "worker-died",
+            Self::UnreadableSnapshot => "unreadable-snapshot",
         }
     }
 }

@@ -18,6 +18,9 @@ const ATTEMPTS_MAX: usize = 8_192;
 /// Endpoints: as many as a pool has.
 const ENDPOINTS_MAX: usize = 4_096;
 
+/// Endpoints by tenant that requests are on their way to: as many as endpoints by model.
+const SENT_MAX: usize = ATTEMPTS_MAX;
+
 /// Rewrites by rule and model.
 const REWRITES_MAX: usize = 256;
 
@@ -35,6 +38,7 @@ pub struct Places {
     endpoints: usize,
     waiting: usize,
     waiting_unproven: usize,
+    sent: usize,
 }
 
 /// A label set of one worker.
@@ -79,6 +83,7 @@ impl Places {
             Labels::Endpoint(_) => (&mut self.endpoints, ENDPOINTS_MAX),
             Labels::Waiting { .. } if is_proven => (&mut self.waiting, PROVEN_MAX),
             Labels::Waiting { .. } => (&mut self.waiting_unproven, UNPROVEN_MAX),
+            Labels::Sent { .. } => (&mut self.sent, SENT_MAX),
         };
         let has_room = *taken < max;
         *taken += usize::from(has_room);
@@ -136,6 +141,16 @@ impl WorkerTally {
     /// Counts a request that was begun in this set as gone.
     pub fn leave(&mut self, id: SetId) {
         self.change(id, |set| set.running = set.running.saturating_sub(1));
+    }
+
+    /// Counts this amount as pinned by a request that has begun.
+    pub fn pin(&mut self, id: SetId, amount: u64) {
+        self.change(id, |set| set.amount = set.amount.saturating_add(amount));
+    }
+
+    /// Counts this amount, which was pinned, as free again.
+    pub fn unpin(&mut self, id: SetId, amount: u64) {
+        self.change(id, |set| set.amount = set.amount.saturating_sub(amount));
     }
 
     /// Counts the end of a request that was begun in this set. Returns the set that it is counted
@@ -214,7 +229,7 @@ impl WorkerTally {
 
     fn insert(&mut self, at: usize, labels: Labels<'static>, is_proven: bool) -> SetId {
         let id = SetId(u32::try_from(self.sets.len()).unwrap_or(u32::MAX));
-        let set = LabelSet { labels, is_proven, running: 0, counts: Vec::new() };
+        let set = LabelSet { labels, is_proven, running: 0, counts: Vec::new(), amount: 0 };
         self.sets.push(TalliedSet { set, is_changed: false, version: 0 });
         self.sorted.insert(at, id.0);
         id
