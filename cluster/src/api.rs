@@ -19,7 +19,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Reads who and where from a kubeconfig.
+    /// Reads the server and the user from a kubeconfig.
     pub(crate) async fn connect(kubeconfig: &Path) -> Result<Self> {
         let file = Kubeconfig::read_from(kubeconfig)?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
@@ -68,7 +68,7 @@ impl Api {
         let status = response.status();
         let body = response.into_body().collect().await.with_context(what)?.to_bytes();
         match status.as_u16() {
-            // An object that is gone, or that somebody else has changed or made meanwhile: the next look sees it.
+            // An object that is gone, or was changed or made by another client meanwhile: the next look sees it.
             404 | 409 => Ok(None),
             200..300 => Ok(Some(serde_json::from_slice(&body).with_context(what)?)),
             _ => bail!("{}: {status}: {}", what(), String::from_utf8_lossy(&body)),

@@ -31,7 +31,7 @@ const CONTROLLERS: &str = "--controllers=endpointslice-controller,namespace-cont
     root-ca-certificate-publisher-controller,garbage-collector-controller,deployment-controller,replicaset-controller,\
     job-controller,ttl-after-finished-controller,disruption-controller";
 
-/// Policy of the audit log, in which tests read what the scraper asked for: nobody else is in it.
+/// Policy of the audit log, which has the requests of the scraper alone.
 const AUDIT: &str = r#"{
     "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
     "rules": [

@@ -1,4 +1,4 @@
-//! The state of a cluster with Istio's gateways before anybody installs a picker: CRDs, istiod, a Gateway's class.
+//! The state of a cluster with Istio's gateways before a picker is installed: CRDs, istiod, a Gateway's class.
 
 use std::{
     path::PathBuf,

@@ -1,4 +1,4 @@
-//! The node: scheduler and kubelet in one, for pods whose programs are processes.
+//! The node: scheduler and kubelet in one, with processes in the place of containers.
 //!
 //! A look at all pods, several times a second, compares them with the processes that run. That takes the place of watches:
 //! a cluster of a test has a dozen pods.

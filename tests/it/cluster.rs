@@ -5,6 +5,7 @@ mod beside;
 mod documented;
 mod install;
 mod load;
+mod missing;
 mod scene;
 mod typo;
 mod world;

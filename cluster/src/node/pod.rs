@@ -104,7 +104,7 @@ impl RunningPod {
         Ok(())
     }
 
-    /// Kills what runs, at once: for a pod whose object is gone.
+    /// Kills what runs, at once: for a pod without an object.
     pub(super) async fn kill(&mut self) -> Result<()> {
         for container in &mut self.containers {
             container.signal("KILL").await;
