@@ -11,6 +11,7 @@ mod bounds;
 mod family;
 mod labels;
 mod measure;
+mod own_error;
 
 // The numbers: of one label set, of a worker, on their way.
 mod count;
@@ -31,7 +32,7 @@ pub use family::{Family, FamilyKind, Unit};
 pub use head::Head;
 pub use labels::{LABEL_BYTES_MAX, Labels, OTHER, clipped};
 pub use measure::{
-    Agreement, EnqueueOutcome, ErrorCode, FallbackReason, Measure, OwnError, QueueOutcome,
-    RefusedStatus,
+    Agreement, EnqueueOutcome, ErrorCode, FallbackReason, Measure, QueueOutcome, RefusedStatus,
 };
+pub use own_error::OwnError;
 pub use table::{Places, SetId, WorkerTally};

@@ -4,7 +4,10 @@
 use picker_core::flow::Outcome;
 use serde::{Deserialize, Serialize};
 
-use super::family::{self, Family};
+use super::{
+    family::{self, Family},
+    own_error::OwnError,
+};
 
 /// Number or distribution that is counted for a label set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -94,21 +97,6 @@ pub enum Measure {
     ResponseProcessing,
     /// Faults of the picker's own.
     OwnErrors(OwnError),
-}
-
-/// Fault of the picker's own, of which no request need have noticed anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum OwnError {
-    /// A message to another worker was lost.
-    LostMessage,
-    /// A change of the ledger was given up, as other workers were faster each time.
-    GaveUp,
-    /// Counts in the ledger were wrong, and mended.
-    Recounted,
-    /// A worker gave no sign of life, and its requests were taken off the ledger.
-    WorkerDied,
-    /// The snapshot in shared data could not be read.
-    UnreadableSnapshot,
 }
 
 /// Agreement of the picker's choice with another's.
@@ -288,19 +276,6 @@ impl FallbackReason {
             Self::Empty => "empty",
             Self::Failing => "failing",
             Self::Saturated => "saturated",
-        }
-    }
-}
-
-impl OwnError {
-    /// Returns the word in the metric.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::LostMessage => "lost-message",
-            Self::GaveUp => "gave-up",
-            Self::Recounted => "recounted",
-            Self::WorkerDied => "worker-died",
-            Self::UnreadableSnapshot => "unreadable-snapshot",
         }
     }
 }
