@@ -207,6 +207,14 @@ pub(crate) fn count_outcome(
     });
 }
 
+/// Counts an error of a request that was never read, and is none of the pool's requests (EPP).
+pub(crate) fn count_unread(pool: &Pool, flow: &FlowKey, code: ErrorCode) {
+    in_tally(pool, |PoolTally { counts, .. }| {
+        let set = counts.place(&labels(&Models::default(), flow), false);
+        counts.add(set, Measure::Errors(code), 1);
+    });
+}
+
 /// Counts and measures a request that is over.
 pub(crate) fn record(pool: &Pool, done: &Done<'_>) {
     in_tally(pool, |PoolTally { counts, whole, .. }| {

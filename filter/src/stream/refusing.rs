@@ -47,11 +47,13 @@ impl Stream {
         let status = refusal.status();
         let Asked { dialect, reply_to, .. } = &*asked;
         let (dialect, reply_to) = (*dialect, reply_to.clone());
-        let placed = self.among(&asked.candidates).first().map(|pool| {
+        let code = ErrorCode::from_status(status);
+        if let Some(pool) = self.among(&asked.candidates).first() {
             stats::count_refused(&pool, status);
-            Box::new(self.placed(pool, asked, Models::default(), 0))
-        });
-        let refused = RefusedRequest { code: ErrorCode::from_status(status), placed };
+            let Placed { pool, flow, .. } = self.placed(pool, asked, Models::default(), 0);
+            stats::count_unread(&pool, &flow, code);
+        }
+        let refused = RefusedRequest { code, placed: None };
         Next::refusing(Refusing { refusal, dialect, reply_to, refused, discarded: 0 })
     }
 

@@ -16,12 +16,13 @@ mod upload;
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
+    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
-use stack::{Builder, Stack, Way};
+use stack::{Builder, Stack, Template, Way};
 use tokio::time::sleep;
 use wire::config::{Destination, Hold};
 
@@ -86,12 +87,34 @@ impl Target {
         }
     }
 
-    fn set_up(self, builder: Builder, config: &Value) -> Builder {
+    fn set_up(self, version: Option<&str>, builder: Builder, config: &Value) -> Builder {
         match self {
+            Self::Local(way) if version == Some(versions::OLDER[0]) => {
+                builder.way(way).plugin(config.clone()).template(without_tags(way))
+            }
             Self::Local(way) => builder.way(way).plugin(config.clone()),
             Self::Istio(it) => builder.way(it.way).template(it.template(config)),
         }
     }
+}
+
+/// The bootstrap of a way without the tags of spans, which Envoy takes from 1.37 on: what docs/operations.md says to do.
+fn without_tags(way: Way) -> Template {
+    let hold = match way.hold() {
+        Hold::StopIteration => "stop-iteration",
+        Hold::BufferFilter => "buffer-filter",
+    };
+    let destination = match way.destination() {
+        Destination::Header => "header",
+        Destination::Property => "property",
+        Destination::FilterState => "filter-state",
+    };
+    let file = format!("../envoy/local/{hold}-{destination}.yaml");
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let (before, rest) = text.split_once("          tracing:\n").unwrap();
+    let after = rest.lines().skip_while(|line| line.starts_with("            "));
+    let bootstrap = format!("{before}{}\n", after.collect::<Vec<_>>().join("\n"));
+    Template { bootstrap, files: Vec::new() }
 }
 
 /// The configuration of a pool that takes one request at a time.
@@ -144,7 +167,7 @@ async fn in_target(
     let mut rng = fastrand::Rng::with_seed(seed);
     world::tell_within(
         LONGEST * u32::try_from(uploads).unwrap(),
-        target.set_up(builder, &config),
+        target.set_up(version, builder, &config),
         async |stack| {
             push::snapshot(stack, 1, &[pod.address]).await;
             for _ in 0..uploads {
