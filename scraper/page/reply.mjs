@@ -32,7 +32,7 @@ const labels = set => set.endpoint ? [LABELS.endpoint, 1, ...address(set.endpoin
   : set.model ? [LABELS.request, ...text(set.model), ...text(set.model), ...text(set.tenant), ...signed(set.priority)] : [LABELS.pool];
 // A label set: its counts are {sum, buckets} by the measure's name.
 const labelSet = set => blob([...labels(set), 1, 0,
-  ...list(Object.entries(set.counts), ([name, { sum, buckets }]) => [...MEASURES[name], ...varint(sum), ...list(buckets, varint)])]);
+  ...list(Object.entries(set.counts), ([name, { sum, buckets }]) => [...MEASURES[name], ...varint(sum), ...list(buckets, varint)]), 0]);
 
 const report = it => [...varint(it.workers), ...varint(it.waiting), ...varint(it.picked), 0, ...varint(it.refused),
   ...list(it.inFlight, row => [...address(row.endpoint), ...varint(row.requests), 0]),
