@@ -10,6 +10,7 @@ use proxy_wasm::{
 use wire::{
     body::{Api, Dialect},
     config::{self, Claims, Destined, Hold, Match},
+    debug,
 };
 
 use crate::{
@@ -73,7 +74,8 @@ impl Bypass {
         let forged = stripped.iter().chain(steering).map(String::as_str);
         let routes = self.claims.route_headers.then_some(route_headers::NAMES);
         let forged = forged.chain(routes.into_iter().flatten());
-        headers.strip([destination::HEADER].into_iter().chain(forged));
+        // Nothing opens a debug header here, and no pod may see one that holds elsewhere.
+        headers.strip([destination::HEADER, debug::HEADER].into_iter().chain(forged));
     }
 
     /// True if the configuration was meant for a request with these headers. Its body is not read: a pool

@@ -89,13 +89,17 @@ fn a_new_envoy_passes_requests_unpicked() {
         assert_eq!(told.len(), 2, "{text}: once for all workers, {told:?}");
         assert_eq!(is_ok(&envoy), Some(Metric::Gauge(0)), "{text}");
         for worker in 0..WORKERS {
-            let headers =
-                [(DESTINATION, "10.9.9.9:1"), ("x-gateway-destination-endpoint-subset", "a")];
+            let headers = [
+                (DESTINATION, "10.9.9.9:1"),
+                ("x-gateway-destination-endpoint-subset", "a"),
+                ("x-llm-picker-debug", "decision;expires=1;mac=0"),
+            ];
             let stream = envoy.worker(worker).post(CHAT, &headers, &chat_body("hello"));
             let sent = stream.sent().unwrap();
             assert_eq!(sent.body, chat_body("hello"), "{text}");
             assert_eq!(sent.headers.get(DESTINATION), None, "a client chooses no endpoint: {text}");
             assert_eq!(sent.headers.get("x-gateway-destination-endpoint-subset"), None, "{text}");
+            assert_eq!(sent.headers.get("x-llm-picker-debug"), None, "no pod sees it: {text}");
             assert!(envoy.worker(worker).get("/healthz", NONE).sent().is_some(), "{text}");
         }
         every_vm_lives(&envoy);
