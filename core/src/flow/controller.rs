@@ -41,8 +41,8 @@ pub enum Offer {
 /// [`FlowConfig`] for what is configured.
 ///
 /// Every ticket that is queued leaves exactly once: by [`Controller::dispatch`],
-/// [`Controller::expire`], [`Controller::cancel`], [`Controller::forget_worker`], or as a victim of
-/// [`Controller::offer`].
+/// [`Controller::expire`], [`Controller::cancel`], or as a victim of [`Controller::offer`]. Those of a worker
+/// that died go with the arbiter's term, which ends when it is struck off.
 #[derive(Clone, Debug)]
 pub struct Controller {
     config: FlowConfig,
@@ -147,14 +147,6 @@ impl Controller {
     pub fn cancel(&mut self, now: Instant, id: TicketId) -> bool {
         let slot = self.by_id.get(&id).copied();
         slot.and_then(|slot| self.drop(now, slot)).is_some()
-    }
-
-    /// Forgets the tickets of a worker of which the VM is gone, and returns their number.
-    pub fn forget_worker(&mut self, now: Instant, worker: u64) -> usize {
-        let first = TicketId { worker, request: 0 };
-        let last = TicketId { worker, request: u32::MAX };
-        let slots: Vec<SlabKey> = self.by_id.range(first..=last).map(|(_, slot)| *slot).collect();
-        slots.into_iter().filter_map(|slot| self.drop(now, slot)).count()
     }
 
     /// Returns the next ticket to send on, if any may go: it takes its place in `budget`. To be

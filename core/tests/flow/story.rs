@@ -586,19 +586,6 @@ fn a_floor_is_not_saved_up_by_a_band_that_leaves() {
 }
 
 #[test]
-fn a_dead_worker_takes_its_tickets_along() {
-    let mut controller = Controller::new(FlowConfig::default(), serving());
-    for (worker, request) in [(1, 1), (2, 1), (2, 2), (3, 1)] {
-        let id = TicketId { worker, request };
-        assert_eq!(controller.offer(at(0), Ticket { id, ..ticket(0, "a", 0, 0) }), Offer::Queued);
-    }
-    assert_eq!(controller.forget_worker(at(1), 2), 2);
-    let mut room = Budget::for_requests(9);
-    let left = std::iter::from_fn(|| controller.dispatch(at(1), &mut room));
-    assert_eq!(left.map(|ticket| ticket.id.worker).collect::<Vec<_>>(), [1, 3]);
-}
-
-#[test]
 fn metrics_name_so_many_flows_and_no_more() {
     let mut controller = Controller::new(FlowConfig::default(), serving());
     for (request, flow) in (0..).zip(["a", "b", "c", "c", "d"]) {
