@@ -17,11 +17,12 @@ use crate::{
 };
 
 impl Stream {
-    /// Has a request of this priority be found when it is to be evicted, if it may be.
+    /// Has a request of this priority be found when it is to be evicted, if it may be. One that is only looked on is ended for
+    /// none, also when the picker begins to steer meanwhile.
     pub(super) fn offer_up(self: &Rc<Self>, pool: &Pool, priority: Priority, next: &Next) {
         let evicts = pool.config.flow.as_ref().is_some_and(|it| it.eviction == Eviction::Sheddable);
         let is_on_its_way = matches!(next.phase, Phase::Held(_) | Phase::Sent(_));
-        if evicts && is_on_its_way && priority < Priority(0) {
+        if evicts && is_on_its_way && priority < Priority(0) && self.steers() {
             let stream: Rc<dyn SheddableStream> = Rc::<Self>::clone(self);
             vm::in_pool(pool.id, |pool| drop(pool.sheddable.insert(self.id, stream)));
         }

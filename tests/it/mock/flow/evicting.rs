@@ -1,14 +1,19 @@
 //! Requests that end while they run, as a more important one finds no room.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use host_mock::Plugin;
 use serde_json::{Value, json};
 use wire::tally::{ErrorCode, Measure};
 
 use super::{
     script::{Script, tell},
-    world::{counts, gated, gated_by},
+    world::{counts, gated, gated_by, objectives, plugins_with},
 };
-use crate::mock::{push::Pod, tallied::Tallied};
+use crate::mock::{
+    push::Pod,
+    tallied::Tallied,
+    world::{Way, World},
+};
 
 /// Plays lines of which nothing is compared.
 fn play(script: &mut Script<'_>, lines: &[&str]) {
@@ -118,5 +123,32 @@ fn where_pages_say_what_is_full_evictions_are_far_between() {
     assert_eq!(evicted(), 2, "after a second");
     script.play("2 s pass");
     assert_eq!(evicted(), 4);
+    world.is_well();
+}
+
+/// Who only looked on is now steering: what went out before is no one's to end.
+#[test]
+fn what_was_only_looked_on_is_not_evicted() {
+    let detector = json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": 1}});
+    let config = |mode: &str| {
+        json!({
+            "mode": mode,
+            "featureGates": ["flowControl"],
+            "plugins": plugins_with(&detector, &[]),
+            "flowControl": {
+                "saturationDetector": {"pluginRef": "concurrency-detector"}, "enableEviction": true,
+            },
+            "objectives": objectives(),
+        })
+    };
+    let world = World::with(Way::STOP_ITERATION_HEADER, &config("observe"));
+    let mut script = Script::new(&world);
+    play(&mut script, &["1 pods", "0 asks a as batch"]);
+    let steering = Plugin::new("picker", config("steer").to_string());
+    world.envoy.reconfigure(steering.allow_on_headers_stop_iteration(true)).unwrap();
+    assert_eq!(script.play("1 asks b as high"), "");
+    assert_eq!(script.play("20 ms pass"), "");
+    assert_eq!(script.play("a ends"), "b goes");
+    assert_eq!(counts(&world), (0, 0, 1));
     world.is_well();
 }
