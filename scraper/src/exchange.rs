@@ -224,6 +224,15 @@ impl Exchanges {
         }
     }
 
+    /// Returns the time after each round at which a gateway is told of it. Those of an exchange take turns over one
+    /// interval, so that each is told what those before it have said since the round.
+    pub(crate) fn turn(&self, gateway: GatewayId, now: Instant) -> Duration {
+        let pools = self.lock();
+        let mut own = pools.values().filter(|pool| pool.other.is_none());
+        let known = own.find_map(|pool| pool.place(gateway, now)).filter(|_| self.is_possible());
+        known.map_or(Duration::ZERO, |(place, count)| self.interval * place / count.max(1))
+    }
+
     /// True if another scraper runs the exchanges of all pools that have any.
     pub(crate) fn are_elsewhere(&self) -> bool {
         let pools = self.lock();
@@ -307,6 +316,14 @@ impl PoolExchange {
             self.hub = ExchangeHub::new(other.epoch.max(self.hub.epoch()).saturating_add(1));
             self.other = None;
         }
+    }
+
+    /// Returns the place of a gateway among those that replied lately, in the order of their ids, and their number.
+    fn place(&self, gateway: GatewayId, now: Instant) -> Option<(u32, u32)> {
+        self.company.get(&gateway).filter(|it| it.is_present(now))?;
+        let before = self.company.range(..gateway).filter(|(_, it)| it.is_present(now)).count();
+        let count = self.present(now).count();
+        Some((u32::try_from(before).ok()?, u32::try_from(count).ok()?))
     }
 
     fn present(&self, now: Instant) -> impl Iterator<Item = &Company> {
@@ -397,6 +414,22 @@ mod tests {
         assert!(seal.holds(&secrets, 0, signed(2)) && !seal.holds(&secrets, 0, signed(1)));
         let part = exchange::decode_part(&body, picker_core::Instant::from_nanos(1)).unwrap();
         assert_eq!((part.gateway, part.epoch, part.events.events.len()), (TWO, 5, 2));
+    }
+
+    #[test]
+    fn gateways_take_turns_over_an_interval() {
+        let (exchanges, now, pool) = exchanges(60);
+        let turns = |at| [ONE, TWO, GatewayId(3)].map(|id| exchanges.turn(id, at).as_millis());
+        assert_eq!(turns(now), [0, 0, 0], "none has replied");
+        exchanges.hear(&pool, TWO, now);
+        assert_eq!(turns(now), [0, 0, 0], "one alone");
+        exchanges.hear(&pool, ONE, now);
+        exchanges.hear(&pool, GatewayId(3), now);
+        assert_eq!(turns(now), [0, 20, 40]);
+        let later = now + COMPANY_MAX + Duration::from_millis(1);
+        exchanges.hear(&pool, ONE, later);
+        exchanges.hear(&pool, GatewayId(3), later);
+        assert_eq!(turns(later), [0, 0, 30], "the second is gone");
     }
 
     #[test]

@@ -185,7 +185,7 @@ const TARGETS: &str = "Against the best peer of each load, each figure by the pe
     where clients wait for answers, or pods fall behind:";
 const FAULTS: &str = "What goes wrong, at conversation x2. TTFT mean / p99 in seconds:";
 const SEVERAL: &str = "Several gateways over the same pods: apart they know nothing of each other, as one they exchange sums, placements \
-    and shares through the scraper every 50 ms, and have them one push later. TTFT mean in multiples of one gateway's:";
+    and shares through the scraper every 50 ms, and are told in turn. TTFT mean in multiples of one gateway's:";
 
 fn title(row: &Row) -> String {
     let Row { name, what, .. } = row;

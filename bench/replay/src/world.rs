@@ -133,6 +133,8 @@ enum Event {
     Read {
         gateway: usize,
         readings: Vec<Reading>,
+        /// Time for which they waited for the gateway's turn.
+        turn: Duration,
     },
     Headers(usize),
     Answered(usize),
@@ -226,16 +228,17 @@ impl World<'_> {
                 let alive = self.setting.scraper_dies.is_none_or(|dies| now < dies);
                 if alive {
                     let readings = self.fleet.readings();
+                    let turn = turn(gateway, gateways, every);
                     self.schedule(
-                        now + self.setting.metrics_age,
-                        Event::Read { gateway, readings },
+                        now + self.setting.metrics_age + turn,
+                        Event::Read { gateway, readings, turn },
                     );
                     self.schedule(now + every, Event::Scrape { gateway, every });
                 }
             }
-            Event::Read { gateway, readings } => {
+            Event::Read { gateway, readings, turn } => {
                 if let Some(gateway) = gateways.get_mut(gateway) {
-                    gateway.scraped(now, &readings, self.setting.metrics_age);
+                    gateway.scraped(now, &readings, self.setting.metrics_age + turn);
                 }
             }
             Event::Headers(number) => {
@@ -333,4 +336,12 @@ impl World<'_> {
             }
         }
     }
+}
+
+/// Returns the time after a scrape at which a gateway is told of it: those of an exchange take turns, as the scraper
+/// has them.
+fn turn(gateway: usize, gateways: &[Box<dyn Router>], every: Duration) -> Duration {
+    let shares = gateways.get(gateway).is_some_and(|it| it.shares_scraper());
+    let part = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    if shares { every * part(gateway) / part(gateways.len()).max(1) } else { Duration::ZERO }
 }

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::{Credit, EXPIRES_AFTER, EndpointUse, EventBatch, GatewayId, GatewayPart, TenantTokens};
-use crate::{
-    ledger::EndpointKey,
-    model::{Amounts, Instant, Priority, mix},
-};
+use crate::model::{Amounts, Instant, Priority};
 
 /// Longest time without a part for which a gateway that has no credit holds all, as the others may use all that the
 /// pool takes.
@@ -126,14 +123,29 @@ impl Others {
         if self.is_fresh(now) { &self.part.tenants } else { &[] }
     }
 
-    /// True if the endpoint is another gateway's own, by a hash: of several gateways that know of the
-    /// same idle endpoint, one takes it at once.
+    /// Returns the multiple of [`STALENESS`](super::STALENESS) by which the backlog of an endpoint counts as longer,
+    /// 0 to 2, by its place among all endpoints in the order of their keys. Every gateway begins at another place, and
+    /// likes an endpoint the less the farther it is behind that: so of several gateways that know of the same idle
+    /// endpoints, each takes another. The mean over all endpoints is the part of all requests that other gateways
+    /// send, were all to send as many.
     #[must_use]
-    pub fn is_of_another(&self, endpoint: EndpointKey) -> bool {
-        let rank = |gateway: &GatewayId| mix(gateway.0, endpoint.0);
-        let owner = self.part.gateways.iter().max_by_key(|gateway| rank(gateway));
-        owner.is_some_and(|owner| *owner != self.part.gateway)
+    pub fn unheard_share(&self, place: usize, endpoints: usize) -> f64 {
+        let own = self.part.gateway;
+        let others = self.part.gateways.iter().filter(|id| **id != own).count();
+        let before = self.part.gateways.iter().filter(|id| **id < own).count();
+        let gateways = others + 1;
+        let begins_at = before * endpoints / gateways;
+        let behind = (place + endpoints - begins_at).checked_rem(endpoints).unwrap_or(0);
+        let last = u32::try_from(endpoints.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+        let behind = u32::try_from(behind).unwrap_or(u32::MAX);
+        let unheard = small(others) / small(gateways);
+        2.0 * unheard * f64::from(behind) / f64::from(last)
     }
+}
+
+/// Returns a number of gateways, of which there are [`GATEWAYS_MAX`](super::GATEWAYS_MAX), as a float.
+fn small(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -199,20 +211,45 @@ mod tests {
         assert_eq!(part(&[1, 2, 3]), CreditLimit::PartOf(3));
     }
 
-    #[test]
-    fn each_endpoint_is_one_gateways_own() {
+    fn thousandths(others: &Others, place: usize, endpoints: usize) -> u32 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2")]
+        let share = (others.unheard_share(place, endpoints) * 1_000.0) as u32;
+        share
+    }
+
+    /// The shares of four gateways over so many endpoints, in thousandths.
+    fn shares(endpoints: usize) -> Vec<Vec<u32>> {
         let gateways: Vec<GatewayId> = (1..=4).map(GatewayId).collect();
-        let own = |id: GatewayId| {
-            let part = GatewayPart { gateway: id, gateways: gateways.clone(), ..part(1, None) };
-            let others = Others::after(None, id, part, at(0)).unwrap();
-            let keys = (0..400).map(|key| EndpointKey(mix(key, 17)));
-            keys.filter(|key| !others.is_of_another(*key)).map(|key| key.0).collect::<Vec<_>>()
+        let of = |id: &GatewayId| {
+            let part = GatewayPart { gateway: *id, gateways: gateways.clone(), ..part(1, None) };
+            let others = Others::after(None, *id, part, at(0)).unwrap();
+            (0..endpoints).map(|place| thousandths(&others, place, endpoints)).collect()
         };
-        let all: Vec<Vec<u64>> = gateways.iter().map(|id| own(*id)).collect();
-        assert!(all.iter().all(|own| (70..130).contains(&own.len())), "{all:?}");
-        let mut keys: Vec<u64> = all.into_iter().flatten().collect();
-        keys.sort_unstable();
-        keys.dedup();
-        assert_eq!(keys.len(), 400);
+        gateways.iter().map(of).collect()
+    }
+
+    #[test]
+    fn each_gateway_begins_at_an_endpoint_of_its_own() {
+        for endpoints in [4, 5, 8, 100] {
+            let shares = shares(endpoints);
+            let begin = |of: &Vec<u32>| of.iter().position(|share| *share == 0);
+            let mut begins: Vec<_> = shares.iter().map(begin).collect();
+            begins.dedup();
+            assert_eq!(begins.len(), 4, "{endpoints}: {begins:?}");
+            for of in shares {
+                let mean = of.iter().sum::<u32>() / u32::try_from(endpoints).unwrap();
+                assert!((748..=750).contains(&mean), "{endpoints}: {mean}");
+                assert!(of.iter().all(|share| *share <= 1_500), "{of:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_choice_all_are_alike() {
+        assert_eq!(shares(1), [[0]; 4]);
+        let alone = Others::after(None, OWN, GatewayPart { gateway: OWN, ..part(1, None) }, at(0));
+        let alone = alone.unwrap();
+        assert_eq!((0..3).map(|place| thousandths(&alone, place, 3)).sum::<u32>(), 0);
+        assert_eq!(thousandths(&alone, 0, 0), 0);
     }
 }

@@ -41,8 +41,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) holds: u32,
     /// Seconds until it is expected to have computed them, as far as they explain that.
     pub(crate) busy_for: f64,
-    /// Seconds of work that other gateways may have sent there since they were last heard of; 0 for an
-    /// endpoint that is this gateway's own.
+    /// Seconds of work that other gateways may have sent there since they were last heard of; 0 for the endpoint
+    /// at which this gateway's order begins.
     pub(crate) unheard_for: f64,
 }
 

@@ -129,7 +129,7 @@ impl Pool {
                 token_load: counts.tokens,
                 holds: counts.holds,
                 busy_for: counts.busy_for,
-                unheard_for: if member.is_of_another { lag } else { 0.0 },
+                unheard_for: lag * member.unheard_share,
             }
         };
         self.members.iter().zip(in_flight).map(candidate).collect()
@@ -141,10 +141,13 @@ impl Pool {
         self.quiet_for
     }
 
-    /// Tells each member whether it is another gateway's own.
+    /// Tells each member how much other gateways may have sent to it that was not heard of.
     pub(crate) fn share_out(&mut self, others: &Others) {
-        for member in &mut self.members {
-            member.is_of_another = others.is_of_another(member.address.into());
+        let count = self.members.len();
+        for (place, (_, at)) in self.by_key.iter().enumerate() {
+            if let Some(member) = self.members.get_mut(*at) {
+                member.unheard_share = others.unheard_share(place, count);
+            }
         }
     }
 

@@ -26,8 +26,8 @@ pub(crate) struct EndpointState {
     attributes: Vec<(String, f64)>,
     pub(super) read: Option<Reading>,
     pub(crate) incarnation: Incarnation,
-    /// True if the endpoint is another gateway's own, which that one sends to at once.
-    pub(super) is_of_another: bool,
+    /// Multiple of [`STALENESS`](crate::exchange::STALENESS) by which its backlog counts as longer.
+    pub(super) unheard_share: f64,
 }
 
 /// Metrics, and when they were read by our clock.
@@ -74,7 +74,7 @@ impl EndpointState {
             attributes,
             read,
             incarnation,
-            is_of_another: false,
+            unheard_share: 0.0,
         };
         member.roles = Roles::from_label(member.label(Role::LABEL));
         member

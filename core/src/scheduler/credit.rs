@@ -21,7 +21,7 @@ impl Scheduler {
         self.others.as_deref()
     }
 
-    /// Tells the endpoints which of them are another gateway's own.
+    /// Tells the endpoints how much other gateways may have sent to each.
     pub(super) fn share_out(&mut self) {
         if let (Some(pool), Some(others)) = (&mut self.pool, &self.others) {
             pool.share_out(others);

@@ -124,7 +124,7 @@ impl Publisher {
                 Err(_) => (),
             }
         }
-        is_new.then(|| round.into())
+        is_new.then(|| Round::new(now, round))
     }
 
     fn sign(
@@ -235,7 +235,7 @@ mod tests {
             busy_state.send_replace(running(u32::from(step < 10), now));
             waiting.set(&gateway, step == 12);
             let round = publisher.round(&mut memory, now);
-            let signed = round.iter().flat_map(|round| round.iter());
+            let signed = round.iter().flat_map(Round::iter);
             let new = signed.filter(|it| {
                 tags.insert(Arc::clone(&it.pool), it.tag.clone()).as_ref() != Some(&it.tag)
             });

@@ -31,7 +31,7 @@ use wire::{
 use super::{
     pusher::{EnvoyStatus, TimedReport},
     reader::{ReadReply, ReplyTaker},
-    signed_snapshot::{Round, SignedSnapshot},
+    signed_snapshot::{Round, SignedSnapshot, await_turn},
 };
 use crate::{clock::unix_ms, exchange::SealedPart};
 
@@ -238,6 +238,9 @@ async fn fetch(
     let mut rounds = pulls.rounds.clone();
     let newer = rounds.wait_for(|round| find(round, pool, |it| tag != Some(&it.tag)) == Some(true));
     let is_new = matches!(time::timeout(wait(asked), newer).await, Ok(Ok(_)));
+    if let Some(id) = member.filter(|_| is_new) {
+        await_turn(&pulls.rounds, pulls.replies.turn(id)).await;
+    }
     let answer = find(&pulls.rounds.borrow(), pool, |signed| {
         let part = member.filter(|_| is_new);
         answer(signed, part.and_then(|id| pulls.replies.part(pool, id, signed.stamp)))
@@ -255,7 +258,7 @@ fn find<T>(
     pool: &str,
     then: impl FnOnce(&SignedSnapshot) -> T,
 ) -> Option<T> {
-    round.iter().flat_map(|round| round.iter()).find(|it| *it.pool == *pool).map(|it| then(it))
+    round.iter().flat_map(Round::iter).find(|it| *it.pool == *pool).map(|it| then(it))
 }
 
 fn answer(signed: &SignedSnapshot, part: Option<SealedPart>) -> Response {

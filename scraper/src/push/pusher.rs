@@ -24,7 +24,7 @@ use wire::{
 use super::{
     reader::{ReadReply, ReplyReader, ReplyTaker},
     refusals::Refusals,
-    signed_snapshot::{Round, SignedSnapshot},
+    signed_snapshot::{Round, SignedSnapshot, await_turn},
 };
 use crate::{
     exchange::SealedPart,
@@ -89,6 +89,8 @@ impl Pusher {
         // Rounds published before this gateway was there are new to it.
         self.rounds.mark_changed();
         while self.rounds.changed().await.is_ok() {
+            let turn = record.id().map_or(Duration::ZERO, |id| self.replies.turn(id));
+            await_turn(&self.rounds, turn).await;
             let began = Instant::now();
             let round = self.rounds.borrow_and_update().clone();
             let Some(round) = round.filter(|_| began >= rest_until) else { continue };
@@ -96,14 +98,15 @@ impl Pusher {
             if asks {
                 ask_at = began + REPORT_INTERVAL;
             }
-            let outcome = self.push(&mut client, &mut record, &round, asks).await;
+            let outcome = self.push(&mut client, &mut record, round.iter(), asks).await;
             self.judge(&mut link, &record.refusals, outcome);
             rest_until = began + link.wait();
-            // A round that came meanwhile has aged, and the next is at most one interval away: it
+            // A round that came meanwhile and was due has aged, and the next is at most one interval away: it
             // is skipped. Only a quiet snapshot is not, since the next may be a while.
             let newest = self.rounds.borrow().clone();
-            let mut newest = newest.iter().flat_map(|round| round.iter());
-            if !newest.any(|it| it.is_quiet && !record.has(it)) {
+            let is_late = newest.as_ref().is_none_or(|round| round.due(turn) <= Instant::now());
+            let mut newest = newest.iter().flat_map(Round::iter);
+            if is_late && !newest.any(|it| it.is_quiet && !record.has(it)) {
                 self.rounds.mark_unchanged();
             }
         }
@@ -115,7 +118,7 @@ impl Pusher {
         &self,
         client: &mut Client,
         record: &mut PushRecord,
-        round: &[Arc<SignedSnapshot>],
+        round: impl Iterator<Item = &Arc<SignedSnapshot>>,
         asks: bool,
     ) -> Result<bool, Fault> {
         let mut took = false;
@@ -180,7 +183,7 @@ impl Pusher {
 /// A gateway that is gone holds no requests.
 impl Drop for Pusher {
     fn drop(&mut self) {
-        for signed in self.rounds.borrow().iter().flat_map(|round| round.iter()) {
+        for signed in self.rounds.borrow().iter().flat_map(Round::iter) {
             signed.waiting.set(&self.url, false);
         }
     }
@@ -201,6 +204,11 @@ struct PushRecord {
 }
 
 impl PushRecord {
+    /// Returns the id of the Envoy in the exchange, which is the same for all pools.
+    fn id(&self) -> Option<GatewayId> {
+        self.members.values().next().copied()
+    }
+
     fn has(&self, signed: &SignedSnapshot) -> bool {
         self.sent.get(&signed.pool) == Some(&signed.tag)
     }

@@ -1,7 +1,10 @@
 //! The reader of gateways' replies: verifies each, hands its counts to be summed, and its report to the
 //! exchange.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::{
     HeaderMap,
@@ -84,6 +87,11 @@ impl ReplyTaker {
     /// True if gateways of the pool are to be asked for reports to each other.
     pub(super) fn wants_exchange(&self, pool: &str) -> bool {
         self.exchanges.is_wanted(pool, Instant::now())
+    }
+
+    /// Returns the time after each round at which a gateway is told of it.
+    pub(super) fn turn(&self, gateway: GatewayId) -> Duration {
+        self.exchanges.turn(gateway, Instant::now())
     }
 
     /// Returns what the exchange has for a gateway, beside a snapshot of this stamp.

@@ -1,6 +1,9 @@
 //! A snapshot as it travels: bytes, and the headers that vouch for them.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use hyper::{
@@ -8,6 +11,7 @@ use hyper::{
     header::{HeaderName, HeaderValue},
 };
 use picker_core::Snapshot;
+use tokio::{sync::watch, time};
 use wire::{
     FrameError,
     exchange::{PART_HEADER, PART_SIGNATURE_HEADER},
@@ -41,7 +45,35 @@ pub(crate) struct SignedSnapshot {
 }
 
 /// The newest signed snapshot of every pool that is known.
-pub(crate) type Round = Arc<[Arc<SignedSnapshot>]>;
+#[derive(Clone, Debug)]
+pub(crate) struct Round {
+    /// Time when the round was published.
+    at: Instant,
+    snapshots: Arc<[Arc<SignedSnapshot>]>,
+}
+
+impl Round {
+    pub(super) fn new(at: Instant, snapshots: Vec<Arc<SignedSnapshot>>) -> Self {
+        Self { at, snapshots: snapshots.into() }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<SignedSnapshot>> {
+        self.snapshots.iter()
+    }
+
+    /// Returns the time at which the round goes to a gateway with this turn.
+    pub(super) fn due(&self, turn: Duration) -> Instant {
+        self.at + turn
+    }
+}
+
+/// Waits until the latest round is to go to a gateway with this turn.
+pub(super) async fn await_turn(rounds: &watch::Receiver<Option<Round>>, turn: Duration) {
+    let due = rounds.borrow().as_ref().map(|round| round.due(turn));
+    if let Some(due) = due.filter(|_| !turn.is_zero()) {
+        time::sleep_until(due.into()).await;
+    }
+}
 
 impl SignedSnapshot {
     /// Encodes and signs a snapshot.
@@ -98,4 +130,21 @@ fn sign(secret: &Secret, stamp: Stamp, body: &[u8]) -> HeaderMap {
 fn entity_tag(stamp: Stamp) -> HeaderValue {
     // Digits, a dash and two quotes can't fail; without a tag no gateway waits for anything new.
     HeaderValue::try_from(stamp.entity_tag()).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_round_goes_to_each_gateway_in_its_turn() {
+        let round = Round::new(Instant::now(), Vec::new());
+        let (_rounds, seen) = watch::channel(Some(round.clone()));
+        for turn in [40, 0, 20].map(Duration::from_millis) {
+            await_turn(&seen, turn).await;
+            assert!(Instant::now() >= round.due(turn));
+        }
+        let (_rounds, none) = watch::channel(None);
+        await_turn(&none, Duration::from_secs(3600)).await;
+    }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Exchange(Rc<RefCell<State>>);
 #[derive(Debug)]
 struct State {
     hub: ExchangeHub,
-    /// Time of the latest push. Reports are replies to it, so that parts have what they say one push later.
+    /// Time of the latest push. Reports are replies, so that no part of a push at the same time has what they say.
     pushed_at: Instant,
     replies: Vec<GatewayReport>,
 }

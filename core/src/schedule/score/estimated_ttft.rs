@@ -11,8 +11,8 @@
 //!
 //! - `backlog`: what is left to compute of the prompts sent there (`ledger/account.rs`), and
 //!   half of them where they should have been computed by now and are not;
-//! - `unheard`: the age of what is known of other gateways, at an endpoint that is another gateway's own
-//!   (`exchange/others.rs`): they may all have sent there meanwhile;
+//! - `unheard`: the age of what is known of other gateways, times a share by the endpoint's place in this
+//!   gateway's order (`exchange/others.rs`): they may all have sent there meanwhile;
 //! - `others`: requests that wait there and that several pages show not to be ours, each with a prompt
 //!   of the usual length (`pool/learned/strangers.rs`);
 //! - `slot`: prompts of the usual length that the wait for a slot of the request's LoRA adapter counts as,
