@@ -124,6 +124,23 @@ fn a_worker_that_has_served_nothing_takes_a_dead_ones_counts_back() {
     assert_eq!(envoy.in_flight(), 0);
 }
 
+/// The arbiter still has the tickets of a worker that died.
+#[test]
+fn no_place_is_kept_for_what_a_dead_worker_held() {
+    let mut envoy = with_an_arbiter();
+    envoy.arrive(1, 9);
+    envoy.hear_all();
+    let told = envoy.live_busily(6, &[2]);
+    assert!(told.contains("1 is dead"), "{told}");
+    envoy.arrive(2, 10);
+    envoy.hear_all();
+    for (ends, goes) in [(7, "8 goes to"), (8, "10 goes to")] {
+        envoy.tell(2, ended(ends));
+        let told = envoy.hear_all();
+        assert!(told.contains(goes) && !told.contains("grant 9"), "{ends} ends: {told}");
+    }
+}
+
 /// What a living worker has counted and not shown yet would be taken off with the dead one's.
 #[test]
 fn none_is_struck_off_while_another_has_not_shown_its_last_change() {
