@@ -47,7 +47,7 @@ main() {
     run) build; exec dist/llm-picker-stack "$@" ;;
     bench) build_for_bench "${1:-}"; exec target/native/llm-picker-bench "$@" ;;
     test) known_tests "$@"; build; run_tests "$@" ;;
-    cluster) no_arguments "$command" "$@"; build; build_cluster; run_cluster ;;
+    cluster) no_arguments "$command" "$@"; build; build_cluster; run_cluster run ;;
     image) no_arguments "$command" "$@"; build; ensure_cyclonedx; step "dist/llm-picker-image.tar" build_image ;;
     release) no_arguments "$command" "$@"; release ;;
     help | -h | --help) usage ;;
@@ -172,15 +172,16 @@ build_cluster() {
   step "the cluster and its stories" cargo test --locked --workspace --test it --no-run
 }
 
-# run_cluster COMMAND...: the command over a cluster of its own; without one the cluster stays until Ctrl-C.
+# run_cluster NAME COMMAND...: becomes the command over a cluster of its own; without one the cluster stays until Ctrl-C.
 run_cluster() {
-  local folder=$CLUSTER/run
-  exec 9>"$CLUSTER/lock"
+  local folder=$CLUSTER/$1
+  shift
+  exec 9>"$folder.lock"
   flock --nonblock 9 || fail "a cluster runs already, with its files in $folder"
   rm -rf "$folder"
   mkdir -p "$folder"
   [[ $# -eq 0 ]] || set -- -- "$@"
-  tools/cluster/inside.sh target/debug/llm-picker-cluster --folder "$folder" "$@"
+  exec tools/cluster/inside.sh target/debug/llm-picker-cluster --folder "$folder" "$@"
 }
 
 # --- what is tested
@@ -248,9 +249,21 @@ test_envoy() {
   fi
 }
 
-# The stories share one cluster, so they are told one by one. There is no network in it, and nothing is left to compile.
+# Most of its time a story waits. So several clusters, which know nothing of each other, share the stories.
 test_cluster() {
-  run_cluster cargo test --locked --workspace --offline --test it -- cluster:: --test-threads 1
+  local program list=$CLUSTER/stories number status=0
+  clusters=()
+  program=$(cargo test --locked --workspace --offline --test it --no-run 2>&1 | sed -n 's|^ *Executable it/main.rs (\(.*\))$|\1|p')
+  "$program" --list cluster:: | sed -n 's/: test$//p' >"$list"
+  [[ -s $list ]] || fail "$program has no stories of a cluster"
+  for number in $(seq "$CLUSTERS"); do
+    run_cluster "test-$number" "$PWD/tools/cluster/stories.sh" "$PWD/$program" "$PWD/$list" &
+    clusters+=($!)
+  done
+  # What runs in the background does not hear Ctrl-C.
+  trap 'kill "${clusters[@]}" 2>/dev/null || true' EXIT
+  for number in "${clusters[@]}"; do wait "$number" || status=1; done
+  return "$status"
 }
 
 # Manifests, chart, rules, dashboards and image against the schemas and the tools of a cluster.

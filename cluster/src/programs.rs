@@ -61,6 +61,7 @@ impl Programs {
             "llm-scraper" => Some(self.dist.join("llm-scraper")),
             "vllm-sim" => Some(self.dist.join("vllm-sim")),
             "endpoint-picker" => Some(self.epp.clone()),
+            "envoy" => Some(self.envoy.clone()),
             _ => None,
         }
     }

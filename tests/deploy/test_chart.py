@@ -120,6 +120,8 @@ class Chart(unittest.TestCase):
             (models(BESIDE, QWEN | {"name": "llama"}), "models: found epp lookOn beside none"),
             ("picker.canaryPercent=0", "/picker/canaryPercent"),
             ('picker={"canaryPercent":20}', "picker.canaryPercent: found 20 with epp none; allowed: 100, or epp override"),
+            ('picker={"canaryPodLabels":{"a":"b"}}', 'picker.canaryPodLabels: found {"a":"b"} with epp none; allowed: none, or epp override or off'),
+            ("picker.canaryPodLabels=[]", "/picker/canaryPodLabels"),
             (models(), "minItems: got 0, want 1"),
             ('gateway.istio="1.27"', "snapshots: found push with gateway.istio 1.27; allowed: pull"),
             ('gateway={"istio":"1.28.0-rc"}', "/gateway/istio"),
@@ -206,6 +208,16 @@ class Chart(unittest.TestCase):
         canary = followed("picker.canaryPercent=20")
         self.assertEqual(canary["extension_config"]["typed_config"], whole)
         self.assertIn('"default_value": {"numerator": 80, "denominator": "HUNDRED"}', json.dumps(canary["xds_matcher"]))
+
+    def test_a_canary_is_some_pods_of_the_gateway(self):
+        gateway = {"gateway.networking.k8s.io/gateway-name": "inference-gateway"}
+        for epp, parts in ("override", ["picker-pool"]), ("off", ["picker-epp-off", "picker-pool"]):
+            rendering = kube.objects(kube.render(models(BESIDE | {"epp": epp}), 'picker.canaryPodLabels={"picker":"canary"}'))
+            filters = {it["metadata"]["name"]: it["spec"] for it in rendering if it["kind"] == "EnvoyFilter"}
+            chosen = [name for name, spec in filters.items() if spec["workloadSelector"]["labels"] == gateway | {"picker": "canary"}]
+            self.assertEqual(sorted(chosen), parts)
+            others = [spec["workloadSelector"]["labels"] for name, spec in filters.items() if name not in chosen]
+            self.assertTrue(others and all(labels == gateway for labels in others))
 
     def test_nothing_follows_a_header_that_the_picker_leaves_alone(self):
         """A picker that observes takes no header away, so that a client could choose its pod by it."""

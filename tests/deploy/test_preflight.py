@@ -84,6 +84,19 @@ class Preflight(unittest.TestCase):
         theirs = cluster.owned(secret("istio-ingress", "dGhlaXJz"), namespace="demo-llmd")
         self.assertEqual(made(theirs), {"llm-picker": "dGhlaXJz"})
 
+    def test_a_service_account_that_is_there_is_left_alone(self):
+        def made(there, **more):
+            account = {"name": "caller", "namespace": "team-a", "priority": 100} | more
+            rendering = cluster.render(cluster.BASE, [cluster.GATEWAY, *there], f"serviceAccounts={json.dumps([account])}")
+            accounts = [it for it in kube.objects(rendering) if it["kind"] == "ServiceAccount"]
+            return "team-a" in [it["metadata"]["namespace"] for it in accounts]
+
+        theirs = cluster.of("ServiceAccount", "caller", "team-a")
+        self.assertTrue(made([]))
+        self.assertFalse(made([theirs]))
+        self.assertFalse(made([], create=False))
+        self.assertTrue(made([cluster.owned(theirs)]))
+
 
 if __name__ == "__main__":
     unittest.main()

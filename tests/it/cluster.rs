@@ -2,10 +2,13 @@
 //! the documents. `./build.sh test cluster` starts the cluster that they share.
 
 mod beside;
+mod canary;
 mod documented;
 mod install;
 mod load;
 mod missing;
+mod policies;
 mod scene;
+mod seed;
 mod typo;
 mod world;

@@ -105,6 +105,9 @@ app.kubernetes.io/component: scraper
 {{- if and (lt (int $p.canaryPercent) 100) (ne (join "," (uniq $steps)) "override") -}}
   {{- fail (printf "picker.canaryPercent: found %v with epp %s; allowed: 100, or epp override for all models, as the EPP has the others" $p.canaryPercent (uniq $steps | join ", ")) -}}
 {{- end -}}
+{{- if and $p.canaryPodLabels (or (has "lookOn" $steps) (has "none" $steps)) -}}
+  {{- fail (printf "picker.canaryPodLabels: found %s with epp %s; allowed: none, or epp override or off for all models, as the EPP has the other pods' requests" (toJson $p.canaryPodLabels) (uniq $steps | join ", ")) -}}
+{{- end -}}
 {{- if and (has "lookOn" $steps) (gt (len (uniq $steps)) 1) -}}
   {{- fail (printf "models: found epp lookOn beside %s; allowed: lookOn for all models of a release or for none, as looking on is a mode of the whole plugin" (without (uniq $steps) "lookOn" | sortAlpha | join ", ")) -}}
 {{- end -}}
@@ -241,6 +244,20 @@ listener:
 
 {{- define "llm-picker.ofGateway" -}}
 labels: {gateway.networking.k8s.io/gateway-name: {{ .Values.gateway.name }}}
+{{- end }}
+
+{{- /* The gateway's pods on which the picker decides in the place of an EPP: all, if no labels say which. */ -}}
+{{- define "llm-picker.ofCanary" -}}
+labels: {{ merge (dict "gateway.networking.k8s.io/gateway-name" .Values.gateway.name) (.Values.picker.canaryPodLabels | default dict) | toJson }}
+{{- end }}
+
+{{- /* Of an object as `lookup` found it and the context: true if this release makes it, as there is none yet or it is its own. */ -}}
+{{- define "llm-picker.makes" -}}
+{{- $there := index . 0 -}}
+{{- $root := index . 1 -}}
+{{- $said := dig "metadata" "annotations" dict ($there | default dict) -}}
+{{- $owner := printf "%s/%s" (get $said "meta.helm.sh/release-namespace") (get $said "meta.helm.sh/release-name") -}}
+{{ if or (not $there) (eq $owner (printf "%s/%s" $root.Release.Namespace $root.Release.Name)) }}true{{ end }}
 {{- end }}
 
 {{- define "llm-picker.code" -}}

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 use super::{
-    load::{Load, Picked, failed, picked},
+    documented::commands,
+    load::{Counts, GATEWAY, Load, Picked, failed, picked},
+    policies::Policies,
     scene::{CHAT, OTHER_CHAT, Scene, settle},
     world::until,
 };
@@ -11,29 +13,31 @@ use super::{
 const PORT: &str = r#"[{"op": "add", "path": "/spec/listeners/-",
     "value": {"name": "more", "port": 8081, "protocol": "HTTP"}}]"#;
 
-/// No part of the inference extension is in this cluster.
+/// All commands of the page, in its order. No part of the inference extension is in this cluster.
 #[test]
-fn no_request_fails_from_install_to_uninstall() {
+fn the_page_of_istio_is_followed_and_no_request_fails() {
+    let page = commands("istio.md");
+    let [_install, environment, test, ask, without, uninstall] = page.as_slice() else {
+        panic!("docs/istio.md has other commands than this story: {page:#?}")
+    };
     let scene = Scene::of_service();
     let cluster = &scene.cluster;
     cluster.kubectl("delete crd --ignore-not-found inferencepools.inference.networking.k8s.io");
-    let load = Load::start(cluster, CHAT);
-    let other = Load::start(cluster, OTHER_CHAT);
+    let loads = [CHAT, OTHER_CHAT].map(|path| Load::start(cluster, path));
     scene.install(&[]).unwrap();
-    scene.name_environment();
+    cluster.shell(environment).unwrap();
+    scene.until_environment();
     scene.until_picked(CHAT, Picked::Picker);
+    cluster.shell(test).unwrap();
+    let gateway = cluster.address(GATEWAY, 80).unwrap().to_string();
+    let answer = cluster.shell(&ask.replace("GATEWAY", &gateway)).unwrap();
+    assert!(answer.contains("x-llm-picker-decision: endpoint="), "{answer}");
+    only_ours_may_connect(&scene);
+    changed(&scene, &loads);
+    cluster.shell(without).unwrap();
+    cluster.shell(uninstall).unwrap();
     settle();
-    assert_eq!(failed(&load.take()), [""; 0], "while it was installed");
-    // All that is asked from here on is picked, whatever happens to the release.
-    scene.upgrade(&["--set-json", "picker.gatewayShare=0.5"]).unwrap();
-    settle();
-    cluster.shell("helm rollback picker --namespace llm-picker").unwrap();
-    settle();
-    let counts = load.take();
-    assert!(picked(&counts, Picked::Picker) > 100 && counts.len() == 1, "changed: {counts:?}");
-    scene.uninstall();
-    settle();
-    for load in [load, other] {
+    for load in loads {
         assert_eq!(failed(&load.end()), [""; 0], "while it was uninstalled");
     }
     let patch =
@@ -44,4 +48,36 @@ fn no_request_fails_from_install_to_uninstall() {
         let ports = service["spec"]["ports"].as_array().unwrap();
         ports.iter().any(|port| port["port"] == 8081).then_some(()).ok_or_else(|| ports.clone())
     });
+}
+
+/// Holds the policies to the connections that there are, and to those that must not be.
+fn only_ours_may_connect(scene: &Scene) {
+    let policies = Policies::of(&scene.cluster);
+    let connections = policies.check_connections(&scene.cluster);
+    assert!(connections > 5, "{connections} connections");
+    let gateway = "gateway.networking.k8s.io/gateway-name=inference-gateway";
+    let gateway = ["istio-ingress", gateway];
+    let scraper = ["llm-picker", "app.kubernetes.io/component=scraper"];
+    let model = ["models", "app=qwen"];
+    assert!(policies.allow(scraper, gateway, 15810), "snapshots are pushed");
+    assert!(!policies.allow(model, gateway, 15810), "a model's pod reaches the gateway's ingest");
+    assert!(policies.allow(model, gateway, 80), "requests reach the gateway");
+    assert!(policies.allow(gateway, scraper, 9091), "the gateway fetches the plugin");
+    assert!(!policies.allow(model, scraper, 9091), "a model's pod reaches the scraper");
+}
+
+/// Upgrades and rolls back: all that is asked meanwhile is picked, whatever happens to the release.
+fn changed(scene: &Scene, [load, other]: &[Load; 2]) {
+    settle();
+    assert_eq!(failed(&load.take()), [""; 0], "while it was installed");
+    let only_picked = |counts: &Counts| {
+        assert!(picked(counts, Picked::Picker) > 0 && counts.len() == 1, "{counts:?}");
+    };
+    scene.upgrade(&["--set-json", "picker.gatewayShare=0.5"]).unwrap();
+    settle();
+    only_picked(&load.more(100));
+    scene.cluster.shell("helm rollback picker --namespace llm-picker").unwrap();
+    settle();
+    only_picked(&load.more(100));
+    assert_eq!(failed(&other.take()), [""; 0], "another team's");
 }

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::world::Cluster;
+use super::world::{Cluster, until};
 
 /// Service of the gateway that istiod makes for the Gateway.
 pub(super) const GATEWAY: &str = "inference-gateway-istio.istio-ingress";
@@ -65,11 +65,39 @@ pub(super) enum Picked {
     Nobody,
 }
 
+/// Place that requests are for, and their sender.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// Service of the gateway.
+    pub(super) gateway: &'static str,
+    /// One pod of the gateway in the place of any.
+    pub(super) pod: Option<SocketAddr>,
+    pub(super) path: &'static str,
+    /// Bearer token of the sender, if it has one.
+    pub(super) token: Option<String>,
+    /// Tokens of an answer.
+    pub(super) tokens: u32,
+}
+
+impl From<&'static str> for Target {
+    fn from(path: &'static str) -> Self {
+        Self { gateway: GATEWAY, pod: None, path, token: None, tokens: 1 }
+    }
+}
+
 /// Requests that go on until they are counted.
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
-    counts: Arc<Mutex<Counts>>,
+    seen: Arc<Mutex<Seen>>,
     clients: Vec<JoinHandle<()>>,
+}
+
+/// Everything that came back since it was taken last.
+#[derive(Debug, Default)]
+struct Seen {
+    counts: Counts,
+    /// Durations of the requests that were served.
+    times: Vec<Duration>,
 }
 
 /// Numbers of requests by what came back.
@@ -78,13 +106,19 @@ pub(super) type Counts = BTreeMap<Outcome, u32>;
 impl Load {
     /// Starts requests for this path.
     pub(super) fn start(cluster: &Cluster, path: &'static str) -> Self {
+        Self::of(cluster, &path.into(), CLIENTS)
+    }
+
+    /// Starts as many clients.
+    pub(super) fn of(cluster: &Cluster, target: &Target, clients: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let counts = Arc::new(Mutex::new(Counts::new()));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let client = |number: usize| {
-            let (cluster, stop, counts) = (cluster.clone(), Arc::clone(&stop), Arc::clone(&counts));
+            let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
             // Every other one keeps its connection: such a connection sees a change of filters late.
-            let mut client =
-                Client { cluster, path, keeps: number.is_multiple_of(2), connection: None };
+            let keeps = number.is_multiple_of(2);
+            let (cluster, target) = (cluster.clone(), target.clone());
+            let mut client = Client { cluster, target, keeps, connection: None };
             thread::spawn(move || {
                 let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
@@ -92,27 +126,53 @@ impl Load {
                         if stop.load(Ordering::Relaxed) {
                             return;
                         }
+                        let begun = Instant::now();
                         let outcome = client.ask(&format!("client {number}, {turn}")).await;
-                        *counts.lock().unwrap().entry(outcome).or_default() += 1;
+                        let mut seen = seen.lock().unwrap();
+                        if matches!(outcome, Outcome::Served(_)) {
+                            seen.times.push(begun.elapsed());
+                        }
+                        *seen.counts.entry(outcome).or_default() += 1;
+                        drop(seen);
                         sleep(PAUSE).await;
                     }
                 });
             })
         };
-        let clients = (0..CLIENTS).map(client).collect();
-        Self { stop, counts, clients }
+        let clients = (0..clients).map(client).collect();
+        Self { stop, seen, clients }
     }
 
     /// Returns what came back since the last call.
     pub(super) fn take(&self) -> Counts {
-        std::mem::take(&mut *self.counts.lock().unwrap())
+        std::mem::take(&mut *self.seen.lock().unwrap()).counts
+    }
+
+    /// Returns what came back since the last call, once it is as much as this or some more.
+    pub(super) fn more(&self, requests: u32) -> Counts {
+        let mut counts = Counts::new();
+        until(&format!("{requests} requests are answered"), || {
+            for (outcome, count) in self.take() {
+                *counts.entry(outcome).or_default() += count;
+            }
+            let sum = counts.values().sum::<u32>();
+            if sum < requests { Err(sum) } else { Ok(()) }
+        });
+        counts
     }
 
     /// Ends it, and returns what came back since the last call.
     pub(super) fn end(self) -> Counts {
+        self.end_timed().0
+    }
+
+    /// Ends it, and returns what came back since the last call, with the mean duration of what was served.
+    pub(super) fn end_timed(self) -> (Counts, Duration) {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.into_iter().for_each(|client| client.join().unwrap());
-        std::mem::take(&mut *self.counts.lock().unwrap())
+        let Seen { counts, times } = std::mem::take(&mut *self.seen.lock().unwrap());
+        let served = u32::try_from(times.len().max(1)).unwrap();
+        (counts, times.iter().sum::<Duration>() / served)
     }
 }
 
@@ -131,8 +191,9 @@ pub(super) fn picked(counts: &Counts, by: Picked) -> u32 {
 }
 
 /// Asks the model once, over a connection of its own, and says who picked.
-pub(super) fn ask(cluster: &Cluster, path: &'static str) -> Outcome {
-    let mut client = Client { cluster: cluster.clone(), path, keeps: false, connection: None };
+pub(super) fn ask(cluster: &Cluster, target: impl Into<Target>) -> Outcome {
+    let (cluster, target) = (cluster.clone(), target.into());
+    let mut client = Client { cluster, target, keeps: false, connection: None };
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(client.ask("once"))
 }
@@ -140,7 +201,7 @@ pub(super) fn ask(cluster: &Cluster, path: &'static str) -> Outcome {
 /// A client with one request at a time.
 struct Client {
     cluster: Cluster,
-    path: &'static str,
+    target: Target,
     /// True if a connection is kept for the next request.
     keeps: bool,
     connection: Option<SendRequest<Full<Bytes>>>,
@@ -159,12 +220,16 @@ impl Client {
         loop {
             let mut connection = self.connect().await?;
             let message = serde_json::json!([{"role": "user", "content": prompt}]);
-            let body = serde_json::json!({"model": "qwen", "max_tokens": 1, "messages": message});
-            let request = Request::post(self.path)
+            let tokens = self.target.tokens;
+            let body =
+                serde_json::json!({"model": "qwen", "max_tokens": tokens, "messages": message});
+            let mut request = Request::post(self.target.path)
                 .header("host", "gateway")
-                .header("content-type", "application/json")
-                .body(Full::from(body.to_string()))
-                .unwrap();
+                .header("content-type", "application/json");
+            if let Some(token) = &self.target.token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            let request = request.body(Full::from(body.to_string())).unwrap();
             let response = match connection.send_request(request).await {
                 // The gateway had closed the connection, so that the request was not sent.
                 Err(error) if error.is_canceled() => continue,
@@ -188,7 +253,8 @@ impl Client {
             return Ok(kept);
         }
         loop {
-            if let Some(address) = self.cluster.address(GATEWAY, 80)
+            let pod = self.target.pod;
+            if let Some(address) = pod.or_else(|| self.cluster.address(self.target.gateway, 80))
                 && let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(address)).await
             {
                 let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

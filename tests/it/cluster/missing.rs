@@ -35,10 +35,10 @@ fn the_scraper_that_serves_the_plugin_goes_and_comes_back() {
     scene.until_picked(CHAT, Picked::Picker);
     served_through(&scene, || {
         scene.cluster.kubectl("scale -n llm-picker deployment/picker-scraper --replicas 0");
-        scene.cluster.kubectl("wait -n llm-picker --for delete pod -l app.kubernetes.io/component=scraper --timeout 60s");
+        scene.cluster.kubectl("wait -n llm-picker --for delete pod -l app.kubernetes.io/component=scraper --timeout 240s");
     });
     scene.cluster.kubectl("scale -n llm-picker deployment/picker-scraper --replicas 2");
-    scene.cluster.kubectl("rollout status -n llm-picker deployment/picker-scraper --timeout 60s");
+    scene.cluster.kubectl("rollout status -n llm-picker deployment/picker-scraper --timeout 240s");
     // The pod that could not fetch the plugin does not try again: docs/istio.md says to make it anew.
     scene.restart_gateway();
     scene.until_picked(CHAT, Picked::Picker);

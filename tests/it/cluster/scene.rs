@@ -6,7 +6,7 @@ use std::{thread::sleep, time::Duration};
 use super::{
     documented::command,
     load::{Outcome, Picked, ask},
-    world::{Cluster, until},
+    world::{Cluster, checksum, until},
 };
 
 /// Path of a chat request behind a Service.
@@ -19,7 +19,8 @@ pub(super) const POOL_CHAT: &str = "/models/qwen/v1/chat/completions";
 pub(super) const OTHER_CHAT: &str = "/other/v1/chat/completions";
 
 /// Time within which a change has reached every connection of a gateway: istiod waits for 0.1 s, and Envoy closes the connections
-/// of a listener that drains within the time that the agent's template gives it.
+/// of a listener that drains within the 5 s that the mesh's configuration gives it. With less, a client on a busy machine meets the
+/// close of its connection.
 const SETTLED: Duration = Duration::from_secs(6);
 
 /// Namespaces of a scene, which go with it.
@@ -53,7 +54,7 @@ impl Scene {
         files.iter().for_each(|file| scene.cluster.apply(file));
         scene
             .cluster
-            .kubectl("wait -n models --for condition=Available deployment/qwen --timeout 60s");
+            .kubectl("wait -n models --for condition=Available deployment/qwen --timeout 240s");
         scene
     }
 
@@ -66,9 +67,14 @@ impl Scene {
 
     /// Takes a step beside the EPP, by the command of docs/beside-epp.md.
     pub(super) fn step(&self, epp: &str) -> Result<String, String> {
+        self.step_with(epp, "")
+    }
+
+    /// Takes a step beside the EPP as [`step`](Self::step) does, with more words behind it.
+    pub(super) fn step_with(&self, epp: &str, more: &str) -> Result<String, String> {
         let step = command("beside-epp.md", "helm upgrade --install picker ");
         let step = step.replace("epp=lookOn", &format!("epp={epp}"));
-        self.cluster.shell(&format!("{step} {}", self.images()))
+        self.cluster.shell(&format!("{step} {} {more}", self.images()))
     }
 
     /// Upgrades the release with what changed.
@@ -79,10 +85,10 @@ impl Scene {
     }
 
     fn images(&self) -> String {
-        let checksum = self.cluster.plugin_checksum();
+        let checksum = checksum(&self.cluster.plugin());
         format!(
             "--set picker.image.fromScraper=true,picker.image.sha256={checksum},picker.decisionHeader=true \
-             --timeout 60s"
+             --timeout 240s"
         )
     }
 
@@ -93,6 +99,11 @@ impl Scene {
             "kubectl -n istio-ingress patch gateway inference-gateway --type merge",
         );
         self.cluster.shell(&patch).unwrap();
+        self.until_environment();
+    }
+
+    /// Waits until the gateway's pods have the environment that the Gateway names.
+    pub(super) fn until_environment(&self) {
         until("the gateway's Deployment has the environment", || {
             let deployment =
                 self.cluster.get("deployment -n istio-ingress inference-gateway-istio");
@@ -100,13 +111,13 @@ impl Scene {
             text.contains("LLM_PICKER_SECRET").then_some(()).ok_or("no such variable")
         });
         self.cluster.kubectl(
-            "rollout status -n istio-ingress deployment/inference-gateway-istio --timeout 90s",
+            "rollout status -n istio-ingress deployment/inference-gateway-istio --timeout 240s",
         );
     }
 
     /// Makes the gateway's pods anew, and waits for them.
     pub(super) fn restart_gateway(&self) {
-        for what in ["restart", "status --timeout 90s"] {
+        for what in ["restart", "status --timeout 240s"] {
             let line =
                 format!("rollout {what} -n istio-ingress deployment/inference-gateway-istio");
             self.cluster.kubectl(&line);
@@ -149,6 +160,6 @@ impl Drop for Scene {
         // Nobody asks any more: a gateway need not drain.
         self.cluster.kubectl("delete pods -n istio-ingress --all --grace-period 1 --wait=false");
         self.cluster
-            .kubectl(&format!("delete namespace --ignore-not-found --timeout 90s {NAMESPACES}"));
+            .kubectl(&format!("delete namespace --ignore-not-found --timeout 240s {NAMESPACES}"));
     }
 }

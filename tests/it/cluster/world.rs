@@ -5,6 +5,7 @@ use std::{
     env,
     fmt::Debug,
     fs,
+    io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -15,9 +16,9 @@ use std::{
 use serde_json::Value;
 use tokio::runtime;
 
-/// Time that a change may take until it shows: a gateway's pod that starts anew takes some 10 s, and its predecessor as long to
-/// leave.
-const LONG: Duration = Duration::from_secs(90);
+/// Time that a change may take until it shows: a gateway's pod that starts anew takes some 10 s and its predecessor as long to
+/// leave, and many times as long on a machine that does something else.
+const LONG: Duration = Duration::from_secs(240);
 
 /// Time between two looks, each of which starts a program.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -50,8 +51,13 @@ impl Cluster {
 
     /// Applies a file of `objects/`.
     pub(super) fn apply(&self, name: &str) {
+        self.try_apply(name).unwrap();
+    }
+
+    /// Applies as much of a file of `objects/` as can be; what cannot be is the error.
+    pub(super) fn try_apply(&self, name: &str) -> Result<String, String> {
         let file = self.root.join("tests/it/cluster/objects").join(name);
-        self.run("kubectl", &["apply", "--server-side", "-f", file.to_str().unwrap()]).unwrap();
+        self.run("kubectl", &["apply", "--server-side", "-f", file.to_str().unwrap()])
     }
 
     /// Returns the object in JSON.
@@ -69,6 +75,18 @@ impl Cluster {
         self.root.join("target/cluster/parts").join(name).display().to_string()
     }
 
+    /// Returns the folder of the control plane's certificates and keys.
+    pub(super) fn keys(&self) -> String {
+        self.folder.join("keys").display().to_string()
+    }
+
+    /// Returns a new folder, which goes with the cluster.
+    pub(super) fn scratch(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
     /// Returns the ids of the processes in the cluster whose command line has this in it.
     pub(super) fn processes(&self, part: &str) -> Vec<u32> {
         let all = fs::read_dir("/proc")
@@ -82,11 +100,9 @@ impl Cluster {
         all.filter(has).collect()
     }
 
-    /// Returns the checksum of the plugin that the scraper's image brings.
-    pub(super) fn plugin_checksum(&self) -> String {
-        use sha2::Digest as _;
-        let module = fs::read(self.root.join("dist/llm-picker.wasm")).unwrap();
-        sha2::Sha256::digest(module).iter().map(|byte| format!("{byte:02x}")).collect()
+    /// Returns the plugin, which the scraper's image brings along.
+    pub(super) fn plugin(&self) -> Vec<u8> {
+        fs::read(self.root.join("dist/llm-picker.wasm")).unwrap()
     }
 
     /// Returns what the pods printed whose names begin so.
@@ -115,21 +131,44 @@ impl Cluster {
 
     /// Runs a line of a shell, in the project's folder and with the placeholder of the documents filled in.
     pub(super) fn shell(&self, line: &str) -> Result<String, String> {
-        self.run("bash", &["-euc", &line.replace("REGISTRY/", "registry.example/")])
+        self.shell_in(&self.root, line)
+    }
+
+    /// Runs a line of a shell in this folder. OpenShift's client is Kubernetes' here.
+    pub(super) fn shell_in(&self, folder: &Path, line: &str) -> Result<String, String> {
+        let line = line.replace("REGISTRY/", "registry.example/");
+        let line = format!("oc() {{ kubectl \"$@\"; }}\n{line}");
+        self.run_in(folder, "bash", &["-o", "pipefail", "-euc", &line])
     }
 
     fn run(&self, tool: &str, arguments: &[&str]) -> Result<String, String> {
+        self.run_in(&self.root, tool, arguments)
+    }
+
+    fn run_in(&self, folder: &Path, tool: &str, arguments: &[&str]) -> Result<String, String> {
         let path = env::var("PATH").unwrap();
-        let tools = self.root.join("target/kube");
+        let [tools, dist] = ["target/kube", "dist"].map(|it| self.root.join(it));
+        let path = format!("{}:{}:{path}", tools.display(), dist.display());
         let mut command = Command::new(tool);
-        command.args(arguments).current_dir(&self.root);
-        let output = command.env("PATH", format!("{}:{path}", tools.display())).output().unwrap();
+        command.args(arguments).current_dir(folder);
+        let output = command.env("PATH", path).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         Err(format!("{tool} {}: {said}", arguments.join(" ")))
     }
+}
+
+/// Returns the SHA-256 of a module, as values have it.
+pub(super) fn checksum(module: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(module).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Prints a figure, which `target/logs/test-cluster.log` has.
+pub(super) fn say(line: &str) {
+    writeln!(io::stdout(), "{line}").unwrap();
 }
 
 /// Tries until it is so, and says what it was that did not come, and what was there instead.
