@@ -98,6 +98,7 @@ impl Worker {
     /// Takes in a snapshot and the other workers' events. Returns the reason why a snapshot cannot be
     /// read, if that is news.
     fn take_in(&mut self, now: Instant, seen: &mut Seen) -> Option<String> {
+        self.looked_at = Some(now);
         let renews = self.feed.wants().snapshot(&seen.ledger);
         let others = seen.others.take().filter(|_| renews);
         let Updates { snapshot, events, unreadable } = self.feed.take(seen);

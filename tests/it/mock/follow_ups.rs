@@ -1,6 +1,8 @@
 //! Follow-ups: requests that go on from what one pod keeps find that pod, from whichever worker they come.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use std::time::Duration;
+
 use host_mock::Stream;
 use serde_json::{Value, json};
 
@@ -12,6 +14,9 @@ use super::{
 const NONE: &[(&str, &str)] = &[];
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const EVENTS: &[(&str, &str)] = &[("content-type", "text/event-stream")];
+
+/// Time for which a request that computes nothing goes by the last look at the store.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
 
 fn world(way: Way) -> World {
     let world = World::with(way, &json!({}));
@@ -87,6 +92,7 @@ fn what_no_pod_is_known_to_keep_goes_to_any_for_the_engines_own_answer() {
     };
     assert_eq!((get("resp_3"), get("resp_2").len() > 1), (vec![3], true));
     world.pods(&Pod::idles(2));
+    world.envoy.run_for(LOOKS_EVERY);
     assert_eq!(get("resp_3").len(), 2);
     world.is_well();
 }

@@ -18,6 +18,9 @@ const NONE: &[(&str, &str)] = &[];
 /// Within this time a place that falls free is granted.
 const SOON: Duration = Duration::from_millis(100);
 
+/// Time for which a request that computes nothing goes by the last look at the store.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
 /// A pool with room for one request.
 fn full(way: Way) -> (World, Stream) {
     let detector = json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": 1}});
@@ -116,8 +119,11 @@ fn what_computes_nothing_needs_a_pod_all_the_same() {
     // A pod that is down is left alone.
     open.pods(&[Pod::idle(1), Pod { up: false, ..Pod::idle(2) }]);
     assert!((0..20).all(|_| open.pod(&health(&open)).number == 1));
-    // A list to fall back on, by chance, so that one pod does not have all of them.
+    // A list to fall back on, by chance, so that one pod does not have all of them. The snapshot is seen once the look
+    // before is 50 ms old.
     open.pods(&Pod::idles(3));
+    assert!((0..20).all(|_| open.pod(&health(&open)).number == 1));
+    open.envoy.run_for(LOOKS_EVERY);
     let firsts: BTreeSet<u8> = (0..40).map(|_| open.pod(&health(&open)).number).collect();
     assert_eq!(firsts.len(), 3);
     assert_eq!(open.destinations(&health(&open)).unwrap().split(',').count(), 3);
