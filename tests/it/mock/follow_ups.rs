@@ -98,7 +98,7 @@ fn what_no_pod_is_known_to_keep_goes_to_any_for_the_engines_own_answer() {
 }
 
 #[test]
-fn conversations_files_and_batches_are_kept_too() {
+fn conversations_files_batches_and_media_are_kept_too() {
     let world = world(Way::BUFFER_FILTER_PROPERTY);
     let file = world.envoy.worker(0).post("/v1/files", NONE, b"...");
     answer(&file, 2, JSON, r#"{"object":"file","id":"file-2"}"#);
@@ -107,7 +107,15 @@ fn conversations_files_and_batches_are_kept_too() {
     answer(&batch, 2, JSON, r#"{"id":"batch_2"}"#);
     let talk = post(&world, 0, "/v1/conversations", &json!({"items": []}));
     answer(&talk, 4, JSON, r#"{"id":"conv_4"}"#);
+    let video = post(&world, 0, "/v1/videos", &json!({"model": "tiny", "prompt": "a river"}));
+    answer(&video, 3, JSON, r#"{"id":"video_3","object":"video","status":"queued"}"#);
+    let picture =
+        post(&world, 0, "/v1/images/generations", &json!({"model": "tiny", "prompt": "a"}));
+    answer(&picture, 1, JSON, r#"{"id":"img_1","created":1,"data":[]}"#);
     for (path, pod) in [
+        ("/v1/videos/video_3", 3),
+        ("/v1/videos/video_3/content?variant=video", 3),
+        ("/v1/images/img_1/content", 1),
         ("/v1/files/file-2", 2),
         ("/v1/files/file-2/content", 2),
         ("/v1/batches/batch_2", 2),
