@@ -12,6 +12,8 @@ import http.client, http.server, json, os, pathlib, socket, statistics, subproce
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SECRET = "0123456789abcdef0123456789abcdef"
+# Requests that are not read, by the names of the first argument.
+UNREAD = ("health", "opaque")
 # Before counting: V8 compiles a function when it is first called.
 WARM_UP = 200
 # The requests that are counted come in so many rounds.
@@ -107,7 +109,23 @@ def wait_for(port, path):
     raise SystemExit(f"nothing answers on 127.0.0.1:{port}{path} after {PATIENCE} s")
 
 
+def ask(port, what, numbers):
+    """Sends requests that are not read: GET /health, or a body of no form."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    for _ in numbers:
+        if what == "health":
+            connection.request("GET", "/health")
+        else:
+            connection.request("POST", "/any", b"x" * 1024, {"content-type": "application/octet-stream"})
+        response = connection.getresponse()
+        response.read()
+        if response.status != 200:
+            raise SystemExit(f"answered {response.status}: the count would mean nothing")
+
+
 def send(port, size, numbers):
+    if isinstance(size, str):
+        return ask(port, size, numbers)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     text = PARAGRAPH * max(1, size // len(PARAGRAPH))
     for number in numbers:
@@ -171,7 +189,8 @@ def count(pods, wasm, size, requests):
 
 
 def main():
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else 1024
+    size = sys.argv[1] if len(sys.argv) > 1 else "1024"
+    size = size if size in UNREAD else int(size)
     requests = int(sys.argv[2]) if len(sys.argv) > 2 else 500
     servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pod) for _ in range(3)]
     for server in servers:
@@ -179,7 +198,7 @@ def main():
     pods = [server.server_address[1] for server in servers]
     wasm = pathlib.Path(sys.argv[3]).resolve() if len(sys.argv) > 3 else ROOT / "dist/llm-picker.wasm"
     plain, filtered = (count(pods, file, size, requests) for file in (None, wasm))
-    print(f"{size} bytes, {requests} requests, instructions each: plain Envoy {plain:,.0f}, {wasm.stem} {filtered:,.0f}, "
+    print(f"{size if size in UNREAD else f'{size} bytes'}, {requests} requests, instructions each: plain Envoy {plain:,.0f}, {wasm.stem} {filtered:,.0f}, "
           f"added {filtered - plain:,.0f}")
 
 

@@ -51,13 +51,14 @@ pub mod worker;
 pub use model::{
     Adapters, Amounts, BLOCK_BYTES, BLOCKS_MAX, BlockHash, BytesPerToken, CacheConfig, Chain,
     Chainer, ClientId, ENDPOINTS_MAX, End, Endpoint, EndpointObservation, Event, EventKind,
-    Expectation, Fault, Health, Incarnation, InferenceRequest, Instant, MODEL_MEMBERS_MAX,
-    MODEL_REWRITES_MAX, MODELS_MAX, MODELS_MEMBERS_MAX, Measure, Metrics, Model, ModelRewrite,
-    ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent, PoolCondition,
-    Prefill, PromptHead, PromptKey, PromptOrder, PromptSize, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
-    REWRITE_WEIGHT_MAX, Randomness, Reasons, RequestId, ResponseClass, ResponseStart, RewriteRule,
-    RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score, Section, Seed, SessionId, Slo,
-    Snapshot, Subset, TEXT_MEASURES_MAX, TableKey, TextMeasure, TokenUsage, ToolsAt,
+    Expectation, Fault, Health, Incarnation, InferenceRequest, Instant, KeptName,
+    MODEL_MEMBERS_MAX, MODEL_REWRITES_MAX, MODELS_MAX, MODELS_MEMBERS_MAX, Measure, Metrics, Model,
+    ModelRewrite, ModelRewrites, Models, OBJECTIVES_MAX, Objective, PickError, PlacementEvent,
+    PoolCondition, Prefill, PromptHead, PromptKey, PromptOrder, PromptSize, REWRITE_NAMES_MAX,
+    REWRITE_RULES_MAX, REWRITE_WEIGHT_MAX, Randomness, Reasons, RequestId, ResponseClass,
+    ResponseStart, RewriteRule, RewriteTarget, Rewritten, Role, Roles, SchedulingResult, Score,
+    Section, Seed, SessionId, Slo, Snapshot, Subset, TEXT_MEASURES_MAX, TableKey, TextMeasure,
+    TokenUsage, ToolsAt,
 };
 pub use pool::prefix;
 pub use schedule::{

@@ -23,6 +23,7 @@ mod rewrite;
 mod role;
 mod snapshot;
 
+mod kept_name;
 mod prompt;
 mod request;
 mod session;
@@ -41,6 +42,7 @@ pub use endpoint::{Adapters, CacheConfig, ENDPOINTS_MAX, Endpoint, Health, Metri
 pub use event::Event;
 pub use ids::{QueueId, RequestId, WorkerId};
 pub use incarnation::Incarnation;
+pub use kept_name::KeptName;
 pub use models::Models;
 pub use objective::{OBJECTIVES_MAX, Objective, Priority};
 pub use outcome::{ClientId, End, Fault, ResponseClass, ResponseStart};

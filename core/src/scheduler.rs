@@ -376,6 +376,8 @@ impl Scheduler {
             EventKind::Broke(fault) => self.outliers.broke(slot, event.at, fault),
             EventKind::Served => self.outliers.clear(slot),
             EventKind::Bound(session) => self.sessions.bind(session, event.endpoint, event.at),
+            // A host looks names up in a table of its own, which all its workers share.
+            EventKind::Kept(_) => (),
         }
     }
 

@@ -21,7 +21,7 @@ mod seen;
 mod standing;
 mod turn;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 pub use config::{Conduct, WorkerConfig};
 pub use effect::{Decision, Effect};
@@ -63,7 +63,13 @@ pub struct Worker {
     watch: Watch,
     /// Ejections and their ends, by the scheduler's count, that this worker knew of when it looked at the queues last.
     ejections: u64,
+    /// Time of the last look at the store; `None` before the first.
+    looked_at: Option<Instant>,
 }
+
+/// Age of the last look at the store above which a request without a place looks again: the time between two snapshots
+/// of a scraper at its fastest. A look costs as much as all else that such a request takes.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The worker's place among the members of the ledger. Envoy makes VMs that never serve; only one that
 /// does is worth the others' attention.
@@ -111,6 +117,7 @@ impl Worker {
             pace: TickPace::Idle,
             watch: Watch::default(),
             ejections: 0,
+            looked_at: None,
         };
         worker.configure(now, config);
         worker
@@ -256,6 +263,14 @@ impl Worker {
     #[must_use]
     pub fn ejects(&self, endpoint: SocketAddr) -> bool {
         self.scheduler.ejects(endpoint)
+    }
+
+    /// True if a request that asks for no place is to be preceded by a look at the store: without a snapshot, or after
+    /// 50 ms without any look. A request that is placed looks in any case.
+    #[must_use]
+    pub fn is_behind(&self, now: Instant) -> bool {
+        let is_recent = |at: Instant| now.saturating_since(at) < LOOK_EVERY;
+        !self.knows_snapshot() || !self.looked_at.is_some_and(is_recent)
     }
 
     /// Chooses endpoints for a request that computes nothing, by chance: without the ledger, and before

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use picker_core::worker::Input;
 use wire::homes::{NameDigest, PoolDigest};
 
 pub(crate) use wire::homes::Home;
 
-use crate::{pool::Pool, store, vm};
+use crate::{pool::Pool, run, store, vm};
 
 /// Returns the endpoint of a pool that keeps what this tenant knows by this name.
 pub(crate) fn home(pool: &Pool, tenant: &str, name: Option<&[u8]>) -> Option<SocketAddr> {
@@ -19,10 +20,10 @@ pub(crate) fn find(tenant: &str, name: &[u8]) -> Vec<Home> {
     NameDigest::new(tenant, name, vm::prompt_key()).map(store::homes).unwrap_or_default()
 }
 
-/// Notes the endpoint of a pool that keeps what this tenant knows by this name.
+/// Notes the endpoint of a pool that keeps what this tenant knows by this name, and has other gateways learn of it.
 pub(crate) fn keep(pool: &Pool, tenant: &str, name: &[u8], endpoint: SocketAddr) {
     if let Some(name) = NameDigest::new(tenant, name, vm::prompt_key()) {
-        let pool = PoolDigest::new(&pool.config.name);
-        store::keep_home(name, Home { pool, endpoint });
+        store::keep_home(name, Home { pool: PoolDigest::new(&pool.config.name), endpoint });
+        run::tell(pool, Input::Kept { name: name.into(), endpoint });
     }
 }

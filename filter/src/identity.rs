@@ -149,7 +149,7 @@ fn video(headers: &Headers) -> Video {
 
 /// Reads the endpoints that the gateway allows, from the header if it was trusted and is still there, or from
 /// what a filter in front has left; an empty hint is none (EPP: subset hint).
-fn subset_hint(headers: &Headers) -> Option<Subset> {
+pub(crate) fn subset_hint(headers: &Headers) -> Option<Subset> {
     let header = headers.last(SUBSET).and_then(text);
     if headers.has(SUBSET) {
         host::remove_request_header(SUBSET);

@@ -46,6 +46,11 @@ impl Operation {
         Self { class: recognized.class, form: recognized.form, named, id, keeps: recognized.keeps }
     }
 
+    /// True if the request computes nothing, and names nothing that a pod keeps or will keep.
+    pub(crate) fn is_for_any(&self) -> bool {
+        self.class == Class::Direct && self.named.is_none() && self.id.is_none() && !self.keeps
+    }
+
     /// True if a request asks for the list of models.
     pub(crate) fn lists_models(headers: &Headers) -> bool {
         let header = |name| headers.last(name).unwrap_or_default();

@@ -154,6 +154,7 @@ impl Receiver {
             (None, false) => store.forget_others(now),
         }
         if let Some(events) = events {
+            let events = store.take_names(events);
             let notice = Notifier::new(&store, ExchangeNotice);
             self.carry_out(&store, notice, now, events);
         }

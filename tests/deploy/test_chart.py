@@ -34,6 +34,16 @@ SEVERAL = [
 ]
 
 
+PROVIDER = {"name": "provider", "namespace": "models", "unpicked": True}
+
+# One URL: each model by its name, the last resort at a provider's.
+BY_HEADER = [
+    QWEN | {"match": {"model": ["qwen"]}, "fallback": {"pool": "llama", "saturation": 0.9}},
+    QWEN | {"name": "llama", "match": {"model": ["llama"]}, "fallback": {"pool": "provider"}},
+    PROVIDER,
+]
+
+
 def models(*of):
     return f"models={json.dumps(of)}"
 
@@ -123,6 +133,10 @@ class Chart(unittest.TestCase):
             ('picker={"canaryPodLabels":{"a":"b"}}', 'picker.canaryPodLabels: found {"a":"b"} with epp none; allowed: none, or epp override or off'),
             ("picker.canaryPodLabels=[]", "/picker/canaryPodLabels"),
             (models(), "minItems: got 0, want 1"),
+            ("picker.routeHeaders=true", "picker.routeHeaders: found true with picker.way wasmPluginFailover; allowed: envoyFilter"),
+            (models(QWEN, PROVIDER), "models[1].unpicked: found true with picker.routeHeaders false"),
+            (models(QWEN | {"fallback": {"pool": "qwen"}}), "models[0].fallback.pool: found qwen; allowed: another model's pool"),
+            (models(QWEN | {"fallback": {"pool": "llama", "saturation": 0}}), "/models/0/fallback/saturation"),
             ('gateway.istio="1.27"', "snapshots: found push with gateway.istio 1.27; allowed: pull"),
             ('gateway={"istio":"1.28.0-rc"}', "/gateway/istio"),
             ('picker.image.fromScraper=true', "picker.image.sha256: missing"),
@@ -165,6 +179,28 @@ class Chart(unittest.TestCase):
                 self.assertEqual(services, [] if suffix else [f"{host}.svc.cluster.local" for host in hosts])
                 scraped = yaml.safe_load(scraper_file(rendering))["pools"]
                 self.assertEqual([it["name"] for it in scraped], [it["name"] for it in pools])
+
+    def test_one_url_serves_many_models_and_a_provider(self):
+        setting = 'picker={"way":"envoyFilter","routeHeaders":true}'
+        rendering = kube.objects(kube.render(setting, models(*BY_HEADER)))
+        config = plugin_configuration(rendering)
+        self.assertTrue(config["routeHeaders"])
+        qwen, llama, provider = config["pools"]
+        self.assertEqual(qwen["fallback"], {"pool": "llama", "saturation": 0.9})
+        self.assertEqual(llama["fallback"], {"pool": "provider"})
+        self.assertEqual(qwen["match"], {"model": ["qwen"]})
+        self.assertEqual(sorted(provider), ["match", "name", "unpicked"])
+        scraped = yaml.safe_load(scraper_file(rendering))["pools"]
+        self.assertEqual([it["name"] for it in scraped], ["qwen", "llama"])
+        self.assertNotIn("provider", json.dumps([it["spec"] for it in rendering if it["metadata"]["name"] == "picker-cluster"]))
+        # The scraper may watch the namespace, though its first model has no pods.
+        roles = [it for it in rendering if it["kind"] == "Role" and it["metadata"]["namespace"] == "models"]
+        self.assertEqual(len(roles), 1)
+        for result in check_settings(scraper_file(rendering)), check_plugin(config):
+            self.assertEqual(result.returncode, 0, result.stderr)
+        provider_first = kube.objects(kube.render(setting, models(*reversed(BY_HEADER))))
+        self.assertEqual(len([it for it in provider_first if it["kind"] == "Role" and it["metadata"]["namespace"] == "models"]), 1)
+        self.assertNotIn("routeHeaders", plugin_configuration(kube.objects(kube.render())))
 
     def test_no_inference_definition_is_needed(self):
         for way in WAYS:

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use picker_core::PromptKey;
+use picker_core::{KeptName, PromptKey};
 use sha2::{Digest as _, Sha256};
 
 /// Buckets of the table. A bucket is copied when one of its entries is looked up: 2 kB.
@@ -63,6 +63,18 @@ impl NameDigest {
     #[must_use]
     pub const fn bucket(self) -> u64 {
         self.0 % BUCKETS
+    }
+}
+
+impl From<KeptName> for NameDigest {
+    fn from(KeptName(digest): KeptName) -> Self {
+        Self(digest)
+    }
+}
+
+impl From<NameDigest> for KeptName {
+    fn from(NameDigest(digest): NameDigest) -> Self {
+        Self(digest)
     }
 }
 

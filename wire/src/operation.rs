@@ -38,8 +38,22 @@ pub enum Methods {
     Post,
     /// GET, and whatever else brings none.
     Get,
+    /// POST, PUT, DELETE, and whatever else changes something.
+    Change,
     /// Any but OPTIONS, which asks what is allowed.
     Any,
+}
+
+/// Kind of a method, as far as operations tell methods apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MethodKind {
+    /// POST, and whatever else brings a body.
+    Posting,
+    /// GET, HEAD and TRACE.
+    Getting,
+    Deleting,
+    /// OPTIONS.
+    Asking,
 }
 
 /// Treatment of an operation.
@@ -104,11 +118,24 @@ impl Operation {
 }
 
 impl Methods {
-    fn fit(self, method: &[u8]) -> bool {
+    fn fit(self, method: MethodKind) -> bool {
         match self {
-            Self::Post => !is_bodiless(method),
-            Self::Get => is_bodiless(method),
-            Self::Any => method != b"OPTIONS",
+            Self::Post => method == MethodKind::Posting,
+            Self::Get => method != MethodKind::Posting,
+            Self::Change => matches!(method, MethodKind::Posting | MethodKind::Deleting),
+            Self::Any => method != MethodKind::Asking,
+        }
+    }
+}
+
+impl MethodKind {
+    /// Envoy lets no request through that has no method.
+    fn new(method: &[u8]) -> Self {
+        match method {
+            b"" | b"GET" | b"HEAD" | b"TRACE" => Self::Getting,
+            b"DELETE" => Self::Deleting,
+            b"OPTIONS" => Self::Asking,
+            _ => Self::Posting,
         }
     }
 }
@@ -116,12 +143,6 @@ impl Methods {
 fn is_encoded(content_encoding: &[u8]) -> bool {
     let encoding = content_encoding.trim_ascii();
     !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")
-}
-
-/// True for methods that ask for no work: engines answer them at once. Envoy lets no request through
-/// that has none.
-fn is_bodiless(method: &[u8]) -> bool {
-    matches!(method, b"" | b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE" | b"TRACE")
 }
 
 impl<'a> Recognized<'a> {
@@ -141,13 +162,16 @@ impl<'a> Recognized<'a> {
                 keeps: false,
             };
         }
-        let found = OPERATIONS.iter().find_map(|operation| {
-            let place = operation.pattern.find(&path)?;
-            operation.methods.fit(head.method).then_some((operation, place))
-        });
+        let method = MethodKind::new(head.method);
+        // By method first: most operations bring a body, and most requests that compute nothing bring none.
+        let found = OPERATIONS
+            .iter()
+            .filter(|it| it.methods.fit(method))
+            .find_map(|operation| operation.pattern.find(&path).map(|place| (operation, place)));
         let (class, keeps, place) = match found {
             Some((operation, place)) => (operation.class, operation.keeps, place),
-            None if is_bodiless(head.method) => (Class::Direct, false, Found::default()),
+            // Methods that ask for no work: engines answer them at once.
+            None if method != MethodKind::Posting => (Class::Direct, false, Found::default()),
             None => (Class::Read(Api::Other), false, Found::default()),
         };
         let (class, form) = match (class, form) {

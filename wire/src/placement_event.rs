@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use picker_core::{
-    BlockHash, Chain, ClientId, EventKind, Fault, Instant, PlacementEvent, SessionId,
+    BlockHash, Chain, ClientId, EventKind, Fault, Instant, KeptName, PlacementEvent, SessionId,
 };
 
 use crate::{
@@ -21,7 +21,7 @@ pub const EVENTS_MAX: usize = 1024;
 /// long, but its positions thin out.
 pub const HASHES_MAX: usize = 4096;
 
-pub(crate) const FRAME: Frame = Frame { magic: *b"LPN", version: 7 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPN", version: 8 };
 
 /// Origin of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,8 +175,8 @@ pub(crate) fn unpack(bytes: &[u8]) -> Vec<BlockHash> {
     hashes.iter().map(|bytes| BlockHash(u64::from_le_bytes(*bytes))).collect()
 }
 
-/// Returns the number of a kind, and its subject: the client that got an error of unclear cause, or the session that is
-/// kept; else 0.
+/// Returns the number of a kind, and its subject: the client that got an error of unclear cause, the session or the
+/// name that is kept; else 0.
 pub(crate) fn kind_number(kind: EventKind) -> (u8, u64) {
     match kind {
         EventKind::Placed => (0, 0),
@@ -188,12 +188,13 @@ pub(crate) fn kind_number(kind: EventKind) -> (u8, u64) {
         EventKind::Used => (6, 0),
         EventKind::Broke(Fault::Endpoint) => (7, 0),
         EventKind::Broke(Fault::Unclear(ClientId(client))) => (8, client),
+        EventKind::Kept(KeptName(name)) => (9, name),
     }
 }
 
 /// True if the kind of this number has a subject.
 const fn has_subject(kind: u8) -> bool {
-    matches!(kind, 4 | 5 | 8)
+    matches!(kind, 4 | 5 | 8 | 9)
 }
 
 /// Returns the kind of this number and subject; `None` for a number that is none.
@@ -208,6 +209,7 @@ pub(crate) fn kind_of(number: u8, subject: u64) -> Option<EventKind> {
         6 => EventKind::Used,
         7 => EventKind::Broke(Fault::Endpoint),
         8 => EventKind::Broke(Fault::Unclear(ClientId(subject))),
+        9 => EventKind::Kept(KeptName(subject)),
         _ => return None,
     })
 }

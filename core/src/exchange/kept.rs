@@ -35,7 +35,9 @@ impl KeptEvents {
             EventKind::Withdrawn | EventKind::Failed(_) => {
                 self.forget(prompt);
             }
-            EventKind::Broke(_) | EventKind::Served | EventKind::Bound(_) => (),
+            EventKind::Broke(_) | EventKind::Served | EventKind::Bound(_) | EventKind::Kept(_) => {
+                ()
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Chain, Fault, Instant, SessionId};
+use super::{Chain, Fault, Instant, KeptName, SessionId};
 
 /// News of one request, for what the other workers know of prefixes and of failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +18,22 @@ pub struct PlacementEvent {
 }
 
 impl PlacementEvent {
+    /// Makes the news that an endpoint keeps what has this name.
+    pub(crate) fn of_kept(at: Instant, endpoint: SocketAddr, name: KeptName) -> Self {
+        Self { at, endpoint, chain: Chain::default(), verdict: EventKind::Kept(name) }
+    }
+
     /// Returns what other gateways are to learn of it; `None` where it is none of their business. A failure
     /// blames no endpoint at another gateway: one that is cut off from an endpoint must not blind those
     /// that are not.
     #[must_use]
     pub fn for_other_gateways(self) -> Option<Self> {
         match self.verdict {
-            EventKind::Placed | EventKind::Withdrawn | EventKind::Used | EventKind::Bound(_) => {
-                Some(self)
-            }
+            EventKind::Placed
+            | EventKind::Withdrawn
+            | EventKind::Used
+            | EventKind::Bound(_)
+            | EventKind::Kept(_) => Some(self),
             EventKind::Failed(_) => Some(Self { verdict: EventKind::Withdrawn, ..self }),
             EventKind::Broke(_) | EventKind::Served => None,
         }
@@ -51,4 +58,6 @@ pub enum EventKind {
     Served,
     /// The request's session is kept there.
     Bound(SessionId),
+    /// The endpoint keeps what has this name. Told for other gateways: the workers of one share a table.
+    Kept(KeptName),
 }

@@ -94,6 +94,10 @@ impl Worker {
                 _,
             ) => debug_assert!(false, "a plan for another input"),
             (Input::PlacesUnused { .. }, Plan::Wake(wakes)) => effects.extend(wake(wakes)),
+            (Input::Kept { name, endpoint }, plan) => {
+                let event = PlacementEvent::of_kept(now, endpoint, name);
+                self.publish(plan.told_at(), vec![event], &mut effects);
+            }
             (Input::Evict { below, reply_to }, _) => effects.extend(self.evict(below, reply_to)),
             (Input::LetGo { .. } | Input::PlacesUnused { .. } | Input::Look, _) => (),
         }

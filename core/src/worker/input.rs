@@ -6,7 +6,8 @@ use super::WorkerConfig;
 use crate::{
     flow::{FlowKey, Rejection},
     model::{
-        End, InferenceRequest, Instant, Priority, QueueId, RequestId, ResponseStart, TokenUsage,
+        End, InferenceRequest, Instant, KeptName, Priority, QueueId, RequestId, ResponseStart,
+        TokenUsage,
     },
     workers::{Message, Reclaim},
 };
@@ -103,6 +104,13 @@ pub enum Input {
     },
     /// A beat of the worker's clock.
     Tick,
+    /// An answer that names what its endpoint keeps, for other gateways to learn of.
+    Kept {
+        /// The name.
+        name: KeptName,
+        /// The endpoint.
+        endpoint: SocketAddr,
+    },
     /// A wish to know what is new in the store before something is read.
     Look,
 }

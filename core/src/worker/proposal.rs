@@ -62,6 +62,8 @@ pub(super) enum Plan {
     Tick { tenure: Option<Tenure>, lease: Option<Lease>, roll: Option<Roll> },
     /// For the choice of running requests that are to end.
     Reclaim(Vec<Row>),
+    /// For an event that is news for other gateways alone, at this position of the event ring.
+    Tell(Option<u64>),
     /// For a change that only wakes the arbiter.
     Wake(Option<QueueId>),
 }
@@ -93,6 +95,13 @@ pub(super) struct Placing {
     pub(super) passage: Option<Passage>,
     /// True if the gate would not have let it pass, and was not asked.
     pub(super) is_overruled: bool,
+}
+
+impl Plan {
+    /// Returns the position of an event that is news for other gateways alone; `None` where none is to be told.
+    pub(super) fn told_at(&self) -> Option<u64> {
+        if let Self::Tell(position) = self { *position } else { None }
+    }
 }
 
 impl Placing {
@@ -151,6 +160,7 @@ impl Proposal {
             | Plan::Arbitrate(_)
             | Plan::Tick { .. }
             | Plan::Reclaim(_)
+            | Plan::Tell(_)
             | Plan::Wake(_) => None,
         }
     }
@@ -186,6 +196,7 @@ impl Proposal {
             }
             Plan::Arbitrate(tenure) => *tenure = None,
             Plan::Tick { tenure, lease, roll } => (*tenure, *lease, *roll) = (None, None, None),
+            Plan::Tell(position) => *position = None,
             Plan::Wake(wakes) => *wakes = None,
             Plan::AsTold | Plan::Reclaim(_) => (),
         }

@@ -27,6 +27,8 @@ impl Worker {
             // Tickets may be of a priority that only a snapshot knows which was not read here.
             Input::ToArbiter(Message::Submit { .. }) if self.peer.is_arbiter() => self.feed.wants(),
             Input::Configured(_) | Input::ToArbiter(_) | Input::Evict { .. } => Wants::NOTHING,
+            // Of one gateway alone there is none to tell.
+            Input::Kept { .. } if self.scheduler.others().is_none() => Wants::NOTHING,
             Input::Reclaim(_) => self.feed.wants().with_rows_but_of(self.peer.id()),
             Input::Arbitrate if !self.peer.is_arbiter() => Wants::NOTHING,
             Input::Tick if self.watch.is_due(now) => {
@@ -43,6 +45,7 @@ impl Worker {
             | Input::LetGo { .. }
             | Input::Arbitrate
             | Input::PlacesUnused { .. }
+            | Input::Kept { .. }
             | Input::Look => self.feed.wants(),
         }
     }
@@ -90,6 +93,7 @@ impl Worker {
             | Input::PlacesUnused { .. }
             | Input::Reclaim(_)
             | Input::Evict { .. }
+            | Input::Kept { .. }
             | Input::Look => false,
         };
         is_due && !ledger.members.has(self.peer.id())
@@ -98,6 +102,7 @@ impl Worker {
     /// Takes in a snapshot and the other workers' events. Returns the reason why a snapshot cannot be
     /// read, if that is news.
     fn take_in(&mut self, now: Instant, seen: &mut Seen) -> Option<String> {
+        self.looked_at = Some(now);
         let renews = self.feed.wants().snapshot(&seen.ledger);
         let others = seen.others.take().filter(|_| renews);
         let Updates { snapshot, events, unreadable } = self.feed.take(seen);
@@ -178,10 +183,14 @@ impl Worker {
                 (Plan::Wake(wakes), Change::None)
             }
             Input::Reclaim(_) => (Plan::Reclaim(rows), Change::None),
+            Input::Kept { .. } if self.scheduler.others().is_some() => {
+                (Plan::Tell(Some(ledger.announce())), Change::Common)
+            }
             Input::Configured(_)
             | Input::ToArbiter(_)
             | Input::Charged { .. }
             | Input::Evict { .. }
+            | Input::Kept { .. }
             | Input::Look => (Plan::AsTold, Change::None),
         }
     }

@@ -329,6 +329,7 @@ fn of_events(events: &[PlacementEvent]) -> String {
         EventKind::Used => " used",
         EventKind::Served => " served",
         EventKind::Bound(_) => " bound",
+        EventKind::Kept(_) => " kept",
     };
     events.iter().map(name).collect()
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use picker_core::{
-    End, Endpoint, EventKind, Fault, Health, Incarnation, Instant, PlacementEvent, RequestId,
-    ResponseClass, ResponseStart, Role, Snapshot,
+    End, Endpoint, EventKind, Fault, Health, Incarnation, Instant, KeptName, PlacementEvent,
+    RequestId, ResponseClass, ResponseStart, Role, Snapshot,
     flow::{
         Eviction, FairnessId, FairnessPolicy, FlowConfig, FlowKey, Limits, Outcome, PhaseKind,
         Priority, Ticket, TicketId, TokenCost, Ttl, UsageLimitPolicy,
@@ -329,7 +329,7 @@ fn any_pending(chance: &mut Chance, now: Instant) -> PendingRequest {
 /// Any input, about requests that there are or not, in whatever order.
 pub(crate) fn any_input(chance: &mut Chance, now: Instant) -> VecDeque<Input> {
     let request = any_request(chance);
-    VecDeque::from([match chance.below(31) {
+    VecDeque::from([match chance.below(32) {
         0..8 => Input::Arrived(Box::new(any_pending(chance, now))),
         8..11 => Input::Responded { request, start: any_start(chance) },
         11..15 => {
@@ -352,6 +352,7 @@ pub(crate) fn any_input(chance: &mut Chance, now: Instant) -> VecDeque<Input> {
         27 => Input::Look,
         28 => Input::Rerouted { request, served_by: any_address(chance) },
         29 => Input::LetGo { request },
+        30 => Input::Kept { name: KeptName(chance.below(9).into()), endpoint: any_address(chance) },
         _ => Input::Configured(Box::new(any_config(chance))),
     }])
 }

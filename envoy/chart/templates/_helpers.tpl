@@ -73,7 +73,9 @@ app.kubernetes.io/component: scraper
 {{- range $number, $model := .Values.models -}}
   {{- $pool := .inferencePool | default dict -}}
   {{- $at := printf "models[%d]" $number -}}
-  {{- if and (ne (.kind | default "pods") "llmInferenceService") (not .podLabels) (not $pool.name) -}}
+  {{- if .unpicked -}}
+    {{- include "llm-picker.checkUnpicked" (dict "at" $at "model" . "routeHeaders" $p.routeHeaders) -}}
+  {{- else if and (ne (.kind | default "pods") "llmInferenceService") (not .podLabels) (not $pool.name) -}}
     {{- fail (printf "%s.podLabels: missing; needed for %s, whose kind is pods, unless inferencePool.name says which pods" $at .name) -}}
   {{- end -}}
   {{- if eq (.backend | default "service") "inferencePool" -}}
@@ -93,6 +95,9 @@ app.kubernetes.io/component: scraper
     {{- fail (printf "%s.epp: found %s with backend service; allowed: with backend inferencePool" $at .epp) -}}
   {{- end -}}
 {{- end -}}
+{{- if and $p.routeHeaders (ne $p.way "envoyFilter") -}}
+  {{- fail (printf "picker.routeHeaders: found true with picker.way %s; allowed: envoyFilter, which holds a request's headers until its model is known" $p.way) -}}
+{{- end -}}
 {{- $steps := include "llm-picker.steps" . | fromJsonArray -}}
 {{- if eq $p.mode "observe" -}}
   {{- if eq $p.way "wasmPlugin" -}}
@@ -110,6 +115,32 @@ app.kubernetes.io/component: scraper
 {{- end -}}
 {{- if and (has "lookOn" $steps) (gt (len (uniq $steps)) 1) -}}
   {{- fail (printf "models: found epp lookOn beside %s; allowed: lookOn for all models of a release or for none, as looking on is a mode of the whole plugin" (without (uniq $steps) "lookOn" | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "llm-picker.checkUnpicked" -}}
+{{- if not .routeHeaders -}}
+  {{- fail (printf "%s.unpicked: found true with picker.routeHeaders false; allowed: with true, as only the route leads to such a model" .at) -}}
+{{- end -}}
+{{- range $key := list "podLabels" "config" "fallback" "epp" "backend" "inferencePool" -}}
+  {{- if hasKey $.model $key -}}
+    {{- fail (printf "%s.%s: found beside unpicked; allowed: without it, as no endpoint of that model is chosen" $.at $key) -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* Fallbacks are other models of the release, by the names of their pools. */ -}}
+{{- define "llm-picker.checkFallbacks" -}}
+{{- $pools := list -}}
+{{- range . -}}
+{{- $pools = append $pools .poolName -}}
+{{- end -}}
+{{- range $number, $model := . -}}
+  {{- with .fallback -}}
+    {{- if not (has .pool (without $pools $model.poolName)) -}}
+      {{- fail (printf "models[%d].fallback.pool: found %s; allowed: another model's pool, of %s" $number .pool (join ", " $pools)) -}}
+    {{- end -}}
+  {{- end -}}
 {{- end -}}
 {{- end }}
 
@@ -174,11 +205,16 @@ app.kubernetes.io/component: scraper
 {{- $_ := set $model "match" (.match | default (dict "cluster" (printf "outbound|%v||%s" $model.clusterPort $model.host))) -}}
 {{- $_ := set $model "config" (.config | default $.Values.picker.config) -}}
 {{- $_ := set $model "gatewayShare" (.gatewayShare | default $.Values.picker.gatewayShare) -}}
-{{- $_ := set $model "first" (not (has .namespace $namespaces)) -}}
+{{- $_ := set $model "fallback" .fallback -}}
+{{- $_ := set $model "unpicked" (default false .unpicked) -}}
+{{- $_ := set $model "first" (not (or .unpicked (has .namespace $namespaces))) -}}
 {{- $models = append $models $model -}}
 {{- $names = append $names .name -}}
+{{- if not .unpicked -}}
 {{- $namespaces = append $namespaces .namespace -}}
 {{- end -}}
+{{- end -}}
+{{- include "llm-picker.checkFallbacks" $models -}}
 {{- toJson $models -}}
 {{- end }}
 
@@ -204,16 +240,27 @@ app.kubernetes.io/component: scraper
 {{- end -}}
 {{- $pools := list -}}
 {{- range include "llm-picker.models" . | fromJsonArray -}}
-{{- $pool := dict "name" .poolName "match" .match "config" .config -}}
+{{- $pool := dict "name" .poolName "match" .match -}}
+{{- if .unpicked -}}
+{{- $_ := set $pool "unpicked" true -}}
+{{- else -}}
+{{- $_ := set $pool "config" .config -}}
+{{- end -}}
+{{- with .fallback -}}
+{{- $_ := set $pool "fallback" . -}}
+{{- end -}}
 {{- if lt (float64 .gatewayShare) 1.0 -}}
 {{- $_ := set $pool "gatewayShare" .gatewayShare -}}
 {{- end -}}
-{{- if not (or .beside (and .first .createPool $.Values.objectiveGroup)) -}}
+{{- if not (or .unpicked .beside (and .first .createPool $.Values.objectiveGroup)) -}}
 {{- $_ := set $pool "objectives" (include "llm-picker.objectives" $ | fromJsonArray) -}}
 {{- end -}}
 {{- $pools = append $pools $pool -}}
 {{- end -}}
 {{- $config := dict "pools" $pools "identity" $p.identity "failureMode" $p.failureMode "decisionHeader" $p.decisionHeader "mode" (ternary "observe" $p.mode (eq (include "llm-picker.looksOn" .) "true")) "envoy" $envoy -}}
+{{- if $p.routeHeaders -}}
+{{- $_ := set $config "routeHeaders" true -}}
+{{- end -}}
 {{- if include "llm-picker.pull" . -}}
 {{- $_ := set $config "pull" (dict "cluster" (printf "outbound|9091||%s" (include "llm-picker.scraperHost" .))) -}}
 {{- end -}}
@@ -297,6 +344,7 @@ gateways:
   {{- end }}
 pools:
 {{- range include "llm-picker.models" . | fromJsonArray }}
+{{- if not .unpicked }}
 - name: {{ .poolName }}
   {{- if .pool }}
   inferencePool: {name: {{ .pool }}, namespace: {{ .namespace }}, nodeZones: {{ $.Values.scraper.nodeZones }}}
@@ -306,5 +354,6 @@ pools:
   {{- if .https }}
   metrics: {scheme: https, insecureSkipVerify: true}
   {{- end }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,11 +1,12 @@
 //! The table of follow-ups: the endpoints that keep what answers named, of all pools.
 
+use picker_core::{EventKind, PlacementEvent};
 use wire::{
-    homes::{self, Home, NameDigest},
+    homes::{self, Home, NameDigest, PoolDigest},
     layout,
 };
 
-use super::TRIES_MAX;
+use super::{SharedStore, TRIES_MAX};
 use crate::{fast_format::FastFormat, host};
 
 /// Returns the endpoints that keep what has this name, as far as any worker has learnt it, the newest first.
@@ -23,6 +24,19 @@ pub(crate) fn keep_home(name: NameDigest, home: Home) {
         if host::share_if_unchanged(&key, &bytes, stored.cas) {
             break;
         }
+    }
+}
+
+impl SharedStore {
+    /// Takes the names of what endpoints keep out of other gateways' events, and notes them. Returns the other events.
+    pub(crate) fn take_names(&self, events: Vec<PlacementEvent>) -> Vec<PlacementEvent> {
+        let pool = PoolDigest::new(&self.pool);
+        let is_other = |event: &PlacementEvent| {
+            let EventKind::Kept(name) = event.verdict else { return true };
+            keep_home(name.into(), Home { pool, endpoint: event.endpoint });
+            false
+        };
+        events.into_iter().filter(is_other).collect()
     }
 }
 

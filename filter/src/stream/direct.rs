@@ -1,6 +1,8 @@
 //! Requests that compute nothing: health checks, preflights, lists, cancellations, and what asks for what a pod keeps.
 
-use picker_core::InferenceRequest;
+use std::net::SocketAddr;
+
+use picker_core::{InferenceRequest, Instant, PickError};
 use proxy_wasm::types::Action;
 use wire::response::{Kind, MadeName};
 
@@ -9,7 +11,14 @@ use super::{
     phase::{Asked, Naming, Next, Phase},
 };
 use crate::{
-    destination, homes, host, models::Models, pools::Candidates, refusal::Refusal, run, stats, vm,
+    destination, homes,
+    host::{self, Headers},
+    identity::{self, Identity},
+    models::Models,
+    pool::Pool,
+    pools::Candidates,
+    refusal::Refusal,
+    run, stats, vm,
 };
 
 impl Stream {
@@ -21,6 +30,37 @@ impl Stream {
         asked.reply_to.append(&mut headers);
         host::reply(200, headers, list.as_bytes());
         Next { phase: Phase::Answered, action: Action::Pause }
+    }
+
+    /// Sends on a request that computes nothing, and names nothing that a pod keeps: to any endpoint. Of its headers those
+    /// alone are read that say where it may go.
+    pub(super) fn go_anywhere(
+        &self,
+        headers: &Headers,
+        candidates: Candidates,
+        received_at: Instant,
+    ) -> Next {
+        if !self.steers() {
+            return Next::passed();
+        }
+        let Some(pool) = self.among(&candidates).for_any() else { return Next::passed() };
+        self.choose_route(&pool, "");
+        if pool.config.is_unpicked() {
+            return Next::passed();
+        }
+        let subset = identity::subset_hint(headers);
+        let request = InferenceRequest { subset, ..InferenceRequest::default() };
+        match self.send_at_once(&pool, &request, received_at) {
+            Ok(_) => Next::passed(),
+            Err(why) => {
+                let asked = Box::new(Asked {
+                    identity: Identity::read(headers, &self.instance.config.identity),
+                    ..Asked::new(headers, candidates, received_at)
+                });
+                let placed = self.placed(pool, asked, Models::default(), 0);
+                self.refuse(Refusal::Unplaced(why), placed)
+            }
+        }
     }
 
     /// Sends on a request that computes nothing: no queue may stand between a pod and those that ask for its health. It
@@ -41,27 +81,37 @@ impl Stream {
         if pool.config.is_unpicked() {
             return Next::passed();
         }
-        run::look(&pool);
         let subset = asked.identity.subset.clone();
         let request = InferenceRequest { subset, home, ..InferenceRequest::default() };
-        match vm::in_pool(pool.id, |pool| pool.worker.direct(host::now(), &request)) {
-            Ok(result) => {
-                if let Some(result) = &result {
-                    destination::write(self.instance.config.envoy.way.destination(), result);
-                }
-                stats::count_placed(&pool, result.is_some());
-                let endpoint = result.and_then(|result| result.ranked.first().copied());
-                if !asked.keeps {
-                    return Next::passed();
-                }
+        match self.send_at_once(&pool, &request, asked.received_at) {
+            Ok(endpoint) if asked.keeps => {
                 let owner = asked.identity.owner().to_owned();
                 Next::naming(Naming { pool, owner, endpoint, made: None })
             }
+            Ok(_) => Next::passed(),
             Err(why) => {
                 let placed = self.placed(pool, asked, Models::default(), 0);
                 self.refuse(Refusal::Unplaced(why), placed)
             }
         }
+    }
+
+    /// Writes where such a request goes. Returns the endpoint; `None` where it goes on without one of ours.
+    fn send_at_once(
+        &self,
+        pool: &Pool,
+        request: &InferenceRequest,
+        received_at: Instant,
+    ) -> Result<Option<SocketAddr>, PickError> {
+        if vm::in_pool(pool.id, |pool| pool.worker.is_behind(received_at)) {
+            run::look(pool);
+        }
+        let result = vm::in_pool(pool.id, |pool| pool.worker.direct(received_at, request))?;
+        if let Some(result) = &result {
+            destination::write(self.instance.config.envoy.way.destination(), result);
+        }
+        stats::count_placed(pool, result.is_some());
+        Ok(result.and_then(|result| result.ranked.first().copied()))
     }
 
     /// The answer to a request for the list of models: those of all pools that it may be for. `None` where no scraper says

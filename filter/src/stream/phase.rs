@@ -15,8 +15,9 @@ use wire::{
 
 use super::response::Response;
 use crate::{
-    fallback::FellBack, identity::Identity, models::Models, pool::Pool, pools::Candidates,
-    refusal::Refusal, reply_to::ReplyTo, routing_headers::RoutingHeaders, stats::InFlight,
+    fallback::FellBack, host::Headers, identity::Identity, models::Models, pool::Pool,
+    pools::Candidates, refusal::Refusal, reply_to::ReplyTo, routing_headers::RoutingHeaders,
+    stats::InFlight,
 };
 
 /// Progress of a request.
@@ -160,6 +161,24 @@ pub(super) struct Naming {
 pub(super) struct Next {
     pub(super) phase: Phase,
     pub(super) action: Action,
+}
+
+impl Asked {
+    /// A request of which nothing is read but what answers from here repeat.
+    pub(super) fn new(headers: &Headers, candidates: Candidates, received_at: Instant) -> Self {
+        Self {
+            identity: Identity::default(),
+            routing: RoutingHeaders::default(),
+            dialect: Dialect::default(),
+            received_at,
+            reply_to: ReplyTo::read(headers),
+            candidates,
+            named: None,
+            keeps: false,
+            fell_back: None,
+            priority: None,
+        }
+    }
 }
 
 impl Phase {

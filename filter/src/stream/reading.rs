@@ -24,7 +24,6 @@ use crate::{
     pool::Pool,
     pools::{self, Candidates, Choice},
     refusal::Refusal,
-    reply_to::ReplyTo,
     request_meta,
     routing_headers::RoutingHeaders,
     vm,
@@ -45,10 +44,15 @@ impl Stream {
         let trust = &instance.config.identity;
         let steers = self.steers();
         self.strip(headers, trust.steering_paths.iter().map(String::as_str));
-        let Operation { class, form, named, id, keeps } = Operation::read(headers, !end_of_stream);
+        let operation = Operation::read(headers, !end_of_stream);
         let choice = self.among(&candidates);
+        if operation.is_for_any() && !Operation::lists_models(headers) {
+            // The picker's own words to itself: no pod has a use for them.
+            self.strip(headers, choice.token_headers());
+            return self.go_anywhere(headers, candidates, received_at);
+        }
+        let Operation { class, form, named, id, keeps } = operation;
         let routing = RoutingHeaders::read(headers, choice.header_names());
-        // The picker's own words to itself: no pod has a use for them.
         self.strip(headers, choice.token_headers());
         // Where tenants are charged for tokens, none may have its usage hidden in a compressed answer.
         if choice.charge() && steers && headers.has(ACCEPT_ENCODING) {
@@ -59,13 +63,8 @@ impl Stream {
             routing,
             identity: Identity::read(headers, trust),
             dialect: api.map(Api::dialect).unwrap_or_default(),
-            received_at,
-            reply_to: ReplyTo::read(headers),
-            priority: None,
-            candidates,
-            named: None,
-            fell_back: None,
             keeps,
+            ..Asked::new(headers, candidates, received_at)
         });
         if let Some(named) = named
             && !self.name_by_path(&mut asked, &named)

@@ -42,6 +42,7 @@ fn table() -> String {
         let method = match operation.methods {
             Methods::Post => "POST",
             Methods::Get => "GET",
+            Methods::Change => "POST, PUT, DELETE",
             Methods::Any => "any",
         };
         let path = operation.path();

@@ -41,7 +41,7 @@ const TABLE: &[(&str, Cost)] = &[
     ("1 kB, property", Cost::of([10, 23, 6], 98_142)),
     ("1 kB, filter state", Cost::of([10, 23, 6], 98_249)),
     ("1 kB, buffer filter", Cost::of([10, 23, 6], 98_179)),
-    ("no body", Cost::of([8, 7, 2], 26_485)),
+    ("no body", Cost::of([8, 4, 1], 21_266)),
     ("1 kB, 100 events", Cost::of([109, 153, 13], 286_361)),
     ("1 kB, 1 workers", Cost::of([10, 22, 6], 96_665)),
     ("1 kB, 2 workers", Cost::of([10, 22, 6], 104_592)),

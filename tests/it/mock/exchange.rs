@@ -18,7 +18,7 @@ use wire::{
     reply::{self, Reply},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     push::{Pod, SECRET},
@@ -98,9 +98,14 @@ fn refused(world: &World) -> u64 {
 
 impl Region {
     fn new(pods: u8) -> Self {
+        Self::with(pods, &json!({}))
+    }
+
+    /// Two gateways with these keys of the plugin.
+    fn with(pods: u8, keys: &Value) -> Self {
         // Of one seed they would have one name.
-        let gateways = [1, 2]
-            .map(|seed| World::on(builder().seed(seed), Way::STOP_ITERATION_HEADER, &json!({})));
+        let gateways =
+            [1, 2].map(|seed| World::on(builder().seed(seed), Way::STOP_ITERATION_HEADER, keys));
         Self { gateways, hub: ExchangeHub::new(1), pods: Pod::idles(pods) }
     }
 
@@ -316,4 +321,66 @@ fn a_reply_and_a_report_come_together_if_both_are_asked_for() {
     let reply = Reply::decode(&response.body).unwrap();
     let report = reply.exchange.unwrap();
     assert!(decode_report(GatewayId(1), &report, now(&world)).is_ok());
+}
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+/// Makes a response of this name at a gateway, kept by the pod of this number.
+fn make(world: &World, headers: &[(&str, &str)], name: &str, pod: u8) {
+    let made = world.envoy.worker(0).post("/v1/responses", headers, br#"{"input":"hi"}"#);
+    made.upstream_address(&format!("10.0.0.{pod}:8000"));
+    made.respond(200, JSON, json!({"id": name}).to_string().as_bytes());
+}
+
+/// The pods that a request for a response of this name may reach.
+fn keepers(world: &World, headers: &[(&str, &str)], name: &str) -> Vec<u8> {
+    let stream = world.envoy.worker(3).get(&format!("/v1/responses/{name}"), headers);
+    let list = world.destinations(&stream).unwrap();
+    list.split(',').map(|address| Pod::at(address).number).collect()
+}
+
+#[test]
+fn what_a_pod_keeps_is_found_through_the_other_gateway() {
+    let mut region = Region::new(4);
+    region.tick();
+    region.tick();
+    for pod in 1..=4 {
+        make(&region.gateways[0], JSON, &format!("resp_{pod}"), pod);
+    }
+    assert_eq!(keepers(&region.gateways[1], &[], "resp_2").len(), 4, "not told yet");
+    region.tick();
+    region.tick();
+    for pod in 1..=4 {
+        let name = format!("resp_{pod}");
+        let [made, other] = &region.gateways;
+        assert_eq!(keepers(made, &[], &name), [pod]);
+        assert_eq!(keepers(other, &[], &name), [pod]);
+        let cancel = format!("/v1/responses/{name}/cancel");
+        let cancel = other.envoy.worker(1).post(&cancel, JSON, b"");
+        assert_eq!(other.destinations(&cancel).unwrap(), format!("10.0.0.{pod}:8000"));
+    }
+    // Told once, to the one that did not know.
+    region.tick();
+    region.tick();
+    let told: Vec<u64> =
+        region.hub.statuses(now(&region.gateways[0])).map(|it| it.events).collect();
+    assert_eq!(told.iter().filter(|told| **told > 0).count(), 1, "{told:?}");
+    region.gateways.iter().for_each(World::is_well);
+}
+
+#[test]
+fn what_a_tenant_made_is_unknown_to_others_at_the_other_gateway_too() {
+    let identity = json!({"fairnessHeaders": ["x-team"], "trusted": ["x-team"]});
+    let mut region = Region::with(4, &json!({"identity": identity}));
+    region.tick();
+    region.tick();
+    let team = |name| [("content-type", "application/json"), ("x-team", name)];
+    make(&region.gateways[0], &team("a"), "resp_1", 3);
+    region.tick();
+    region.tick();
+    let other = &region.gateways[1];
+    assert_eq!(keepers(other, &team("a"), "resp_1"), [3]);
+    assert_eq!(keepers(other, &team("b"), "resp_1").len(), 4);
+    assert_eq!(keepers(other, &[], "resp_1").len(), 4);
+    region.gateways.iter().for_each(World::is_well);
 }

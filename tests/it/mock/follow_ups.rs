@@ -1,6 +1,8 @@
 //! Follow-ups: requests that go on from what one pod keeps find that pod, from whichever worker they come.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use std::time::Duration;
+
 use host_mock::Stream;
 use serde_json::{Value, json};
 
@@ -12,6 +14,9 @@ use super::{
 const NONE: &[(&str, &str)] = &[];
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 const EVENTS: &[(&str, &str)] = &[("content-type", "text/event-stream")];
+
+/// Time for which a request that computes nothing goes by the last look at the store.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
 
 fn world(way: Way) -> World {
     let world = World::with(way, &json!({}));
@@ -87,12 +92,13 @@ fn what_no_pod_is_known_to_keep_goes_to_any_for_the_engines_own_answer() {
     };
     assert_eq!((get("resp_3"), get("resp_2").len() > 1), (vec![3], true));
     world.pods(&Pod::idles(2));
+    world.envoy.run_for(LOOKS_EVERY);
     assert_eq!(get("resp_3").len(), 2);
     world.is_well();
 }
 
 #[test]
-fn conversations_files_and_batches_are_kept_too() {
+fn conversations_files_batches_and_media_are_kept_too() {
     let world = world(Way::BUFFER_FILTER_PROPERTY);
     let file = world.envoy.worker(0).post("/v1/files", NONE, b"...");
     answer(&file, 2, JSON, r#"{"object":"file","id":"file-2"}"#);
@@ -101,7 +107,15 @@ fn conversations_files_and_batches_are_kept_too() {
     answer(&batch, 2, JSON, r#"{"id":"batch_2"}"#);
     let talk = post(&world, 0, "/v1/conversations", &json!({"items": []}));
     answer(&talk, 4, JSON, r#"{"id":"conv_4"}"#);
+    let video = post(&world, 0, "/v1/videos", &json!({"model": "tiny", "prompt": "a river"}));
+    answer(&video, 3, JSON, r#"{"id":"video_3","object":"video","status":"queued"}"#);
+    let picture =
+        post(&world, 0, "/v1/images/generations", &json!({"model": "tiny", "prompt": "a"}));
+    answer(&picture, 1, JSON, r#"{"id":"img_1","created":1,"data":[]}"#);
     for (path, pod) in [
+        ("/v1/videos/video_3", 3),
+        ("/v1/videos/video_3/content?variant=video", 3),
+        ("/v1/images/img_1/content", 1),
         ("/v1/files/file-2", 2),
         ("/v1/files/file-2/content", 2),
         ("/v1/batches/batch_2", 2),

@@ -18,6 +18,9 @@ const NONE: &[(&str, &str)] = &[];
 /// Within this time a place that falls free is granted.
 const SOON: Duration = Duration::from_millis(100);
 
+/// Time for which a request that computes nothing goes by the last look at the store.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
 /// A pool with room for one request.
 fn full(way: Way) -> (World, Stream) {
     let detector = json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": 1}});
@@ -116,8 +119,11 @@ fn what_computes_nothing_needs_a_pod_all_the_same() {
     // A pod that is down is left alone.
     open.pods(&[Pod::idle(1), Pod { up: false, ..Pod::idle(2) }]);
     assert!((0..20).all(|_| open.pod(&health(&open)).number == 1));
-    // A list to fall back on, by chance, so that one pod does not have all of them.
+    // A list to fall back on, by chance, so that one pod does not have all of them. The snapshot is seen once the look
+    // before is 50 ms old.
     open.pods(&Pod::idles(3));
+    assert!((0..20).all(|_| open.pod(&health(&open)).number == 1));
+    open.envoy.run_for(LOOKS_EVERY);
     let firsts: BTreeSet<u8> = (0..40).map(|_| open.pod(&health(&open)).number).collect();
     assert_eq!(firsts.len(), 3);
     assert_eq!(open.destinations(&health(&open)).unwrap().split(',').count(), 3);
@@ -129,11 +135,32 @@ fn what_computes_nothing_needs_a_pod_all_the_same() {
 fn a_call_that_changes_one_engine_is_refused() {
     let world = World::new();
     world.pods(&[Pod::idle(1)]);
-    for path in ["/sleep?level=1", "/v1/load_lora_adapter", "/team/wake_up/", "/api/pull"] {
+    for path in [
+        "/sleep?level=1",
+        "/v1/load_lora_adapter",
+        "/team/wake_up/",
+        "/api/pull",
+        "/api/blobs/sha256:29fdb92e57cf0827ded04ae6461b5931d01fa595843f55d36f5b275a52087dd2",
+        "/hicache/storage-backend/clear",
+        "/v2/systemsharedmemory/region/a/register",
+        "/v2/cudasharedmemory/unregister",
+        "/slots/0?action=erase",
+        "/lora-adapters",
+        "/release_memory",
+        "/workers/7/drain",
+    ] {
         let stream = request(&world, "POST", path, Some(b"{}"));
         let response = stream.response().unwrap();
         assert_eq!(response.status, 403, "{path}");
         assert!(response.text().contains("to the pods themselves"), "{}", response.text());
+    }
+    // What such a path says when it is read is any pod's to say.
+    for (method, status) in [("GET", None), ("DELETE", Some(403))] {
+        let stream = request(&world, method, "/hicache/storage-backend", None);
+        assert_eq!(stream.status(), status, "{method}");
+    }
+    for path in ["/lora-adapters", "/slots", "/props", "/v2/models/m/trace/setting"] {
+        assert_eq!(request(&world, "GET", path, None).status(), None, "{path}");
     }
     world.is_well();
 }
@@ -151,6 +178,15 @@ fn what_other_engines_take_passes() {
             ("/v1/regenerate", json!({"a": 1})),
             ("/v1/threads/t/messages", json!({"role": "user", "content": "x"})),
             ("/v1/whatever", json!([1])),
+            ("/", json!({"inputs": "x", "parameters": {"max_new_tokens": 4}, "stream": false})),
+            ("/vertex", json!({"instances": [{"inputs": "x"}]})),
+            ("/chat_tokenize", json!({"messages": [{"role": "user", "content": "x"}]})),
+            ("/v1/decisions", json!({"model": "m", "input": "x", "questions": [{"type": "bool"}]})),
+            ("/rollout/generate", json!({"prompt": "x", "seed": 1})),
+            ("/v1/videos", json!({"model": "m", "prompt": "a river", "seconds": "4"})),
+            ("/v1/chat/completions/input_tokens", json!({"messages": []})),
+            ("/v2/repository/index", json!({"ready": true})),
+            ("/kv_cache_events", json!({})),
         ] {
             let body = body.to_string();
             let stream = request(&world, "POST", path, Some(body.as_bytes()));

@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use arbtest::arbitrary::{Result, Unstructured};
 use picker_core::{
     Adapters, BlockHash, BytesPerToken, CacheConfig, Chain, ClientId, Endpoint, EventKind, Fault,
-    Health, Incarnation, Instant, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model, ModelRewrite,
-    OBJECTIVES_MAX, Objective, PlacementEvent, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
+    Health, Incarnation, Instant, KeptName, MODEL_REWRITES_MAX, MODELS_MAX, Metrics, Model,
+    ModelRewrite, OBJECTIVES_MAX, Objective, PlacementEvent, REWRITE_NAMES_MAX, REWRITE_RULES_MAX,
     REWRITE_WEIGHT_MAX, RewriteRule, RewriteTarget, SessionId, Snapshot, TextMeasure,
     flow::Priority,
 };
@@ -114,6 +114,7 @@ pub(crate) fn some_events(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent
     for _ in 0..u.int_in_range(0..=5)? {
         let hashes: Vec<u64> = u.arbitrary()?;
         let bound = EventKind::Bound(SessionId(u.arbitrary()?));
+        let kept = EventKind::Kept(KeptName(u.arbitrary()?));
         let unclear = Fault::Unclear(ClientId(u.arbitrary()?));
         events.push(PlacementEvent {
             at: Instant::from_nanos(u.arbitrary()?),
@@ -130,6 +131,7 @@ pub(crate) fn some_events(u: &mut Unstructured<'_>) -> Result<Vec<PlacementEvent
                 EventKind::Broke(Fault::Endpoint),
                 EventKind::Broke(unclear),
                 bound,
+                kept,
                 EventKind::Served,
                 EventKind::Used,
             ])?,

@@ -27,13 +27,22 @@ fn example(path: &str) -> String {
             .replace("{id}", "1")
             .replace("{version}", "2")
             .replace("{item}", "3")
+            .replace("{method}", "4")
+            .replace("{region}", "5")
+            .replace("{digest}", "6")
+            .replace("{slot}", "7")
+            .replace("{worker}", "8")
     )
 }
 
 #[test]
 fn every_entry_is_found_and_none_hides_another() {
     for operation in OPERATIONS {
-        let method = if operation.methods == Methods::Post { "POST" } else { "GET" };
+        let method = match operation.methods {
+            Methods::Post => "POST",
+            Methods::Change => "DELETE",
+            Methods::Get | Methods::Any => "GET",
+        };
         for base in ["", "/team/a"] {
             let path = format!("{base}{}", example(operation.path()));
             assert_eq!(class(method, &path), operation.class, "{method} {path}");
