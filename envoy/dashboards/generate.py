@@ -80,6 +80,18 @@ PANELS = [
     ("Saturation of the pool", "At 1 requests wait or are shed.", "percentunit", "percent-decimal", [
         ("{{inference_pool}}", f"max by (inference_pool) (llm_d_epp_flow_control_pool_saturation{{{POOL}}})"),
     ]),
+    ("The picker's own time, 99th percentile", "Request and answer are of one in 16; the choice is of all, flow control's gate included.",
+     "s", "seconds", [
+        (name, f"histogram_quantile(0.99, sum by (le) (rate({metric}_bucket{{{POOL}}}[5m])))")
+        for name, metric in (
+            ("request", "llm_d_epp_request_processing_duration_seconds"),
+            ("answer", "llm_d_epp_response_processing_duration_seconds"),
+            ("choice", "llm_d_epp_scheduler_e2e_duration_seconds"),
+        )
+    ]),
+    ("Faults of the picker's own", "Requests need not have noticed anything.", "reqps", "requests/sec", [
+        ("{{kind}}", f"sum by (kind) (rate(llm_picker_own_errors_total{{{POOL}}}[5m]))"),
+    ]),
     ("Pods, by state", "As the last snapshot has them.", "short", "decimal", [
         ("{{state}}", "max by (state) (llm_scraper_endpoints{pool=~\"$pool\"})"),
     ]),

@@ -26,8 +26,8 @@ CONFIG = {
     "flowControl": {"saturationDetector": {"pluginRef": "concurrency-detector"}},
 }
 MODEL = "tiny"
-# What never happens in this story has no series: nothing fails open, and no scrape fails.
-UNHAPPENED = ["llm_picker_failed_open_total", "llm_scraper_scrapes_total"]
+# What never happens in this story has no series: nothing fails open, no scrape fails, and the picker makes no mistake.
+UNHAPPENED = ["llm_picker_failed_open_total", "llm_scraper_scrapes_total", "llm_picker_own_errors_total"]
 
 
 def asked():

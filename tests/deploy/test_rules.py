@@ -1,7 +1,8 @@
-"""Alerts and dashboards. Whether their metrics exist is asked of a running stack, in tests/it/envoy/dashboards.rs."""
+"""Alerts and dashboards. Whether their queries have series is asked of a running stack, in test_prometheus.py."""
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import unittest
@@ -33,6 +34,27 @@ class Rules(unittest.TestCase):
         subprocess.run([sys.executable, kube.ROOT / "envoy/dashboards/generate.py"], check=True)
         for path, text in written.items():
             self.assertEqual(path.read_text(), text, f"{path.name} is not what generate.py writes")
+
+    def test_every_panel_says_what_it_shows(self):
+        """Title, description, unit and legend, and a place of its own."""
+        panels = json.loads((FILES / "grafana.json").read_text())["panels"]
+        taken = set()
+        for panel in panels:
+            with self.subTest(panel=panel["title"]):
+                self.assertTrue(panel["title"] and panel["description"].endswith("."))
+                self.assertIn(panel["fieldConfig"]["defaults"]["unit"], {"s", "short", "reqps", "percentunit"})
+                legends = [target["legendFormat"] for target in panel["targets"]]
+                self.assertTrue(all(legends) and len(set(legends)) == len(legends), legends)
+                for target in panel["targets"]:
+                    # What the legend names, the series are told apart by.
+                    for label in re.findall(r"{{(\w+)}}", target["legendFormat"]):
+                        self.assertRegex(target["expr"], rf"by \([^)]*\b{label}\b")
+                at = panel["gridPos"]
+                cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+                self.assertLessEqual(at["x"] + at["w"], 24)
+                self.assertFalse(cells & taken)
+                taken |= cells
+        self.assertEqual(len({panel["id"] for panel in panels}), len(panels))
 
     def test_every_query_is_one(self):
         """promtool reads expressions in rules only, so each query becomes one."""
