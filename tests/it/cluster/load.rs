@@ -103,6 +103,16 @@ struct Seen {
 /// Numbers of requests by what came back.
 pub(super) type Counts = BTreeMap<Outcome, u32>;
 
+impl Seen {
+    /// Counts what came back, and how long it took if it was served.
+    fn add(&mut self, outcome: Outcome, time: Duration) {
+        if matches!(outcome, Outcome::Served(_)) {
+            self.times.push(time);
+        }
+        *self.counts.entry(outcome).or_default() += 1;
+    }
+}
+
 impl Load {
     /// Starts requests for this path.
     pub(super) fn start(cluster: &Cluster, path: &'static str) -> Self {
@@ -128,12 +138,7 @@ impl Load {
                         }
                         let begun = Instant::now();
                         let outcome = client.ask(&format!("client {number}, {turn}")).await;
-                        let mut seen = seen.lock().unwrap();
-                        if matches!(outcome, Outcome::Served(_)) {
-                            seen.times.push(begun.elapsed());
-                        }
-                        *seen.counts.entry(outcome).or_default() += 1;
-                        drop(seen);
+                        seen.lock().unwrap().add(outcome, begun.elapsed());
                         sleep(PAUSE).await;
                     }
                 });

@@ -43,7 +43,7 @@ impl Seed {
     fn new() -> Self {
         let cluster = Cluster::here();
         cluster.kubectl(&format!("apply --server-side -f {}", cluster.part("inference-v1.5.0")));
-        cluster.kubectl("wait --for condition=Established crd --all --timeout 30s");
+        cluster.kubectl("wait --for condition=Established crd --all --timeout 240s");
         // The definition is there before what it defines.
         until("all objects are there", || cluster.try_apply("seed.yaml"));
         let keys = cluster.keys();

@@ -168,7 +168,7 @@ pub(super) fn checksum(module: &[u8]) -> String {
 
 /// Prints a figure, which `target/logs/test-cluster.log` has.
 pub(super) fn say(line: &str) {
-    writeln!(io::stdout(), "{line}").unwrap();
+    io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Tries until it is so, and says what it was that did not come, and what was there instead.
