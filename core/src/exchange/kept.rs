@@ -35,9 +35,7 @@ impl KeptEvents {
             EventKind::Withdrawn | EventKind::Failed(_) => {
                 self.forget(prompt);
             }
-            EventKind::Broke(_) | EventKind::Served | EventKind::Bound(_) | EventKind::Kept(_) => {
-                ()
-            }
+            EventKind::Broke(_) | EventKind::Served | EventKind::Bound(_) | EventKind::Kept(_) => {}
         }
     }
 
