@@ -8,6 +8,8 @@
     reason = "a test may panic"
 )]
 
+#[path = "worker/charged.rs"]
+mod charged;
 #[path = "worker/ejected.rs"]
 mod ejected;
 #[path = "worker/envoy.rs"]

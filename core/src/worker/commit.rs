@@ -11,7 +11,7 @@ use super::{
 use crate::{
     flow::{Rejection, Ticket, TicketId},
     ledger::{Lease, Ledger},
-    model::{End, Event, Instant, PlacementEvent, RequestId, ResponseStart},
+    model::{End, Event, Instant, PlacementEvent, QueueId, RequestId, ResponseStart},
     workers::{
         AdmissionResult, Tenure,
         in_flight::Shift,
@@ -54,21 +54,18 @@ impl Worker {
             (Input::Responded { request, start }, Plan::Respond { shift, position, wakes }) => {
                 self.take_shift(now, request, shift, &mut effects);
                 let events = self.respond(now, request, start);
-                self.publish(position, events, &mut effects);
-                effects.extend(wake(wakes));
+                self.tell_others(position, events, wakes, &mut effects);
             }
             (Input::Ended { request, start, end }, Plan::End { was_held, position, wakes }) => {
                 self.take_end(now, request, was_held, &mut effects);
                 let events = self.learn_end(now, request, start, end);
-                self.publish(position, events, &mut effects);
-                effects.extend(wake(wakes));
+                self.tell_others(position, events, wakes, &mut effects);
             }
             (Input::Charged { request, flow, tokens }, _) => {
                 effects.extend(self.peer.charge(&ledger, request, flow, tokens).map(send));
             }
             (Input::Rejected { request, rejection, epoch }, _) => {
-                self.peer.count_rejection(epoch);
-                self.take_rejection(now, request, rejection, &mut effects);
+                self.take_rejection(now, (request, epoch), rejection, &mut effects);
             }
             (Input::LetGo { request }, Plan::Place(placing)) => {
                 self.take_letting_go(now, request, *placing, &mut effects);
@@ -139,10 +136,11 @@ impl Worker {
     fn take_rejection(
         &mut self,
         now: Instant,
-        request: RequestId,
+        (request, epoch): (RequestId, u64),
         rejection: Rejection,
         effects: &mut Vec<Effect>,
     ) {
+        self.peer.count_rejection(epoch);
         if let Some(held) = self.peer.unhold(request) {
             // What it has waited in vain is not enough.
             let waited = now.saturating_since(held.ticket.arrived);
@@ -342,6 +340,18 @@ impl Worker {
 
     /// Publishes events at an announced position, also if there are none: the other workers wait for the
     /// entry. Without a position, as the ledger could not be changed, the others do not hear of them.
+    /// Publishes what a response taught, and wakes the arbiter if something waits for what it changed.
+    fn tell_others(
+        &mut self,
+        position: Option<u64>,
+        events: Vec<PlacementEvent>,
+        wakes: Option<QueueId>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.publish(position, events, effects);
+        effects.extend(wake(wakes));
+    }
+
     fn publish(
         &mut self,
         position: Option<u64>,

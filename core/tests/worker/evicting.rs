@@ -5,6 +5,7 @@ use std::time::Duration;
 use picker_core::{
     flow::{Eviction, FlowConfig, Priority},
     worker::Input,
+    workers::QueueId,
 };
 
 use super::{
@@ -64,4 +65,18 @@ fn nothing_is_evicted_for_its_own_band_or_a_lower_one_or_by_default() {
         }
         assert!(!told.contains("evict"), "{running} for {arrives}: {told}");
     }
+}
+
+/// What was to end has ended by itself by then, and what runs now matters as much as what waits.
+#[test]
+fn a_worker_ends_nothing_in_the_place_of_what_is_gone() {
+    let mut envoy = crowded(Eviction::Sheddable);
+    arrive(&mut envoy, 1, 1, -1);
+    let reply_to = envoy.workers[1].heartbeat().sheddable.map_or(QueueId(2), |it| it.queue);
+    let told = envoy.tell(1, Input::Evict { below: Priority(-1), reply_to });
+    assert!(told.contains("evicted") && !told.contains("1 is evicted"), "{told}");
+    let told = envoy.tell(1, Input::Evict { below: Priority(0), reply_to });
+    assert!(told.contains("1 is evicted"), "{told}");
+    let told = envoy.tell(1, Input::Evict { below: Priority(0), reply_to });
+    assert!(!told.contains("1 is evicted"), "once: {told}");
 }
