@@ -52,6 +52,8 @@ async fn ask(stack: &Stack, row: &Row, pods: &[SocketAddr]) -> String {
 
 async fn tell(stack: &Stack, sequence: u64, row: &Row, pods: &[SocketAddr]) {
     push::endpoints(stack, sequence, row.endpoints(pods)).await;
+    // What computes nothing goes by a look at the store that may be so old.
+    sleep(Duration::from_millis(60)).await;
     let (answer, name) = (ask(stack, row, pods).await, row.name);
     let says =
         |text: String| assert!(answer.contains(&text), "{name}: {text:?} is not in {answer}");
