@@ -121,7 +121,8 @@ impl Candidate<'_> {
     pub(crate) fn observation(&self, request: &InferenceRequest) -> EndpointObservation {
         let gauges = self.gauges;
         EndpointObservation {
-            matched: self.matched,
+            // Another gateway's word of a prompt may say more blocks than this one's has.
+            matched: self.matched.min(request.chain.blocks),
             prompt_tokens: request.tokens(),
             uncached_tokens: self.uncached_tokens(request),
             in_flight_tokens: self.tokens,
