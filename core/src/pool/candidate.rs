@@ -121,7 +121,7 @@ impl Candidate<'_> {
     pub(crate) fn observation(&self, request: &InferenceRequest) -> EndpointObservation {
         let gauges = self.gauges;
         EndpointObservation {
-            // Another gateway's word of a prompt may say more blocks than this one's has.
+            // A chain may come with fewer blocks than it has hashes.
             matched: self.matched.min(request.chain.blocks),
             prompt_tokens: request.tokens(),
             uncached_tokens: self.uncached_tokens(request),

@@ -338,8 +338,6 @@ impl Worker {
         self.scheduler.handle(Event::Answered { request, at, served_by, answer: class })
     }
 
-    /// Publishes events at an announced position, also if there are none: the other workers wait for the
-    /// entry. Without a position, as the ledger could not be changed, the others do not hear of them.
     /// Publishes what a response taught, and wakes the arbiter if something waits for what it changed.
     fn tell_others(
         &mut self,
@@ -352,6 +350,8 @@ impl Worker {
         effects.extend(wake(wakes));
     }
 
+    /// Publishes events at an announced position, also if there are none: the other workers wait for the
+    /// entry. Without a position, as the ledger could not be changed, the others do not hear of them.
     fn publish(
         &mut self,
         position: Option<u64>,
