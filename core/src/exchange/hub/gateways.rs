@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use super::GatewayStatus;
 use crate::{
-    exchange::{
-        BandUse, EVENTS_MAX, EndpointUse, GatewayReport, Inbox, Outbox, TENANTS_MAX,
-        kept::KeptEvents,
-    },
+    exchange::{BandUse, EVENTS_MAX, EndpointUse, GatewayReport, Inbox, Outbox, kept::KeptEvents},
     flow::BANDS_MAX,
     model::{Amounts, ENDPOINTS_MAX, Instant, PlacementEvent, Priority},
 };
@@ -78,7 +75,7 @@ impl KnownGateway {
         }
         report.endpoints.truncate(ENDPOINTS_MAX);
         report.bands.truncate(BANDS_MAX);
-        report.tenants.truncate(TENANTS_MAX);
+        report.tenants.clear();
         let events = self.inbox.take(std::mem::take(&mut report.events));
         let passed = now.saturating_since(self.reported_at).as_secs_f64();
         let rate = |band: &BandUse| (band.priority, self.rate(band, passed));
