@@ -138,12 +138,12 @@ impl KnownGateway {
         self.parts
     }
 
-    /// Adds kept placements to what a gateway that has just started is told, as many as one part takes.
+    /// Adds kept placements and names to what a gateway that has just started is told, as many as one part takes.
     pub(super) fn warm_up(&mut self, kept: &KeptEvents) {
         let Some(first) = self.warming else { return };
         // What others tell meanwhile comes first: it is newer.
         let room = EVENTS_MAX.saturating_sub(self.outbox.len()).min(WARM_CHUNK);
-        let chunk: Vec<_> = kept.since(first).take(room).collect();
+        let chunk = kept.since(first, room);
         self.warming = chunk.last().map(|(number, _)| number + 1).or(if room == 0 {
             Some(first)
         } else {
