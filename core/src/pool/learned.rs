@@ -95,7 +95,9 @@ impl Learned {
     pub(crate) fn first_token(&mut self, slot: Slot, sight: &EndpointObservation, ttft: Duration) {
         self.rates.first_token(slot, sight, ttft);
         if sight.load.is_some() {
-            self.ttft.observe(&Features::from_observation(sight), ttft.as_secs_f64());
+            let features = Features::from_observation(sight);
+            let seconds = self.ttft.believed(&features, ttft.as_secs_f64(), Self::TTFT_SPARE);
+            self.ttft.observe(&features, seconds);
         }
     }
 
@@ -103,7 +105,9 @@ impl Learned {
     /// this when the request was sent.
     pub(crate) fn streamed(&mut self, sight: &EndpointObservation, tpot: Duration) {
         if sight.load.is_some() {
-            self.tpot.observe(&Features::from_observation(sight), tpot.as_secs_f64());
+            let features = Features::from_observation(sight);
+            let seconds = self.tpot.believed(&features, tpot.as_secs_f64(), Self::TPOT_SPARE);
+            self.tpot.observe(&features, seconds);
         }
     }
 

@@ -66,6 +66,16 @@ impl Predictor {
     /// Observed seconds above this are a client that reads slowly or an engine that hangs.
     const SECONDS_MAX: f64 = 600.0;
 
+    /// Multiple of what was predicted that is believed at most: clients choose their prompts, and read as slowly as they
+    /// like.
+    const FAR: f64 = 4.0;
+
+    /// Returns the seconds that are believed of an observation, with so many to spare for what the features do not tell.
+    pub(crate) fn believed(&self, features: &Features, seconds: f64, spare: f64) -> f64 {
+        let usual = self.predict(features);
+        usual.map_or(seconds, |usual| seconds.min(Self::FAR * usual + spare))
+    }
+
     /// Learns that it took `seconds`.
     pub(crate) fn observe(&mut self, features: &Features, seconds: f64) {
         if !(0.0..=Self::SECONDS_MAX).contains(&seconds) {
@@ -153,6 +163,24 @@ mod tests {
             predictor.observe(&Features::from_observation(&sight), 2.0 * truth(&sight));
         }
         assert!(worst(&predictor, &mut rng, 2.0) < 0.05);
+    }
+
+    /// One request in fifty is of a client that waits for a grammar, or reads for a minute.
+    #[test]
+    fn one_client_does_not_decide_what_is_predicted() {
+        let mut rng = Rng::new(1);
+        let mut predictor = Predictor::default();
+        for request in 0..5_000 {
+            let seen = sight(&mut rng);
+            let seconds = if request % 50 == 49 { 60.0 } else { truth(&seen) };
+            let features = Features::from_observation(&seen);
+            predictor.observe(&features, predictor.believed(&features, seconds, 0.25));
+        }
+        for _ in 0..100 {
+            let seen = sight(&mut rng);
+            let said = predictor.predict(&Features::from_observation(&seen)).unwrap();
+            assert!(said < 1.3 * truth(&seen) + 0.1, "{said}, of {}", truth(&seen));
+        }
     }
 
     #[test]

@@ -52,10 +52,14 @@ impl Rates {
     /// is no engine.
     const RANGE: std::ops::RangeInclusive<f64> = 10.0..=10_000_000.0;
 
-    /// Factor beyond which an observation is believed only in part, as clients choose the prompts: one that waits for a
-    /// grammar to be compiled looks slow, and one that is cached unknown to the picker fast. More than what makes an
-    /// endpoint slow, so that one that is slow is found.
-    const FAR: f64 = 4.0;
+    /// Factor of slowness beyond which an observation is believed only in part, as clients choose the prompts: one that
+    /// waits for a grammar to be compiled looks slow. More than what makes an endpoint slow, so that one that is slow is
+    /// found.
+    const SLOWER: f64 = 4.0;
+
+    /// The same of speed, as a prompt that is cached unknown to the picker looks fast. More, as it weighs little: by its
+    /// seconds, and a pool may have endpoints ten times as fast as others.
+    const FASTER: f64 = 16.0;
 
     /// Seconds beside that which an engine may take for its steps and a burst that it took in before.
     const SLACK: f64 = 0.25;
@@ -122,8 +126,8 @@ impl Pace {
     /// Returns what is believed of it where `rate` is usual: not more seconds than a slow endpoint takes for its tokens,
     /// and not more tokens than a fast one computes in its seconds, so that what is far off weighs less.
     fn near(self, rate: f64) -> Self {
-        let slow = self.tokens / rate * Rates::FAR + Rates::SLACK;
-        let fast = self.seconds * rate * Rates::FAR;
+        let slow = self.tokens / rate * Rates::SLOWER + Rates::SLACK;
+        let fast = self.seconds * rate * Rates::FASTER;
         Self { tokens: self.tokens.min(fast), seconds: self.seconds.min(slow) }
     }
 
