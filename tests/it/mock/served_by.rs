@@ -63,3 +63,20 @@ fn without_the_setting_no_header_is_believed() {
     assert_eq!([&first, &other].map(|endpoint| world.in_flight(endpoint).0), [1, 0]);
     world.is_well();
 }
+
+/// The first of the list failed, and Envoy went to the other.
+#[test]
+fn a_load_report_is_of_the_endpoint_that_answered() {
+    for in_trailers in [false, true] {
+        let (world, stream, [first, other]) = sent(&json!({}));
+        let report = [("endpoint-load-metrics", "TEXT num_requests_waiting=9")];
+        stream.upstream_address(&other);
+        stream.respond_headers(200, if in_trailers { &[][..] } else { &report });
+        stream.respond_chunk(b"{}");
+        stream.respond_trailers(if in_trailers { &report[..] } else { &[] });
+        let next = world.chat(0, &about("seas"));
+        let number = world.pod(&next).number;
+        assert_eq!(first, format!("10.0.0.{number}:8000"), "in trailers: {in_trailers}");
+        world.is_well();
+    }
+}
