@@ -7,9 +7,13 @@
 mod candidates;
 mod group;
 
-use std::{cell::OnceCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::{Cell, OnceCell},
+    collections::BTreeMap,
+    rc::Rc,
+};
 
-use picker_core::worker::{Conduct, Input};
+use picker_core::worker::Conduct;
 use wire::{
     config::{Destined, MatchIndex},
     homes::PoolDigest,
@@ -20,8 +24,7 @@ use crate::{
     checked::CheckedPool,
     host::{self, Headers},
     pool::{self, Pool},
-    run::{self, Caller},
-    session_key,
+    run, session_key,
     store::SharedStore,
     vm::{self, instances::ConfiguredPool},
 };
@@ -45,6 +48,8 @@ pub(crate) struct Pools {
     conduct: Conduct,
     /// Id of the plugin instance's context.
     context: u32,
+    /// Place, among those that this VM takes part in, of the pool that ticks first.
+    first_ticked: Cell<usize>,
 }
 
 /// A pool that is configured.
@@ -70,7 +75,18 @@ impl Pools {
         configs().for_each(|config| SharedStore::for_pool(&config.name).create());
         let slots =
             checked.into_iter().map(|checked| Slot { checked, joined: OnceCell::new() }).collect();
-        let pools = Self { slots, index, groups, by_name, by_digest, by_cluster, conduct, context };
+        let first_ticked = Cell::new(0);
+        let pools = Self {
+            slots,
+            index,
+            groups,
+            by_name,
+            by_digest,
+            by_cluster,
+            conduct,
+            context,
+            first_ticked,
+        };
         pools.join_known();
         pools
     }
@@ -100,7 +116,7 @@ impl Pools {
         if let Some(pool) = joined.get() {
             return Some(Rc::clone(pool));
         }
-        let pool = Rc::new(Pool::join(checked, self.conduct, acting));
+        let pool = Rc::new(Pool::join(checked, self.conduct, self.context, acting));
         let _ = joined.set(Rc::clone(&pool));
         let entering: Rc<dyn ConfiguredPool> = Rc::<Pool>::clone(&pool);
         vm::enter(pool.id, self.context, entering);
@@ -127,8 +143,20 @@ impl Pools {
     /// Lets time pass for all pools.
     pub(crate) fn tick(&self) {
         bodies::tick(self.context);
-        for pool in self.joined() {
-            let _ = run::run(pool, Caller::Instance(self.context), Input::Tick);
+        let now = host::now();
+        let count = self.joined().count();
+        let first = self.first_ticked.get().checked_rem(count).unwrap_or_default();
+        let mut decisions = 0;
+        let joined = || self.joined().enumerate();
+        for (at, pool) in joined().skip(first).chain(joined().take(first)) {
+            if decisions >= run::DECISIONS_MAX {
+                // Pools with requests to let go tick again soon.
+                self.first_ticked.set(at);
+                break;
+            }
+            if vm::in_pool(pool.id, |pool| pool.is_due(now)) {
+                decisions += run::tick(pool, self.context);
+            }
         }
         self.set_tick_period();
     }
@@ -136,6 +164,6 @@ impl Pools {
     /// Asks for the ticks that the busiest of the pools needs, in the plugin instance that Envoy acts on.
     pub(crate) fn set_tick_period(&self) {
         let is_busy = self.joined().any(|pool| vm::in_pool(pool.id, |pool| pool.worker.is_busy()));
-        run::tick_as(is_busy || bodies::are_crowded());
+        run::tick_as(self.context, is_busy || bodies::are_crowded());
     }
 }

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    client::{Reply, chat},
+    client::{Reply, chat, post},
     world,
 };
 
@@ -130,6 +130,43 @@ async fn a_gateway_that_restarts_is_warm_within_a_second() {
         // Each topic is asked once, so that the gateway does not learn it by itself.
         assert!(knows(stack.gateways()[1], 0..TOPICS).await);
         load.await.unwrap();
+    };
+    world::tell(pods(world::stack()).gateways(2), story).await;
+}
+
+/// Has a response made at the gateway. Returns its name.
+async fn response(gateway: SocketAddr, topic: usize, previous: Option<&str>) -> String {
+    let mut body = json!({"model": "tiny", "max_output_tokens": 1, "input": prompt(topic)});
+    if let Some(previous) = previous {
+        body["previous_response_id"] = json!(previous);
+    }
+    let reply = post(gateway, "/v1/responses", &[], body.to_string()).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let made: Value = serde_json::from_str(&reply.body).unwrap();
+    made["id"].as_str().unwrap().to_owned()
+}
+
+/// What one gateway had made, any gateway goes on from, also one that has started since: only the pod that made it
+/// has it, and another answers 404.
+#[tokio::test]
+async fn what_one_gateway_had_made_others_go_on_from() {
+    let story = async |stack: &mut Stack| {
+        in_step(stack, 2).await;
+        let mut made = Vec::new();
+        for topic in 0..TOPICS {
+            made.push(response(stack.gateways()[0], topic, None).await);
+        }
+        sleep(EXCHANGED).await;
+        for (topic, name) in made.iter().enumerate() {
+            let _ = response(stack.gateways()[1], topic, Some(name)).await;
+        }
+        stack.restart_gateway(1).await.unwrap();
+        let (_, admin) = stack.admins()[1];
+        world::until(async || has_snapshot(admin).await.then_some(())).await;
+        sleep(Duration::from_secs(1)).await;
+        for (topic, name) in made.iter().enumerate() {
+            let _ = response(stack.gateways()[1], topic, Some(name)).await;
+        }
     };
     world::tell(pods(world::stack()).gateways(2), story).await;
 }
