@@ -30,11 +30,11 @@ const STAY_PART: f64 = 1.0 / 32.0;
 /// Part of an observation in the mean of steps.
 const STEP_PART: f64 = 0.1;
 
-/// Longest step that is believed. An engine that takes longer for a token streams to nobody who has a goal.
+/// Longest step that is believed. An engine that takes longer for a token meets no goal.
 const STEP_MAX: f64 = 1.0;
 
 /// Multiple of the mean that one stream's step counts for at most. Once Envoy's buffers for a client are full, the time
-/// between tokens is the client's, who may read as slowly as it likes; no client has them sooner than its engine.
+/// between tokens is the client's, which may read as slowly as it likes; no client has them sooner than its engine.
 const SLOWER_MAX: f64 = 2.0;
 
 /// Part of an observation in the prompts' share of what requests take of a cache.
