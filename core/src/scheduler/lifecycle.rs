@@ -104,7 +104,9 @@ impl Scheduler {
                 ResponseClass::Taken | ResponseClass::Refused if is_listed => {
                     EventKind::Failed(Fault::Endpoint)
                 }
-                _ => EventKind::Withdrawn,
+                ResponseClass::Taken | ResponseClass::Refused | ResponseClass::Failed(_) => {
+                    EventKind::Withdrawn
+                }
             };
             let between = placement.fallbacks.iter().take_while(|other| **other != server);
             let between: Vec<SocketAddr> = between.filter(|_| is_listed).copied().collect();
