@@ -73,7 +73,7 @@ impl Scheduler {
     /// workers should differ in their seeds, or they break ties alike and herd.
     #[must_use]
     pub fn new(config: Config, randomness: Randomness) -> Self {
-        let Randomness { seed, table_key } = randomness;
+        let Randomness { seed, table_key, learned_key } = randomness;
         Self {
             index: Index::new(config.max_entries, table_key),
             counts_tokens: config.counts_tokens(),
@@ -82,7 +82,7 @@ impl Scheduler {
             objectives: BTreeMap::new(),
             placements: Placements::default(),
             pending: PendingEvents::default(),
-            learned: Learned::new(seed),
+            learned: Learned::new(learned_key),
             lives: Lives::default(),
             outliers: OutlierDetector::default(),
             sessions: Sessions::default(),

@@ -142,6 +142,22 @@ fn a_retry_moves_the_prompt_and_counts_against_the_first() {
     }
 }
 
+/// A cluster that knows none of the list yet goes by its own balancing, and tries none of them.
+#[test]
+fn an_endpoint_that_is_not_of_the_list_blames_nobody() {
+    let endpoints = (1..=5).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+    let mut scheduler = scheduler(profile("default", Vec::new()).into(), endpoints);
+    for turn in 0..9 {
+        let (request, decision) = (RequestId(turn), decide(&mut scheduler, &ask(4)).unwrap());
+        assert_eq!(decision.ranked, [1, 2, 3].map(address));
+        let _ = scheduler.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+        let (served_by, answer) = (Some(address(5)), ResponseClass::Refused);
+        let notes = scheduler.handle(Event::Answered { request, at: at(2), served_by, answer });
+        let verdicts = notes.iter().map(|it| (it.endpoint, it.verdict)).collect::<Vec<_>>();
+        assert_eq!(verdicts, [(address(1), EventKind::Withdrawn)]);
+    }
+}
+
 /// The time includes the failure of the first endpoint, and how long that took is unknown.
 #[test]
 fn a_first_token_after_a_retry_says_of_nobody_how_fast_it_is() {

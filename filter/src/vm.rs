@@ -205,6 +205,7 @@ pub(crate) fn join(name: &str, config: &WorkerConfig, context: u32) -> PoolId {
     let randomness = Randomness {
         seed: host::random(),
         table_key: TableKey::new([host::random(), host::random(), host::random()]),
+        learned_key: host::random(),
     };
     let epoch = host::random();
     let worker_name = WorkerName { id, queue: QueueId(queue.unwrap_or_default()) };

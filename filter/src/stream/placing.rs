@@ -206,7 +206,7 @@ impl Placed {
     /// Notes where the request goes by the client's own name for it, if it has one.
     fn keep_own_name(&self, result: &SchedulingResult) {
         if let Some((name, endpoint)) = self.own_name.as_deref().zip(result.ranked.first()) {
-            homes::keep(&self.pool, self.asked.identity.owner(), name, *endpoint);
+            homes::keep_chosen(&self.pool, self.asked.identity.owner(), name, *endpoint);
         }
     }
 }

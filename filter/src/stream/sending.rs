@@ -31,9 +31,7 @@ impl Stream {
                 host::remove_response_header(name);
             }
         };
-        if let Some(report) = response::take_load_report(&headers, remove) {
-            report_load(sent, report);
-        }
+        let report = response::take_load_report(&headers, remove);
         let mut response = Response::begin(&headers, &sent.placed.models);
         if sent.placed.asked.keeps {
             response.find_name();
@@ -42,6 +40,9 @@ impl Stream {
         let served_by =
             server.map(|it| sent.result.as_ref().map_or(it, |result| result.reached(it)));
         sent.served_by = served_by;
+        if let Some(report) = report {
+            report_load(sent, report);
+        }
         if let Some(moved) = sent.moved_to(served_by)
             && let Some(in_flight) = &mut sent.in_flight
         {
@@ -172,8 +173,8 @@ fn keep_name(sent: &Sent, name: &[u8]) {
 
 /// Takes in what the model server says of its load with its answer.
 fn report_load(sent: &Sent, report: LoadReport) {
-    let best = sent.result.as_ref().and_then(|result| result.ranked.first().copied());
-    let Some(endpoint) = best else { return };
+    let first = || sent.result.as_ref()?.ranked.first().copied();
+    let Some(endpoint) = sent.served_by.or_else(first) else { return };
     let LoadReport { waiting, kv_usage } = report;
     let at = host::now();
     run::observe(&sent.placed.pool, Observation::LoadReported { endpoint, at, waiting, kv_usage });

@@ -46,7 +46,10 @@ fn model_in(part: &[u8]) -> Option<usize> {
         let name = b"content-disposition:";
         line.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name))
             && line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).any(|parameter| {
-                matches!(parameter, b"name=\"model\"" | b"name=model" | b"NAME=\"model\"")
+                // Quotes are not minded: which semicolons they hide is what frameworks differ in.
+                let (name, value) = parameter.split_at(parameter.len().min(5));
+                let is_name = name.eq_ignore_ascii_case(b"name=");
+                is_name && matches!(value.trim_ascii(), b"\"model\"" | b"model")
             })
     });
     is_model.then_some(end + 4)
@@ -79,6 +82,7 @@ mod tests {
         let (model, changed) = renamed(&body("whisper"));
         assert_eq!(model.as_deref(), Some("whisper"));
         assert_eq!(changed.as_bytes(), body("other"), "all other bytes stay");
+        assert_eq!(renamed(&form(&[("Name= \"model\"", "a")])).0.as_deref(), Some("a"));
         let twice = form(&[("name=model", "a"), ("name=\"model\"", "b")]);
         assert_eq!(renamed(&twice).0.as_deref(), Some("b"), "the last counts");
     }
