@@ -365,6 +365,16 @@ class Chart(unittest.TestCase):
                 plain = envoy_specs(kube.objects(kube.run("kubectl", "kustomize", kube.ROOT / "envoy/istio" / folder)))
                 self.assertEqual(chart, plain)
 
+    def test_no_header_is_trusted_that_nobody_says_is_set(self):
+        """On a plain Gateway a trusted header is the client's own word, and makes it as many clients as it likes."""
+        for settings, rendering in renderings():
+            with self.subTest(settings=settings):
+                self.assertEqual(plugin_configuration(rendering)["identity"]["trusted"], [])
+        said = kube.objects(kube.render('picker.identity.trusted=["x-team"]'))
+        self.assertEqual(plugin_configuration(said)["identity"]["trusted"], ["x-team"])
+        openshift = (kube.ROOT / "docs/openshift.md").read_text()
+        self.assertIn("--set 'picker.identity.trusted={x-gateway-inference-fairness-id}'", openshift)
+
     def test_a_share_is_told_to_the_plugin(self):
         for way in SAME:
             for share in 1, 0.5:
