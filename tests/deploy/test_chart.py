@@ -382,6 +382,25 @@ class Chart(unittest.TestCase):
                     said = kube.render(f'picker.way="{way}"', f"picker.gatewayShare={share}").stdout
                     self.assertIs("gatewayShare" in said and "0.5" in said, share == 0.5)
 
+    def test_containers_ask_of_their_image_what_it_has(self):
+        """The image has the static program and nothing else: no shell, so that a container only says arguments."""
+        found = []
+        for instance in kube.objects(kube.render()):
+            spec = instance.get("spec", {})
+            pod = spec if instance["kind"] == "Pod" else spec.get("template", {}).get("spec", {})
+            for container in pod.get("containers", []):
+                found.append(instance["kind"])
+                self.assertNotIn("command", container)
+                if instance["kind"] == "Pod":
+                    self.assertEqual(container["args"], ["ready", "picker-scraper.llm-picker.svc:9091"])
+                    # A name of the cluster's, which is unknown here: it answers in its own words.
+                    asked = subprocess.run(
+                        [kube.ROOT / "dist/llm-scraper", container["args"][0], "127.0.0.1:1"],
+                        capture_output=True, text=True, check=False,
+                    )
+                    self.assertEqual(asked.stderr.strip(), "llm-scraper: 127.0.0.1:1 is not ready: connection refused")
+        self.assertEqual(sorted(found), ["Deployment", "Job", "Pod"])
+
     def test_containers_are_as_restricted_v2_wants_them(self):
         for instance in kube.objects(kube.render()):
             spec = instance["spec"]["template"]["spec"] if instance["kind"] in ("Deployment", "Job") else instance.get("spec", {})
