@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -401,6 +402,19 @@ class Chart(unittest.TestCase):
                     self.assertEqual(asked.stderr.strip(), "llm-scraper: 127.0.0.1:1 is not ready: connection refused")
         self.assertEqual(sorted(found), ["Deployment", "Job", "Pod"])
 
+    def test_without_the_plugin_no_client_steers(self):
+        """With FAIL_OPEN requests pass a plugin that is missing or dead: the first filter takes the same headers away."""
+        source = (kube.ROOT / "wire/src/config/steering.rs").read_text()
+        words = re.findall(r'^    "([a-z0-9-]+)",$', source[: source.index("];")], re.MULTILINE)
+        self.assertGreater(len(words), 10)
+        for way in WAYS[:2]:
+            with self.subTest(way=way):
+                self.assertEqual(stripped(f'picker.way="{way}"'), {"x-gateway-destination-endpoint", *words})
+                trusted = 'picker.identity.trusted=["X-VLLM-Priority", "x-gateway-inference-fairness-id"]'
+                left = {"x-gateway-destination-endpoint", *words} - {"x-vllm-priority"}
+                self.assertEqual(stripped(f'picker.way="{way}"', trusted), left)
+        self.assertEqual(stripped('picker.mode="observe"'), set())
+
     def test_containers_are_as_restricted_v2_wants_them(self):
         for instance in kube.objects(kube.render()):
             spec = instance["spec"]["template"]["spec"] if instance["kind"] in ("Deployment", "Job") else instance.get("spec", {})
@@ -444,6 +458,14 @@ def scraper(folder, *arguments):
         text=True,
         check=False,
     )
+
+def stripped(*settings):
+    """The headers that are removed before any other filter."""
+    rendering = kube.objects(kube.render(*settings))
+    patches = [it for filters in rendering if filters["kind"] == "EnvoyFilter" for it in filters["spec"]["configPatches"]]
+    first = [it["patch"]["value"] for it in patches if it["patch"]["operation"] == "INSERT_FIRST"]
+    return {it["remove"] for value in first for it in value["typed_config"]["mutations"]["request_mutations"]}
+
 
 
 def check_settings(file):

@@ -324,6 +324,26 @@ request_rules:
 {{- define "llm-picker.discovery" -}}
 config_source: {ads: {}, initial_fetch_timeout: 0s, resource_api_version: V3}
 type_urls:
+{{- /* Headers that steer, which no client may set (wire/src/config/steering.rs), as a YAML list. */ -}}
+{{- define "llm-picker.steering" -}}
+- x-gateway-destination-endpoint
+- x-gateway-destination-endpoint-subset
+- x-llm-d-model-name-rewrite
+- x-gateway-model-name-rewrite
+- x-prefiller-host-port
+- x-encoder-hosts-ports
+- x-kv-cache-source-host-port
+- x-data-parallel-host-port
+- x-data-parallel-rank
+- x-llm-d-disagg-revision
+- x-vllm-priority
+- x-llm-d-video-fps
+- x-llm-d-video-duration-seconds
+- x-llm-d-video-resolution
+- x-llm-d-audio-duration-seconds
+- x-gateway-destination-endpoint-served
+{{- end }}
+
 - type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
 - type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
 {{- end }}
