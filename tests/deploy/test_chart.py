@@ -126,6 +126,7 @@ class Chart(unittest.TestCase):
             (models(QWEN | {"backend": "inferencePool"}), "models[0].inferencePool.name: missing"),
             (models(BESIDE | {"epp": "shadow"}), "'lookOn', 'override', 'off'"),
             (models(BESIDE | {"epp": "off", "routes": []}), "models[0].routes: missing"),
+            (models(BESIDE | {"servicePort": 80}), "models[0].servicePort: found 80 with backend inferencePool"),
             (models(BESIDE | {"inferencePool": {"name": "a", "create": True}}), "models[0].inferencePool.create: found true"),
             ('picker={"way":"wasmPlugin","mode":"observe"}', "picker.mode: found observe with picker.way wasmPlugin"),
             (models(BESIDE, QWEN | {"name": "llama"}), "models: found epp lookOn beside none"),
@@ -180,6 +181,31 @@ class Chart(unittest.TestCase):
                 self.assertEqual(services, [] if suffix else [f"{host}.svc.cluster.local" for host in hosts])
                 scraped = yaml.safe_load(scraper_file(rendering))["pools"]
                 self.assertEqual([it["name"] for it in scraped], [it["name"] for it in pools])
+
+    def test_a_service_may_have_another_port_than_its_pods(self):
+        """Envoy's cluster is called after the Service's port, and the scraper reads the pods at theirs."""
+        for way, service in ("wasmPlugin", "qwen-picked"), ("wasmPluginFailover", "qwen"), ("envoyFilter", "qwen"):
+            with self.subTest(way=way):
+                rendering = kube.objects(kube.render(f'picker.way="{way}"', models(QWEN | {"port": 8000, "servicePort": 80})))
+                [pool] = plugin_configuration(rendering)["pools"]
+                self.assertEqual(pool["match"], {"cluster": f"outbound|80||{service}.models.svc.cluster.local"})
+                [scraped] = yaml.safe_load(scraper_file(rendering))["pools"]
+                self.assertEqual(scraped["pods"]["port"], 8000)
+                patches = [it for of in rendering if of["kind"] == "EnvoyFilter" for it in of["spec"]["configPatches"]]
+                patched = [it["match"]["cluster"]["portNumber"] for it in patches if it["applyTo"] == "CLUSTER"]
+                self.assertEqual(patched, [] if way == "wasmPlugin" else [80])
+                made = [it["spec"]["ports"] for it in rendering if it["kind"] == "Service" and it["metadata"]["name"] == "qwen-picked"]
+                self.assertEqual(made, [[{"name": "http", "port": 80, "targetPort": 8000}]] if way == "wasmPlugin" else [])
+
+    def test_pods_that_speak_https_are_spoken_to_so(self):
+        """Of wasmPlugin the DestinationRule is the chart's own; in the other ways it is the user's."""
+        for model, wanted in (QWEN, None), (QWEN | {"tls": {"insecureSkipVerify": True}}, "SIMPLE"), (KSERVE, "SIMPLE"):
+            with self.subTest(model=model):
+                rendering = kube.objects(kube.render('picker.way="wasmPlugin"', models(model)))
+                [rule] = [it["spec"]["trafficPolicy"] for it in rendering if it["kind"] == "DestinationRule"]
+                self.assertEqual(rule.get("tls", {}).get("mode"), wanted)
+                [scraped] = yaml.safe_load(scraper_file(rendering))["pools"]
+                self.assertEqual(scraped.get("metrics", {}).get("scheme"), "https" if wanted else None)
 
     def test_one_url_serves_many_models_and_a_provider(self):
         setting = 'picker={"way":"envoyFilter","routeHeaders":true}'
@@ -376,6 +402,19 @@ class Chart(unittest.TestCase):
         openshift = (kube.ROOT / "docs/openshift.md").read_text()
         self.assertIn("--set 'picker.identity.trusted={x-gateway-inference-fairness-id}'", openshift)
 
+    def test_without_the_plugin_no_client_steers(self):
+        """With FAIL_OPEN requests pass a plugin that is missing or dead: the first filter takes the same headers away."""
+        source = (kube.ROOT / "wire/src/config/steering.rs").read_text()
+        words = re.findall(r'^    "([a-z0-9-]+)",$', source[: source.index("];")], re.MULTILINE)
+        self.assertGreater(len(words), 10)
+        for way in WAYS[:2]:
+            with self.subTest(way=way):
+                self.assertEqual(stripped(f'picker.way="{way}"'), {"x-gateway-destination-endpoint", *words})
+                trusted = 'picker.identity.trusted=["X-VLLM-Priority", "x-gateway-inference-fairness-id"]'
+                left = {"x-gateway-destination-endpoint", *words} - {"x-vllm-priority"}
+                self.assertEqual(stripped(f'picker.way="{way}"', trusted), left)
+        self.assertEqual(stripped('picker.mode="observe"'), set())
+
     def test_a_share_is_told_to_the_plugin(self):
         for way in SAME:
             for share in 1, 0.5:
@@ -402,19 +441,6 @@ class Chart(unittest.TestCase):
                     self.assertEqual(asked.stderr.strip(), "llm-scraper: 127.0.0.1:1 is not ready: connection refused")
         self.assertEqual(sorted(found), ["Deployment", "Job", "Pod"])
 
-    def test_without_the_plugin_no_client_steers(self):
-        """With FAIL_OPEN requests pass a plugin that is missing or dead: the first filter takes the same headers away."""
-        source = (kube.ROOT / "wire/src/config/steering.rs").read_text()
-        words = re.findall(r'^    "([a-z0-9-]+)",$', source[: source.index("];")], re.MULTILINE)
-        self.assertGreater(len(words), 10)
-        for way in WAYS[:2]:
-            with self.subTest(way=way):
-                self.assertEqual(stripped(f'picker.way="{way}"'), {"x-gateway-destination-endpoint", *words})
-                trusted = 'picker.identity.trusted=["X-VLLM-Priority", "x-gateway-inference-fairness-id"]'
-                left = {"x-gateway-destination-endpoint", *words} - {"x-vllm-priority"}
-                self.assertEqual(stripped(f'picker.way="{way}"', trusted), left)
-        self.assertEqual(stripped('picker.mode="observe"'), set())
-
     def test_containers_are_as_restricted_v2_wants_them(self):
         for instance in kube.objects(kube.render()):
             spec = instance["spec"]["template"]["spec"] if instance["kind"] in ("Deployment", "Job") else instance.get("spec", {})
@@ -431,6 +457,14 @@ def renderings():
     """Every combination of the matrix, and what the chart makes of it."""
     combinations = [list(itertools.chain(*settings)) for settings in itertools.product(*MATRIX)]
     return [(settings, kube.objects(kube.render(*settings))) for settings in combinations]
+
+
+def stripped(*settings):
+    """The headers that are removed before any other filter."""
+    rendering = kube.objects(kube.render(*settings))
+    patches = [it for filters in rendering if filters["kind"] == "EnvoyFilter" for it in filters["spec"]["configPatches"]]
+    first = [it["patch"]["value"] for it in patches if it["patch"]["operation"] == "INSERT_FIRST"]
+    return {it["remove"] for value in first for it in value["typed_config"]["mutations"]["request_mutations"]}
 
 
 def scraper_file(rendering):
@@ -458,14 +492,6 @@ def scraper(folder, *arguments):
         text=True,
         check=False,
     )
-
-def stripped(*settings):
-    """The headers that are removed before any other filter."""
-    rendering = kube.objects(kube.render(*settings))
-    patches = [it for filters in rendering if filters["kind"] == "EnvoyFilter" for it in filters["spec"]["configPatches"]]
-    first = [it["patch"]["value"] for it in patches if it["patch"]["operation"] == "INSERT_FIRST"]
-    return {it["remove"] for value in first for it in value["typed_config"]["mutations"]["request_mutations"]}
-
 
 
 def check_settings(file):

@@ -82,6 +82,9 @@ app.kubernetes.io/component: scraper
     {{- if and (not $pool.name) (ne (.kind | default "pods") "llmInferenceService") -}}
       {{- fail (printf "%s.inferencePool.name: missing; with backend inferencePool it names the pool that the HTTPRoute names" $at) -}}
     {{- end -}}
+    {{- if .servicePort -}}
+      {{- fail (printf "%s.servicePort: found %v with backend inferencePool; allowed: with backend service, as the HTTPRoute names no Service then" $at .servicePort) -}}
+    {{- end -}}
     {{- if $pool.create -}}
       {{- fail (printf "%s.inferencePool.create: found true with backend inferencePool; allowed: false, as the pool is the EPP's own" $at) -}}
     {{- end -}}
@@ -192,7 +195,7 @@ app.kubernetes.io/component: scraper
 {{- /* Istio's own number for the pool's first target port. */ -}}
 {{- $_ := set $model "clusterPort" 54321 -}}
 {{- else -}}
-{{- $_ := set $model "clusterPort" $model.port -}}
+{{- $_ := set $model "clusterPort" (.servicePort | default $model.port) -}}
 {{- end -}}
 {{- $rules := list -}}
 {{- $namespace := .namespace -}}
@@ -321,9 +324,6 @@ request_rules:
   on_header_present: {metadata_namespace: envoy.lb, key: x-gateway-destination-endpoint, type: STRING}
 {{- end }}
 
-{{- define "llm-picker.discovery" -}}
-config_source: {ads: {}, initial_fetch_timeout: 0s, resource_api_version: V3}
-type_urls:
 {{- /* Headers that steer, which no client may set (wire/src/config/steering.rs), as a YAML list. */ -}}
 {{- define "llm-picker.steering" -}}
 - x-gateway-destination-endpoint
@@ -344,6 +344,9 @@ type_urls:
 - x-gateway-destination-endpoint-served
 {{- end }}
 
+{{- define "llm-picker.discovery" -}}
+config_source: {ads: {}, initial_fetch_timeout: 0s, resource_api_version: V3}
+type_urls:
 - type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
 - type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
 {{- end }}
