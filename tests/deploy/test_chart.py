@@ -257,7 +257,9 @@ class Chart(unittest.TestCase):
                 # The pool's cluster follows metadata already.
                 self.assertNotIn("override_host", text)
             with self.subTest(way=way):
-                self.assertEqual(parts[1] - parts[0], {"picker-pool", "picker-cluster"})
+                of_way = {"picker-destination", "picker-strip"} if way == "wasmPluginFailover" else set()
+                self.assertEqual(parts[1] - parts[0], {"picker-pool", "picker-cluster"} | of_way)
+                self.assertEqual(parts[0] - parts[1], set())
                 self.assertEqual(parts[2] - parts[1], {"picker-epp-off"})
                 self.assertEqual(modes, ["observe", "steer", "steer"])
 
@@ -284,8 +286,12 @@ class Chart(unittest.TestCase):
 
     def test_nothing_follows_a_header_that_the_picker_leaves_alone(self):
         """A picker that observes takes no header away, so that a client could choose its pod by it."""
-        for settings in ['picker={"way":"envoyFilter","mode":"observe"}'], ['picker.mode="observe"', models(BESIDE)]:
+        for settings in (
+            ['picker={"way":"envoyFilter","mode":"observe"}'], ['picker.mode="observe"', models(BESIDE)], ['picker.mode="observe"'], [models(BESIDE)],
+        ):
             rendering = kube.objects(kube.render(*settings))
+            # Nor does anything else: what an EPP or a client wrote stays.
+            self.assertNotIn("HeaderMutation", json.dumps(rendering))
             self.assertNotIn("override_host", json.dumps(rendering))
             self.assertNotIn("header_to_metadata", json.dumps(rendering))
         refused = kube.render('picker.mode="observe"', models(BESIDE | {"epp": "override"}))
