@@ -376,6 +376,23 @@ class Chart(unittest.TestCase):
                 }
                 self.assertEqual(opened, set(range(1, 65536)) - {port} if open else set())
 
+    def test_only_prometheus_and_the_test_reach_the_scrapers_pages(self):
+        """The pages have no authentication. With nothing else said, no pod of the release's own namespace but that of helm test."""
+        rendering = kube.objects(kube.render('networkPolicy.monitoringNamespaces=["monitoring"]'))
+        [policy] = [it["spec"] for it in rendering if it["kind"] == "NetworkPolicy" and it["metadata"]["namespace"] == "llm-picker"]
+        [rule] = policy["ingress"]
+        ours, monitoring = rule["from"]
+        self.assertEqual(monitoring, {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}})
+        self.assertEqual(list(ours), ["podSelector"])
+        wanted = ours["podSelector"]["matchLabels"].items()
+        pods = {
+            it["kind"]: it["metadata"]["labels"] if it["kind"] == "Pod" else it["spec"]["template"]["metadata"]["labels"]
+            for it in rendering if it["kind"] in ("Pod", "Job", "Deployment")
+        }
+        self.assertEqual([kind for kind, labels in pods.items() if wanted <= labels.items()], ["Pod"])
+        text = kube.run("helm", "install", "--dry-run=client", "picker", kube.CHART, "--set", "monitoring.enabled=true").stdout
+        self.assertIn("networkPolicy.monitoringNamespaces", text)
+
     def test_gateways_that_fetch_take_no_connection(self):
         for way in WAYS:
             with self.subTest(way=way):

@@ -12,6 +12,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: scraper
 {{- end }}
 
+{{- define "llm-picker.testLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end }}
+
 {{- define "llm-picker.scraperName" -}}
 {{ printf "%s-scraper" (.Release.Name | trunc 50 | trimSuffix "-") }}
 {{- end }}
