@@ -274,6 +274,16 @@ class Chart(unittest.TestCase):
         self.assertEqual(canary["extension_config"]["typed_config"], whole)
         self.assertIn('"default_value": {"numerator": 80, "denominator": "HUNDRED"}', json.dumps(canary["xds_matcher"]))
 
+    def test_a_canary_is_of_destinations(self):
+        """All requests are the picker's to hold and to refuse, which whoever begins one is told."""
+        for canary in "picker.canaryPercent=20", 'picker.canaryPodLabels={"picker":"canary"}':
+            settings = [models(BESIDE | {"epp": "override"}), canary]
+            self.assertEqual(plugin_configuration(kube.objects(kube.render(*settings)))["mode"], "steer")
+            flags = [flag for setting in settings for flag in ("--set-json", setting)]
+            said = kube.run("helm", "install", "--dry-run=client", "picker", kube.CHART, *flags).stdout
+            self.assertIn("A canary is of destinations", said)
+        self.assertNotIn("canary", kube.run("helm", "install", "--dry-run=client", "picker", kube.CHART).stdout.split("NOTES:")[1])
+
     def test_a_canary_is_some_pods_of_the_gateway(self):
         gateway = {"gateway.networking.k8s.io/gateway-name": "inference-gateway"}
         for epp, parts in ("override", ["picker-pool"]), ("off", ["picker-epp-off", "picker-pool"]):
