@@ -107,6 +107,21 @@ async fn no_client_steers_past_a_plugin_that_takes_nothing_away() {
     .await;
 }
 
+#[tokio::test]
+async fn nothing_but_a_choice_opens_the_cluster_of_filter_state() {
+    let (_, _, way) = WAYS[0];
+    let settings = ["picker.way=\"wasmPlugin\"", "picker.failureMode=\"FailOpen\""];
+    let gateway = gateway(&["qwen-picked".to_owned()], &settings);
+    let pod = upstream::answers().await;
+    world::tell(stack(None, way, &gateway).upstreams(vec![pod]), async |stack| {
+        let reply = chat(stack.gateway, "anybody?").await;
+        assert_eq!((reply.status, reply.header("x-llm-picker-reason")), (503, Some("envoy")));
+        push::snapshot_of("qwen", stack, 1, &[pod]).await;
+        assert_eq!(chat(stack.gateway, "now?").await.status, 200);
+    })
+    .await;
+}
+
 /// The cluster that Istio has for the scraper's Service, and a listener that the stack looks for.
 fn with_scraper(gateway: &mut Gateway, port: u16) {
     let name = "outbound|9091||picker-scraper.llm-picker.svc.cluster.local";
