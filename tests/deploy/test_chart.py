@@ -136,6 +136,8 @@ class Chart(unittest.TestCase):
             ("picker.canaryPodLabels=[]", "/picker/canaryPodLabels"),
             (models(), "minItems: got 0, want 1"),
             ("picker.routeHeaders=true", "picker.routeHeaders: found true with picker.way wasmPluginFailover; allowed: envoyFilter"),
+            # Of these models none is told by its name, and none by another's fallback.
+            ('picker={"way":"envoyFilter","routeHeaders":true}', "models[0].match: missing; with picker.routeHeaders match.model"),
             (models(QWEN, PROVIDER), "models[1].unpicked: found true with picker.routeHeaders false"),
             (models(QWEN | {"fallback": {"pool": "qwen"}}), "models[0].fallback.pool: found qwen; allowed: another model's pool"),
             (models(QWEN | {"fallback": {"pool": "llama", "saturation": 0}}), "/models/0/fallback/saturation"),
@@ -228,6 +230,8 @@ class Chart(unittest.TestCase):
         provider_first = kube.objects(kube.render(setting, models(*reversed(BY_HEADER))))
         self.assertEqual(len([it for it in provider_first if it["kind"] == "Role" and it["metadata"]["namespace"] == "models"]), 1)
         self.assertNotIn("routeHeaders", plugin_configuration(kube.objects(kube.render())))
+        nobodys = kube.render(setting, models(BY_HEADER[0], QWEN | {"name": "llama", "match": {"model": ["llama"]}}, PROVIDER))
+        self.assertIn("models[2].match: missing", nobodys.stderr)
 
     def test_no_inference_definition_is_needed(self):
         for way in WAYS:

@@ -107,6 +107,17 @@ app.kubernetes.io/component: test
 {{- if and $p.routeHeaders (ne $p.way "envoyFilter") -}}
   {{- fail (printf "picker.routeHeaders: found true with picker.way %s; allowed: envoyFilter, which holds a request's headers until its model is known" $p.way) -}}
 {{- end -}}
+{{- if $p.routeHeaders -}}
+  {{- $fallbacks := list -}}
+  {{- range .Values.models -}}
+    {{- with .fallback }}{{ $fallbacks = append $fallbacks .pool }}{{ end -}}
+  {{- end -}}
+  {{- range $number, $model := .Values.models -}}
+    {{- if not (or .match (has .name $fallbacks) (has (printf "%s.%s" .namespace .name) $fallbacks)) -}}
+      {{- fail (printf "models[%d].match: missing; with picker.routeHeaders match.model tells whose a request is, which has its own route only afterwards, or another model's fallback names this one" $number) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- $steps := include "llm-picker.steps" . | fromJsonArray -}}
 {{- if eq $p.mode "observe" -}}
   {{- if eq $p.way "wasmPlugin" -}}
