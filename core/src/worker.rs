@@ -32,7 +32,7 @@ pub use seen::{RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Wr
 pub use turn::{ExchangeNotice, Host, Party, SnapshotNotice, turn};
 
 use crate::{
-    flow::Controller,
+    flow::{Controller, FlowKey},
     ledger::{Heartbeat, Ledger},
     model::{
         Amounts, Event, InferenceRequest, Instant, Models, Objective, PickError, PoolCondition,
@@ -176,6 +176,12 @@ impl Worker {
     #[must_use]
     pub fn queues(&self) -> Option<&Controller> {
         self.peer.queues()
+    }
+
+    /// Takes what this worker has charged tenants since the last time, as
+    /// [`Controller::take_charges`](crate::flow::Controller::take_charges) has it.
+    pub fn take_charges(&mut self) -> Vec<(FlowKey, i64)> {
+        self.peer.take_charges()
     }
 
     /// Returns the bytes per token of the pool's prompts, as far as answers told.

@@ -103,7 +103,7 @@ impl Stream {
         if let Phase::Held(_) = next.phase {
             let held: Rc<dyn HeldStream> = Rc::<Self>::clone(self);
             vm::in_pool(pool.id, |pool| pool.held.insert(self.id, held));
-            bodies::hold(self.id, priority, bytes);
+            bodies::hold(self.instance.context_id, self.id, priority, bytes);
         }
         next
     }

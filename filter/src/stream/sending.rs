@@ -112,10 +112,13 @@ impl Stream {
 
     /// Takes in a part of a response's body.
     pub(super) fn pass_body(&self, sent: &mut Sent, size: usize, end_of_stream: bool) {
-        if sent.result.is_none() && !sent.placed.pool.config.is_unpicked() {
+        // Nothing is counted of what was let through, but the client knows its model by its own name.
+        let is_unseen = sent.result.is_none() && !sent.placed.pool.config.is_unpicked();
+        if is_unseen && !sent.placed.models.are_renamed() {
             return;
         }
-        if let Some(at) = sent.response.pass(size, end_of_stream) {
+        let first = sent.response.pass(size, end_of_stream);
+        if let Some(at) = first.filter(|_| !is_unseen) {
             if let Some(in_flight) = &mut sent.in_flight {
                 in_flight.compute(&sent.placed.pool);
             }
@@ -125,7 +128,8 @@ impl Stream {
             }
             run::observe(&sent.placed.pool, Observation::FirstToken { request: self.id, at });
         }
-        if let Some(name) = sent.response.made_name.take() {
+        let made_name = sent.response.made_name.take();
+        if let Some(name) = made_name.filter(|_| !is_unseen) {
             keep_name(sent, &name);
         }
         if end_of_stream {

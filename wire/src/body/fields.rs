@@ -109,7 +109,8 @@ impl<'a> RequestFields<'a> {
         } else {
             cursor.value().map(|_| None)?
         };
-        self.model = model.filter(|model| !model.is_empty());
+        // A name that no pool can have names no model, as in a form.
+        self.model = model.filter(|model| (1..=size::MODEL_BYTES_MAX).contains(&model.len()));
         self.place = Place::Value(start..cursor.at());
         Ok(())
     }

@@ -2,13 +2,10 @@
 
 use memchr::memmem::Finder;
 
-use super::{Inference, place::Place};
+use super::{Inference, place::Place, size::MODEL_BYTES_MAX};
 
 /// Bytes of a part's headers at most; clients write two short lines.
 const HEADERS_MAX: usize = 4_096;
-
-/// Bytes of a model's name at most: what is longer is a file.
-const MODEL_MAX: usize = 1_024;
 
 /// Reads the model of a form: the last part of that name counts, as in Python's frameworks. A body that is
 /// no such form names none; the engine judges it.
@@ -26,7 +23,8 @@ pub fn scan_form<'a>(body: &'a [u8], boundary: &[u8]) -> Inference<'a> {
         let Some(value) = model_in(part) else { continue };
         let value = start + value..end;
         let text = body.get(value.clone()).unwrap_or_default();
-        if (1..=MODEL_MAX).contains(&text.len()) {
+        // What is longer is a file.
+        if (1..=MODEL_BYTES_MAX).contains(&text.len()) {
             inference.model = Some(String::from_utf8_lossy(text)).filter(|model| is_line(model));
             inference.place = Place::Text(value);
         }
@@ -91,7 +89,7 @@ mod tests {
             form(&[("name=\"file\"", "x")]),
             form(&[("name=\"models\"", "x"), ("name=\"x\"; filename=\"name=model\"", "y")]),
             form(&[("name=\"model\"", "")]),
-            form(&[("name=\"model\"", &"m".repeat(MODEL_MAX + 1))]),
+            form(&[("name=\"model\"", &"m".repeat(MODEL_BYTES_MAX + 1))]),
             b"--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm".to_vec(),
             b"--b--b--b".to_vec(),
             b"no form".to_vec(),
