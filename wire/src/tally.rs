@@ -32,7 +32,8 @@ pub use family::{Family, FamilyKind, Unit};
 pub use head::Head;
 pub use labels::{LABEL_BYTES_MAX, Labels, OTHER, clipped};
 pub use measure::{
-    Agreement, EnqueueOutcome, ErrorCode, FallbackReason, Measure, QueueOutcome, RefusedStatus,
+    Agreement, DisaggDecision, EnqueueOutcome, ErrorCode, FallbackReason, Measure, QueueOutcome,
+    RefusedStatus,
 };
 pub use own_error::OwnError;
 pub use table::{Places, SetId, WorkerTally};

@@ -1,7 +1,7 @@
 //! The measures: families under the EPP's names, and the label of a fixed value that tells the
 //! measures of one family apart.
 
-use picker_core::flow::Outcome;
+use picker_core::{StagesApart, flow::Outcome};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -97,6 +97,12 @@ pub enum Measure {
     ResponseProcessing,
     /// Faults of the picker's own.
     OwnErrors(OwnError),
+    /// Time that a plugin took in one choice, in billionths of a second, of some requests.
+    PluginDuration,
+    /// Time that a look at flow control's queues took.
+    DispatchCycle,
+    /// Requests of a pool with stages, by those that they ran apart.
+    DisaggDecisions(DisaggDecision),
 }
 
 /// Agreement of the picker's choice with another's.
@@ -146,6 +152,16 @@ pub enum QueueOutcome {
     EvictedNoEndpoints,
     EvictedContextCancelled,
     EvictedOther,
+}
+
+/// Stages that a request ran apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the EPP's own, and say it")]
+pub enum DisaggDecision {
+    DecodeOnly,
+    PrefillDecode,
+    EncodeDecode,
+    EncodePrefillDecode,
 }
 
 /// Result of a request's arrival at flow control.
@@ -215,6 +231,9 @@ impl Measure {
             Self::RequestProcessing => family::REQUEST_PROCESSING,
             Self::ResponseProcessing => family::RESPONSE_PROCESSING,
             Self::OwnErrors(_) => family::OWN_ERRORS,
+            Self::PluginDuration => family::PLUGIN_DURATION,
+            Self::DispatchCycle => family::DISPATCH_CYCLE,
+            Self::DisaggDecisions(_) => family::DISAGG_DECISIONS,
         }
     }
 
@@ -235,6 +254,7 @@ impl Measure {
             Self::Observed(agreement) => ("choice", agreement.name()),
             Self::Fallbacks(reason) => ("reason", reason.name()),
             Self::OwnErrors(error) => ("kind", error.name()),
+            Self::DisaggDecisions(decision) => ("decision_type", decision.name()),
             Self::Requests
             | Self::Duration
             | Self::PerOutputToken
@@ -263,7 +283,9 @@ impl Measure {
             | Self::SchedulerDuration
             | Self::Evicted
             | Self::RequestProcessing
-            | Self::ResponseProcessing => return None,
+            | Self::ResponseProcessing
+            | Self::PluginDuration
+            | Self::DispatchCycle => return None,
         })
     }
 }
@@ -354,6 +376,29 @@ impl EnqueueOutcome {
             Self::Queued => "NotYetFinalized",
             Self::Dispatched => Outcome::Dispatched.label(),
             Self::Rejected => Outcome::RejectedCapacity.label(),
+        }
+    }
+}
+
+impl DisaggDecision {
+    /// Returns the word as the EPP spells it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::DecodeOnly => "decode-only",
+            Self::PrefillDecode => "prefill-decode",
+            Self::EncodeDecode => "encode-decode",
+            Self::EncodePrefillDecode => "encode-prefill-decode",
+        }
+    }
+}
+
+impl From<StagesApart> for DisaggDecision {
+    fn from(stages: StagesApart) -> Self {
+        match stages {
+            StagesApart::DecodeOnly => Self::DecodeOnly,
+            StagesApart::Prefill => Self::PrefillDecode,
+            StagesApart::Encode => Self::EncodeDecode,
+            StagesApart::EncodeAndPrefill => Self::EncodePrefillDecode,
         }
     }
 }
