@@ -7,7 +7,7 @@ use picker_core::{RequestId, flow::Priority};
 
 use crate::{
     counters::Counters,
-    host, run,
+    host, ticks,
     vm::{self, HeldStream, UploadingStream},
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn note_upload(
         vm.uploads.are_crowded()
     });
     if are_crowded {
-        run::tick_soon(instance);
+        ticks::soon(instance);
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn hold(instance: u32, request: RequestId, priority: Priority, bytes:
         vm.held_bodies.are_crowded()
     });
     if are_crowded {
-        run::tick_soon(instance);
+        ticks::soon(instance);
     }
 }
 

@@ -1,6 +1,6 @@
 //! An HTTP stream of an ingest instance: the scraper's push, which is verified and stored.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::Cell, rc::Rc};
 
 use picker_core::{RequestId, uploads::UploadFault};
 
@@ -32,28 +32,24 @@ struct Push {
     id: RequestId,
     /// Context id of the plugin instance.
     instance: u32,
-    /// Read at header time: while the body is on its way Envoy may have let the headers go.
-    headers: RefCell<Headers>,
-    phase: RefCell<PushPhase>,
+    /// The part that has come; `None` before the headers and once there is an answer. What comes then is ignored.
+    read: Cell<Option<PushRead>>,
 }
 
-/// The phase of a push.
-enum PushPhase {
-    /// The headers have not arrived.
-    New,
-    /// The body is on its way, of which Envoy has buffered so many bytes.
-    Reading { signed: SignedHeaders, buffered: usize },
-    /// The push has its answer; the rest of its body is ignored.
-    Answered,
+/// The part of a push that has come.
+struct PushRead {
+    /// Read at header time: while the body is on its way Envoy may have let the headers go.
+    headers: Headers,
+    signed: SignedHeaders,
+    /// Bytes of the body that Envoy has buffered.
+    buffered: usize,
 }
 
 impl Ingest {
     /// Makes the context with this id, of a push to the plugin instance with that one.
     pub(crate) fn new(receiver: Rc<Receiver>, context_id: u32, instance: u32) -> Self {
-        let headers = RefCell::new(Headers::none());
-        let phase = RefCell::new(PushPhase::New);
         let id = RequestId(context_id);
-        Self(Rc::new(Push { receiver, id, instance, headers, phase }))
+        Self(Rc::new(Push { receiver, id, instance, read: Cell::new(None) }))
     }
 }
 
@@ -73,40 +69,32 @@ impl Push {
         Ok(signed)
     }
 
-    /// Verifies and stores a body that came whole.
-    fn store(&self, signed: &SignedHeaders, size: usize) -> Result<Taken, Refused> {
-        self.receiver.take(signed, &host::request_body(size))
-    }
-
-    /// Takes in what Envoy has buffered of the body, which is whole if `is_whole`.
-    fn read_on(self: &Rc<Self>, size: usize, is_whole: bool) -> Action {
-        let signed = match &*self.phase.borrow() {
-            PushPhase::Reading { signed, .. } => signed.clone(),
-            PushPhase::New | PushPhase::Answered => return Action::Pause,
-        };
+    /// Takes in that of the body so many bytes are buffered, which are all if `is_whole`.
+    fn read_on(self: &Rc<Self>, read: PushRead, is_whole: bool) -> Action {
+        let size = read.buffered;
         match self.receiver.check_size(KEY, u64::try_from(size).unwrap_or(u64::MAX)) {
             Ok(()) if is_whole => {
-                let stored = self.store(&signed, size);
-                self.answer(stored)
+                let stored = self.receiver.take(&read.signed, &host::request_body(size));
+                self.answer(stored, &read.headers)
             }
-            Ok(()) => self.wait(signed, size),
-            Err(refused) => self.answer(Err(refused)),
+            Ok(()) => self.wait(read),
+            Err(refused) => self.answer(Err(refused), &read.headers),
         }
     }
 
-    /// Waits for the rest of the body, of which Envoy has buffered so many bytes.
-    fn wait(self: &Rc<Self>, signed: SignedHeaders, buffered: usize) -> Action {
-        let _ = self.phase.replace(PushPhase::Reading { signed, buffered });
-        bodies::note_upload(self.instance, self.id, buffered, Rc::<Self>::clone(self));
+    /// Waits for the rest of the body.
+    fn wait(self: &Rc<Self>, read: PushRead) -> Action {
+        bodies::note_upload(self.instance, self.id, read.buffered, Rc::<Self>::clone(self));
+        self.read.set(Some(read));
         Action::Pause
     }
 
     /// Answers a push that was taken.
-    fn welcome(&self, taken: &Taken) {
+    fn welcome(&self, taken: &Taken, headers: &Headers) {
         let stats = &self.receiver.stats;
         let waiting = taken.ledger.waiting.to_string();
         let waiting = (push::WAITING_HEADER, waiting.as_str());
-        let reply = report::of_push(taken, stats, &self.headers.borrow());
+        let reply = report::of_push(taken, stats, headers);
         let Some(report::Body { kind, body }) = reply else {
             return host::reply(204, vec![waiting], b"");
         };
@@ -121,14 +109,13 @@ impl Push {
         host::reply(200, headers, &body);
     }
 
-    fn answer(&self, outcome: Result<Taken, Refused>) -> Action {
-        let _ = self.phase.replace(PushPhase::Answered);
+    fn answer(&self, outcome: Result<Taken, Refused>, headers: &Headers) -> Action {
         bodies::forget_upload(self.id);
         let stats = &self.receiver.stats;
         match outcome {
             Ok(taken) => {
                 stats.snapshots_stored.add(1);
-                self.welcome(&taken);
+                self.welcome(&taken, headers);
             }
             Err(Refused { status, message }) => {
                 stats.snapshots_refused.add(1);
@@ -150,8 +137,8 @@ impl UploadingStream for Push {
             }
         };
         // One that has its answer is told no other.
-        if matches!(&*self.phase.borrow(), PushPhase::Reading { .. }) {
-            let _ = self.answer(Err(refused));
+        if let Some(read) = self.read.take() {
+            let _ = self.answer(Err(refused), &read.headers);
         }
         None
     }
@@ -167,26 +154,21 @@ impl Context for Ingest {}
 
 impl HttpContext for Ingest {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let push = &self.0;
         let headers = host::request_headers();
-        let begun = push.begin(&headers, end_of_stream);
-        let _ = push.headers.replace(headers);
-        match begun {
-            Ok(signed) => push.wait(signed, 0),
-            Err(refused) => push.answer(Err(refused)),
+        match self.0.begin(&headers, end_of_stream) {
+            Ok(signed) => self.0.wait(PushRead { headers, signed, buffered: 0 }),
+            Err(refused) => self.0.answer(Err(refused), &headers),
         }
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.0.read_on(size, end_of_stream)
+        let Some(read) = self.0.read.take() else { return Action::Pause };
+        self.0.read_on(PushRead { buffered: size, ..read }, end_of_stream)
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         // With trailers, no part of the body was its end.
-        let buffered = match &*self.0.phase.borrow() {
-            PushPhase::Reading { buffered, .. } => *buffered,
-            PushPhase::New | PushPhase::Answered => return Action::Pause,
-        };
-        self.0.read_on(buffered, true)
+        let Some(read) = self.0.read.take() else { return Action::Pause };
+        self.0.read_on(read, true)
     }
 }

@@ -7,11 +7,7 @@
 mod candidates;
 mod group;
 
-use std::{
-    cell::{Cell, OnceCell},
-    collections::BTreeMap,
-    rc::Rc,
-};
+use std::{cell::OnceCell, collections::BTreeMap, rc::Rc};
 
 use picker_core::worker::Conduct;
 use wire::{
@@ -26,6 +22,7 @@ use crate::{
     pool::{self, Pool},
     run, session_key,
     store::SharedStore,
+    ticks,
     vm::{self, instances::ConfiguredPool},
 };
 pub(crate) use candidates::{Candidates, Choice, rewrites};
@@ -48,8 +45,6 @@ pub(crate) struct Pools {
     conduct: Conduct,
     /// Id of the plugin instance's context.
     context: u32,
-    /// Place, among those that this VM takes part in, of the pool that ticks first.
-    first_ticked: Cell<usize>,
 }
 
 /// A pool that is configured.
@@ -75,18 +70,7 @@ impl Pools {
         configs().for_each(|config| SharedStore::for_pool(&config.name).create());
         let slots =
             checked.into_iter().map(|checked| Slot { checked, joined: OnceCell::new() }).collect();
-        let first_ticked = Cell::new(0);
-        let pools = Self {
-            slots,
-            index,
-            groups,
-            by_name,
-            by_digest,
-            by_cluster,
-            conduct,
-            context,
-            first_ticked,
-        };
+        let pools = Self { slots, index, groups, by_name, by_digest, by_cluster, conduct, context };
         pools.join_known();
         pools
     }
@@ -145,13 +129,12 @@ impl Pools {
         bodies::tick(self.context);
         let now = host::now();
         let count = self.joined().count();
-        let first = self.first_ticked.get().checked_rem(count).unwrap_or_default();
+        // Another one at each tick: pools with many requests to let go may leave no turn to those behind them.
+        let first = ticks::number(now).checked_rem(count).unwrap_or_default();
         let mut decisions = 0;
-        let joined = || self.joined().enumerate();
-        for (at, pool) in joined().skip(first).chain(joined().take(first)) {
+        let joined = || self.joined();
+        for pool in joined().skip(first).chain(joined().take(first)) {
             if decisions >= run::DECISIONS_MAX {
-                // Pools with requests to let go tick again soon.
-                self.first_ticked.set(at);
                 break;
             }
             if vm::in_pool(pool.id, |pool| pool.is_due(now)) {
@@ -164,6 +147,6 @@ impl Pools {
     /// Asks for the ticks that the busiest of the pools needs, in the plugin instance that Envoy acts on.
     pub(crate) fn set_tick_period(&self) {
         let is_busy = self.joined().any(|pool| vm::in_pool(pool.id, |pool| pool.worker.is_busy()));
-        run::tick_as(self.context, is_busy || bodies::are_crowded());
+        ticks::ask(self.context, is_busy || bodies::are_crowded());
     }
 }

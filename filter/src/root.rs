@@ -23,6 +23,7 @@ use crate::{
     receiver::Receiver,
     retired, run,
     stream::Picker,
+    ticks,
     vm::{self, KEEPER},
     warm_up,
 };
@@ -124,7 +125,7 @@ impl InstanceRole {
                 Self::Picker(Rc::new(PluginInstance { context_id, config, counters, pools }))
             }
             CheckedConfig::Ingest(receiver) => {
-                run::tick_as(context_id, false);
+                ticks::ask(context_id, false);
                 Self::Ingest(Rc::new(receiver))
             }
         }
@@ -135,7 +136,7 @@ impl InstanceRole {
         match kept.last_good().map(|json| CheckedConfig::read(&json)) {
             Some(Ok(checked)) => Self::configured(checked, context_id),
             Some(Err(_)) | None => {
-                run::tick_as(context_id, false);
+                ticks::ask(context_id, false);
                 Self::Bypass(Rc::new(Bypass::new(Claims::of(refused))))
             }
         }
@@ -209,7 +210,7 @@ impl RootContext for Root {
             instance.pools.joined().for_each(|pool| fetch::ask(pool));
         } else {
             bodies::tick(self.context_id);
-            run::tick_as(self.context_id, bodies::are_crowded());
+            ticks::ask(self.context_id, bodies::are_crowded());
         }
         if self.context_id == KEEPER {
             run::tick_orphans();

@@ -1,6 +1,6 @@
 //! The one place where a worker meets Envoy: runs its turns and carries out their effects.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use picker_core::{
     Instant, RequestId,
@@ -15,16 +15,9 @@ use crate::{
     counters::Counters,
     host, outbox,
     pool::Pool,
-    stats,
+    stats, ticks,
     vm::{self, KEEPER, instances::ConfiguredPool},
 };
-
-/// Time between looks at the clock while requests wait: a request waits at most its time to live and
-/// this much more. Envoy rounds it up to a multiple of 4 ms.
-const BUSY_TICK: Duration = Duration::from_millis(20);
-
-/// Time between heartbeats otherwise. Three of these missed are a dead worker.
-const IDLE_TICK: Duration = Duration::from_secs(1);
 
 /// Decisions carried out in one callback, after which the rest waits for the next one: Envoy's VMs die of a few hundred
 /// replies in one go. The last message, or the last pool, may bring as many again, as a message grants at most
@@ -188,7 +181,7 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
             }
             Effect::Evict { request } => evict(pool, caller, request),
             Effect::ShowHeartbeat => outcome.shows_heartbeat = true,
-            Effect::TickSoon => tick_soon(caller.instance(pool)),
+            Effect::TickSoon => ticks::soon(caller.instance(pool)),
             Effect::Then(input) => outcome.inputs.push_back(*input),
             Effect::ShowPool(ledger) => stats::show_pool(pool, host::now(), &ledger),
             Effect::RemoveHeartbeat { worker, beats } => {
@@ -255,22 +248,6 @@ pub(crate) fn count(counters: &Counters, now: Instant) {
     }
 }
 
-/// Asks for the ticks that busy or idle pools need, in the plugin instance of this context id, which ticks now. Envoy
-/// acts on it.
-pub(crate) fn tick_as(context: u32, is_busy: bool) {
-    vm::tick(context, is_busy);
-    host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
-}
-
-/// Asks for a tick soon, in the plugin instance of this context id. Envoy acts on it or on a stream of its. Once a tick,
-/// as each call puts the tick off: clients that have reason after reason for one would else stop it, and with it
-/// the worker's heartbeat.
-pub(crate) fn tick_soon(context: u32) {
-    if vm::wish_for_tick(context) {
-        host::tick_from_now(BUSY_TICK);
-    }
-}
-
 /// Takes a plugin instance away from its pools, when Envoy has ended it and all its streams. A pool that an earlier
 /// instance still has goes by that one's configuration again: Envoy takes an instance up that was about to leave, without
 /// a word, where its configuration comes back. Returns the names of the pools that no instance of this VM has any more.
@@ -280,12 +257,12 @@ pub(crate) fn leave(context: u32) -> Vec<String> {
         pool.configure();
         // Its worker may have asked the other instance for ticks.
         if host::act_on(pool.instance()) {
-            tick_soon(pool.instance());
+            ticks::soon(pool.instance());
         }
     }
     let _ = host::act_on(context);
     if !departure.orphaned.is_empty() && host::act_on(KEEPER) {
-        tick_soon(KEEPER);
+        ticks::soon(KEEPER);
         let _ = host::act_on(context);
     }
     departure.orphaned
@@ -299,7 +276,7 @@ pub(crate) fn tick_orphans() {
         is_busy |= pool.tick(KEEPER);
     }
     if is_busy {
-        tick_as(KEEPER, true);
+        ticks::ask(KEEPER, true);
     }
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Vm {
     pub(crate) uploading: BTreeMap<RequestId, Rc<dyn UploadingStream>>,
     /// Bodies of requests that wait.
     pub(crate) held_bodies: HeldBodies,
-    /// Context ids of the plugin instances that will tick within [`run::BUSY_TICK`](crate::run).
+    /// Context ids of the plugin instances that will tick soon.
     ticking_soon: BTreeSet<u32>,
     /// Bytes of both, as Envoy's gauge has them.
     pub(crate) shown_body_bytes: u64,

@@ -16,8 +16,8 @@ use super::{
     source::{Module, modules},
 };
 
-/// Files with a cell: the VM's state, and a stream's phase.
-const WITH_CELL: [&str; 2] = ["filter/src/stream.rs", "filter/src/vm.rs"];
+/// Files with a cell: a stream's phase, the VM's state, and what has come of a push.
+const WITH_CELL: [&str; 3] = ["filter/src/stream.rs", "filter/src/vm.rs", "filter/src/ingest.rs"];
 
 /// The file with cells that are set once and never borrowed: the pools that a plugin instance takes part in.
 const SET_ONCE: &str = "filter/src/pools.rs";
