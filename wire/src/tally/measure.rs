@@ -1,12 +1,13 @@
 //! The measures: families under the EPP's names, and the label of a fixed value that tells the
 //! measures of one family apart.
 
-use picker_core::{StagesApart, flow::Outcome};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    disagg_decision::DisaggDecision,
     family::{self, Family},
     own_error::OwnError,
+    queue_outcome::{EnqueueOutcome, QueueOutcome},
 };
 
 /// Number or distribution that is counted for a label set.
@@ -138,41 +139,6 @@ pub enum ErrorCode {
     Internal,
     ModelServerError,
     ClientDisconnect,
-}
-
-/// End of a request's wait, as the EPP tells ends apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of the core's outcomes")]
-pub enum QueueOutcome {
-    Dispatched,
-    RejectedCapacity,
-    RejectedNoEndpoints,
-    RejectedOther,
-    EvictedTtl,
-    EvictedNoEndpoints,
-    EvictedContextCancelled,
-    EvictedOther,
-}
-
-/// Stages that a request ran apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are the EPP's own, and say it")]
-pub enum DisaggDecision {
-    DecodeOnly,
-    PrefillDecode,
-    EncodeDecode,
-    EncodePrefillDecode,
-}
-
-/// Result of a request's arrival at flow control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum EnqueueOutcome {
-    /// The request waits.
-    Queued,
-    /// The request went on at once.
-    Dispatched,
-    /// The request was turned away.
-    Rejected,
 }
 
 /// Status of an answer in the pool's place.
@@ -348,72 +314,6 @@ impl ErrorCode {
             503 => Self::ServiceUnavailable,
             500.. => Self::Internal,
             _ => Self::BadRequest,
-        }
-    }
-}
-
-impl QueueOutcome {
-    /// Returns the outcome as the EPP spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dispatched => Outcome::Dispatched.label(),
-            Self::RejectedCapacity => Outcome::RejectedCapacity.label(),
-            Self::RejectedNoEndpoints => Outcome::RejectedNoEndpoints.label(),
-            Self::RejectedOther => Outcome::RejectedInternal.label(),
-            Self::EvictedTtl => Outcome::EvictedTtl.label(),
-            Self::EvictedNoEndpoints => Outcome::EvictedNoEndpoints.label(),
-            Self::EvictedContextCancelled => Outcome::EvictedContextCancelled.label(),
-            Self::EvictedOther => Outcome::EvictedDisplaced.label(),
-        }
-    }
-}
-
-impl EnqueueOutcome {
-    /// Returns the outcome as the EPP spells it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "NotYetFinalized",
-            Self::Dispatched => Outcome::Dispatched.label(),
-            Self::Rejected => Outcome::RejectedCapacity.label(),
-        }
-    }
-}
-
-impl DisaggDecision {
-    /// Returns the word as the EPP spells it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::DecodeOnly => "decode-only",
-            Self::PrefillDecode => "prefill-decode",
-            Self::EncodeDecode => "encode-decode",
-            Self::EncodePrefillDecode => "encode-prefill-decode",
-        }
-    }
-}
-
-impl From<StagesApart> for DisaggDecision {
-    fn from(stages: StagesApart) -> Self {
-        match stages {
-            StagesApart::DecodeOnly => Self::DecodeOnly,
-            StagesApart::Prefill => Self::PrefillDecode,
-            StagesApart::Encode => Self::EncodeDecode,
-            StagesApart::EncodeAndPrefill => Self::EncodePrefillDecode,
-        }
-    }
-}
-
-impl From<Outcome> for QueueOutcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Dispatched => Self::Dispatched,
-            Outcome::RejectedCapacity => Self::RejectedCapacity,
-            Outcome::RejectedNoEndpoints => Self::RejectedNoEndpoints,
-            Outcome::RejectedShuttingDown | Outcome::RejectedInternal => Self::RejectedOther,
-            Outcome::EvictedTtl => Self::EvictedTtl,
-            Outcome::EvictedNoEndpoints => Self::EvictedNoEndpoints,
-            Outcome::EvictedContextCancelled => Self::EvictedContextCancelled,
-            Outcome::EvictedDisplaced => Self::EvictedOther,
         }
     }
 }
