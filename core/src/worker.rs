@@ -39,7 +39,7 @@ use crate::{
         Priority, PromptOrder, QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
     },
     saturation::{Capacity, Load, StageSaturations, StaleEndpoints},
-    schedule::Explanation,
+    schedule::{Clock, Explanation, PluginTime},
     scheduler::Scheduler,
     workers::{WorkerPeer, watch::Watch},
 };
@@ -313,6 +313,19 @@ impl Worker {
             }
         });
         debug_assert!(events.is_empty(), "an observation concerns this worker alone");
+    }
+
+    /// Measures a request as on its arrival, and how long each plugin takes in the choice for it. Nothing else changes.
+    #[must_use]
+    pub fn time_plugins(
+        &self,
+        now: Instant,
+        request: &mut InferenceRequest,
+        ledger: &Ledger,
+        clock: Clock,
+    ) -> Vec<PluginTime> {
+        self.scheduler.measure(request);
+        self.scheduler.time_plugins(now, request, ledger, clock)
     }
 
     /// Measures a request as on its arrival, scores every endpoint for it, and says which would be chosen. Nothing else

@@ -97,6 +97,10 @@ PANELS = [
             ("choice", "llm_d_epp_scheduler_e2e_duration_seconds"),
         )
     ]),
+    ("Time of each plugin, mean", "Of one request in 256.", "s", "seconds", [
+        ("{{plugin_type}}", "sum by (plugin_type) (rate(llm_d_epp_plugin_duration_seconds_sum{POOL}[5m])) / "
+                            "sum by (plugin_type) (rate(llm_d_epp_plugin_duration_seconds_count{POOL}[5m]))".replace("POOL", POOL)),
+    ]),
     ("Faults of the picker's own", "Requests need not have noticed anything.", "reqps", "requests/sec", [
         ("{{kind}}", once("kind", f"rate(llm_picker_own_errors_total{{{POOL}}}[5m])")),
     ]),

@@ -156,7 +156,12 @@ fn run_all(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
 
 fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
     let mut host = PoolHost { pool, ledger: Vec::new() };
-    for effect in worker::turn(&mut host, host::now(), input) {
+    let (now, dispatches) = (host::now(), matches!(input, Input::Arbitrate));
+    let effects = worker::turn(&mut host, now, input);
+    if dispatches {
+        stats::count_dispatch_cycle(pool, host::now().saturating_since(now));
+    }
+    for effect in effects {
         match effect {
             Effect::Decide(decision) => match caller {
                 Caller::Stream => outcome.own = Some(*decision),

@@ -75,6 +75,7 @@ impl Stream {
         if placed.pool.config.is_unpicked() {
             return sent(placed, None, Duration::ZERO);
         }
+        let times = self.time_plugins(&placed.pool, &mut request);
         let input = Input::Arrived(Box::new(PendingRequest {
             id: self.id,
             request,
@@ -97,6 +98,9 @@ impl Stream {
         };
         let took = host::now().saturating_since(began);
         stats::count_choice(&placed.pool, (&placed.models, &placed.flow), outcome, took);
+        if outcome == EnqueueOutcome::Dispatched {
+            stats::count_plugins(&placed.pool, &times);
+        }
         let pool = Rc::clone(&placed.pool);
         let next = self.settle(placed, decision);
         self.offer_up(&pool, priority, &next);
