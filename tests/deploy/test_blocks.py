@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -120,11 +121,11 @@ class Reads(unittest.TestCase):
                 self.assertIn(f"\n| `{header['name']}` |", page)
 
     def test_the_chart_takes_values_and_flags(self):
-        [values], [flags] = self.texts("values"), self.texts("flags")
+        [values], flags = self.texts("values"), shlex.split(" ".join(self.texts("flags")))
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder, "values.yaml")
             file.write_text(values)
-            made = kube.run("helm", "template", "picker", kube.CHART, "-f", file, *flags.split())
+            made = kube.run("helm", "template", "picker", kube.CHART, "-f", file, *flags)
             self.assertIn("PersesDashboard", {it["kind"] for it in kube.objects(made)})
 
     def test_envoy_takes_parts_of_a_bootstrap(self):
