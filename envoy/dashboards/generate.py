@@ -97,7 +97,7 @@ PANELS = [
             ("choice", "llm_d_epp_scheduler_e2e_duration_seconds"),
         )
     ]),
-    ("Time of each plugin, mean", "Of one request in 256.", "s", "seconds", [
+    ("Time of each plugin, mean", "Of one request a second in each worker.", "s", "seconds", [
         ("{{plugin_type}}", "sum by (plugin_type) (rate(llm_d_epp_plugin_duration_seconds_sum{POOL}[5m])) / "
                             "sum by (plugin_type) (rate(llm_d_epp_plugin_duration_seconds_count{POOL}[5m]))".replace("POOL", POOL)),
     ]),

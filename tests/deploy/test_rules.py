@@ -46,7 +46,7 @@ class Rules(unittest.TestCase):
         self.assertGreater(len(summed), 20)
         for query in summed:
             with self.subTest(query=query):
-                whole = "histogram_quantile(" in query or re.search(r"\) / sum\(", query)
+                whole = "histogram_quantile(" in query or re.search(r"\) / sum( by \(\w+\) )?\(", query)
                 self.assertTrue(whole or re.search(r"max by \([^)]*pool[^)]*\) \(sum by \(instance\b", query))
 
     def test_every_panel_says_what_it_shows(self):

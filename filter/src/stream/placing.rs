@@ -75,7 +75,7 @@ impl Stream {
         if placed.pool.config.is_unpicked() {
             return sent(placed, None, Duration::ZERO);
         }
-        let times = self.time_plugins(&placed.pool, &mut request);
+        let times = Self::time_plugins(&placed.pool, &mut request, placed.asked.received_at);
         let input = Input::Arrived(Box::new(PendingRequest {
             id: self.id,
             request,

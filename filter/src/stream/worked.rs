@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use picker_core::{InferenceRequest, PluginTime, RequestId};
+use picker_core::{InferenceRequest, Instant, PluginTime, RequestId};
 
 use super::Stream;
 use crate::{host, pool::Pool, vm};
@@ -11,9 +11,9 @@ use crate::{host, pool::Pool, vm};
 /// One stream in so many is measured.
 const MEASURED_EVERY: u32 = 16;
 
-/// One stream in so many has its plugins timed. That takes the choice once more, with two looks at the clock for each plugin: less than
-/// a hundredth of the choices' own time for all streams together, and nothing for the others.
-const PLUGINS_TIMED_EVERY: u32 = 256;
+/// Time between two requests of a pool that have their plugins timed, in each worker. That takes the choice once more, with two
+/// looks at the clock for each plugin: a tenth of a millisecond a second.
+const PLUGINS_TIMED_EVERY: Duration = Duration::from_secs(1);
 
 /// Time that the picker worked on a stream so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,13 +37,22 @@ impl Worked {
 }
 
 impl Stream {
-    /// Returns the time of each plugin in the choice for this stream's request; none if the stream is not one of those.
+    /// Returns the time of each plugin in the choice for a request that came at `received_at`; none if others were timed just before.
     pub(super) fn time_plugins(
-        &self,
         pool: &Pool,
         request: &mut InferenceRequest,
+        received_at: Instant,
     ) -> Vec<PluginTime> {
-        if !self.id.0.is_multiple_of(PLUGINS_TIMED_EVERY) {
+        let is_due = vm::in_pool(pool.id, |state| {
+            let before = state.tally.plugins_timed_at;
+            let rests = |at| received_at.saturating_since(at) < PLUGINS_TIMED_EVERY;
+            let is_due = !before.is_some_and(rests);
+            if is_due {
+                state.tally.plugins_timed_at = Some(received_at);
+            }
+            is_due
+        });
+        if !is_due {
             return Vec::new();
         }
         let (now, ledger) = (host::now(), pool.store.ledger());

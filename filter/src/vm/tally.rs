@@ -24,6 +24,8 @@ pub(crate) struct PoolTally {
     pub(crate) written_at: Option<Instant>,
     /// Time when the log last said that requests wait for fresh metrics.
     pub(crate) stale_logged_at: Option<Instant>,
+    /// Arrival of the last request that had its plugins timed.
+    pub(crate) plugins_timed_at: Option<Instant>,
 }
 
 /// The memory of which counts each scraper has, by the pools' names: of as many pools as a configuration may have. A
@@ -35,7 +37,15 @@ impl PoolTally {
         let mut counts = WorkerTally::default();
         let whole = counts.place(&Labels::Pool, true);
         let notes = DecisionNotes::default();
-        Self { epoch, counts, whole, notes, written_at: None, stale_logged_at: None }
+        Self {
+            epoch,
+            counts,
+            whole,
+            notes,
+            written_at: None,
+            stale_logged_at: None,
+            plugins_timed_at: None,
+        }
     }
 }
 
