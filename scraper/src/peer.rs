@@ -6,11 +6,13 @@ mod message;
 mod notice;
 
 mod addresses;
+mod body;
 mod tls;
 
 mod client;
 
 pub(crate) use addresses::look_up;
+pub(crate) use body::{BodyFault, read_whole};
 pub(crate) use client::{Answer, Client, Peer};
 pub(crate) use fault::{Fault, OUTCOMES};
 pub(crate) use link::{Link, Notice};
