@@ -55,3 +55,4 @@ pub use migrate::{Migrated, migrate, migrate_plugin};
 pub use once::{once, to_json};
 pub use scraper::{Scraper, StartError};
 pub use settings::{EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings};
+pub use task::abort_on_panic;
