@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::{
     clock::unix_ms,
     discover::DiscoveryTask,
-    exchange::Exchanges,
+    exchange::{Epochs, Exchanges},
     meters::Meters,
     page::{self, History, Sampler, Status},
     peer::TlsClient,
@@ -94,8 +94,8 @@ impl Scraper {
         let tallies = Arc::new(Tallies::default());
         let (secret, follows) = follow_secret(secret);
         sources.extend(follows);
-        let epoch = unix_ms(SystemTime::now());
-        let exchanges = Arc::new(Exchanges::new(started, epoch, pace.interval));
+        let epochs = Epochs::new(unix_ms(SystemTime::now()), fastrand::u64(..));
+        let exchanges = Arc::new(Exchanges::new(started, epochs, pace.interval));
         let replies = replies(&secret, &tallies, &exchanges);
         let gateways = GatewaySet::new(
             gateways,

@@ -187,12 +187,11 @@ impl Status {
             let (name, down) = (gateway.url.to_string(), status.down.clone());
             GatewayFacts { name, taken, down, standing: standing(&status) }
         });
-        let fetching = fetching.iter().map(|(address, status)| {
+        let fetching = fetching.into_iter().map(|(name, status)| {
             let age = status.taken.map(|at| now.saturating_duration_since(at));
             let is_stuck = age.is_none_or(|age| age > FETCH_MAX);
             let down = is_stuck.then(|| "it does not fetch any more".to_owned());
-            let name = address.to_string();
-            GatewayFacts { name, taken: age, down, standing: standing(status) }
+            GatewayFacts { name, taken: age, down, standing: standing(&status) }
         });
         pushed.chain(fetching).collect()
     }

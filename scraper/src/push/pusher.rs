@@ -133,7 +133,7 @@ impl Pusher {
                 exchange: self.replies.wants_exchange(&signed.pool),
             };
             let member = record.members.get(&signed.pool).filter(|_| asked.exchange);
-            let part = member.and_then(|id| self.replies.part(&signed.pool, *id, signed.stamp));
+            let part = member.and_then(|id| self.replies.part(signed, *id));
             let outcome = push(client, signed, asked, part).await;
             self.meters.pushed(&self.url, &outcome);
             signed.waiting.set(&self.url, outcome.as_ref().is_ok_and(|answer| answer.holds));
@@ -144,7 +144,7 @@ impl Pusher {
                     let report = record.read(signed, &answer.answer);
                     let report = report.map(|report| TimedReport { at: Instant::now(), report });
                     self.status.send_modify(|status| {
-                        status.member = record.members.get(&signed.pool).copied();
+                        status.member = record.id();
                         status.reports.extend(report.map(|it| (Arc::clone(&signed.pool), it)));
                     });
                 }
