@@ -219,3 +219,18 @@ impl Meters {
 fn name<T>(outcome: &Result<T, Fault>) -> &'static str {
     outcome.as_ref().map_or_else(|fault| fault.kind().outcome(), |_| "ok")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_since_the_publishers_last_look_is_known_from_the_start_on() {
+        let start = Instant::now();
+        let meters = Meters::new(start);
+        let since = |seconds| meters.since_look(start + Duration::from_secs(seconds)).as_secs();
+        assert_eq!((since(0), since(40)), (0, 40), "it never looked");
+        meters.looks(start + Duration::from_secs(41));
+        assert_eq!((since(41), since(100)), (0, 59));
+    }
+}

@@ -39,7 +39,7 @@ use crate::{
     peer::{BodyFault, read_whole},
 };
 use complaints::Complaints;
-use fetchers::{Fetchers, Sender};
+use fetchers::{Fetchers, ReportSender};
 use reads::ReadRoom;
 
 /// Time for which a gateway that states no preference is kept waiting for something new.
@@ -101,7 +101,7 @@ impl PullState {
         );
         let stamp = signed.map_err(|why| why.to_string())?.stamp;
         let gateway = self.replies.claimed(headers)?;
-        let sender = Sender { gateway, pool: asked.pool, address: asked.address, stamp };
+        let sender = ReportSender { gateway, pool: asked.pool, address: asked.address, stamp };
         self.gateways.check(sender, self.clocks())?;
         let body = self.read(asked.address, body).await?;
         // From here on nothing is awaited, and of reports that are on their way at once each is judged by those
@@ -118,10 +118,9 @@ impl PullState {
     /// Reads a report of which nothing is known yet.
     async fn read(&self, address: IpAddr, body: Body) -> Result<bytes::Bytes, String> {
         let too_large = || format!("found a longer report; allowed: {REPLY_BYTES_MAX} bytes");
-        let hint = body.size_hint();
-        let expected = hint.exact().unwrap_or(u64::try_from(REPLY_BYTES_MAX).unwrap_or(u64::MAX));
-        let expected = usize::try_from(expected).ok().filter(|it| *it <= REPLY_BYTES_MAX);
-        let expected = expected.ok_or_else(too_large)?;
+        // Without a length it may be the longest.
+        let expected = body.size_hint().exact().map_or(Ok(REPLY_BYTES_MAX), usize::try_from);
+        let expected = expected.ok().filter(|it| *it <= REPLY_BYTES_MAX).ok_or_else(too_large)?;
         let is_known = self.gateways.is_known(address, Instant::now());
         let _permit = self.reads.take(address, expected, is_known).ok_or_else(|| {
             "found too many reports of its address, or of all, that are still on their way"

@@ -70,11 +70,19 @@ pub(super) struct Present {
 #[derive(Debug, Default)]
 struct Sum {
     counts: BTreeMap<Measure, Count>,
-    is_proven: bool,
-    /// True if the labels took one of the places.
-    has_place: bool,
+    place: PlaceTaken,
     /// Time when something was last added.
     grown_at: Option<Instant>,
+}
+
+/// Place that labels took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PlaceTaken {
+    /// None: those of all others need none.
+    #[default]
+    None,
+    Unproven,
+    Proven,
 }
 
 /// Newest counts of one worker.
@@ -165,21 +173,26 @@ impl Sums {
         now: Instant,
     ) -> Labels<'static> {
         if let Some(sum) = self.sums.get_mut(labels) {
-            let proves = is_proven && !sum.is_proven && matches!(labels, Labels::Request { .. });
+            let is_unproven = sum.place == PlaceTaken::Unproven;
+            let proves = is_proven && is_unproven && matches!(labels, Labels::Request { .. });
             if proves && self.places.prove() {
-                sum.is_proven = true;
+                sum.place = PlaceTaken::Proven;
             }
             return labels.clone();
         }
         let other = labels.other();
-        let has_place = *labels != other;
-        if has_place && !self.places.take(labels, is_proven) {
+        let place = match is_proven {
+            _ if *labels == other => PlaceTaken::None,
+            true => PlaceTaken::Proven,
+            false => PlaceTaken::Unproven,
+        };
+        if place != PlaceTaken::None && !self.places.take(labels, is_proven) {
             let has_room = names_endpoint(labels) && self.forget_endpoints(now);
             if !has_room || !self.places.take(labels, is_proven) {
                 return other;
             }
         }
-        self.sums.insert(labels.clone(), Sum { is_proven, has_place, ..Sum::default() });
+        self.sums.insert(labels.clone(), Sum { place, ..Sum::default() });
         labels.clone()
     }
 
@@ -195,9 +208,9 @@ impl Sums {
         let is_gone = |sum: &Sum| passed(sum.grown_at).is_none_or(|it| it >= ENDPOINT_SILENCE_MAX);
         self.sums.retain(|labels, sum| !(names_endpoint(labels) && is_gone(sum)));
         self.places = Places::default();
-        for (labels, sum) in self.sums.iter().filter(|(_, sum)| sum.has_place) {
+        for (labels, sum) in self.sums.iter().filter(|(_, sum)| sum.place != PlaceTaken::None) {
             // Each had one, so there is one.
-            let _ = self.places.take(labels, sum.is_proven);
+            let _ = self.places.take(labels, sum.place == PlaceTaken::Proven);
         }
         self.sums.len() < before
     }

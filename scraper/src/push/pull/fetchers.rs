@@ -48,7 +48,7 @@ struct FetchingGateway {
 
 /// A gateway's own report on a pool, as its headers tell of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sender<'a> {
+pub(super) struct ReportSender<'a> {
     pub(super) gateway: GatewayId,
     pub(super) pool: &'a Arc<str>,
     pub(super) address: IpAddr,
@@ -110,10 +110,10 @@ impl Fetchers {
     ///
     /// # Errors
     /// For one that is too old, or not newer than those that were taken, in words.
-    pub(super) fn check(&self, sender: Sender<'_>, clocks: Clocks) -> Result<(), String> {
+    pub(super) fn check(&self, sender: ReportSender<'_>, clocks: Clocks) -> Result<(), String> {
         let gateways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = gateways.get(&sender.gateway).and_then(|it| it.histories.get(sender.pool));
-        let taken = known.unwrap_or(&PushHistory::default()).take(clocks, sender.stamp);
+        let taken = known.cloned().unwrap_or_default().take(clocks, sender.stamp);
         taken.map(drop).map_err(|why| why.to_string())
     }
 
@@ -124,7 +124,7 @@ impl Fetchers {
     /// For one that is too old, or not newer, or where there is no room for its gateway, in words.
     pub(super) fn take(
         &self,
-        sender: Sender<'_>,
+        sender: ReportSender<'_>,
         clocks: Clocks,
         now: Instant,
     ) -> Result<(), String> {
@@ -135,7 +135,7 @@ impl Fetchers {
             return Err(format!("found more gateways that fetch; allowed: {GATEWAYS_MAX}"));
         }
         let known = gateways.get(&sender.gateway).and_then(|it| it.histories.get(sender.pool));
-        let taken = known.unwrap_or(&PushHistory::default()).take(clocks, sender.stamp);
+        let taken = known.cloned().unwrap_or_default().take(clocks, sender.stamp);
         let history = taken.map_err(|why| why.to_string())?;
         let new = || FetchingGateway {
             address: sender.address,
@@ -151,7 +151,7 @@ impl Fetchers {
     }
 
     /// Keeps what a report says, which was taken.
-    pub(super) fn keep(&self, sender: Sender<'_>, reply: ReadReply, now: Instant) {
+    pub(super) fn keep(&self, sender: ReportSender<'_>, reply: ReadReply, now: Instant) {
         let mut gateways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gateway) = gateways.get_mut(&sender.gateway) {
             gateway.is_member = reply.member.is_some();
@@ -175,10 +175,10 @@ mod tests {
         Clocks { wall_ms: WALL_MS, steady: picker_core::Instant::from_nanos(1_000_000_000) }
     }
 
-    fn sender(pool: &Arc<str>, gateway: u64, uptime_ms: u64) -> Sender<'_> {
+    fn sender(pool: &Arc<str>, gateway: u64, uptime_ms: u64) -> ReportSender<'_> {
         let start = u32::try_from(gateway).unwrap();
         let stamp = Stamp::new(WALL_MS + uptime_ms, start, uptime_ms);
-        Sender { gateway: GatewayId(gateway), pool, address: [10, 0, 0, 1].into(), stamp }
+        ReportSender { gateway: GatewayId(gateway), pool, address: [10, 0, 0, 1].into(), stamp }
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
                     && fetchers.check(sender, clocks()).is_err()
             );
         }
-        let elsewhere = Sender { address: [10, 0, 0, 2].into(), ..newer };
+        let elsewhere = ReportSender { address: [10, 0, 0, 2].into(), ..newer };
         assert!(fetchers.take(elsewhere, clocks(), now).is_err(), "from another address");
         fetchers.take(sender(&pool, 1, 3), clocks(), now).unwrap();
     }
