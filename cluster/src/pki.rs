@@ -1,6 +1,11 @@
 //! The certificates and keys of a control plane, made anew for each.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+};
 
 use anyhow::Result;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -23,10 +28,10 @@ pub(crate) fn write(folder: &Path, server: &str, addresses: &[&str]) -> Result<(
     let key = KeyPair::generate()?;
     let certificate = named("kube-apiserver", None, addresses)?.signed_by(&key, &issuer)?;
     fs::write(folder.join("apiserver.crt"), certificate.pem())?;
-    fs::write(folder.join("apiserver.key"), key.serialize_pem())?;
+    write_secret(&folder.join("apiserver.key"), &key.serialize_pem())?;
 
     let accounts = KeyPair::generate()?;
-    fs::write(folder.join("accounts.key"), accounts.serialize_pem())?;
+    write_secret(&folder.join("accounts.key"), &accounts.serialize_pem())?;
     fs::write(folder.join("accounts.pub"), accounts.public_key_pem())?;
 
     let key = KeyPair::generate()?;
@@ -44,7 +49,16 @@ pub(crate) fn write(folder: &Path, server: &str, addresses: &[&str]) -> Result<(
         "clusters": [{"name": "cluster", "cluster": cluster}],
         "users": [{"name": "admin", "user": user}],
     });
-    fs::write(folder.join("kubeconfig"), kubeconfig.to_string())?;
+    write_secret(&folder.join("kubeconfig"), &kubeconfig.to_string())
+}
+
+/// Writes a file that its owner alone may read: each of these makes an administrator of the cluster.
+fn write_secret(path: &Path, text: &str) -> Result<()> {
+    let mut file = OpenOptions::new();
+    let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // One of an earlier run would keep its mode.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
     Ok(())
 }
 
@@ -58,4 +72,24 @@ fn named(name: &str, group: Option<&str>, addresses: &[&str]) -> Result<Certific
     certificate.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     Ok(certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owner_reads_what_makes_an_administrator() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| {
+            fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777
+        };
+        fs::write(folder.path().join("kubeconfig"), "of an earlier run").unwrap();
+        fs::set_permissions(folder.path().join("kubeconfig"), Permissions::from_mode(0o644))
+            .unwrap();
+        write(folder.path(), "https://127.0.0.1:1", &["127.0.0.1"]).unwrap();
+        for name in ["apiserver.key", "accounts.key", "kubeconfig"] {
+            assert_eq!(mode(name), 0o600, "{name}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod credit;
 mod events;
 mod part;
 mod report;
+mod tenants;
 
 mod credits;
 mod kept;
@@ -41,6 +42,7 @@ pub use hub::{ExchangeHub, GatewayStatus, ReportRefusal};
 pub use others::{CreditLimit, Others};
 pub use part::GatewayPart;
 pub use report::{BandUse, EndpointUse, GatewayReport, TENANTS_MAX, TenantTokens};
+pub use tenants::{TENANTS_KEPT_MAX, TenantTotal, TenantTotals};
 
 /// Identifies a gateway for as long as its process lives. Random, never 0: one that starts anew is
 /// another, with nothing in flight and no credit.

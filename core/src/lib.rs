@@ -62,9 +62,9 @@ pub use model::{
 };
 pub use pool::prefix;
 pub use schedule::{
-    Admitter, Config, Decider, Disagg, Explained, Explanation, Handler, Order, OutputEstimate,
-    OutputRatio, Picker, Profile, ProfileExplanation, Scheduling, StageOrder, WeightedScorer,
-    admission, filter,
+    Admitter, Clock, Config, Decider, Disagg, Explained, Explanation, ExtensionPoint, Handler,
+    Order, OutputEstimate, OutputRatio, Picker, PluginTime, Profile, ProfileExplanation,
+    Scheduling, StageOrder, StagesApart, WeightedScorer, admission, filter,
     filter::Filter,
     score::{self, Scorer, ScorerWeight},
 };

@@ -37,7 +37,7 @@ use crate::model::{Amounts, Priority, UnknownPolicy};
 pub enum Detector {
     /// By the engines' own queues and caches (`utilization-detector`).
     Utilization(Utilization),
-    /// By what this gateway has in flight (`concurrency-detector`).
+    /// By what all known gateways have in flight (`concurrency-detector`).
     Concurrency(Concurrency),
     /// By limits that the endpoints show by themselves (`adaptive-detector`).
     Adaptive(Adaptive),
@@ -107,7 +107,7 @@ impl Detector {
         StageSaturations { prefill: stage(Load::prefills), decode: stage(Load::decodes) }
     }
 
-    /// Returns the same where a prompt may be computed by another endpoint than the one that
+    /// Returns the budget of [`Self::room`] where a prompt may be computed by another endpoint than the one that
     /// answers. Where the stages share endpoints a request may count for two there.
     #[must_use]
     pub fn room_in_stages(&self, loads: &[Load]) -> Budget {

@@ -5,6 +5,7 @@ mod context;
 mod needs;
 mod output;
 mod session_affinity;
+mod stopwatch;
 
 pub mod filter;
 pub mod score;
@@ -26,5 +27,7 @@ pub use output::{OutputEstimate, OutputRatio};
 pub use picker::{Order, Picker};
 pub(crate) use profile::ProfileRunResult;
 pub use profile::{Profile, WeightedScorer};
-pub use scheduling::{Decider, Disagg, Handler, Scheduling, StageOrder};
+pub use scheduling::{Decider, Disagg, Handler, Scheduling, StageOrder, StagesApart};
 pub use session_affinity::{SessionAffinity, SessionStrategy};
+pub(crate) use stopwatch::Stopwatch;
+pub use stopwatch::{Clock, ExtensionPoint, PluginTime};

@@ -28,7 +28,7 @@ use crate::{
         prefix::{Index, Matches},
     },
     saturation::Capacity,
-    schedule::{Config, PickContext},
+    schedule::{Config, ExtensionPoint, PickContext, Stopwatch},
 };
 use pending_events::PendingEvents;
 use unlearning::Losses;
@@ -66,6 +66,8 @@ struct Pick<'a> {
     ledger: &'a Ledger,
     /// Blocks of the request's prompt that each endpoint is expected to have cached.
     matches: &'a Matches,
+    /// `None` unless plugins are timed.
+    stopwatch: Option<&'a Stopwatch>,
 }
 
 impl Scheduler {
@@ -73,7 +75,7 @@ impl Scheduler {
     /// workers should differ in their seeds, or they break ties alike and herd.
     #[must_use]
     pub fn new(config: Config, randomness: Randomness) -> Self {
-        let Randomness { seed, table_key } = randomness;
+        let Randomness { seed, table_key, learned_key } = randomness;
         Self {
             index: Index::new(config.max_entries, table_key),
             counts_tokens: config.counts_tokens(),
@@ -82,7 +84,7 @@ impl Scheduler {
             objectives: BTreeMap::new(),
             placements: Placements::default(),
             pending: PendingEvents::default(),
-            learned: Learned::new(seed),
+            learned: Learned::new(learned_key),
             lives: Lives::default(),
             outliers: OutlierDetector::default(),
             sessions: Sessions::default(),
@@ -188,7 +190,7 @@ impl Scheduler {
         let mut matches = std::mem::take(&mut self.matches);
         self.index.matches(&request.chain, &mut matches);
         let mut rng = self.rng.clone();
-        let pick = Pick { now, request, ledger, matches: &matches };
+        let pick = Pick { now, request, ledger, matches: &matches, stopwatch: None };
         let result = self.choose(pick, &mut rng);
         self.matches = matches;
         self.rng = rng;
@@ -198,9 +200,12 @@ impl Scheduler {
     fn choose(&self, pick: Pick<'_>, rng: &mut Rng) -> Result<SchedulingResult, PickError> {
         let mut candidates = self.candidates(pick)?;
         let ejects = self.outliers.narrow(pick.now, &mut candidates);
-        let context = self.context(pick.now, pick.request);
+        let context =
+            PickContext { stopwatch: pick.stopwatch, ..self.context(pick.now, pick.request) };
         for admitter in &self.config.admitters {
-            admitter.admit(&context, &candidates, rng).map_err(PickError::Denied)?;
+            let admit = || admitter.admit(&context, &candidates, rng);
+            let admitted = context.run(ExtensionPoint::Admission, || admitter.name(), admit);
+            admitted.map_err(PickError::Denied)?;
         }
         match self.config.scheduling.decide(&context, candidates, rng) {
             // Falls back to ejected endpoints: one may be the only endpoint of its stage.
@@ -221,6 +226,7 @@ impl Scheduler {
             learned: &self.learned,
             sessions: &self.sessions,
             peer: None,
+            stopwatch: None,
         }
     }
 

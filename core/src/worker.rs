@@ -32,14 +32,14 @@ pub use seen::{RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Wr
 pub use turn::{ExchangeNotice, Host, Party, SnapshotNotice, turn};
 
 use crate::{
-    flow::Controller,
+    flow::{Controller, FlowKey},
     ledger::{Heartbeat, Ledger},
     model::{
         Amounts, Event, InferenceRequest, Instant, Models, Objective, PickError, PoolCondition,
         Priority, PromptOrder, QueueId, Randomness, SchedulingResult, TextMeasure, WorkerId,
     },
     saturation::{Capacity, Load, StageSaturations, StaleEndpoints},
-    schedule::Explanation,
+    schedule::{Clock, Explanation, PluginTime},
     scheduler::Scheduler,
     workers::{WorkerPeer, watch::Watch},
 };
@@ -178,6 +178,12 @@ impl Worker {
         self.peer.queues()
     }
 
+    /// Takes what this worker has charged tenants since the last time, as
+    /// [`Controller::take_charges`](crate::flow::Controller::take_charges) has it.
+    pub fn take_charges(&mut self) -> Vec<(FlowKey, i64)> {
+        self.peer.take_charges()
+    }
+
     /// Returns the bytes per token of the pool's prompts, as far as answers told.
     #[must_use]
     pub fn texts(&self) -> Vec<TextMeasure> {
@@ -307,6 +313,19 @@ impl Worker {
             }
         });
         debug_assert!(events.is_empty(), "an observation concerns this worker alone");
+    }
+
+    /// Measures a request as on its arrival, and how long each plugin takes in the choice for it. Nothing else changes.
+    #[must_use]
+    pub fn time_plugins(
+        &self,
+        now: Instant,
+        request: &mut InferenceRequest,
+        ledger: &Ledger,
+        clock: Clock,
+    ) -> Vec<PluginTime> {
+        self.scheduler.measure(request);
+        self.scheduler.time_plugins(now, request, ledger, clock)
     }
 
     /// Measures a request as on its arrival, scores every endpoint for it, and says which would be chosen. Nothing else

@@ -7,12 +7,13 @@ mod pods;
 #[path = "scheduling/stages.rs"]
 mod stages;
 
-use std::net::SocketAddr;
+use std::{cell::Cell, net::SocketAddr, time::Duration};
 
 use picker_core::{
-    Chain, ClientId, Disagg, End, Event, EventKind, Fault, Filter, Handler, InferenceRequest,
-    PlacementEvent, Profile, RequestId, ResponseClass, Scheduler, Scheduling, Scorer, ScorerWeight,
-    Subset, WeightedScorer, filter::Role, ledger::Ledger,
+    Admitter, Chain, ClientId, Config, Disagg, End, Event, EventKind, Fault, Filter, Handler,
+    InferenceRequest, Instant, PlacementEvent, Profile, Randomness, RequestId, ResponseClass,
+    Scheduler, Scheduling, Scorer, ScorerWeight, Subset, WeightedScorer, filter::Role,
+    ledger::Ledger,
 };
 
 use pods::{address, ask, at, decide, endpoint, may_publish, profile, renew, scheduler, told};
@@ -142,6 +143,22 @@ fn a_retry_moves_the_prompt_and_counts_against_the_first() {
     }
 }
 
+/// A cluster that knows none of the list yet goes by its own balancing, and tries none of them.
+#[test]
+fn an_endpoint_that_is_not_of_the_list_blames_nobody() {
+    let endpoints = (1..=5).map(|last| endpoint(last, "decode", u32::from(last))).collect();
+    let mut scheduler = scheduler(profile("default", Vec::new()).into(), endpoints);
+    for turn in 0..9 {
+        let (request, decision) = (RequestId(turn), decide(&mut scheduler, &ask(4)).unwrap());
+        assert_eq!(decision.ranked, [1, 2, 3].map(address));
+        let _ = scheduler.handle(Event::Sent { request, at: at(1), ask: ask(4), decision });
+        let (served_by, answer) = (Some(address(5)), ResponseClass::Refused);
+        let notes = scheduler.handle(Event::Answered { request, at: at(2), served_by, answer });
+        let verdicts = notes.iter().map(|it| (it.endpoint, it.verdict)).collect::<Vec<_>>();
+        assert_eq!(verdicts, [(address(1), EventKind::Withdrawn)]);
+    }
+}
+
 /// The time includes the failure of the first endpoint, and how long that took is unknown.
 #[test]
 fn a_first_token_after_a_retry_says_of_nobody_how_fast_it_is() {
@@ -219,6 +236,42 @@ fn an_explanation_has_every_score_of_every_endpoint() {
             "10.0.0.2:8000 queue-scorer=0",
         ]
     );
+}
+
+/// Each look at the clock is a millisecond later than the one before.
+fn ticking() -> Instant {
+    thread_local!(static LOOKS: Cell<u64> = const { Cell::new(0) });
+    at(LOOKS.replace(LOOKS.get() + 1))
+}
+
+#[test]
+fn every_plugin_of_a_choice_is_timed_in_its_order() {
+    let epp = Profile { filters: vec![Filter::Role(Role::Decode)], ..Profile::of_the_epp() };
+    let admitters = vec![Admitter::named("probabilistic-admitter").unwrap()];
+    let config = Config { scheduling: epp.into(), admitters, ..Config::default() };
+    let mut scheduler = Scheduler::new(config, Randomness::from_seed(1));
+    renew(&mut scheduler, 0, stages());
+    let (before, mut untouched) = (ask(1), scheduler.clone());
+    let times = scheduler.time_plugins(at(1), &before, &Ledger::default(), ticking);
+    assert!(times.iter().all(|it| it.took == Duration::from_millis(1)), "{times:?}");
+    let told: Vec<String> =
+        times.iter().map(|it| format!("{} {}", it.point.name(), it.plugin)).collect();
+    assert_eq!(
+        told,
+        [
+            "DataProducer approx-prefix-cache-producer",
+            "Admission probabilistic-admitter",
+            "Filter decode-filter",
+            "Scorer queue-scorer",
+            "Scorer kv-cache-utilization-scorer",
+            "Scorer prefix-cache-scorer",
+            "Picker max-score-picker",
+        ]
+    );
+    for _ in 0..9 {
+        let [timed, own] = [&mut scheduler, &mut untouched].map(|it| decide(it, &before).unwrap());
+        assert_eq!(timed.ranked, own.ranked, "not even a die was thrown");
+    }
 }
 
 /// An endpoint that computes ten times as fast as the other is found to, and then preferred.

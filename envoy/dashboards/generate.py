@@ -24,6 +24,14 @@ def quantiles(metric, labels=OF):
     ]
 
 
+def once(labels, query):
+    """The sum of a query's series by these labels, each pool counted once: every scraper has all counts of all its gateways, so
+    that a sum over two scrapers is twice the truth. Scrapers of other releases have other pools."""
+    outer = f" by ({labels})" if labels else ""
+    pools = f"inference_pool, {labels}" if labels else "inference_pool"
+    return f"sum{outer} (max by ({pools}) (sum by (instance, {pools}) ({query})))"
+
+
 # Title, description, unit (Grafana's, Perses'), then the queries: legend, PromQL. What users feel first.
 PANELS = [
     ("Time to the first token", "From a request's arrival to the first content of its answer, waiting in the gateway included.",
@@ -31,13 +39,13 @@ PANELS = [
     ("Time between tokens", "Between two events of a stream, as clients see them.",
      "s", "seconds", quantiles("llm_d_epp_request_streaming_itl_seconds")),
     ("Output tokens a second", "By the usage in answers.", "short", "decimal", [
-        ("{{model_name}}", f"sum by (model_name) (rate(llm_d_epp_request_output_tokens_sum{{{OF}}}[1m]))"),
+        ("{{model_name}}", once("model_name", f"rate(llm_d_epp_request_output_tokens_sum{{{OF}}}[1m])")),
     ]),
     ("Requests that fail", "By the EPP's codes; answers of the picker's own among them.", "reqps", "requests/sec", [
-        ("{{error_code}}", f"sum by (error_code) (rate(llm_d_epp_request_error_total{{{OF}}}[1m]))"),
+        ("{{error_code}}", once("error_code", f"rate(llm_d_epp_request_error_total{{{OF}}}[1m])")),
     ]),
     ("Requests, by model", "Requests that are over.", "reqps", "requests/sec", [
-        ("{{model_name}}", f"sum by (model_name) (rate(llm_d_epp_request_total{{{OF}}}[1m]))"),
+        ("{{model_name}}", once("model_name", f"rate(llm_d_epp_request_total{{{OF}}}[1m])")),
     ]),
     ("Prompt tokens found cached", "Share that engines say they had cached, and share that the picker expected.",
      "percentunit", "percent-decimal", [
@@ -47,30 +55,30 @@ PANELS = [
                      f"sum(rate(llm_d_epp_prefix_indexer_hit_ratio_count{{{POOL}}}[1m]))"),
     ]),
     ("Requests in flight, by pod", "Over all gateways.", "short", "decimal", [
-        ("{{endpoint_name}}:{{port}}", f"sum by (endpoint_name, port) (llm_d_epp_inflight_requests{{{POOL}}})"),
+        ("{{endpoint_name}}:{{port}}", once("endpoint_name, port", f"llm_d_epp_inflight_requests{{{POOL}}}")),
     ]),
     ("First token by pod, 95th percentile", "Of the pods that answers came from; 100 of a pool.", "s", "seconds", [
         ("{{endpoint_name}}:{{port}}",
          "histogram_quantile(0.95, sum by (le, endpoint_name, port) "
          f"(rate(llm_picker_endpoint_ttft_seconds_bucket{{{POOL}}}[1m])))"),
     ]),
-    ("Picked, and let through unpicked", "Let through is what found no snapshot or no pod, where failureMode is FailOpen.",
+    ("Picked, and let through unpicked", "Let through is what came before the first snapshot of its pool, where failureMode is FailOpen.",
      "reqps", "requests/sec", [
-        ("picked", f"sum(rate(llm_picker_picked_total{{{POOL}}}[1m]))"),
-        ("failed open", f"sum(rate(llm_picker_failed_open_total{{{POOL}}}[1m]))"),
+        ("picked", once("", f"rate(llm_picker_picked_total{{{POOL}}}[1m])")),
+        ("failed open", once("", f"rate(llm_picker_failed_open_total{{{POOL}}}[1m])")),
     ]),
     ("Refused by the picker", "Answers in the pool's place, by status.", "reqps", "requests/sec", [
-        ("{{code}}", f"sum by (code) (rate(llm_picker_refused_total{{{POOL}}}[1m]))"),
+        ("{{code}}", once("code", f"rate(llm_picker_refused_total{{{POOL}}}[1m])")),
     ]),
     ("Requests waiting", "Held by flow control, in all gateways.", "short", "decimal", [
-        ("priority {{priority}}", f"sum by (priority) (llm_d_epp_flow_control_queue_size{{{POOL}}})"),
+        ("priority {{priority}}", once("priority", f"llm_d_epp_flow_control_queue_size{{{POOL}}}")),
     ]),
     ("Longest wait", "Of the requests that wait now.", "s", "seconds", [
         ("priority {{priority}}", f"max by (priority) (llm_picker_oldest_wait_seconds{{{POOL}}})"),
     ]),
     ("How waiting ends", "Dispatched, rejected or evicted.", "reqps", "requests/sec", [
         ("{{outcome}}, priority {{priority}}",
-         f"sum by (outcome, priority) (rate(llm_d_epp_flow_control_requests_total{{{POOL}}}[1m]))"),
+         once("outcome, priority", f"rate(llm_d_epp_flow_control_requests_total{{{POOL}}}[1m])")),
     ]),
     ("Time in the queue, 99th percentile", "Of the requests that left flow control.", "s", "seconds", [
         ("priority {{priority}}",
@@ -89,14 +97,18 @@ PANELS = [
             ("choice", "llm_d_epp_scheduler_e2e_duration_seconds"),
         )
     ]),
+    ("Time of each plugin, mean", "Of one request in 256.", "s", "seconds", [
+        ("{{plugin_type}}", "sum by (plugin_type) (rate(llm_d_epp_plugin_duration_seconds_sum{POOL}[5m])) / "
+                            "sum by (plugin_type) (rate(llm_d_epp_plugin_duration_seconds_count{POOL}[5m]))".replace("POOL", POOL)),
+    ]),
     ("Faults of the picker's own", "Requests need not have noticed anything.", "reqps", "requests/sec", [
-        ("{{kind}}", f"sum by (kind) (rate(llm_picker_own_errors_total{{{POOL}}}[5m]))"),
+        ("{{kind}}", once("kind", f"rate(llm_picker_own_errors_total{{{POOL}}}[5m])")),
     ]),
     ("Pods, by state", "As the last snapshot has them.", "short", "decimal", [
         ("{{state}}", "max by (state) (llm_scraper_endpoints{pool=~\"$pool\"})"),
     ]),
-    ("Age of a gateway's snapshot", "60 s is alarming, 300 s is none.", "s", "seconds", [
-        ("{{envoy}}", "max by (envoy) (llm_scraper_snapshot_age_seconds{envoy=~\"$gateway\"})"),
+    ("Age of a gateway's snapshot", "Of the newest that it took, of whichever scraper; an alert fires above 5 s.", "s", "seconds", [
+        ("{{envoy}}", "min by (envoy) (llm_scraper_snapshot_age_seconds{envoy=~\"$gateway\"})"),
     ]),
     ("Age of pods' readings in a snapshot, 99th percentile", "When the snapshot was made.", "s", "seconds", [
         ("age", "histogram_quantile(0.99, sum by (le) (rate(llm_scraper_reading_age_seconds_bucket[1m])))"),

@@ -1,13 +1,13 @@
 //! Bodies that this VM has Envoy keep, on their way in or while their requests wait, and the end of those that pin too
 //! much.
 
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 
 use picker_core::{RequestId, flow::Priority};
 
 use crate::{
     counters::Counters,
-    host,
+    host, ticks,
     vm::{self, HeldStream, UploadingStream},
 };
 
@@ -15,20 +15,21 @@ use crate::{
 /// with a gigabit a second sends in two seconds. A client that sends more may lose its answer with the connection.
 pub(crate) const DISCARDED_MAX: u64 = 256 << 20;
 
-/// Time between looks at bodies that pin too much. Envoy rounds it up to a multiple of 4 ms.
-const CROWDED_TICK: Duration = Duration::from_millis(20);
-
-/// Notes that of a stream's body so many bytes have come.
-pub(crate) fn note_upload(request: RequestId, bytes: usize, stream: Rc<dyn UploadingStream>) {
-    let begins_to_crowd = vm::with(|vm| {
-        let were_crowded = vm.uploads.are_crowded();
+/// Notes that of a stream's body so many bytes have come. Envoy acts on that stream, or on its plugin instance, which has
+/// this context id.
+pub(crate) fn note_upload(
+    instance: u32,
+    request: RequestId,
+    bytes: usize,
+    stream: Rc<dyn UploadingStream>,
+) {
+    let are_crowded = vm::with(|vm| {
         vm.uploads.grow(request, u64::try_from(bytes).unwrap_or(u64::MAX));
         vm.uploading.entry(request).or_insert(stream);
-        vm.uploads.are_crowded() && !were_crowded
+        vm.uploads.are_crowded()
     });
-    // Once, as each call puts the tick off.
-    if begins_to_crowd {
-        host::tick_from_now(CROWDED_TICK);
+    if are_crowded {
+        ticks::soon(instance);
     }
 }
 
@@ -48,15 +49,14 @@ pub(crate) fn would_crowd(request: RequestId, bytes: usize) -> bool {
     })
 }
 
-/// Notes that a request waits with so many bytes.
-pub(crate) fn hold(request: RequestId, priority: Priority, bytes: u64) {
-    let begins_to_crowd = vm::with(|vm| {
-        let were_crowded = vm.held_bodies.are_crowded();
+/// Notes that a request of this plugin instance waits with so many bytes.
+pub(crate) fn hold(instance: u32, request: RequestId, priority: Priority, bytes: u64) {
+    let are_crowded = vm::with(|vm| {
         vm.held_bodies.hold(request, priority, bytes);
-        vm.held_bodies.are_crowded() && !were_crowded
+        vm.held_bodies.are_crowded()
     });
-    if begins_to_crowd {
-        host::tick_from_now(CROWDED_TICK);
+    if are_crowded {
+        ticks::soon(instance);
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn tick(context: u32) {
             && host::act_on(request.0)
             && let Some(bytes) = stream.give_up(fault)
         {
-            note_upload(request, bytes, stream);
+            note_upload(context, request, bytes, stream);
         }
     }
     for request in displaced {

@@ -22,7 +22,17 @@ pub(crate) fn find(tenant: &str, name: &[u8]) -> Vec<Home> {
 
 /// Notes the endpoint of a pool that keeps what this tenant knows by this name, and has other gateways learn of it.
 pub(crate) fn keep(pool: &Pool, tenant: &str, name: &[u8], endpoint: SocketAddr) {
-    if let Some(name) = NameDigest::new(tenant, name, vm::prompt_key()) {
+    note(pool, NameDigest::new(tenant, name, vm::prompt_key()), endpoint);
+}
+
+/// Notes the same of a name that the client chose.
+pub(crate) fn keep_chosen(pool: &Pool, tenant: &str, name: &[u8], endpoint: SocketAddr) {
+    let name = NameDigest::new(tenant, name, vm::prompt_key());
+    note(pool, name.map(NameDigest::chosen), endpoint);
+}
+
+fn note(pool: &Pool, name: Option<NameDigest>, endpoint: SocketAddr) {
+    if let Some(name) = name {
         store::keep_home(name, Home { pool: PoolDigest::new(&pool.config.name), endpoint });
         run::tell(pool, Input::Kept { name: name.into(), endpoint });
     }

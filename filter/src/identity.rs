@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use picker_core::{ClientId, Subset};
+use picker_core::{ClientId, Subset, flow::FairnessId};
 use wire::{
-    body::Video,
+    body::{MODEL_BYTES_MAX, Video},
     config::{self, FairnessKey},
     jwt,
 };
@@ -84,7 +84,7 @@ impl Identity {
             authenticated,
             ttl: TTL.iter().find_map(|name| go_duration(headers.last(name)?)),
             slo_ttft: SLO_TTFT_MS.iter().find_map(|name| millis(headers.last(name)?)),
-            model_rewrite: MODEL_REWRITE.iter().find_map(|name| text(headers.last(name)?)),
+            model_rewrite: MODEL_REWRITE.iter().find_map(|name| model(headers.last(name)?)),
             subset: subset_hint(headers),
             video: video(headers),
         }
@@ -124,6 +124,11 @@ fn client_network() -> Option<String> {
 fn text(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?.trim();
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Reads the name of a model; `None` if it is none, or longer than such names are.
+fn model(value: &[u8]) -> Option<String> {
+    text(value).filter(|name| name.len() <= MODEL_BYTES_MAX)
 }
 
 /// Reads the headers that a client sends with a video (EPP: token-producer, estimate).
@@ -170,6 +175,8 @@ fn millis(value: &[u8]) -> Option<Duration> {
 /// counts: authentication appends its own behind any that a client sent.
 fn first_present<'a>(headers: &Headers, names: &'a [String]) -> Option<(&'a str, String)> {
     let (name, value) = names.iter().find_map(|name| Some((name, headers.last(name)?)))?;
+    // Kept for as long as the request lives. No objective has a longer name, and tenants are told apart by as much.
+    let value = value.get(..FairnessId::LEN_MAX).unwrap_or(value);
     // An id that is no UTF-8 is as good as another, as long as equal bytes give equal ids.
     Some((name, String::from_utf8_lossy(value).into_owned()))
 }

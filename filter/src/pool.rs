@@ -21,6 +21,8 @@ pub(crate) struct Pool {
     pub(crate) config: Rc<PoolConfig>,
     /// The settings of the pool's worker.
     pub(crate) worker_config: WorkerConfig,
+    /// Context id of that plugin instance.
+    pub(crate) instance: u32,
     /// Id of this VM's part in the pool.
     pub(crate) id: PoolId,
     /// The store that this VM shares with the others.
@@ -43,13 +45,20 @@ pub(crate) fn conduct(config: &PickerConfig) -> Conduct {
 }
 
 impl Pool {
-    /// Takes part in a pool from now on. `acting` is the context that Envoy acts on.
-    pub(crate) fn join(checked: &CheckedPool, conduct: Conduct, acting: u32) -> Self {
+    /// Takes part in a pool from now on, as the plugin instance with this context id. `acting` is the context that Envoy
+    /// acts on.
+    pub(crate) fn join(
+        checked: &CheckedPool,
+        conduct: Conduct,
+        instance: u32,
+        acting: u32,
+    ) -> Self {
         let CheckedPool { config, source } = checked;
         let worker_config = worker_config(config, conduct);
         let id = vm::join(&config.name, &worker_config, acting);
         let worker = vm::in_pool(id, |pool| pool.worker.id());
         Self {
+            instance,
             id,
             store: SharedStore::for_pool(&config.name),
             heartbeats: Heartbeats::for_worker(&config.name, worker),

@@ -9,7 +9,7 @@ mod group;
 
 use std::{cell::OnceCell, collections::BTreeMap, rc::Rc};
 
-use picker_core::worker::{Conduct, Input};
+use picker_core::worker::Conduct;
 use wire::{
     config::{Destined, MatchIndex},
     homes::PoolDigest,
@@ -20,9 +20,9 @@ use crate::{
     checked::CheckedPool,
     host::{self, Headers},
     pool::{self, Pool},
-    run::{self, Caller},
-    session_key,
+    run, session_key,
     store::SharedStore,
+    ticks,
     vm::{self, instances::ConfiguredPool},
 };
 pub(crate) use candidates::{Candidates, Choice, rewrites};
@@ -100,7 +100,7 @@ impl Pools {
         if let Some(pool) = joined.get() {
             return Some(Rc::clone(pool));
         }
-        let pool = Rc::new(Pool::join(checked, self.conduct, acting));
+        let pool = Rc::new(Pool::join(checked, self.conduct, self.context, acting));
         let _ = joined.set(Rc::clone(&pool));
         let entering: Rc<dyn ConfiguredPool> = Rc::<Pool>::clone(&pool);
         vm::enter(pool.id, self.context, entering);
@@ -127,8 +127,19 @@ impl Pools {
     /// Lets time pass for all pools.
     pub(crate) fn tick(&self) {
         bodies::tick(self.context);
-        for pool in self.joined() {
-            let _ = run::run(pool, Caller::Instance(self.context), Input::Tick);
+        let now = host::now();
+        let count = self.joined().count();
+        // Another one at each tick: pools with many requests to let go may leave no turn to those behind them.
+        let first = ticks::number(now).checked_rem(count).unwrap_or_default();
+        let mut decisions = 0;
+        let joined = || self.joined();
+        for pool in joined().skip(first).chain(joined().take(first)) {
+            if decisions >= run::DECISIONS_MAX {
+                break;
+            }
+            if vm::in_pool(pool.id, |pool| pool.is_due(now)) {
+                decisions += run::tick(pool, self.context);
+            }
         }
         self.set_tick_period();
     }
@@ -136,6 +147,6 @@ impl Pools {
     /// Asks for the ticks that the busiest of the pools needs, in the plugin instance that Envoy acts on.
     pub(crate) fn set_tick_period(&self) {
         let is_busy = self.joined().any(|pool| vm::in_pool(pool.id, |pool| pool.worker.is_busy()));
-        run::tick_as(is_busy || bodies::are_crowded());
+        ticks::ask(self.context, is_busy || bodies::are_crowded());
     }
 }

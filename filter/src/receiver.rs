@@ -84,8 +84,8 @@ impl Receiver {
         Ok(Self { max_bytes: config.max_bytes, stats: Counters::define(), secrets })
     }
 
-    /// Reads the headers that vouch for a snapshot, and looks at their age: before the body comes, of which
-    /// nothing is buffered for a stranger.
+    /// Reads the headers that vouch for a snapshot, and looks at their age: before the body comes, of which nothing is
+    /// buffered for a request without them. Whoever makes some up has it buffered, as an upload among the others.
     pub(crate) fn signed(headers: &Headers) -> Result<SignedHeaders, Refused> {
         let snapshot = push::Headers::parse(
             headers.last(push::TIME_HEADER),
@@ -122,7 +122,6 @@ impl Receiver {
             Refused::new(400, format!("found a body shorter than {}", exchange::PART_HEADER))
         })?;
         let secret = self.secrets.verify(signed, body)?;
-        self.secrets.get(secret).into_iter().for_each(prompt_key::share);
         let snapshot = wire::snapshot::decode(body)
             .map_err(|error| Refused::new(400, format!("cannot read the snapshot: {error}")))?;
         let stamp = signed.stamp;
@@ -137,6 +136,8 @@ impl Receiver {
                 body: body.to_vec(),
             })
         })?;
+        // Not before the snapshot counts: a repeated one of another secret would change the key of all prompts.
+        self.secrets.get(secret).into_iter().for_each(prompt_key::share);
         let gateway = gateway::id();
         let id = GatewayId(gateway);
         let events = seal.as_ref().and_then(|seal| {

@@ -95,14 +95,20 @@ pub(crate) fn of_pull(
     reported.body(questions, counters, have)
 }
 
+impl Body {
+    /// Makes the body of a report for the other gateways alone.
+    fn of_exchange(body: Vec<u8>) -> Self {
+        Self { kind: exchange::MEDIA_TYPE, body }
+    }
+}
+
 impl Reported<'_> {
     fn body(&self, questions: Questions, counters: &Counters, have: Option<Have>) -> Option<Body> {
         let told = if questions.exchange { self.exchange() } else { None };
         if questions.reply {
-            let body = self.reply(told, counters, have)?;
-            return Some(Body { kind: reply::MEDIA_TYPE, body });
+            return self.reply(told, counters, have);
         }
-        told.map(|body| Body { kind: exchange::MEDIA_TYPE, body })
+        told.map(Body::of_exchange)
     }
 
     /// Returns what the other gateways are told.
@@ -123,7 +129,7 @@ impl Reported<'_> {
         exchange: Option<Vec<u8>>,
         counters: &Counters,
         have: Option<Have>,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Body> {
         let heads = SharedStore::for_pool(self.pool).tallies().heads();
         let alive = heads.values().filter(|head| is_alive(head, self.now));
         let beliefs = Beliefs::merged(alive.map(|head| &head.beliefs));
@@ -141,10 +147,11 @@ impl Reported<'_> {
         };
         let reply = Reply { report, counts, beliefs, stages, exchange };
         match reply.encode() {
-            Ok(bytes) => Some(bytes),
+            Ok(body) => Some(Body { kind: reply::MEDIA_TYPE, body }),
             Err(error) => {
                 log::warn!("failed to write the reply on pool {}: {error}", self.pool);
-                None
+                // The other gateways still hear what they are to hear.
+                reply.exchange.map(Body::of_exchange)
             }
         }
     }

@@ -29,13 +29,16 @@ const LISTED_MAX: usize = 2 * POOLS_MAX;
 /// Pools that are emptied at one tick, so that none takes long: each takes a call of Envoy for every entry of its ring.
 const EMPTIED_MAX: usize = 4;
 
+/// Makes the list, so that of two plugin instances that go at once none is lost. For `on_configure` only.
+pub(crate) fn create() {
+    host::create_shared(KEY);
+}
+
 /// Puts pools on the list which a configuration or a plugin instance no longer has, from now on. Others may have them.
 pub(crate) fn retire(gone: &[String], now: Instant) {
     if gone.is_empty() {
         return;
     }
-    // Of two plugin instances that go at once, none is lost.
-    host::create_shared(KEY);
     change(|retired| {
         let gone: BTreeSet<&str> = gone.iter().map(String::as_str).collect();
         let known: BTreeSet<String> = retired.iter().map(|pool| pool.name.clone()).collect();

@@ -9,6 +9,7 @@ use proxy_wasm::{
 use wire::config::{CONFIG_BYTES_MAX, Claims, PluginConfig};
 
 use crate::{
+    bodies,
     bypass::{Bypass, Bypassed},
     checked::{CheckedConfig, CheckedPicker},
     counters::Counters,
@@ -22,6 +23,7 @@ use crate::{
     receiver::Receiver,
     retired, run,
     stream::Picker,
+    ticks,
     vm::{self, KEEPER},
     warm_up,
 };
@@ -123,7 +125,7 @@ impl InstanceRole {
                 Self::Picker(Rc::new(PluginInstance { context_id, config, counters, pools }))
             }
             CheckedConfig::Ingest(receiver) => {
-                run::tick_when_idle();
+                ticks::ask(context_id, false);
                 Self::Ingest(Rc::new(receiver))
             }
         }
@@ -134,7 +136,7 @@ impl InstanceRole {
         match kept.last_good().map(|json| CheckedConfig::read(&json)) {
             Some(Ok(checked)) => Self::configured(checked, context_id),
             Some(Err(_)) | None => {
-                run::tick_when_idle();
+                ticks::ask(context_id, false);
                 Self::Bypass(Rc::new(Bypass::new(Claims::of(refused))))
             }
         }
@@ -187,6 +189,7 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         gateway::draw_id();
+        retired::create();
         self.configure(&host::plugin_configuration(size));
         // Whatever it says: a plugin that refuses to start has Envoy refuse every other change of its
         // listener, and a new Envoy answers all routes there with 503.
@@ -206,7 +209,8 @@ impl RootContext for Root {
             run::count(&instance.counters, host::now());
             instance.pools.joined().for_each(|pool| fetch::ask(pool));
         } else {
-            run::tick_when_idle();
+            bodies::tick(self.context_id);
+            ticks::ask(self.context_id, bodies::are_crowded());
         }
         if self.context_id == KEEPER {
             run::tick_orphans();
@@ -224,7 +228,9 @@ impl RootContext for Root {
             InstanceRole::Picker(instance) => {
                 Some(Box::new(Picker::new(Rc::clone(instance), context_id)))
             }
-            InstanceRole::Ingest(receiver) => Some(Box::new(Ingest::new(Rc::clone(receiver)))),
+            InstanceRole::Ingest(receiver) => {
+                Some(Box::new(Ingest::new(Rc::clone(receiver), context_id, self.context_id)))
+            }
         }
     }
 

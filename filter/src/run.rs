@@ -1,6 +1,6 @@
 //! The one place where a worker meets Envoy: runs its turns and carries out their effects.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use picker_core::{
     Instant, RequestId,
@@ -15,20 +15,14 @@ use crate::{
     counters::Counters,
     host, outbox,
     pool::Pool,
-    stats,
+    stats, ticks,
     vm::{self, KEEPER, instances::ConfiguredPool},
 };
 
-/// Time between looks at the clock while requests wait: a request waits at most its time to live and
-/// this much more. Envoy rounds it up to a multiple of 4 ms.
-const BUSY_TICK: Duration = Duration::from_millis(20);
-
-/// Time between heartbeats otherwise. Three of these missed are a dead worker.
-const IDLE_TICK: Duration = Duration::from_secs(1);
-
-/// Decisions carried out in one callback; what is over it by then waits for the next one. A message
-/// grants at most [`WorkerPeer::GRANTS_MAX`], and Envoy's VMs die of a few hundred replies in one go.
-const DECISIONS_MAX: usize = WorkerPeer::GRANTS_MAX as usize;
+/// Decisions carried out in one callback, after which the rest waits for the next one: Envoy's VMs die of a few hundred
+/// replies in one go. The last message, or the last pool, may bring as many again, as a message grants at most
+/// [`WorkerPeer::GRANTS_MAX`].
+pub(crate) const DECISIONS_MAX: usize = WorkerPeer::GRANTS_MAX as usize;
 
 /// A pool's worker in this VM, with the store that it shares.
 struct PoolHost<'a> {
@@ -62,12 +56,33 @@ pub(crate) enum Caller {
     Instance(u32),
 }
 
+impl Caller {
+    /// Returns the context id of the plugin instance with the timer that Envoy sets now.
+    const fn instance(self, pool: &Pool) -> u32 {
+        match self {
+            Self::Stream => pool.instance,
+            Self::Instance(context) => context,
+        }
+    }
+}
+
 /// Runs an input, and everything that follows from it. Returns the caller's own decision, if there is
 /// one.
 pub(crate) fn run(pool: &Pool, caller: Caller, input: Input) -> Option<Decision> {
     let mut outcome = Outcome::default();
     run_all(pool, caller, input, &mut outcome);
     outcome.finish(pool)
+}
+
+/// Lets time pass for a pool, in a tick of the plugin instance of this context id. Returns the number of held requests
+/// that wait no more.
+pub(crate) fn tick(pool: &Pool, context: u32) -> usize {
+    let mut outcome = Outcome::default();
+    run_all(pool, Caller::Instance(context), Input::Tick, &mut outcome);
+    let decisions = outcome.decisions;
+    let own = outcome.finish(pool);
+    debug_assert!(own.is_none(), "a tick decides about held requests only");
+    decisions
 }
 
 /// Runs an input of which no decision follows.
@@ -87,6 +102,10 @@ pub(crate) fn observe(pool: &Pool, observation: Observation) {
 }
 
 impl ConfiguredPool for Pool {
+    fn instance(&self) -> u32 {
+        self.instance
+    }
+
     fn configure(&self) {
         vm::in_pool(self.id, |pool| pool.fetching.configure(self.source.clone()));
         tell(self, Input::Configured(Box::new(self.worker_config.clone())));
@@ -137,7 +156,12 @@ fn run_all(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
 
 fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
     let mut host = PoolHost { pool, ledger: Vec::new() };
-    for effect in worker::turn(&mut host, host::now(), input) {
+    let (now, dispatches) = (host::now(), matches!(input, Input::Arbitrate));
+    let effects = worker::turn(&mut host, now, input);
+    if dispatches {
+        stats::count_dispatch_cycle(pool, host::now().saturating_since(now));
+    }
+    for effect in effects {
         match effect {
             Effect::Decide(decision) => match caller {
                 Caller::Stream => outcome.own = Some(*decision),
@@ -157,7 +181,7 @@ fn carry_out(pool: &Pool, caller: Caller, input: Input, outcome: &mut Outcome) {
             }
             Effect::Evict { request } => evict(pool, caller, request),
             Effect::ShowHeartbeat => outcome.shows_heartbeat = true,
-            Effect::TickSoon => host::tick_from_now(BUSY_TICK),
+            Effect::TickSoon => ticks::soon(caller.instance(pool)),
             Effect::Then(input) => outcome.inputs.push_back(*input),
             Effect::ShowPool(ledger) => stats::show_pool(pool, host::now(), &ledger),
             Effect::RemoveHeartbeat { worker, beats } => {
@@ -224,19 +248,21 @@ pub(crate) fn count(counters: &Counters, now: Instant) {
     }
 }
 
-/// Asks for the ticks that busy or idle pools need, in the plugin instance that Envoy acts on.
-pub(crate) fn tick_as(is_busy: bool) {
-    host::set_tick_period(if is_busy { BUSY_TICK } else { IDLE_TICK });
-}
-
 /// Takes a plugin instance away from its pools, when Envoy has ended it and all its streams. A pool that an earlier
 /// instance still has goes by that one's configuration again: Envoy takes an instance up that was about to leave, without
 /// a word, where its configuration comes back. Returns the names of the pools that no instance of this VM has any more.
 pub(crate) fn leave(context: u32) -> Vec<String> {
     let departure = vm::leave(context);
-    departure.falling.iter().for_each(|pool| pool.configure());
+    for pool in &departure.falling {
+        pool.configure();
+        // Its worker may have asked the other instance for ticks.
+        if host::act_on(pool.instance()) {
+            ticks::soon(pool.instance());
+        }
+    }
+    let _ = host::act_on(context);
     if !departure.orphaned.is_empty() && host::act_on(KEEPER) {
-        host::tick_from_now(BUSY_TICK);
+        ticks::soon(KEEPER);
         let _ = host::act_on(context);
     }
     departure.orphaned
@@ -250,7 +276,7 @@ pub(crate) fn tick_orphans() {
         is_busy |= pool.tick(KEEPER);
     }
     if is_busy {
-        host::set_tick_period(BUSY_TICK);
+        ticks::ask(KEEPER, true);
     }
 }
 
@@ -264,11 +290,6 @@ pub(crate) fn wake(queue: u32) {
         }
         None => while host::dequeue(queue).is_some() {},
     }
-}
-
-/// Asks for the ticks of a plugin instance that holds no requests.
-pub(crate) fn tick_when_idle() {
-    host::set_tick_period(IDLE_TICK);
 }
 
 /// Takes in messages of other workers.

@@ -15,7 +15,8 @@ mod others;
 mod tallies;
 
 use picker_core::{
-    PlacementEvent,
+    Instant, PlacementEvent,
+    flow::{FlowKey, FlowSize},
     ledger::{Accounts, Ledger, Members, Row},
     pull::PullLease,
     worker::{Proposal, RING_ENTRIES, RingEntry, Seen, StoredSnapshot, Version, Wants, Written},
@@ -49,6 +50,22 @@ pub(crate) struct SharedStore {
     ledger_key: String,
 }
 
+/// What a worker shows of a pool's queues.
+#[derive(Debug)]
+pub(crate) struct ShownQueues {
+    /// Sizes of the flows that wait; `None` where another worker keeps the queues.
+    pub(crate) flows: Option<Vec<FlowSize>>,
+    /// Charges of tenants since the worker showed the last ones.
+    pub(crate) charges: Vec<(FlowKey, i64)>,
+}
+
+impl ShownQueues {
+    /// True if there is something to show.
+    pub(crate) fn has_news(&self) -> bool {
+        self.flows.is_some() || !self.charges.is_empty()
+    }
+}
+
 /// The lease of the worker that fetches snapshots, as it was read.
 #[derive(Debug)]
 pub(crate) struct PullLeaseRead {
@@ -66,8 +83,9 @@ impl SharedStore {
     /// Creates the keys that are changed by compare-and-swap, so that no first change is lost and no
     /// two workers take the first lease. From `on_configure`.
     pub(crate) fn create(&self) {
-        let keys = [&self.ledger_key, &self.snapshot_key(), &self.pull_key(), &self.others_key()];
-        keys.into_iter().for_each(|key| host::create_shared(key));
+        let keys = [self.snapshot_key(), self.pull_key(), self.others_key(), self.queues_key()];
+        let keys = keys.iter().chain([&self.ledger_key]);
+        keys.for_each(|key| host::create_shared(key));
         self.tallies().create();
     }
 
@@ -223,11 +241,25 @@ impl SharedStore {
         host::share_if_unchanged(&self.pull_key(), &wire::pull::encode(lease), before.read.cas)
     }
 
-    /// Shows the sizes of flows that wait, for reports on the pool.
-    pub(crate) fn show_queues(&self, queues: &Queues) {
-        match wire::queues::encode(queues) {
-            Ok(bytes) => host::share(&self.queues_key(), &bytes),
-            Err(error) => log::warn!("failed to publish queue sizes: {error}"),
+    /// Shows the sizes of flows that wait, where this worker is the arbiter, and adds what it has charged tenants, for
+    /// reports on the pool.
+    pub(crate) fn show_queues(&self, now: Instant, shown: ShownQueues) {
+        let ShownQueues { flows, charges } = shown;
+        let key = self.queues_key();
+        for _ in 0..TRIES_MAX {
+            let stored = host::shared(&key);
+            let mut queues = wire::queues::decode(&stored.value).unwrap_or_default();
+            if let Some(flows) = &flows {
+                queues.seen_at = now;
+                queues.flows.clone_from(flows);
+            }
+            queues.tenants.add(now, &charges);
+            match wire::queues::encode(&queues) {
+                Ok(bytes) if host::share_if_unchanged(&key, &bytes, stored.cas) => break,
+                // Another worker has added its own.
+                Ok(_) => (),
+                Err(error) => return log::warn!("failed to publish queue sizes: {error}"),
+            }
         }
     }
 

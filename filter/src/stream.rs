@@ -92,7 +92,7 @@ impl Stream {
         // Envoy takes as much as its buffers hold, which is about as much as the longest body.
         let max = self.instance.config.envoy.max_body_bytes;
         let bytes = if length == 0 { max } else { length.min(max) };
-        bodies::hold(self.id, held.placed.flow.priority, bytes);
+        bodies::hold(self.instance.context_id, self.id, held.placed.flow.priority, bytes);
         if self.instance.config.envoy.way.hold() == Hold::StopIteration {
             host::hold_body(self.id.0, self.instance.context_id);
         }

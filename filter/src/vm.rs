@@ -11,7 +11,12 @@ pub(crate) mod instances;
 pub(crate) mod notes;
 pub(crate) mod tally;
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use picker_core::{
     Instant, PromptKey, Randomness, RequestId, TableKey,
@@ -34,6 +39,9 @@ use tally::{PoolSessions, PoolTally};
 /// at which the SDK panics. Context 1 is a plugin instance in every VM.
 pub(crate) const KEEPER: u32 = 1;
 
+/// Least time between two ticks of a pool at rest: a second, less what a timer may be early.
+const RESTING_TICK: Duration = Duration::from_millis(980);
+
 thread_local! {
     static VM: RefCell<Vm> = const { RefCell::new(Vm::new()) };
 }
@@ -55,6 +63,8 @@ pub(crate) struct Vm {
     pub(crate) uploading: BTreeMap<RequestId, Rc<dyn UploadingStream>>,
     /// Bodies of requests that wait.
     pub(crate) held_bodies: HeldBodies,
+    /// Context ids of the plugin instances that will tick soon.
+    ticking_soon: BTreeSet<u32>,
     /// Bytes of both, as Envoy's gauge has them.
     pub(crate) shown_body_bytes: u64,
     /// Numbers of the newest connections that plugin instances were seen to serve, by their context ids.
@@ -75,6 +85,21 @@ pub(crate) struct PoolState {
     /// The queue of this worker's messages; `None` where Envoy has no queues.
     queue: Option<u32>,
     instances: Instances,
+    /// Time of the last tick.
+    ticked_at: Option<Instant>,
+}
+
+impl PoolState {
+    /// True if the pool is to tick now, which is taken note of: one that is at rest does so once a second, however often
+    /// others need it.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        let rests = |at| now.saturating_since(at) < RESTING_TICK;
+        let is_due = self.worker.is_busy() || !self.ticked_at.is_some_and(rests);
+        if is_due {
+            self.ticked_at = Some(now);
+        }
+        is_due
+    }
 }
 
 /// A stream with its body on its way in.
@@ -113,6 +138,7 @@ impl Vm {
             uploads: Uploads::new(),
             uploading: BTreeMap::new(),
             held_bodies: HeldBodies::new(),
+            ticking_soon: BTreeSet::new(),
             shown_body_bytes: 0,
             connections: BTreeMap::new(),
         }
@@ -179,6 +205,7 @@ pub(crate) fn join(name: &str, config: &WorkerConfig, context: u32) -> PoolId {
     let randomness = Randomness {
         seed: host::random(),
         table_key: TableKey::new([host::random(), host::random(), host::random()]),
+        learned_key: host::random(),
     };
     let epoch = host::random();
     let worker_name = WorkerName { id, queue: QueueId(queue.unwrap_or_default()) };
@@ -193,6 +220,7 @@ pub(crate) fn join(name: &str, config: &WorkerConfig, context: u32) -> PoolId {
             tally: PoolTally::new(epoch),
             queue,
             instances: Instances::default(),
+            ticked_at: None,
         })
     })
 }
@@ -215,6 +243,7 @@ pub(crate) struct Departure {
 pub(crate) fn leave(context: u32) -> Departure {
     with(|vm| {
         vm.connections.remove(&context);
+        let _ = vm.ticking_soon.remove(&context);
         let mut departure = Departure::default();
         for pool in &mut vm.pools {
             match pool.instances.leave(context) {
@@ -238,6 +267,19 @@ pub(crate) fn woken_by(queue: u32) -> Option<Instance> {
         let pool = vm.pools.iter().find(|pool| pool.queue == Some(queue))?;
         pool.instances.acting(KEEPER)
     })
+}
+
+/// Notes that a plugin instance will tick soon. Returns false if it would anyway.
+pub(crate) fn wish_for_tick(context: u32) -> bool {
+    with(|vm| vm.ticking_soon.insert(context))
+}
+
+/// Notes whether a plugin instance, which ticks now, will do so again soon.
+pub(crate) fn tick(context: u32, is_soon: bool) {
+    let _ = with(|vm| match is_soon {
+        true => vm.ticking_soon.insert(context),
+        false => vm.ticking_soon.remove(&context),
+    });
 }
 
 /// Takes note of a connection that a plugin instance serves.

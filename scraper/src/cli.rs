@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 pub(crate) use args::Args;
-use args::{Command, DebugHeaderArgs, ExplainArgs, OnceSettings, Options};
+use args::{Command, DebugHeaderArgs, ExplainArgs, OnceSettings, Options, ReadyArgs};
 
 /// Exit code of a check that found faults.
 const FAULTY: u8 = 1;
@@ -35,6 +35,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(Command::Check { files }) => return check_files(&files),
         Some(Command::Explain(request)) => explain(options, request).await,
         Some(Command::DebugHeader(args)) => print_debug_header(&options, &args),
+        Some(Command::Ready(ReadyArgs { address, timeout })) => {
+            print(&scraper::ready(&address, timeout).await.map_err(|why| anyhow!(why))?)
+        }
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "llm-scraper", &mut text);

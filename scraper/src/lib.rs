@@ -12,7 +12,7 @@
 //! `peer` is talked to, and the watches of `kubernetes`; the scraper's own `meters`; then a `pool`
 //! as it is known, from `discover` through `scrape` to `push`, the `tallies` of what gateways reply,
 //! and the `page` that shows all of it; the
-//! `scraper` that ties these tasks together; last the commands `once`, `check`, `explain` and `migrate`.
+//! `scraper` that ties these tasks together; last the commands `once`, `check`, `explain`, `migrate` and `ready`.
 //!
 //! Judgements are in pure files that take outcomes and the time: `peer/link.rs` (is a peer down?),
 //! `scrape/schedule.rs`, `push/stamp.rs`, `pool/snapshot.rs` and `page/status/problems.rs`.
@@ -45,6 +45,7 @@ mod check;
 mod explain;
 mod migrate;
 mod once;
+mod ready;
 
 pub use check::{CheckReport, CheckedFile, check};
 pub use explain::{
@@ -53,6 +54,7 @@ pub use explain::{
 };
 pub use migrate::{Migrated, migrate, migrate_plugin};
 pub use once::{once, to_json};
+pub use ready::ready;
 pub use scraper::{Scraper, StartError};
 pub use settings::{EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings};
 pub use task::abort_on_panic;

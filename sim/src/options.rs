@@ -6,6 +6,12 @@ use clap::{Parser, ValueEnum};
 
 use crate::engine_core::{Config, Cost};
 
+/// Least speed: a step of a second takes twelve days, and no duration overflows.
+const SPEED_MIN: f64 = 1e-6;
+
+/// Most speed: the shortest duration of a step is a thousandth of a nanosecond, which is none.
+const SPEED_MAX: f64 = 1e6;
+
 /// Source of the time of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
@@ -142,8 +148,11 @@ impl Options {
     /// # Errors
     /// Says which option is out of bounds, what it is and what is allowed.
     pub fn engine(&self) -> Result<Config, String> {
-        if !self.speed.is_finite() || self.speed <= 0.0 {
-            return Err(format!("--speed {}: must be a number above 0", self.speed));
+        if !(SPEED_MIN..=SPEED_MAX).contains(&self.speed) {
+            return Err(format!(
+                "--speed {}: must be a number from {SPEED_MIN} to {SPEED_MAX}",
+                self.speed
+            ));
         }
         for (flag, value) in [
             ("--block-size", self.block_size),
@@ -189,6 +198,16 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_speed_that_no_duration_has_is_refused() {
+        let engine = |speed| Options { speed, ..Options::default() }.engine();
+        for speed in [0.0, -1.0, 1e-22, 1e7, f64::NAN, f64::INFINITY] {
+            let said = engine(speed).unwrap_err();
+            assert!(said.ends_with("must be a number from 0.000001 to 1000000"), "{said}");
+        }
+        assert!([SPEED_MIN, 0.03, 1.0, SPEED_MAX].map(engine).iter().all(Result::is_ok));
+    }
 
     #[test]
     fn a_cache_smaller_than_one_request_is_refused() {

@@ -14,6 +14,7 @@ use crate::Options;
 mod front;
 mod gate;
 // Inference: the request, and the answer.
+mod body;
 mod completions;
 mod glance;
 mod inspect;

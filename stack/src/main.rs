@@ -199,17 +199,34 @@ async fn resolve(upstreams: &[String]) -> Result<Vec<SocketAddr>> {
     for upstream in upstreams {
         let named = |what: &str| {
             format!(
-                "invalid --upstream {upstream:?}: {what}; allowed: HOST:PORT or http://HOST:PORT"
+                "invalid --upstream {upstream:?}: {what}; allowed: HOST:PORT, http://HOST:PORT or \
+                 http://HOST:PORT/v1"
             )
         };
-        ensure!(!upstream.starts_with("https://"), named("TLS to servers is not spoken here"));
-        let host = upstream.strip_prefix("http://").unwrap_or(upstream).trim_end_matches('/');
+        let host = host_of(upstream).map_err(|what| anyhow!(named(what)))?;
         let mut found =
             tokio::net::lookup_host(host).await.with_context(|| named("found no such host"))?;
         let address = found.next();
         addresses.push(address.with_context(|| named("found no address of it"))?);
     }
     Ok(addresses)
+}
+
+/// Returns host and port of a server, which may be named by the base URL that clients take.
+///
+/// # Errors
+/// If it is named otherwise: what is wrong with it.
+fn host_of(upstream: &str) -> Result<&str, &'static str> {
+    if upstream.starts_with("https://") {
+        return Err("TLS to servers is not spoken here");
+    }
+    let host = upstream.strip_prefix("http://").unwrap_or(upstream).trim_end_matches('/');
+    let host = host.strip_suffix("/v1").unwrap_or(host);
+    match host.rsplit_once(':') {
+        _ if host.contains('/') => Err("found a path"),
+        Some((_, port)) if port.parse::<u16>().is_ok() => Ok(host),
+        _ => Err("found no port"),
+    }
 }
 
 async fn welcome(stack: &Stack) -> String {
@@ -272,4 +289,25 @@ async fn served_model(server: SocketAddr) -> Result<String> {
     let models: Value = serde_json::from_str(&answer.body).context("no JSON from /v1/models")?;
     let name = models.pointer("/data/0/id").and_then(Value::as_str);
     Ok(name.context("no model in /v1/models")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_named_as_clients_name_them() {
+        for named in ["10.0.0.5:8000", "http://10.0.0.5:8000", "http://10.0.0.5:8000/v1/"] {
+            assert_eq!(host_of(named), Ok("10.0.0.5:8000"));
+        }
+        assert_eq!(host_of("[::1]:80"), Ok("[::1]:80"));
+        for (named, what) in [
+            ("https://a:1", "TLS to servers is not spoken here"),
+            ("http://a:1/v1/models", "found a path"),
+            ("a", "found no port"),
+            ("http://a:b", "found no port"),
+        ] {
+            assert_eq!(host_of(named), Err(what), "{named}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 import unittest
@@ -125,6 +126,7 @@ class Chart(unittest.TestCase):
             (models(QWEN | {"backend": "inferencePool"}), "models[0].inferencePool.name: missing"),
             (models(BESIDE | {"epp": "shadow"}), "'lookOn', 'override', 'off'"),
             (models(BESIDE | {"epp": "off", "routes": []}), "models[0].routes: missing"),
+            (models(BESIDE | {"servicePort": 80}), "models[0].servicePort: found 80 with backend inferencePool"),
             (models(BESIDE | {"inferencePool": {"name": "a", "create": True}}), "models[0].inferencePool.create: found true"),
             ('picker={"way":"wasmPlugin","mode":"observe"}', "picker.mode: found observe with picker.way wasmPlugin"),
             (models(BESIDE, QWEN | {"name": "llama"}), "models: found epp lookOn beside none"),
@@ -134,6 +136,8 @@ class Chart(unittest.TestCase):
             ("picker.canaryPodLabels=[]", "/picker/canaryPodLabels"),
             (models(), "minItems: got 0, want 1"),
             ("picker.routeHeaders=true", "picker.routeHeaders: found true with picker.way wasmPluginFailover; allowed: envoyFilter"),
+            # Of these models none is told by its name, and none by another's fallback.
+            ('picker={"way":"envoyFilter","routeHeaders":true}', "models[0].match: missing; with picker.routeHeaders match.model"),
             (models(QWEN, PROVIDER), "models[1].unpicked: found true with picker.routeHeaders false"),
             (models(QWEN | {"fallback": {"pool": "qwen"}}), "models[0].fallback.pool: found qwen; allowed: another model's pool"),
             (models(QWEN | {"fallback": {"pool": "llama", "saturation": 0}}), "/models/0/fallback/saturation"),
@@ -180,6 +184,31 @@ class Chart(unittest.TestCase):
                 scraped = yaml.safe_load(scraper_file(rendering))["pools"]
                 self.assertEqual([it["name"] for it in scraped], [it["name"] for it in pools])
 
+    def test_a_service_may_have_another_port_than_its_pods(self):
+        """Envoy's cluster is called after the Service's port, and the scraper reads the pods at theirs."""
+        for way, service in ("wasmPlugin", "qwen-picked"), ("wasmPluginFailover", "qwen"), ("envoyFilter", "qwen"):
+            with self.subTest(way=way):
+                rendering = kube.objects(kube.render(f'picker.way="{way}"', models(QWEN | {"port": 8000, "servicePort": 80})))
+                [pool] = plugin_configuration(rendering)["pools"]
+                self.assertEqual(pool["match"], {"cluster": f"outbound|80||{service}.models.svc.cluster.local"})
+                [scraped] = yaml.safe_load(scraper_file(rendering))["pools"]
+                self.assertEqual(scraped["pods"]["port"], 8000)
+                patches = [it for of in rendering if of["kind"] == "EnvoyFilter" for it in of["spec"]["configPatches"]]
+                patched = [it["match"]["cluster"]["portNumber"] for it in patches if it["applyTo"] == "CLUSTER"]
+                self.assertEqual(patched, [] if way == "wasmPlugin" else [80])
+                made = [it["spec"]["ports"] for it in rendering if it["kind"] == "Service" and it["metadata"]["name"] == "qwen-picked"]
+                self.assertEqual(made, [[{"name": "http", "port": 80, "targetPort": 8000}]] if way == "wasmPlugin" else [])
+
+    def test_pods_that_speak_https_are_spoken_to_so(self):
+        """Of wasmPlugin the DestinationRule is the chart's own; in the other ways it is the user's."""
+        for model, wanted in (QWEN, None), (QWEN | {"tls": {"insecureSkipVerify": True}}, "SIMPLE"), (KSERVE, "SIMPLE"):
+            with self.subTest(model=model):
+                rendering = kube.objects(kube.render('picker.way="wasmPlugin"', models(model)))
+                [rule] = [it["spec"]["trafficPolicy"] for it in rendering if it["kind"] == "DestinationRule"]
+                self.assertEqual(rule.get("tls", {}).get("mode"), wanted)
+                [scraped] = yaml.safe_load(scraper_file(rendering))["pools"]
+                self.assertEqual(scraped.get("metrics", {}).get("scheme"), "https" if wanted else None)
+
     def test_one_url_serves_many_models_and_a_provider(self):
         setting = 'picker={"way":"envoyFilter","routeHeaders":true}'
         rendering = kube.objects(kube.render(setting, models(*BY_HEADER)))
@@ -201,6 +230,8 @@ class Chart(unittest.TestCase):
         provider_first = kube.objects(kube.render(setting, models(*reversed(BY_HEADER))))
         self.assertEqual(len([it for it in provider_first if it["kind"] == "Role" and it["metadata"]["namespace"] == "models"]), 1)
         self.assertNotIn("routeHeaders", plugin_configuration(kube.objects(kube.render())))
+        nobodys = kube.render(setting, models(BY_HEADER[0], QWEN | {"name": "llama", "match": {"model": ["llama"]}}, PROVIDER))
+        self.assertIn("models[2].match: missing", nobodys.stderr)
 
     def test_no_inference_definition_is_needed(self):
         for way in WAYS:
@@ -230,7 +261,9 @@ class Chart(unittest.TestCase):
                 # The pool's cluster follows metadata already.
                 self.assertNotIn("override_host", text)
             with self.subTest(way=way):
-                self.assertEqual(parts[1] - parts[0], {"picker-pool", "picker-cluster"})
+                of_way = {"picker-destination", "picker-strip"} if way == "wasmPluginFailover" else set()
+                self.assertEqual(parts[1] - parts[0], {"picker-pool", "picker-cluster"} | of_way)
+                self.assertEqual(parts[0] - parts[1], set())
                 self.assertEqual(parts[2] - parts[1], {"picker-epp-off"})
                 self.assertEqual(modes, ["observe", "steer", "steer"])
 
@@ -245,6 +278,16 @@ class Chart(unittest.TestCase):
         self.assertEqual(canary["extension_config"]["typed_config"], whole)
         self.assertIn('"default_value": {"numerator": 80, "denominator": "HUNDRED"}', json.dumps(canary["xds_matcher"]))
 
+    def test_a_canary_is_of_destinations(self):
+        """All requests are the picker's to hold and to refuse, which whoever begins one is told."""
+        for canary in "picker.canaryPercent=20", 'picker.canaryPodLabels={"picker":"canary"}':
+            settings = [models(BESIDE | {"epp": "override"}), canary]
+            self.assertEqual(plugin_configuration(kube.objects(kube.render(*settings)))["mode"], "steer")
+            flags = [flag for setting in settings for flag in ("--set-json", setting)]
+            said = kube.run("helm", "install", "--dry-run=client", "picker", kube.CHART, *flags).stdout
+            self.assertIn("A canary is of destinations", said)
+        self.assertNotIn("canary", kube.run("helm", "install", "--dry-run=client", "picker", kube.CHART).stdout.split("NOTES:")[1])
+
     def test_a_canary_is_some_pods_of_the_gateway(self):
         gateway = {"gateway.networking.k8s.io/gateway-name": "inference-gateway"}
         for epp, parts in ("override", ["picker-pool"]), ("off", ["picker-epp-off", "picker-pool"]):
@@ -257,8 +300,12 @@ class Chart(unittest.TestCase):
 
     def test_nothing_follows_a_header_that_the_picker_leaves_alone(self):
         """A picker that observes takes no header away, so that a client could choose its pod by it."""
-        for settings in ['picker={"way":"envoyFilter","mode":"observe"}'], ['picker.mode="observe"', models(BESIDE)]:
+        for settings in (
+            ['picker={"way":"envoyFilter","mode":"observe"}'], ['picker.mode="observe"', models(BESIDE)], ['picker.mode="observe"'], [models(BESIDE)],
+        ):
             rendering = kube.objects(kube.render(*settings))
+            # Nor does anything else: what an EPP or a client wrote stays.
+            self.assertNotIn("HeaderMutation", json.dumps(rendering))
             self.assertNotIn("override_host", json.dumps(rendering))
             self.assertNotIn("header_to_metadata", json.dumps(rendering))
         refused = kube.render('picker.mode="observe"', models(BESIDE | {"epp": "override"}))
@@ -343,6 +390,23 @@ class Chart(unittest.TestCase):
                 }
                 self.assertEqual(opened, set(range(1, 65536)) - {port} if open else set())
 
+    def test_only_prometheus_and_the_test_reach_the_scrapers_pages(self):
+        """The pages have no authentication. With nothing else said, no pod of the release's own namespace but that of helm test."""
+        rendering = kube.objects(kube.render('networkPolicy.monitoringNamespaces=["monitoring"]'))
+        [policy] = [it["spec"] for it in rendering if it["kind"] == "NetworkPolicy" and it["metadata"]["namespace"] == "llm-picker"]
+        [rule] = policy["ingress"]
+        ours, monitoring = rule["from"]
+        self.assertEqual(monitoring, {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}})
+        self.assertEqual(list(ours), ["podSelector"])
+        wanted = ours["podSelector"]["matchLabels"].items()
+        pods = {
+            it["kind"]: it["metadata"]["labels"] if it["kind"] == "Pod" else it["spec"]["template"]["metadata"]["labels"]
+            for it in rendering if it["kind"] in ("Pod", "Job", "Deployment")
+        }
+        self.assertEqual([kind for kind, labels in pods.items() if wanted <= labels.items()], ["Pod"])
+        text = kube.run("helm", "install", "--dry-run=client", "picker", kube.CHART, "--set", "monitoring.enabled=true").stdout
+        self.assertIn("networkPolicy.monitoringNamespaces", text)
+
     def test_gateways_that_fetch_take_no_connection(self):
         for way in WAYS:
             with self.subTest(way=way):
@@ -365,12 +429,54 @@ class Chart(unittest.TestCase):
                 plain = envoy_specs(kube.objects(kube.run("kubectl", "kustomize", kube.ROOT / "envoy/istio" / folder)))
                 self.assertEqual(chart, plain)
 
+    def test_no_header_is_trusted_that_nobody_says_is_set(self):
+        """On a plain Gateway a trusted header is the client's own word, and makes it as many clients as it likes."""
+        for settings, rendering in renderings():
+            with self.subTest(settings=settings):
+                self.assertEqual(plugin_configuration(rendering)["identity"]["trusted"], [])
+        said = kube.objects(kube.render('picker.identity.trusted=["x-team"]'))
+        self.assertEqual(plugin_configuration(said)["identity"]["trusted"], ["x-team"])
+        openshift = (kube.ROOT / "docs/openshift.md").read_text()
+        self.assertIn("--set 'picker.identity.trusted={x-gateway-inference-fairness-id}'", openshift)
+
+    def test_without_the_plugin_no_client_steers(self):
+        """With FAIL_OPEN requests pass a plugin that is missing or dead: the first filter takes the same headers away."""
+        source = (kube.ROOT / "wire/src/config/steering.rs").read_text()
+        words = re.findall(r'^    "([a-z0-9-]+)",$', source[: source.index("];")], re.MULTILINE)
+        self.assertGreater(len(words), 10)
+        for way in WAYS[:2]:
+            with self.subTest(way=way):
+                self.assertEqual(stripped(f'picker.way="{way}"'), {"x-gateway-destination-endpoint", *words})
+                trusted = 'picker.identity.trusted=["X-VLLM-Priority", "x-gateway-inference-fairness-id"]'
+                left = {"x-gateway-destination-endpoint", *words} - {"x-vllm-priority"}
+                self.assertEqual(stripped(f'picker.way="{way}"', trusted), left)
+        self.assertEqual(stripped('picker.mode="observe"'), set())
+
     def test_a_share_is_told_to_the_plugin(self):
         for way in SAME:
             for share in 1, 0.5:
                 with self.subTest(way=way, share=share):
                     said = kube.render(f'picker.way="{way}"', f"picker.gatewayShare={share}").stdout
                     self.assertIs("gatewayShare" in said and "0.5" in said, share == 0.5)
+
+    def test_containers_ask_of_their_image_what_it_has(self):
+        """The image has the static program and nothing else: no shell, so that a container only says arguments."""
+        found = []
+        for instance in kube.objects(kube.render()):
+            spec = instance.get("spec", {})
+            pod = spec if instance["kind"] == "Pod" else spec.get("template", {}).get("spec", {})
+            for container in pod.get("containers", []):
+                found.append(instance["kind"])
+                self.assertNotIn("command", container)
+                if instance["kind"] == "Pod":
+                    self.assertEqual(container["args"], ["ready", "picker-scraper.llm-picker.svc:9091"])
+                    # A name of the cluster's, which is unknown here: it answers in its own words.
+                    asked = subprocess.run(
+                        [kube.ROOT / "dist/llm-scraper", container["args"][0], "127.0.0.1:1"],
+                        capture_output=True, text=True, check=False,
+                    )
+                    self.assertEqual(asked.stderr.strip(), "llm-scraper: 127.0.0.1:1 is not ready: connection refused")
+        self.assertEqual(sorted(found), ["Deployment", "Job", "Pod"])
 
     def test_containers_are_as_restricted_v2_wants_them(self):
         for instance in kube.objects(kube.render()):
@@ -388,6 +494,14 @@ def renderings():
     """Every combination of the matrix, and what the chart makes of it."""
     combinations = [list(itertools.chain(*settings)) for settings in itertools.product(*MATRIX)]
     return [(settings, kube.objects(kube.render(*settings))) for settings in combinations]
+
+
+def stripped(*settings):
+    """The headers that are removed before any other filter."""
+    rendering = kube.objects(kube.render(*settings))
+    patches = [it for filters in rendering if filters["kind"] == "EnvoyFilter" for it in filters["spec"]["configPatches"]]
+    first = [it["patch"]["value"] for it in patches if it["patch"]["operation"] == "INSERT_FIRST"]
+    return {it["remove"] for value in first for it in value["typed_config"]["mutations"]["request_mutations"]}
 
 
 def scraper_file(rendering):

@@ -42,6 +42,27 @@ class Preflight(unittest.TestCase):
                 self.assertNotEqual(result.returncode, 0)
                 self.assertIn(reason, result.stderr)
 
+    def test_a_port_that_the_service_has_not_is_refused(self):
+        service = cluster.of("Service", "qwen", "models", spec={"ports": [{"port": 80, "targetPort": 8000}, {"port": 9090}]})
+        model = {"name": "qwen", "namespace": "models", "podLabels": {"app": "qwen"}}
+        refused = "models[0].servicePort: found 8000; allowed: a port of Service models/qwen, which has: 80, 9090"
+        for there, port, settings, reason in [
+            ([service], None, [], refused),
+            ([service], 80, [], None),
+            ([], None, [], None),
+            # The Service is the chart's own there, or no part of the release.
+            ([service], None, ['picker.way="wasmPlugin"'], None),
+            ([service], None, ["install.models=false"], None),
+        ]:
+            said = f"models={json.dumps([model | ({'servicePort': port} if port else {})])}"
+            with self.subTest(there=there, port=port, settings=settings):
+                kinds = cluster.BASE | {"networking.istio.io/v1": {"DestinationRule": "destinationrules"}}
+                result = cluster.render(kinds, [cluster.GATEWAY, *there], said, *settings)
+                if reason:
+                    self.assertIn(reason, result.stderr)
+                else:
+                    self.assertEqual(result.returncode, 0, result.stderr)
+
     def test_no_step_beside_an_epp_is_skipped(self):
         kinds = cluster.BASE | cluster.INFERENCE
         pool, off = filter_named("picker-pool"), filter_named("picker-epp-off")

@@ -1,8 +1,11 @@
-"""Every query of the dashboards, of the chart's examples and of llm-d's guides has series, in a real Prometheus over a stack that runs."""
+"""Every query of the dashboards, of the chart's examples and of llm-d's and KServe's guides has series, in a real Prometheus over a
+stack that runs."""
 
 import json
+import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -26,8 +29,10 @@ CONFIG = {
     "flowControl": {"saturationDetector": {"pluginRef": "concurrency-detector"}},
 }
 MODEL = "tiny"
-# What never happens in this story has no series: nothing fails open, no scrape fails, and the picker makes no mistake.
-UNHAPPENED = ["llm_picker_failed_open_total", "llm_scraper_scrapes_total", "llm_picker_own_errors_total"]
+# What never happens in this story has no series: nothing fails open, and the picker makes no mistake.
+UNHAPPENED = ["llm_picker_failed_open_total", "llm_picker_own_errors_total"]
+# Seconds after which one of three pods is killed, so that scrapes fail.
+POD_LIVES = 10
 
 
 def asked():
@@ -36,6 +41,11 @@ def asked():
     for panel in panels:
         for target in panel["targets"]:
             yield f"dashboard, {panel['title']} {target['refId']}", re.sub(r"\$\w+", ".*", target["expr"])
+    adapter, _ = yaml.safe_load_all((kube.CHART / "examples/hpa.yaml").read_text())
+    for rule in yaml.safe_load(adapter["data"]["rule.yaml"]):
+        yield "examples/hpa.yaml, series", rule["seriesQuery"]
+        # As the adapter asks for the HPA's metric.
+        yield "examples/hpa.yaml, metric", rule["metricsQuery"].replace("<<.LabelMatchers>>", 'inference_pool="default"')
     for document in yaml.safe_load_all((kube.CHART / "examples/keda.yaml").read_text()):
         for trigger in document["spec"]["triggers"]:
             # Without what stands in for a series that is not there.
@@ -62,7 +72,7 @@ class Stack:
     def __init__(self, folder):
         config = folder / "picker.json"
         config.write_text(json.dumps(CONFIG))
-        flags = ["--port", "0", "--endpoints", "2", "--config", config]
+        flags = ["--port", "0", "--endpoints", "3", "--config", config]
         self.stack = subprocess.Popen([STACK, *flags], stdout=subprocess.PIPE, text=True)
         said = {}
         for line in self.stack.stdout:
@@ -70,6 +80,8 @@ class Stack:
             said[name.strip()] = value.strip()
             if "admin" in line:
                 said["admin"] = re.search(r"http://([^ ]+) \(admin\)", line).group(1)
+            if "pod 3 " in line:
+                self.pod = int(re.search(r"pid (\d+)", line).group(1))
             if name == "ready":
                 break
         self.gateway = said["ready"]
@@ -128,15 +140,18 @@ class Queries(unittest.TestCase):
             stack = Stack(pathlib.Path(folder))
             try:
                 queries = {name: query for name, query in asked() if not any(word in query for word in UNHAPPENED)}
-                deadline = time.monotonic() + PATIENCE
-                missing = queries
-                while missing and time.monotonic() < deadline:
+                started = time.monotonic()
+                missing, pod = queries, stack.pod
+                while missing and time.monotonic() < started + PATIENCE:
                     time.sleep(1)
+                    if pod and time.monotonic() > started + POD_LIVES:
+                        os.kill(pod, signal.SIGKILL)
+                        pod = None
                     missing = {name: query for name, query in missing.items() if not stack.series(query)}
             finally:
                 stack.end()
         self.assertEqual(missing, {}, "queries without series")
-        self.assertGreater(len(queries), 45)
+        self.assertGreater(len(queries), 105)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,20 @@ class Rules(unittest.TestCase):
         for path, text in written.items():
             self.assertEqual(path.read_text(), text, f"{path.name} is not what generate.py writes")
 
+    def test_no_query_counts_a_gateway_once_for_each_scraper(self):
+        """Every scraper has the counts of all gateways: a sum over scrapers is twice the truth, except under a quantile or a ratio."""
+        rules = yaml.safe_load((FILES / "rules.yaml").read_text())["groups"][0]["rules"]
+        panels = json.loads((FILES / "grafana.json").read_text())["panels"]
+        queries = [rule["expr"] for rule in rules] + [target["expr"] for panel in panels for target in panel["targets"]]
+        # What each scraper counts of itself, and Envoy's own.
+        own = ("llm_picker_envoy_", "llm_scraper_scrapes_total", "llm_scraper_pushes_total")
+        summed = [query for query in queries if "sum" in query and not any(name in query for name in own)]
+        self.assertGreater(len(summed), 20)
+        for query in summed:
+            with self.subTest(query=query):
+                whole = "histogram_quantile(" in query or re.search(r"\) / sum\(", query)
+                self.assertTrue(whole or re.search(r"max by \([^)]*pool[^)]*\) \(sum by \(instance\b", query))
+
     def test_every_panel_says_what_it_shows(self):
         """Title, description, unit and legend, and a place of its own."""
         panels = json.loads((FILES / "grafana.json").read_text())["panels"]

@@ -45,6 +45,7 @@ pub use output::OutputWishes;
 pub use piece::{Piece, Video};
 pub use place::Place;
 pub use sections::Sections;
+pub use size::MODEL_BYTES_MAX;
 
 /// Contents of a request's body that the picker needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

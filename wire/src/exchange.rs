@@ -18,7 +18,6 @@ mod shared;
 pub(crate) use part::FRAME as PART_FRAME;
 pub use part::{decode as decode_part, encode as encode_part};
 pub use record::EVENT_BYTES_MAX;
-pub(crate) use record::TenantRecord;
 pub use report::{MEDIA_TYPE, REPORT_BYTES_MAX, decode as decode_report, encode as encode_report};
 pub use seal::{PART_BYTES_MAX, PART_HEADER, PART_SIGNATURE_HEADER, Seal, SignedPart};
 pub(crate) use shared::VERSION as SHARED_VERSION;

@@ -2,7 +2,8 @@
 //! on the disk of the one pod that made them.
 //!
 //! All pools' homes are one table in shared data, in buckets that are read and written each by itself. An entry is the
-//! digest of a name, that of a pool, and an address. The oldest entry of a full bucket makes room.
+//! digest of a name, that of a pool, and an address. The oldest entry of a full bucket makes room for one of its kind: a
+//! client makes up names of its own by the thousand, and drives out no name that an answer gave.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -12,8 +13,15 @@ use sha2::{Digest as _, Sha256};
 /// Buckets of the table. A bucket is copied when one of its entries is looked up: 2 kB.
 pub const BUCKETS: u64 = 1024;
 
-/// Entries of a bucket. All buckets have 65,536: what a gateway answers in an hour at eighteen a second, in 2.2 MB.
+/// Entries of a bucket. All buckets have 65,536: what a gateway answers in an hour at sixteen a second, in 2.2 MB, and
+/// what clients name themselves.
 pub const ENTRIES_MAX: usize = 64;
+
+/// Entries of a bucket for names that clients chose: 8,192 in all, those of requests that run.
+const CHOSEN_MAX: usize = 8;
+
+/// Bit of a digest by which a name that a client chose differs. It is none of those that lead to the bucket.
+const CHOSEN: u64 = 1 << 63;
 
 /// Bytes of the longest name: ids of responses have 37.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -56,7 +64,17 @@ impl NameDigest {
             .chain_update(tenant_bytes.to_le_bytes())
             .chain_update(tenant)
             .chain_update(name);
-        digest.finalize().first_chunk().map(|bytes| Self(u64::from_le_bytes(*bytes)))
+        digest.finalize().first_chunk().map(|bytes| Self(u64::from_le_bytes(*bytes) & !CHOSEN))
+    }
+
+    /// Returns the digest of the name as one that a client chose.
+    #[must_use]
+    pub const fn chosen(self) -> Self {
+        Self(self.0 | CHOSEN)
+    }
+
+    const fn is_chosen(self) -> bool {
+        self.0 & CHOSEN != 0
     }
 
     /// Returns the number of its bucket.
@@ -87,12 +105,17 @@ impl PoolDigest {
     }
 }
 
-/// Returns the endpoints that keep what has this name, by the bytes of its bucket, the newest first: at most one of each pool.
+/// Returns the endpoints that keep what has this name, by the bytes of its bucket, the newest first: at most one of each
+/// pool for a name that an answer gave, and behind those the same for one that a client chose.
 #[must_use]
 pub fn find(bucket: &[u8], name: NameDigest) -> Vec<Home> {
     let (entries, _) = bucket.as_chunks::<ENTRY>();
-    let named = entries.iter().rev().filter(|entry| entry.starts_with(&name.0.to_le_bytes()));
-    named.filter_map(|entry| read(entry)).collect()
+    let of = |name: NameDigest| {
+        let digest = name.0.to_le_bytes();
+        entries.iter().rev().filter(move |entry| entry.starts_with(&digest))
+    };
+    let given = NameDigest(name.0 & !CHOSEN);
+    of(given).chain(of(given.chosen())).filter_map(|entry| read(entry)).collect()
 }
 
 /// Returns the bytes of a bucket with one entry more.
@@ -103,8 +126,16 @@ pub fn with(bucket: &[u8], name: NameDigest, home: Home) -> Vec<u8> {
     let digests = [name.0.to_le_bytes(), pool.0.to_le_bytes()].concat();
     let mut bytes: Vec<u8> = Vec::with_capacity(bucket.len() + ENTRY);
     let others = entries.iter().filter(|entry| !entry.starts_with(&digests));
-    let beyond = others.clone().count().saturating_sub(ENTRIES_MAX - 1);
-    others.skip(beyond).for_each(|entry| bytes.extend(entry));
+    let is_alike = |entry: &[u8; ENTRY]| digest(entry).is_chosen() == name.is_chosen();
+    let most = if name.is_chosen() { CHOSEN_MAX } else { ENTRIES_MAX - CHOSEN_MAX };
+    let mut beyond = others.clone().filter(|it| is_alike(it)).count().saturating_sub(most - 1);
+    for entry in others {
+        if beyond > 0 && is_alike(entry) {
+            beyond -= 1;
+        } else {
+            bytes.extend(entry);
+        }
+    }
     bytes.extend(digests);
     let ip = match endpoint.ip() {
         IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -113,6 +144,11 @@ pub fn with(bucket: &[u8], name: NameDigest, home: Home) -> Vec<u8> {
     bytes.extend(ip.octets());
     bytes.extend(endpoint.port().to_le_bytes());
     bytes
+}
+
+/// Returns the digest of an entry's name.
+fn digest(entry: &[u8; ENTRY]) -> NameDigest {
+    NameDigest(entry.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
 fn read(entry: &[u8]) -> Option<Home> {
@@ -146,12 +182,25 @@ mod tests {
         bucket = with(&bucket, digest("a"), pod(2));
         assert_eq!(find(&bucket, digest("a")), [pod(2)], "the newest of a pool counts");
         assert_eq!(bucket.len(), 2 * ENTRY);
-        for n in 0..ENTRIES_MAX {
+        for n in 0..ENTRIES_MAX - CHOSEN_MAX {
             assert!(!find(&bucket, digest("a")).is_empty(), "{n}");
             bucket = with(&bucket, digest(&n.to_string()), pod(3));
         }
         assert_eq!(find(&bucket, digest("a")), []);
-        assert_eq!(bucket.len(), ENTRIES_MAX * ENTRY);
+        assert_eq!(bucket.len(), (ENTRIES_MAX - CHOSEN_MAX) * ENTRY);
+    }
+
+    #[test]
+    fn names_that_clients_choose_drive_out_none_that_answers_gave() {
+        let mut bucket = with(&[], digest("a"), pod(1));
+        for n in 0..1_000 {
+            bucket = with(&bucket, digest(&n.to_string()).chosen(), pod(3));
+            bucket = with(&bucket, digest("a").chosen(), pod(2));
+        }
+        assert_eq!(bucket.len(), (1 + CHOSEN_MAX) * ENTRY);
+        assert_eq!(find(&bucket, digest("a")), [pod(1), pod(2)], "the given one first");
+        assert_eq!(find(&bucket, digest("999")), [pod(3)]);
+        assert_eq!(find(&bucket, digest("0")), []);
     }
 
     #[test]

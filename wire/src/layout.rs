@@ -27,7 +27,7 @@ const VERSIONS: [u8; 13] = [
     b'.',
 ];
 
-/// Mark of the layouts in every key, as in `v78517831511.`.
+/// Mark of the layouts in every key, as in `v78517841511.`.
 pub const LAYOUT: &str = match str::from_utf8(&VERSIONS) {
     Ok(text) => text,
     Err(_) => "",
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_key_names_pool_layouts_and_value() {
-        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v78517831511./ledger");
+        insta::assert_snapshot!(key("default", "ledger"), @"llm-picker/default/v78517841511./ledger");
         assert_eq!([digit(0), digit(9), digit(10), digit(35)], *b"09az");
     }
 }

@@ -93,8 +93,8 @@ fn read(bytes: &[u8]) -> Option<Ledger> {
         until: Instant::from_nanos(until),
     };
     let (flags, count) = split(flags);
-    let (members, rest) = rest.split_at_checked(2 * usize::try_from(count).ok()?)?;
-    let accounts = rest.get(..5 * usize::try_from(split(last).0).ok()?)?;
+    let (members, rest) = rest.split_at_checked(usize::try_from(count).ok()?.checked_mul(2)?)?;
+    let accounts = rest.get(..usize::try_from(split(last).0).ok()?.checked_mul(5)?)?;
     let (members, accounts) = (read_members(members), fixed::accounts(accounts)?);
     let is_woken = flags & WOKEN != 0;
     let kind = if flags & SERVING == 0 { PhaseKind::Empty } else { PhaseKind::Serving };

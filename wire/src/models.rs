@@ -6,7 +6,7 @@ use picker_core::{MODEL_MEMBERS_MAX, MODELS_MAX, MODELS_MEMBERS_MAX, Model};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::snapshot::MODEL_NAME_MAX;
+use crate::{operation::plain, snapshot::MODEL_NAME_MAX};
 
 /// Bytes of the longest list of an engine that is read: as many models as a pool may have, with half of the members that
 /// one may have.
@@ -29,10 +29,10 @@ struct BareEntry<'a> {
     parent: Option<&'a str>,
 }
 
-/// True if a path asks for the list; the query does not count.
+/// True if a path asks for the list, as engines understand it; the query does not count.
 #[must_use]
 pub fn is_asked_for(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'?').next().is_some_and(|path| path.ends_with(b"/v1/models"))
+    plain(path).ends_with(b"/v1/models")
 }
 
 /// Reads an engine's list. `None` if it is none; entries without a name that a model may have are left out.
@@ -163,6 +163,9 @@ mod tests {
     #[test]
     fn the_path_of_the_list() {
         assert!(is_asked_for(b"/v1/models?x=1") && is_asked_for(b"/team/v1/models"));
+        assert!(
+            [&b"/v1/models/"[..], b"/v1//models", b"/v1/%6dodels?x"].into_iter().all(is_asked_for)
+        );
         assert!(!is_asked_for(b"/v1/models/base") && !is_asked_for(b"/v1/model"));
     }
 }

@@ -13,7 +13,7 @@ use std::{borrow::Cow, ops::Range};
 use crate::body::{Api, Form};
 
 pub use list::OPERATIONS;
-use path::plain;
+pub(crate) use path::plain;
 pub use path::with_model;
 use pattern::{Found, Pattern};
 
@@ -152,22 +152,19 @@ impl<'a> Recognized<'a> {
     pub fn by_head(head: &RequestHead<'a>) -> Self {
         let path = plain(head.path);
         let form = Form::from_content_type(head.content_type);
-        if head.upgrades {
-            return Self {
-                class: Class::Upgraded,
-                form,
-                path,
-                model: None,
-                id: None,
-                keeps: false,
-            };
-        }
         let method = MethodKind::new(head.method);
         // By method first: most operations bring a body, and most requests that compute nothing bring none.
         let found = OPERATIONS
             .iter()
             .filter(|it| it.methods.fit(method))
             .find_map(|operation| operation.pattern.find(&path).map(|place| (operation, place)));
+        // A handshake is a GET (RFC 6455, 4.1), and an extended CONNECT over HTTP/2. What an engine takes with another
+        // method, or is refused, it would take without the upgrade.
+        let is_refused = found.as_ref().is_some_and(|(it, _)| it.class == Class::Refused);
+        if head.upgrades && matches!(head.method, b"GET" | b"CONNECT") && !is_refused {
+            let class = Class::Upgraded;
+            return Self { class, form, path, model: None, id: None, keeps: false };
+        }
         let (class, keeps, place) = match found {
             Some((operation, place)) => (operation.class, operation.keeps, place),
             // Methods that ask for no work: engines answer them at once.

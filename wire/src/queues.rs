@@ -2,20 +2,17 @@
 
 use picker_core::{
     Instant,
-    exchange::{TENANTS_MAX, TenantTokens},
+    exchange::{TENANTS_KEPT_MAX, TenantTotal, TenantTotals},
     flow::{FairnessId, FlowKey, FlowSize, Priority, Usage},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    exchange::TenantRecord,
-    frame::{Frame, FrameError, bound},
-};
+use crate::frame::{Frame, FrameError, bound};
 
 /// Flows in one value, which is written at every tick of the arbiter while requests wait.
 pub const FLOWS_MAX: usize = 1024;
 
-pub(crate) const FRAME: Frame = Frame { magic: *b"LPQ", version: 3 };
+pub(crate) const FRAME: Frame = Frame { magic: *b"LPQ", version: 4 };
 
 /// Queues of a pool at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +21,31 @@ pub struct Queues {
     pub seen_at: Instant,
     /// Sizes of the flows that wait. At most [`FLOWS_MAX`].
     pub flows: Vec<FlowSize>,
-    /// Charges of tenants at this gateway, the highest first. At most [`TENANTS_MAX`].
-    pub tenants: Vec<TenantTokens>,
+    /// Charges of tenants at this gateway, by whichever of its workers. At most [`TENANTS_KEPT_MAX`].
+    pub tenants: TenantTotals,
+}
+
+/// Layout of a tenant's total. To change a field is a new version.
+#[derive(Serialize, Deserialize)]
+struct TotalRecord<'a> {
+    priority: i32,
+    id: &'a str,
+    tokens: u64,
+    charged_at: u64,
+}
+
+impl<'a> TotalRecord<'a> {
+    fn from_total((flow, total): (&'a FlowKey, &TenantTotal)) -> Self {
+        let TenantTotal { tokens, charged_at } = *total;
+        let charged_at = charged_at.as_nanos();
+        Self { priority: flow.priority.0, id: flow.id.as_str(), tokens, charged_at }
+    }
+
+    fn into_total(self) -> (FlowKey, TenantTotal) {
+        let Self { priority, id, tokens, charged_at } = self;
+        let flow = FlowKey { id: FairnessId::new(id), priority: Priority(priority) };
+        (flow, TenantTotal { tokens, charged_at: Instant::from_nanos(charged_at) })
+    }
 }
 
 /// Layout of a [`FlowSize`]. To change a field is a new version.
@@ -57,13 +77,12 @@ impl<'a> FlowRecord<'a> {
 /// Returns the bytes that [`decode`] reads.
 ///
 /// # Errors
-/// If there are more than [`FLOWS_MAX`] flows or [`TENANTS_MAX`] tenants.
+/// If there are more than [`FLOWS_MAX`] flows.
 pub fn encode(queues: &Queues) -> Result<Vec<u8>, FrameError> {
     let Queues { seen_at, flows, tenants } = queues;
     bound(flows.len() <= FLOWS_MAX, "flows", "1,024")?;
-    bound(tenants.len() <= TENANTS_MAX, "tenants", "64")?;
     let flows: Vec<FlowRecord<'_>> = flows.iter().map(FlowRecord::from_size).collect();
-    let tenants: Vec<TenantRecord<'_>> = tenants.iter().map(TenantRecord::from_tenant).collect();
+    let tenants: Vec<TotalRecord<'_>> = tenants.iter().map(TotalRecord::from_total).collect();
     FRAME.encode(&(seen_at.as_nanos(), flows, tenants))
 }
 
@@ -72,14 +91,14 @@ pub fn encode(queues: &Queues) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// For another magic or version, and for a body that is cut off, too long or out of bounds.
 pub fn decode(bytes: &[u8]) -> Result<Queues, FrameError> {
-    let (seen_at, flows, tenants): (u64, Vec<FlowRecord<'_>>, Vec<TenantRecord<'_>>) =
+    let (seen_at, flows, tenants): (u64, Vec<FlowRecord<'_>>, Vec<TotalRecord<'_>>) =
         FRAME.decode(bytes)?;
     bound(flows.len() <= FLOWS_MAX, "flows", "1,024")?;
-    bound(tenants.len() <= TENANTS_MAX, "tenants", "64")?;
+    bound(tenants.len() <= TENANTS_KEPT_MAX, "tenants", "256")?;
     Ok(Queues {
         seen_at: Instant::from_nanos(seen_at),
         flows: flows.into_iter().map(FlowRecord::into_size).collect(),
-        tenants: tenants.into_iter().map(TenantRecord::into_tenant).collect(),
+        tenants: tenants.into_iter().map(TotalRecord::into_total).collect(),
     })
 }
 
@@ -95,7 +114,8 @@ mod tests {
     #[test]
     fn queues_read_back() {
         let flows = vec![size("a"), size("é")];
-        let tenants = vec![TenantTokens { flow: size("é").flow, tokens: 9 }];
+        let mut tenants = TenantTotals::default();
+        tenants.add(Instant::from_nanos(3), &[(size("é").flow, 9)]);
         let queues = Queues { seen_at: Instant::from_nanos(7), flows, tenants };
         let bytes = encode(&queues).unwrap();
         assert_eq!(decode(&bytes), Ok(queues));

@@ -8,10 +8,12 @@
 
 // The names: what is measured, and of what.
 mod bounds;
+mod disagg_decision;
 mod family;
 mod labels;
 mod measure;
 mod own_error;
+mod queue_outcome;
 
 // The numbers: of one label set, of a worker, on their way.
 mod count;
@@ -28,11 +30,11 @@ pub(crate) const VERSION: u8 = {
 };
 
 pub use count::{Count, LabelSet};
+pub use disagg_decision::DisaggDecision;
 pub use family::{Family, FamilyKind, Unit};
 pub use head::Head;
 pub use labels::{LABEL_BYTES_MAX, Labels, OTHER, clipped};
-pub use measure::{
-    Agreement, EnqueueOutcome, ErrorCode, FallbackReason, Measure, QueueOutcome, RefusedStatus,
-};
+pub use measure::{Agreement, ErrorCode, FallbackReason, Measure, RefusedStatus};
 pub use own_error::OwnError;
+pub use queue_outcome::{EnqueueOutcome, QueueOutcome};
 pub use table::{Places, SetId, WorkerTally};

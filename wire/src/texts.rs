@@ -12,7 +12,8 @@ pub(crate) type TextRecord<'a> = (&'a str, f32, u32);
 
 /// Returns the layout of measures.
 pub(crate) fn records(texts: &[TextMeasure]) -> Vec<TextRecord<'_>> {
-    texts.iter().map(record).collect()
+    // One name that a reader refuses would cost it all that is written with it.
+    texts.iter().filter(|it| it.model.len() <= ADAPTER_NAME_MAX).map(record).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "15 bits, which a float holds exactly")]
@@ -48,4 +49,22 @@ pub(crate) fn check(records: &[TextRecord<'_>]) -> Result<(), FrameError> {
         model.len() <= ADAPTER_NAME_MAX && range.contains(&f64::from(*bytes))
     };
     bound(records.iter().all(fit), "bytes per token", "a name of 255 bytes, and 0.5 to 32")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let measure = |model: String| TextMeasure {
+            model,
+            bytes_per_token: BytesPerToken::default(),
+            answers: 1,
+        };
+        let texts =
+            [measure("a".repeat(ADAPTER_NAME_MAX)), measure("b".repeat(ADAPTER_NAME_MAX + 1))];
+        let read = measures(&records(&texts)).unwrap();
+        assert_eq!(read.len(), 1, "the name that a reader refuses is left out");
+    }
 }

@@ -1,4 +1,4 @@
-//! Names of Services in the place of a DNS server: each pod's hosts file has the addresses of the pods behind each.
+//! Names of Services in the place of a DNS server: each pod's hosts file has, for each, the address of one pod behind it.
 
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 

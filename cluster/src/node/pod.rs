@@ -51,11 +51,13 @@ impl RunningPod {
     /// Makes the pod's network; its containers are started at the first look. Files and logs are below `folder`.
     pub(super) async fn create(pod: &Value, address: Ipv4Addr, folder: &Path) -> Result<Self> {
         ensure!(items(pod, "/spec/initContainers").is_empty(), "init containers are not played");
-        let name = text(pod, "/metadata/name");
+        // Two namespaces may have pods of one name.
+        let (namespace, name) = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
         let containers = items(pod, "/spec/containers").iter().map(|container| {
             let container = text(container, "/name");
-            let log = folder.join("logs").join(format!("{name}-{container}.log"));
-            Container::new(container, folder.join("pods").join(name).join(container), log)
+            let log = folder.join("logs").join(format!("{name}-{container}.{namespace}.log"));
+            let files = folder.join("pods").join(namespace).join(name).join(container);
+            Container::new(container, files, log)
         });
         Ok(Self {
             path: path(pod),

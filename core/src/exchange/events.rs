@@ -52,8 +52,8 @@ impl Outbox {
         for event in events {
             if self.kept.len() == EVENTS_MAX {
                 self.kept.pop_front();
-                self.first += 1;
-                self.dropped += 1;
+                self.first = self.first.saturating_add(1);
+                self.dropped = self.dropped.saturating_add(1);
             }
             self.kept.push_back(event);
         }
@@ -68,7 +68,7 @@ impl Outbox {
     /// Forgets the events below this number: the other end has them.
     pub fn acknowledge(&mut self, next: u64) {
         while self.first < next && self.kept.pop_front().is_some() {
-            self.first += 1;
+            self.first = self.first.saturating_add(1);
         }
     }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, error::Error, fmt, time::Duration};
 
 use super::{
     Credit, EXPIRES_AFTER, EndpointUse, GATEWAYS_MAX, GatewayId, GatewayPart, GatewayReport,
-    TENANTS_MAX, TenantTokens, credits::Credits, kept::KeptEvents,
+    TENANTS_MAX, TenantTokens, TenantTotals, credits::Credits, kept::KeptEvents,
 };
 use crate::{
     flow::FlowKey,
@@ -49,6 +49,8 @@ pub struct ExchangeHub {
     /// The highest epoch that a gateway has heard of.
     heard: u64,
     gateways: BTreeMap<GatewayId, KnownGateway>,
+    /// Totals of tenants by gateways, which outlive a gateway for a while. At most twice [`GATEWAYS_MAX`].
+    tenants: BTreeMap<GatewayId, TenantTotals>,
     credits: Credits,
     kept: KeptEvents,
     /// The limits by the latest reports that named any.
@@ -109,6 +111,7 @@ impl ExchangeHub {
             began: None,
             heard: epoch,
             gateways: BTreeMap::new(),
+            tenants: BTreeMap::new(),
             credits: Credits::default(),
             kept: KeptEvents::default(),
             limits: Amounts::default(),
@@ -164,10 +167,12 @@ impl ExchangeHub {
         self.credits.report(id, taken, in_force, report.used);
         let epoch = self.epoch;
         let known = self.gateways.entry(id).or_insert_with(|| KnownGateway::new(epoch, &report));
+        let tenants = report.tenants.get(..TENANTS_MAX).unwrap_or(&report.tenants).to_vec();
         let told = known.take(now, epoch, report).into_iter();
         let news: Vec<PlacementEvent> =
             told.filter_map(PlacementEvent::for_other_gateways).collect();
         self.pass_on(now, id, &news);
+        self.note_tenants(now, id, &tenants);
         self.renew_limits(now);
         Ok(())
     }
@@ -201,7 +206,7 @@ impl ExchangeHub {
             gateways: living,
             credit,
             highest_waiting: self.highest_waiting(now, gateway),
-            tenants: self.tenants(now, gateway),
+            tenants: self.tenants(gateway),
         }
     }
 
@@ -285,13 +290,27 @@ impl ExchangeHub {
         bands.filter(|band| band.waiting > 0).map(|band| band.priority).max()
     }
 
-    /// Sums up the tokens of tenants. Those of dead gateways count on: totals never fall.
-    fn tenants(&self, now: Instant, gateway: GatewayId) -> Vec<TenantTokens> {
+    /// Takes in the totals that a gateway tells of its tenants.
+    fn note_tenants(&mut self, now: Instant, gateway: GatewayId, tenants: &[TenantTokens]) {
+        self.tenants.entry(gateway).or_default().note(now, tenants);
+        let (known, all) = (&self.gateways, &mut self.tenants);
+        all.values_mut().for_each(|totals| totals.trim(now));
+        all.retain(|id, totals| known.contains_key(id) || totals.iter().len() > 0);
+        while all.len() > 2 * GATEWAYS_MAX {
+            let unknown = all.keys().find(|id| !known.contains_key(id)).copied();
+            let Some(unknown) = unknown else { break };
+            let _ = all.remove(&unknown);
+        }
+    }
+
+    /// Sums up the tokens of tenants. Those of a gateway that is silent count on for a while, and those of a tenant
+    /// that its gateway does not tell of: were they to come back, the sum would rise by no use.
+    fn tenants(&self, gateway: GatewayId) -> Vec<TenantTokens> {
         let mut sums: BTreeMap<&FlowKey, u64> = BTreeMap::new();
-        let others = self.living(now).filter(|known| known.report.gateway != gateway);
-        for TenantTokens { flow, tokens } in others.flat_map(|known| known.report.tenants.iter()) {
+        let others = self.tenants.iter().filter(|(id, _)| **id != gateway);
+        for (flow, total) in others.flat_map(|(_, totals)| totals.iter()) {
             let sum = sums.entry(flow).or_default();
-            *sum = sum.saturating_add(*tokens);
+            *sum = sum.saturating_add(total.tokens);
         }
         let mut sums: Vec<(&FlowKey, u64)> = sums.into_iter().collect();
         sums.sort_by_key(|(_, tokens)| std::cmp::Reverse(*tokens));
@@ -342,6 +361,7 @@ mod tests {
     use super::*;
     use crate::{
         exchange::{BandUse, EventBatch, Others},
+        flow::FairnessId,
         ledger::EndpointKey,
         model::{BlockHash, Chain, EventKind},
     };
@@ -431,6 +451,22 @@ mod tests {
             "told with the reply, and taken from the other at once"
         );
         assert_eq!(round(&mut hub, 150, &mut one, &mut two), (Some(10), Some(0)));
+    }
+
+    /// A rise of what others used is charged: a gateway that was cut off and comes back with the same totals has used
+    /// nothing.
+    #[test]
+    fn tokens_of_a_silent_gateway_count_on() {
+        let mut hub = ExchangeHub::new(1);
+        let (mut one, mut two) = (Gateway::new(ONE), Gateway::new(TWO));
+        let flow = FlowKey { id: FairnessId::new("a"), priority: Priority(0) };
+        two.report.tenants = vec![TenantTokens { flow, tokens: 700 }];
+        two.push(at(0), &mut hub);
+        let mut told = |ms| {
+            one.push(at(ms), &mut hub);
+            hub.part(at(ms), ONE).tenants.first().map(|it| it.tokens)
+        };
+        assert_eq!([0, 50, 6_000, 7_000].map(&mut told), [Some(700); 4]);
     }
 
     #[test]

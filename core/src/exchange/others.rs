@@ -37,8 +37,8 @@ pub struct Others {
 
 impl Others {
     /// Returns what is known once this part has come to the gateway of this id. `None` for a part that is
-    /// refused: of another gateway, of an earlier epoch, or no newer than the one before. A part for no
-    /// gateway is the first one, when the exchange has not heard of this gateway yet.
+    /// refused: of another gateway, of an earlier epoch, or no newer than the one before. Parts for no gateway have no
+    /// numbers: they come until the exchange hears of this gateway, or for as long as it has too many.
     #[must_use]
     pub fn after(
         before: Option<&Self>,
@@ -46,9 +46,13 @@ impl Others {
         mut part: GatewayPart,
         received_at: Instant,
     ) -> Option<Self> {
-        let is_for_it = part.gateway == own || part.gateway == GatewayId::default();
+        let is_for_none = part.gateway == GatewayId::default();
+        let is_for_it = part.gateway == own || is_for_none;
         let is_newer = before.is_none_or(|before| {
-            (part.epoch, part.number) > (before.part.epoch, before.part.number)
+            let (number, last) =
+                ((part.epoch, part.number), (before.part.epoch, before.part.number));
+            // A sign that the exchange lives, and that this gateway is to wait for it.
+            number > last || (is_for_none && number == last)
         });
         if !is_for_it || !is_newer {
             return None;
@@ -194,8 +198,7 @@ mod tests {
         // An exchange that lives is waited for, however long it gives nothing.
         let more = (1..100).fold(others, |others, second| {
             assert_eq!(others.allowance(at(1_000 * second)), none, "{second} s");
-            let part = GatewayPart { number: second, ..unknown.clone() };
-            Others::after(Some(&others), OWN, part, at(1_000 * second)).unwrap()
+            Others::after(Some(&others), OWN, unknown.clone(), at(1_000 * second)).unwrap()
         });
         assert_eq!(more.allowance(at(99_000 + 9_999)), none);
     }

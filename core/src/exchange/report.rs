@@ -81,7 +81,7 @@ pub struct TenantTokens {
     /// The tenant and the band.
     pub flow: FlowKey,
     /// Tokens by their prices and the tenant's weight, in the unit of
-    /// [`Controller::charged`](crate::flow::Controller::charged). A total, which may begin anew.
+    /// [`Controller::take_charges`](crate::flow::Controller::take_charges). A total, which may begin anew.
     pub tokens: u64,
 }
 

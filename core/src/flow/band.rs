@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    BandConfig, FairnessId, TicketId, Usage,
+    BandConfig, FairnessId, FlowKey, TicketId, Usage,
     flow_queue::{FlowQueue, Place, State},
     rank::Rank,
     recent_wait::RecentWait,
@@ -123,8 +123,8 @@ impl Band {
             let cost = self.config.fairness.dispatch_cost(&queue.id, uncached);
             let debt = self.config.fairness.output_cost(&queue.id, output);
             queue.counter = queue.counter.saturating_add(cost).saturating_add(debt);
-            // Other gateways hear of what was used, and never of less than before.
-            queue.charged = queue.charged.saturating_add(cost);
+            // Other gateways hear of what was used, and of no debt.
+            queue.untold = queue.untold.saturating_add_unsigned(cost);
             queue.turn = self.next_turn;
             self.next_turn += 1;
         }
@@ -158,7 +158,7 @@ impl Band {
         let debt = self.config.fairness.output_cost(id, expected);
         self.recount(id, |queue| {
             queue.counter = queue.counter.saturating_add(cost).saturating_sub(debt);
-            queue.charged = queue.charged.saturating_add(cost);
+            queue.untold = queue.untold.saturating_add_unsigned(cost);
         });
     }
 
@@ -169,10 +169,18 @@ impl Band {
         }
     }
 
-    /// Returns what each flow was charged for requests of this gateway, of those that were charged at all.
-    pub(super) fn charged(&self) -> impl Iterator<Item = (&FairnessId, u64)> {
-        let queues = self.by_id.values().filter_map(|queue| self.queues.get(*queue));
-        queues.filter(|queue| queue.charged > 0).map(|queue| (&queue.id, queue.charged))
+    /// Takes what flows were charged for requests of this gateway since the last time.
+    pub(super) fn take_charges(&mut self) -> Vec<(FlowKey, i64)> {
+        let mut charges = Vec::new();
+        for queue in self.by_id.values() {
+            let Some(queue) = self.queues.get_mut(*queue) else { continue };
+            let untold = std::mem::take(&mut queue.untold);
+            if untold != 0 {
+                let flow = FlowKey { id: queue.id.clone(), priority: self.priority };
+                charges.push((flow, untold));
+            }
+        }
+        charges
     }
 
     /// Puts in place of what a dispatch was charged for what it costs.
@@ -180,10 +188,10 @@ impl Band {
         let cost = |tokens| self.config.fairness.dispatch_cost(id, tokens);
         let charged = cost(charged);
         let found = cost(found);
-        let corrected = |count: u64| count.saturating_add(found).saturating_sub(charged);
         self.recount(id, |queue| {
-            queue.counter = corrected(queue.counter);
-            queue.charged = corrected(queue.charged);
+            queue.counter = queue.counter.saturating_add(found).saturating_sub(charged);
+            let untold = queue.untold.saturating_add_unsigned(found);
+            queue.untold = untold.saturating_sub_unsigned(charged);
         });
     }
 

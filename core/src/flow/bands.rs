@@ -278,16 +278,9 @@ impl Bands {
         })
     }
 
-    /// Returns at most `rows` flows that were charged for requests of this gateway, the highest first.
-    pub(super) fn charged(&self, rows: usize) -> Vec<(FlowKey, u64)> {
-        let bands = self.bands.values().map(|entry| &entry.band);
-        let charged = bands.flat_map(|band| band.charged().map(move |(id, cost)| (cost, id, band)));
-        let mut all: Vec<(u64, &FairnessId, &Band)> = charged.collect();
-        all.sort_by_key(|(cost, ..)| Reverse(*cost));
-        let flow = |(cost, id, band): (u64, &FairnessId, &Band)| {
-            (FlowKey { id: id.clone(), priority: band.priority }, cost)
-        };
-        all.into_iter().take(rows).map(flow).collect()
+    /// Takes what flows were charged for requests of this gateway since the last time.
+    pub(super) fn take_charges(&mut self) -> Vec<(FlowKey, i64)> {
+        self.bands.values_mut().flat_map(|entry| entry.band.take_charges()).collect()
     }
 
     /// Returns at most `rows` flows by name, and one row per band for the rest of it.

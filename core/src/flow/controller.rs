@@ -210,7 +210,7 @@ impl Controller {
     }
 
     /// Charges a tenant for what it has used at other gateways (token-fair), in the unit of
-    /// [`Self::charged`].
+    /// [`Self::take_charges`].
     pub fn charge_elsewhere(&mut self, flow: &FlowKey, cost: u64) {
         let priority = self.bands.resolve(flow.priority);
         if let Some(band) = self.bands.get_mut(priority) {
@@ -218,11 +218,10 @@ impl Controller {
         }
     }
 
-    /// Returns what tenants were charged for requests of this gateway, the highest first, in 65,536ths of a
-    /// token of weight 1 (token-fair). At most `rows`.
-    #[must_use]
-    pub fn charged(&self, rows: usize) -> Vec<(FlowKey, u64)> {
-        self.bands.charged(rows)
+    /// Takes what tenants were charged for requests of this gateway since the last time, in 65,536ths of a token of
+    /// weight 1 (token-fair): less than nothing where charges were taken back. At most as many as there are flows.
+    pub fn take_charges(&mut self) -> Vec<(FlowKey, i64)> {
+        self.bands.take_charges()
     }
 
     /// Corrects what a tenant was charged for a dispatch: the request was found to have so many

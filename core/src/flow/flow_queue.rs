@@ -16,8 +16,9 @@ pub(super) struct FlowQueue {
     pub(super) usage: Usage,
     /// Virtual tokens used (token-fair).
     pub(super) counter: u64,
-    /// The part of them that requests of this gateway used, since the flow began.
-    pub(super) charged: u64,
+    /// The part of them that requests of this gateway used since it was last taken: less than nothing where charges
+    /// were taken back.
+    pub(super) untold: i64,
     /// Turn of the flow, relative to others of its band (round robin).
     pub(super) turn: u64,
     /// The set of its band that the queue is in.
@@ -48,7 +49,7 @@ impl FlowQueue {
             arrivals: BTreeSet::new(),
             usage: Usage::default(),
             counter: 0,
-            charged: 0,
+            untold: 0,
             turn: 0,
             state: State::Idle(now),
         }

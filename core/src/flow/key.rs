@@ -20,7 +20,7 @@ pub struct FlowKey {
 impl FairnessId {
     /// The id comes from a header: what thousands of flows keep of it must have a limit, and no
     /// UUID, e-mail address or host name is longer.
-    const LEN_MAX: usize = 256;
+    pub const LEN_MAX: usize = 256;
 
     /// Returns the tenant of that name. Ids that agree on their first 256 bytes are one tenant.
     #[must_use]

@@ -24,6 +24,9 @@ impl Sends {
     /// (`metricsStalenessThreshold`). Of an older page, only these sends are known to be missing.
     const SLICES: u32 = 6;
 
+    /// Time for which sends are remembered.
+    const ALL: Duration = Duration::from_millis(Self::SLICE_MS * Self::SLICES as u64);
+
     /// Bits of a count, and the most that it counts: more in 32 ms to one endpoint are not sent.
     const BITS: u32 = 8;
     const COUNT_MAX: u64 = 255;
@@ -54,7 +57,10 @@ impl Sends {
     /// Counts the sends since `then`, with all of the slice that `then` lies in.
     pub(crate) fn since(self, then: Instant, now: Instant) -> u32 {
         let counts = self.counts_at(slice(now));
+        let is_long_ago = now.saturating_since(then) >= Self::ALL;
+        // By their numbers slices of 35 minutes ago would look young.
         let passed = slice(now).wrapping_sub(slice(then)) & SLICE_NUMBERS;
+        let passed = if is_long_ago { SLICE_NUMBERS } else { passed };
         let count = |age: u32| (counts >> (age * Self::BITS)) & Self::COUNT_MAX;
         let within = (0..Self::SLICES).filter(|age| u64::from(*age) <= passed);
         // A page of a later moment than now, by a clock that was set back, lacks nothing.
@@ -110,6 +116,9 @@ mod tests {
         assert_eq!([since(96, 100), since(0, 190), since(0, 192), since(0, 255)], [0, 5, 3, 1]);
         assert_eq!(since(0, 256), 0, "what is older than all slices is forgotten");
         assert_eq!(since(100, 80), 0, "a page of the future");
+        let mut sends = Sends::default();
+        [0, 40].into_iter().for_each(|ms| sends.add(at(2_097_152 + ms)));
+        assert_eq!(sends.since(at(32), at(2_097_152 + 50)), 2, "a page of 35 minutes ago");
     }
 
     #[test]

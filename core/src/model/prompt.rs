@@ -5,6 +5,7 @@ mod digest;
 mod head;
 mod order;
 mod positions;
+mod seal;
 mod seed;
 
 pub use chainer::{BLOCKS_MAX, Chainer};

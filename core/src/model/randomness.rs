@@ -10,6 +10,8 @@ pub struct Randomness {
     pub seed: u64,
     /// Secret by which hash tables place what clients choose.
     pub table_key: TableKey,
+    /// Secret by which the tables of what was learnt do, which know prefixes, models and tenants by numbers.
+    pub learned_key: u64,
 }
 
 impl Randomness {
@@ -18,6 +20,6 @@ impl Randomness {
     pub const fn from_seed(seed: u64) -> Self {
         let mut rng = Rng::new(!seed);
         let table_key = TableKey::new([rng.draw(), rng.draw(), rng.draw()]);
-        Self { seed, table_key }
+        Self { seed, table_key, learned_key: seed }
     }
 }

@@ -27,7 +27,7 @@ pub struct InferenceRequest {
     pub output_max: Option<u32>,
     /// Tenant that asks, by which the lengths of answers are learnt; the default for one without a name.
     pub tenant: ClientId,
-    /// Tokens that these count in the chain, at [`BytesPerToken::default`] each.
+    /// Tokens that the media count in the chain, at [`BytesPerToken::default`] each.
     pub media_tokens: u32,
     /// Bytes of the prompt's text; `None` where something else is in the prompt too, or the body has only
     /// a part of it: its tokens say nothing of the text then.

@@ -10,7 +10,7 @@ pub struct Snapshot {
     /// The pool's name, as the plugin's configuration and the scraper's agree on.
     pub pool: String,
     /// Time for which the scraper keeps silent from now on as long as nothing changes, beyond its
-    /// usual interval. The metrics are that much older before they count as stale.
+    /// usual interval. A detector takes the metrics for that much younger than they are.
     pub quiet_for: Duration,
     /// Endpoints of the pool, in the scraper's order. Empty when the pool is scaled to zero.
     pub endpoints: Vec<Endpoint>,

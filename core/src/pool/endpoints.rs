@@ -262,7 +262,8 @@ impl Pool {
         }
     }
 
-    /// Takes in what a member says of itself. One that was never scraped says too little alone.
+    /// Takes in what a member says of itself. One that was never scraped says too little alone, and one that says nothing
+    /// of its queue leaves the numbers as old as they were.
     pub(crate) fn report(
         &mut self,
         address: SocketAddr,
@@ -275,8 +276,10 @@ impl Pool {
         let place = self.by_key.get(at).map(|(_, place)| *place);
         let Some(member) = place.and_then(|place| self.members.get_mut(place)) else { return };
         if let Some(Reading { at, gauges }) = &mut member.read {
-            *at = now;
-            gauges.waiting = waiting.unwrap_or(gauges.waiting);
+            if let Some(waiting) = waiting {
+                *at = now;
+                gauges.waiting = waiting;
+            }
             gauges.kv_usage = kv_usage.unwrap_or(gauges.kv_usage);
         }
     }
@@ -338,6 +341,30 @@ mod tests {
         };
         assert_eq!([age_ms(0, 0), age_ms(0, 200)], [30, 230]);
         assert_eq!([age_ms(250, 0), age_ms(250, 200), age_ms(250, 400)], [0, 0, 180]);
+    }
+
+    #[test]
+    fn a_report_makes_numbers_fresh_that_it_has() {
+        let age_ms = |waiting| {
+            let mut pool = Pool::default();
+            let address = SocketAddr::from(([10, 0, 0, 1], 8000));
+            let endpoint = Endpoint {
+                address,
+                health: Health::Up,
+                metrics: Some(Metrics { waiting: 5, ..Metrics::default() }),
+                labels: Vec::new(),
+                incarnation: Incarnation::default(),
+            };
+            let snapshot = Snapshot { endpoints: vec![endpoint], ..Snapshot::default() };
+            pool.update(snapshot, Instant::from_nanos(1_000_000_000));
+            let now = Instant::from_nanos(9_000_000_000);
+            pool.report(address, now, waiting, Some(0.5));
+            let sent = Sent { own: &Accounts::default(), others: None };
+            let load = pool.loads(now, sent, false)[0];
+            (load.metrics_age.unwrap().as_millis(), load.waiting, load.kv_usage)
+        };
+        assert_eq!(age_ms(Some(7)), (0, 7, 0.5));
+        assert_eq!(age_ms(None), (8_000, 5, 0.5), "nothing of its queue");
     }
 
     #[test]

@@ -72,12 +72,18 @@ impl Learned {
     /// Enough to tell the length that is usual from that of one long prompt.
     const SENDS_MEANT: u32 = 100;
 
-    /// Returns lessons without any experience; the seed keeps strangers from aiming at their tables.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Seconds that a first token may take beyond what is usual and is believed: an engine's steps, and a burst.
+    const TTFT_SPARE: f64 = 0.25;
+
+    /// The same of a further token: a step in which prompts are computed.
+    const TPOT_SPARE: f64 = 0.05;
+
+    /// Returns lessons without any experience; the secret keeps strangers from aiming at their tables.
+    pub(crate) fn new(secret: u64) -> Self {
         Self {
-            reuse: Reuse::new(seed),
-            outputs: OutputLengths::new(seed),
-            templates: Templates::new(seed),
+            reuse: Reuse::new(secret),
+            outputs: OutputLengths::new(secret),
+            templates: Templates::new(secret),
             ..Self::default()
         }
     }
@@ -89,7 +95,9 @@ impl Learned {
     pub(crate) fn first_token(&mut self, slot: Slot, sight: &EndpointObservation, ttft: Duration) {
         self.rates.first_token(slot, sight, ttft);
         if sight.load.is_some() {
-            self.ttft.observe(&Features::from_observation(sight), ttft.as_secs_f64());
+            let features = Features::from_observation(sight);
+            let seconds = self.ttft.believed(&features, ttft.as_secs_f64(), Self::TTFT_SPARE);
+            self.ttft.observe(&features, seconds);
         }
     }
 
@@ -97,7 +105,9 @@ impl Learned {
     /// this when the request was sent.
     pub(crate) fn streamed(&mut self, sight: &EndpointObservation, tpot: Duration) {
         if sight.load.is_some() {
-            self.tpot.observe(&Features::from_observation(sight), tpot.as_secs_f64());
+            let features = Features::from_observation(sight);
+            let seconds = self.tpot.believed(&features, tpot.as_secs_f64(), Self::TPOT_SPARE);
+            self.tpot.observe(&features, seconds);
         }
     }
 

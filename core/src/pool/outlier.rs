@@ -192,8 +192,8 @@ impl OutlierDetector {
 fn take_one(loads: &mut [Load], ejected: &Load) {
     let least = loads.iter_mut().filter(|load| load.decodes()).min_by_key(|load| load.in_flight);
     if let Some(load) = least {
-        load.in_flight += 1;
-        load.sent_since += 1;
+        load.in_flight = load.in_flight.saturating_add(1);
+        load.sent_since = load.sent_since.saturating_add(1);
         load.in_flight_tokens += ejected.in_flight_tokens / u64::from(ejected.in_flight.max(1));
     }
 }
@@ -249,6 +249,14 @@ mod tests {
     /// Notes an error that this client got.
     fn err(avoidance: &mut OutlierDetector, client: u64) {
         avoidance.failed(SLOT, at(0), Fault::Unclear(ClientId(client)));
+    }
+
+    #[test]
+    fn a_load_of_more_than_fits_in_a_number_takes_another() {
+        let full = Load { in_flight: u32::MAX, sent_since: u32::MAX, ..Load::default() };
+        let mut loads = [full];
+        take_one(&mut loads, &full);
+        assert_eq!(loads[0].in_flight, u32::MAX);
     }
 
     #[test]

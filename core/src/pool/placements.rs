@@ -8,8 +8,8 @@ use crate::model::{
     SchedulingResult,
 };
 
-/// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, below
-/// 25 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
+/// The most requests of one worker that are remembered: with 1.4 kB for the longest chain, and as much for placement,
+/// fallbacks and model, below 50 MB. One placed beyond is served as any other; only, if it fails, its prefix stays learnt.
 const PLACEMENTS_MAX: usize = 16_384;
 
 /// The requests of one worker that were sent and have not ended.

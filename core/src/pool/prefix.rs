@@ -58,7 +58,7 @@ pub struct LongestPrefix {
 
 impl Index {
     /// A default limit on entries. Each takes up to 120 bytes on wasm32 where chains part at every block, so the
-    /// index of one worker stays below 65 MB. It is reached by 134 endpoints of the EPP's 31,250 blocks each when
+    /// index of one worker stays below 65 MB. It is reached by 17 endpoints of the EPP's 31,250 blocks each when
     /// all prompts are short, and by none below 1,000 when they are long and thinned out.
     pub const ENTRIES_MAX: usize = 1 << 19;
 

@@ -23,8 +23,10 @@ pub struct Budget {
 /// The measure of one detector.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Line {
-    /// The measure that the detector counts in flight; `None` for one that reads pages.
+    /// The measure that the detector counts in flight; `None` for one that reads pages, or counts two.
     pub(super) measure: Option<Measure>,
+    /// True if it is read off pages.
+    pub(super) by_pages: bool,
     /// As measured.
     pub(super) saturation: f64,
     /// Saturation that dispatches may add before the measure moves at all, since something else
@@ -123,7 +125,7 @@ impl Budget {
 
     /// True if the pool's saturation is read off pages, which show an end only with the next one.
     pub(crate) fn reads_pages(&self) -> bool {
-        self.lines.iter().any(|line| line.measure.is_none())
+        self.lines.iter().any(|line| line.by_pages)
     }
 
     /// Returns the same where a request may count at two of the endpoints: one computes its prompt,
@@ -207,7 +209,7 @@ pub(super) fn float(tokens: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saturation::{Concurrency, ConcurrencyMode, Detector, Load};
+    use crate::saturation::{Concurrency, ConcurrencyMode, Detector, Load, Utilization};
 
     /// Returns the budget of one endpoint for ten requests or a thousand tokens, with so much in flight.
     fn room(mode: ConcurrencyMode, in_flight: u32, in_flight_tokens: u64) -> Budget {
@@ -226,6 +228,15 @@ mod tests {
         assert_eq!(places(12, 6, 4), 2, "others had more than they can have now");
         assert_eq!(places(4, 4, 4), 0);
         assert_eq!(places(4, 0, 4), 0);
+    }
+
+    #[test]
+    fn only_what_reads_pages_waits_for_them() {
+        for mode in [ConcurrencyMode::Requests, ConcurrencyMode::Tokens, ConcurrencyMode::Hybrid] {
+            assert!(!room(mode, 4, 400).reads_pages(), "{mode:?}");
+        }
+        let read = Detector::Utilization(Utilization::default()).room(&[Load::default()]);
+        assert!(read.reads_pages());
     }
 
     #[test]

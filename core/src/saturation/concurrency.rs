@@ -1,4 +1,4 @@
-//! Saturation by what this gateway has in flight.
+//! Saturation by what all known gateways have in flight.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{Amounts, Measure, UnknownPolicy};
 
-/// EPP: concurrency-detector. Needs no metrics, but knows only this gateway's requests.
+/// EPP: concurrency-detector. Needs no metrics, but knows no requests of others than the gateways.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Concurrency {
     /// Requests that one endpoint should have in flight.

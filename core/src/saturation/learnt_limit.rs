@@ -3,9 +3,9 @@
 /// The limit that was learnt of one endpoint, as of one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LearntLimit {
-    /// Requests of all known gateways that it may have in flight, at least 1.
+    /// Requests of all known gateways that it may have in flight; none where those of strangers take all.
     pub places: u32,
-    /// Requests that were seen to run at once, at least 1.
+    /// Requests that were seen to run at once, strangers aside.
     pub capacity: u32,
     /// True if the engine said of late that its batch is full.
     pub is_full: bool,

@@ -27,12 +27,12 @@ pub struct Load {
     pub in_flight: u32,
     /// Requests that this gateway sent since the scrape itself was read, whether they have ended or not.
     pub sent_since: u32,
-    /// Prompt tokens of those requests that were not cached.
+    /// Prompt tokens of the requests in flight that were not cached.
     pub in_flight_tokens: u64,
-    /// Share of the KV cache that those requests are expected to take by their ends, beside what they find
+    /// Share of the KV cache that the requests in flight are expected to take by their ends, beside what they find
     /// cached; above 1 where they would not fit all at once. 0 where the cache's size is not known.
     pub kv_to_come: f64,
-    /// Seconds until it is expected to have computed those tokens.
+    /// Seconds until it is expected to have computed the tokens in flight.
     pub busy_for: f64,
     /// The limit that was learnt of it; `None` where the detector asks for none.
     pub limit: Option<LearntLimit>,

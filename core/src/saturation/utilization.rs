@@ -9,8 +9,8 @@ use crate::model::{Amounts, UnknownPolicy};
 /// waiting, and a lost scrape leaves the ledger to go by.
 ///
 /// An endpoint's score is `max(queue / queue_depth, kv_usage / kv_cache_util)`, the pool's
-/// saturation the mean of them. `queue` is `waiting + credit`: the requests that this gateway has
-/// there and the engine had not seen. That is `in_flight - (waiting + running)`, or what was sent since
+/// saturation the mean of them. `queue` is `waiting + credit`: the requests that all known gateways
+/// have there and the engine had not seen. That is `in_flight - (waiting + running)`, or what was sent since
 /// the page was read, if that is more: the former knows of a page's age nothing, and the latter
 /// nothing of what an engine has not taken in yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,7 +111,7 @@ impl Utilization {
             steepest = steepest.max(growth);
         }
         if scored == 0 {
-            return Budget::measured(Line::default());
+            return Budget::measured(Line { by_pages: true, ..Line::default() });
         }
         let endpoints = count(scored);
         let per_request = if self.in_flight_credit { steepest / endpoints } else { 0.0 };
@@ -119,6 +119,7 @@ impl Utilization {
             saturation: sum / endpoints,
             slack: slack / endpoints,
             per_request,
+            by_pages: true,
             ..Line::default()
         })
     }

@@ -54,6 +54,14 @@ impl Admitter {
         }
     }
 
+    /// Returns the plugin type in an EndpointPickerConfig.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::LatencySlo => "latency-slo-admitter",
+            Self::Probabilistic(_) => "probabilistic-admitter",
+        }
+    }
+
     /// Returns what the admitter reads beside the prompt and the candidates.
     pub(crate) const fn needs(&self) -> Needs<'_> {
         match self {

@@ -8,13 +8,13 @@ use crate::{pool::prefix::Index, saturation::Detector};
 /// The settings of one pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Admitters that may turn a request away before that, in this order.
+    /// Admitters that may turn a request away before it is scheduled, in this order.
     pub admitters: Vec<Admitter>,
     /// Profiles by which endpoints are filtered, scored and picked.
     pub scheduling: Scheduling,
     /// The measure of the pool's saturation.
     pub detector: Detector,
-    /// The age from which on an endpoint's metrics are not gone by.
+    /// Age above which an endpoint's metrics are ignored.
     pub stale_after: Duration,
     /// True if what an endpoint says of its cache counts.
     pub auto_tune: bool,

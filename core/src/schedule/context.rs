@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{ExtensionPoint, Stopwatch};
 use crate::{
     model::{Expectation, InferenceRequest, Instant, Role},
     pool::{Candidate, EndpointState, Features, Learned, Sessions},
@@ -18,9 +19,24 @@ pub(crate) struct PickContext<'a> {
     pub(crate) sessions: &'a Sessions,
     /// The endpoint of an earlier stage, to which this one should be near.
     pub(crate) peer: Option<&'a EndpointState>,
+    /// `None` unless plugins are timed.
+    pub(crate) stopwatch: Option<&'a Stopwatch>,
 }
 
 impl PickContext<'_> {
+    /// Runs a plugin, and notes its time where plugins are timed.
+    pub(crate) fn run<T>(
+        &self,
+        point: ExtensionPoint,
+        plugin: impl FnOnce() -> &'static str,
+        run: impl FnOnce() -> T,
+    ) -> T {
+        match self.stopwatch {
+            None => run(),
+            Some(stopwatch) => stopwatch.time(point, plugin(), run),
+        }
+    }
+
     /// Returns what the request is expected to meet at an endpoint.
     pub(crate) fn expectation(&self, candidate: &Candidate<'_>) -> Expectation {
         let rates = &self.learned.rates;

@@ -61,12 +61,12 @@ impl Picker {
     }
 }
 
-/// Returns the key of Efraimidis and Spirakis' A-Res, `u^(1/w)`: of keys drawn so the highest is
-/// each one's with a chance in proportion to its weight. Without a score at all no endpoint is
-/// preferred, so zeros come last, in random order (EPP: weighted-random-picker).
+/// Returns the logarithm of the key of Efraimidis and Spirakis' A-Res, `u^(1/w)`, which is 0 itself for small
+/// weights: of keys drawn so the highest is each one's with a chance in proportion to its weight. Without a
+/// score at all no endpoint is preferred, so zeros come last, in random order (EPP: weighted-random-picker).
 fn weighted_key(total: f64, rng: &mut Rng) -> f64 {
     let share = rng.share();
-    if total > 0.0 { share.powf(total.recip()) } else { share - 1.0 }
+    if total > 0.0 { share.ln() / total } else { f64::NEG_INFINITY }
 }
 
 impl Default for Picker {
@@ -169,6 +169,9 @@ mod tests {
         for (first, expected) in weighted.into_iter().zip([100_u32, 200, 300, 400]) {
             assert!(first.abs_diff(expected) < 78, "{weighted:?}");
         }
+        assert_eq!(firsts("weighted-random-picker", [1e-4, 2e-4, 3e-4, 4e-4]), weighted);
+        let zeros = firsts("weighted-random-picker", [0.0; 4]);
+        assert!(zeros.iter().all(|first| first.abs_diff(250) < 69), "{zeros:?}");
         let random = firsts("random-picker", [1.0, 2.0, 3.0, 4.0]);
         assert!(random.iter().all(|first| first.abs_diff(250) < 69), "{random:?}");
         assert_eq!(firsts("weighted-random-picker", [0.0, 1.0]), [0, 1_000]);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Explained, Needs, PickContext, Picker, ProfileExplanation};
+use super::{Explained, ExtensionPoint, Needs, PickContext, Picker, ProfileExplanation};
 use crate::{
     model::{
         EndpointObservation, InferenceRequest, Instant, PickError, Reasons, Rng, SchedulingResult,
@@ -157,7 +157,11 @@ impl Profile {
         let mut reasons = Reasons { candidates: number(candidates.len()), ..Reasons::default() };
         for filter in &self.filters {
             let before = candidates.len();
-            filter.apply(context, &mut candidates, rng);
+            context.run(
+                ExtensionPoint::Filter,
+                || filter.name(),
+                || filter.apply(context, &mut candidates, rng),
+            );
             if candidates.is_empty() {
                 return Err(PickError::Filtered(filter.name()));
             }
@@ -166,7 +170,11 @@ impl Profile {
             }
         }
         let table = self.table(context, &candidates);
-        let places = self.picker.rank(&table.totals, rng);
+        let places = context.run(
+            ExtensionPoint::Picker,
+            || self.picker.name(),
+            || self.picker.rank(&table.totals, rng),
+        );
         let first = places.first().copied().ok_or(PickError::NoEndpoints)?;
         let names = self.scorers.iter().map(|weighted| weighted.scorer.short_name());
         let ranked: Vec<Candidate<'a>> =
@@ -195,7 +203,11 @@ impl Profile {
         let mut totals = vec![0.0; count];
         for WeightedScorer { scorer, weight } in &self.scorers {
             let before = scores.len();
-            scorer.score(context, candidates, &mut scores);
+            context.run(
+                ExtensionPoint::Scorer,
+                || scorer.name(),
+                || scorer.score(context, candidates, &mut scores),
+            );
             debug_assert_eq!(scores.len() - before, count, "a score for each candidate");
             for (total, score) in totals.iter_mut().zip(scores.iter().skip(before)) {
                 *total += weight.get() * score.get();

@@ -3,7 +3,7 @@
 mod disagg;
 mod handler;
 
-pub use disagg::{Decider, Disagg, StageOrder};
+pub use disagg::{Decider, Disagg, StageOrder, StagesApart};
 pub use handler::Handler;
 
 use std::net::SocketAddr;

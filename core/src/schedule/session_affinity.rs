@@ -127,6 +127,7 @@ mod tests {
                 learned: &learned,
                 sessions: &sessions,
                 peer: None,
+                stopwatch: None,
             };
             let affinity = SessionAffinity { strategy, profile: profile.to_owned() };
             assert_eq!(

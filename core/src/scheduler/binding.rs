@@ -28,7 +28,13 @@ impl Scheduler {
             let home = session.endpoint(&context).filter(|home| self.takes(*home));
             home.is_none_or(|home| home == endpoint).then_some((id, endpoint))
         });
-        let bound: Vec<(SessionId, SocketAddr)> = bound.collect();
+        // A filter and a scorer of the same session bind it once.
+        let bound = bound.fold(Vec::new(), |mut all: Vec<(SessionId, SocketAddr)>, one| {
+            if !all.contains(&one) {
+                all.push(one);
+            }
+            all
+        });
         let emit = |(id, endpoint)| self.emit(at, endpoint, Chain::default(), EventKind::Bound(id));
         bound.into_iter().flat_map(emit).collect()
     }

@@ -9,7 +9,7 @@ use crate::{
 impl Scheduler {
     /// Returns the endpoints that a request may go to, ejected ones among them.
     pub(super) fn candidates(&self, pick: Pick<'_>) -> Result<Vec<Candidate<'_>>, PickError> {
-        let Pick { now, request, ledger, matches } = pick;
+        let Pick { now, request, ledger, matches, .. } = pick;
         let pool = self.pool.as_ref().ok_or(PickError::NoSnapshot)?;
         let stale_after = self.config.stale_after;
         let sent = Sent { own: &ledger.accounts, others: self.others.as_deref() };

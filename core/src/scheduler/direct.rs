@@ -20,7 +20,7 @@ impl Scheduler {
     ) -> Result<SchedulingResult, PickError> {
         let ledger = Ledger::default();
         let matches = Matches::default();
-        let pick = Pick { now, request, ledger: &ledger, matches: &matches };
+        let pick = Pick { now, request, ledger: &ledger, matches: &matches, stopwatch: None };
         let mut rng = self.rng.clone();
         let mut candidates = self.candidates(pick)?;
         let _ = self.outliers.narrow(now, &mut candidates);

@@ -96,14 +96,20 @@ impl Scheduler {
         let server = served_by.unwrap_or(first);
         let mut events = Vec::new();
         if server != first {
-            // Envoy comes to another endpoint only if those before it in the list failed. Where the last
-            // one failed as well, the request is the cause, and no endpoint is blamed.
+            // Envoy comes to another endpoint of the list only if those before it failed. Where the last
+            // one failed as well, the request is the cause, and no endpoint is blamed. One that is not in the list
+            // was Envoy's own choice, as of a list of which its cluster knows none: they may not have been tried.
+            let is_listed = placement.fallbacks.contains(&server);
             let passed_over = match class {
-                ResponseClass::Failed(_) => EventKind::Withdrawn,
-                ResponseClass::Taken | ResponseClass::Refused => EventKind::Failed(Fault::Endpoint),
+                ResponseClass::Taken | ResponseClass::Refused if is_listed => {
+                    EventKind::Failed(Fault::Endpoint)
+                }
+                ResponseClass::Taken | ResponseClass::Refused | ResponseClass::Failed(_) => {
+                    EventKind::Withdrawn
+                }
             };
             let between = placement.fallbacks.iter().take_while(|other| **other != server);
-            let between: Vec<SocketAddr> = between.copied().collect();
+            let between: Vec<SocketAddr> = between.filter(|_| is_listed).copied().collect();
             placement.endpoint = server;
             placement.is_moved = true;
             self.note_moved(id, first);

@@ -8,12 +8,15 @@ use crate::{
     model::{InferenceRequest, Instant, SchedulingResult, TextMeasure},
     pool::{OutlierDetector, Sent, prefix::Matches},
     saturation::{Load, StageSaturations, StaleEndpoints},
-    schedule::{Explanation, OutputEstimate},
+    schedule::{Clock, Explanation, ExtensionPoint, OutputEstimate, PluginTime, Stopwatch},
 };
 
 /// Most tokens of KV cache that are believed of one request: a sum over the 16,384 requests that a worker
 /// remembers stays within 32 bits.
 const HOLDS_MAX: u32 = 262_143;
+
+/// The EPP's plugin that does what the prefix index does here.
+const PREFIX_PRODUCER: &str = "approx-prefix-cache-producer";
 
 impl Scheduler {
     /// Explains what [`Self::decide`] would return, with every score of every endpoint. Nothing changes.
@@ -26,7 +29,7 @@ impl Scheduler {
     ) -> Explanation {
         let mut matches = Matches::default();
         self.index.matches(&request.chain, &mut matches);
-        let pick = Pick { now, request, ledger, matches: &matches };
+        let pick = Pick { now, request, ledger, matches: &matches, stopwatch: None };
         let mut rng = self.rng.clone();
         let mut candidates = self.candidates(pick).unwrap_or_default();
         let _ = self.outliers.narrow(now, &mut candidates);
@@ -34,6 +37,25 @@ impl Scheduler {
         let profiles = self.config.scheduling.explain(&context, &candidates, &mut rng);
         let decision = self.choose(pick, &mut self.rng.clone());
         Explanation { decision, profiles }
+    }
+
+    /// Measures how long each plugin takes in the choice that [`Self::decide`] would make. Nothing changes.
+    #[must_use]
+    pub fn time_plugins(
+        &self,
+        now: Instant,
+        request: &InferenceRequest,
+        ledger: &Ledger,
+        clock: Clock,
+    ) -> Vec<PluginTime> {
+        let stopwatch = Stopwatch::new(clock);
+        let mut matches = Matches::default();
+        stopwatch.time(ExtensionPoint::DataProducer, PREFIX_PRODUCER, || {
+            self.index.matches(&request.chain, &mut matches);
+        });
+        let pick = Pick { now, request, ledger, matches: &matches, stopwatch: Some(&stopwatch) };
+        let _ = self.choose(pick, &mut self.rng.clone());
+        stopwatch.into_times()
     }
 
     /// Returns the load of each endpoint, with the requests in flight there, in the snapshot's order.

@@ -200,6 +200,11 @@ impl Arbiter {
         &self.controller
     }
 
+    /// Takes what tenants were charged since the last time, in whichever term.
+    pub(super) fn take_charges(&mut self) -> Vec<(FlowKey, i64)> {
+        self.controller.take_charges()
+    }
+
     /// True while a request waits. Otherwise the lease is left to lapse: the worker of the next request
     /// that has to wait takes it, and meanwhile nothing ticks.
     pub(super) fn has_waiting(&self) -> bool {

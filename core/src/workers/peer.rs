@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     exchange::TenantTokens,
-    flow::{Controller, FlowConfig, Passage, Ticket},
+    flow::{Controller, FlowConfig, FlowKey, Passage, Ticket},
     ledger::{EndpointKey, Exchange, Heartbeat, Lease, Ledger, MeasuredLimits, Target},
     model::{InferenceRequest, Instant, Priority, QueueId, RequestId, WorkerId},
     saturation::Capacity,
@@ -112,6 +112,11 @@ impl WorkerPeer {
     #[must_use]
     pub fn queues(&self) -> Option<&Controller> {
         self.arbiter.as_ref().filter(|arbiter| arbiter.epoch().is_some()).map(Arbiter::controller)
+    }
+
+    /// Takes what this worker has charged tenants for requests of this gateway since the last time.
+    pub fn take_charges(&mut self) -> Vec<(FlowKey, i64)> {
+        self.arbiter.as_mut().map(Arbiter::take_charges).unwrap_or_default()
     }
 
     /// Returns the worker's counts, to be put where the others find them when it is dead.

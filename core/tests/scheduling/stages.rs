@@ -295,3 +295,27 @@ fn prefill_and_decode_are_each_kept_at_their_own() {
     renew(&mut scheduler, 1, stages().into_iter().map(busy).collect());
     assert_eq!(go(&mut scheduler), first);
 }
+
+#[test]
+fn a_session_of_two_plugins_is_bound_once() {
+    let strategy = SessionStrategy::Id {
+        headers: vec!["x-session-id".to_owned()],
+        in_body: false,
+        ttl: Duration::from_secs(60),
+    };
+    let filter = || {
+        Filter::SessionAffinity(SessionAffinity {
+            strategy: strategy.clone(),
+            profile: String::new(),
+        })
+    };
+    let scheduling = profile("default", vec![filter(), filter()]).into();
+    let mut scheduler = scheduler(scheduling, stages());
+    let headers = vec![("x-session-id".to_owned(), "mine".to_owned())];
+    let ask = InferenceRequest { headers, ..ask(1) };
+    let decision = decide(&mut scheduler, &ask).unwrap();
+    let event = Event::Sent { request: RequestId(1), at: at(1), ask, decision };
+    let notes = scheduler.handle(event);
+    let bound = notes.iter().filter(|note| matches!(note.verdict, EventKind::Bound(_)));
+    assert_eq!(bound.count(), 1);
+}

@@ -12,6 +12,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: scraper
 {{- end }}
 
+{{- define "llm-picker.testLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: test
+{{- end }}
+
 {{- define "llm-picker.scraperName" -}}
 {{ printf "%s-scraper" (.Release.Name | trunc 50 | trimSuffix "-") }}
 {{- end }}
@@ -82,6 +88,9 @@ app.kubernetes.io/component: scraper
     {{- if and (not $pool.name) (ne (.kind | default "pods") "llmInferenceService") -}}
       {{- fail (printf "%s.inferencePool.name: missing; with backend inferencePool it names the pool that the HTTPRoute names" $at) -}}
     {{- end -}}
+    {{- if .servicePort -}}
+      {{- fail (printf "%s.servicePort: found %v with backend inferencePool; allowed: with backend service, as the HTTPRoute names no Service then" $at .servicePort) -}}
+    {{- end -}}
     {{- if $pool.create -}}
       {{- fail (printf "%s.inferencePool.create: found true with backend inferencePool; allowed: false, as the pool is the EPP's own" $at) -}}
     {{- end -}}
@@ -97,6 +106,17 @@ app.kubernetes.io/component: scraper
 {{- end -}}
 {{- if and $p.routeHeaders (ne $p.way "envoyFilter") -}}
   {{- fail (printf "picker.routeHeaders: found true with picker.way %s; allowed: envoyFilter, which holds a request's headers until its model is known" $p.way) -}}
+{{- end -}}
+{{- if $p.routeHeaders -}}
+  {{- $fallbacks := list -}}
+  {{- range .Values.models -}}
+    {{- with .fallback }}{{ $fallbacks = append $fallbacks .pool }}{{ end -}}
+  {{- end -}}
+  {{- range $number, $model := .Values.models -}}
+    {{- if not (or .match (has .name $fallbacks) (has (printf "%s.%s" .namespace .name) $fallbacks)) -}}
+      {{- fail (printf "models[%d].match: missing; with picker.routeHeaders match.model tells whose a request is, which has its own route only afterwards, or another model's fallback names this one" $number) -}}
+    {{- end -}}
+  {{- end -}}
 {{- end -}}
 {{- $steps := include "llm-picker.steps" . | fromJsonArray -}}
 {{- if eq $p.mode "observe" -}}
@@ -192,7 +212,7 @@ app.kubernetes.io/component: scraper
 {{- /* Istio's own number for the pool's first target port. */ -}}
 {{- $_ := set $model "clusterPort" 54321 -}}
 {{- else -}}
-{{- $_ := set $model "clusterPort" $model.port -}}
+{{- $_ := set $model "clusterPort" (.servicePort | default $model.port) -}}
 {{- end -}}
 {{- $rules := list -}}
 {{- $namespace := .namespace -}}
@@ -319,6 +339,26 @@ remote:
 request_rules:
 - header: x-gateway-destination-endpoint
   on_header_present: {metadata_namespace: envoy.lb, key: x-gateway-destination-endpoint, type: STRING}
+{{- end }}
+
+{{- /* Headers that steer, which no client may set (wire/src/config/steering.rs), as a YAML list. */ -}}
+{{- define "llm-picker.steering" -}}
+- x-gateway-destination-endpoint
+- x-gateway-destination-endpoint-subset
+- x-llm-d-model-name-rewrite
+- x-gateway-model-name-rewrite
+- x-prefiller-host-port
+- x-encoder-hosts-ports
+- x-kv-cache-source-host-port
+- x-data-parallel-host-port
+- x-data-parallel-rank
+- x-llm-d-disagg-revision
+- x-vllm-priority
+- x-llm-d-video-fps
+- x-llm-d-video-duration-seconds
+- x-llm-d-video-resolution
+- x-llm-d-audio-duration-seconds
+- x-gateway-destination-endpoint-served
 {{- end }}
 
 {{- define "llm-picker.discovery" -}}

@@ -27,10 +27,30 @@
     {{- fail (printf "this cluster has no %s, which is needed for %s: install its CRDs first" $kind $why) -}}
   {{- end -}}
 {{- end -}}
+{{- /* Whoever makes Roles in a model's namespace may look at its Services. */ -}}
+{{- if and .Values.install.models (ne .Values.picker.way "wasmPlugin") -}}
+  {{- range $number, $model := $models -}}
+    {{- if not (or .beside .unpicked) -}}
+      {{- include "llm-picker.serviceHasPort" (dict "at" (printf "models[%d]" $number) "model" .) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
 {{- if .Values.install.gateway -}}
   {{- include "llm-picker.gatewayIsThere" . -}}
   {{- include "llm-picker.stepFollows" . -}}
 {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* Of a Service that is there: a route to another of its ports is another cluster, whose requests nothing picks for. */ -}}
+{{- define "llm-picker.serviceHasPort" -}}
+{{- $ports := list -}}
+{{- $service := lookup "v1" "Service" .model.namespace .model.service -}}
+{{- range dig "spec" "ports" list ($service | default dict) -}}
+{{- $ports = append $ports (int .port) -}}
+{{- end -}}
+{{- if and $ports (not (has (int .model.clusterPort) $ports)) -}}
+  {{- fail (printf "%s.servicePort: found %d; allowed: a port of Service %s/%s, which has: %s" .at (int .model.clusterPort) .model.namespace .model.service (join ", " $ports)) -}}
 {{- end -}}
 {{- end }}
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use picker_core::{
-    BLOCK_BYTES, Instant, SchedulingResult,
+    BLOCK_BYTES, Handler, Instant, PluginTime, SchedulingResult, StagesApart,
     flow::{FlowKey, Outcome},
 };
 use wire::{
@@ -118,6 +118,22 @@ pub(crate) fn count_work(pool: &Pool, request: Duration, response: Duration) {
     });
 }
 
+/// Records the time that each plugin took in one choice.
+pub(crate) fn count_plugins(pool: &Pool, times: &[PluginTime]) {
+    in_tally(pool, |PoolTally { counts, .. }| {
+        for PluginTime { point, plugin, took } in times {
+            let set = counts.place(&Labels::plugin(point.name(), plugin), true);
+            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            counts.add(set, Measure::PluginDuration, nanos);
+        }
+    });
+}
+
+/// Records the time that a look at the queues took.
+pub(crate) fn count_dispatch_cycle(pool: &Pool, took: Duration) {
+    in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::DispatchCycle, micros(took)));
+}
+
 /// Counts a fault of the picker's own.
 pub(crate) fn count_own_error(pool: &Pool, error: OwnError) {
     in_tally(pool, |tally| tally.counts.add(tally.whole, Measure::OwnErrors(error), 1));
@@ -228,6 +244,10 @@ pub(crate) fn record(pool: &Pool, done: &Done<'_>) {
         let target = if counts.is_proven(set) { &done.models.sent } else { OTHER };
         let endpoint = done.sent.as_ref().and_then(|sent| sent.decision.ranked.first().copied());
         count_attempt(counts, endpoint, target);
+        let handler = &pool.worker_config.scheduler.scheduling.handler;
+        if let (Handler::Disagg(_), Some(sent)) = (handler, &done.sent) {
+            count_stages(counts, target, sent.decision);
+        }
         if let Some(rewrite) = &done.models.rewrite {
             count_rewrite(counts, rewrite, done.models, target);
         }
@@ -251,6 +271,12 @@ pub(crate) fn record(pool: &Pool, done: &Done<'_>) {
 fn count_attempt(counts: &mut WorkerTally, endpoint: Option<SocketAddr>, target: &str) {
     let set = counts.place(&Labels::attempt(endpoint, target), true);
     counts.add(set, Measure::Attempts { sent: endpoint.is_some() }, 1);
+}
+
+fn count_stages(counts: &mut WorkerTally, target: &str, decision: &SchedulingResult) {
+    let set = counts.place(&Labels::model(target), true);
+    let stages = StagesApart::from_result(decision);
+    counts.add(set, Measure::DisaggDecisions(stages.into()), 1);
 }
 
 fn count_rewrite(counts: &mut WorkerTally, rewrite: &str, models: &Models, target: &str) {

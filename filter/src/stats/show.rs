@@ -4,19 +4,19 @@ use std::{collections::BTreeSet, time::Duration};
 
 use picker_core::{
     Instant,
-    exchange::{TENANTS_MAX, TenantTokens},
     flow::{FlowConfig, Limits, Priority},
     ledger::Ledger,
     saturation::{Capacity, StaleEndpoints},
     worker::Conduct,
 };
 use wire::{
-    band_limits::BandLimits, beliefs::Beliefs, details::BANDS_TOLD_MAX, queues::Queues,
-    tally::Head, told_objective::OBJECTIVES_TOLD_MAX,
+    band_limits::BandLimits, beliefs::Beliefs, details::BANDS_TOLD_MAX, tally::Head,
+    told_objective::OBJECTIVES_TOLD_MAX,
 };
 
 use crate::{
     pool::Pool,
+    store::ShownQueues,
     vm::{self, PoolState},
 };
 
@@ -35,9 +35,7 @@ const FLOWS_MAX: usize = 250;
 
 /// The state of a pool at one moment, to be written.
 struct View {
-    /// The requests that wait, by flow, and what tenants were charged; `None` where another worker keeps the
-    /// queues.
-    queues: Option<Queues>,
+    queues: ShownQueues,
     /// The counts, if they are due.
     counts: Option<ViewedCounts>,
     /// The endpoints without fresh metrics, if the log is to say that requests wait for those.
@@ -64,8 +62,8 @@ pub(crate) fn show_pool(pool: &Pool, now: Instant, ledger: &Ledger) {
     if let Some(stale) = stale {
         log::warn!("requests wait for fresh metrics in pool {}: {stale}", pool.config.name);
     }
-    if let Some(queues) = queues {
-        pool.store.show_queues(&queues);
+    if queues.has_news() {
+        pool.store.show_queues(now, queues);
     }
     if let Some(ViewedCounts { epoch, head, chunks }) = counts {
         let tallies = pool.store.tallies();
@@ -92,23 +90,22 @@ fn band_limits(pool: &Pool, flow: &FlowConfig) -> Vec<BandLimits> {
 }
 
 fn view(pool: &mut PoolState, now: Instant, ledger: &Ledger) -> View {
-    let queues = pool.worker.queues().map(|queues| {
+    let flows = pool.worker.queues().map(|queues| {
         let mut flows = queues.flow_sizes(FLOWS_MAX);
         flows.truncate(wire::queues::FLOWS_MAX);
-        let charged = queues.charged(TENANTS_MAX).into_iter();
-        let tenants = charged.map(|(flow, tokens)| TenantTokens { flow, tokens }).collect();
-        Queues { seen_at: now, flows, tenants }
+        flows
     });
     let written_at = pool.tally.written_at;
     let is_due = written_at.is_none_or(|at| now.saturating_since(at) >= WRITE_EVERY);
     // A worker that was never asked has nothing to say, and writes nothing. Requests that wait have been
     // counted nowhere yet.
-    let waits = queues.as_ref().is_some_and(|it| !it.flows.is_empty());
+    let waits = flows.as_ref().is_some_and(|flows| !flows.is_empty());
     let is_used = waits || pool.tally.counts.has_news() || written_at.is_some();
     let counts = (is_due && is_used).then(|| view_counts(pool, now, ledger));
     let stale = counts.as_ref().map(|it| it.head.beliefs.stale);
     let stale = stale.filter(|it| waits && it.shut_the_gate() && may_log_stale(pool, now));
-    View { queues, counts, stale }
+    let charges = pool.worker.take_charges();
+    View { queues: ShownQueues { flows, charges }, counts, stale }
 }
 
 /// True once in [`STALE_LOGGED_EVERY`].

@@ -45,7 +45,7 @@ impl SharedStore {
         let cursor = known.map(|known| known.cursor);
         let events = cursor.map(|it| it.batch(self.own_entries(it.position, ledger)));
         let events = events.unwrap_or_default();
-        let tenants = self.queues().tenants;
+        let tenants = self.queues().tenants.highest();
         GatewayReport { gateway, number: now.as_nanos(), events, next_event, tenants, ..report }
     }
 

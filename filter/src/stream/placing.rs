@@ -75,6 +75,7 @@ impl Stream {
         if placed.pool.config.is_unpicked() {
             return sent(placed, None, Duration::ZERO);
         }
+        let times = self.time_plugins(&placed.pool, &mut request);
         let input = Input::Arrived(Box::new(PendingRequest {
             id: self.id,
             request,
@@ -97,13 +98,16 @@ impl Stream {
         };
         let took = host::now().saturating_since(began);
         stats::count_choice(&placed.pool, (&placed.models, &placed.flow), outcome, took);
+        if outcome == EnqueueOutcome::Dispatched {
+            stats::count_plugins(&placed.pool, &times);
+        }
         let pool = Rc::clone(&placed.pool);
         let next = self.settle(placed, decision);
         self.offer_up(&pool, priority, &next);
         if let Phase::Held(_) = next.phase {
             let held: Rc<dyn HeldStream> = Rc::<Self>::clone(self);
             vm::in_pool(pool.id, |pool| pool.held.insert(self.id, held));
-            bodies::hold(self.id, priority, bytes);
+            bodies::hold(self.instance.context_id, self.id, priority, bytes);
         }
         next
     }
@@ -206,7 +210,7 @@ impl Placed {
     /// Notes where the request goes by the client's own name for it, if it has one.
     fn keep_own_name(&self, result: &SchedulingResult) {
         if let Some((name, endpoint)) = self.own_name.as_deref().zip(result.ranked.first()) {
-            homes::keep(&self.pool, self.asked.identity.owner(), name, *endpoint);
+            homes::keep_chosen(&self.pool, self.asked.identity.owner(), name, *endpoint);
         }
     }
 }

@@ -188,7 +188,7 @@ impl Stream {
         // What only looks on ends no request for what others pin: this one goes on unseen instead.
         let goes_unseen = !self.steers() && !end_of_stream && bodies::would_crowd(self.id, size);
         if fits.is_ok() && !end_of_stream && !goes_unseen {
-            bodies::note_upload(self.id, size, Rc::<Self>::clone(self));
+            bodies::note_upload(self.instance.context_id, self.id, size, Rc::<Self>::clone(self));
         } else {
             bodies::forget_upload(self.id);
         }

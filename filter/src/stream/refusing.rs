@@ -72,7 +72,7 @@ impl Stream {
         if length > DISCARDED_MAX {
             return self.answer(next);
         }
-        bodies::note_upload(self.id, 0, Rc::<Self>::clone(self));
+        bodies::note_upload(self.instance.context_id, self.id, 0, Rc::<Self>::clone(self));
         let action = match self.instance.config.envoy.way.hold() {
             Hold::StopIteration => Action::Pause,
             // The buffer filter holds the headers, and is shown nothing of the body.
@@ -93,7 +93,7 @@ impl Stream {
             return self.answer(next);
         }
         // Of this body nothing is pinned, but it may not stand still for ever either.
-        bodies::note_upload(self.id, 0, Rc::<Self>::clone(self));
+        bodies::note_upload(self.instance.context_id, self.id, 0, Rc::<Self>::clone(self));
         next
     }
 }

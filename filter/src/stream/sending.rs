@@ -31,9 +31,7 @@ impl Stream {
                 host::remove_response_header(name);
             }
         };
-        if let Some(report) = response::take_load_report(&headers, remove) {
-            report_load(sent, report);
-        }
+        let report = response::take_load_report(&headers, remove);
         let mut response = Response::begin(&headers, &sent.placed.models);
         if sent.placed.asked.keeps {
             response.find_name();
@@ -42,6 +40,9 @@ impl Stream {
         let served_by =
             server.map(|it| sent.result.as_ref().map_or(it, |result| result.reached(it)));
         sent.served_by = served_by;
+        if let Some(report) = report {
+            report_load(sent, report);
+        }
         if let Some(moved) = sent.moved_to(served_by)
             && let Some(in_flight) = &mut sent.in_flight
         {
@@ -112,10 +113,13 @@ impl Stream {
 
     /// Takes in a part of a response's body.
     pub(super) fn pass_body(&self, sent: &mut Sent, size: usize, end_of_stream: bool) {
-        if sent.result.is_none() && !sent.placed.pool.config.is_unpicked() {
+        // Nothing is counted of what was let through, but the client knows its model by its own name.
+        let is_unseen = sent.result.is_none() && !sent.placed.pool.config.is_unpicked();
+        if is_unseen && !sent.placed.models.are_renamed() {
             return;
         }
-        if let Some(at) = sent.response.pass(size, end_of_stream) {
+        let first = sent.response.pass(size, end_of_stream);
+        if let Some(at) = first.filter(|_| !is_unseen) {
             if let Some(in_flight) = &mut sent.in_flight {
                 in_flight.compute(&sent.placed.pool);
             }
@@ -125,7 +129,8 @@ impl Stream {
             }
             run::observe(&sent.placed.pool, Observation::FirstToken { request: self.id, at });
         }
-        if let Some(name) = sent.response.made_name.take() {
+        let made_name = sent.response.made_name.take();
+        if let Some(name) = made_name.filter(|_| !is_unseen) {
             keep_name(sent, &name);
         }
         if end_of_stream {
@@ -168,8 +173,8 @@ fn keep_name(sent: &Sent, name: &[u8]) {
 
 /// Takes in what the model server says of its load with its answer.
 fn report_load(sent: &Sent, report: LoadReport) {
-    let best = sent.result.as_ref().and_then(|result| result.ranked.first().copied());
-    let Some(endpoint) = best else { return };
+    let first = || sent.result.as_ref()?.ranked.first().copied();
+    let Some(endpoint) = sent.served_by.or_else(first) else { return };
     let LoadReport { waiting, kv_usage } = report;
     let at = host::now();
     run::observe(&sent.placed.pool, Observation::LoadReported { endpoint, at, waiting, kv_usage });

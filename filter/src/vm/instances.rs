@@ -5,6 +5,9 @@ use std::rc::Rc;
 /// A pool as one plugin instance is configured for it: what the VM needs of it where that instance is not the one that
 /// Envoy calls.
 pub(crate) trait ConfiguredPool {
+    /// Returns the context id of the plugin instance.
+    fn instance(&self) -> u32;
+
     /// Has the pool's worker go by this configuration.
     fn configure(&self);
 

@@ -2,6 +2,7 @@
 
 mod explain;
 mod pool;
+mod ready;
 
 use std::{
     env,
@@ -19,6 +20,7 @@ use scraper::{
 
 pub(crate) use explain::{DebugHeaderArgs, ExplainArgs};
 use pool::PoolArgs;
+pub(crate) use ready::ReadyArgs;
 
 /// Default time between two scrapes of a pod, and between two pushes (EPP:
 /// refresh-metrics-interval).
@@ -84,6 +86,12 @@ pub(crate) enum Command {
         /// Files, with any number of documents each; standard input if there are none, and for "-"
         files: Vec<PathBuf>,
     },
+
+    /// Ask a scraper that runs whether it is ready, and print what it says
+    ///
+    /// It is once it has tried every pod and a gateway has taken a snapshot. Exits with 0 if it is ready, with 1 if it is not or
+    /// does not answer, with 2 on a wrong command line. For images without a shell, as that of the scraper.
+    Ready(ReadyArgs),
 
     /// Print completions for a shell
     Completions {

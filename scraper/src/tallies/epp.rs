@@ -10,7 +10,10 @@ use wire::{
     details::Details,
     reply::{Counts, Reply, WorkerState},
     report::{Queue, Report},
-    tally::{EnqueueOutcome, ErrorCode, Labels, Measure, OwnError, QueueOutcome, WorkerTally},
+    tally::{
+        DisaggDecision, EnqueueOutcome, ErrorCode, Labels, Measure, OwnError, QueueOutcome,
+        WorkerTally,
+    },
 };
 
 use super::Tallies;
@@ -58,8 +61,11 @@ fn tally() -> WorkerTally {
         (Labels::Pool, Measure::HitRatio),
         (Labels::Pool, Measure::HitBytes),
         (Labels::Pool, Measure::SchedulerDuration),
+        (Labels::model("m"), Measure::DisaggDecisions(DisaggDecision::PrefillDecode)),
+        (Labels::Pool, Measure::DispatchCycle),
         (Labels::Pool, Measure::RequestProcessing),
         (Labels::Pool, Measure::ResponseProcessing),
+        (Labels::plugin("Scorer", "queue-scorer"), Measure::PluginDuration),
         (Labels::Pool, Measure::OwnErrors(OwnError::LostMessage)),
         (Labels::Band(0), Measure::QueueOutcomes(QueueOutcome::Dispatched)),
     ] {

@@ -16,6 +16,10 @@ pub(super) const PREFIX_PLUGIN: [(&str, &str); 2] = [
     ("plugin_type", "approx-prefix-cache-producer"),
 ];
 
+/// The plugin that the EPP's family of stages names.
+const DISAGG_PLUGIN: [(&str, &str); 2] =
+    [("plugin_name", "disagg-profile-handler"), ("plugin_type", "disagg-profile-handler")];
+
 /// The plugin that the EPP's families of what is in flight name.
 const IN_FLIGHT_PRODUCER: (&str, &str) = ("producer_name", "inflight-load-producer");
 
@@ -154,6 +158,11 @@ impl Sample<'_> {
                 labels.extend([("fairness_id", &**tenant), ("priority", &priority)]);
                 labels.push(IN_FLIGHT_PRODUCER);
             }
+            Labels::Plugin { point, plugin } => {
+                labels.extend([("extension_point", &**point), ("plugin_type", plugin)]);
+                labels.push(("plugin_name", plugin));
+            }
+            Labels::Model(name) => labels.push(("model_name", name)),
             Labels::Rewrite { rewrite, asked, target } => {
                 labels.extend([("model_rewrite_name", &**rewrite), ("model_name", asked)]);
                 labels.push(("target_model", target));
@@ -161,6 +170,9 @@ impl Sample<'_> {
         }
         if matches!(self.measure, Measure::HitRatio | Measure::HitBytes) {
             labels.extend(PREFIX_PLUGIN);
+        }
+        if matches!(self.measure, Measure::DisaggDecisions(_)) {
+            labels.extend(DISAGG_PLUGIN);
         }
         labels.extend(self.measure.label());
         List(&labels).to_string()
@@ -208,28 +220,30 @@ struct Decimal {
 }
 
 impl Decimal {
-    fn parts(&self) -> (u64, u64) {
+    /// Returns the whole part, what is beyond it, and the digits of that.
+    fn parts(&self) -> (u64, u64, usize) {
         match self.unit {
-            Unit::One => (self.value, 0),
-            Unit::Millionth => (self.value / 1_000_000, self.value % 1_000_000),
+            Unit::One => (self.value, 0, 0),
+            Unit::Millionth => (self.value / 1_000_000, self.value % 1_000_000, 6),
+            Unit::Billionth => (self.value / 1_000_000_000, self.value % 1_000_000_000, 9),
         }
     }
 }
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, millionths) = self.parts();
-        if millionths == 0 {
+        let (whole, rest, digits) = self.parts();
+        if rest == 0 {
             return write!(f, "{whole}");
         }
-        let fraction = format!("{millionths:06}");
+        let fraction = format!("{rest:0digits$}");
         write!(f, "{whole}.{}", fraction.trim_end_matches('0'))
     }
 }
 
 impl fmt::Debug for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, millionths) = self.parts();
-        if millionths == 0 { write!(f, "{whole}.0") } else { write!(f, "{self}") }
+        let (whole, rest, _) = self.parts();
+        if rest == 0 { write!(f, "{whole}.0") } else { write!(f, "{self}") }
     }
 }

@@ -2,7 +2,7 @@
 //! and rules of users that still ask for them.
 
 /// Present and former name of each family that has one, without the suffixes of counters and histograms.
-const FORMER: [(&str, &str); 32] = [
+const FORMER: [(&str, &str); 35] = [
     ("llm_d_epp_request", "inference_objective_request"),
     ("llm_d_epp_request_error", "inference_objective_request_error"),
     ("llm_d_epp_request_duration_seconds", "inference_objective_request_duration_seconds"),
@@ -35,6 +35,8 @@ const FORMER: [(&str, &str); 32] = [
         "inference_extension_scheduler_e2e_duration_seconds",
     ),
     ("llm_d_epp_scheduler_attempts", "inference_extension_scheduler_attempts"),
+    ("llm_d_epp_plugin_duration_seconds", "inference_extension_plugin_duration_seconds"),
+    ("llm_d_epp_disagg_decision", "llm_d_inference_scheduler_disagg_decision"),
     ("llm_d_epp_info", "inference_extension_info"),
     ("llm_d_epp_model_rewrite_decisions", "inference_extension_model_rewrite_decisions"),
     ("llm_d_epp_prefix_indexer_size", "inference_extension_prefix_indexer_size"),
@@ -47,6 +49,10 @@ const FORMER: [(&str, &str); 32] = [
     (
         "llm_d_epp_flow_control_request_enqueue_duration_seconds",
         "inference_extension_flow_control_request_enqueue_duration_seconds",
+    ),
+    (
+        "llm_d_epp_flow_control_dispatch_cycle_duration_seconds",
+        "inference_extension_flow_control_dispatch_cycle_duration_seconds",
     ),
     ("llm_d_epp_flow_control_requests", "inference_extension_flow_control_requests"),
     ("llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size"),

@@ -69,7 +69,9 @@ impl PoolTotals {
             | Labels::Attempt { .. }
             | Labels::Rewrite { .. }
             | Labels::Waiting { .. }
-            | Labels::Sent { .. } => (),
+            | Labels::Sent { .. }
+            | Labels::Plugin { .. }
+            | Labels::Model(_) => (),
         }
     }
 

@@ -92,6 +92,43 @@ fn it_says_where_it_listens_and_stops_when_asked() {
     assert!(last_words(&output).contains("SIGTERM: stopping"), "{}", last_words(&output));
 }
 
+#[test]
+fn ready_asks_one_that_runs() {
+    let ask = |args: &[&str]| {
+        let output = bare(&[&["ready"], args].concat()).output().unwrap();
+        let said = String::from_utf8(output.stdout.clone()).unwrap();
+        (output.status.code(), said, last_words(&output).to_owned())
+    };
+    // Neither its pod nor its Envoy is there, so it never is.
+    let (mut child, address) = started(&mut program());
+    let (code, said, why) = ask(&[&address]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((code, &*said), (Some(1), ""), "{why}");
+    assert!(why.contains(" is not ready: answered 503 Service Unavailable: not ready: "), "{why}");
+
+    let (code, said, why) = ask(&["127.0.0.1:1"]);
+    assert_eq!((code, &*said), (Some(1), ""), "{why}");
+    assert_eq!(why, "llm-scraper: 127.0.0.1:1 is not ready: connection refused");
+    for wrong in ["127.0.0.1", "http://127.0.0.1:1", "me@host:1", ""] {
+        let (code, _, why) = ask(&[wrong]);
+        assert_eq!(code, Some(2), "{why}");
+        assert!(why.contains("must be HOST:PORT"), "{why}");
+    }
+
+    // One that pushes nowhere is ready once its pod was tried.
+    let mut fetched = bare(&["--endpoint", "127.0.0.1:1", "--pull", "--listen", "127.0.0.1:0"]);
+    let (mut child, address) = started(&mut fetched);
+    let ready = (0..100).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let (code, said, _) = ask(&[&address, "--within", "2s"]);
+        (code == Some(0)).then_some(said)
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(ready.as_deref(), Some("ready\n"));
+}
+
 /// Starts the program, and returns it with the address of its pages.
 fn started(command: &mut Command) -> (Child, String) {
     command.env("LLM_PICKER_SECRET", SECRET).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -128,10 +128,14 @@ impl Default for Meter {
 impl Meter {
     /// Notes the adapters of batch and queue at this moment.
     pub(super) fn adapters(&mut self, at: Duration, running: &[&str], waiting: &[&str]) {
-        if self.adapters.len() == ADAPTER_SERIES_MAX {
-            self.adapters.pop_first();
+        let now = (running.join(","), waiting.join(","));
+        if self.adapters.len() == ADAPTER_SERIES_MAX && !self.adapters.contains_key(&now) {
+            let oldest = self.adapters.iter().min_by_key(|(_, seen)| **seen);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.adapters.remove(&oldest);
+            }
         }
-        self.adapters.insert((running.join(","), waiting.join(",")), at);
+        self.adapters.insert(now, at);
     }
 
     /// Counts a request that enters the batch, for the first time or again after a preemption.
@@ -186,5 +190,30 @@ impl Meter {
         }
         self.request_num_preemptions.observe(f64::from(sequence.preemptions));
         self.request_prefill_kv_computed_tokens.observe(computed as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_combination_of_adapters_makes_room_and_none_without_need() {
+        let mut meter = Meter::default();
+        let names: Vec<String> = (0..=ADAPTER_SERIES_MAX).map(|n| format!("{n:04}")).collect();
+        let see = |meter: &mut Meter, seconds: usize, name: &str| {
+            let at = Duration::from_secs(u64::try_from(seconds).unwrap());
+            meter.adapters(at, &[name], &[]);
+        };
+        for (at, name) in names.iter().take(ADAPTER_SERIES_MAX).enumerate() {
+            see(&mut meter, at, name);
+        }
+        // The first of the alphabet is the newest now, and takes no other's place.
+        see(&mut meter, ADAPTER_SERIES_MAX, &names[0]);
+        assert_eq!(meter.adapters.len(), ADAPTER_SERIES_MAX);
+        see(&mut meter, ADAPTER_SERIES_MAX + 1, &names[ADAPTER_SERIES_MAX]);
+        let kept = |name: &str| meter.adapters.contains_key(&(name.to_owned(), String::new()));
+        assert_eq!(meter.adapters.len(), ADAPTER_SERIES_MAX);
+        assert!(kept(&names[0]) && kept(&names[ADAPTER_SERIES_MAX]) && !kept(&names[1]));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::Body,
     extract::{ConnectInfo, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
@@ -11,6 +11,7 @@ use axum::{
 
 use super::{
     answer::{Answer, Asked},
+    body,
     desk::News,
     error::{Refusal, json_response},
     fault::Kind,
@@ -22,10 +23,6 @@ use super::{
     sse::Stream,
 };
 use crate::Profile;
-
-/// Bytes of a body: nothing that fits a context of 131,072 tokens is longer, escapes and images
-/// included.
-const BODY_MAX: usize = 64 << 20;
 
 pub(super) async fn completions(
     State(shared): State<Arc<Shared>>,
@@ -122,9 +119,7 @@ async fn ask(shared: &Shared, api: Api, headers: &HeaderMap, body: Body) -> Resu
         return Err(Refusal::NotJsonType);
     }
     let priority = headers.get("x-vllm-priority").and_then(|text| text.to_str().ok()?.parse().ok());
-    let body: Bytes = to_bytes(body, BODY_MAX)
-        .await
-        .map_err(|error| Refusal::NotJson { column: 0, error: error.to_string() })?;
+    let body = body::read(body).await?;
     let is_plain = matches!(api, Api::Chat | Api::Completions);
     if is_plain && shared.options.profile == Profile::Instant && body.len() > glance::WHOLE_MAX {
         return glance::read(&shared.options, &body);

@@ -12,6 +12,8 @@ pub(super) enum Refusal {
     NoSuchModel { model: String, aliases: String },
     NotJson { column: usize, error: String },
     NotJsonType,
+    TooLarge { bytes_max: usize },
+    TooMany { name: &'static str, found: usize, max: usize },
     NoPrompt,
     NoMessages,
     BadMaxTokens(i64),
@@ -35,6 +37,8 @@ impl Refusal {
             Self::NoSuchModel { .. } => (StatusCode::NOT_FOUND, "NotFoundError", named("model")),
             Self::NotJson { column, .. } => (BAD, PARSE, Some(format!("body.{column}"))),
             Self::NotJsonType => (BAD, PARSE, None),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, PARSE, None),
+            Self::TooMany { name, .. } => (BAD, CHECK, named(name)),
             Self::NoMessages => (BAD, PARSE, named("body.messages")),
             Self::NoPrompt => (BAD, CHECK, named("prompt")),
             Self::BadMaxTokens(_) | Self::AnswerTooLong { .. } => (BAD, CHECK, named("max_tokens")),
@@ -60,6 +64,12 @@ impl Refusal {
             Self::NotJsonType => "1 validation error:\n  Unsupported Media Type: Only \
                  'application/json' is allowed"
                 .to_owned(),
+            Self::TooLarge { bytes_max } => {
+                format!("The body did not come whole; at most {bytes_max} bytes are read")
+            }
+            Self::TooMany { name, found, max } => {
+                format!("{found} of {name}; at most {max} are taken. (parameter={name})")
+            }
             Self::NoPrompt => "Either prompt or prompt_embeds must be provided and non-empty. \
                  (parameter=prompt)"
                 .to_owned(),

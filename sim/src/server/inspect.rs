@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
-    body::{Bytes, to_bytes},
+    body::Bytes,
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -15,13 +15,11 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
+    body,
     error::{Refusal, json_response},
     prompt,
     shared::Shared,
 };
-
-/// Bytes of a body, as for those that generate.
-const BODY_MAX: usize = 64 << 20;
 
 /// Numbers of an embedding: enough to tell texts apart.
 const DIMENSIONS: u64 = 16;
@@ -66,7 +64,7 @@ struct Rerank {
 
 /// Answers `/tokenize`.
 pub(super) async fn tokenize(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let tokens = prompt::tokens(&body(request).await);
+    let tokens = whole(request).await.and_then(|body| prompt::tokens(&body));
     answer(tokens.map(|tokens| {
         let (count, max) = (tokens.len(), shared.options.max_model_len);
         json!({"count": count, "max_model_len": max, "tokens": tokens, "token_strs": null})
@@ -75,7 +73,8 @@ pub(super) async fn tokenize(State(shared): State<Arc<Shared>>, request: Request
 
 /// Answers `/detokenize`.
 pub(super) async fn detokenize(request: Request) -> Response {
-    answer(read(&body(request).await).map(|Detokenize { tokens }| {
+    let asked = whole(request).await.and_then(|body| read(&body));
+    answer(asked.map(|Detokenize { tokens }| {
         let bytes = tokens.into_iter().flat_map(u32::to_le_bytes).filter(|byte| *byte != 0);
         json!({"prompt": String::from_utf8_lossy(&bytes.collect::<Vec<u8>>())})
     }))
@@ -83,7 +82,7 @@ pub(super) async fn detokenize(request: Request) -> Response {
 
 /// Answers `/v1/messages/count_tokens`.
 pub(super) async fn count_tokens(request: Request) -> Response {
-    match prompt::tokens(&body(request).await) {
+    match whole(request).await.and_then(|body| prompt::tokens(&body)) {
         Ok(tokens) => answer(Ok(json!({"input_tokens": tokens.len()}))),
         Err(refusal) => refusal.into_message(),
     }
@@ -91,19 +90,20 @@ pub(super) async fn count_tokens(request: Request) -> Response {
 
 /// Answers `/v1/embeddings`.
 pub(super) async fn embeddings(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let body = body(request).await;
-    answer(read(&body).and_then(|asked: Embeddings| {
+    let asked = whole(request).await.and_then(|body| read(&body));
+    answer(asked.and_then(|asked: Embeddings| {
         let model = served(&shared, asked.model)?;
         let texts = match asked.input {
             Texts::One(text) => vec![text],
             Texts::Many(texts) => texts,
         };
+        check_number("input", texts.len())?;
         let tokens: usize = texts.iter().map(|text| text.len().div_ceil(4)).sum();
         let is_base64 = asked.encoding_format == "base64";
         let entry = |(index, text): (usize, &String)| {
             json!({"object": "embedding", "index": index, "embedding": embedding(text, is_base64)})
         };
-        let data: Vec<Value> = texts.iter().take(TEXTS_MAX).enumerate().map(entry).collect();
+        let data: Vec<Value> = texts.iter().enumerate().map(entry).collect();
         let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
         Ok(json!({"object": "list", "model": model, "data": data, "usage": usage}))
     }))
@@ -111,9 +111,10 @@ pub(super) async fn embeddings(State(shared): State<Arc<Shared>>, request: Reque
 
 /// Answers `/v1/rerank` and its other paths: a document counts by the words that it shares with the query.
 pub(super) async fn rerank(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let body = body(request).await;
-    answer(read(&body).and_then(|asked: Rerank| {
+    let asked = whole(request).await.and_then(|body| Ok((read(&body)?, body.len())));
+    answer(asked.and_then(|(asked, bytes): (Rerank, usize)| {
         let model = served(&shared, asked.model)?;
+        check_number("documents", asked.documents.len())?;
         let wanted: BTreeSet<&str> = asked.query.split_whitespace().collect();
         let score = |text: &str| {
             let words: BTreeSet<&str> = text.split_whitespace().collect();
@@ -122,7 +123,7 @@ pub(super) async fn rerank(State(shared): State<Arc<Shared>>, request: Request) 
             f64::from(shared) / f64::from(all)
         };
         let mut results: Vec<(usize, f64, String)> = (0..)
-            .zip(asked.documents.into_iter().take(TEXTS_MAX))
+            .zip(asked.documents)
             .map(|(index, document)| {
                 let (Document::Text(text) | Document::Object { text }) = document;
                 (index, score(&text), text)
@@ -134,14 +135,22 @@ pub(super) async fn rerank(State(shared): State<Arc<Shared>>, request: Request) 
             json!({"index": index, "document": {"text": text, "multi_modal": null}, "relevance_score": score})
         };
         let results: Vec<Value> = results.into_iter().map(entry).collect();
-        let tokens = body.len().div_ceil(4);
+        let tokens = bytes.div_ceil(4);
         let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
         Ok(json!({"id": "rerank-simulated", "model": model, "usage": usage, "results": results}))
     }))
 }
 
-async fn body(request: Request) -> Bytes {
-    to_bytes(request.into_body(), BODY_MAX).await.unwrap_or_default()
+async fn whole(request: Request) -> Result<Bytes, Refusal> {
+    body::read(request.into_body()).await
+}
+
+/// Refuses more texts than one request may have.
+const fn check_number(name: &'static str, found: usize) -> Result<(), Refusal> {
+    if found > TEXTS_MAX {
+        return Err(Refusal::TooMany { name, found, max: TEXTS_MAX });
+    }
+    Ok(())
 }
 
 fn read<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, Refusal> {

@@ -1,6 +1,7 @@
 //! The state that handlers, clock and admin share.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     desk: Mutex<Desk>,
     traffic: Mutex<Traffic>,
     kept: Mutex<KeptResponses>,
+    /// Key of the ids that are made here: no two servers make the same.
+    ids: RandomState,
     /// Number of HTTP requests for completions under way: `/load`.
     pub(super) load: AtomicUsize,
     /// Unix time of the start in seconds: the `_created` of all counters.
@@ -58,6 +61,7 @@ impl Shared {
             desk: Mutex::new(Desk::new(engine.clone())),
             traffic: Mutex::default(),
             kept: Mutex::default(),
+            ids: RandomState::new(),
             load: AtomicUsize::new(0),
             created: Mutex::new(unix_now()),
             origin: Instant::now(),
@@ -188,9 +192,9 @@ impl Ticket {
         self.shared.kept()
     }
 
-    /// Returns sixteen hexadecimal digits that no other request of this process gets.
+    /// Returns sixteen hexadecimal digits that no other request gets, here or at another server.
     pub(super) fn random_id(&self) -> String {
-        format!("{:016x}", self.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        format!("{:016x}", self.shared.ids.hash_one(self.id.0))
     }
 }
 

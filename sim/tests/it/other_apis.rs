@@ -51,6 +51,19 @@ fn a_message_is_answered_in_anthropics_words() {
 }
 
 #[test]
+fn more_texts_than_one_request_may_have_are_refused() {
+    let server = server();
+    for (path, name) in [("/v1/embeddings", "input"), ("/v1/rerank", "documents")] {
+        for (count, expected) in [(2_048, 200), (2_049, 400)] {
+            let mut ask = json!({"query": "a"});
+            ask[name] = json!(vec!["a"; count]);
+            let (status, answer) = asked(&server, path, &ask);
+            assert_eq!(status, expected, "{path} with {count}: {}", answer["error"]);
+        }
+    }
+}
+
+#[test]
 fn a_response_is_kept_for_those_that_go_on_from_it() {
     let server = server();
     let first = json!({"model": "tiny", "input": "hello", "max_output_tokens": 4});

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    client::{Reply, chat},
+    client::{Reply, chat, post},
     world,
 };
 
@@ -130,6 +130,53 @@ async fn a_gateway_that_restarts_is_warm_within_a_second() {
         // Each topic is asked once, so that the gateway does not learn it by itself.
         assert!(knows(stack.gateways()[1], 0..TOPICS).await);
         load.await.unwrap();
+    };
+    world::tell(pods(world::stack()).gateways(2), story).await;
+}
+
+/// Has a response made at the gateway. Returns its name, and the pod that made it.
+async fn response(gateway: SocketAddr, input: &str, previous: Option<&str>) -> (String, String) {
+    let mut body = json!({"model": "tiny", "max_output_tokens": 16, "input": input});
+    if let Some(previous) = previous {
+        body["previous_response_id"] = json!(previous);
+    }
+    let reply = post(gateway, "/v1/responses", &[], body.to_string()).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let made: Value = serde_json::from_str(&reply.body).unwrap();
+    let pod = reply.decision("endpoint").unwrap().to_owned();
+    (made["id"].as_str().unwrap().to_owned(), pod)
+}
+
+/// What one gateway had made, any gateway goes on from, also one that has started since: only the pod that made it
+/// has it, and another answers 404.
+#[tokio::test]
+async fn what_one_gateway_had_made_others_go_on_from() {
+    let story = async |stack: &mut Stack| {
+        in_step(stack, 2).await;
+        let gateway = stack.gateways()[0];
+        // At once, so that more than one pod gets some.
+        let make = |topic| async move { response(gateway, &prompt(topic), None).await };
+        let mut making: tokio::task::JoinSet<_> = (0..TOPICS).map(make).collect();
+        let mut made = Vec::new();
+        while let Some(one) = making.join_next().await {
+            made.push(one.unwrap());
+        }
+        let by: std::collections::BTreeSet<&str> =
+            made.iter().map(|(_, pod)| pod.as_str()).collect();
+        assert!(by.len() > 1, "{made:?}");
+        sleep(EXCHANGED).await;
+        let (before, after) = made.split_at(TOPICS / 2);
+        // Nothing else than the name tells where to.
+        for (name, pod) in before {
+            assert_eq!(response(stack.gateways()[1], "and?", Some(name)).await.1, *pod);
+        }
+        stack.restart_gateway(1).await.unwrap();
+        let (_, admin) = stack.admins()[1];
+        world::until(async || has_snapshot(admin).await.then_some(())).await;
+        sleep(Duration::from_secs(1)).await;
+        for (name, pod) in after {
+            assert_eq!(response(stack.gateways()[1], "and?", Some(name)).await.1, *pod);
+        }
     };
     world::tell(pods(world::stack()).gateways(2), story).await;
 }

@@ -213,3 +213,20 @@ fn where_the_picker_looks_on_bodies_pin_no_more_than_the_limit() {
     assert_eq!(stand[1].sent().unwrap().body.len(), 30 * MIB + 60);
     world.is_well();
 }
+
+/// A body that is only claimed takes the sum over the limit, and its end takes it back: however often a client does
+/// that, the worker shows that it lives.
+#[test]
+fn who_crosses_the_limit_again_and_again_puts_no_tick_off() {
+    let (world, _running) = full(&json!({}));
+    let claim = || upload(&world, 1, &[("content-length", "99999999")]);
+    let _kept: Vec<Stream> = (0..8).map(|_| claim()).collect();
+    for _ in 0..800 {
+        let ninth = claim();
+        world.envoy.run_for(Duration::from_millis(10));
+        ninth.disconnect();
+    }
+    let logs = world.envoy.logs();
+    assert!(!logs.iter().any(|line| line.message.contains("no sign of life")), "{logs:#?}");
+    world.is_well();
+}

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use host_mock::{Plugin, Stream};
 use serde_json::{Value, json};
+use wire::tally::{DisaggDecision, Labels, Measure};
 
 use super::{
     push::Pod,
+    tallied::Tallied,
     world::{WORKERS, Way, World, about, builder},
 };
 
@@ -126,6 +128,11 @@ fn a_cached_prompt_is_not_computed_apart_again() {
     };
     assert_eq!(told(0).as_deref(), Some("10.0.0.2:8000"));
     assert_eq!(told(3), None);
+    let tallied = Tallied::of(&world, &[]);
+    let counted =
+        |decision| tallied.sum(&Labels::model("tiny"), Measure::DisaggDecisions(decision));
+    assert_eq!(counted(DisaggDecision::PrefillDecode), 1);
+    assert_eq!(counted(DisaggDecision::DecodeOnly), 1);
     world.is_well();
 }
 

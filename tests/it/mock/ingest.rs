@@ -262,3 +262,61 @@ fn when_pushes_stop_requests_still_go_to_their_cache() {
     );
     world.is_well();
 }
+
+/// Whoever reaches the listener can make up the headers of a push: what it sends counts as an upload.
+#[test]
+fn pushes_that_stand_still_or_pin_too_much_end() {
+    let world = World::new();
+    let headers = world.push(&[Pod::idle(1)]).headers();
+    let begin = |bytes: usize| {
+        let ingest = world.envoy.worker(0).through("ingest").unwrap();
+        let stream = ingest.post_headers("/v1/snapshot", &headers);
+        stream.chunk(&vec![0; bytes]);
+        stream
+    };
+    let stands = begin(10);
+    world.envoy.run_for(Duration::from_secs(9));
+    assert_eq!(stands.status(), None);
+    world.envoy.run_for(Duration::from_secs(3));
+    assert_eq!(said(&stands), "408 found a body that stands still");
+    let many: Vec<_> = (0..2_700).map(|_| begin(100_000)).collect();
+    world.envoy.run_for(Duration::from_millis(500));
+    let ended = many.iter().filter(|stream| stream.status() == Some(503)).count();
+    assert!((16..64).contains(&ended), "{ended} of 270 MB");
+    // Those of the scraper are taken meanwhile.
+    world.pods(&[Pod::idle(1)]);
+    drop(many);
+    world.is_well();
+}
+
+/// A repeated push of the other secret is refused, and is as if it had not come.
+#[test]
+fn a_repeated_push_changes_no_prompts_key() {
+    let builder = super::world::builder().env("NEW", "the secret that comes next");
+    let picker = host_mock::Plugin::new("picker", r#"{"decisionHeader": true}"#);
+    let ingest = r#"{"ingest": {"secretEnv": ["LLM_PICKER_SECRET", "NEW"]}}"#;
+    let plugins = [picker, host_mock::Plugin::new("ingest", ingest)];
+    let plugins = plugins.map(|plugin| plugin.allow_on_headers_stop_iteration(true));
+    let envoy = plugins.into_iter().fold(builder, host_mock::Builder::plugin).start().unwrap();
+    let push = |sequence, secret| {
+        let time = u64::try_from(envoy.now().as_millis()).unwrap();
+        Push { time, sequence, secret, ..Push::of(&[Pod::idle(1), Pod::idle(2)]) }
+    };
+    let send = |push: &Push| {
+        let worker = envoy.worker(0).through("ingest").unwrap();
+        worker.post("/v1/snapshot", &push.headers(), &push.body).status().unwrap()
+    };
+    let old = push(1, "the secret that comes next");
+    assert_eq!([send(&old), send(&push(2, super::push::SECRET))], [204, 204]);
+    let ask = || {
+        // Workers learn of another key at their ticks.
+        envoy.run_for(Duration::from_millis(1_100));
+        let body = super::world::chat_body(&about("rivers"));
+        World::decision(&envoy.worker(0).post(super::world::CHAT, NONE, &body))
+    };
+    let _ = ask();
+    assert!(ask().contains("prefix-hit=1.00"));
+    assert_eq!(send(&old), 409);
+    let told = ask();
+    assert!(told.contains("prefix-hit=1.00"), "{told}");
+}

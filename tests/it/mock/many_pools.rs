@@ -118,3 +118,47 @@ fn pools_without_requests_cost_their_configuration_alone() {
         assert!(each < 8 << 10, "{name}: {each} bytes of a worker for each pool");
     }
 }
+
+/// One pool is full and has a request that waits, so that its worker ticks fifty times a second. The others tick once.
+#[test]
+fn a_busy_pool_makes_no_other_one_tick_more_often() {
+    let plugins = ["queue-scorer", "max-score-picker", "single-profile-handler"];
+    let detector = json!({"type": "concurrency-detector", "parameters": {"maxConcurrency": 1}});
+    let plugins = plugins.map(|name| json!({"type": name})).into_iter().chain([detector]);
+    let plugins: Vec<Value> = plugins.collect();
+    let pool = |n: usize| {
+        json!({
+            "name": format!("p{n}"),
+            "match": {"model": format!("model-{n}")},
+            "config": {
+                "featureGates": ["flowControl"],
+                "plugins": plugins,
+                "schedulingProfiles": [
+                    {"name": "default", "plugins": [{"pluginRef": "queue-scorer"}]}
+                ],
+                "flowControl": {"saturationDetector": {"pluginRef": "concurrency-detector"}},
+            },
+        })
+    };
+    let calls = [1, 64].map(|count| {
+        let world = World::with(
+            Way::STOP_ITERATION_HEADER,
+            &json!({"pools": (0..count).map(pool).collect::<Vec<Value>>()}),
+        );
+        let endpoints = vec![Pod::idle(1).endpoint()];
+        let snapshot = Snapshot { pool: "p0".to_owned(), endpoints, ..Snapshot::default() };
+        let push = Push { body: wire::snapshot::encode(&snapshot).unwrap(), ..world.push(&[]) };
+        assert_eq!(world.ingest(0, &push.headers(), &push.body).status(), Some(204));
+        let _streams: Vec<Stream> = (0..2).map(|_| ask(&world, 1, 0)).collect();
+        world.envoy.run_for(std::time::Duration::from_secs(2));
+        let before = world.envoy.crossings().calls;
+        world.envoy.run_for(std::time::Duration::from_secs(10));
+        world.is_well();
+        world.envoy.crossings().calls - before
+    });
+    let [alone, among] = calls;
+    // 63 pools with a tick a second, in each of the workers.
+    let each = (among - alone) / (63 * 10 * u64::try_from(WORKERS).unwrap());
+    println!("{alone} calls alone, {among} among 64: {each} a tick of the others");
+    assert!(each < 20, "{each} calls of a pool at rest, a second and worker");
+}

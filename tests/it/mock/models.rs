@@ -170,3 +170,18 @@ fn the_pools_models_are_listed_once_they_are_known() {
     assert_eq!(world.pod(&other).number, 1, "one model is a pod's to describe");
     world.is_well();
 }
+
+/// Without a snapshot requests are let through, in the name that the rewrite gave them; the client knows its own.
+#[test]
+fn an_answer_to_what_was_let_through_has_the_name_that_was_asked_for() {
+    let mut keys = rules(&json!([{"matches": only("gpt-4"), "targets": to("llama")}]));
+    keys["failureMode"] = json!("FailOpen");
+    for way in Way::ALL {
+        let world = World::with(way, &keys);
+        let stream = world.envoy.worker(1).post(CHAT, NONE, body("\"gpt-4\"").as_bytes());
+        assert!(sent(&stream).contains("llama"), "{way:?}");
+        stream.respond(200, &[("content-type", "application/json")], br#"{"model":"llama"}"#);
+        assert_eq!(stream.response().unwrap().text(), r#"{"model":"gpt-4"}"#, "{way:?}");
+        world.is_well();
+    }
+}

@@ -172,6 +172,26 @@ fn what_a_request_cost_and_how_long_it_took_is_measured() {
     world.is_well();
 }
 
+/// Of one request in 256 the time of each plugin, with its place in a request's life.
+#[test]
+fn the_plugins_of_some_requests_are_timed() {
+    let world = World::new();
+    world.pods(&[Pod::idle(1)]);
+    for _ in 0..600 {
+        world.chat(0, "hello").respond(200, NONE, b"{}");
+    }
+    let tallied = Tallied::of(&world, &[Pod::idle(1)]);
+    let timed =
+        |point, plugin| tallied.values(&Labels::plugin(point, plugin), Measure::PluginDuration);
+    let choices = timed("Scorer", "estimated-ttft-scorer");
+    assert!((2..=3).contains(&choices), "{choices} of 600");
+    assert_eq!(timed("DataProducer", "approx-prefix-cache-producer"), choices);
+    assert_eq!(timed("Picker", "max-score-picker"), choices);
+    let all = tallied.sets().iter().filter_map(|set| set.count(Measure::PluginDuration));
+    assert_eq!(all.flat_map(|count| &count.buckets).sum::<u64>(), 3 * choices);
+    world.is_well();
+}
+
 /// Errors by where they came from: the model server's status, an error within a 200, and ours.
 #[test]
 fn errors_are_counted_by_their_code() {

@@ -63,3 +63,25 @@ fn without_the_setting_no_header_is_believed() {
     assert_eq!([&first, &other].map(|endpoint| world.in_flight(endpoint).0), [1, 0]);
     world.is_well();
 }
+
+/// The first of the list failed, and Envoy went to the other.
+#[test]
+fn a_load_report_is_of_the_endpoint_that_answered() {
+    for in_trailers in [false, true] {
+        let world = World::new();
+        world.pods(&[
+            Pod { kv_usage: Some(0.1), ..Pod::idle(1) },
+            Pod { kv_usage: Some(0.2), ..Pod::idle(2) },
+        ]);
+        let report = "TEXT num_requests_waiting=7, kv_cache_usage_perc=0.9";
+        let report = [("endpoint-load-metrics", report)];
+        let stream = world.chat(0, "one");
+        assert_eq!(world.pod(&stream).number, 1);
+        stream.upstream_address("10.0.0.2:8000");
+        stream.respond_headers(200, if in_trailers { &[][..] } else { &report });
+        stream.respond_chunk(b"{}");
+        stream.respond_trailers(if in_trailers { &report[..] } else { &[] });
+        assert_eq!(world.pod(&world.chat(0, "two")).number, 1, "in trailers: {in_trailers}");
+        world.is_well();
+    }
+}

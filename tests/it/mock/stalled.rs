@@ -28,7 +28,7 @@ fn an_upload_that_stands_still_is_given_up() {
             let moves = begin(&world, worker, 1000);
             for _ in 0..4 {
                 world.envoy.run_for(Duration::from_secs(4));
-                moves.chunk(b" ");
+                moves.chunk(&[b' '; 1_024]);
             }
             assert_eq!(stands.status(), Some(408), "{way:?}");
             let told = stands.response().unwrap().text();

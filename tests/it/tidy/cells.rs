@@ -1,4 +1,5 @@
-//! The filter's cells: one for the VM and one per stream, and neither is borrowed while the host is called.
+//! The filter's cells: one for the VM and one per stream, and neither is borrowed while the host is called, but for its clock where
+//! plugins are timed, which is handed on and not called there.
 //!
 //! Envoy may call into the VM again while it carries out what the VM asked for, and a borrow that is held by then is a panic.
 //! Functions are told apart by name, so a name that reaches the host anywhere counts as reaching it.
@@ -6,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syn::{
-    Expr, ExprCall, ExprClosure, ExprMethodCall, ImplItemFn, ItemFn, Macro,
+    Expr, ExprCall, ExprClosure, ExprMethodCall, ExprPath, ImplItemFn, ItemFn, Macro,
     visit::{self, Visit},
 };
 
@@ -15,14 +16,17 @@ use super::{
     source::{Module, modules},
 };
 
-/// Files with a cell: the VM's state, and a stream's phase.
-const WITH_CELL: [&str; 2] = ["filter/src/stream.rs", "filter/src/vm.rs"];
+/// Files with a cell: a stream's phase, the VM's state, and what has come of a push.
+const WITH_CELL: [&str; 3] = ["filter/src/stream.rs", "filter/src/vm.rs", "filter/src/ingest.rs"];
 
 /// The file with cells that are set once and never borrowed: the pools that a plugin instance takes part in.
 const SET_ONCE: &str = "filter/src/pools.rs";
 
 /// Functions that borrow the VM's cell for the closure that they are given.
 const BORROWING: [&str; 4] = ["with", "in_pool", "lend", "with_borrow_mut"];
+
+/// The one function of the host that may be handed on to what is borrowed: it gives a number, and Envoy does nothing else meanwhile.
+const CLOCK: &str = "now";
 
 /// Ways to use a stream's cell: each borrows it for as long as a move takes.
 const MOVES: [&str; 2] = ["take", "replace"];
@@ -74,7 +78,8 @@ fn nothing_that_is_borrowed_calls_the_host() {
 fn the_rule_finds_a_call_at_one_remove() {
     let source = "fn now() { hostcalls::now() }\nfn at() { now() }\n\
                   fn good() { vm::with(|vm| vm.x) }\nfn bad() { vm::with(|vm| at()) }\n\
-                  fn logs() { with(|_| log::warn!(\"\")) }";
+                  fn logs() { with(|_| log::warn!(\"\")) }\n\
+                  fn hands() { with(|vm| vm.x(now, host::now, host::at)) }";
     let module = Module {
         path: Vec::new(),
         file: "a.rs".to_owned(),
@@ -84,7 +89,8 @@ fn the_rule_finds_a_call_at_one_remove() {
     assert_eq!(reaching, ["at", "bad", "logs", "now"].map(str::to_owned).into());
     let mut parts = Parts { reaching: &reaching, found: Vec::new(), parts: 0 };
     module.items.iter().for_each(|item| parts.visit_item(item));
-    assert_eq!((parts.found, parts.parts), (vec!["at".to_owned(), "log".to_owned()], 3));
+    let found = ["at", "log", "at"].map(str::to_owned).to_vec();
+    assert_eq!((parts.found, parts.parts), (found, 4));
 }
 
 fn idents(module: &Module) -> BTreeSet<String> {
@@ -191,6 +197,24 @@ impl<'a> Visit<'a> for Calls {
     }
 }
 
+/// Functions of other modules that are handed on as values in a piece of code.
+#[derive(Default)]
+struct Handed(BTreeSet<String>);
+
+impl<'a> Visit<'a> for Handed {
+    fn visit_expr_call(&mut self, call: &'a ExprCall) {
+        // What is called is none of them.
+        call.args.iter().for_each(|argument| self.visit_expr(argument));
+    }
+
+    fn visit_expr_path(&mut self, path: &'a ExprPath) {
+        let segments = &path.path.segments;
+        if let (2.., Some(last)) = (segments.len(), segments.last()) {
+            self.0.insert(last.ident.to_string());
+        }
+    }
+}
+
 /// A function by its name, and the door by its module's. A type's function is told by both, as many types have a `new`.
 fn called(names: &[String]) -> Vec<String> {
     let is_type = |name: &String| name.starts_with(char::is_uppercase);
@@ -216,7 +240,10 @@ impl Parts<'_> {
         let mut calls = Calls::default();
         calls.visit_expr(&part.body);
         let reaching = |call: &String| call == "log" || self.reaching.contains(call);
-        let found: Vec<String> = calls.0.into_iter().filter(reaching).collect();
+        let mut handed = Handed::default();
+        handed.visit_expr(&part.body);
+        let handed = handed.0.into_iter().filter(|name| name != CLOCK);
+        let found: Vec<String> = calls.0.into_iter().chain(handed).filter(reaching).collect();
         self.found.extend(found);
     }
 }

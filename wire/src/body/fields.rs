@@ -109,7 +109,8 @@ impl<'a> RequestFields<'a> {
         } else {
             cursor.value().map(|_| None)?
         };
-        self.model = model.filter(|model| !model.is_empty());
+        // A name that no pool can have names no model, as in a form.
+        self.model = model.filter(|model| (1..=size::MODEL_BYTES_MAX).contains(&model.len()));
         self.place = Place::Value(start..cursor.at());
         Ok(())
     }
@@ -156,6 +157,8 @@ impl<'a> RequestFields<'a> {
         if api.no_prompt().is_none() {
             self.prompt.get_or_insert_default();
         }
+        let prompts = self.prompt.as_ref().map_or(1, |it| u64::from(it.prompts.max(1)));
+        let choices = self.choices.saturating_mul(prompts);
         let (prompt, sections) = self.join_prompt()?;
         let max_tokens = self.max_completion_tokens.or(self.max_tokens);
         Some(Inference {
@@ -172,7 +175,7 @@ impl<'a> RequestFields<'a> {
             stream: self.stream,
             include_usage: self.include_usage,
             max_tokens,
-            output: OutputWishes::new(max_tokens, self.choices, self.leaves_out_reasoning),
+            output: OutputWishes::new(max_tokens, choices, self.leaves_out_reasoning),
             prompt,
             sections,
         })
@@ -181,7 +184,7 @@ impl<'a> RequestFields<'a> {
     /// Returns the whole prompt, tools and documents in front of all messages. What changes its very
     /// first tokens comes first.
     fn join_prompt(&mut self) -> Option<(Vec<Piece<'a>>, Sections<'a>)> {
-        let Messages { pieces, system, last_user } = self.prompt.take()?;
+        let Messages { pieces, system, last_user, .. } = self.prompt.take()?;
         // Servers put special tokens in front of what is no chat, and chat templates write their own.
         let default: &[u8] = if last_user.is_some() { b"false" } else { b"true" };
         let special = self.special_tokens.filter(|value| *value != default);

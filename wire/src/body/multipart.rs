@@ -2,13 +2,10 @@
 
 use memchr::memmem::Finder;
 
-use super::{Inference, place::Place};
+use super::{Inference, place::Place, size::MODEL_BYTES_MAX};
 
 /// Bytes of a part's headers at most; clients write two short lines.
 const HEADERS_MAX: usize = 4_096;
-
-/// Bytes of a model's name at most: what is longer is a file.
-const MODEL_MAX: usize = 1_024;
 
 /// Reads the model of a form: the last part of that name counts, as in Python's frameworks. A body that is
 /// no such form names none; the engine judges it.
@@ -26,7 +23,8 @@ pub fn scan_form<'a>(body: &'a [u8], boundary: &[u8]) -> Inference<'a> {
         let Some(value) = model_in(part) else { continue };
         let value = start + value..end;
         let text = body.get(value.clone()).unwrap_or_default();
-        if (1..=MODEL_MAX).contains(&text.len()) {
+        // What is longer is a file.
+        if (1..=MODEL_BYTES_MAX).contains(&text.len()) {
             inference.model = Some(String::from_utf8_lossy(text)).filter(|model| is_line(model));
             inference.place = Place::Text(value);
         }
@@ -48,7 +46,10 @@ fn model_in(part: &[u8]) -> Option<usize> {
         let name = b"content-disposition:";
         line.get(..name.len()).is_some_and(|it| it.eq_ignore_ascii_case(name))
             && line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).any(|parameter| {
-                matches!(parameter, b"name=\"model\"" | b"name=model" | b"NAME=\"model\"")
+                // Quotes are not minded: which semicolons they hide is what frameworks differ in.
+                let (name, value) = parameter.split_at(parameter.len().min(5));
+                let is_name = name.eq_ignore_ascii_case(b"name=");
+                is_name && matches!(value.trim_ascii(), b"\"model\"" | b"model")
             })
     });
     is_model.then_some(end + 4)
@@ -81,6 +82,7 @@ mod tests {
         let (model, changed) = renamed(&body("whisper"));
         assert_eq!(model.as_deref(), Some("whisper"));
         assert_eq!(changed.as_bytes(), body("other"), "all other bytes stay");
+        assert_eq!(renamed(&form(&[("Name= \"model\"", "a")])).0.as_deref(), Some("a"));
         let twice = form(&[("name=model", "a"), ("name=\"model\"", "b")]);
         assert_eq!(renamed(&twice).0.as_deref(), Some("b"), "the last counts");
     }
@@ -91,7 +93,7 @@ mod tests {
             form(&[("name=\"file\"", "x")]),
             form(&[("name=\"models\"", "x"), ("name=\"x\"; filename=\"name=model\"", "y")]),
             form(&[("name=\"model\"", "")]),
-            form(&[("name=\"model\"", &"m".repeat(MODEL_MAX + 1))]),
+            form(&[("name=\"model\"", &"m".repeat(MODEL_BYTES_MAX + 1))]),
             b"--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm".to_vec(),
             b"--b--b--b".to_vec(),
             b"no form".to_vec(),

@@ -3,7 +3,7 @@
 /// Wishes of a request that bound or hide what its answer tells of its cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputWishes {
-    /// Most tokens that may be generated, over all choices, if the request says so.
+    /// Most tokens that may be generated, over all choices of all prompts, if the request says so.
     pub tokens_max: Option<u32>,
     /// True if tokens that are generated may not be in the answer.
     pub hides_some: bool,

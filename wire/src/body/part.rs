@@ -3,6 +3,7 @@
 use super::{
     BodyError, Cursor,
     piece::{Piece, Video},
+    size,
 };
 
 /// Members of a part, as far as they were read.
@@ -75,6 +76,28 @@ pub(super) fn member<'a>(
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Reads the most tokens of output that an object of settings allows, by any of these names: of all answers together,
+/// where it asks for several.
+pub(super) fn output_limit(
+    cursor: &mut Cursor<'_>,
+    names: &[&[u8]],
+) -> Result<Option<u64>, BodyError> {
+    if cursor.peek() != Some(b'{') {
+        return cursor.value().map(|_| None);
+    }
+    let (mut limit, mut choices) = (None, 1);
+    cursor.object(|cursor, key| {
+        let value = cursor.value()?;
+        match key {
+            b"n" | b"best_of" | b"candidateCount" => choices = choices.max(size::choices(value)),
+            key if names.contains(&key) => limit = size::output_tokens(value),
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(limit.map(|limit: u64| limit.saturating_mul(choices)))
 }
 
 /// Reads a URL or data: the string itself, or within an object.

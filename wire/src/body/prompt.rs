@@ -11,9 +11,11 @@ pub(super) fn prompt<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Messages<'a>>
     }
     let mut pieces = Vec::new();
     let mut strings = true;
+    let mut prompts: u32 = 0;
     let json = cursor.spanned(|cursor| {
         cursor.array(|cursor| {
             strings &= cursor.peek() == Some(b'"');
+            prompts = prompts.saturating_add(matches!(cursor.peek(), Some(b'"' | b'[')).into());
             let piece = cursor.text_or_value()?;
             if strings {
                 push(&mut pieces, Piece::Text(piece));
@@ -23,7 +25,7 @@ pub(super) fn prompt<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Messages<'a>>
     })?;
     // Tokens are one piece: a slice for each would take four times the memory of the body.
     let pieces = if strings { pieces } else { vec![Piece::Tokens(json)] };
-    Ok(Some(pieces.into()))
+    Ok(Some(Messages { prompts, ..pieces.into() }))
 }
 
 /// Reads any value but null as it is written: a string's inside, else JSON.

@@ -21,6 +21,8 @@ pub(super) struct Messages<'a> {
     pub(super) system: usize,
     /// First piece of the last message of the user.
     pub(super) last_user: Option<usize>,
+    /// Prompts in a list, each of which is answered; 0 for what is no list of prompts.
+    pub(super) prompts: u32,
 }
 
 /// Sections of a prompt that may stand elsewhere in the model's template than in the list of pieces.

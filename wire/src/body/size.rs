@@ -22,6 +22,10 @@ const OUTPUT_TOKENS_MAX: u32 = 1 << 20;
 /// Answers to one request: OpenAI takes 128, and vLLM no more than its limit of running requests.
 const CHOICES_MAX: u64 = 1_024;
 
+/// Bytes of a model's name: the filter keeps it for as long as the request lives, and the name
+/// that was asked for is written into each event of the answer. What is longer no pool serves.
+pub const MODEL_BYTES_MAX: usize = 1_024;
+
 /// Pixels that make one token (EPP: token-producer, estimate).
 const PIXELS_PER_TOKEN: u64 = 1_024;
 

@@ -19,7 +19,7 @@ use super::{
 /// Mark with which editors of some systems begin a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// TextPlace in a text, counted from 1.
+/// Place in a text, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TextPlace {
     /// Line.
@@ -31,7 +31,7 @@ pub struct TextPlace {
 /// Error that a text is neither YAML nor JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableText {
-    /// TextPlace of the fault, if the parser knows it.
+    /// Place of the fault, if the parser knows it.
     pub place: Option<TextPlace>,
     /// Problem in words.
     pub problem: String,
@@ -41,11 +41,11 @@ pub struct UnreadableText {
 #[derive(Debug, Default)]
 pub struct ConfigDocument {
     tree: Tree,
-    /// TextPlaces of the values and keys, by their paths.
+    /// Places of the values and keys, by their paths.
     places: BTreeMap<String, TextPlaces>,
 }
 
-/// TextPlaces of a value and of the key in front of it.
+/// Places of a value and of the key in front of it.
 #[derive(Clone, Copy, Debug)]
 struct TextPlaces {
     key: Option<TextPlace>,
@@ -259,7 +259,7 @@ fn is_quoted(text: &str) -> bool {
 /// Way from a place in a text to the same place in the text around it.
 #[derive(Clone, Copy, Debug)]
 struct Shift {
-    /// TextPlace of the inner text in the outer one.
+    /// Place of the inner text in the outer one.
     first: TextPlace,
     /// Lines and columns that go before; `None` where the inner text is written with escapes, so that its
     /// places have no like.

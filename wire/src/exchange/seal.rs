@@ -12,7 +12,7 @@ pub const PART_HEADER: &str = "x-llm-picker-part";
 /// Header with the signature of the part, as [`crate::push::SIGNATURE_HEADER`].
 pub const PART_SIGNATURE_HEADER: &str = "x-llm-picker-part-signature";
 
-/// Bytes of a part at most. Some 300 placements of long prompts and the sums of 4,096 endpoints: beyond
+/// Bytes of a part at most. Some 450 placements of long prompts and the sums of 4,096 endpoints: beyond
 /// that the next push brings the rest. With the largest snapshot it stays below the 4 MiB that a
 /// gateway takes by default.
 pub const PART_BYTES_MAX: usize = 512 << 10;

@@ -52,14 +52,15 @@ impl StreamPosition {
             if entry.position > cursor.position {
                 // Numbers of lost events are not known: none that was used is used again.
                 let lost = entry.position - cursor.position;
-                cursor.number = cursor.number.max(next).saturating_add(lost * NUMBERS_PER_ENTRY);
+                cursor.number =
+                    cursor.number.max(next).saturating_add(lost.saturating_mul(NUMBERS_PER_ENTRY));
                 cursor.position = entry.position;
             }
             let end = cursor.number.saturating_add(count(&entry.events));
             if end > next {
                 break;
             }
-            cursor = Self { position: entry.position + 1, number: end };
+            cursor = Self { position: entry.position.saturating_add(1), number: end };
         }
         cursor
     }

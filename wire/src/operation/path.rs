@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Write as _, ops::Range};
 
 /// Returns a path without its query, a slash at its end, empty parts, dots and escapes. Frameworks
 /// differ in what they clean up: a path that any of them would take for an operation is one.
-pub(super) fn plain(path: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn plain(path: &[u8]) -> Cow<'_, [u8]> {
     let (mut end, mut last, mut is_plain) = (path.len(), 0, true);
     for (at, byte) in path.iter().enumerate() {
         match byte {

@@ -80,7 +80,9 @@ impl Sessions {
             let at = self.sessions.iter().position(|it| it.newest.session == have.session)?;
             self.sessions.get_mut(at)?.takes(have).then(|| self.sessions.remove(at))
         });
-        let session = known.unwrap_or_else(|| Session::new(drawn));
+        let mut session = known.unwrap_or_else(|| Session::new(drawn));
+        // Workers that are gone are told of no more.
+        session.acknowledged.retain(|(epoch, _), _| heads.contains_key(epoch));
         let wanted = session.wanted(heads);
         if self.sessions.len() >= SESSIONS_MAX {
             self.sessions.remove(0);
@@ -182,6 +184,18 @@ mod tests {
             sessions.wanted(None, drawn, &heads(&[1]));
         }
         assert!(sessions.sessions.len() <= SESSIONS_MAX);
+    }
+
+    #[test]
+    fn workers_that_are_gone_are_forgotten() {
+        let mut sessions = Sessions::default();
+        let mut have = None;
+        for epoch in 0..100 {
+            let heads = [(epoch, Head { versions: vec![1], ..Head::default() })].into();
+            let wanted = sessions.wanted(have, 1, &heads);
+            have = Some(sessions.told(wanted));
+        }
+        assert!(sessions.sessions[0].acknowledged.len() <= 2, "{sessions:?}");
     }
 
     #[test]

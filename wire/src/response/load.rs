@@ -43,7 +43,9 @@ impl LoadReport {
         let json: Value = serde_json::from_slice(json).ok()?;
         let metrics = json.get("named_metrics").unwrap_or(&json).as_object()?;
         for (name, value) in metrics {
-            self.set(name, value.as_f64()?);
+            if let Some(value) = value.as_f64() {
+                self.set(name, value);
+            }
         }
         Some(())
     }
@@ -91,10 +93,11 @@ impl LoadReport {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "what is below zero or no number counts zero, what is beyond u32 counts all"
+        reason = "neither below zero nor no number, and what is beyond u32 counts all"
     )]
     fn set(&mut self, name: &str, value: f64) {
-        if WAITING.contains(&name) {
+        // An unknown queue must not pass for an idle one.
+        if WAITING.contains(&name) && value >= 0.0 {
             self.waiting = Some(value as u32);
         } else if KV_USAGE.contains(&name) && (0.0..=1.0).contains(&value) {
             self.kv_usage = Some(value as f32);
@@ -199,7 +202,9 @@ mod tests {
         ] {
             assert_eq!(said(value), None, "{value}");
         }
-        assert_eq!(said("TEXT num_requests_waiting=-1e99"), Some((Some(0), None)));
-        assert_eq!(said("TEXT num_requests_waiting=NaN"), Some((Some(0), None)));
+        assert_eq!(said("TEXT num_requests_waiting=-1e99"), None);
+        assert_eq!(said("TEXT num_requests_waiting=NaN, kv_usage=0.5"), None);
+        let known = r#"{"named_metrics": {"num_requests_waiting": 3.0, "other": "x"}}"#;
+        assert_eq!(said(&format!("JSON {known}")), Some((Some(3), None)), "one is no number");
     }
 }

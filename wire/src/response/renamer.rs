@@ -126,6 +126,10 @@ impl Renamer {
                     at += self.string(rest);
                     continue;
                 }
+                // A line that ends within a name ends the name, and stays.
+                Position::InName(_) if self.by_lines && matches!(*byte, b'\n' | b'\r') => {
+                    self.end_line();
+                }
                 Position::InName(false) if *byte == b'"' => {
                     self.place = Position::Elsewhere;
                     taken = at + 1;
@@ -288,6 +292,8 @@ mod tests {
             )
         };
         check(Kind::Events, &events("\"a\""), &events(NAME));
+        let broken = "data: {\"model\":\"x\ndata: {\"text\":\"a\"}\n\n";
+        check(Kind::Events, broken, &broken.replace("\"x", NAME));
         let lines = |name: &str| {
             format!("{{\"model\":{name}}}\n{{\"item\":{{\"model\":\"a\"}},\"model\":{name}}}\n")
         };

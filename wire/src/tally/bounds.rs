@@ -102,6 +102,20 @@ pub(super) const QUEUE_DURATION: &[u64] = &[
 /// Bounds of the time that a choice takes, 0.1 ms to 0.1 s.
 pub(super) const SCHEDULER_DURATION: &[u64] = GRANT_TO_RESUME;
 
+/// Bounds of the time that a plugin takes, 0.1 ms to 0.1 s in billionths: most take less than a millionth.
+pub(super) const PLUGIN_DURATION: &[u64] = &[
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    50_000_000,
+    100_000_000,
+];
+
 /// Bounds of the time from a grant to the request's going on: those of the EPP's dispatch cycle.
 pub(super) const GRANT_TO_RESUME: &[u64] =
     &[100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];

@@ -31,6 +31,8 @@ pub enum Unit {
     One,
     /// Millionths of what is shown.
     Millionth,
+    /// Billionths of what is shown.
+    Billionth,
 }
 
 pub(super) const REQUESTS: Family = counter("llm_d_epp_request", "Requests that are over");
@@ -167,6 +169,21 @@ pub(super) const RESPONSE_PROCESSING: Family = millionths(
     "Time that the picker worked on an answer, of one answer in 16",
     bounds::RESPONSE_PROCESSING,
 );
+pub(super) const DISAGG_DECISIONS: Family = counter(
+    "llm_d_epp_disagg_decision",
+    "Requests of pools with prefill apart from decode, by the stages that they ran apart",
+);
+pub(super) const DISPATCH_CYCLE: Family = millionths(
+    "llm_d_epp_flow_control_dispatch_cycle_duration_seconds",
+    "Time that a look at the queues took, with the grants that came of it",
+    bounds::GRANT_TO_RESUME,
+);
+pub(super) const PLUGIN_DURATION: Family = Family {
+    name: "llm_d_epp_plugin_duration_seconds",
+    help: "Time that a plugin took in one choice, of one request in 256",
+    kind: FamilyKind::Histogram(bounds::PLUGIN_DURATION),
+    unit: Unit::Billionth,
+};
 pub(super) const OWN_ERRORS: Family = counter(
     "llm_picker_own_errors",
     "Faults of the picker's own, of which requests need not have noticed anything",

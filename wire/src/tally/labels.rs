@@ -80,6 +80,17 @@ pub enum Labels<'a> {
         /// Priority of the objective.
         priority: i32,
     },
+    /// A plugin at one of the places where it runs.
+    Plugin {
+        /// Place in a request's life, as the EPP names it.
+        #[serde(borrow)]
+        point: Cow<'a, str>,
+        /// Plugin type in an EndpointPickerConfig.
+        #[serde(borrow)]
+        plugin: Cow<'a, str>,
+    },
+    /// The model that requests were sent to.
+    Model(#[serde(borrow)] Cow<'a, str>),
 }
 
 impl<'a> Labels<'a> {
@@ -118,6 +129,19 @@ impl<'a> Labels<'a> {
         Self::Rewrite { rewrite, asked, target }
     }
 
+    /// Returns the labels of a plugin; names that are too long are cut.
+    #[must_use]
+    pub fn plugin(point: &'a str, plugin: &'a str) -> Self {
+        let [point, plugin] = [point, plugin].map(|name| Cow::Borrowed(clipped(name)));
+        Self::Plugin { point, plugin }
+    }
+
+    /// Returns the labels of a model; a name that is too long is cut.
+    #[must_use]
+    pub fn model(name: &'a str) -> Self {
+        Self::Model(Cow::Borrowed(clipped(name)))
+    }
+
     /// Returns the labels under which those without a place of their own are counted together.
     /// Priorities are the operator's, so they stay.
     #[must_use]
@@ -146,6 +170,8 @@ impl<'a> Labels<'a> {
             Self::Sent { priority, .. } => {
                 Labels::Sent { endpoint: None, tenant: other(), priority: *priority }
             }
+            Self::Plugin { .. } => Labels::Plugin { point: other(), plugin: other() },
+            Self::Model(_) => Labels::Model(other()),
         }
     }
 
@@ -167,7 +193,7 @@ impl<'a> Labels<'a> {
                 Self::Sent { endpoint, tenant, priority },
                 Labels::Sent { endpoint: e, tenant: t, priority: p },
             ) => endpoint.cmp(e).then_with(|| priority.cmp(p)).then_with(|| order(tenant, t)),
-            // Of two kinds, or without names. Rewrites are few.
+            // Of two kinds, or without names. Rewrites, plugins and models by themselves are few.
             _ => self.cmp(other),
         }
     }
@@ -199,6 +225,10 @@ impl<'a> Labels<'a> {
             Self::Sent { endpoint, tenant, priority } => {
                 Labels::Sent { endpoint, tenant: own(tenant), priority }
             }
+            Self::Plugin { point, plugin } => {
+                Labels::Plugin { point: own(point), plugin: own(plugin) }
+            }
+            Self::Model(name) => Labels::Model(own(name)),
         }
     }
 }

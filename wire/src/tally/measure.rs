@@ -1,12 +1,13 @@
 //! The measures: families under the EPP's names, and the label of a fixed value that tells the
 //! measures of one family apart.
 
-use picker_core::flow::Outcome;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    disagg_decision::DisaggDecision,
     family::{self, Family},
     own_error::OwnError,
+    queue_outcome::{EnqueueOutcome, QueueOutcome},
 };
 
 /// Number or distribution that is counted for a label set.
@@ -97,6 +98,12 @@ pub enum Measure {
     ResponseProcessing,
     /// Faults of the picker's own.
     OwnErrors(OwnError),
+    /// Time that a plugin took in one choice, in billionths of a second, of some requests.
+    PluginDuration,
+    /// Time that a look at flow control's queues took.
+    DispatchCycle,
+    /// Requests of a pool with stages, by those that they ran apart.
+    DisaggDecisions(DisaggDecision),
 }
 
 /// Agreement of the picker's choice with another's.
@@ -132,31 +139,6 @@ pub enum ErrorCode {
     Internal,
     ModelServerError,
     ClientDisconnect,
-}
-
-/// End of a request's wait, as the EPP tells ends apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of the core's outcomes")]
-pub enum QueueOutcome {
-    Dispatched,
-    RejectedCapacity,
-    RejectedNoEndpoints,
-    RejectedOther,
-    EvictedTtl,
-    EvictedNoEndpoints,
-    EvictedContextCancelled,
-    EvictedOther,
-}
-
-/// Result of a request's arrival at flow control.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum EnqueueOutcome {
-    /// The request waits.
-    Queued,
-    /// The request went on at once.
-    Dispatched,
-    /// The request was turned away.
-    Rejected,
 }
 
 /// Status of an answer in the pool's place.
@@ -215,6 +197,9 @@ impl Measure {
             Self::RequestProcessing => family::REQUEST_PROCESSING,
             Self::ResponseProcessing => family::RESPONSE_PROCESSING,
             Self::OwnErrors(_) => family::OWN_ERRORS,
+            Self::PluginDuration => family::PLUGIN_DURATION,
+            Self::DispatchCycle => family::DISPATCH_CYCLE,
+            Self::DisaggDecisions(_) => family::DISAGG_DECISIONS,
         }
     }
 
@@ -235,6 +220,7 @@ impl Measure {
             Self::Observed(agreement) => ("choice", agreement.name()),
             Self::Fallbacks(reason) => ("reason", reason.name()),
             Self::OwnErrors(error) => ("kind", error.name()),
+            Self::DisaggDecisions(decision) => ("decision_type", decision.name()),
             Self::Requests
             | Self::Duration
             | Self::PerOutputToken
@@ -263,7 +249,9 @@ impl Measure {
             | Self::SchedulerDuration
             | Self::Evicted
             | Self::RequestProcessing
-            | Self::ResponseProcessing => return None,
+            | Self::ResponseProcessing
+            | Self::PluginDuration
+            | Self::DispatchCycle => return None,
         })
     }
 }
@@ -326,49 +314,6 @@ impl ErrorCode {
             503 => Self::ServiceUnavailable,
             500.. => Self::Internal,
             _ => Self::BadRequest,
-        }
-    }
-}
-
-impl QueueOutcome {
-    /// Returns the outcome as the EPP spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dispatched => Outcome::Dispatched.label(),
-            Self::RejectedCapacity => Outcome::RejectedCapacity.label(),
-            Self::RejectedNoEndpoints => Outcome::RejectedNoEndpoints.label(),
-            Self::RejectedOther => Outcome::RejectedInternal.label(),
-            Self::EvictedTtl => Outcome::EvictedTtl.label(),
-            Self::EvictedNoEndpoints => Outcome::EvictedNoEndpoints.label(),
-            Self::EvictedContextCancelled => Outcome::EvictedContextCancelled.label(),
-            Self::EvictedOther => Outcome::EvictedDisplaced.label(),
-        }
-    }
-}
-
-impl EnqueueOutcome {
-    /// Returns the outcome as the EPP spells it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "NotYetFinalized",
-            Self::Dispatched => Outcome::Dispatched.label(),
-            Self::Rejected => Outcome::RejectedCapacity.label(),
-        }
-    }
-}
-
-impl From<Outcome> for QueueOutcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Dispatched => Self::Dispatched,
-            Outcome::RejectedCapacity => Self::RejectedCapacity,
-            Outcome::RejectedNoEndpoints => Self::RejectedNoEndpoints,
-            Outcome::RejectedShuttingDown | Outcome::RejectedInternal => Self::RejectedOther,
-            Outcome::EvictedTtl => Self::EvictedTtl,
-            Outcome::EvictedNoEndpoints => Self::EvictedNoEndpoints,
-            Outcome::EvictedContextCancelled => Self::EvictedContextCancelled,
-            Outcome::EvictedDisplaced => Self::EvictedOther,
         }
     }
 }

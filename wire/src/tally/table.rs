@@ -24,6 +24,12 @@ const SENT_MAX: usize = ATTEMPTS_MAX;
 /// Rewrites by rule and model.
 const REWRITES_MAX: usize = 256;
 
+/// Plugins by the place where they run: twice the plugin types that there are.
+const PLUGINS_MAX: usize = 128;
+
+/// Models by themselves: as many as rewrites have.
+const MODELS_MAX: usize = REWRITES_MAX;
+
 /// Priorities: a configuration has a handful.
 const BANDS_MAX: usize = 256;
 
@@ -39,6 +45,8 @@ pub struct Places {
     waiting: usize,
     waiting_unproven: usize,
     sent: usize,
+    plugins: usize,
+    models: usize,
 }
 
 /// A label set of one worker.
@@ -84,6 +92,8 @@ impl Places {
             Labels::Waiting { .. } if is_proven => (&mut self.waiting, PROVEN_MAX),
             Labels::Waiting { .. } => (&mut self.waiting_unproven, UNPROVEN_MAX),
             Labels::Sent { .. } => (&mut self.sent, SENT_MAX),
+            Labels::Plugin { .. } => (&mut self.plugins, PLUGINS_MAX),
+            Labels::Model(_) => (&mut self.models, MODELS_MAX),
         };
         let has_room = *taken < max;
         *taken += usize::from(has_room);

@@ -33,6 +33,21 @@ fn the_limits_and_flags_are_read_and_the_last_of_two_keys_counts() {
     );
 }
 
+/// The filter keeps names for as long as the request lives, and writes the model's into each event of the answer.
+#[test]
+fn names_that_nothing_can_have_are_none() {
+    let read = |api, key: &str, bytes: usize| {
+        let body = serde_json::json!({key: "n".repeat(bytes), "text": "p", "prompt": "p"});
+        let body = body.to_string();
+        let inference = scan(body.as_bytes(), api, Video::default()).unwrap();
+        [inference.model.map(|model| model.len()), inference.own_name.map(<[u8]>::len)]
+    };
+    assert_eq!(read(Api::Completions, "model", 1_024), [Some(1_024), None]);
+    assert_eq!(read(Api::Completions, "model", 1_025), [None, None]);
+    assert_eq!(read(Api::SglangGenerate, "rid", 256), [None, Some(256)]);
+    assert_eq!(read(Api::SglangGenerate, "rid", 257), [None, None]);
+}
+
 #[test]
 fn a_session_is_named_by_the_words_of_real_clients() {
     const ID: &str = "0b1e7c1e-5a3c-4a55-9d5a-6a1f2b3c4d5e";

@@ -264,6 +264,9 @@ fn the_cursor_goes_past_whole_entries() {
 
 #[test]
 fn events_that_the_ring_lost_take_no_number_from_others() {
+    let end = StreamPosition { position: 0, number: u64::MAX };
+    let last = entry(u64::MAX, 1);
+    assert_eq!(end.after(u64::MAX, &[last]).position, u64::MAX);
     let cursor = StreamPosition { position: 2, number: 7 };
     let entries = [entry(5, 2)];
     let moved = cursor.after(9, &entries);

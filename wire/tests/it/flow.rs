@@ -143,6 +143,29 @@ fn a_detector_is_named_in_either_place() {
     );
 }
 
+/// Each mention is a copy, so that four lines of 256 names each would be four thousand million detectors.
+#[test]
+fn a_detector_of_detectors_of_several_is_one_of_all() {
+    let all = |name: &str, of: &[&str]| {
+        let parameters = serde_json::json!({"detectors": of});
+        serde_json::json!({"name": name, "type": "max-saturation-detector", "parameters": parameters})
+    };
+    let slots = r#"{"name": "slots", "type": "concurrency-detector"}"#;
+    let read = |mentions: usize| {
+        let [inner, outer] =
+            [all("inner", &vec!["slots"; 16]), all("all", &vec!["inner"; mentions])];
+        let fields = r#""flowControl": {"saturationDetector": {"pluginRef": "all"}}"#;
+        detector(&format!("{slots}, {inner}, {outer}"), fields)
+    };
+    let Detector::Max(children) = read(16).unwrap() else { panic!("no detector of several") };
+    assert_eq!(children.len(), 256);
+    assert!(children.iter().all(|child| matches!(child, Detector::Concurrency(_))));
+    insta::assert_snapshot!(
+        read(17).unwrap_err(),
+        @r#"invalid plugins[2].parameters.detectors[16] "inner": must be one of at most 256 detectors, those of others included"#
+    );
+}
+
 #[test]
 fn the_most_saturated_of_several_counts_wherever_they_are_listed() {
     let plugins = r#"

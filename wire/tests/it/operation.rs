@@ -115,6 +115,24 @@ fn what_asks_for_no_work_goes_at_once() {
 }
 
 #[test]
+fn an_upgrade_hides_no_call() {
+    let class = |method: &'static str, path| {
+        Recognized::by_head(&RequestHead { upgrades: true, ..head(method, path) }).class
+    };
+    assert_eq!(class("CONNECT", "/v1/realtime"), Class::Upgraded);
+    assert_eq!(class("GET", "/anything"), Class::Upgraded);
+    for (method, path) in [
+        ("POST", "/sleep"),
+        ("POST", "/v1/load_lora_adapter"),
+        ("GET", "/flush_cache"),
+        ("CONNECT", "/sleep"),
+    ] {
+        assert_eq!(class(method, path), Class::Refused, "{method} {path}");
+    }
+    assert_eq!(class("POST", "/v1/chat/completions"), Class::Read(Api::ChatCompletions));
+}
+
+#[test]
 fn the_content_type_tells_how_a_body_is_read() {
     let found = |path, content_type: &'static str| {
         let content_type = content_type.as_bytes();

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use super::GatewayStatus;
 use crate::{
-    exchange::{
-        BandUse, EVENTS_MAX, EndpointUse, GatewayReport, Inbox, Outbox, TENANTS_MAX,
-        kept::KeptEvents,
-    },
+    exchange::{BandUse, EVENTS_MAX, EndpointUse, GatewayReport, Inbox, Outbox, kept::KeptEvents},
     flow::BANDS_MAX,
     model::{Amounts, ENDPOINTS_MAX, Instant, PlacementEvent, Priority},
 };
@@ -78,7 +75,7 @@ impl KnownGateway {
         }
         report.endpoints.truncate(ENDPOINTS_MAX);
         report.bands.truncate(BANDS_MAX);
-        report.tenants.truncate(TENANTS_MAX);
+        report.tenants.clear();
         let events = self.inbox.take(std::mem::take(&mut report.events));
         let passed = now.saturating_since(self.reported_at).as_secs_f64();
         let rate = |band: &BandUse| (band.priority, self.rate(band, passed));
@@ -141,12 +138,12 @@ impl KnownGateway {
         self.parts
     }
 
-    /// Adds kept placements to what a gateway that has just started is told, as many as one part takes.
+    /// Adds kept placements and names to what a gateway that has just started is told, as many as one part takes.
     pub(super) fn warm_up(&mut self, kept: &KeptEvents) {
         let Some(first) = self.warming else { return };
         // What others tell meanwhile comes first: it is newer.
         let room = EVENTS_MAX.saturating_sub(self.outbox.len()).min(WARM_CHUNK);
-        let chunk: Vec<_> = kept.since(first).take(room).collect();
+        let chunk = kept.since(first, room);
         self.warming = chunk.last().map(|(number, _)| number + 1).or(if room == 0 {
             Some(first)
         } else {

@@ -1,7 +1,7 @@
 //! Prompt bytes in, chain out.
 
 use super::{
-    BlockHash, Chain, Seed,
+    BlockHash, Chain, PromptKey, Seed,
     digest::{BLOCK_BYTES, Block, digest, digest_all, mix},
     positions,
 };
@@ -19,6 +19,7 @@ const TOKENS_MAX: u32 = BLOCKS_MAX * 64;
 /// Builds a [`Chain`] from a prompt that comes in pieces.
 #[derive(Clone, Debug)]
 pub struct Chainer {
+    key: PromptKey,
     hash: u64,
     blocks: u32,
     max_blocks: u32,
@@ -35,6 +36,7 @@ impl Chainer {
     #[must_use]
     pub fn new(seed: &Seed<'_>, max_blocks: u32) -> Self {
         Self {
+            key: seed.key,
             hash: seed.hash(),
             blocks: 0,
             max_blocks,
@@ -101,6 +103,7 @@ impl Chainer {
         if positions::count(self.blocks) as usize > self.hashes.len() {
             self.hashes.push(BlockHash(self.hash));
         }
+        self.hashes.iter_mut().for_each(|hash| *hash = self.key.seal(*hash));
         let chain = Chain { hashes: self.hashes, blocks: self.blocks };
         debug_assert!(chain.is_whole());
         chain

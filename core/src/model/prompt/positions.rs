@@ -26,8 +26,8 @@ pub(super) fn grid(index: usize) -> u32 {
     let Some(beyond) = index.checked_sub(PER_DOUBLING) else { return index + 1 };
     let octave = beyond / PER_DOUBLING;
     let step = beyond % PER_DOUBLING;
-    let position = u64::from(PER_DOUBLING + 1 + step).checked_shl(octave);
-    position.and_then(|position| u32::try_from(position).ok()).unwrap_or(u32::MAX)
+    let gap = 1_u32.checked_shl(octave);
+    gap.and_then(|gap| gap.checked_mul(PER_DOUBLING + 1 + step)).unwrap_or(u32::MAX)
 }
 
 /// Returns the number of doublings of the gap at `position`.
@@ -76,6 +76,7 @@ mod tests {
     #[test]
     fn absurd_sizes_saturate() {
         assert_eq!(grid(usize::MAX), u32::MAX);
+        assert!((0..2_000).is_sorted_by_key(grid), "no position is less than one before");
         assert_eq!(count(u32::MAX), 16 * 27 + 31 + 1);
     }
 }

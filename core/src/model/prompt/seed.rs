@@ -4,11 +4,11 @@ use super::digest::{digest_all, mix};
 
 /// The key of all chains of a pool, derived from the secret that its gateways and its scraper share.
 ///
-/// Hashes of prompts cross the network between gateways. Keyed, they can't be tested against guesses of
-/// what was asked. All workers and gateways of a pool need the same key: under another one no prompt looks
-/// like any that was seen before. While a secret is replaced by another and both are known, the key is
-/// derived from the one that the latest push was signed with. It is the same for all gateways, in whatever
-/// order they learn of the new one, and changes once, at which caches are learnt anew.
+/// Hashes of prompts cross the network between gateways. Each is sealed with the key, so that without it a record of them
+/// tests no guess of what was asked, unless its owner may send prompts through a gateway. All workers and gateways of a
+/// pool need the same key: under another one no prompt looks like any that was seen before. While a secret is replaced by
+/// another and both are known, the key is derived from the one that the latest push was signed with. It is the same for all
+/// gateways, in whatever order they learn of the new one, and changes once, at which caches are learnt anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PromptKey(u64);
 

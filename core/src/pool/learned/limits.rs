@@ -30,6 +30,13 @@ const STAY_PART: f64 = 1.0 / 32.0;
 /// Part of an observation in the mean of steps.
 const STEP_PART: f64 = 0.1;
 
+/// Longest step that is believed. An engine that takes longer for a token meets no goal.
+const STEP_MAX: f64 = 1.0;
+
+/// Multiple of the mean that one stream's step counts for at most. Once Envoy's buffers for a client are full, the time
+/// between tokens is the client's, which may read as slowly as it likes; no client has them sooner than its engine.
+const SLOWER_MAX: f64 = 2.0;
+
 /// Part of an observation in the prompts' share of what requests take of a cache.
 const PROMPT_PART: f64 = 0.02;
 
@@ -116,7 +123,8 @@ impl EndpointLessons {
     fn see(&mut self, now: Instant, page: Page, look: Look) {
         self.running = page.running;
         self.limit.see(now, page, self.pace);
-        let is_full = self.limit.is_full(now) && page.in_flight + 1 >= self.limit.capacity();
+        let is_full =
+            self.limit.is_full(now) && page.in_flight.saturating_add(1) >= self.limit.capacity();
         let pressure = if is_full || page.waiting > 0 || !look.is_queued {
             Pressure::Free
         } else if look.is_computing {
@@ -207,7 +215,9 @@ impl LearntLimits {
     /// Learns that the tokens of a stream came `step` apart.
     pub(crate) fn streamed(&mut self, slot: Slot, step: Duration) {
         if let Some(lessons) = self.lessons(slot) {
-            learn(&mut lessons.pace.step, step.as_secs_f64(), STEP_PART);
+            let mean = &mut lessons.pace.step;
+            let most = if *mean > 0.0 { SLOWER_MAX * *mean } else { STEP_MAX };
+            learn(mean, step.as_secs_f64().min(most).min(STEP_MAX), STEP_PART);
             learn(&mut lessons.company, f64::from(lessons.running.max(1)), STEP_PART);
         }
     }
@@ -298,6 +308,31 @@ mod tests {
         limits.page(at(60), PageSight { page: cut, ..sight(10, 0, 0) }, look);
         let limit = limits.limit(ONE, at(60), LatencyGoals::default());
         assert_eq!((limit.places, limit.capacity, limit.is_full), (34, 34, true));
+    }
+
+    /// One stream in ten is read by a client that stops for minutes; then a few end at once.
+    #[test]
+    fn clients_that_read_slowly_take_few_places() {
+        let goals = LatencyGoals { itl: Some(Duration::from_millis(50)), ttft: None };
+        let places = |limits: &LearntLimits| limits.limit(ONE, at(60), goals).places;
+        let mut limits = LearntLimits::default();
+        limits.streamed(ONE, Duration::from_secs(30));
+        limits.page(at(60), sight(10, 64, 0), Look::default());
+        for stream in 0..200 {
+            let ms = if stream % 10 == 9 { 1_100 } else { 20 };
+            limits.streamed(ONE, Duration::from_millis(ms));
+            assert!(stream < 100 || places(&limits) >= 64, "{stream}: {}", places(&limits));
+        }
+        (0..5).for_each(|_| limits.streamed(ONE, Duration::from_secs(1)));
+        assert!(places(&limits) > 60, "{}", places(&limits));
+    }
+
+    #[test]
+    fn a_page_of_more_than_fits_in_a_number_is_full() {
+        let mut limits = LearntLimits::default();
+        let page = Page { in_flight: u32::MAX, ..sight(0, 64, u32::MAX - 64).page };
+        limits.page(at(60), PageSight { page, ..sight(10, 0, 0) }, Look::default());
+        assert!(limits.limit(ONE, at(60), LatencyGoals::default()).is_full);
     }
 
     #[test]

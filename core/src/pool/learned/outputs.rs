@@ -12,7 +12,7 @@ use crate::model::{ClientId, InferenceRequest, Instant, digest_all, mix};
 const SETS: usize = 256;
 /// Places of a set.
 const SET_PLACES: usize = 4;
-/// Places for kinds of requests: a hundred tenants with as many kinds as clients of one tenant have, 48 kB.
+/// Places for kinds of requests: a hundred tenants with as many kinds as clients of one tenant have, 32 kB.
 const KINDS_MAX: usize = SETS * SET_PLACES;
 
 /// Time for which a kind keeps its place without an answer: names that a client makes up do not drive out

@@ -13,17 +13,22 @@ const FEATURES: usize = 6;
 pub(crate) struct Features([f64; FEATURES]);
 
 impl Features {
+    /// Most that is believed of one: 100,000 requests that run. The squares of pages that lie would leave nothing of the
+    /// other features in the 53 bits of a number.
+    const MAX: f64 = 1_000.0;
+
     pub(crate) fn from_observation(sight: &EndpointObservation) -> Self {
         let (waiting, running) = sight.load.unwrap_or_default();
         let ahead = f64::from(sight.in_flight_tokens) + f64::from(sight.uncached_tokens);
-        Self([
+        let features = [
             1.0,
             f64::from(sight.kv_usage),
             f64::from(waiting) / 10.0,
             f64::from(running) / 100.0,
             ahead / 10_000.0,
             f64::from(sight.prompt_tokens) / 10_000.0,
-        ])
+        ];
+        Self(features.map(|it| if it.is_finite() { it.min(Self::MAX) } else { 0.0 }))
     }
 }
 
@@ -60,6 +65,16 @@ impl Predictor {
 
     /// Observed seconds above this are a client that reads slowly or an engine that hangs.
     const SECONDS_MAX: f64 = 600.0;
+
+    /// Multiple of what was predicted that is believed at most: clients choose their prompts, and read as slowly as they
+    /// like.
+    const FAR: f64 = 4.0;
+
+    /// Returns the seconds that are believed of an observation, with so many to spare for what the features do not tell.
+    pub(crate) fn believed(&self, features: &Features, seconds: f64, spare: f64) -> f64 {
+        let usual = self.predict(features);
+        usual.map_or(seconds, |usual| seconds.min(Self::FAR * usual + spare))
+    }
 
     /// Learns that it took `seconds`.
     pub(crate) fn observe(&mut self, features: &Features, seconds: f64) {
@@ -148,6 +163,45 @@ mod tests {
             predictor.observe(&Features::from_observation(&sight), 2.0 * truth(&sight));
         }
         assert!(worst(&predictor, &mut rng, 2.0) < 0.05);
+    }
+
+    /// One request in fifty is of a client that waits for a grammar, or reads for a minute.
+    #[test]
+    fn one_client_does_not_decide_what_is_predicted() {
+        let mut rng = Rng::new(1);
+        let mut predictor = Predictor::default();
+        for request in 0..5_000 {
+            let seen = sight(&mut rng);
+            let seconds = if request % 50 == 49 { 60.0 } else { truth(&seen) };
+            let features = Features::from_observation(&seen);
+            predictor.observe(&features, predictor.believed(&features, seconds, 0.25));
+        }
+        for _ in 0..100 {
+            let seen = sight(&mut rng);
+            let said = predictor.predict(&Features::from_observation(&seen)).unwrap();
+            assert!(said < 1.3 * truth(&seen) + 0.1, "{said}, of {}", truth(&seen));
+        }
+    }
+
+    #[test]
+    fn pages_that_lie_leave_what_was_learnt() {
+        let mut rng = Rng::new(1);
+        let mut predictor = Predictor::default();
+        for request in 0..20_000 {
+            let mut seen = sight(&mut rng);
+            if request % 100 == 99 && request < 15_000 {
+                seen.load = Some((4_000_000_000, 4_000_000_000));
+                seen.kv_usage = f32::NAN;
+            }
+            let seconds = truth(&EndpointObservation { load: Some((0, 50)), ..seen });
+            predictor.observe(&Features::from_observation(&seen), seconds);
+        }
+        for _ in 0..100 {
+            let seen = sight(&mut rng);
+            let said = predictor.predict(&Features::from_observation(&seen)).unwrap();
+            let seconds = truth(&EndpointObservation { load: Some((0, 50)), ..seen });
+            assert!((said - seconds).abs() < 0.1, "{said}, of {seconds}");
+        }
     }
 
     #[test]

@@ -52,6 +52,18 @@ impl Rates {
     /// is no engine.
     const RANGE: std::ops::RangeInclusive<f64> = 10.0..=10_000_000.0;
 
+    /// Factor of slowness beyond which an observation is believed only in part, as clients choose the prompts: one that
+    /// waits for a grammar to be compiled looks slow. More than what makes an endpoint slow, so that one that is slow is
+    /// found.
+    const SLOWER: f64 = 4.0;
+
+    /// The same of speed, as a prompt that is cached unknown to the picker looks fast. More, as it weighs little: by its
+    /// seconds, and a pool may have endpoints ten times as fast as others.
+    const FASTER: f64 = 16.0;
+
+    /// Seconds beside that which an engine may take for its steps and a burst that it took in before.
+    const SLACK: f64 = 0.25;
+
     /// Learns that a first token came `ttft` after its request was sent to an endpoint that was
     /// seen like this: meanwhile it computed that prompt and what was left of those ahead.
     pub(super) fn first_token(&mut self, slot: Slot, sight: &EndpointObservation, ttft: Duration) {
@@ -72,6 +84,7 @@ impl Rates {
         if tokens < Self::TOKENS_MIN || !Self::RANGE.contains(&(seen.tokens / seen.seconds)) {
             return;
         }
+        let seen = seen.near(self.of_pool());
         self.pool.add(seen);
         if tokens < Self::OWN_TOKENS_MIN {
             return;
@@ -109,6 +122,14 @@ impl Rates {
 impl Pace {
     /// Share that an observation leaves of those before: the last fifty make up two thirds.
     const MEMORY: f64 = 0.98;
+
+    /// Returns what is believed of it where `rate` is usual: not more seconds than a slow endpoint takes for its tokens,
+    /// and not more tokens than a fast one computes in its seconds, so that what is far off weighs less.
+    fn near(self, rate: f64) -> Self {
+        let slow = self.tokens / rate * Rates::SLOWER + Rates::SLACK;
+        let fast = self.seconds * rate * Rates::FASTER;
+        Self { tokens: self.tokens.min(fast), seconds: self.seconds.min(slow) }
+    }
 
     fn add(&mut self, seen: Self) {
         self.tokens = self.tokens * Self::MEMORY + seen.tokens;
@@ -156,6 +177,23 @@ mod tests {
         (0..10).for_each(|_| rates.observe(Slot(3), 60, Duration::from_millis(20)));
         let found = rates.of_pool();
         assert!((3_000.0..6_200.0).contains(&found), "{found} after ten, of 3,000");
+    }
+
+    /// One request in fifty waits 20 s for a grammar to be compiled, or has a prompt that was cached unknown to all.
+    #[test]
+    fn one_client_does_not_decide_the_rate() {
+        for (tokens, millis) in [(300, 20_000), (100_000, 50)] {
+            let mut rates = Rates::default();
+            for request in 0..1_000_u16 {
+                rates.observe(Slot(request % 10), 1_000, Duration::from_millis(200));
+                if request % 50 == 0 {
+                    rates.observe(Slot(3), tokens, Duration::from_millis(millis));
+                }
+            }
+            let found = rates.of_pool();
+            assert!((4_000.0..6_250.0).contains(&found), "{found}, of 5,000");
+            assert!(rates.of_slow(Slot(3), found).is_none());
+        }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! wrong, and everything else stays right.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::time::Duration;
+
 use arbtest::arbitrary::{Result, Unstructured};
 
 use super::{Index, Matches, Slot, segments::Segment};
-use crate::model::{BlockHash, Chain, Randomness};
+use crate::model::{BlockHash, Chain, Instant, Randomness};
 
 const SLOTS: u16 = 3;
 
@@ -86,4 +88,21 @@ fn what_endpoints_have_lost_of_long_prompts_takes_no_memory() {
     }
     assert_eq!(index.entries(), 100);
     assert!(index.memory() <= 100, "{}", index.memory());
+}
+
+/// Milliseconds of a use start anew after 49 days, and half of that is no later moment.
+#[test]
+fn what_was_used_weeks_ago_is_old() {
+    let at = |hours: u64| Instant::from_nanos(hours * 3_600_000_000_000);
+    let mut index = Index::new(usize::MAX, Randomness::from_seed(1).table_key);
+    index.admit(Slot(0), 100);
+    index.advance(at(1));
+    index.learn(Slot(0), &Chain { hashes: vec![BlockHash(1)], blocks: 1 });
+    let soon = Instant::from_nanos(at(1).as_nanos() - 1_000_000_000);
+    index.forget_before(Slot(0), soon, soon);
+    assert_eq!(index.blocks(Slot(0)), 1, "an event of another worker came from a second ahead");
+    let now = at(30 * 24);
+    assert!(index.keeps_for(Slot(0), now).unwrap() > Duration::from_secs(29 * 24 * 3_600));
+    index.forget_before(Slot(0), now, now);
+    assert_eq!(index.blocks(Slot(0)), 0, "a restart of its engine");
 }

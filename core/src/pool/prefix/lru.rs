@@ -21,8 +21,11 @@ pub(super) struct Lru {
 }
 
 /// Milliseconds since an epoch of their own, which start anew after 49 days. A holding has no room for
-/// more, and one that is older is taken for younger, which errs to the careful side.
+/// more, and one that is older is taken for younger.
 type Millis = u32;
+
+/// Milliseconds by which a use may be of a later moment than a look at it: events of other workers travel in less.
+const AHEAD_MAX: Millis = 60_000;
 
 /// A segment at one endpoint, as far as that holds it. All of it was used alike: where a use ends, the segment is cut.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +85,7 @@ impl Lru {
         let oldest = self.holding(self.list(slot).oldest)?;
         let age = millis(now).wrapping_sub(oldest.used_at);
         // An event of another worker may be of a later moment than this pick's.
-        let age = if age > Millis::MAX / 2 { 0 } else { age };
+        let age = if age > Millis::MAX - AHEAD_MAX { 0 } else { age };
         Some(Duration::from_millis(age.into()))
     }
 

@@ -117,6 +117,7 @@ mod tests {
             learned: &learned,
             sessions: &sessions,
             peer: None,
+            stopwatch: None,
         };
         let candidate = |matched, tokens| Candidate {
             tokens,

@@ -18,7 +18,7 @@ pub struct UtilizationLimits {
 /// A metric that can be limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadMetric {
-    /// Requests of this Envoy in flight there.
+    /// Requests of all known gateways in flight there.
     ActiveRequests,
     /// Requests in its batch.
     RunningRequests,

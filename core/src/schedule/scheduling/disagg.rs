@@ -49,6 +49,33 @@ pub enum Decider {
     },
 }
 
+/// The stages that a request runs apart (EPP: decision_type).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StagesApart {
+    /// None: one pod does it all.
+    DecodeOnly,
+    /// The prompt is computed elsewhere.
+    Prefill,
+    /// Images, videos or sounds are encoded elsewhere.
+    Encode,
+    /// Both are done elsewhere.
+    EncodeAndPrefill,
+}
+
+impl StagesApart {
+    /// Returns the stages that a result has run apart.
+    #[must_use]
+    pub fn from_result(result: &SchedulingResult) -> Self {
+        let encodes = result.headers.iter().any(|(name, _)| *name == ENCODERS);
+        match (encodes, result.prefill.is_some()) {
+            (false, false) => Self::DecodeOnly,
+            (false, true) => Self::Prefill,
+            (true, false) => Self::Encode,
+            (true, true) => Self::EncodeAndPrefill,
+        }
+    }
+}
+
 impl Default for Disagg {
     fn default() -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The less an endpoint has to do, the better, by a fixed measure or by what this Envoy sent there.
+//! The less an endpoint has to do, the better, by a fixed measure or by what all known gateways sent there.
 
 use super::plugin::{ScorerPlugin, each};
 use crate::{

@@ -86,9 +86,9 @@ scorers! {
     LoraAffinity = &LoraAffinity, "lora-affinity-scorer", "lora";
     /// Few requests wait there, on a fixed scale.
     LoadAware(it: LoadAware) = it, "load-aware-scorer", "load";
-    /// Few requests of this Envoy are in flight there.
+    /// Few requests of all known gateways are in flight there.
     ActiveRequest(it: ActiveRequest) = it, "active-request-scorer", "active";
-    /// Few prompt tokens of this Envoy are in flight there.
+    /// Few prompt tokens of theirs are in flight there.
     TokenLoad(it: TokenLoad) = it, "token-load-scorer", "tokens";
     /// Of endpoints that know nothing of the prompt, it took such a prompt longest ago.
     NoHitLru = &NoHitLru, "no-hit-lru-scorer", "cold";

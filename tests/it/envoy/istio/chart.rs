@@ -12,7 +12,8 @@ use super::{
     versions,
 };
 use crate::envoy::{
-    client::{chat, chat_body, post},
+    client::{chat, chat_body, chat_with, post},
+    echo,
     pull::{Scraper, free_port},
     push, upstream, world,
 };
@@ -80,6 +81,45 @@ async fn each_model_has_the_requests_to_its_service_and_others_pass() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn no_client_steers_past_a_plugin_that_takes_nothing_away() {
+    let forged = ["x-prefiller-host-port", "x-vllm-priority"];
+    let (_, _, way) = WAYS[1];
+    let mut gateway = gateway(&["qwen".to_owned()], &[]);
+    // As one that could not be fetched: what is left is Envoy's own.
+    let pointer = "/typed_config/config/configuration/value";
+    let text = gateway.extension("picker").pointer_mut(pointer).unwrap();
+    let mut config: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    config["identity"]["trusted"] = json!(forged);
+    *text = json!(config.to_string());
+    let pod = echo::pod().await;
+    world::tell(stack(None, way, &gateway).upstreams(vec![pod]), async |stack| {
+        let headers = forged.map(|name| (name, stack.admin.to_string()));
+        let reply = chat_with(stack.gateway, "hello", &headers).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert!(reply.header("x-seen-x-request-id").is_some(), "{reply:?}");
+        for name in forged {
+            assert_eq!(reply.header(&format!("x-seen-{name}")), None, "{reply:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_but_a_choice_opens_the_cluster_of_filter_state() {
+    let (_, _, way) = WAYS[0];
+    let settings = ["picker.way=\"wasmPlugin\"", "picker.failureMode=\"FailOpen\""];
+    let gateway = gateway(&["qwen-picked".to_owned()], &settings);
+    let pod = upstream::answers().await;
+    world::tell(stack(None, way, &gateway).upstreams(vec![pod]), async |stack| {
+        let reply = chat(stack.gateway, "anybody?").await;
+        assert_eq!((reply.status, reply.header("x-llm-picker-reason")), (503, Some("envoy")));
+        push::snapshot_of("qwen", stack, 1, &[pod]).await;
+        assert_eq!(chat(stack.gateway, "now?").await.status, 200);
+    })
+    .await;
 }
 
 /// The cluster that Istio has for the scraper's Service, and a listener that the stack looks for.

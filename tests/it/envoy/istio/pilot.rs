@@ -113,6 +113,7 @@ impl Gateway {
                 let at = self.http_filters().iter().position(|it| it["name"] == before).unwrap();
                 self.http_filters().insert(at, value.clone());
             }
+            ("HTTP_FILTER", "INSERT_FIRST") => self.http_filters().insert(0, value.clone()),
             ("NETWORK_FILTER", "MERGE") => merge(self.connection_manager(), &value["typed_config"]),
             ("VIRTUAL_HOST", "MERGE") => {
                 merge(&mut self.connection_manager()["route_config"]["virtual_hosts"][0], value);

@@ -4,7 +4,7 @@
 use super::{ApiSpec, BodyError, Cursor, PromptField, RequestFields, Work::Computes};
 use crate::body::{
     messages::messages,
-    part::{member, text},
+    part::{output_limit, text},
     prompt::{json, prompt},
     size,
 };
@@ -110,7 +110,7 @@ fn read_bedrock<'a>(
 
 /// Reads the limit on output tokens within an object of settings.
 fn limit(cursor: &mut Cursor<'_>, name: &[u8]) -> Result<Option<u64>, BodyError> {
-    member(cursor, |key| key == name).map(|value| size::output_tokens(value?))
+    output_limit(cursor, &[name])
 }
 
 #[cfg(test)]
@@ -176,6 +176,17 @@ mod tests {
         ] {
             let found = scan(body.as_bytes(), api, Video::default()).unwrap();
             assert_eq!(found.max_tokens, Some(7), "{api:?}");
+        }
+        for (api, body, most) in [
+            (Api::Completions, r#"{"prompt":["a","b","c"],"max_tokens":100,"n":2}"#, 600),
+            (Api::Completions, r#"{"prompt":[[1,2],[3]],"max_tokens":100}"#, 200),
+            (Api::Completions, r#"{"prompt":[1,2,3],"max_tokens":100}"#, 100),
+            (Api::Completions, r#"{"prompt":[],"max_tokens":100}"#, 100),
+            (Api::Generate, r#"{"token_ids":[1],"sampling_params":{"max_tokens":7,"n":3}}"#, 21),
+            (Api::Gemini, r#"{"generationConfig":{"maxOutputTokens":7,"candidateCount":2}}"#, 14),
+        ] {
+            let found = scan(body.as_bytes(), api, Video::default()).unwrap();
+            assert_eq!(found.output.tokens_max, Some(most), "{body}");
         }
         let endless = scan(br#"{"n_predict":-1}"#, Api::LlamaCompletion, Video::default()).unwrap();
         assert_eq!(endless.max_tokens, None);

@@ -4,7 +4,10 @@ use super::{
     ApiSpec, BodyError, Cursor, DialectSpec, PromptField, RequestFields, Work::Computes, openai,
     vllm,
 };
-use crate::body::{part::text, prompt::prompt};
+use crate::{
+    body::{part::text, prompt::prompt},
+    homes::NAME_BYTES_MAX,
+};
 
 pub(super) static DIALECT: DialectSpec =
     DialectSpec { parser: "sglanghttp-parser", error: openai::error };
@@ -25,7 +28,7 @@ fn read<'a>(
     match key {
         b"input_ids" | b"text" | b"inputs" => fields.prompt = prompt(cursor)?,
         b"extra_key" => fields.cache_salt = text(cursor)?,
-        b"rid" => fields.own_name = text(cursor)?,
+        b"rid" => fields.own_name = text(cursor)?.filter(|name| name.len() <= NAME_BYTES_MAX),
         b"sampling_params" | b"parameters" => fields.max_tokens = vllm::output_limit(cursor)?,
         _ => fields.read_common(cursor, key)?,
     }

@@ -3,7 +3,7 @@
 use super::{
     ApiSpec, BodyError, Cursor, DialectSpec, PromptField, RequestFields, Work::Computes, openai,
 };
-use crate::body::{part::member, prompt::prompt, size};
+use crate::body::{part, prompt::prompt};
 
 pub(super) static DIALECT: DialectSpec =
     DialectSpec { parser: "vllmhttp-parser", error: openai::error };
@@ -30,6 +30,5 @@ fn read<'a>(
 
 /// Reads the limit on output tokens in sampling parameters, by vLLM's name or SGLang's.
 pub(super) fn output_limit(cursor: &mut Cursor<'_>) -> Result<Option<u64>, BodyError> {
-    let names: [&[u8]; 2] = [b"max_tokens", b"max_new_tokens"];
-    member(cursor, |key| names.contains(&key)).map(|value| size::output_tokens(value?))
+    part::output_limit(cursor, &[b"max_tokens", b"max_new_tokens"])
 }

@@ -107,12 +107,27 @@ fn headroom(parameters: &Object<'_>, default: f64) -> Result<f64, ConfigError> {
     parameters.read("headroom", default, |at| at.within(0.0, 10.0))
 }
 
+/// Detectors of which one is the most saturated. Each mention of another such plugin is a copy of its own, so that a few
+/// lines could name more than any memory holds.
+const DETECTORS_MAX: usize = 256;
+
 fn max(entry: &Object<'_>, plugins: &Plugins<'_>) -> Result<Detector, ConfigError> {
     let parameters = entry.child("parameters", &["detectors", "stages"])?;
     parameters.refuse_yet(&["stages"])?;
     let at = parameters.required("detectors")?;
-    let children: Vec<Detector> =
-        at.list()?.iter().map(|at| plugins.find(at)).collect::<Result<_, _>>()?;
+    let mut children: Vec<Detector> = Vec::new();
+    for at in at.list()? {
+        let child = plugins.find(&at)?;
+        // The most saturated of some is one of those.
+        if let Detector::Max(inner) = child {
+            children.extend(inner);
+        } else {
+            children.push(child);
+        }
+        if children.len() > DETECTORS_MAX {
+            return Err(at.refuse("one of at most 256 detectors, those of others included"));
+        }
+    }
     if children.is_empty() {
         // The most saturated of none would never be saturated.
         return Err(at.refuse_length(0, "1 or more"));

@@ -138,7 +138,8 @@ fn settings(parameters: &Object<'_>) -> Result<Prefix, ConfigError> {
     let block = block.max(BLOCK_TOKENS);
     let ours = |blocks: u32| {
         let tokens = u64::from(blocks) * u64::from(block);
-        u32::try_from(tokens / u64::from(BLOCK_TOKENS)).unwrap_or(u32::MAX)
+        // In blocks of the index the bounds are the same, however long the configured ones are.
+        u32::try_from(tokens / u64::from(BLOCK_TOKENS)).unwrap_or(u32::MAX).min(1 << 24)
     };
     let tokens = whole("maxPrefixTokensToMatch", 0, 1 << 24)?.div_ceil(BLOCK_TOKENS);
     let blocks = whole("maxPrefixBlocksToMatch", 0, 1 << 24).map(ours)?;

@@ -156,7 +156,7 @@ fn models_out_of_use_make_room_and_those_in_use_do_not() {
     let mut templates = Templates::new(7);
     let now = at(0.0);
     let in_use = templates.key("in use");
-    templates.template(in_use, now).unwrap().system_first = Belief::default();
+    assert!(templates.template(in_use, now).is_some());
     let model = |number: u64| 1_000 + number;
     for number in 0..1_000 {
         let _ = templates.template(model(number), now);

@@ -49,6 +49,9 @@ impl AdapterSlot {
     /// room.
     fn of(candidate: &Candidate<'_>, model: &str) -> Self {
         let Some(adapters) = &candidate.member.adapters else { return Self::Free };
+        // An adapter of which some requests run and others wait counts twice, though it takes one slot: where requests
+        // wait for what runs, the batch is full of something. Counted once, first tokens of `bench replay` are a quarter
+        // later where one adapter is hot.
         let mut all = adapters.running.iter().chain(&adapters.waiting);
         let count = adapters.running.len() + adapters.waiting.len();
         if all.any(|name| name == model) {
