@@ -82,11 +82,15 @@ remap() {
 }
 
 # cargo_install PACKAGE VERSION FLAGS...: a program from crates.io, unoptimised, since it runs for a second and an optimised build
-# takes minutes. Its lock file names the newest of everything, which a mirror of the registry may not have yet.
+# takes minutes. Its lock file names the newest of everything, which a mirror of the registry may not have yet: then it is passed over,
+# unless LOCKED_ONLY is set.
 cargo_install() {
   local arguments=("$1" --version "$2" "${@:3}" --debug --config profile.dev.debug=false
     --root "$TOOLS" --target-dir target/tools-build)
-  cargo install --locked "${arguments[@]}" || cargo install "${arguments[@]}"
+  cargo install --locked "${arguments[@]}" || {
+    [[ -z ${LOCKED_ONLY:-} ]] || fail "'$1' cannot be installed with the versions of its lock file; allowed: no others"
+    cargo install "${arguments[@]}"
+  }
   rm -rf target/tools-build
 }
 

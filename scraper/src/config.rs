@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use wire::config::{At, ConfigDocument, ConfigError, Object};
+use wire::{
+    config::{At, ConfigDocument, ConfigError, Object},
+    snapshot::is_object_name,
+};
 
 use crate::settings::{Gateways, PoolSettings, duration};
 use gateways::GatewaysConfig;
@@ -121,6 +124,14 @@ fn port(at: &At<'_>) -> Result<u16, ConfigError> {
     u16::try_from(port).map_err(|_| at.refuse("a port"))
 }
 
+/// Reads a name that goes into paths and selectors of the API server.
+fn object_name(at: &At<'_>) -> Result<String, ConfigError> {
+    match at.text()? {
+        name if is_object_name(name) => Ok(name.to_owned()),
+        _ => Err(at.refuse("a Kubernetes object's name: 1 to 253 of a-z 0-9 - .")),
+    }
+}
+
 fn parsed(at: &At<'_>) -> Result<SocketAddr, ConfigError> {
     at.text()?.parse().map_err(|_| at.refuse("IP:PORT"))
 }
@@ -178,6 +189,24 @@ pools:
         let engine = parse("s.yaml", &text).unwrap().pools.first().unwrap().engines.for_labels(&[]);
         let custom = vec![("heat".to_owned(), "my:heat{kind=gpu}".parse().unwrap())];
         assert_eq!(*engine, wire::metrics::Engine { custom, ..wire::metrics::Engine::vllm() });
+    }
+
+    #[test]
+    fn nothing_of_a_name_makes_another_path_or_selector() {
+        for pool in [
+            "inferencePool: {name: a, namespace: b/c}",
+            "pods: {labels: {app: a}, port: 1, namespace: 'b,c'}",
+            "pods: {labels: {'app,b': a}, port: 1}",
+            "pods: {labels: {app: 'a,b!=c'}, port: 1}",
+        ] {
+            let said = parse("s.yaml", &format!("pools: [{{{pool}}}]")).unwrap_err();
+            assert!(said.contains("must be"), "{pool}: {said}");
+        }
+        let service = "gateways: {service: {name: 'a,b'}}\npools: [{endpoints: [a:1]}]";
+        assert!(parse("s.yaml", service).is_err());
+        let good = "pools: [{pods: {labels: {x.io/a_b: 'C-1.d', c: ''}, port: 1}}]";
+        let said = parse("s.yaml", good).err();
+        assert!(said.as_ref().is_none_or(|it| it.contains("not empty")), "{said:?}");
     }
 
     #[test]

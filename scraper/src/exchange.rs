@@ -51,8 +51,8 @@ const CLOCK_START: Duration = Duration::from_secs(86_400);
 pub(crate) struct Exchanges {
     /// Start of the clock of the exchange.
     began: Instant,
-    /// Epoch of this scraper's exchanges until one is taken over from another.
-    epoch: u64,
+    /// Epochs of this scraper's exchanges.
+    epochs: Epochs,
     /// Time between two pushes.
     interval: Duration,
     /// Number of gateways that are pushed to.
@@ -60,10 +60,19 @@ pub(crate) struct Exchanges {
     pools: Mutex<BTreeMap<Arc<str>, PoolExchange>>,
 }
 
+/// The epochs of one scraper. Their lower bits are its own: scrapers that start in one millisecond, or take an exchange
+/// over at one time, have different ones, and gateways and scrapers go by one of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epochs {
+    first: u64,
+    own: u64,
+}
+
 /// The exchange of one pool.
 #[derive(Debug)]
 struct PoolExchange {
     hub: ExchangeHub,
+    epochs: Epochs,
     /// The exchange of another scraper, which gateways go by.
     other: Option<OtherExchange>,
     /// Time of the last report with requests or events.
@@ -107,17 +116,39 @@ pub(crate) struct SealedPart {
     pub(crate) signature: String,
 }
 
+impl Epochs {
+    /// Bits that are a scraper's own: a million scrapers, of which two have the same by chance at most.
+    const OWN_BITS: u32 = 20;
+
+    /// Makes the epochs of a scraper that starts at this time, in Unix milliseconds, with a number drawn by chance.
+    pub(crate) const fn new(unix_ms: u64, chance: u64) -> Self {
+        let own = chance & ((1 << Self::OWN_BITS) - 1);
+        Self { first: Self::numbered(unix_ms, own), own }
+    }
+
+    /// Returns the epoch that follows all up to this one.
+    const fn after(self, epoch: u64) -> u64 {
+        Self::numbered((epoch >> Self::OWN_BITS) + 1, self.own)
+    }
+
+    const fn numbered(number: u64, own: u64) -> u64 {
+        let max = u64::MAX >> Self::OWN_BITS;
+        let number = if number < max { number } else { max };
+        number << Self::OWN_BITS | own
+    }
+}
+
 impl Exchanges {
     /// Makes the exchanges of a scraper that pushes at this interval. Of two scrapers, gateways go by the one of
     /// the higher epoch.
-    pub(crate) fn new(began: Instant, epoch: u64, interval: Duration) -> Self {
+    pub(crate) fn new(began: Instant, epochs: Epochs, interval: Duration) -> Self {
         if interval > INTERVAL_MAX {
             warn!(
                 "gateways do not exchange what they know: found an interval of {interval:?}; allowed for \
                  that: at most {INTERVAL_MAX:?}. Each picks by itself"
             );
         }
-        Self { began, epoch, interval, reached: AtomicUsize::new(0), pools: Mutex::default() }
+        Self { began, epochs, interval, reached: AtomicUsize::new(0), pools: Mutex::default() }
     }
 
     /// Takes the number of gateways that are pushed to.
@@ -154,7 +185,7 @@ impl Exchanges {
     /// Records that a gateway replied. The reply was verified.
     pub(crate) fn hear(&self, pool: &Arc<str>, gateway: GatewayId, now: Instant) {
         let mut pools = self.lock();
-        let pool = pools.entry(Arc::clone(pool)).or_insert_with(|| PoolExchange::new(self.epoch));
+        let pool = pools.entry(Arc::clone(pool)).or_insert_with(|| PoolExchange::new(self.epochs));
         pool.company.retain(|_, it| it.is_present(now));
         if pool.company.len() < GATEWAYS_MAX || pool.company.contains_key(&gateway) {
             let new = Company { at: now, refused: 0, taken: (0, 0) };
@@ -292,9 +323,9 @@ impl Exchanges {
 }
 
 impl PoolExchange {
-    fn new(epoch: u64) -> Self {
-        let (hub, company) = (ExchangeHub::new(epoch), BTreeMap::new());
-        Self { hub, other: None, busy_at: None, company }
+    fn new(epochs: Epochs) -> Self {
+        let (hub, company) = (ExchangeHub::new(epochs.first), BTreeMap::new());
+        Self { hub, epochs, other: None, busy_at: None, company }
     }
 
     /// Leaves the exchange to another scraper while gateways get further parts of it, and takes it over, in a higher
@@ -313,7 +344,7 @@ impl PoolExchange {
         }
         let is_gone = |at| now.saturating_duration_since(at) > GONE_AFTER;
         if let Some(other) = self.other.filter(|other| is_gone(other.heard_at)) {
-            self.hub = ExchangeHub::new(other.epoch.max(self.hub.epoch()).saturating_add(1));
+            self.hub = ExchangeHub::new(self.epochs.after(other.epoch.max(self.hub.epoch())));
             self.other = None;
         }
     }
@@ -358,9 +389,16 @@ mod tests {
     const ONE: GatewayId = GatewayId(1);
     const TWO: GatewayId = GatewayId(2);
 
+    /// Epochs that begin with 5.
+    const FIVE: Epochs = Epochs { first: 5, own: 5 };
+
+    fn of_epochs(now: Instant, epochs: Epochs, interval_ms: u64) -> Exchanges {
+        Exchanges::new(now, epochs, Duration::from_millis(interval_ms))
+    }
+
     fn exchanges(interval_ms: u64) -> (Exchanges, Instant, Arc<str>) {
         let now = Instant::now();
-        (Exchanges::new(now, 5, Duration::from_millis(interval_ms)), now, Arc::from("default"))
+        (of_epochs(now, FIVE, interval_ms), now, Arc::from("default"))
     }
 
     fn report(gateway: GatewayId, number: u64, events: usize) -> Vec<u8> {
@@ -465,9 +503,52 @@ mod tests {
         }
         let taken_over = part().unwrap();
         let read = exchange::decode_part(&taken_over.body, picker_core::Instant::from_nanos(1));
-        assert_eq!(read.unwrap().epoch, 10);
+        assert_eq!(read.unwrap().epoch, FIVE.after(9));
         assert!(exchanges.take(&pool, ONE, &of_other(30_000, 9, 21), at(22_600)), "not read yet");
         assert!(part().is_some() && exchanges.is_wanted(&pool, at(22_600)));
+    }
+
+    /// Two scrapers that follow a third take over from it at one time: one of them yields.
+    #[test]
+    fn of_two_that_take_an_exchange_over_one_goes_on() {
+        let (pool, began): (Arc<str>, _) = (Arc::from("default"), Instant::now());
+        let scrapers = [1, 2].map(|chance| of_epochs(began, Epochs::new(7, chance), 50));
+        let dead = Epochs::new(9, 3).first;
+        let tell = |scraper: &Exchanges, number, epoch, now| {
+            let report = GatewayReport { number, epoch, taken: number, ..GatewayReport::default() };
+            let at = picker_core::Instant::from_nanos(1);
+            scraper.hear(&pool, ONE, now);
+            assert!(scraper.take(&pool, ONE, &exchange::encode_report(&report, at).unwrap(), now));
+        };
+        let secret = Secret::new(b"0123456789abcdef").unwrap();
+        let epoch = |scraper: &Exchanges| {
+            let part = scraper.part(&pool, ONE, Stamp { time_ms: 1, sequence: 2 }, &secret)?;
+            let read = exchange::decode_part(&part.body, picker_core::Instant::from_nanos(1));
+            Some(read.unwrap().epoch)
+        };
+        let later = began + GONE_AFTER + Duration::from_millis(1);
+        for scraper in &scrapers {
+            tell(scraper, 1, dead, began);
+            assert_eq!(epoch(scraper), None);
+            scraper.hear(&pool, ONE, later);
+            let same =
+                GatewayReport { number: 2, epoch: dead, taken: 1, ..GatewayReport::default() };
+            let same = exchange::encode_report(&same, picker_core::Instant::from_nanos(1)).unwrap();
+            assert!(scraper.take(&pool, ONE, &same, later));
+        }
+        let epochs = scrapers.each_ref().map(|it| epoch(it).unwrap());
+        assert!(epochs[0] > dead && epochs[0] < epochs[1], "{epochs:?}");
+        // The gateway goes by the higher one, and tells both.
+        scrapers.iter().for_each(|it| tell(it, 3, epochs[1], later));
+        assert_eq!(scrapers.each_ref().map(epoch), [None, Some(epochs[1])]);
+    }
+
+    #[test]
+    fn epochs_grow_with_time_whatever_the_chance() {
+        assert!(Epochs::new(8, 0).first > Epochs::new(7, u64::MAX).first);
+        assert_ne!(Epochs::new(8, 1).first, Epochs::new(8, 2).first);
+        assert!(Epochs::new(1, 0).after(Epochs::new(7, 9).first) > Epochs::new(7, u64::MAX).first);
+        assert_eq!(Epochs::new(1, 3).after(u64::MAX) & 0xf_ffff, 3);
     }
 
     #[test]

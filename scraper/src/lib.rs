@@ -57,3 +57,4 @@ pub use once::{once, to_json};
 pub use ready::ready;
 pub use scraper::{Scraper, StartError};
 pub use settings::{EnvoyUrl, Plugin, SECRET_BYTES_MIN, Secret, Settings};
+pub use task::abort_on_panic;

@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 /// change threads need the least of it.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    scraper::abort_on_panic();
     let args = cli::Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal();

@@ -5,6 +5,7 @@ mod exchange;
 use std::{
     fmt,
     net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -34,13 +35,15 @@ const AGE_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 
 #[derive(Debug)]
 pub(crate) struct Meters {
     started: Instant,
+    /// Time of the publisher's last look at the pools, in milliseconds since the start.
+    looked_ms: AtomicU64,
     registry: Registry,
     scrapes: Family<ScrapeLabels, Counter>,
     scrape_duration: Histogram,
     pushes: Family<PushLabels, Counter>,
     endpoints: Family<EndpointLabels, Gauge>,
     reading_age: Histogram,
-    snapshot_age: Family<EnvoyLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    snapshot_age: Family<EnvoyLabels, Gauge<f64, AtomicU64>>,
     exchange: ExchangeMeters,
 }
 
@@ -72,6 +75,7 @@ impl Meters {
     pub(crate) fn new(started: Instant) -> Self {
         let mut meters = Self {
             started,
+            looked_ms: AtomicU64::new(0),
             registry: Registry::with_prefix("llm_scraper"),
             scrapes: Family::default(),
             scrape_duration: Histogram::new(DURATION_BUCKETS),
@@ -83,6 +87,18 @@ impl Meters {
         };
         meters.register();
         meters
+    }
+
+    /// Records that the publisher looks at the pools.
+    pub(crate) fn looks(&self, now: Instant) {
+        let passed = now.saturating_duration_since(self.started).as_millis();
+        self.looked_ms.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Returns the time since the publisher last looked at the pools.
+    pub(crate) fn since_look(&self, now: Instant) -> Duration {
+        let looked = Duration::from_millis(self.looked_ms.load(Ordering::Relaxed));
+        now.saturating_duration_since(self.started).saturating_sub(looked)
     }
 
     fn register(&mut self) {
@@ -202,4 +218,19 @@ impl Meters {
 
 fn name<T>(outcome: &Result<T, Fault>) -> &'static str {
     outcome.as_ref().map_or_else(|fault| fault.kind().outcome(), |_| "ok")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_since_the_publishers_last_look_is_known_from_the_start_on() {
+        let start = Instant::now();
+        let meters = Meters::new(start);
+        let since = |seconds| meters.since_look(start + Duration::from_secs(seconds)).as_secs();
+        assert_eq!((since(0), since(40)), (0, 40), "it never looked");
+        meters.looks(start + Duration::from_secs(41));
+        assert_eq!((since(41), since(100)), (0, 59));
+    }
 }

@@ -276,7 +276,8 @@ fn written(values: &Map<String, Value>, notes: &[String]) -> Result<String, Stri
         text += "#\n# Left out, or left to do:\n";
     }
     for note in notes {
-        text += &format!("# - {}\n", note.replace('\n', " "));
+        text +=
+            &format!("# - {}\n", note.replace(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'], " "));
     }
     Ok(text + &yaml)
 }

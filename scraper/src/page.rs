@@ -15,6 +15,7 @@ mod html;
 mod plugin;
 
 mod connections;
+mod page_cache;
 mod server;
 
 pub(crate) use history::History;

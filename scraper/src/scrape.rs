@@ -11,4 +11,4 @@ mod pod_task;
 mod fleet;
 
 pub(crate) use fleet::Fleet;
-pub(crate) use pod_task::PodTask;
+pub(crate) use pod_task::{PodTask, ScrapePermits};

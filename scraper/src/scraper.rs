@@ -7,23 +7,19 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    time,
-};
+use tokio::{net::TcpListener, sync::watch, time};
 use tracing::warn;
 
 use crate::{
     clock::unix_ms,
     discover::DiscoveryTask,
-    exchange::Exchanges,
+    exchange::{Epochs, Exchanges},
     meters::Meters,
     page::{self, History, Sampler, Status},
     peer::TlsClient,
     pool::{PoolView, WaitingGateways},
     push::{GatewaySet, Publisher, PullState, ReplyTaker, SecretFile},
-    scrape::{Fleet, PodTask},
+    scrape::{Fleet, PodTask, ScrapePermits},
     settings::{Pace, PoolSettings, Secret, SecretSource, Settings},
     tallies::Tallies,
     task::Task,
@@ -55,8 +51,7 @@ pub enum StartError {
 #[derive(Clone, Debug)]
 pub(crate) struct SharedResources {
     pace: Pace,
-    /// Permits to scrape.
-    permits: Arc<Semaphore>,
+    permits: ScrapePermits,
     meters: Arc<Meters>,
 }
 
@@ -69,7 +64,7 @@ pub(crate) struct FollowedPool {
 
 impl SharedResources {
     pub(crate) fn new(pace: Pace, meters: Arc<Meters>) -> Self {
-        Self { pace, permits: Arc::new(Semaphore::new(pace.scrapes)), meters }
+        Self { pace, permits: ScrapePermits::new(pace.scrapes), meters }
     }
 }
 
@@ -99,8 +94,8 @@ impl Scraper {
         let tallies = Arc::new(Tallies::default());
         let (secret, follows) = follow_secret(secret);
         sources.extend(follows);
-        let epoch = unix_ms(SystemTime::now());
-        let exchanges = Arc::new(Exchanges::new(started, epoch, pace.interval));
+        let epochs = Epochs::new(unix_ms(SystemTime::now()), fastrand::u64(..));
+        let exchanges = Arc::new(Exchanges::new(started, epochs, pace.interval));
         let replies = replies(&secret, &tallies, &exchanges);
         let gateways = GatewaySet::new(
             gateways,

@@ -61,7 +61,7 @@ struct PoolTallies {
     gateways: BTreeMap<u64, GatewayGauges>,
     /// Bytes per token as the gateways last told: kept when they are gone, for those that come.
     texts: Vec<TextMeasure>,
-    /// True once the log said that there is no room for more workers.
+    /// True while there is no room for more workers, which the log was told of.
     is_full: bool,
 }
 
@@ -131,7 +131,8 @@ impl Tallies {
 impl PoolTallies {
     fn take(&mut self, pool: &str, gateway: u64, reply: &Reply, now: Instant) {
         let has_room = self.sums.take(&reply.counts, now);
-        if !has_room && !std::mem::replace(&mut self.is_full, true) {
+        let was_full = std::mem::replace(&mut self.is_full, !has_room);
+        if !has_room && !was_full {
             warn!(
                 "failed to count the requests of some workers of pool {pool}: there are too many"
             );
@@ -256,6 +257,46 @@ mod tests {
         llm_d_epp_request_duration_seconds_bucket{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0",le="0.05"} 4
         llm_d_epp_request_duration_seconds_sum{inference_pool="default",model_name="m",target_model_name="m",fairness_id="t",priority="0"} 0.12
         "#);
+    }
+
+    #[test]
+    fn a_late_reply_has_nothing_new_and_sets_nothing_back() {
+        let (tallies, pool, now) = (Tallies::default(), Arc::from("default"), Instant::now());
+        let mut workers = [(1, WorkerTally::default())];
+        let mut replies = Vec::new();
+        for _ in 0..3 {
+            count(&mut workers[0].1, "m", "t", true);
+            replies.push(reply(&mut workers));
+        }
+        for at in [1, 0, 2] {
+            tallies.take(&pool, 7, &replies[at], now);
+        }
+        let page = page(&tallies);
+        assert_eq!(sum(&page, "llm_d_epp_request_total{inference_pool=\"default\""), 3, "{page}");
+        let seconds = "llm_d_epp_request_duration_seconds_count{inference_pool=\"default\"";
+        assert_eq!(sum(&page, seconds), 3, "{page}");
+    }
+
+    #[test]
+    fn endpoints_that_are_gone_make_room_for_those_that_come() {
+        let (tallies, pool, start) = (Tallies::default(), Arc::from("default"), Instant::now());
+        let serve = |epoch: u64, networks: std::ops::Range<u8>, at: Duration| {
+            let mut tally = WorkerTally::default();
+            for endpoint in
+                networks.flat_map(|network| (0..=255).map(move |it| [10, 0, network, it]))
+            {
+                let labels = Labels::Endpoint(Some((endpoint, 8000).into()));
+                let set = tally.place(&labels, true);
+                tally.add(set, Measure::EndpointRequests, 1);
+            }
+            tallies.take(&pool, epoch, &reply(&mut [(epoch, tally)]), start + at);
+            tallies.totals("default").endpoints.len()
+        };
+        assert_eq!(serve(1, 0..16, Duration::ZERO), 4_096);
+        assert_eq!(serve(2, 16..17, Duration::from_secs(3_000)), 4_096, "none is gone for long");
+        let all = serve(3, 17..18, Duration::from_secs(4_000));
+        assert_eq!(all, 256, "those of an hour ago are forgotten");
+        assert_eq!(serve(4, 18..19, Duration::from_secs(4_001)), 512);
     }
 
     /// The cap is one for the whole, however many workers and gateways there are, and leaves room

@@ -1,5 +1,7 @@
 //! A task that ends with its owner.
 
+use std::{panic, process};
+
 use tokio::task::{JoinError, JoinHandle};
 
 /// A running task. Dropping it aborts the task, so that a pod taken off the list takes its
@@ -16,6 +18,16 @@ impl Task {
     pub(crate) async fn join(&mut self) -> Result<(), JoinError> {
         (&mut self.0).await
     }
+}
+
+/// Has a panic end the process, once it is told of. A task that panics ends alone otherwise: without its publisher a
+/// scraper would live on and make no snapshots, and nothing would start it again.
+pub fn abort_on_panic() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |what| {
+        tell(what);
+        process::abort();
+    }));
 }
 
 impl Drop for Task {

@@ -25,8 +25,10 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
   if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
   int failed = real(clock, time);
   if (failed || !step || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return failed;
-  long long nanos = time->tv_nsec + *step % 1000 * 1000000;
-  time->tv_sec += *step / 1000 + (nanos >= 1000000000) - (nanos < 0);
+  /* Read once: a step between two readings would leave a time that is neither the one nor the other. */
+  const long long ms = *step;
+  long long nanos = time->tv_nsec + ms % 1000 * 1000000;
+  time->tv_sec += ms / 1000 + (nanos >= 1000000000) - (nanos < 0);
   time->tv_nsec = (nanos + 1000000000) % 1000000000;
   return 0;
 }

@@ -66,6 +66,13 @@ impl Stack {
                 ended.push(exit);
             }
         }
+        self.earlier_scrapers.retain_mut(|scraper| match scraper.child.exit() {
+            Some(exit) => {
+                ended.push(exit);
+                false
+            }
+            None => true,
+        });
         if let Some(exit) = self.scraper.as_mut().and_then(|scraper| scraper.child.exit()) {
             self.scraper = None;
             ended.push(exit);

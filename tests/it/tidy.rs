@@ -25,6 +25,9 @@ mod bootstraps;
 mod cells;
 mod host;
 
+// What makes a release.
+mod workflows;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},

@@ -2,7 +2,7 @@
 
 use wire::config::{At, ConfigError};
 
-use super::{checked, port, tls};
+use super::{checked, object_name, port, tls};
 use crate::settings::{EnvoyUrl, GatewayService, Gateways};
 
 /// The object `gateways`.
@@ -31,10 +31,9 @@ pub(super) fn read(at: &At<'_>) -> Result<GatewaysConfig, ConfigError> {
 
 fn service(at: &At<'_>) -> Result<GatewayService, ConfigError> {
     let object = at.object(&["name", "namespace", "port"])?;
-    let text = |at: At<'_>| at.text().map(str::to_owned);
     Ok(GatewayService {
-        name: object.required("name")?.text()?.to_owned(),
-        namespace: object.get("namespace").map(text).transpose()?,
+        name: object_name(&object.required("name")?)?,
+        namespace: object.get("namespace").map(|at| object_name(&at)).transpose()?,
         port: object.get("port").map(|at| port(&at)).transpose()?,
         kubeconfig: None,
     })

@@ -1,12 +1,9 @@
 //! An entry of `pools`.
 
 use picker_core::{Objective, flow::Priority};
-use wire::{
-    config::{At, ConfigError, Object},
-    snapshot::is_object_name,
-};
+use wire::config::{At, ConfigError, Object};
 
-use super::{checked, engines, port, tls};
+use super::{checked, engines, object_name, port, tls};
 use crate::settings::{
     Discovery, InferencePool, ListedEndpoints, MetricsSource, Objectives, PoolSettings,
     SelectedPods, pool_name,
@@ -76,13 +73,9 @@ fn discovery(object: &Object<'_>) -> Result<Discovery, ConfigError> {
 
 fn inference_pool(at: &At<'_>) -> Result<InferencePool, ConfigError> {
     let object = at.object(&["name", "namespace", "nodeZones"])?;
-    let name = object.required("name")?;
-    if !is_object_name(name.text()?) {
-        return Err(name.refuse("a Kubernetes object's name: 1 to 253 of a-z 0-9 - ."));
-    }
     Ok(InferencePool {
-        name: name.text()?.to_owned(),
-        namespace: object.get("namespace").map(|at| at.text().map(str::to_owned)).transpose()?,
+        name: object_name(&object.required("name")?)?,
+        namespace: object.get("namespace").map(|at| object_name(&at)).transpose()?,
         kubeconfig: None,
         node_zones: object.read("nodeZones", false, At::flag)?,
     })
@@ -95,14 +88,30 @@ fn selected_pods(at: &At<'_>) -> Result<SelectedPods, ConfigError> {
     if !(1..=LABELS_MAX).contains(&labels.len()) {
         return Err(at_labels.refuse("1 to 32 labels: without any, every pod would be selected"));
     }
-    let label = |(key, value): (&str, At<'_>)| Ok((key.to_owned(), value.text()?.to_owned()));
+    let label = |(key, value): (&str, At<'_>)| {
+        // Any other character could make another selector of it.
+        if !is_label(key, true) {
+            return Err(at_labels.refuse("labels with keys of A-Z a-z 0-9 - _ . and one / at most"));
+        }
+        if !is_label(value.text()?, false) {
+            return Err(value.refuse("a label's value: A-Z a-z 0-9 - _ ."));
+        }
+        Ok((key.to_owned(), value.text()?.to_owned()))
+    };
     Ok(SelectedPods {
         labels: labels.into_iter().map(label).collect::<Result<_, _>>()?,
         port: port(&object.required("port")?)?,
-        namespace: object.get("namespace").map(|at| at.text().map(str::to_owned)).transpose()?,
+        namespace: object.get("namespace").map(|at| object_name(&at)).transpose()?,
         kubeconfig: None,
         node_zones: object.read("nodeZones", false, At::flag)?,
     })
+}
+
+/// True for what may be the key or the value of a label, as far as its characters go.
+fn is_label(text: &str, is_key: bool) -> bool {
+    let slashes = text.bytes().filter(|byte| *byte == b'/').count();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    text.bytes().all(plain) && slashes <= usize::from(is_key) && !(is_key && text.is_empty())
 }
 
 fn source(at: &At<'_>) -> Result<MetricsSource, ConfigError> {
@@ -128,11 +137,9 @@ fn objectives(at: &At<'_>) -> Result<Objectives, ConfigError> {
     let objective = |at: &At<'_>| {
         let object = at.object(&["name", "priority"])?;
         let name = object.required("name")?;
-        if !is_object_name(name.text()?) {
-            return Err(name.refuse("a Kubernetes object's name: 1 to 253 of a-z 0-9 - ."));
-        }
+        let name = object_name(&name)?;
         let priority = Priority(object.read("priority", 0, At::signed)?);
-        Ok(Objective { name: name.text()?.to_owned(), priority })
+        Ok(Objective { name, priority })
     };
     let list = at.list()?.iter().map(objective).collect::<Result<_, _>>()?;
     Objectives::new(list).map_err(|why| at.problem(why))

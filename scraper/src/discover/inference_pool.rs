@@ -4,10 +4,11 @@
 mod groups;
 mod objects;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream, stream::BoxStream};
 use kube::{Client, runtime::watcher};
+use tokio::time;
 use wire::kubernetes::{GROUPS, POOL_GROUP};
 
 use super::DiscoveredPool;
@@ -24,6 +25,10 @@ const NODES: Resource = Resource { group: "", version: "v1", kind: "Node", plura
 
 /// Changes that are taken in before the pool is published: those of some 10 ms, for which scrapes and pushes wait.
 const CHANGES_MAX: usize = 256;
+
+/// Time for which a pool with its pods waits for kinds that it can do without. They are listed together, within a second;
+/// an API that is served by another, or converted by a webhook, may fail for ever.
+const TRIFLES_MAX: Duration = Duration::from_secs(5);
 
 /// A kind of objects that is watched. Numbers are positions in [`GROUPS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,15 +105,27 @@ impl PoolWatch {
         let mut pods: BoxStream<'static, Change> = stream::pending().boxed();
         let mut selector = BTreeMap::new();
         let mut health = BTreeMap::<WatchedKind, WatchHealth>::new();
+        let mut impatient_at = None;
         loop {
+            let new = || time::Instant::now() + TRIFLES_MAX;
+            impatient_at = objects.lacks_trifles().then(|| *impatient_at.get_or_insert_with(new));
+            let impatient = async {
+                match impatient_at {
+                    Some(at) => time::sleep_until(at).await,
+                    None => future::pending().await,
+                }
+            };
             if let Some(wanted) = objects.selector().filter(|wanted| **wanted != selector) {
                 selector.clone_from(wanted);
                 pods = self.pods(&selector);
             }
             let first = tokio::select! {
-                Some(change) = others.next() => change,
-                Some(change) = pods.next() => (WatchedKind::Pods, change),
-                else => return,
+                Some(change) = others.next() => Some(change),
+                Some(change) = pods.next() => Some((WatchedKind::Pods, change)),
+                () = impatient => {
+                    objects.wait_no_more();
+                    None
+                }
             };
             // What is there already is taken in before the pool is made anew, which costs as much as hundreds of changes.
             let more = std::iter::from_fn(|| {
@@ -116,12 +133,12 @@ impl PoolWatch {
                 pod.map(|change| (WatchedKind::Pods, change))
                     .or_else(|| others.next().now_or_never().flatten())
             });
-            for (kind, change) in std::iter::once(first).chain(more).take(CHANGES_MAX) {
+            for (kind, change) in first.into_iter().chain(more).take(CHANGES_MAX) {
                 let new = || WatchHealth::new(format!("the watch of {kind:?} for {self:?}"));
                 let health = health.entry(kind).or_insert_with(new);
                 match health.judge(change) {
                     Ok(event) => objects.take(kind, event),
-                    Err(fault) if fault.is_absence() => objects.set_absent(kind),
+                    Err(fault) if fault.is_absence() => objects.set_absent(kind, fault.is_hidden()),
                     Err(_) => (),
                 }
             }

@@ -34,23 +34,24 @@ impl NameCache {
         any && self.looked_up.is_none_or(|at| at.elapsed() >= INTERVAL)
     }
 
-    /// Looks every name up, one after another: they are few, since each stands for many pods.
+    /// Looks every name up.
     pub(super) async fn look_up(&mut self, targets: &[Target]) {
         self.looked_up = Some(Instant::now());
         let is_name = |name: &&str| name.parse::<SocketAddr>().is_err();
-        for name in targets.iter().map(|target| target.authority.as_str()).filter(is_name) {
-            match peer::look_up(name).await {
+        let names = targets.iter().map(|target| target.authority.as_str()).filter(is_name);
+        for (name, found) in peer::look_up_all(names.map(str::to_owned).collect()).await {
+            match found {
                 Ok(addresses) => {
-                    self.known.insert(name.to_owned(), addresses);
-                    if self.failing.remove(name) {
+                    if self.failing.remove(&name) {
                         info!("{name} can be looked up again");
                     }
+                    self.known.insert(name, addresses);
                 }
-                Err(why) => {
-                    if self.failing.insert(name.to_owned()) {
-                        warn!("failed to look up {name}: {why}");
-                    }
+                Err(why) if !self.failing.contains(&name) => {
+                    warn!("failed to look up {name}: {why}");
+                    self.failing.insert(name);
                 }
+                Err(_) => (),
             }
         }
         let listed: HashSet<_> = targets.iter().map(|target| &target.authority).collect();

@@ -27,6 +27,8 @@ pub(crate) struct Store<T> {
     /// Names of faulty objects that were logged: a watch brings them again and again. The empty
     /// name stands for the notice that there are too many objects.
     logged: BTreeSet<String>,
+    /// Those of them that are on the list that is not complete yet: the others are gone.
+    coming_logged: BTreeSet<String>,
 }
 
 impl<T: Clone> Store<T> {
@@ -37,6 +39,7 @@ impl<T: Clone> Store<T> {
             objects: BTreeMap::new(),
             coming: BTreeMap::new(),
             logged: BTreeSet::new(),
+            coming_logged: BTreeSet::new(),
         }
     }
 
@@ -48,15 +51,23 @@ impl<T: Clone> Store<T> {
         read: impl Fn(&Value) -> Result<Option<T>, String>,
     ) {
         match event {
-            Event::Init => self.coming.clear(),
+            Event::Init => {
+                self.coming.clear();
+                self.coming_logged.clear();
+            }
             Event::InitApply(object) => {
                 let (name, it) = self.read(object, read);
                 let fits = put(&mut self.coming, &name, it);
                 self.log_unless(fits);
+                let told = [name, String::new()]
+                    .into_iter()
+                    .filter(|name| self.logged.contains(name) && !(name.is_empty() && fits));
+                self.coming_logged.extend(told);
             }
             Event::InitDone => {
                 self.objects = mem::take(&mut self.coming);
                 self.known = true;
+                self.logged = mem::take(&mut self.coming_logged);
             }
             Event::Apply(object) => {
                 let (name, it) = self.read(object, read);
@@ -183,6 +194,19 @@ mod tests {
         assert_eq!(names(&store), "c", "what can't be understood any more stays as it was");
         take(&mut store, Event::Delete(object("c", false)));
         assert_eq!(names(&store), "");
+    }
+
+    #[test]
+    fn of_a_bad_object_that_went_while_nothing_was_watched_a_later_one_is_told() {
+        let mut store = store();
+        for names in [["a", "b"].as_slice(), &["b"]] {
+            take(&mut store, Event::Init);
+            for name in names {
+                take(&mut store, Event::InitApply(object(name, false)));
+            }
+            take(&mut store, Event::InitDone);
+            assert_eq!(store.logged.iter().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -64,8 +64,7 @@ impl Sampler {
     fn look(&self, now: Instant, past: &mut Past) {
         let gateways = self.gateways.borrow().clone();
         let pushed = gateways.iter().map(|it| (it.url.to_string(), it.status.borrow().clone()));
-        let fetching = self.pulls.gateways(now).into_iter();
-        let fetching = fetching.map(|(address, status)| (address.to_string(), status));
+        let fetching = self.pulls.gateways(now);
         let (names, envoys): (Vec<String>, Vec<EnvoyStatus>) = pushed.chain(fetching).unzip();
         let rates = past.counts.rates(now, names.iter().map(String::as_str).zip(&envoys));
         let at_ms = unix_ms(SystemTime::now());

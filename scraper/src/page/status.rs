@@ -29,12 +29,14 @@ use crate::{
     push::{EnvoyStatus, PullState, WatchedGateway},
     tallies::Tallies,
 };
-use json::HistoryPosition;
 use problems::{GatewayFacts, PodFacts, PodState, PoolFacts, Problem};
 use standing::{Standing, in_step};
 
 /// Time after which a gateway that fetches is stuck: it asks again within a second.
 const FETCH_MAX: Duration = Duration::from_secs(10);
+
+/// Time without a look of the publisher after which the scraper is stuck: many of the longest intervals.
+const LOOK_MAX: Duration = Duration::from_secs(30);
 
 /// Views on everything that the scraper's pages show.
 #[derive(Debug)]
@@ -74,6 +76,12 @@ impl Status {
         missing
     }
 
+    /// Returns the time for which no snapshots are made, if that is so long that the scraper is to be started again.
+    pub(super) fn stuck_for(&self, now: Instant) -> Option<Duration> {
+        let silence = self.meters.since_look(now);
+        (silence > LOOK_MAX.max(self.interval * 10)).then_some(silence)
+    }
+
     /// Returns the problems, then one line for each endpoint and each Envoy.
     pub(super) fn overview(&self, now: Instant) -> String {
         let mut page = String::new();
@@ -107,11 +115,21 @@ impl Status {
         page
     }
 
-    /// Returns the data of the status page, with the history's columns from number `after` on if
-    /// the browser has those before it from this run, named `epoch`.
-    pub(super) fn page(&self, now: Instant, after: u64, epoch: &str) -> Value {
+    /// Returns the number of the first column of the history that a browser lacks, which has those before number
+    /// `after` of the run named `epoch`.
+    pub(super) fn first_column(&self, after: u64, epoch: &str) -> u64 {
+        if epoch == self.epoch { after } else { 0 }
+    }
+
+    /// Returns the number that the history's next column will have.
+    pub(super) fn next_column(&self) -> u64 {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
+    /// Returns the data of the status page, with the history's columns from this number on.
+    pub(super) fn page(&self, now: Instant, first: u64) -> Value {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        json::page(self, now, &history, HistoryPosition { number: after, epoch })
+        json::page(self, now, &history, first)
     }
 
     /// Returns the page for Prometheus; if asked for, with the EPP's former names too.
@@ -187,12 +205,11 @@ impl Status {
             let (name, down) = (gateway.url.to_string(), status.down.clone());
             GatewayFacts { name, taken, down, standing: standing(&status) }
         });
-        let fetching = fetching.iter().map(|(address, status)| {
+        let fetching = fetching.into_iter().map(|(name, status)| {
             let age = status.taken.map(|at| now.saturating_duration_since(at));
             let is_stuck = age.is_none_or(|age| age > FETCH_MAX);
             let down = is_stuck.then(|| "it does not fetch any more".to_owned());
-            let name = address.to_string();
-            GatewayFacts { name, taken: age, down, standing: standing(status) }
+            GatewayFacts { name, taken: age, down, standing: standing(&status) }
         });
         pushed.chain(fetching).collect()
     }

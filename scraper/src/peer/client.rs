@@ -7,9 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, StatusCode, Uri,
+    HeaderMap, Request, Uri,
     body::Incoming,
     client::conn::{http1, http2},
     header::{HOST, HeaderValue},
@@ -22,8 +22,16 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
-use super::{fault::Fault, message::error_message, tls::TlsClient};
+use super::{
+    body::{BodyFault, read_head, read_whole},
+    fault::Fault,
+    message::error_message,
+    tls::TlsClient,
+};
 use crate::task::Task;
+
+/// Bytes of an error that are read: its message and what stands around it.
+const ERROR_BYTES_MAX: usize = 4 << 10;
 
 /// The place of a peer and the protocol that it speaks.
 #[derive(Clone, Debug)]
@@ -107,13 +115,20 @@ impl Client {
         }
         let request = self.addressed(request, &connection.sender)?;
         let (head, body) = connection.sender.send(request).await?.into_parts();
-        let body = read(body, self.answer_bytes_max).await?;
-        self.connection = Some(connection);
         if head.status.is_success() {
-            Ok(Answer { headers: head.headers, body })
-        } else {
-            Err(unwelcome(head.status, &body))
+            let body = read_whole(body, self.answer_bytes_max).await;
+            let body = body.map_err(|why| match why {
+                BodyFault::TooLarge => Fault::TooLarge(self.answer_bytes_max),
+                BodyFault::Broken(why) => Fault::Broken(why.to_string()),
+            })?;
+            self.connection = Some(connection);
+            return Ok(Answer { headers: head.headers, body });
         }
+        let error = read_head(body, ERROR_BYTES_MAX).await;
+        let error = error.map_err(|why| Fault::Broken(why.to_string()))?;
+        // Of a longer one the rest is still on its way.
+        self.connection = Some(connection).filter(|_| error.is_whole);
+        Err(Fault::Status(head.status, error_message(&error.bytes)))
     }
 
     /// Names the host: HTTP/1.1 does so in a header, HTTP/2 in the target.
@@ -198,21 +213,39 @@ async fn handshake(
     Ok(Connection { sender: Sender::Http1(sender), _driver: driver })
 }
 
-async fn read(body: Incoming, bytes_max: usize) -> Result<Bytes, Fault> {
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Fault::TooLarge(bytes_max)),
-        Err(error) => Err(Fault::Broken(error.to_string())),
-    }
-}
-
-fn unwelcome(status: StatusCode, body: &[u8]) -> Fault {
-    Fault::Status(status, error_message(body))
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
     use super::*;
+
+    #[tokio::test]
+    async fn of_an_error_no_more_is_read_than_its_message() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let _pod = Task::spawn(async move {
+            // The second answer is on a second connection: the first one has the rest of the error in it.
+            for (status, sent) in [(500, 5 << 10), (200, 8 << 10)] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await;
+                let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n\r\n", 8 << 10);
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(&vec![b'['; sent]).await.unwrap();
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0]).await;
+                });
+            }
+        });
+        let peer = Peer { host: authority.clone(), authority, tls: None, http2: false };
+        let mut client = Client::new(peer, Duration::from_secs(5), 8 << 20).unwrap();
+        let fault = client.ask(Request::new(Full::default())).await.unwrap_err();
+        assert!(matches!(fault, Fault::Status(..)), "{fault}");
+        let answer = client.ask(Request::new(Full::default())).await.unwrap();
+        assert_eq!(answer.body.len(), 8 << 10);
+    }
 
     #[test]
     fn a_certificate_is_for_a_host_without_port() {

@@ -74,6 +74,11 @@ impl Fault {
         matches!(self, Self::Status(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, _))
     }
 
+    /// True if the scraper may not see the resource, be it there or not.
+    pub(crate) const fn is_hidden(&self) -> bool {
+        matches!(self, Self::Status(StatusCode::FORBIDDEN, _))
+    }
+
     pub(crate) fn kind(&self) -> FaultKind {
         match self {
             Self::Refused => FaultKind::Refused,
@@ -93,11 +98,13 @@ impl FaultKind {
     /// nothing listens, or the peer has read the request and rejects it.
     ///
     /// 409 is no proof: of two scrapers that push to one Envoy, the slower loses a round now and
-    /// then.
+    /// then. Nor are those of a peer that has no time now.
     pub(crate) fn is_certain(self) -> bool {
         match self {
             Self::Refused | Self::Asleep => true,
-            Self::Status(status) => (400..500).contains(&status) && status != 409,
+            Self::Status(status) => {
+                (400..500).contains(&status) && !matches!(status, 408 | 409 | 425 | 429)
+            }
             Self::Unreachable | Self::TimedOut | Self::Broken | Self::TooLarge | Self::Garbage => {
                 false
             }

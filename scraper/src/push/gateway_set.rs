@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future,
     net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream, stream::BoxStream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use kube::runtime::watcher;
 use tokio::{sync::watch, time};
 use tracing::{info, warn};
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     kubernetes::{self, Change, Resource, Store, WatchHealth},
     meters::Meters,
-    peer::{self, Peer, TlsClient},
+    peer::{self, FoundName, Peer, TlsClient},
     settings::{EnvoyUrl, GatewayService, Gateways},
     task::Task,
 };
@@ -121,9 +122,15 @@ impl GatewaySet {
         let mut ticks = time::interval(NAMES_INTERVAL);
         let mut rounds = self.rounds.clone();
         let mut health = WatchHealth::new("the watch of the gateways' EndpointSlices".to_owned());
+        // Beside the rest: a resolver that has no answer keeps no gateway of a Service waiting.
+        let mut lookups: BoxFuture<'static, Vec<FoundName>> = future::pending().boxed();
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.look_up().await,
+                _ = ticks.tick() => lookups = peer::look_up_all(self.wanted_names()).boxed(),
+                found = &mut lookups => {
+                    lookups = future::pending().boxed();
+                    self.take_names(found);
+                }
                 Some(change) = changes.next() => if let Ok(event) = health.judge(change) {
                     self.slices.take(event, |it| EndpointSlice::read(it).map(Some));
                 },
@@ -146,16 +153,19 @@ impl GatewaySet {
             .collect()
     }
 
-    async fn look_up(&mut self) {
-        for name in self.settings.urls.iter().map(EnvoyUrl::authority) {
-            if name.parse::<SocketAddr>().is_ok() {
-                continue;
-            }
-            match peer::look_up(name).await {
-                Ok(found) => drop(self.names.insert(name.to_owned(), found)),
-                Err(why) if !self.names.contains_key(name) => {
-                    self.names.insert(name.to_owned(), Vec::new());
+    /// Returns the names that gateways are behind.
+    fn wanted_names(&self) -> Vec<String> {
+        let names = self.settings.urls.iter().map(EnvoyUrl::authority);
+        names.filter(|name| name.parse::<SocketAddr>().is_err()).map(str::to_owned).collect()
+    }
+
+    fn take_names(&mut self, found: Vec<FoundName>) {
+        for (name, found) in found {
+            match found {
+                Ok(found) => drop(self.names.insert(name, found)),
+                Err(why) if !self.names.contains_key(&name) => {
                     warn!("failed to look up the gateways {name}: {why}");
+                    self.names.insert(name, Vec::new());
                 }
                 Err(_) => (),
             }
@@ -179,11 +189,11 @@ impl GatewaySet {
             }
         }
         if let Some(service) = &self.settings.service {
-            for (_, slice) in self.slices.iter() {
-                for address in slice.addresses(service.port) {
-                    let url = EnvoyUrl::new(self.settings.tls.is_some(), address);
-                    all.entry(url).or_insert_with(|| address.to_string());
-                }
+            // A Service of two families has slices of both, of the same gateways.
+            let slices = self.slices.iter().flat_map(|(_, slice)| slice.addresses(service.port));
+            for address in peer::one_family(slices.collect()) {
+                let url = EnvoyUrl::new(self.settings.tls.is_some(), address);
+                all.entry(url).or_insert_with(|| address.to_string());
             }
         }
         all

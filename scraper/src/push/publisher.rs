@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
     time::{self, MissedTickBehavior},
 };
-use tracing::error;
+use tracing::{error, warn};
 use wire::{FrameError, push::Stamp};
 
 use super::{
@@ -50,6 +50,8 @@ struct PublisherState {
     last: BTreeMap<Arc<str>, LastSnapshot>,
     /// Pools of which the last snapshot could not be encoded.
     failing: BTreeSet<Arc<str>>,
+    /// Pools of which the last snapshot left no room for what gateways tell each other.
+    crowded: BTreeSet<Arc<str>>,
 }
 
 /// A pool's newest snapshot, as it was sent.
@@ -63,7 +65,27 @@ struct LastSnapshot {
 impl PublisherState {
     fn new(started: Instant) -> Self {
         let stamper = Stamper::new(fastrand::u32(Stamper::STARTS));
-        Self { stamper, started, last: BTreeMap::new(), failing: BTreeSet::new() }
+        Self {
+            stamper,
+            started,
+            last: BTreeMap::new(),
+            failing: BTreeSet::new(),
+            crowded: BTreeSet::new(),
+        }
+    }
+
+    /// Writes once that a pool's snapshots are too large for an exchange.
+    fn judge_room(&mut self, signed: &SignedSnapshot) {
+        if signed.has_room() {
+            self.crowded.remove(&signed.pool);
+        } else if self.crowded.insert(Arc::clone(&signed.pool)) {
+            warn!(
+                "gateways of pool {} do not exchange what they know: its snapshots have {} bytes, which leaves no \
+                 room for it. Fewer labels make them smaller",
+                signed.pool,
+                signed.body.len()
+            );
+        }
     }
 
     fn stamp(&mut self, now: Instant) -> Stamp {
@@ -80,6 +102,7 @@ impl Publisher {
         let mut memory = PublisherState::new(Instant::now());
         while !rounds.is_closed() {
             ticks.tick().await;
+            self.meters.looks(Instant::now());
             if let Some(round) = self.round(&mut memory, Instant::now()) {
                 rounds.send_replace(Some(round));
             }
@@ -112,6 +135,7 @@ impl Publisher {
             match self.sign(view, &snapshot, stamp) {
                 Ok(signed) => {
                     let signed = Arc::new(signed);
+                    memory.judge_room(&signed);
                     let last = LastSnapshot { snapshot, at: now, signed: Arc::clone(&signed) };
                     memory.failing.remove(&view.pool);
                     memory.last.insert(Arc::clone(&view.pool), last);
@@ -152,8 +176,11 @@ impl LastSnapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{
-        Pod, PodOrigin, PodReadings, ScrapeState, ScrapedPod, TimedReading, WaitingGateways,
+    use crate::{
+        exchange::Epochs,
+        pool::{
+            Pod, PodOrigin, PodReadings, ScrapeState, ScrapedPod, TimedReading, WaitingGateways,
+        },
     };
 
     fn pod(port: u16, label: &str) -> (ScrapedPod, watch::Sender<ScrapeState>) {
@@ -184,7 +211,8 @@ mod tests {
             secret: watch::channel(Secret::new(b"0123456789abcdef").unwrap()).1,
             meters: Meters::new(Instant::now()).into(),
             tallies: Arc::default(),
-            exchanges: Exchanges::new(Instant::now(), 1, Duration::from_millis(50)).into(),
+            exchanges: Exchanges::new(Instant::now(), Epochs::new(1, 0), Duration::from_millis(50))
+                .into(),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::{
     exchange::SealedPart,
     meters::Meters,
     peer::{Answer, Client, Fault, Link, Notice, Peer, log_failure, log_success},
+    pool::WaitingGateways,
     settings::EnvoyUrl,
 };
 
@@ -78,6 +79,7 @@ impl Pusher {
         };
         let mut record = PushRecord {
             refusals: Refusals::new(&self.url),
+            held: HeldPools { url: self.url.clone(), pools: BTreeMap::new() },
             sent: BTreeMap::new(),
             reader: ReplyReader::new(format!("Envoy {}", self.url), self.replies.clone()),
             have: BTreeMap::new(),
@@ -133,10 +135,11 @@ impl Pusher {
                 exchange: self.replies.wants_exchange(&signed.pool),
             };
             let member = record.members.get(&signed.pool).filter(|_| asked.exchange);
-            let part = member.and_then(|id| self.replies.part(&signed.pool, *id, signed.stamp));
+            let part = member.and_then(|id| self.replies.part(signed, *id));
             let outcome = push(client, signed, asked, part).await;
             self.meters.pushed(&self.url, &outcome);
-            signed.waiting.set(&self.url, outcome.as_ref().is_ok_and(|answer| answer.holds));
+            let holds = outcome.as_ref().is_ok_and(|answer| answer.holds);
+            record.held.set(&signed.pool, &signed.waiting, holds);
             match outcome {
                 Ok(answer) => {
                     record.refusals.took(&signed.pool);
@@ -144,7 +147,7 @@ impl Pusher {
                     let report = record.read(signed, &answer.answer);
                     let report = report.map(|report| TimedReport { at: Instant::now(), report });
                     self.status.send_modify(|status| {
-                        status.member = record.members.get(&signed.pool).copied();
+                        status.member = record.id();
                         status.reports.extend(report.map(|it| (Arc::clone(&signed.pool), it)));
                     });
                 }
@@ -180,18 +183,30 @@ impl Pusher {
     }
 }
 
-/// A gateway that is gone holds no requests.
-impl Drop for Pusher {
+/// Pools that one gateway may hold requests of. A gateway that is gone holds none, also of a pool that has no snapshot any
+/// more.
+struct HeldPools {
+    url: EnvoyUrl,
+    pools: BTreeMap<Arc<str>, WaitingGateways>,
+}
+
+impl HeldPools {
+    fn set(&mut self, pool: &Arc<str>, waiting: &WaitingGateways, holds: bool) {
+        waiting.set(&self.url, holds);
+        self.pools.entry(Arc::clone(pool)).or_insert_with(|| waiting.clone());
+    }
+}
+
+impl Drop for HeldPools {
     fn drop(&mut self) {
-        for signed in self.rounds.borrow().iter().flat_map(Round::iter) {
-            signed.waiting.set(&self.url, false);
-        }
+        self.pools.values().for_each(|waiting| waiting.set(&self.url, false));
     }
 }
 
 /// Snapshots that one Envoy was sent, and those that it refused.
 struct PushRecord {
     refusals: Refusals,
+    held: HeldPools,
     /// Tag of each pool's last snapshot. A snapshot is sent once: an Envoy refuses a stamp that it
     /// has seen.
     sent: BTreeMap<Arc<str>, HeaderValue>,
@@ -281,4 +296,24 @@ async fn push(
     let waiting = answer.headers.get(WAITING_HEADER).map(HeaderValue::as_bytes);
     let holds = waiting.is_some_and(|waiting| waiting != b"0");
     Ok(PushAnswer { holds, answer })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_is_gone_holds_requests_of_no_pool() {
+        let url: EnvoyUrl = "http://gateway".parse().unwrap();
+        let mut held = HeldPools { url, pools: BTreeMap::new() };
+        let pools = ["a", "b"].map(|name| (Arc::from(name), WaitingGateways::new()));
+        for (pool, waiting) in &pools {
+            held.set(pool, waiting, true);
+        }
+        let (first, waiting) = &pools[0];
+        held.set(first, waiting, false);
+        assert_eq!(pools.each_ref().map(|(_, it)| it.is_empty()), [true, false]);
+        drop(held);
+        assert!(pools.iter().all(|(_, it)| it.is_empty()));
+    }
 }

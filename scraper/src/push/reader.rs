@@ -20,9 +20,10 @@ use wire::{
     report::{self, Report},
 };
 
+use super::signed_snapshot::SignedSnapshot;
 use crate::{
     exchange::{Exchanges, SealedPart},
-    peer::Answer,
+    peer::{Answer, one_line},
     settings::Secret,
     tallies::Tallies,
 };
@@ -56,20 +57,51 @@ pub(super) struct ReadReply {
 }
 
 impl ReplyTaker {
-    /// Verifies a reply that was signed over this stamp, and takes in its counts and its report for the
-    /// exchange.
+    /// Returns the gateway that a reply says it is of.
     ///
     /// # Errors
-    /// For a reply of another gateway, secret or version, in words.
-    pub(super) fn take(
+    /// For a header that names none, in words.
+    pub(super) fn claimed(&self, headers: &HeaderMap) -> Result<GatewayId, String> {
+        let found = headers.get(GATEWAY_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+        let gateway = reply::parse_gateway(found).ok_or_else(|| {
+            let found = one_line(&String::from_utf8_lossy(found));
+            format!("invalid {GATEWAY_HEADER} {found:?}: must be 16 hexadecimal digits")
+        })?;
+        Ok(GatewayId(gateway))
+    }
+
+    /// Checks that a reply was signed by this gateway over this stamp.
+    ///
+    /// # Errors
+    /// For a reply of another gateway, stamp or secret, in words.
+    pub(super) fn verify(
         &self,
-        pool: &Arc<str>,
+        gateway: GatewayId,
         stamp: Stamp,
         headers: &HeaderMap,
         body: &[u8],
+    ) -> Result<(), String> {
+        let signature =
+            headers.get(SIGNATURE_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+        if reply::is_signed(self.secret.borrow().key(), stamp, gateway.0, signature, body) {
+            return Ok(());
+        }
+        Err("the signature of the reply does not match".to_owned())
+    }
+
+    /// Takes in the counts of a reply, and its report for the exchange. The reply was verified, and is no repeated
+    /// one.
+    ///
+    /// # Errors
+    /// For a reply of another version, in words.
+    pub(super) fn take_verified(
+        &self,
+        pool: &Arc<str>,
+        id: GatewayId,
+        headers: &HeaderMap,
+        body: &[u8],
     ) -> Result<ReadReply, String> {
-        let gateway = self.verified(stamp, headers, body)?;
-        let (id, now) = (GatewayId(gateway), Instant::now());
+        let now = Instant::now();
         self.exchanges.hear(pool, id, now);
         let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         if kind == Some(exchange::MEDIA_TYPE.as_bytes()) {
@@ -77,7 +109,7 @@ impl ReplyTaker {
             return Ok(ReadReply { report: None, have: None, member });
         }
         let reply = Reply::decode(body).map_err(|why| format!("cannot read the reply: {why}"))?;
-        self.tallies.take(pool, gateway, &reply, now);
+        self.tallies.take(pool, id.0, &reply, now);
         let Reply { report, counts, exchange, .. } = reply;
         let is_taken = exchange.is_some_and(|bytes| self.exchanges.take(pool, id, &bytes, now));
         let member = is_taken.then_some(id);
@@ -94,23 +126,11 @@ impl ReplyTaker {
         self.exchanges.turn(gateway, Instant::now())
     }
 
-    /// Returns what the exchange has for a gateway, beside a snapshot of this stamp.
-    pub(super) fn part(&self, pool: &str, gateway: GatewayId, stamp: Stamp) -> Option<SealedPart> {
-        self.exchanges.part(pool, gateway, stamp, &self.secret.borrow())
-    }
-
-    fn verified(&self, stamp: Stamp, headers: &HeaderMap, body: &[u8]) -> Result<u64, String> {
-        let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-        let found = header(GATEWAY_HEADER).unwrap_or_default();
-        let gateway = reply::parse_gateway(found).ok_or_else(|| {
-            let found = String::from_utf8_lossy(found);
-            format!("invalid {GATEWAY_HEADER} {found:?}: must be 16 hexadecimal digits")
-        })?;
-        let signature = header(SIGNATURE_HEADER).unwrap_or_default();
-        if !reply::is_signed(self.secret.borrow().key(), stamp, gateway, signature, body) {
-            return Err("the signature of the reply does not match".to_owned());
-        }
-        Ok(gateway)
+    /// Returns what the exchange has for a gateway, beside a snapshot that has room for it.
+    pub(super) fn part(&self, signed: &SignedSnapshot, gateway: GatewayId) -> Option<SealedPart> {
+        let secret = self.secret.borrow();
+        let SignedSnapshot { pool, stamp, .. } = signed;
+        signed.has_room().then(|| self.exchanges.part(pool, gateway, *stamp, &secret)).flatten()
     }
 }
 
@@ -128,17 +148,16 @@ impl ReplyReader {
     ) -> Option<ReadReply> {
         let kind = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         if kind == Some(report::MEDIA_TYPE.as_bytes()) {
-            let report = Report::decode(&answer.body).ok()?;
             self.judge(Some(
-                "it replies as an older version does, without counts: its requests are in no metrics",
+                "it replies as an older version does, without a signature: its requests are in no metrics",
             ));
-            return Some(ReadReply { report: Some(report), have: None, member: None });
+            return None;
         }
         let known = [MEDIA_TYPE, exchange::MEDIA_TYPE];
         if !known.iter().any(|known| kind == Some(known.as_bytes())) {
             return None;
         }
-        match self.taker.take(pool, stamp, &answer.headers, &answer.body) {
+        match self.take(pool, stamp, answer) {
             Ok(reply) => {
                 self.judge(None);
                 Some(reply)
@@ -148,6 +167,12 @@ impl ReplyReader {
                 None
             }
         }
+    }
+
+    fn take(&self, pool: &Arc<str>, stamp: Stamp, answer: &Answer) -> Result<ReadReply, String> {
+        let gateway = self.taker.claimed(&answer.headers)?;
+        self.taker.verify(gateway, stamp, &answer.headers, &answer.body)?;
+        self.taker.take_verified(pool, gateway, &answer.headers, &answer.body)
     }
 
     fn judge(&mut self, trouble: Option<&str>) {

@@ -14,7 +14,7 @@ use picker_core::Snapshot;
 use tokio::{sync::watch, time};
 use wire::{
     FrameError,
-    exchange::{PART_HEADER, PART_SIGNATURE_HEADER},
+    exchange::{PART_BYTES_MAX, PART_HEADER, PART_SIGNATURE_HEADER},
     push::{SEQUENCE_HEADER, SIGNATURE_HEADER, Stamp, TIME_HEADER},
 };
 
@@ -24,9 +24,8 @@ use crate::{
     settings::Secret,
 };
 
-/// Bytes of a snapshot with a part behind it, at most. Buffers of gateways in front of a service mesh are
-/// often 1 MiB, and a snapshot by itself stays within that.
-const PUSH_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a snapshot with a part behind it, at most: what an ingest takes by default.
+const PUSH_BYTES_MAX: usize = 4 << 20;
 
 /// A signed snapshot, ready to be sent.
 #[derive(Debug)]
@@ -100,13 +99,15 @@ impl SignedSnapshot {
 }
 
 impl SignedSnapshot {
-    /// Returns the body with a gateway's part behind the snapshot, and adds the headers that say so. The part
-    /// is left out where a gateway might refuse both for their size.
+    /// True if there is room for a part behind the snapshot. Without, none is to be made: what it says would count as
+    /// told, and what it gives as given.
+    pub(super) fn has_room(&self) -> bool {
+        self.body.len() + PART_BYTES_MAX <= PUSH_BYTES_MAX
+    }
+
+    /// Returns the body with a gateway's part behind the snapshot, and adds the headers that say so.
     pub(super) fn with_part(&self, part: Option<SealedPart>, headers: &mut HeaderMap) -> Bytes {
-        let fits = |part: &SealedPart| self.body.len() + part.body.len() <= PUSH_BYTES_MAX;
-        let Some(SealedPart { body, signature }) = part.filter(fits) else {
-            return self.body.clone();
-        };
+        let Some(SealedPart { body, signature }) = part else { return self.body.clone() };
         // Hex digits can't fail; without a signature the part would be refused.
         let signature = HeaderValue::try_from(signature).unwrap_or(HeaderValue::from_static(""));
         headers.insert(PART_HEADER, body.len().into());

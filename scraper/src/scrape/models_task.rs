@@ -20,6 +20,9 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 /// Time before a pod that gave no list is asked again: most such engines have none.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// Least time between two questions, whatever the pod says of itself: the number of its life is its own to choose.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
 /// Longest time for an answer. Engines answer late while they compute, and nothing waits for this.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,8 +60,9 @@ impl ModelsTask {
                 // What it said before holds while its pages come.
                 Err(_) => RETRY_AFTER,
             };
+            time::sleep(PAUSE_MIN).await;
             let another_life = self.state.wait_for(|state| state.life.number != life.number);
-            if matches!(time::timeout(pause, another_life).await, Ok(Err(_))) {
+            if matches!(time::timeout(pause - PAUSE_MIN, another_life).await, Ok(Err(_))) {
                 return;
             }
         }

@@ -10,8 +10,8 @@ use wire::metrics::{Engine, Reading, Scanner, Unfit};
 use crate::peer::{Client, Fault, Peer};
 
 /// Bytes of the longest page that is read: vLLM's has 51 kB, and 33 kB more for each further
-/// engine, so this has room for some 200 engines and LoRA series, and keeps 256 pods gone mad under
-/// 2 GiB.
+/// engine, so this has room for some 200 engines and LoRA series. A pod with such pages is asked less often the
+/// longer they are.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Whole pages that are read of a pod that did not select, before it is asked again whether it can:
@@ -87,8 +87,14 @@ impl PodScraper {
     async fn read(&mut self, uri: Uri) -> Result<Reading, Fault> {
         let mut request = Request::new(Full::<Bytes>::default());
         *request.uri_mut() = uri;
-        let page = self.client.ask(request).await?.body;
-        self.page_bytes = page.len();
+        let answer = self.client.ask(request).await;
+        // What is too long to be read costs as much as the longest page that is.
+        self.page_bytes = match &answer {
+            Ok(answer) => answer.body.len(),
+            Err(Fault::TooLarge(limit)) => *limit,
+            Err(_) => self.page_bytes,
+        };
+        let page = answer?.body;
         self.scanner.scan(&page).map_err(|why| match why {
             Unfit::Asleep => Fault::Asleep,
             why => Fault::Garbage(why.to_string()),

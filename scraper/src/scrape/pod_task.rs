@@ -40,11 +40,34 @@ pub(crate) struct PodTask {
     /// TLS of the source, with the files read.
     pub(crate) tls: Option<Arc<TlsClient>>,
     pub(crate) engines: Arc<Engines>,
-    /// Permits to scrape, shared by all pools.
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: ScrapePermits,
     /// Gateways that hold requests of the pool.
     pub(crate) waiting: WaitingReceiver,
     pub(crate) meters: Arc<Meters>,
+}
+
+/// Permits to scrape, shared by all pools.
+#[derive(Clone, Debug)]
+pub(crate) struct ScrapePermits {
+    /// Permits for pods that answer.
+    up: Arc<Semaphore>,
+    /// Permits for pods that are down. Each may hang for as long as a scrape keeps its permit, and hundreds of them
+    /// would take those of the pods that answer.
+    down: Arc<Semaphore>,
+}
+
+impl ScrapePermits {
+    /// Makes so many permits for pods that answer, and a quarter as many for others.
+    pub(crate) fn new(scrapes: usize) -> Self {
+        let down = (scrapes / 4).max(1);
+        Self { up: Arc::new(Semaphore::new(scrapes)), down: Arc::new(Semaphore::new(down)) }
+    }
+
+    async fn acquire(&self, link: &Link) -> Option<OwnedSemaphorePermit> {
+        let permits = if link.is_down() { &self.down } else { &self.up };
+        // None of both is ever closed.
+        Arc::clone(permits).acquire_owned().await.ok()
+    }
 }
 
 /// The beginning of a pod's task.
@@ -100,7 +123,7 @@ impl PodTask {
         let mut left_alone = false;
         loop {
             self.wait(due, left_alone).await;
-            let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
+            let permit = self.permits.acquire(&link).await;
             let began = Instant::now();
             let asked = Moment { at: began, unix_ms: unix_ms(SystemTime::now()) };
             let outcome = with_permit(permit, scraper.once()).await;

@@ -78,7 +78,13 @@ impl FromStr for EnvoyUrl {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
             return Err(fail("must end with its host and port, without a path"));
         }
-        let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let names_port = authority.as_str().len() > authority.host().len();
+        let port = match authority.port_u16().filter(|port| *port > 0) {
+            Some(port) => port,
+            None if names_port => return Err(fail("must have a port from 1 to 65535, or none")),
+            None if https => 443,
+            None => 80,
+        };
         Ok(Self { https, authority: format!("{}:{port}", authority.host()) })
     }
 }
@@ -108,6 +114,9 @@ mod tests {
             "gateway:9901",
             "http://gateway/v1/snapshot",
             "http://me@gateway",
+            "http://gateway:99999",
+            "https://gateway:0",
+            "http://[::1]:",
             "",
         ];
         insta::assert_snapshot!(texts.map(read).join("\n"), @r#"
@@ -118,6 +127,9 @@ mod tests {
         invalid gateway URL "gateway:9901": must start with http:// or https://
         invalid gateway URL "http://gateway/v1/snapshot": must end with its host and port, without a path
         invalid gateway URL "http://me@gateway": must not name a user
+        invalid gateway URL "http://gateway:99999": must have a port from 1 to 65535, or none
+        invalid gateway URL "https://gateway:0": must have a port from 1 to 65535, or none
+        invalid gateway URL "http://[::1]:": must have a port from 1 to 65535, or none
         invalid gateway URL "": empty string
         "#);
     }

@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -72,7 +74,14 @@ impl SecretSource {
     /// If the file can't be read, or for what [`Secret`] refuses.
     pub fn file(path: &Path) -> Result<Self, String> {
         let fail = |why: String| format!("invalid file of secrets {}: {why}", path.display());
-        let text = std::fs::read(path).map_err(|why| fail(why.to_string()))?;
+        let file = File::open(path).map_err(|why| fail(why.to_string()))?;
+        let mut text = Vec::new();
+        // A byte more than allowed shows that the file is too long.
+        let mut file = file.take(SECRET_FILE_BYTES_MAX.saturating_add(1));
+        file.read_to_end(&mut text).map_err(|why| fail(why.to_string()))?;
+        if u64::try_from(text.len()).is_ok_and(|bytes| bytes > SECRET_FILE_BYTES_MAX) {
+            return Err(fail(format!("too many bytes; allowed: {SECRET_FILE_BYTES_MAX}")));
+        }
         let first = Secret::first_of(&text).map_err(fail)?;
         Ok(Self::File { path: path.to_owned(), first })
     }
@@ -104,6 +113,17 @@ mod tests {
         assert_eq!(say(" \n"), "found 0 secrets; allowed: 1 to 2, one a line");
         assert_eq!(say("the first of them\nshort"), "found 5 bytes; allowed: 16 or more");
         assert_eq!(say("a\nb\nc"), "found 3 secrets; allowed: 1 to 2, one a line");
+    }
+
+    #[test]
+    fn a_file_that_would_not_be_read_again_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let max = usize::try_from(SECRET_FILE_BYTES_MAX).unwrap();
+        std::fs::write(&path, vec![b'x'; max]).unwrap();
+        assert!(SecretSource::file(&path).is_ok());
+        std::fs::write(&path, vec![b'x'; max + 1]).unwrap();
+        assert!(SecretSource::file(&path).is_err());
     }
 
     #[test]

@@ -26,6 +26,13 @@ const KEPT_MAX: usize = 1 << 16;
 /// is away for as long, and comes back with the same workers, would be counted twice.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
 
+/// Time without anything new after which the counts of an endpoint are forgotten, if room is needed for others: pods come
+/// and go, each with an address of its own, and a series that ends is what Prometheus expects of one that is gone.
+const ENDPOINT_SILENCE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Time between two searches for such endpoints, each of which goes over all sums.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
 /// Label sets of requests with histograms of their own. Each has some 300 series; further ones share
 /// those of their models.
 const MEASURED_MAX: usize = 100;
@@ -48,6 +55,8 @@ pub(super) struct Sums {
     measured: BTreeSet<Labels<'static>>,
     pairs: BTreeSet<Labels<'static>>,
     epochs: BTreeMap<u64, Epoch>,
+    /// Time when room was last made by forgetting endpoints.
+    forgot_at: Option<Instant>,
 }
 
 /// Requests that are there with some labels.
@@ -61,7 +70,19 @@ pub(super) struct Present {
 #[derive(Debug, Default)]
 struct Sum {
     counts: BTreeMap<Measure, Count>,
-    is_proven: bool,
+    place: PlaceTaken,
+    /// Time when something was last added.
+    grown_at: Option<Instant>,
+}
+
+/// Place that labels took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PlaceTaken {
+    /// None: those of all others need none.
+    #[default]
+    None,
+    Unproven,
+    Proven,
 }
 
 /// Newest counts of one worker.
@@ -81,7 +102,7 @@ impl Sums {
         for (worker, bytes) in &counts.sets {
             let worker = usize::try_from(*worker).ok().and_then(|at| counts.workers.get(at));
             let (Some(worker), Some(set)) = (worker, LabelSet::decode(bytes)) else { continue };
-            self.add(worker.epoch, set);
+            self.add(worker.epoch, set, now);
         }
         has_room
     }
@@ -108,47 +129,90 @@ impl Sums {
         has_room
     }
 
-    fn add(&mut self, epoch: u64, set: LabelSet<'_>) {
+    /// Adds what is new in a label set. An older one, which a late reply brings, has nothing new, and takes nothing
+    /// from what was counted: the next one would be counted from there again.
+    fn add(&mut self, epoch: u64, set: LabelSet<'_>, now: Instant) {
         let set = set.into_owned();
         let Some(kept) = self.epochs.get_mut(&epoch) else { return };
-        let before = kept.sets.insert(set.labels.clone(), set.clone());
-        let none = Count::default();
+        let mut before = kept.sets.remove(&set.labels).map(|it| it.counts).unwrap_or_default();
+        let mut news = Vec::new();
         for (measure, count) in &set.counts {
-            let earlier = before.as_ref().and_then(|before| before.count(*measure));
-            let news = count.since(earlier.unwrap_or(&none));
-            if news != Count::default() {
-                self.sum_of(&set, *measure).entry(*measure).or_default().merge(&news);
+            let at = before.iter().position(|(it, _)| it == measure);
+            let at = at.unwrap_or_else(|| {
+                before.push((*measure, Count::default()));
+                before.len() - 1
+            });
+            let Some((_, earlier)) = before.get_mut(at) else { continue };
+            let new = count.since(earlier);
+            if !new.is_empty() {
+                earlier.merge(&new);
+                news.push((*measure, new));
             }
+        }
+        kept.sets.insert(set.labels.clone(), LabelSet { counts: before, ..set.clone() });
+        for (measure, new) in &news {
+            let sum = self.sum_of(&set, *measure, now);
+            sum.grown_at = Some(now);
+            sum.counts.entry(*measure).or_default().merge(new);
         }
     }
 
     /// Finds the sum that a label set's measure is counted in.
-    fn sum_of(
-        &mut self,
-        set: &LabelSet<'static>,
-        measure: Measure,
-    ) -> &mut BTreeMap<Measure, Count> {
-        let own = self.place(&set.labels, set.is_proven);
+    fn sum_of(&mut self, set: &LabelSet<'static>, measure: Measure, now: Instant) -> &mut Sum {
+        let own = self.place(&set.labels, set.is_proven, now);
         let is_histogram = matches!(measure.family().kind, FamilyKind::Histogram(_));
         let labels = if is_histogram { self.measured_by(own, set.is_proven) } else { own };
-        &mut self.sums.entry(labels).or_default().counts
+        self.sums.entry(labels).or_default()
     }
 
     /// Returns the labels themselves while there is a place for them, or those of all others.
-    fn place(&mut self, labels: &Labels<'static>, is_proven: bool) -> Labels<'static> {
+    fn place(
+        &mut self,
+        labels: &Labels<'static>,
+        is_proven: bool,
+        now: Instant,
+    ) -> Labels<'static> {
         if let Some(sum) = self.sums.get_mut(labels) {
-            let proves = is_proven && !sum.is_proven && matches!(labels, Labels::Request { .. });
+            let is_unproven = sum.place == PlaceTaken::Unproven;
+            let proves = is_proven && is_unproven && matches!(labels, Labels::Request { .. });
             if proves && self.places.prove() {
-                sum.is_proven = true;
+                sum.place = PlaceTaken::Proven;
             }
             return labels.clone();
         }
         let other = labels.other();
-        if *labels != other && !self.places.take(labels, is_proven) {
-            return other;
+        let place = match is_proven {
+            _ if *labels == other => PlaceTaken::None,
+            true => PlaceTaken::Proven,
+            false => PlaceTaken::Unproven,
+        };
+        if place != PlaceTaken::None && !self.places.take(labels, is_proven) {
+            let has_room = names_endpoint(labels) && self.forget_endpoints(now);
+            if !has_room || !self.places.take(labels, is_proven) {
+                return other;
+            }
         }
-        self.sums.insert(labels.clone(), Sum { is_proven, ..Sum::default() });
+        self.sums.insert(labels.clone(), Sum { place, ..Sum::default() });
         labels.clone()
+    }
+
+    /// Forgets endpoints without anything new, and gives their places back. False if none was, or it was tried just
+    /// now.
+    fn forget_endpoints(&mut self, now: Instant) -> bool {
+        let passed = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        if passed(self.forgot_at).is_some_and(|passed| passed < FORGET_EVERY) {
+            return false;
+        }
+        self.forgot_at = Some(now);
+        let before = self.sums.len();
+        let is_gone = |sum: &Sum| passed(sum.grown_at).is_none_or(|it| it >= ENDPOINT_SILENCE_MAX);
+        self.sums.retain(|labels, sum| !(names_endpoint(labels) && is_gone(sum)));
+        self.places = Places::default();
+        for (labels, sum) in self.sums.iter().filter(|(_, sum)| sum.place != PlaceTaken::None) {
+            // Each had one, so there is one.
+            let _ = self.places.take(labels, sum.place == PlaceTaken::Proven);
+        }
+        self.sums.len() < before
     }
 
     /// Returns the labels of a histogram: the label set's own, those of its models, or those of all
@@ -231,6 +295,16 @@ impl Sums {
         }
         present
     }
+}
+
+/// True for labels that name an endpoint.
+const fn names_endpoint(labels: &Labels<'_>) -> bool {
+    matches!(
+        labels,
+        Labels::Endpoint(Some(_))
+            | Labels::Attempt { endpoint: Some(_), .. }
+            | Labels::Sent { endpoint: Some(_), .. }
+    )
 }
 
 /// True if the labels are among those that have a histogram, or may be from now on.

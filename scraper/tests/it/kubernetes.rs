@@ -13,7 +13,7 @@ use tokio::time;
 
 use crate::{
     api_server::ApiServer,
-    world::{Envoy, PATIENCE, Pod, Pushes, page, poll, pool, settings, start, waiting},
+    world::{Envoy, PATIENCE, Pod, Pushes, get, page, poll, pool, settings, start, waiting},
 };
 
 const PODS: &str = "/api/v1/namespaces/demo/pods";
@@ -374,12 +374,22 @@ async fn gateways_are_followed_by_their_endpoint_slices() {
         port: None,
         kubeconfig: Some(api.kubeconfig()),
     });
-    let _scraper = start(settings).await;
+    let scraper = start(settings).await;
     one.wait("a push", |it| it.count > 0).await;
     for slice in slice(&[two.address.port()]) {
         api.put(slice);
     }
     two.wait("a push", |it| it.count > 0).await;
+    // A Service of two families has another slice of the same gateways.
+    let mut other = slice(&[two.address.port()]).remove(0);
+    other["addressType"] = json!("IPv6");
+    other["metadata"]["name"] = json!("other-family");
+    other["endpoints"][0]["addresses"] = json!(["::1"]);
+    api.put(other);
+    let before = two.pushes().count;
+    two.wait("ten more", |it| it.count > before + 10).await;
+    let page = get(&scraper, "/metrics").await;
+    assert!(page.contains("127.0.0.1") && !page.contains("[::1]"), "{page}");
     let name = format!("ingest-{}", one.address.port());
     api.delete("/apis/discovery.k8s.io/v1/namespaces/demo/endpointslices", &name);
     let before = two.pushes().count;

@@ -1,12 +1,18 @@
 //! Engines that begin a new life: restarted, put to sleep, or another pod at the same address.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use picker_core::Incarnation;
 
 use crate::{
-    server::Reply,
-    world::{Envoy, Pod, page, settings, start, waiting},
+    server::{Reply, Server},
+    world::{Envoy, Pod, anywhere, page, settings, start, waiting},
 };
 
 /// Returns a page of a process that began at this Unix time, in seconds.
@@ -55,4 +61,30 @@ async fn a_restart_is_a_later_life_for_every_scraper() {
     let woken = life(&envoy, &pod, 4).await;
     assert!(woken.number > second.number && woken.age < Duration::from_secs(10), "{woken:?}");
     scraper.stop().await;
+}
+
+/// The number of a life is the pod's own to choose.
+#[tokio::test]
+async fn a_pod_of_another_life_each_time_is_asked_for_its_models_now_and_then() {
+    let (pages, lists) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (counted, listed) = (Arc::clone(&pages), Arc::clone(&lists));
+    let began = unix_seconds() - 10_000;
+    let pod = Server::start(anywhere(), move |asked| {
+        if asked.line == "GET /v1/models" {
+            listed.fetch_add(1, Ordering::Relaxed);
+            return Reply::Whole(200, br#"{"data":[{"id":"base"}]}"#.to_vec());
+        }
+        page_since(began + counted.fetch_add(1, Ordering::Relaxed), 1)
+    })
+    .await;
+    let envoy = Envoy::start().await;
+    let _scraper = start(settings(&[pod.address], &[envoy.address])).await;
+    let began = std::time::Instant::now();
+    while pages.load(Ordering::Relaxed) < 30 {
+        assert!(began.elapsed() < crate::world::PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let lists = lists.load(Ordering::Relaxed);
+    let seconds = began.elapsed().as_secs();
+    assert!(lists <= seconds + 2, "{lists} questions in {seconds} s");
 }

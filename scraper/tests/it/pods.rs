@@ -11,6 +11,7 @@ use std::{
 
 use picker_core::{Health, Snapshot};
 use scraper::settings::{Discovery, ListedEndpoints};
+use tokio::time;
 
 use crate::{
     server::{Reply, Server},
@@ -62,6 +63,29 @@ async fn a_pod_that_hangs_is_asked_once_at_a_time_and_delays_no_other() {
     healthy.wait_until_asked(20).await;
     assert_eq!(hung.asked(), 1, "no second scrape before the first has ended");
     envoy.wait("20 pushes", |pushes| pushes.count >= 20).await;
+}
+
+/// Each that hangs would hold the only permit for 150 ms.
+#[tokio::test]
+async fn pods_that_are_down_and_hang_take_no_permits_of_others() {
+    let healthy = Pod::start(page(1)).await;
+    let (mut hung, mut all) = (Vec::new(), vec![healthy.address]);
+    for _ in 0..20 {
+        let pod = Pod::start(Reply::Never).await;
+        all.push(pod.address);
+        hung.push(pod);
+    }
+    let envoy = Envoy::start().await;
+    let mut settings = settings(&all, &[envoy.address]);
+    settings.pace.scrapes = 1;
+    let _scraper = start(settings).await;
+    for pod in &hung {
+        envoy.wait_for(pod.address, "down", is_down).await;
+    }
+    let asked = healthy.asked();
+    let began = time::Instant::now();
+    healthy.wait_until_asked(asked + 10).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

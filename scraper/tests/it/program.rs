@@ -14,6 +14,25 @@ use crate::world::{Pod, page, page_of};
 
 const SECRET: &str = "0123456789abcdef";
 
+/// Variable that has this program of tests panic in a task, and wait.
+const PANICS: &str = "LLM_PICKER_TEST_PANICS";
+
+#[tokio::test]
+async fn a_panic_in_a_task_ends_the_process() {
+    if std::env::var_os(PANICS).is_some() {
+        scraper::abort_on_panic();
+        let task = tokio::spawn(async { panic!("as any task may") });
+        let _ = task.await;
+        return;
+    }
+    let mut itself = Command::new(std::env::current_exe().unwrap());
+    itself.args(["--exact", "program::a_panic_in_a_task_ends_the_process", "--nocapture"]);
+    let output = tokio::task::spawn_blocking(move || itself.env(PANICS, "").output().unwrap());
+    let output = output.await.unwrap();
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(last_words(&output).contains("as any task may"), "{}", last_words(&output));
+}
+
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_llm-scraper"));
     command.args(["--endpoint", "127.0.0.1:1", "--envoy", "http://127.0.0.1:1"]);

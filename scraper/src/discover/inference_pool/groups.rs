@@ -33,6 +33,11 @@ impl<T: Clone> Groups<T> {
         self.0.get_mut(group).into_iter().for_each(Store::set_empty);
     }
 
+    /// True once this group was listed.
+    pub(super) fn knows(&self, group: usize) -> bool {
+        self.0.get(group).is_some_and(Store::is_known)
+    }
+
     /// True once both groups were listed.
     pub(super) fn is_known(&self) -> bool {
         self.0.iter().all(Store::is_known)

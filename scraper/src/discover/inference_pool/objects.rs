@@ -38,6 +38,8 @@ pub(super) struct PoolObjects {
     zones: Option<Store<String>>,
     objectives: Groups<InferenceObjective>,
     rewrites: Groups<InferenceModelRewrite>,
+    /// True once no more is waited for kinds that pools can do without.
+    is_impatient: bool,
     /// Number of objects of each kind that were too many, as last logged.
     too_many: BTreeMap<&'static str, usize>,
 }
@@ -52,6 +54,7 @@ impl PoolObjects {
             zones: node_zones.then(|| Store::new("Node")),
             objectives: Groups::new("InferenceObjective"),
             rewrites: Groups::new("InferenceModelRewrite"),
+            is_impatient: false,
             too_many: BTreeMap::new(),
         };
         if let WatchedPool::Selected(pool) = &objects.watched {
@@ -104,9 +107,12 @@ impl PoolObjects {
         }
     }
 
-    /// Records that the cluster lacks or hides a kind. A kind that pools can do without is not
-    /// waited for.
-    pub(super) fn set_absent(&mut self, kind: WatchedKind) {
+    /// Records that the cluster lacks a kind, or hides one. A kind that pools can do without is not waited for. What is
+    /// known of one that is hidden stays: the rules of access may be on their way.
+    pub(super) fn set_absent(&mut self, kind: WatchedKind, is_hidden: bool) {
+        if is_hidden && self.knows(kind) {
+            return;
+        }
         match kind {
             WatchedKind::Objectives(group) => self.objectives.set_empty(group),
             WatchedKind::Rewrites(group) => self.rewrites.set_empty(group),
@@ -115,17 +121,45 @@ impl PoolObjects {
         }
     }
 
+    fn knows(&self, kind: WatchedKind) -> bool {
+        match kind {
+            WatchedKind::Pool => self.pool.is_known(),
+            WatchedKind::Pods => self.pods.is_known(),
+            WatchedKind::Nodes => self.zones.as_ref().is_none_or(Store::is_known),
+            WatchedKind::Objectives(group) => self.objectives.knows(group),
+            WatchedKind::Rewrites(group) => self.rewrites.knows(group),
+        }
+    }
+
+    /// True if nothing is missing but kinds that pools can do without.
+    pub(super) fn lacks_trifles(&self) -> bool {
+        let knows_most = self.last.is_some() && self.pods.is_known();
+        knows_most && !self.is_impatient && !self.knows_trifles()
+    }
+
+    fn knows_trifles(&self) -> bool {
+        self.zones.as_ref().is_none_or(Store::is_known)
+            && self.objectives.is_known()
+            && self.rewrites.is_known()
+    }
+
+    /// Stops to wait for kinds that pools can do without: each counts as empty until it is listed.
+    pub(super) fn wait_no_more(&mut self) {
+        self.is_impatient = true;
+        warn!(
+            "pool {} is published without zones, objectives or rewrites: the API server does not list them",
+            self.name()
+        );
+    }
+
     /// Returns the labels of the pool's pods, once the pool is there.
     pub(super) fn selector(&self) -> Option<&BTreeMap<String, String>> {
         self.last.as_ref().map(|pool| &pool.selector)
     }
 
-    /// Returns the pool, once every kind was listed.
+    /// Returns the pool, once every kind was listed that is waited for.
     pub(super) fn pool(&mut self) -> Option<DiscoveredPool> {
-        let known = self.pods.is_known()
-            && self.zones.as_ref().is_none_or(Store::is_known)
-            && self.objectives.is_known()
-            && self.rewrites.is_known();
+        let known = self.pods.is_known() && (self.is_impatient || self.knows_trifles());
         self.last.as_ref().filter(|_| known)?;
         let pods = self.current().map(|pool| self.pods(pool)).unwrap_or_default();
         Some(DiscoveredPool { pods, objectives: self.objectives(), rewrites: self.rewrites() })
@@ -141,8 +175,8 @@ impl PoolObjects {
                 all.push(Pod { address, labels, http2: pool.http2, origin });
             }
         }
-        // Two pods have one address for a moment while one takes over the other's.
-        all.sort_by_key(|pod| pod.address);
+        // Two pods have one address for a moment while one takes over the other's: that is the younger one.
+        all.sort_by_key(|pod| (pod.address, std::cmp::Reverse(pod.origin.created_ms)));
         all.dedup_by_key(|pod| pod.address);
         all
     }
@@ -208,4 +242,71 @@ fn zone(node: &Value) -> Option<String> {
 fn origin(pod: &kubernetes::Pod) -> PodOrigin {
     let created = humantime::parse_rfc3339(&pod.created).ok();
     PodOrigin { uid: pod.uid.clone(), created_ms: created.map(unix_ms) }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn listed(objects: &mut PoolObjects, kind: WatchedKind, object: DynamicObject) {
+        for event in [Event::Init, Event::InitApply(object), Event::InitDone] {
+            objects.take(kind, event);
+        }
+    }
+
+    /// A pool that is known with its pod, and nothing else.
+    fn objects() -> PoolObjects {
+        let mut objects = PoolObjects::new(WatchedPool::Named("qwen".to_owned()), true);
+        let pool = object(json!({
+            "metadata": {"name": "qwen"},
+            "spec": {"selector": {"matchLabels": {"app": "qwen"}}, "targetPorts": [{"number": 8000}]},
+        }));
+        let pod = object(json!({
+            "metadata": {"name": "a"},
+            "spec": {"nodeName": "n1"},
+            "status": {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
+        }));
+        assert!(!objects.lacks_trifles(), "it lacks more");
+        listed(&mut objects, WatchedKind::Pool, pool);
+        listed(&mut objects, WatchedKind::Pods, pod);
+        objects
+    }
+
+    fn objective() -> DynamicObject {
+        object(json!({
+            "metadata": {"name": "high"},
+            "spec": {"priority": 7, "poolRef": {"name": "qwen"}},
+        }))
+    }
+
+    #[test]
+    fn a_kind_that_is_never_listed_keeps_no_pool_back() {
+        let mut objects = objects();
+        assert!(objects.pool().is_none() && objects.lacks_trifles());
+        objects.wait_no_more();
+        let pool = objects.pool().unwrap();
+        assert!(pool.pods.len() == 1 && pool.objectives == Objectives::default());
+        assert!(!objects.lacks_trifles(), "it is told of once");
+        listed(&mut objects, WatchedKind::Objectives(0), objective());
+        assert_ne!(objects.pool().unwrap().objectives, Objectives::default(), "listed at last");
+    }
+
+    #[test]
+    fn what_is_hidden_for_a_moment_stays_and_what_the_cluster_lacks_goes() {
+        let mut objects = objects();
+        objects.wait_no_more();
+        let kind = WatchedKind::Objectives(0);
+        listed(&mut objects, kind, objective());
+        objects.set_absent(kind, true);
+        assert_ne!(objects.pool().unwrap().objectives, Objectives::default());
+        objects.set_absent(kind, false);
+        assert_eq!(objects.pool().unwrap().objectives, Objectives::default());
+    }
 }

@@ -58,7 +58,7 @@ impl DecisionCounts {
 fn newest(envoy: &EnvoyStatus) -> Option<DecisionTotals> {
     let decisions = envoy.reports.values().max_by_key(|timed| timed.at)?.report.decisions;
     Some(DecisionTotals {
-        placed: decisions.picked + decisions.failed_open,
+        placed: decisions.picked.saturating_add(decisions.failed_open),
         refused: decisions.refused,
     })
 }

@@ -24,14 +24,6 @@ use crate::{
     push::EnvoyStatus,
 };
 
-/// The columns of the history that a browser has already.
-pub(super) struct HistoryPosition<'a> {
-    /// Number of the first column that the browser lacks.
-    pub(super) number: u64,
-    /// Run of the scraper that numbered the columns.
-    pub(super) epoch: &'a str,
-}
-
 /// The part of the history that is new to a browser, and what its newest column was made of.
 struct News<'a> {
     now: Instant,
@@ -42,14 +34,8 @@ struct News<'a> {
     first: u64,
 }
 
-pub(super) fn page(
-    status: &Status,
-    now: Instant,
-    history: &History,
-    position: HistoryPosition<'_>,
-) -> Value {
+pub(super) fn page(status: &Status, now: Instant, history: &History, first: u64) -> Value {
     let uptime = now.saturating_duration_since(status.started);
-    let first = if position.epoch == status.epoch { position.number } else { 0 };
     let sample = history.sample.as_ref().map(Arc::as_ref);
     let columns: Vec<_> = history.since(first).collect();
     let news = News { now, columns, sample, history, first };
@@ -135,7 +121,7 @@ fn gateway(facts: GatewayFacts, envoy: Option<&EnvoyStatus>, pulls: bool) -> Val
             sum(|it| it.in_flight.iter().map(|row| u64::from(row.requests)).sum())
         }),
         // Each report has the counts of all pools together.
-        "placed": most(|it| it.decisions.picked + it.decisions.failed_open),
+        "placed": most(|it| it.decisions.picked.saturating_add(it.decisions.failed_open)),
         "refused": most(|it| it.decisions.refused),
     })
 }
