@@ -179,7 +179,7 @@ fn the_plugins_of_some_requests_are_timed() {
     world.pods(&[Pod::idle(1)]);
     for _ in 0..3 {
         (0..200).for_each(|_| world.chat(0, "hello").respond(200, NONE, b"{}"));
-        world.envoy.run_for(std::time::Duration::from_secs(1));
+        world.envoy.run_for(Duration::from_secs(1));
     }
     let tallied = Tallied::of(&world, &[Pod::idle(1)]);
     let timed =
