@@ -201,7 +201,12 @@ class Runs(unittest.TestCase):
         self.assertEqual(len(own), 4)
         *steps, looks = own
         ports = dict(zip(("8080", "9080", "9901", "9091"), free_ports(4)))
-        ready = 'for _ in $(seq 300); do curl -sf http://127.0.0.1:8080/v1/models > /dev/null && break; sleep 0.2; done\n'
+        # What the looks show is there once the gateway has taken a snapshot and the scraper has heard of a request.
+        ready = (
+            "for _ in $(seq 300); do curl -sf http://127.0.0.1:9091/readyz > /dev/null && break; sleep 0.2; done\n"
+            "curl -sf http://127.0.0.1:8080/v1/completions -H 'content-type: application/json' -d '{\"prompt\": \"hi\"}' > /dev/null\n"
+            "for _ in $(seq 300); do curl -s http://127.0.0.1:9091/metrics | grep -q ^llm_picker_picked_total && break; sleep 0.2; done\n"
+        )
         script = "trap 'kill $(jobs -p)' EXIT\n" + "".join(steps) + ready + looks
         script = script.replace("10.0.0.5:8000 10.0.0.6:8000", " ".join(self.stack.pods[:2])).replace("MODEL", "tiny")
         script = re.sub(r"\b(8080|9080|9901|9091)\b", lambda it: str(ports[it[1]]), script)
@@ -213,6 +218,7 @@ class Runs(unittest.TestCase):
         page = "docs/scraper.md"
         block = blocks.find(page, "llm-scraper --endpoint 10.0.0.1:8000 --once")
         block = block.replace("10.0.0.1:8000", self.stack.pods[0]).replace("http://10.0.0.9:8080", self.stack.gateway)
+        block = block.replace("10.0.0.5:9091", self.stack.page.removeprefix("http://"))
         seen = self.bash(block)
         self.assertIn(f'"{self.stack.pods[0]}"', seen)
         self.assertEqual(seen.count("picked "), 2, seen)

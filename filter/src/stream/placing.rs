@@ -98,9 +98,7 @@ impl Stream {
         };
         let took = host::now().saturating_since(began);
         stats::count_choice(&placed.pool, (&placed.models, &placed.flow), outcome, took);
-        if outcome == EnqueueOutcome::Dispatched {
-            stats::count_plugins(&placed.pool, &times);
-        }
+        stats::count_plugins(&placed.pool, &times);
         let pool = Rc::clone(&placed.pool);
         let next = self.settle(placed, decision);
         self.offer_up(&pool, priority, &next);

@@ -1,7 +1,15 @@
 //! A scraper in the test's hands: pushes, signed or not quite.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Mutex, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use picker_core::{Endpoint, Health, Incarnation, Metrics, Objective, Snapshot, flow::Priority};
@@ -198,7 +206,12 @@ pub(super) fn idle(address: SocketAddr) -> Endpoint {
     }
 }
 
+/// Milliseconds since the Unix epoch, and never the same twice: of two pushes of one moment the numbers would count.
 fn now() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    u64::try_from(since_epoch.as_millis()).expect("later than the year 500 million")
+    let now = u64::try_from(since_epoch.as_millis()).expect("later than the year 500 million");
+    let later = |last: u64| Some(now.max(last + 1));
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later).unwrap();
+    later(last).unwrap()
 }

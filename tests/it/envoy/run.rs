@@ -165,7 +165,7 @@ async fn what_cannot_be_is_said_clearly() {
         (["--hold", "bufferFilter"], "allowed: property, filterState"),
         (["--endpoints", "0"], "1..=64"),
         (["--config", "no-such-file.json"], "no-such-file.json"),
-        (["--upstream", "nonsense"], "allowed: HOST:PORT or http://HOST:PORT"),
+        (["--upstream", "nonsense"], "allowed: HOST:PORT, http://HOST:PORT or http://HOST:PORT/v1"),
         (["--config", &faulty], "invalid plugins[0].type \"queu-scorer\": must be a known name"),
         (
             ["--config", &faulty],

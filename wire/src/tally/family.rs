@@ -180,7 +180,7 @@ pub(super) const DISPATCH_CYCLE: Family = millionths(
 );
 pub(super) const PLUGIN_DURATION: Family = Family {
     name: "llm_d_epp_plugin_duration_seconds",
-    help: "Time that a plugin took in one choice, of one request in 256",
+    help: "Time that a plugin took in one choice, of one request a second in each worker",
     kind: FamilyKind::Histogram(bounds::PLUGIN_DURATION),
     unit: Unit::Billionth,
 };
