@@ -211,7 +211,7 @@ class Runs(unittest.TestCase):
         script = script.replace("10.0.0.5:8000 10.0.0.6:8000", " ".join(self.stack.pods[:2])).replace("MODEL", "tiny")
         script = re.sub(r"\b(8080|9080|9901|9091)\b", lambda it: str(ports[it[1]]), script)
         seen = self.bash(script, LLM_SCRAPER_LISTEN=f"127.0.0.1:{ports['9091']}")
-        for line in r"^HTTP/1.1 200 OK", r"^x-served-by: 127\.0\.0\.1:", r"^llm_picker_picked_total", r"^llm_picker_envoy_snapshots_stored_total", "</html>":
+        for line in r"^HTTP/1.1 200 OK", r"^x-served-by: 127\.0\.0\.1:", r"^llm_picker_picked_total", r"^llm_picker_envoy_snapshots_stored_total", r"^pool default: 2 endpoints", r"took a snapshot":
             self.assertRegex(seen, re.compile(line, re.MULTILINE | re.IGNORECASE))
 
     def test_one_look(self):

@@ -94,8 +94,11 @@ class Release(unittest.TestCase):
 
     def test_a_tags_workflow_pushes_what_the_release_makes(self):
         text = (kube.ROOT / ".github/workflows/release.yaml").read_text()
-        steps = yaml.safe_load(text)["jobs"]["release"]["steps"]
-        self.assertIn("./build.sh release", [step.get("run") for step in steps])
+        jobs = yaml.safe_load(text)["jobs"]
+        runs = {job: [step.get("run", "") for step in steps["steps"]] for job, steps in jobs.items()}
+        self.assertIn("./build.sh release", runs["build"])
+        self.assertEqual(jobs["publish"]["needs"], ["test", "build"])
+        self.assertNotIn("build.sh", "".join(runs["publish"]), "what may write builds nothing")
         made = (kube.ROOT / "tools/release.sh").read_text()
         for name in re.findall(r"dist/release/(llm-[a-z-]+-)\$version", text):
             self.assertIn(name + "$(version)", made)
